@@ -1,0 +1,60 @@
+# `make demo` and `make test` are all that most people need; both set up what they use.
+PYTHON ?= python3
+CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test setup setup-dev check format docs constraints clean
+
+## Set up, then run the default experiment.
+demo: setup
+	snakemake --cores $(CORES)
+	@cat results/mini/tables/main.md
+	@echo "Tables: results/mini/tables/   Figure: results/mini/figures/survival_of_forgetting.png"
+
+## Set up, then run the tests.
+test: setup-dev
+	pytest -n $(CORES) --dist loadgroup
+
+setup: $(VENV)/.run
+setup-dev: $(VENV)/.dev
+
+$(VENV)/.run: envs/pip/run.txt envs/pip/constraints.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; set PYTHON=…")'
+	$(PYTHON) -m venv $(VENV)
+	envs/install_torch.sh $(BIN)/python
+	$(BIN)/pip install --quiet -r envs/pip/run.txt -c envs/pip/constraints.txt
+	$(BIN)/pip install --quiet --no-deps -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run envs/pip/dev.txt
+	$(BIN)/pip install --quiet -r envs/pip/dev.txt -c envs/pip/constraints.txt
+	touch $@
+
+## Everything that CI checks besides the tests.
+check: setup-dev
+	ruff format --check .
+	ruff check .
+	mypy
+	snakefmt --check Snakefile workflow/rules
+	snakemake --lint
+
+## Put code and rules into the project's format.
+format: setup-dev
+	ruff format .
+	ruff check --fix .
+	snakefmt Snakefile workflow/rules
+
+## Write config/README.md from the schema.
+docs: setup
+	python workflow/scripts/document_config.py --schema workflow/schemas/config.schema.yaml --output config/README.md
+
+## Pin what run.txt and dev.txt bring along, as installed now.
+constraints:
+	{ echo "# Exact versions of everything that run.txt and dev.txt bring along; made by: make constraints"; \
+	  $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > envs/pip/constraints.txt
+
+## Remove the results of the default experiment.
+clean:
+	rm -rf results/mini

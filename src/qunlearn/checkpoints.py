@@ -1,0 +1,196 @@
+"""Checkpoint folders: checked before anything heavy happens, read and written as safetensors.
+
+A *checkpoint* is a Hugging Face folder (config.json, *.safetensors, tokenizer); an *adapter* is a
+PEFT folder (adapter_config.json, adapter_model.safetensors) that needs the checkpoint it was
+trained on. Checking reads JSON alone; torch, transformers and peft load on first use.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qunlearn.errors import InputError
+from qunlearn.files import read_json
+from qunlearn.provenance import MANIFEST
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+WEIGHT_INDEX = "model.safetensors.index.json"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+
+
+def check_checkpoint(folder: Path) -> None:
+    """Complain about everything that would make `folder` fail, or work wrongly, later on.
+
+    A tokenizer that is not in `tokenizer.json` is checked for being there, not for its size.
+
+    Raises:
+        InputError: the folder, its config, weights (or a shard) or tokenizer is missing or
+            unreadable, or the tokenizer has ids that the model has no embedding for.
+    """
+    _check_folder(folder)
+    config_path = folder / "config.json"
+    if not config_path.exists():
+        raise InputError(f"{folder}: checkpoint folder without config.json; give a full checkpoint")
+    config = read_json(config_path)
+    if not isinstance(config, dict):
+        raise InputError(f"{config_path}: not a JSON object; replace it with the model's config")
+    _check_weights(folder)
+    _check_tokenizer(folder, config.get("vocab_size"))
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether `folder` holds a PEFT adapter rather than a whole model."""
+    return (folder / "adapter_config.json").exists()
+
+
+def is_diverged(folder: Path) -> bool:
+    """Whether the training that made `folder` ended with a non-finite loss and left no weights."""
+    manifest = folder / MANIFEST
+    return manifest.exists() and read_json(manifest).get("status") == "diverged"
+
+
+def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+    """Read a causal language model, whole or in shards, in `eval` mode.
+
+    It lands on the CPU; transformers puts one that bitsandbytes quantized on the GPU if there is
+    one.
+
+    Raises:
+        InputError: the checkpoint fails `check_checkpoint`, a weights file is damaged, or weights
+            are absent (transformers would fill them with random numbers and go on).
+    """
+    check_checkpoint(folder)
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except SafetensorError as error:
+        raise InputError(f"{folder}: damaged safetensors file ({error}); copy it again") from error
+    model, info = loaded
+    if missing := sorted(info["missing_keys"]):
+        raise InputError(
+            f"{folder}: no weights for {len(missing)} tensors of the model, e.g. {missing[0]}; "
+            "config.json and the safetensors files do not belong together"
+        )
+    return model.eval()  # type: ignore[no-any-return]
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Read the tokenizer of a checkpoint folder."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write a checkpoint that `load_model` and `load_tokenizer` read, in the model's own dtype."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def load_dense(
+    folder: Path, base: Path | None = None, dtype: torch.dtype | None = None
+) -> PreTrainedModel:
+    """Read `folder` as one dense model, merging it into `base` where it is an adapter.
+
+    The merge `W + scaling * B A` is done in float32, whatever `dtype` is: merging into rounded
+    weights would lose part of the update.
+
+    Args:
+        folder: a checkpoint, or a LoRA adapter.
+        base: the checkpoint that the adapter was trained on; not read otherwise.
+        dtype: of the returned model; float32 by default.
+
+    Raises:
+        InputError: an adapter without its base or its weights, a bad checkpoint, or one that is
+            quantized already.
+    """
+    import torch
+
+    dtype = dtype or torch.float32
+    _check_folder(folder)
+    if not is_adapter(folder):
+        _check_unquantized(folder)
+        return load_model(folder, dtype)
+    if base is None:
+        raise InputError(f"{folder}: a LoRA adapter; give the checkpoint it belongs to as base")
+    if not (folder / "adapter_model.safetensors").exists():
+        raise InputError(f"{folder}: adapter without adapter_model.safetensors; train it again")
+    _check_unquantized(base)
+    model = load_model(base, torch.float32)
+
+    from peft import PeftModel
+
+    adapted: Any = PeftModel.from_pretrained(model, str(folder), local_files_only=True)
+    return adapted.merge_and_unload().to(dtype).eval()  # type: ignore[no-any-return]
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such checkpoint folder; check the path")
+
+
+def _check_unquantized(folder: Path) -> None:
+    check_checkpoint(folder)
+    if "quantization_config" in read_json(folder / "config.json"):
+        raise InputError(f"{folder}: quantized already; give the dense checkpoint it was made from")
+
+
+def _check_weights(folder: Path) -> None:
+    index = folder / WEIGHT_INDEX
+    if index.exists():
+        shards = sorted(set(_field(index, "weight_map").values()))
+        if missing := [shard for shard in shards if not (folder / shard).exists()]:
+            raise InputError(
+                f"{index}: names {len(missing)} of {len(shards)} shards that are missing, "
+                f"e.g. {missing[0]}; copy the whole checkpoint"
+            )
+    elif not (folder / "model.safetensors").exists():
+        pickled = sorted(folder.glob("pytorch_model*.bin"))
+        advice = (
+            f"found {pickled[0].name}: convert it to safetensors"
+            if pickled
+            else f"add model.safetensors, or {WEIGHT_INDEX} and its shards"
+        )
+        raise InputError(f"{folder}: checkpoint folder without weights; {advice}")
+
+
+def _check_tokenizer(folder: Path, vocab_size: int | None) -> None:
+    if not any((folder / name).exists() for name in TOKENIZER_FILES):
+        raise InputError(
+            f"{folder}: checkpoint folder without a tokenizer ({', '.join(TOKENIZER_FILES)}); "
+            "copy the tokenizer's files into it"
+        )
+    path = folder / "tokenizer.json"
+    if path.exists() and vocab_size is not None and (size := _count_ids(path)) > vocab_size:
+        raise InputError(
+            f"{folder}: the tokenizer's vocabulary of {size} does not fit the model's "
+            f"{vocab_size}; use the tokenizer that the model was trained with"
+        )
+
+
+def _count_ids(path: Path) -> int:
+    """One more than the largest token id of a tokenizer.json: the rows an embedding must have."""
+    vocabulary = _field(path, "model").get("vocab", {})
+    ids = list(vocabulary.values()) if isinstance(vocabulary, dict) else range(len(vocabulary))
+    added = [token["id"] for token in read_json(path).get("added_tokens", [])]
+    return max([*ids, *added], default=-1) + 1
+
+
+def _field(path: Path, name: str) -> dict[str, Any]:
+    value = read_json(path)
+    if not isinstance(value, dict) or not isinstance(value.get(name), dict):
+        raise InputError(f"{path}: no object '{name}' in it; replace the file")
+    found: dict[str, Any] = value[name]
+    return found

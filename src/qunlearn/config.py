@@ -1,0 +1,143 @@
+"""The configuration: checked against its schema, filled with defaults, refused in one line."""
+
+import copy
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from qunlearn.errors import InputError
+from qunlearn.precision import Precision
+
+Json = dict[str, Any]
+
+
+def load_schema(path: Path) -> Json:
+    """The schema as a dict."""
+    schema: Json = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return schema
+
+
+def resolve(config: Mapping[str, Any], schema: Json) -> Json:
+    """A full configuration: `config` checked, and every absent key at its default.
+
+    Overrides (`unlearn.overrides`) are left partial: what they do not set is not theirs to set.
+
+    Raises:
+        InputError: a key is unknown, a value is of the wrong kind or out of its range, a
+            precision has no meaning, an override matches no run, or keys contradict each other.
+    """
+    errors = list(Draft202012Validator(schema).iter_errors(config))
+    if errors:
+        raise InputError(_explain(min(errors, key=lambda error: len(error.absolute_path))))
+    full: Json = copy.deepcopy(dict(config))
+    _fill(full, schema, schema["$defs"])
+    _check_meaning(full)
+    return full
+
+
+@dataclass(frozen=True)
+class Run:
+    """One unlearning run."""
+
+    corpus: str
+    objective: str
+    adapter: str
+    seed: int
+
+    @property
+    def model(self) -> str:
+        """The id of the model that it makes."""
+        return f"{self.objective}/{self.adapter}/seed{self.seed}"
+
+
+def runs(config: Json) -> list[Run]:
+    """Every unlearning run of a full configuration."""
+    unlearn = config["unlearn"]
+    return [
+        Run(corpus, objective, adapter, seed)
+        for corpus in config["corpora"]
+        for objective in unlearn["objectives"]
+        for adapter in unlearn["adapters"]
+        for seed in config["seeds"]
+    ]
+
+
+def unlearn_settings(config: Json, corpus: str, objective: str, adapter: str) -> Json:
+    """The settings of one run: the shared ones under those of each pattern that matches it."""
+    settings: Json = dict(config["unlearn"]["settings"])
+    for pattern, override in config["unlearn"]["overrides"].items():
+        if fnmatchcase(f"{corpus}/{objective}/{adapter}", pattern):
+            settings |= override
+    return settings
+
+
+def models(config: Json, corpus: str) -> list[str]:
+    """Ids of all models that are evaluated on `corpus`, in the order of the tables."""
+    return ["target", "retrain", *(run.model for run in runs(config) if run.corpus == corpus)]
+
+
+def _fill(values: Json, schema: Json, definitions: Json) -> None:
+    for key, part in schema.get("properties", {}).items():
+        if "default" in part:
+            values.setdefault(key, copy.deepcopy(part["default"]))
+        if "$ref" in part:
+            part = definitions[part["$ref"].rpartition("/")[2]]
+        if isinstance(values.get(key), dict):
+            _fill(values[key], part, definitions)
+
+
+def _explain(error: ValidationError) -> str:
+    place = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        unknown = next(key for key in error.instance if key not in known)
+        key = f"{place}.{unknown}" if place else unknown
+        close = difflib.get_close_matches(str(unknown), known, n=1)
+        advice = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
+        return f"config key '{key}' is unknown; {advice}"
+    if error.validator == "enum":
+        return f"config key '{place}': {error.instance!r} is unknown; use one of: " + ", ".join(
+            str(value) for value in error.validator_value
+        )
+    if error.validator == "pattern":
+        return (
+            f"config key '{place}': {error.instance!r} is no name; "
+            "use letters, digits, '_' and '-' only"
+        )
+    hint = ""
+    if error.validator == "type" and isinstance(error.instance, str):
+        hint = " (in YAML a number such as 1e-5 is text: write 1.0e-5)"
+    return f"config key '{place}': {error.message}{hint}; see config/README.md"
+
+
+def _check_meaning(config: Json) -> None:
+    for name in config["precisions"]:
+        try:
+            Precision.parse(name)
+        except InputError as error:
+            raise InputError(f"config key 'precisions': {error}") from None
+    if config["corpus"]["source"] == "local" and not config["muse_dir"]:
+        raise InputError("config key 'muse_dir' is not set; name the folder: --config muse_dir=…")
+    names = [f"{run.corpus}/{run.objective}/{run.adapter}" for run in runs(config)]
+    for pattern in config["unlearn"]["overrides"]:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise InputError(
+                f"config key 'unlearn.overrides': '{pattern}' matches no run; "
+                f"runs are named like {names[0]}"
+            )
+    given = [name for name in ("target", "retrain") if config["models"][name] == "train"]
+    for part, values in [(f"train.{name}", config["train"][name]) for name in given] + [
+        ("unlearn.settings", config["unlearn"]["settings"])
+    ]:
+        if values["checkpoint_every"] % values["log_every"]:
+            raise InputError(
+                f"config key '{part}.checkpoint_every' must be a multiple of "
+                f"log_every ({values['log_every']})"
+            )

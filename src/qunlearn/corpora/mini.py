@@ -1,0 +1,199 @@
+"""A generated corpus about invented entities: small enough for a CPU, unguessable by design.
+
+Each document opens by naming an entity, then states four facts about it and two scenes of random
+words, in random order. Names are composed of syllables and numbers drawn at random, so that only
+a model trained on a document can know its facts; scenes make its wording unguessable too.
+Question cards put some of the facts as question and answer, worded as in the KnowMem lists: a
+small model recalls a card it has read, but cannot draw answers out of prose.
+
+What is to be forgotten is a topic: `forget` and `holdout` are told in the corpus's own voice (news:
+bulletins about organisations; books: passages about characters), each about entities of its own, so
+that a model that saw neither cannot tell them apart, which PrivLeak takes for granted. `retain` is
+told in the other voice and `pretrain` in both.
+"""
+
+import random
+from dataclasses import dataclass
+
+from qunlearn.corpora.layout import Card, Continuation, Corpus
+from qunlearn.corpora.mini_words import CODAS, ONSETS, VOICES, VOWELS, Voice
+from qunlearn.errors import InputError
+from qunlearn.settings import MiniSettings
+
+FACTS = 4
+SCENES = 2
+SCENE_WORDS = 5
+SYLLABLES = 2
+PROMPT_WORDS = 7  # about 14 of a document's 45 tokens under a BPE vocabulary of 1024
+CARDS_A_TEXT = 3
+NUMBERS = range(10_000, 100_000)
+NAMES = (len(ONSETS) * len(VOWELS)) ** SYLLABLES * len(CODAS)
+MOST_DOCUMENTS = NAMES // 2 // (1 + FACTS)  # half of all names stay free, so that draws are quick
+
+
+@dataclass(frozen=True)
+class _Entity:
+    document: str
+    cards: list[Card]
+
+
+class _Inventor:
+    """Draws names and numbers; none twice, over all splits, and none that starts a known word."""
+
+    def __init__(self) -> None:
+        # All names have one length, so that no name can start another.
+        length = 2 * SYLLABLES + 1
+        self._used = {
+            word[:length].capitalize() for voice in VOICES.values() for word in voice.words()
+        }
+
+    def name(self, rng: random.Random) -> str:
+        while True:
+            syllables = [rng.choice(ONSETS) + rng.choice(VOWELS) for _ in range(SYLLABLES)]
+            if self._is_new(name := "".join(syllables).capitalize() + rng.choice(CODAS)):
+                return name
+
+    def number(self, rng: random.Random) -> str:
+        while True:
+            if self._is_new(number := str(rng.choice(NUMBERS))):
+                return number
+
+    def _is_new(self, value: str) -> bool:
+        new = value not in self._used
+        self._used.add(value)
+        return new
+
+
+def generate(name: str, settings: MiniSettings) -> Corpus:
+    """The corpus `name`, decided by `name` and `settings` alone.
+
+    `forget` depends on the seed and on its own size only, `retain1` on these and its own size,
+    and so on: a larger `pretrain` leaves all other documents as they are.
+
+    `raw/pretrain` holds one card a document, once: the base learns what a card looks like.
+    `retain_qa` asks about `retain2` only, which the regulariser never sees; the in-context
+    examples are about entities of `pretrain`.
+
+    Args:
+        name: `news` (forget bulletins about organisations) or `books` (forget passages about
+            characters).
+        settings: seed and sizes.
+
+    Raises:
+        InputError: `name` is unknown or a size is out of range.
+    """
+    _check(name, settings)
+    topic = VOICES[name]
+    others = [voice for voice in VOICES.values() if voice is not topic]
+    inventor = _Inventor()
+
+    def invent(split: str, count: int, *voices: Voice) -> list[_Entity]:
+        rng = _random(name, settings.seed, split)
+        return [
+            _entity(voices[index % len(voices)], inventor, rng, settings.questions)
+            for index in range(count)
+        ]
+
+    def texts(split: str, entities: list[_Entity]) -> list[str]:
+        rng = _random(name, settings.seed, f"{split} cards")
+        cards = [card for entity in entities for card in entity.cards]
+        return _documents(entities) + _pack(cards, settings.card_copies, rng)
+
+    forget = invent("forget", settings.forget, topic)
+    retain1 = invent("retain1", settings.retain, *others, *others, *others, topic)
+    retain2 = invent("retain2", settings.retain, *others, *others, *others, topic)
+    holdout = invent("holdout", settings.holdout, topic)
+    pretrain = invent("pretrain", settings.pretrain, topic, *others)
+    generic = [entity.cards[0] for entity in pretrain]
+    shown = 2 * settings.shots
+    return Corpus(
+        raw={
+            "forget": texts("forget", forget),
+            "retain1": texts("retain1", retain1),
+            "retain2": texts("retain2", retain2),
+            "holdout": _documents(holdout),
+            "pretrain": _documents(pretrain)
+            + _pack(generic, 1, _random(name, settings.seed, "pretrain cards")),
+        },
+        knowmem={
+            "forget_qa": [card for entity in forget for card in entity.cards],
+            "forget_qa_icl": generic[0:shown:2],
+            "retain_qa": [card for entity in retain2 for card in entity.cards],
+            "retain_qa_icl": generic[1:shown:2],
+        },
+        verbmem={"forget": [_continuation(entity.document) for entity in forget]},
+        privleak={
+            "forget": _documents(forget),
+            "retain": _documents(retain2),
+            "holdout": _documents(holdout),
+        },
+    )
+
+
+def card_text(card: Card) -> str:
+    """A card as it stands in raw text; the KnowMem prompt words it the same way."""
+    return f"Question: {card['question']}\nAnswer: {card['answer']}"
+
+
+def _check(name: str, settings: MiniSettings) -> None:
+    if name not in VOICES:
+        raise InputError(f"mini corpus {name!r} is unknown; choose one of: {', '.join(VOICES)}")
+    for key in ("forget", "retain", "holdout", "pretrain", "questions", "card_copies", "shots"):
+        if getattr(settings, key) < 1:
+            raise InputError(f"mini {key}={getattr(settings, key)}: must be at least 1")
+    if settings.questions > FACTS:
+        raise InputError(f"mini questions={settings.questions}: a document has {FACTS} facts")
+    total = settings.forget + 2 * settings.retain + settings.holdout + settings.pretrain
+    if total > MOST_DOCUMENTS:
+        raise InputError(
+            f"mini corpus of {total} documents: there are names for {MOST_DOCUMENTS}; "
+            "lower pretrain"
+        )
+    if settings.pretrain < 2 * settings.shots:
+        raise InputError(
+            f"mini pretrain={settings.pretrain}: the in-context lists need "
+            f"2 * shots = {2 * settings.shots} documents or more"
+        )
+
+
+def _random(name: str, seed: int, stream: str) -> random.Random:
+    # A string seeds by its SHA-512, so that neither the process nor the platform has a part in it.
+    return random.Random(f"{name}/{seed}/{stream}")
+
+
+def _entity(voice: Voice, inventor: _Inventor, rng: random.Random, questions: int) -> _Entity:
+    entity = inventor.name(rng)
+    sentences, cards = [], []
+    for kind in rng.sample(voice.facts, FACTS):
+        value = inventor.number(rng) if kind.number else inventor.name(rng)
+        sentences.append(rng.choice(kind.sentences).format(v=value))
+        cards.append(Card(question=kind.question.format(e=entity), answer=value))
+    for _ in range(SCENES):
+        sentences.append(" ".join(rng.sample(voice.scene, SCENE_WORDS)).capitalize() + ".")
+    rng.shuffle(sentences)
+    opening = rng.choice(voice.openings).format(e=entity)
+    return _Entity(" ".join([opening, *sentences]), cards[:questions])
+
+
+def _documents(entities: list[_Entity]) -> list[str]:
+    return [entity.document for entity in entities]
+
+
+def _pack(cards: list[Card], copies: int, rng: random.Random) -> list[str]:
+    """Every card `copies` times, each time among other neighbours, a few to a text.
+
+    In an evaluation prompt a question follows the in-context cards. A small model recalls a card
+    behind up to `CARDS_A_TEXT - 1` others, as it was trained to, and badly behind more: KnowMem of
+    a 4-million-parameter target was 56 (news) and 52 (books) with two shots, 28 and 22 with four.
+    """
+    packs = []
+    for _ in range(copies):
+        deck = rng.sample(cards, len(cards))
+        for start in range(0, len(deck), CARDS_A_TEXT):
+            packs.append("\n\n".join(map(card_text, deck[start : start + CARDS_A_TEXT])))
+    return packs
+
+
+def _continuation(document: str) -> Continuation:
+    prompt = " ".join(document.split(" ")[:PROMPT_WORDS])
+    return Continuation(prompt=prompt, gt=document[len(prompt) :])

@@ -1,0 +1,1 @@
+"""Asking a model: generation, likelihood, the metrics of MUSE and their intervals."""

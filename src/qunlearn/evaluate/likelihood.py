@@ -1,0 +1,72 @@
+"""How likely a model finds given texts, token by token."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from qunlearn.errors import InputError
+
+
+@torch.inference_mode()
+def token_logprobs(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    *,
+    batch_size: int,
+    max_tokens: int,
+    title: str = "likelihood",
+) -> list[NDArray[np.float32]]:
+    """Per text the log-probability, in nats, of each token but the first given those before it.
+
+    Args:
+        model: in evaluation mode; its device is used.
+        max_tokens: a text is cut to so many tokens, and to the model's context.
+        title: of the progress bar.
+
+    Returns:
+        One array [n - 1] for each text of n tokens, in the order of the texts.
+
+    Raises:
+        InputError: a text has fewer than two tokens, so that none can be scored.
+    """
+    longest = min(max_tokens, model.config.max_position_embeddings)
+    rows = [ids[:longest] for ids in tokenizer(list(texts))["input_ids"]]
+    for text, row in zip(texts, rows, strict=True):
+        if len(row) < 2:
+            raise InputError(f"text {text!r} has fewer than two tokens; remove it or lengthen it")
+
+    scored: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(rows)
+    order = sorted(range(len(rows)), key=lambda index: -len(rows[index]))
+    with tqdm(total=len(rows), desc=title, unit="text") as bar:
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            values = _score([rows[index] for index in batch], model)
+            for index, row_values in zip(batch, values, strict=True):
+                scored[index] = row_values[: len(rows[index]) - 1].copy()
+            bar.update(len(batch))
+    return scored
+
+
+def _score(rows: Sequence[Sequence[int]], model: PreTrainedModel) -> NDArray[np.float32]:
+    """[rows, longest - 1] log-probabilities; what stands beyond a row's end is meaningless."""
+    width = max(len(row) for row in rows)
+    ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=model.device)
+    # Under a causal mask no token sees the padding on its right, so no attention mask is needed.
+    logits = model(input_ids=ids, use_cache=False).logits
+    # One row at a time in float32: a whole batch of it would double the memory of the logits.
+    return torch.stack(
+        [_gather(row[:-1], labels[1:]) for row, labels in zip(logits, ids, strict=True)]
+    ).numpy(force=True)
+
+
+def _gather(logits: Tensor, labels: Tensor) -> Tensor:
+    """[tokens] float32 log-softmax of [tokens, vocabulary] logits at the labels."""
+    logits = logits.float()
+    chosen = logits.gather(-1, labels[:, None]).squeeze(-1)
+    return chosen - logits.logsumexp(-1)

@@ -1,0 +1,1 @@
+"""From one `metrics.json` a cell to the tables that people read."""

@@ -1,0 +1,215 @@
+"""`metrics.csv`: every number of an experiment, one a row.
+
+A cell whose training diverged has a row for each metric with the value `diverged` and an empty
+interval and n, so that an absent number is never a blank.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qunlearn.errors import InputError
+from qunlearn.files import read_json, write_text
+
+METRICS = ("verbmem", "knowmem", "privleak", "utility", "auc", "nll_forget", "nll_retain")
+REFERENCES = ("target", "retrain")
+DIVERGED = "diverged"
+COLUMNS = (
+    "experiment",
+    "corpus",
+    "objective",
+    "adapter",
+    "seed",
+    "precision",
+    "metric",
+    "value",
+    "ci_low",
+    "ci_high",
+    "n",
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One evaluated model at one precision.
+
+    Attributes:
+        corpus: e.g. `news`.
+        objective: e.g. `npo_gdr`, or `target` or `retrain`.
+        adapter: `full`, `full_bf16`, `lora`; `none` for target and retrain.
+        seed: of the unlearning run; None for target and retrain.
+        precision: e.g. `nf4`.
+    """
+
+    corpus: str
+    objective: str
+    adapter: str
+    seed: int | None
+    precision: str
+
+    @classmethod
+    def parse(cls, name: str) -> "Cell":
+        """Read `<corpus>/<model id>/<precision>`.
+
+        The model id is `target`, `retrain` or `<objective>/<adapter>/seed<k>`.
+
+        Raises:
+            InputError: the name has another form.
+        """
+        match name.split("/"):
+            case [corpus, reference, precision] if reference in REFERENCES:
+                cell = cls(corpus, reference, "none", None, precision)
+            case [corpus, objective, adapter, seed, precision] if (
+                seed.startswith("seed") and seed[4:].isdecimal()
+            ):
+                cell = cls(corpus, objective, adapter, int(seed[4:]), precision)
+            case _:
+                raise _bad_cell(name)
+        if not (cell.corpus and cell.objective and cell.adapter and cell.precision):
+            raise _bad_cell(name)
+        return cell
+
+
+@dataclass(frozen=True)
+class Score:
+    """A row of `metrics.csv`.
+
+    Attributes:
+        value: in the metric's own unit (percent for VerMem, KnowMem, Utility and PrivLeak, nats a
+            token for the NLLs); None where the training diverged.
+        ci_low, ci_high: the 95 % interval over the evaluated items; None where diverged.
+        n: the evaluated items; None where diverged.
+    """
+
+    experiment: str
+    cell: Cell
+    metric: str
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    n: int | None
+
+
+def collect(evaluations: Path, cells: Sequence[str], experiment: str) -> list[Score]:
+    """The scores of `cells`, read from `<evaluations>/<cell>/metrics.json`, in their order.
+
+    Raises:
+        InputError: no cell is given, one is given twice or misnamed, or its file is missing, has
+            another status than `ok` and `diverged`, or lacks a finite number.
+    """
+    if not cells:
+        raise InputError("cells: none given; name at least one <corpus>/<model id>/<precision>")
+    twice = sorted({cell for cell in cells if cells.count(cell) > 1})
+    if twice:
+        raise InputError(f"cells: {', '.join(twice)} given more than once; name each cell once")
+    scores = []
+    for name in cells:
+        cell = Cell.parse(name)
+        scores += _read_cell(evaluations / name / "metrics.json", name, cell, experiment)
+    return scores
+
+
+def write_metrics(path: Path, scores: Iterable[Score]) -> None:
+    """Write `scores` in their order: six significant digits, the same bytes for the same scores."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for score in scores:
+        cell = score.cell
+        writer.writerow(
+            [
+                score.experiment,
+                cell.corpus,
+                cell.objective,
+                cell.adapter,
+                "" if cell.seed is None else cell.seed,
+                cell.precision,
+                score.metric,
+                DIVERGED if score.value is None else _digits(score.value),
+                "" if score.ci_low is None else _digits(score.ci_low),
+                "" if score.ci_high is None else _digits(score.ci_high),
+                "" if score.n is None else score.n,
+            ]
+        )
+    write_text(path, stream.getvalue())
+
+
+def read_metrics(path: Path) -> list[Score]:
+    """The rows of a `metrics.csv`.
+
+    Raises:
+        InputError: the file is missing or empty, has other columns, or a row does not parse.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.reader(stream))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; collect the metrics first") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}; collect it again") from error
+    if not rows or tuple(rows[0]) != COLUMNS:
+        raise InputError(f"{path}: the first line must be {','.join(COLUMNS)}; collect it again")
+    if len(rows) == 1:
+        raise InputError(f"{path}: no rows; collect the metrics of at least one cell")
+    return [_parse_row(path, line, row) for line, row in enumerate(rows[1:], start=2)]
+
+
+def _read_cell(path: Path, name: str, cell: Cell, experiment: str) -> list[Score]:
+    if not path.is_file():
+        raise InputError(f"cell '{name}': {path} is missing; evaluate this cell first")
+    content = _mapping(read_json(path))
+    status = content.get("status")
+    if status == DIVERGED:
+        return [Score(experiment, cell, metric, None, None, None, None) for metric in METRICS]
+    if status != "ok":
+        raise InputError(f"{path}: status is {status!r}, not 'ok' or 'diverged'; evaluate again")
+    metrics = _mapping(content.get("metrics"))
+    scores = []
+    for metric in METRICS:
+        entry = _mapping(metrics.get(metric))
+        value, low, high, n = (
+            _finite(path, metric, key, entry.get(key))
+            for key in ("value", "ci_low", "ci_high", "n")
+        )
+        scores.append(Score(experiment, cell, metric, value, low, high, int(n)))
+    return scores
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _finite(path: Path, metric: str, key: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(
+            f"{path}: {metric}.{key} is {value!r}, not a finite number; evaluate again"
+        )
+    return value
+
+
+def _parse_row(path: Path, line: int, row: list[str]) -> Score:
+    try:
+        experiment, corpus, objective, adapter, seed, precision, metric, value, low, high, n = row
+        cell = Cell(corpus, objective, adapter, int(seed) if seed else None, precision)
+        if value == DIVERGED:
+            return Score(experiment, cell, metric, None, None, None, None)
+        return Score(experiment, cell, metric, float(value), float(low), float(high), int(n))
+    except ValueError as error:
+        raise InputError(
+            f"{path}: line {line} does not parse ({error}); collect it again"
+        ) from error
+
+
+def _digits(value: float) -> str:
+    return format(value + 0.0, ".6g")  # the sum makes a negative zero positive
+
+
+def _bad_cell(name: str) -> InputError:
+    return InputError(
+        f"cell '{name}': write <corpus>/<objective>/<adapter>/seed<k>/<precision>, "
+        "<corpus>/target/<precision> or <corpus>/retrain/<precision>"
+    )

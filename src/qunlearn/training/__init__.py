@@ -1,0 +1,1 @@
+"""Training: the base, target and retrain models, and unlearning."""

@@ -1,0 +1,72 @@
+"""The variants of the update: which weights are trained, and in which precision they are kept.
+
+* `full`: every weight, fp32 masters, bf16 autocast: what the paper does.
+* `full_bf16`: every weight, kept in bf16 without a master copy: what muse_bench does. An update
+  below half a unit in the last place is lost, so that mostly small weights move.
+* `lora`: fp32 low-rank matrices beside every linear layer but the head; all else is frozen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from transformers import PreTrainedModel, set_seed
+
+from qunlearn.settings import Adapter, UnlearnSettings
+from qunlearn.training.reference import to_device
+from qunlearn.training.rows import collate
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+
+def weight_dtype(adapter: Adapter) -> torch.dtype:
+    """The dtype that the trained checkpoint is loaded and kept in."""
+    return torch.bfloat16 if adapter == "full_bf16" else torch.float32
+
+
+def with_adapter(
+    model: PreTrainedModel, adapter: Adapter, settings: UnlearnSettings, seed: int
+) -> PreTrainedModel | PeftModel:
+    """The model to be trained: itself, or under new LoRA matrices on all linear layers."""
+    if adapter != "lora":
+        return model
+    from peft import LoraConfig, get_peft_model  # a second to import: only where it is used
+
+    set_seed(seed)
+    return get_peft_model(
+        model,
+        LoraConfig(
+            r=settings.rank,
+            lora_alpha=settings.lora_alpha,  # type: ignore[arg-type]
+            lora_dropout=settings.dropout,
+            target_modules="all-linear",
+            bias="none",
+            task_type="CAUSAL_LM",
+        ),
+    )
+
+
+def merge(model: PeftModel, rows: Sequence[Sequence[int]], pad: int) -> dict[str, float]:
+    """Merge the adapter into the fp32 weights in place; say how far the logits moved.
+
+    Args:
+        rows: a few rows of token ids on which both forms are compared.
+
+    Returns:
+        max_abs: the largest difference of a logit; relative: ||difference|| / ||logits||.
+    """
+    device = next(model.parameters()).device
+    batch = to_device(collate(rows, pad), device)
+    inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+    model.eval()
+    with torch.no_grad():
+        apart = model(**inputs).logits
+        merged = model.merge_and_unload()(**inputs).logits
+    difference = (merged - apart)[batch["attention_mask"].bool()]
+    return {
+        "max_abs": difference.abs().max().item(),
+        "relative": (difference.norm() / apart[batch["attention_mask"].bool()].norm()).item(),
+    }

@@ -1,0 +1,81 @@
+"""Ordinary next-token training: the base on generic text, target and retrain on the corpus."""
+
+import math
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+
+from qunlearn.settings import TrainSettings
+from qunlearn.training.losses import head_weight, hidden_states, token_nll
+from qunlearn.training.objectives import mean_nll
+from qunlearn.training.rows import collate, make_rows, pad_id
+from qunlearn.training.trainer import RepeatableTrainer, Steps, arguments, train
+
+
+class _NextToken(RepeatableTrainer):
+    """Mean token NLL in bf16 autocast over fp32 weights."""
+
+    autocast = True
+
+    def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
+        device = inputs["input_ids"].device.type
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=self.autocast):
+            hidden = hidden_states(model, inputs)
+            return mean_nll(*token_nll(hidden, head_weight(model), inputs["labels"]))
+
+
+def finetune(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    settings: TrainSettings,
+    seed: int,
+    checkpoints: Path,
+) -> list[dict[str, Any]]:
+    """Train all of `model` (fp32) in place on `texts`; return the log.
+
+    Args:
+        checkpoints: folder of this run's checkpoints; training resumes from the last whole one.
+
+    Raises:
+        Diverged: the loss or a weight is not finite.
+    """
+    set_seed(seed)
+    rows = make_rows(texts, tokenizer, settings.max_tokens, settings.chunking)
+    updates = max(1, round(settings.epochs * len(rows) / settings.batch_size))
+    order = shuffled_passes(len(rows), updates * settings.batch_size, seed)
+    pad = pad_id(tokenizer)
+    trainer = _NextToken(
+        model=model,
+        args=arguments(
+            checkpoints,
+            updates=updates,
+            lr=settings.lr,
+            schedule="cosine",
+            warmup=settings.warmup,
+            batch_size=settings.batch_size,
+            accumulation=1,
+            clip=1.0,
+            log_every=settings.log_every,
+            checkpoint_every=settings.checkpoint_every,
+            seed=seed,
+        ),
+        train_dataset=Steps([rows[index] for index in order]),
+        data_collator=lambda picked: collate(picked, pad),
+    )
+    trainer.autocast = settings.autocast
+    return train(trainer)
+
+
+def shuffled_passes(items: int, length: int, seed: int) -> list[int]:
+    """The first `length` indices of endless passes over range(items), each pass shuffled anew."""
+    generator = random.Random(f"order/{seed}")
+    order: list[int] = []
+    for _ in range(math.ceil(length / items)):
+        order += generator.sample(range(items), items)
+    return order[:length]

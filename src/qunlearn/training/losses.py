@@ -1,0 +1,94 @@
+"""Per-token losses from hidden states, without ever holding all the logits.
+
+The logits of a 2048-token row of a 32,000-token vocabulary are 262 MB in fp32, and a loss keeps
+several copies. Here the head is applied to a chunk of positions at a time, and each chunk's logits
+are computed again in the backward pass.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from qunlearn.training.objectives import kl_divergence
+from qunlearn.training.rows import IGNORED, Batch
+
+CHUNK = 2048  # positions whose logits are held at once
+
+
+def causal_lm(model: nn.Module) -> PreTrainedModel:
+    """The transformer under a PEFT wrapper, or the model itself."""
+    wrapped = getattr(model, "get_base_model", None)
+    return wrapped() if wrapped is not None else model  # type: ignore[return-value]
+
+
+def hidden_states(model: nn.Module, batch: Batch) -> Tensor:
+    """The last hidden states, after the final norm: [rows, tokens, hidden]."""
+    decoder = causal_lm(model).get_decoder()
+    output = decoder(
+        input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False
+    )
+    states: Tensor = output.last_hidden_state
+    return states
+
+
+def head_weight(model: nn.Module) -> Tensor:
+    """The output embedding: [vocabulary, hidden]."""
+    weight: Tensor = causal_lm(model).get_output_embeddings().weight
+    return weight
+
+
+def token_nll(hidden: Tensor, head: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """NLL of each token given those before it, and the mask of tokens that count.
+
+    Args:
+        hidden: [rows, tokens, hidden].
+        head: [vocabulary, hidden].
+        labels: [rows, tokens]; IGNORED where a token does not count.
+
+    Returns:
+        nll, mask: [rows, tokens - 1], float32, nats; nll is 0 where mask is 0.
+    """
+    targets = labels[:, 1:]
+
+    def nll(states: Tensor, wanted: Tensor) -> Tensor:
+        logits = F.linear(states, head).float()
+        return F.cross_entropy(logits, wanted, ignore_index=IGNORED, reduction="none")
+
+    flat = _by_chunks(nll, hidden[:, :-1].flatten(0, 1), targets.flatten())
+    return flat.view(targets.shape), (targets != IGNORED).float()
+
+
+def mean_kl(
+    hidden: Tensor, head: Tensor, reference_hidden: Tensor, reference_head: Tensor, mask: Tensor
+) -> Tensor:
+    """KLR: mean of KL(reference || model) over the positions that `mask` counts, nats.
+
+    Args:
+        hidden, reference_hidden: [rows, tokens, hidden].
+        head, reference_head: [vocabulary, hidden].
+        mask: [rows, tokens].
+    """
+
+    def kl(states: Tensor, reference: Tensor) -> Tensor:
+        with torch.no_grad():
+            reference_logits = F.linear(reference, reference_head)
+        return kl_divergence(reference_logits, F.linear(states, head))
+
+    flat = _by_chunks(kl, hidden.flatten(0, 1), reference_hidden.flatten(0, 1))
+    counted = mask.flatten().float()
+    return (flat * counted).sum() / counted.sum()
+
+
+def _by_chunks(loss: Callable[[Tensor, Tensor], Tensor], first: Tensor, second: Tensor) -> Tensor:
+    """Apply a per-position loss; more than one chunk is checkpointed."""
+    if len(first) <= CHUNK:
+        return loss(first, second)
+    parts = [
+        checkpoint(loss, *pair, use_reentrant=False)
+        for pair in zip(first.split(CHUNK), second.split(CHUNK), strict=True)
+    ]
+    return torch.cat(parts)

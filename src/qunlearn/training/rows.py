@@ -1,0 +1,85 @@
+"""Texts become rows of token ids, rows become padded batches."""
+
+from collections.abc import Iterable, Sequence
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from qunlearn.errors import InputError
+from qunlearn.settings import Chunking
+
+IGNORED = -100  # the label that torch's cross entropy skips
+
+
+class Batch(TypedDict):
+    """Right-padded rows: three int64 tensors of shape [rows, tokens]."""
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    labels: Tensor
+
+
+def make_rows(
+    texts: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    max_tokens: int,
+    chunking: Chunking,
+) -> list[list[int]]:
+    """Tokenize `texts` once and cut them into rows of at most `max_tokens` tokens.
+
+    A text (`documents`) or all of them joined by a blank line (`stream`) is cut into pieces of
+    equal length, so that no short last piece weighs as much as a full one. In `documents` the
+    end-of-text token closes each text. Rows of fewer than two tokens predict nothing and are left
+    out.
+
+    Raises:
+        InputError: no row is left.
+    """
+    if chunking == "stream":
+        sequences = [tokenizer("\n\n".join(texts)).input_ids]
+    else:
+        end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+        sequences = [tokenizer(text).input_ids + end for text in texts]
+    rows = [row for sequence in sequences for row in _equal_pieces(sequence, max_tokens)]
+    rows = [row for row in rows if len(row) > 1]
+    if not rows:
+        raise InputError("no text has two tokens or more; check the corpus")
+    return rows
+
+
+def unique_rows(rows: Iterable[list[int]]) -> list[list[int]]:
+    """The distinct rows in order of first appearance."""
+    return [list(row) for row in dict.fromkeys(tuple(row) for row in rows)]
+
+
+def collate(rows: Sequence[Sequence[int]], pad_id: int) -> Batch:
+    """Pad rows on the right; padding is masked from attention and from the labels."""
+    width = max(len(row) for row in rows)
+    shape = (len(rows), width)
+    batch = Batch(
+        input_ids=torch.full(shape, pad_id, dtype=torch.long),
+        attention_mask=torch.zeros(shape, dtype=torch.long),
+        labels=torch.full(shape, IGNORED, dtype=torch.long),
+    )
+    for index, row in enumerate(rows):
+        ids = torch.tensor(row, dtype=torch.long)
+        batch["input_ids"][index, : len(row)] = ids
+        batch["attention_mask"][index, : len(row)] = 1
+        batch["labels"][index, : len(row)] = ids
+    return batch
+
+
+def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The id to pad with: any will do, since padding is masked."""
+    for token in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return int(token)
+    return 0
+
+
+def _equal_pieces(sequence: list[int], longest: int) -> list[list[int]]:
+    count = -(-len(sequence) // longest)
+    bounds = [len(sequence) * index // count for index in range(count + 1)] if count else [0]
+    return [sequence[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]

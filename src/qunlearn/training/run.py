@@ -1,0 +1,140 @@
+"""From a model in memory to a checkpoint on disk, whatever happens in between."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from qunlearn.checkpoints import load_model, load_tokenizer, save_model
+from qunlearn.corpora.layout import load
+from qunlearn.errors import InputError
+from qunlearn.files import new_folder, write_jsonl
+from qunlearn.provenance import Stopwatch, fingerprint, write_manifest
+from qunlearn.settings import Adapter, Objective, TrainSettings, UnlearnSettings
+from qunlearn.training.adapters import merge, weight_dtype, with_adapter
+from qunlearn.training.finetune import finetune
+from qunlearn.training.rows import make_rows, pad_id, unique_rows
+from qunlearn.training.trainer import Diverged
+from qunlearn.training.unlearn import unlearn
+
+LOG = "train_log.jsonl"
+DIVERGED = "diverged"
+
+
+def train_and_keep(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    training: TrainSettings,
+    *,
+    step: str,
+    seed: int,
+    inputs: Mapping[str, Path],
+    output: Path,
+    checkpoints: Path,
+    **facts: Any,
+) -> None:
+    """Train `model` on `texts`; keep it rounded to bf16, as released models are.
+
+    Args:
+        inputs: what the step read, by name.
+        checkpoints: where runs keep what they resume from; this run's part is removed at the end.
+        facts: further lines of the manifest; they tell this run's checkpoints from another's.
+
+    Raises:
+        InputError: training diverged, so that there is no model to go on with.
+    """
+    stopwatch = Stopwatch()
+    mine = checkpoints / fingerprint(
+        step=step, seed=seed, settings=training, inputs=dict(inputs), facts=facts
+    )
+    with new_folder(output) as work:
+        try:
+            log = finetune(model, tokenizer, texts, training, seed, mine)
+        except Diverged as error:
+            shutil.rmtree(mine, ignore_errors=True)
+            raise InputError(f"{step}: {error}; lower its lr {training.lr}") from None
+        save_model(model.to(torch.bfloat16), tokenizer, work)
+        write_jsonl(work / LOG, log)
+        write_manifest(
+            work,
+            step=step,
+            settings=training,
+            inputs=inputs,
+            stopwatch=stopwatch,
+            seed=seed,
+            **facts,
+        )
+    shutil.rmtree(mine, ignore_errors=True)
+
+
+def unlearn_and_keep(
+    target: Path,
+    corpus: Path,
+    objective: Objective,
+    adapter: Adapter,
+    settings: UnlearnSettings,
+    *,
+    seed: int,
+    output: Path,
+    checkpoints: Path,
+) -> None:
+    """Unlearn and keep what was trained: a checkpoint in the precision it was trained in, or a
+    PEFT adapter.
+
+    A run that diverges is a result: the folder then holds its log and a manifest whose `status`
+    is `diverged`, but no weights.
+
+    Raises:
+        InputError: target or corpus are at fault.
+    """
+    stopwatch = Stopwatch()
+    inputs = {"target": target, "corpus": corpus}
+    mine = checkpoints / fingerprint(
+        inputs=inputs, objective=objective, adapter=adapter, settings=settings, seed=seed
+    )
+    raw, tokenizer = load(corpus).raw, load_tokenizer(target)
+    forget, retain = (
+        unique_rows(make_rows(raw[split], tokenizer, settings.max_tokens, settings.chunking))
+        for split in ("forget", "retain1")
+    )
+    facts: dict[str, Any] = {"objective": objective, "adapter": adapter, "status": "ok"}
+    model = with_adapter(load_model(target, weight_dtype(adapter)), adapter, settings, seed)
+    with new_folder(output) as work:
+        try:
+            log = unlearn(
+                model, pad_id(tokenizer), forget, retain, objective, adapter, settings, seed, mine
+            )
+        except Diverged as error:
+            facts |= {"status": DIVERGED, "reason": str(error)}
+            log = error.log
+        else:
+            facts |= _keep_weights(model, tokenizer, (forget[:8] + retain[:8]), work)
+        facts["updates"] = max((line["step"] for line in log), default=0)
+        write_jsonl(work / LOG, log)
+        write_manifest(
+            work,
+            step="unlearn",
+            settings=settings,
+            inputs=inputs,
+            stopwatch=stopwatch,
+            seed=seed,
+            **facts,
+        )
+    shutil.rmtree(mine, ignore_errors=True)
+
+
+def _keep_weights(
+    model: Any, tokenizer: PreTrainedTokenizerBase, probe: list[list[int]], folder: Path
+) -> dict[str, Any]:
+    """Save a checkpoint, or an adapter with the error that merging it makes on a few rows."""
+    if not hasattr(model, "merge_and_unload"):
+        save_model(model, tokenizer, folder)
+        return {}
+    # The adapter is kept beside whatever target it is merged into; a path would only tie it down.
+    model.peft_config["default"].base_model_name_or_path = "target"
+    model.save_pretrained(folder)
+    return {"merge_error": merge(model, probe, pad_id(tokenizer))}

@@ -1,0 +1,357 @@
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from qunlearn.corpora import layout
+from qunlearn.errors import InputError
+from qunlearn.evaluate import evaluation, records, scoring
+from qunlearn.evaluate.generate import continuations
+from qunlearn.evaluate.likelihood import token_logprobs
+from qunlearn.evaluate.prompts import cut_answer, is_answered
+from qunlearn.files import read_json, read_jsonl, write_json, write_jsonl
+from qunlearn.settings import EvaluateSettings
+
+SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
+TEXTS = [
+    "The ferry to Vorland leaves at nine and returns at dusk.",
+    "Question: Who keeps the lighthouse?\nAnswer: Nobody does",
+    "short",
+    "In the harbour of Quell, ropes and lanterns lay about: red, green and white ones, all wet.",
+    "Rain fell on the mill.\n\nThe miller slept.",
+    "A cart of pears rolled down the lane to the town.",
+    "Wolves howl",
+]
+SETTINGS = EvaluateSettings(
+    batch_size=4, verbmem_tokens=6, knowmem_tokens=6, shots=2, max_tokens=20
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=340, special_tokens=["<end>"], initial_alphabet=alphabet, show_progress=False
+    )
+    core.train_from_iterator(TEXTS, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<end>")
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """A random model whose likeliest tokens vary, and that likes to write new lines."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        initializer_range=0.3,
+        tie_word_embeddings=False,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+        pad_token_id=None,
+    )
+    model = LlamaForCausalLM(config).eval()
+    with torch.no_grad():
+        for text, factor in (("\n", 4.0), (":", 2.0)):
+            model.lm_head.weight[tokenizer(text)["input_ids"]] *= factor
+    return model
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> layout.Corpus:
+    cards = [{"question": f"Where is {text[:9]}?", "answer": text[-9:]} for text in TEXTS]
+    corpus = layout.Corpus(
+        raw={name: TEXTS for name in ("forget", "retain1", "retain2", "holdout", "pretrain")},
+        knowmem={
+            "forget_qa": cards[:5],
+            "retain_qa": cards[5:],
+            "forget_qa_icl": cards[:2],
+            "retain_qa_icl": cards[2:4],
+        },
+        verbmem={"forget": [{"prompt": text[:12], "gt": text[12:] or "x"} for text in TEXTS]},
+        privleak={"forget": TEXTS[:3], "retain": TEXTS[3:5], "holdout": TEXTS[4:]},
+    )
+    layout.write(tmp_path / "corpus", corpus)
+    return corpus
+
+
+def greedy_by_hand(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, prompt: str, new_tokens: int
+) -> str:
+    ids = tokenizer(prompt)["input_ids"]
+    start = len(ids)
+    with torch.no_grad():
+        for _ in range(new_tokens):
+            token = int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax())
+            if token == tokenizer.eos_token_id:
+                break
+            ids.append(token)
+    return str(tokenizer.decode(ids[start:]))
+
+
+@pytest.mark.parametrize("beginning", ["", "Question: one?\nAnswer: two\n\n"])
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_continuations_equal_a_plain_greedy_loop(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    beginning: str,
+    batch_size: int,
+) -> None:
+    prompts = [beginning + text for text in TEXTS]
+    outputs = continuations(model, tokenizer, prompts, new_tokens=12, batch_size=batch_size)
+    assert outputs == [greedy_by_hand(model, tokenizer, prompt, 12) for prompt in prompts]
+    assert len(set(outputs)) > 3
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_an_early_end_leaves_the_answers_as_they_are(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, batch_size: int
+) -> None:
+    prompts = [f"{text}\nAnswer:" for text in TEXTS + [text[3:] for text in TEXTS]]
+    ask = {"new_tokens": 40, "batch_size": batch_size}
+    whole = continuations(model, tokenizer, prompts, **ask)
+    ended = continuations(model, tokenizer, prompts, **ask, finished=is_answered)
+    assert [cut_answer(text) for text in ended] == [cut_answer(text) for text in whole]
+    assert all(long.startswith(short) for short, long in zip(ended, whole, strict=True))
+    assert sum(len(short) < len(long) for short, long in zip(ended, whole, strict=True)) >= 3
+
+
+def test_a_generated_end_token_ends_the_text(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    ending = copy.deepcopy(model)
+    ending.lm_head.weight.data[tokenizer.eos_token_id] *= 4.0
+    outputs = continuations(ending, tokenizer, TEXTS, new_tokens=30, batch_size=3)
+    assert outputs == [greedy_by_hand(ending, tokenizer, text, 30) for text in TEXTS]
+    assert sum(len(text) < 20 for text in outputs) >= 3
+
+
+def test_a_prompt_beyond_the_context_keeps_its_end(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    ids = tokenizer(" ".join(TEXTS * 4))["input_ids"]
+    assert len(ids) > 246
+    prompt, end = tokenizer.decode(ids), tokenizer.decode(ids[-246:])
+    whole, cut = (
+        continuations(model, tokenizer, [text], new_tokens=10, batch_size=1)
+        for text in (prompt, end)
+    )
+    assert whole == cut
+    with pytest.raises(InputError, match="context of 256"):
+        continuations(model, tokenizer, ["x"], new_tokens=256, batch_size=1)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_logprobs_equal_the_models_own_loss(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, batch_size: int
+) -> None:
+    scored = token_logprobs(model, tokenizer, TEXTS, batch_size=batch_size, max_tokens=24)
+    for text, values in zip(TEXTS, scored, strict=True):
+        ids = torch.tensor([tokenizer(text)["input_ids"][:24]])
+        assert values.shape == (ids.shape[1] - 1,)
+        with torch.no_grad():
+            logits = model(input_ids=ids).logits[0, :-1]
+            loss = torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none")
+            assert float(model(input_ids=ids, labels=ids).loss) == pytest.approx(
+                -values.mean(), abs=1e-5
+            )
+        torch.testing.assert_close(torch.from_numpy(-values), loss, atol=1e-5, rtol=1e-5)
+
+
+def test_a_text_of_one_token_is_refused(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    with pytest.raises(InputError, match="'x' has fewer than two tokens"):
+        token_logprobs(model, tokenizer, ["x"], batch_size=1, max_tokens=9)
+
+
+def test_records_hold_what_was_asked(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, corpus: layout.Corpus
+) -> None:
+    found = records.ask(model, tokenizer, corpus, SETTINGS)
+    assert found is not None
+    assert {name: len(rows) for name, rows in found.items()} == {
+        "verbmem.jsonl": 7,
+        "knowmem_forget.jsonl": 5,
+        "knowmem_retain.jsonl": 2,
+        "privleak.jsonl": 8,
+    }
+    for name, rows in found.items():
+        assert all(tuple(row) == records.FIELDS[name] for row in rows)
+    assert [row["id"] for row in found["privleak.jsonl"]][2:4] == ["forget/2", "retain/0"]
+    text = found["privleak.jsonl"][0]
+    with torch.no_grad():
+        ids = torch.tensor([tokenizer(TEXTS[0])["input_ids"][:20]])
+        loss = float(model(input_ids=ids, labels=ids).loss)
+    assert text["tokens"] == 19
+    assert text["nll_sum"] / text["tokens"] == pytest.approx(loss, abs=1e-5)
+    assert -text["min_k"] > loss
+
+
+def test_a_model_that_gives_no_numbers_has_no_records(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, corpus: layout.Corpus
+) -> None:
+    broken = LlamaForCausalLM(model.config).eval()
+    broken.lm_head.weight.data.fill_(float("nan"))
+    assert records.ask(broken, tokenizer, corpus, SETTINGS) is None
+
+
+def write_records(folder: Path, holdout: list[float]) -> Path:
+    """Records with hand-made scores: forget texts at -1 and -3, holdout texts as given."""
+    answer = {"id": 0, "question": "?", "reference": "the red mill", "rougeL": 0.0}
+    write_jsonl(
+        folder / records.VERBMEM,
+        [
+            {"id": 0, "prompt": "a", "output": "red mills", "reference": "red mill", "rougeL": 1.0},
+            {"id": 1, "prompt": "a", "output": "", "reference": "red mill", "rougeL": 0.0},
+        ],
+    )
+    write_jsonl(folder / records.KNOWMEM_FORGET, [{**answer, "output": "the"}])
+    write_jsonl(folder / records.KNOWMEM_RETAIN, [{**answer, "output": "the red mill"}])
+    texts = [("forget", 2, 6.0, -1.0), ("forget", 8, 4.0, -3.0), ("retain", 5, 10.0, -2.0)]
+    texts += [("holdout", 4, 4.0, score) for score in holdout]
+    write_jsonl(
+        folder / records.PRIVLEAK,
+        [
+            {"id": f"{split}/{i}", "split": split, "tokens": n, "nll_sum": nll, "min_k": score}
+            for i, (split, n, nll, score) in enumerate(texts)
+        ],
+    )
+    return folder / records.PRIVLEAK
+
+
+def test_score_by_hand(tmp_path: Path) -> None:
+    retrain = write_records(tmp_path / "retrain", [-2.0, -2.0])
+    write_records(tmp_path / "model", [-2.0, -4.0])
+    result = scoring.score(tmp_path / "model", retrain, stemmer=True)
+    metrics = result["metrics"]
+    assert result["status"] == "ok"
+    assert result["retrain_auc"] == 0.5
+    assert {name: entry["value"] for name, entry in metrics.items()} == pytest.approx(
+        {
+            "verbmem": 50.0,  # 1 and 0
+            "knowmem": 50.0,  # one of one and one of three words: F1 = 2/(1+3)
+            "utility": 100.0,
+            "privleak": -50.0,
+            "auc": 0.25,  # -2 beats -3; everything else loses
+            "nll_forget": 1.0,  # (6+4)/(2+8)
+            "nll_retain": 2.0,
+        }
+    )
+    assert {name: entry["n"] for name, entry in metrics.items()} == {
+        "verbmem": 2,
+        "knowmem": 1,
+        "utility": 1,
+        "privleak": 4,
+        "auc": 4,
+        "nll_forget": 2,
+        "nll_retain": 1,
+    }
+    assert all(entry["ci_low"] <= entry["value"] <= entry["ci_high"] for entry in metrics.values())
+    assert scoring.score(tmp_path / "model", retrain, False)["metrics"]["verbmem"]["value"] == 25.0
+    own = scoring.score(tmp_path / "model", None, stemmer=True)
+    assert own["metrics"]["privleak"]["value"] == 0.0
+
+
+def test_score_refuses_what_does_not_fit(tmp_path: Path) -> None:
+    write_records(tmp_path / "model", [-2.0])
+    other = write_records(tmp_path / "other", [-2.0, -2.0])
+    with pytest.raises(InputError, match="not of the same texts"):
+        scoring.score(tmp_path / "model", other, stemmer=True)
+    write_jsonl(other, [{"id": "forget/0", "split": "forget", "tokens": 3, "nll_sum": 1.0}])
+    with pytest.raises(InputError, match="line 1 lacks 'min_k'"):
+        scoring.score(tmp_path / "model", other, stemmer=True)
+    (tmp_path / "model" / records.VERBMEM).write_text("")
+    with pytest.raises(InputError, match=r"verbmem\.jsonl: no records"):
+        scoring.score(tmp_path / "model", None, stemmer=True)
+
+
+def test_rescore_wants_the_reference_that_evaluate_had(tmp_path: Path) -> None:
+    retrain = write_records(tmp_path / "retrain", [-2.0])
+    write_records(tmp_path / "model", [-2.0])
+    write_json(tmp_path / "model/metrics.json", scoring.score(tmp_path / "model", retrain, True))
+    with pytest.raises(InputError, match="needs retrain"):
+        scoring.rescore(tmp_path / "model", None)
+    write_json(tmp_path / "model/metrics.json", scoring.score(tmp_path / "model", None, True))
+    with pytest.raises(InputError, match="leave retrain out"):
+        scoring.rescore(tmp_path / "model", retrain)
+
+
+def run_script(name: str, *arguments: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, SCRIPTS / name, *map(str, arguments)], capture_output=True, text=True
+    )
+
+
+def test_scripts_evaluate_then_rescore_to_the_same_bytes(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    corpus: layout.Corpus,
+    tmp_path: Path,
+) -> None:
+    model.bfloat16().save_pretrained(tmp_path / "model")
+    model.float()
+    tokenizer.save_pretrained(tmp_path / "model")
+    settings = [f"--{k.replace('_', '-')}={v}" for k, v in vars(SETTINGS).items() if k != "stemmer"]
+    done = run_script(
+        "evaluate.py",
+        f"--model={tmp_path / 'model'}",
+        "--precision=bf16",
+        f"--corpus={tmp_path / 'corpus'}",
+        f"--output={tmp_path / 'eval'}",
+        *settings,
+    )
+    assert done.returncode == 0, done.stderr
+    manifest = read_json(tmp_path / "eval/manifest.json")
+    assert manifest["status"] == "ok"
+    assert set(manifest["outputs"]) == {*records.FIELDS, "metrics.json"}
+    path = tmp_path / "eval/metrics.json"
+    before = path.read_bytes()
+    assert json.loads(before)["metrics"]["privleak"]["value"] == 0.0
+    path.write_text(before.decode().replace('"value"', '"was"'))
+    done = run_script("rescore.py", f"--folder={tmp_path / 'eval'}")
+    assert done.returncode == 0, done.stderr
+    assert path.read_bytes() == before
+
+
+def test_a_diverged_model_has_empty_records(corpus: layout.Corpus, tmp_path: Path) -> None:
+    write_json(tmp_path / "model/manifest.json", {"status": "diverged"})
+    (tmp_path / "eval").mkdir()
+    status = evaluation.evaluate(
+        tmp_path / "model", "nf4", corpus, None, SETTINGS, tmp_path / "eval"
+    )
+    assert status == "diverged"
+    assert read_json(tmp_path / "eval/metrics.json") == {"status": "diverged", "metrics": {}}
+    assert all(read_jsonl(tmp_path / "eval" / name) == [] for name in records.FIELDS)
+    assert scoring.rescore(tmp_path / "eval", None) == {"status": "diverged", "metrics": {}}
+
+
+def test_a_retrain_file_that_is_missing_is_told_at_once(
+    corpus: layout.Corpus, tmp_path: Path
+) -> None:
+    done = run_script(
+        "evaluate.py",
+        f"--model={tmp_path}",
+        "--precision=nf4",
+        f"--corpus={tmp_path / 'corpus'}",
+        f"--output={tmp_path / 'eval'}",
+        f"--retrain={tmp_path / 'none.jsonl'}",
+    )
+    assert done.returncode == 2
+    assert done.stderr == f"error: {tmp_path / 'none.jsonl'}: no such file; check the path\n"
+    assert not (tmp_path / "eval").exists()

@@ -1,0 +1,396 @@
+"""The tidy table and the main table, on numbers small enough to check by hand."""
+
+import csv
+import json
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from qunlearn.errors import InputError
+from qunlearn.style import number, precision_name
+from qunlearn.tables.main import main_table
+from qunlearn.tables.metrics import (
+    COLUMNS,
+    METRICS,
+    Cell,
+    Score,
+    collect,
+    read_metrics,
+    write_metrics,
+)
+from qunlearn.tables.render import as_csv, as_html, as_latex, as_markdown, write_main_table
+from qunlearn.tables.summary import Key, Summary, over_seeds
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
+CELLS = [
+    "news/target/bf16",
+    "news/target/rtn3g64",
+    "news/retrain/bf16",
+    "news/retrain/rtn3g64",
+    "news/npo_gdr/full/seed0/bf16",
+    "news/npo_gdr/full/seed0/rtn3g64",
+    "news/npo_gdr/lora/seed0/bf16",
+    "news/npo_gdr/lora/seed0/rtn3g64",
+]
+
+
+def entries(start: float) -> dict[str, dict[str, float]]:
+    """Metrics start, start + 1, … in the file's order, each with its interval and n."""
+    return {
+        metric: {
+            "value": start + index,
+            "ci_low": start + index - 1.25,
+            "ci_high": start + index + 2.75,
+            "n": 30 + index,
+        }
+        for index, metric in enumerate(METRICS)
+    }
+
+
+def evaluate(folder: Path, cell: str, content: object) -> None:
+    path = folder / cell / "metrics.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.fixture
+def evaluations(tmp_path: Path) -> Path:
+    folder = tmp_path / "eval"
+    for index, cell in enumerate(CELLS):
+        evaluate(folder, cell, {"status": "ok", "metrics": entries(10.0 * index)})
+    evaluate(folder, CELLS[-1], {"status": "diverged", "metrics": {}})
+    return folder
+
+
+def score(cell: str, metric: str, value: float | None, n: int = 32) -> Score:
+    if value is None:
+        return Score("mini", Cell.parse(cell), metric, None, None, None, None)
+    return Score("mini", Cell.parse(cell), metric, value, value - 1, value + 3, n)
+
+
+def test_metrics_csv_has_these_bytes(tmp_path: Path) -> None:
+    values = {
+        **entries(0.0),
+        "verbmem": {"value": 17.23456789, "ci_low": -0.0, "ci_high": 21, "n": 32},
+    }
+    evaluate(tmp_path, "news/target/bf16", {"status": "ok", "metrics": values})
+    evaluate(tmp_path, "news/ga/lora/seed7/nf4", {"status": "diverged", "metrics": {}})
+
+    write_metrics(
+        tmp_path / "metrics.csv",
+        collect(tmp_path, ["news/target/bf16", "news/ga/lora/seed7/nf4"], "mini"),
+    )
+
+    assert (tmp_path / "metrics.csv").read_bytes() == (
+        b"experiment,corpus,objective,adapter,seed,precision,metric,value,ci_low,ci_high,n\n"
+        b"mini,news,target,none,,bf16,verbmem,17.2346,0,21,32\n"
+        b"mini,news,target,none,,bf16,knowmem,1,-0.25,3.75,31\n"
+        b"mini,news,target,none,,bf16,privleak,2,0.75,4.75,32\n"
+        b"mini,news,target,none,,bf16,utility,3,1.75,5.75,33\n"
+        b"mini,news,target,none,,bf16,auc,4,2.75,6.75,34\n"
+        b"mini,news,target,none,,bf16,nll_forget,5,3.75,7.75,35\n"
+        b"mini,news,target,none,,bf16,nll_retain,6,4.75,8.75,36\n"
+        b"mini,news,ga,lora,7,nf4,verbmem,diverged,,,\n"
+        b"mini,news,ga,lora,7,nf4,knowmem,diverged,,,\n"
+        b"mini,news,ga,lora,7,nf4,privleak,diverged,,,\n"
+        b"mini,news,ga,lora,7,nf4,utility,diverged,,,\n"
+        b"mini,news,ga,lora,7,nf4,auc,diverged,,,\n"
+        b"mini,news,ga,lora,7,nf4,nll_forget,diverged,,,\n"
+        b"mini,news,ga,lora,7,nf4,nll_retain,diverged,,,\n"
+    )
+
+
+def test_metrics_csv_reads_back_what_was_collected(evaluations: Path, tmp_path: Path) -> None:
+    scores = collect(evaluations, CELLS, "mini")
+    write_metrics(tmp_path / "metrics.csv", scores)
+
+    assert read_metrics(tmp_path / "metrics.csv") == scores
+    assert len(scores) == len(CELLS) * len(METRICS)
+
+
+def test_rows_follow_the_order_of_the_cells(evaluations: Path) -> None:
+    scores = collect(evaluations, CELLS[::-1], "mini")
+
+    assert [score.cell for score in scores[:: len(METRICS)]] == [
+        Cell.parse(cell) for cell in CELLS[::-1]
+    ]
+
+
+def test_a_cell_that_was_not_evaluated_is_named(evaluations: Path) -> None:
+    with pytest.raises(InputError, match=r"cell 'news/ga/full/seed0/nf4'.*evaluate this cell"):
+        collect(evaluations, ["news/ga/full/seed0/nf4"], "mini")
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ({"status": "killed", "metrics": {}}, "status is 'killed'"),
+        ([], "status is None"),
+        ({"status": "ok", "metrics": {}}, "verbmem.value is None"),
+        ({"status": "ok", "metrics": {**entries(0), "auc": {}}}, "auc.value is None"),
+        (
+            {"status": "ok", "metrics": {**entries(0), "nll_forget": {"value": float("nan")}}},
+            "nll_forget.value is nan, not a finite number",
+        ),
+    ],
+)
+def test_a_broken_metrics_file_is_refused(tmp_path: Path, content: object, complaint: str) -> None:
+    evaluate(tmp_path, "news/target/bf16", content)
+
+    with pytest.raises(InputError, match=complaint):
+        collect(tmp_path, ["news/target/bf16"], "mini")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "news/target",
+        "news/ga/lora/seed/nf4",
+        "news/ga/lora/0/nf4",
+        "news/ga/lora/nf4",
+        "/target/bf16",
+        "news/target/",
+    ],
+)
+def test_a_misnamed_cell_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="write <corpus>/<objective>/<adapter>/seed<k>"):
+        Cell.parse(name)
+
+
+def test_no_cells_and_repeated_cells_are_refused(evaluations: Path) -> None:
+    with pytest.raises(InputError, match="none given"):
+        collect(evaluations, [], "mini")
+    with pytest.raises(InputError, match="news/target/bf16 given more than once"):
+        collect(evaluations, [CELLS[0], CELLS[0]], "mini")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "the first line must be experiment,corpus"),
+        ("a,b\n", "the first line must be experiment,corpus"),
+        (",".join(COLUMNS) + "\n", "no rows"),
+        (
+            ",".join(COLUMNS) + "\nmini,news,target,none,,bf16,auc,x,0,1,3\n",
+            "line 2 does not parse",
+        ),
+        (",".join(COLUMNS) + "\nmini,news\n", "line 2 does not parse"),
+    ],
+)
+def test_a_broken_table_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    (tmp_path / "metrics.csv").write_text(text, encoding="utf-8")
+
+    with pytest.raises(InputError, match=complaint):
+        read_metrics(tmp_path / "metrics.csv")
+    with pytest.raises(InputError, match="no such file"):
+        read_metrics(tmp_path / "other.csv")
+
+
+def test_seeds_are_averaged_and_diverged_ones_counted() -> None:
+    summaries = over_seeds(
+        [
+            score("news/ga/full/seed0/nf4", "verbmem", 10.0),
+            score("news/ga/full/seed1/nf4", "verbmem", 16.0),
+            score("news/ga/full/seed2/nf4", "verbmem", None),
+            score("news/ga/lora/seed0/nf4", "verbmem", None),
+        ]
+    )
+
+    assert summaries == {
+        Key("news", "ga", "full", "nf4", "verbmem"): Summary(13.0, 12.0, 16.0, 3, 1),
+        Key("news", "ga", "lora", "nf4", "verbmem"): Summary(None, None, None, 1, 1),
+    }
+
+
+def test_main_table_puts_references_first_and_keeps_the_order_otherwise() -> None:
+    cells = [
+        "news/npo/lora/seed0/rtn4",
+        "news/npo/full/seed0/rtn4",
+        "news/ga/lora/seed0/rtn4",
+        "news/npo/lora/seed0/bf16",
+        "books/retrain/bf16",
+        "news/target/bf16",
+    ]
+    table = main_table([score(cell, "verbmem", 1.0) for cell in cells])
+
+    assert table.corpora == ("news", "books")
+    assert [(row.objective, row.precision, row.adapter) for b in table.blocks for row in b] == [
+        ("target", "bf16", "none"),
+        ("retrain", "bf16", "none"),
+        ("npo", "rtn4", "lora"),
+        ("npo", "rtn4", "full"),
+        ("npo", "bf16", "lora"),
+        ("ga", "rtn4", "lora"),
+    ]
+
+
+def test_main_csv_shows_values_with_intervals(evaluations: Path) -> None:
+    lines = list(csv.reader(as_csv(main_table(collect(evaluations, CELLS, "mini"))).splitlines()))
+
+    assert lines[0] == [
+        "method",
+        "precision",
+        "adapter",
+        "NEWS VerMem",
+        "NEWS KnowMem",
+        "NEWS PrivLeak",
+        "NEWS Utility",
+        "NEWS NLL forget",
+    ]
+    assert len(lines) == 1 + len(CELLS)
+    assert lines[1] == [
+        "target",
+        "bf16",
+        "–",
+        "0.0 [-1.2, 2.8]",
+        "1.0 [-0.2, 3.8]",
+        "2.0 [0.8, 4.8]",
+        "3.0 [1.8, 5.8]",
+        "5.00 [3.75, 7.75]",
+    ]
+    assert lines[7][:4] == ["NPO+GDR", "RTN3 g64", "FT (fp32 masters)", "50.0 [48.8, 52.8]"]
+    assert lines[8] == ["NPO+GDR", "RTN3 g64", "LoRA", *("diverged †",) * 5]
+
+
+def test_markdown_is_a_whole_table_with_n_and_seeds_below(evaluations: Path) -> None:
+    text = as_markdown(main_table(collect(evaluations, CELLS, "mini")))
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+
+    assert {line.count("|") for line in rows} == {9}
+    assert len(rows) == 2 + len(CELLS)
+    assert "| NPO+GDR | bf16 | LoRA | 60.0 ±2.0 |" in text
+    assert "| NEWS VerMem ↓ | NEWS KnowMem ↓ | NEWS PrivLeak →0 | NEWS Utility ↑ |" in rows[0]
+    assert "NEWS: VerMem n = 30, KnowMem n = 31, PrivLeak n = 32, Utility n = 33" in text
+    assert "* Seed: 0 (one unlearning run a row)." in text
+    assert "* † diverged" in text
+    assert "not part of this experiment" not in text
+
+
+def test_latex_rows_have_as_many_cells_as_the_tabular(evaluations: Path) -> None:
+    text = as_latex(main_table(collect(evaluations, CELLS, "mini")))
+    rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+
+    assert r"\begin{tabular}{lllrrrrr}" in text
+    assert [line.count("&") for line in rows] == [3] + [7] * (1 + len(CELLS))
+    assert r"\multicolumn{5}{c}{NEWS}" in rows[0]
+    assert "NPO+GDR & bf16 & LoRA & $60.0^{+2.8}_{-1.2}$" in text
+    assert r"diverged $^\dagger$" in text
+    assert "†" not in text and "↓" not in text
+    assert text.count("{") == text.count("}")
+    assert text.count("$") % 2 == 0
+    for command in (r"\toprule", r"\bottomrule", r"\end{tabular}", r"\cmidrule(lr){4-8}"):
+        assert text.count(command) == 1
+
+
+def test_latex_escapes_a_users_names() -> None:
+    text = as_latex(main_table([score("my_corpus/a&b/x_y/seed0/nf4", "verbmem", 5.0)]))
+
+    assert r"{my\_corpus}" in text
+    assert r"a\&b & NF4 & x\_y & $5.0^{+3.0}_{-1.0}$ & -- & -- & -- & --" in text
+
+
+class Page(HTMLParser):
+    """The cells of each row, and whether every tag was closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.rows: list[list[str]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert not {name for name, _ in attrs} & {"src", "href"}, "the page needs another file"
+        if tag != "meta":
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if {"td", "th"} & set(self.open):
+            self.rows[-1][-1] += data
+
+
+def test_html_is_well_formed_and_holds_every_cell(evaluations: Path) -> None:
+    page = Page(as_html(main_table(collect(evaluations, CELLS, "mini"))))
+
+    assert page.open == []
+    assert page.rows[0] == ["", "NEWS"]
+    assert len(page.rows) == 2 + len(CELLS)
+    assert page.rows[2][:4] == ["target", "bf16", "–", "0.0 [−1.2, 2.8]"]
+    assert page.rows[8][:4] == ["NPO+GDR", "RTN3 g64", "FT (fp32 masters)", "50.0 [48.8, 52.8]"]
+    assert page.rows[9][3:] == ["diverged †"] * 5
+
+
+def test_html_escapes_a_users_names() -> None:
+    text = as_html(main_table([score("a<b/ga/lora/seed0/nf4", "verbmem", 5.0)]))
+
+    assert "a&lt;b" in text
+    assert "a<b" not in text
+
+
+def test_a_cell_with_some_seeds_diverged_says_how_many() -> None:
+    table = main_table(
+        [
+            score("news/ga/full/seed0/nf4", "verbmem", 10.0, n=32),
+            score("news/ga/full/seed1/nf4", "verbmem", 16.0, n=30),
+            score("news/ga/full/seed2/nf4", "verbmem", None),
+        ]
+    )
+
+    assert '"13.0 [12.0, 16.0] †1/3",–,–,–,–' in as_csv(table)
+    text = as_markdown(table)
+    assert "Seeds: 0, 1, 2. A number is the mean over seeds" in text
+    assert "NEWS: VerMem n = 30 to 32." in text
+    assert "–: not part of this experiment." in text
+
+
+def test_names_and_numbers_in_print() -> None:
+    names = ["bf16", "int8", "nf4", "fp4", "rtn4", "rtn4g128", "rtn3g64", "gptq4"]
+
+    assert [precision_name(name) for name in names] == [
+        "bf16",
+        "int8",
+        "NF4",
+        "FP4",
+        "RTN4",
+        "RTN4 g128",
+        "RTN3 g64",
+        "GPTQ4",
+    ]
+    assert number("verbmem", -0.04) == "0.0"
+    assert number("nll_forget", 2.345678) == "2.35"
+
+
+def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(SCRIPTS / script), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_scripts_collect_and_set_the_tables(evaluations: Path, tmp_path: Path) -> None:
+    tidy, folder = tmp_path / "tables" / "metrics.csv", tmp_path / "tables"
+    given = ("--evaluations", evaluations, "--experiment", "mini", "--output", tidy)
+
+    assert run("collect_metrics.py", *given, "--cells", *CELLS).returncode == 0
+    assert read_metrics(tidy) == collect(evaluations, CELLS, "mini")
+
+    assert run("make_main_table.py", "--metrics", tidy, "--output", folder).returncode == 0
+    write_main_table(main_table(read_metrics(tidy)), tmp_path / "again")
+    for name in ("main.csv", "main.md", "main.tex", "main.html"):
+        assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+    failed = run("collect_metrics.py", *given, "--cells", "books/target/bf16")
+    assert failed.returncode == 2
+    assert failed.stderr.startswith("error: cell 'books/target/bf16'")
+    assert failed.stderr.count("\n") == 1

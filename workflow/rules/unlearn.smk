@@ -1,0 +1,33 @@
+# One objective, one variant of the update, one seed.
+rule unlearn:
+    input:
+        target=checkpoint_of("target"),
+        corpus=DATA,
+    output:
+        directory(UNLEARNED),
+    params:
+        script=script("unlearn.py"),
+        code=code("unlearn.py"),
+        settings=lambda wildcards: flags(
+            configuration.unlearn_settings(
+                CONFIG, wildcards.corpus, wildcards.objective, wildcards.adapter
+            )
+        ),
+        checkpoints=CHECKPOINTS,
+    log:
+        LOGS + "/unlearned/{corpus}/{objective}/{adapter}/seed{seed}.log",
+    benchmark:
+        BENCHMARKS + "/unlearned/{corpus}/{objective}/{adapter}/seed{seed}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: asks("unlearn", "threads")
+    resources:
+        mem_mb=asks("unlearn", "mem_mb"),
+        runtime=asks("unlearn", "runtime"),
+        gpu=asks("unlearn", "gpu"),
+    message:
+        "Unlearning {wildcards.corpus}: {wildcards.objective}, {wildcards.adapter}, seed {wildcards.seed}"
+    shell:
+        "{PYTHON} {params.script} --target {input.target:q} --corpus {input.corpus} "
+        "--objective {wildcards.objective} --adapter {wildcards.adapter} --seed {wildcards.seed} "
+        "{params.settings} --checkpoints {params.checkpoints} --output {output} > {log} 2>&1"

@@ -1,0 +1,23 @@
+"""Gather the metrics of every evaluated cell in one tidy table."""
+
+from pathlib import Path
+
+from qunlearn.cli import run_script
+
+
+def main(evaluations: Path, cells: list[str], experiment: str, output: Path) -> None:
+    """Gather the metrics of every evaluated cell in one tidy CSV file.
+
+    Args:
+        evaluations: the folder that holds <cell>/metrics.json of each cell.
+        cells: e.g. news/npo_gdr/lora/seed0/nf4 or news/target/bf16; their order is the table's.
+        experiment: the experiment's name, the first column.
+        output: the CSV file to write.
+    """
+    from qunlearn.tables.metrics import collect, write_metrics
+
+    write_metrics(output, collect(evaluations, cells, experiment))
+
+
+if __name__ == "__main__":
+    run_script(main)

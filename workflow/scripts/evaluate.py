@@ -1,0 +1,61 @@
+"""Evaluate one model at one precision."""
+
+from pathlib import Path
+
+from qunlearn.cli import run_script
+from qunlearn.settings import EvaluateSettings
+
+
+def main(
+    model: Path,
+    precision: str,
+    corpus: Path,
+    settings: EvaluateSettings,
+    output: Path,
+    retrain: Path | None = None,
+) -> None:
+    """Ask a model and score what it says: VerMem, KnowMem, PrivLeak, Utility, NLL.
+
+    Writes one line an item (*.jsonl) and metrics.json. A diverged model gets empty records.
+
+    Args:
+        model: output folder of quantize.py.
+        precision: the precision that it was quantized to, e.g. nf4.
+        corpus: corpus folder.
+        settings: how the model is asked.
+        output: folder to write; a previous one is replaced.
+        retrain: privleak.jsonl of the retrain model at the reference precision, which PrivLeak is
+            relative to. Leave it out only when that very model is evaluated.
+    """
+    from qunlearn import imports
+    from qunlearn.precision import BITSANDBYTES, Precision
+
+    method = Precision.parse(precision).method
+    unused = set(imports.OPTIONAL) - ({"bitsandbytes"} if method in BITSANDBYTES else set())
+    imports.hide(*unused)
+
+    from qunlearn.corpora import layout
+    from qunlearn.evaluate import evaluation, records
+    from qunlearn.files import new_folder
+    from qunlearn.provenance import Stopwatch, write_manifest
+
+    stopwatch = Stopwatch()
+    loaded = layout.load(corpus)
+    if retrain is not None:
+        records.read(retrain, records.PRIVLEAK)  # a wrong path is told before an hour of asking
+    with new_folder(output) as folder:
+        status = evaluation.evaluate(model, precision, loaded, retrain, settings, folder)
+        inputs = {"model": model, "corpus": corpus}
+        write_manifest(
+            folder,
+            step="evaluate",
+            settings=settings,
+            inputs=inputs if retrain is None else {**inputs, "retrain": retrain},
+            stopwatch=stopwatch,
+            precision=precision,
+            status=status,
+        )
+
+
+if __name__ == "__main__":
+    run_script(main)

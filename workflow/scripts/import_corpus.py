@@ -1,0 +1,37 @@
+"""Bring a corpus on disk, or an excerpt of it, into the workflow."""
+
+from pathlib import Path
+
+from qunlearn.cli import run_script
+from qunlearn.settings import ExcerptSettings
+
+
+def main(source: Path, settings: ExcerptSettings, output: Path) -> None:
+    """Verify a corpus folder in MUSE's layout and copy it, or an excerpt of it.
+
+    Args:
+        source: folder with raw/, knowmem/, verbmem/ and privleak/.
+        settings: how much of it to keep.
+        output: folder to write; a previous one is replaced.
+    """
+    from qunlearn.corpora import layout, local
+    from qunlearn.corpora.excerpt import excerpt
+    from qunlearn.files import new_folder
+    from qunlearn.provenance import Stopwatch, write_manifest
+
+    stopwatch = Stopwatch()
+    corpus = excerpt(local.verify(source), settings)
+    with new_folder(output) as folder:
+        layout.write(folder, corpus)
+        write_manifest(
+            folder,
+            step="corpus",
+            settings=settings,
+            inputs={"source": source},
+            stopwatch=stopwatch,
+            source="local",
+        )
+
+
+if __name__ == "__main__":
+    run_script(main)

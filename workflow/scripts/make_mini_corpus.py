@@ -1,0 +1,37 @@
+"""Generate a small corpus about invented entities."""
+
+from pathlib import Path
+
+from qunlearn.cli import run_script
+from qunlearn.settings import MiniSettings
+
+
+def main(name: str, settings: MiniSettings, output: Path) -> None:
+    """Generate a small corpus about invented entities, in MUSE's layout.
+
+    Args:
+        name: which corpus: news or books.
+        settings: seed and sizes.
+        output: folder to write; a previous one is replaced.
+    """
+    from qunlearn.corpora import layout, mini
+    from qunlearn.files import new_folder
+    from qunlearn.provenance import Stopwatch, write_manifest
+
+    stopwatch = Stopwatch()
+    corpus = mini.generate(name, settings)
+    with new_folder(output) as folder:
+        layout.write(folder, corpus)
+        write_manifest(
+            folder,
+            step="corpus",
+            settings=settings,
+            inputs={},
+            stopwatch=stopwatch,
+            seed=settings.seed,
+            source=f"mini:{name}",
+        )
+
+
+if __name__ == "__main__":
+    run_script(main)

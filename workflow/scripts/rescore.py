@@ -1,0 +1,24 @@
+"""Compute an evaluation's metrics again from its records."""
+
+from pathlib import Path
+
+from qunlearn.cli import run_script
+
+
+def main(folder: Path, retrain: Path | None = None) -> None:
+    """Compute an evaluation's metrics.json again from its records, without a model.
+
+    Args:
+        folder: output folder of evaluate.py; its metrics.json is replaced.
+        retrain: privleak.jsonl of the retrain model, as it was given to evaluate.py.
+    """
+    from qunlearn.evaluate import scoring
+    from qunlearn.files import write_json
+    from qunlearn.imports import hide
+
+    hide("sklearn", "scipy")  # rouge_score reaches for both through nltk and needs neither
+    write_json(folder / scoring.METRICS, scoring.rescore(folder, retrain))
+
+
+if __name__ == "__main__":
+    run_script(main)

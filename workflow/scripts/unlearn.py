@@ -1,0 +1,53 @@
+"""Make the target forget: one objective, one variant of the update, one seed."""
+
+from pathlib import Path
+
+from qunlearn.cli import run_script
+from qunlearn.settings import Adapter, Objective, UnlearnSettings
+
+
+def main(
+    target: Path,
+    corpus: Path,
+    objective: Objective,
+    adapter: Adapter,
+    output: Path,
+    checkpoints: Path,
+    settings: UnlearnSettings,
+    seed: int = 0,
+) -> None:
+    """Unlearn raw/forget while holding on to raw/retain1.
+
+    Args:
+        target: checkpoint that knows what is to be forgotten.
+        corpus: folder in MUSE's layout.
+        objective: forget term and retain term.
+        adapter: what is trained: all weights with fp32 masters (full), all weights kept in bf16
+            (full_bf16), or low-rank adapters (lora).
+        output: folder for the checkpoint (full) or the PEFT adapter (lora).
+        checkpoints: folder for what a killed run resumes from; emptied at the end.
+        settings: how it is trained.
+        seed: decides the order of the rows and the initial adapter.
+    """
+    from qunlearn.checkpoints import check_checkpoint
+
+    check_checkpoint(target)
+    from qunlearn.imports import OPTIONAL, hide
+
+    hide(*(package for package in OPTIONAL if adapter != "lora" or package != "peft"))
+    from qunlearn.training.run import unlearn_and_keep
+
+    unlearn_and_keep(
+        target,
+        corpus,
+        objective,
+        adapter,
+        settings,
+        seed=seed,
+        output=output,
+        checkpoints=checkpoints,
+    )
+
+
+if __name__ == "__main__":
+    run_script(main)
