@@ -4,7 +4,7 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-configfile: "config.yaml"
+configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "workflow/rules/common.smk"
@@ -32,7 +32,7 @@ rule all:
 
 rule data:
     input:
-        expand(DATA, corpus=CONFIG["corpora"]),
+        expand(out("data/{corpus}"), corpus=CONFIG["corpora"]),
 
 
 rule tables:

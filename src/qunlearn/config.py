@@ -96,15 +96,18 @@ def _fill(values: Json, schema: Json, definitions: Json) -> None:
 def _explain(error: ValidationError) -> str:
     place = ".".join(str(part) for part in error.absolute_path)
     if error.validator == "additionalProperties":
-        known = error.schema.get("properties", {})
-        unknown = next(key for key in error.instance if key not in known)
+        schema: Any = error.schema
+        instance: Any = error.instance
+        known = schema.get("properties", {})
+        unknown = next(key for key in instance if key not in known)
         key = f"{place}.{unknown}" if place else unknown
         close = difflib.get_close_matches(str(unknown), known, n=1)
         advice = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
         return f"config key '{key}' is unknown; {advice}"
     if error.validator == "enum":
+        allowed: Any = error.validator_value
         return f"config key '{place}': {error.instance!r} is unknown; use one of: " + ", ".join(
-            str(value) for value in error.validator_value
+            str(value) for value in allowed
         )
     if error.validator == "pattern":
         return (
@@ -112,7 +115,7 @@ def _explain(error: ValidationError) -> str:
             "use letters, digits, '_' and '-' only"
         )
     hint = ""
-    if error.validator == "type" and isinstance(error.instance, str):
+    if error.validator_value == "number" and isinstance(error.instance, str):
         hint = " (in YAML a number such as 1e-5 is text: write 1.0e-5)"
     return f"config key '{place}': {error.message}{hint}; see config/README.md"
 
@@ -132,12 +135,24 @@ def _check_meaning(config: Json) -> None:
                 f"config key 'unlearn.overrides': '{pattern}' matches no run; "
                 f"runs are named like {names[0]}"
             )
-    given = [name for name in ("target", "retrain") if config["models"][name] == "train"]
-    for part, values in [(f"train.{name}", config["train"][name]) for name in given] + [
-        ("unlearn.settings", config["unlearn"]["settings"])
-    ]:
-        if values["checkpoint_every"] % values["log_every"]:
-            raise InputError(
-                f"config key '{part}.checkpoint_every' must be a multiple of "
-                f"log_every ({values['log_every']})"
-            )
+    for model in ("base", "target", "retrain"):
+        _check_multiples(f"train.{model}", config["train"][model])
+    for run in runs(config):
+        settings = unlearn_settings(config, run.corpus, run.objective, run.adapter)
+        whose = f" in the run {run.corpus}/{run.objective}/{run.adapter}"
+        _check_multiples("unlearn.settings", settings, whose)
+
+
+def _check_multiples(place: str, settings: Json, whose: str = "") -> None:
+    checkpoint_every, log_every = settings["checkpoint_every"], settings["log_every"]
+    if checkpoint_every % log_every:
+        raise InputError(
+            f"config key '{place}.checkpoint_every': {checkpoint_every} must be a multiple of "
+            f"log_every, {log_every}{whose}"
+        )
+    batch_size, micro = settings["batch_size"], settings.get("micro_batch_size", 0)
+    if micro and batch_size % micro:
+        raise InputError(
+            f"config key '{place}.micro_batch_size': {micro} must be 0 or divide "
+            f"batch_size, {batch_size}{whose}"
+        )

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -36,7 +35,7 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     work = path.parent / f".{path.name}.partial"
     work.write_text(text, encoding="utf-8")
-    os.replace(work, path)
+    work.replace(path)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -72,7 +71,11 @@ def read_jsonl(path: Path) -> list[Any]:
         InputError: `path` is missing, is not UTF-8 or a line does not parse.
     """
     items = []
-    for number, line in enumerate(_read_text(path).splitlines(), start=1):
+    # Not splitlines(), which also splits at U+2028 and its like; JSON writes those as they are.
+    lines = _read_text(path).split("\n")
+    if not lines[-1]:
+        lines.pop()
+    for number, line in enumerate(lines, start=1):
         try:
             items.append(json.loads(line))
         except json.JSONDecodeError as error:

@@ -28,6 +28,7 @@ class Stopwatch:
 
     @property
     def seconds(self) -> float:
+        """Seconds so far, to the millisecond."""
         return round(time.monotonic() - self._start, 3)
 
 

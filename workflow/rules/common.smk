@@ -17,29 +17,31 @@ try:
         config, configuration.load_schema(ROOT / "workflow/schemas/config.schema.yaml")
     )
 except InputError as error:
-    raise WorkflowError(str(error)) from None
+    sys.exit(f"error: {error}")
 
-RESULTS = f"results/{CONFIG['experiment']}"
-DATA = RESULTS + "/data/{corpus}"
-UNLEARNED = RESULTS + "/unlearned/{corpus}/{objective}/{adapter}/seed{seed}"
-QUANTIZED = RESULTS + "/quantized/{corpus}/{model}/{precision}"
-EVALUATED_CELL = RESULTS + "/eval/{cell}"
-EVALUATED = RESULTS + "/eval/{corpus}/{model}/{precision}"
-CHECKPOINTS = RESULTS + "/checkpoints"
-LOGS = RESULTS + "/logs"
-BENCHMARKS = RESULTS + "/benchmarks"
+
+def out(path):
+    """A path inside the experiment's results."""
+    return f"results/{CONFIG['experiment']}/{path}"
+
+
 TABLES = expand(
-    RESULTS + "/tables/{name}",
+    out("tables/{name}"),
     name=["metrics.csv", "main.csv", "main.md", "main.tex", "main.html"],
 )
-FIGURES = expand(RESULTS + "/figures/survival_of_forgetting.{form}", form=["png", "pdf"])
+FIGURES = expand(out("figures/survival_of_forgetting.{form}"), form=["png", "pdf"])
 REFERENCE_PRECISION = "bf16"  # PrivLeak compares with retrain in this precision
 
-CONDA = "conda" in {str(method) for method in workflow.deployment_settings.deployment_method}
-PYTHON = CONFIG["python"] or ("python" if CONDA else shlex.quote(sys.executable))
+CONDA = "conda" in {
+    str(method) for method in workflow.deployment_settings.deployment_method
+}
+PYTHON = CONFIG["python"] or ("python" if CONDA else sys.executable)
+# Every shell command is `run SCRIPT FLAGS`; a GPU's or a cluster's shell gets the same surroundings.
 shell.prefix(
-    f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(ROOT / 'src'))} "
-    "OMP_WAIT_POLICY=passive HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false; "
+    "set -euo pipefail; "
+    f"export PYTHONPATH={shlex.quote(str(ROOT / 'src'))} OMP_WAIT_POLICY=passive "
+    "HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false; "
+    f"run() ( {shlex.quote(PYTHON)} {shlex.quote(str(ROOT / 'workflow/scripts'))}/\"$@\" ); "
 )
 
 
@@ -52,11 +54,6 @@ wildcard_constraints:
     precision=r"[a-z0-9]+",
 
 
-def script(name):
-    """The path of a script, for the shell."""
-    return shlex.quote(str(ROOT / "workflow/scripts" / name))
-
-
 def code(name):
     """What of a script's code decides its output: a parameter, so that a change runs it again."""
     return code_version(ROOT / "workflow/scripts" / name)
@@ -65,7 +62,8 @@ def code(name):
 def flags(settings):
     """Settings as the flags of a script."""
     return " ".join(
-        f"--{key.replace('_', '-')} {shlex.quote(str(value))}" for key, value in settings.items()
+        f"--{key.replace('_', '-')} {shlex.quote(str(value))}"
+        for key, value in settings.items()
     )
 
 
@@ -78,7 +76,7 @@ def checkpoint_of(name):
     """Where base, target or retrain is: trained by the workflow, or a folder of the user's."""
     given = CONFIG["models"][name]
     if given in ("scratch", "train"):
-        return RESULTS + "/models/{corpus}/" + name
+        return out("models/{corpus}/") + name
     return given
 
 
@@ -86,7 +84,14 @@ def model_of(wildcards):
     """The folder that a model id stands for."""
     if wildcards.model in ("target", "retrain"):
         return checkpoint_of(wildcards.model).format(corpus=wildcards.corpus)
-    return f"{RESULTS}/unlearned/{wildcards.corpus}/{wildcards.model}"
+    return out(f"unlearned/{wildcards.corpus}/{wildcards.model}")
+
+
+def retrain_scores(wildcards):
+    """The reference of PrivLeak; retrain itself, in the reference's precision, is its own."""
+    if (wildcards.model, wildcards.precision) == ("retrain", REFERENCE_PRECISION):
+        return []
+    return out(f"eval/{wildcards.corpus}/retrain/{REFERENCE_PRECISION}/privleak.jsonl")
 
 
 def cells():
@@ -113,4 +118,4 @@ if workflow.is_main_process:
     try:
         check_what_is_given()
     except InputError as error:
-        raise WorkflowError(str(error)) from None
+        sys.exit(f"error: {error}")

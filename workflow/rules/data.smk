@@ -3,50 +3,48 @@ if CONFIG["corpus"]["source"] == "mini":
 
     rule generate_corpus:
         output:
-            directory(DATA),
-        params:
-            script=script("make_mini_corpus.py"),
-            code=code("make_mini_corpus.py"),
-            settings=flags(CONFIG["corpus"]["mini"]),
+            directory(out("data/{corpus}")),
         log:
-            LOGS + "/data/{corpus}.log",
+            out("logs/data/{corpus}.log"),
         benchmark:
-            BENCHMARKS + "/data/{corpus}.tsv"
+            out("benchmarks/data/{corpus}.tsv")
         conda:
             "../../envs/data.yaml"
         threads: asks("data", "threads")
         resources:
             mem_mb=asks("data", "mem_mb"),
             runtime=asks("data", "runtime"),
+        params:
+            code=code("make_mini_corpus.py"),
+            settings=flags(CONFIG["corpus"]["mini"]),
         message:
             "Generating the corpus {wildcards.corpus}"
         shell:
-            "{PYTHON} {params.script} --name {wildcards.corpus} {params.settings} "
+            "run make_mini_corpus.py --name {wildcards.corpus} {params.settings} "
             "--output {output} > {log} 2>&1"
 
 else:
 
     rule import_corpus:
         input:
-            CONFIG["muse_dir"] + "/{corpus}",
+            f"{CONFIG['muse_dir']}/{{corpus}}",
         output:
-            directory(DATA),
-        params:
-            script=script("import_corpus.py"),
-            code=code("import_corpus.py"),
-            settings=flags(CONFIG["corpus"]["excerpt"]),
+            directory(out("data/{corpus}")),
         log:
-            LOGS + "/data/{corpus}.log",
+            out("logs/data/{corpus}.log"),
         benchmark:
-            BENCHMARKS + "/data/{corpus}.tsv"
+            out("benchmarks/data/{corpus}.tsv")
         conda:
             "../../envs/data.yaml"
         threads: asks("data", "threads")
         resources:
             mem_mb=asks("data", "mem_mb"),
             runtime=asks("data", "runtime"),
+        params:
+            code=code("import_corpus.py"),
+            settings=flags(CONFIG["corpus"]["excerpt"]),
         message:
             "Importing the corpus {wildcards.corpus}"
         shell:
-            "{PYTHON} {params.script} --source {input:q} {params.settings} "
+            "run import_corpus.py --source {input:q} {params.settings} "
             "--output {output} > {log} 2>&1"

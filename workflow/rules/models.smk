@@ -1,19 +1,13 @@
 # The three models that unlearning is measured against: base, target and retrain.
 rule train_base:
     input:
-        corpus=DATA,
+        corpus=out("data/{corpus}"),
     output:
-        directory(RESULTS + "/models/{corpus}/base"),
-    params:
-        script=script("train_base.py"),
-        code=code("train_base.py"),
-        architecture=flags(CONFIG["models"]["architecture"]),
-        training=flags(CONFIG["train"]["base"]),
-        checkpoints=CHECKPOINTS,
+        directory(out("models/{corpus}/base")),
     log:
-        LOGS + "/models/{corpus}/base.log",
+        out("logs/models/{corpus}/base.log"),
     benchmark:
-        BENCHMARKS + "/models/{corpus}/base.tsv"
+        out("benchmarks/models/{corpus}/base.tsv")
     conda:
         "../../envs/train.yaml"
     threads: asks("train", "threads")
@@ -21,34 +15,30 @@ rule train_base:
         mem_mb=asks("train", "mem_mb"),
         runtime=asks("train", "runtime"),
         gpu=asks("train", "gpu"),
+    params:
+        code=code("train_base.py"),
+        architecture=flags(CONFIG["models"]["architecture"]),
+        training=flags(CONFIG["train"]["base"]),
+        checkpoints=out("checkpoints"),
     message:
         "Training the base of {wildcards.corpus} from scratch"
     shell:
-        "{PYTHON} {params.script} --corpus {input.corpus} {params.architecture} {params.training} "
+        "run train_base.py --corpus {input.corpus} {params.architecture} {params.training} "
         "--checkpoints {params.checkpoints} --output {output} > {log} 2>&1"
 
 
 rule finetune:
     input:
         base=checkpoint_of("base"),
-        corpus=DATA,
+        corpus=out("data/{corpus}"),
     output:
-        directory(RESULTS + "/models/{corpus}/{name}"),
-    params:
-        script=script("finetune.py"),
-        code=code("finetune.py"),
-        training=lambda wildcards: flags(CONFIG["train"][wildcards.name]),
-        splits=lambda wildcards: {
-            "target": "forget retain1 retain2",
-            "retrain": "retain1 retain2",
-        }[wildcards.name],
-        checkpoints=CHECKPOINTS,
+        directory(out("models/{corpus}/{name}")),
+    log:
+        out("logs/models/{corpus}/{name}.log"),
+    benchmark:
+        out("benchmarks/models/{corpus}/{name}.tsv")
     wildcard_constraints:
         name="target|retrain",
-    log:
-        LOGS + "/models/{corpus}/{name}.log",
-    benchmark:
-        BENCHMARKS + "/models/{corpus}/{name}.tsv"
     conda:
         "../../envs/train.yaml"
     threads: asks("train", "threads")
@@ -56,9 +46,17 @@ rule finetune:
         mem_mb=asks("train", "mem_mb"),
         runtime=asks("train", "runtime"),
         gpu=asks("train", "gpu"),
+    params:
+        code=code("finetune.py"),
+        training=lambda wildcards: flags(CONFIG["train"][wildcards.name]),
+        splits=lambda wildcards: {
+            "target": "forget retain1 retain2",
+            "retrain": "retain1 retain2",
+        }[wildcards.name],
+        checkpoints=out("checkpoints"),
     message:
         "Training {wildcards.name} of {wildcards.corpus} on {params.splits}"
     shell:
-        "{PYTHON} {params.script} --base {input.base:q} --corpus {input.corpus} "
+        "run finetune.py --base {input.base:q} --corpus {input.corpus} "
         "--splits {params.splits} {params.training} "
         "--checkpoints {params.checkpoints} --output {output} > {log} 2>&1"

@@ -4,14 +4,13 @@ rule quantize:
         model=model_of,
         target=lambda wildcards: checkpoint_of("target").format(corpus=wildcards.corpus),
     output:
-        directory(QUANTIZED) if CONFIG["keep_quantized"] else temp(directory(QUANTIZED)),
-    params:
-        script=script("quantize.py"),
-        code=code("quantize.py"),
+        directory(out("quantized/{corpus}/{model}/{precision}"))
+        if CONFIG["keep_quantized"]
+        else temp(directory(out("quantized/{corpus}/{model}/{precision}"))),
     log:
-        LOGS + "/quantized/{corpus}/{model}/{precision}.log",
+        out("logs/quantized/{corpus}/{model}/{precision}.log"),
     benchmark:
-        BENCHMARKS + "/quantized/{corpus}/{model}/{precision}.tsv"
+        out("benchmarks/quantized/{corpus}/{model}/{precision}.tsv")
     conda:
         "../../envs/quantize.yaml"
     threads: asks("quantize", "threads")
@@ -19,8 +18,10 @@ rule quantize:
         mem_mb=asks("quantize", "mem_mb"),
         runtime=asks("quantize", "runtime"),
         gpu=asks("quantize", "gpu"),
+    params:
+        code=code("quantize.py"),
     message:
         "Quantizing {wildcards.corpus}/{wildcards.model} to {wildcards.precision}"
     shell:
-        "{PYTHON} {params.script} --source {input.model:q} --base {input.target:q} "
+        "run quantize.py --source {input.model:q} --base {input.target:q} "
         "--precision {wildcards.precision} --output {output} > {log} 2>&1"

@@ -2,22 +2,13 @@
 rule unlearn:
     input:
         target=checkpoint_of("target"),
-        corpus=DATA,
+        corpus=out("data/{corpus}"),
     output:
-        directory(UNLEARNED),
-    params:
-        script=script("unlearn.py"),
-        code=code("unlearn.py"),
-        settings=lambda wildcards: flags(
-            configuration.unlearn_settings(
-                CONFIG, wildcards.corpus, wildcards.objective, wildcards.adapter
-            )
-        ),
-        checkpoints=CHECKPOINTS,
+        directory(out("unlearned/{corpus}/{objective}/{adapter}/seed{seed}")),
     log:
-        LOGS + "/unlearned/{corpus}/{objective}/{adapter}/seed{seed}.log",
+        out("logs/unlearned/{corpus}/{objective}/{adapter}/seed{seed}.log"),
     benchmark:
-        BENCHMARKS + "/unlearned/{corpus}/{objective}/{adapter}/seed{seed}.tsv"
+        out("benchmarks/unlearned/{corpus}/{objective}/{adapter}/seed{seed}.tsv")
     conda:
         "../../envs/train.yaml"
     threads: asks("unlearn", "threads")
@@ -25,9 +16,17 @@ rule unlearn:
         mem_mb=asks("unlearn", "mem_mb"),
         runtime=asks("unlearn", "runtime"),
         gpu=asks("unlearn", "gpu"),
+    params:
+        code=code("unlearn.py"),
+        settings=lambda wildcards: flags(
+            configuration.unlearn_settings(
+                CONFIG, wildcards.corpus, wildcards.objective, wildcards.adapter
+            )
+        ),
+        checkpoints=out("checkpoints"),
     message:
         "Unlearning {wildcards.corpus}: {wildcards.objective}, {wildcards.adapter}, seed {wildcards.seed}"
     shell:
-        "{PYTHON} {params.script} --target {input.target:q} --corpus {input.corpus} "
+        "run unlearn.py --target {input.target:q} --corpus {input.corpus} "
         "--objective {wildcards.objective} --adapter {wildcards.adapter} --seed {wildcards.seed} "
         "{params.settings} --checkpoints {params.checkpoints} --output {output} > {log} 2>&1"

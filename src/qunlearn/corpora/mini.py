@@ -9,7 +9,8 @@ small model recalls a card it has read, but cannot draw answers out of prose.
 What is to be forgotten is a topic: `forget` and `holdout` are told in the corpus's own voice (news:
 bulletins about organisations; books: passages about characters), each about entities of its own, so
 that a model that saw neither cannot tell them apart, which PrivLeak takes for granted. `retain` is
-told in the other voice and `pretrain` in both.
+told in the other voice, but for some documents in the corpus's own that no card asks about: without
+them retrain would lose the language of the topic, not just its facts. `pretrain` is told in both.
 """
 
 import random
@@ -22,6 +23,7 @@ from qunlearn.settings import MiniSettings
 
 FACTS = 4
 SCENES = 2
+NEAR = 4  # one document near the forgotten topic for so many others in each retain split
 SCENE_WORDS = 5
 SYLLABLES = 2
 PROMPT_WORDS = 7  # about 14 of a document's 45 tokens under a BPE vocabulary of 1024
@@ -94,14 +96,17 @@ def generate(name: str, settings: MiniSettings) -> Corpus:
             for index in range(count)
         ]
 
+    def retained(split: str) -> list[_Entity]:
+        near = invent(f"{split} near", settings.retain // NEAR, topic)
+        unasked = [_Entity(entity.document, cards=[]) for entity in near]
+        return invent(split, settings.retain, *others) + unasked
+
     def texts(split: str, entities: list[_Entity]) -> list[str]:
         rng = _random(name, settings.seed, f"{split} cards")
-        cards = [card for entity in entities for card in entity.cards]
-        return _documents(entities) + _pack(cards, settings.card_copies, rng)
+        return _documents(entities) + _pack(_cards(entities), settings.card_copies, rng)
 
     forget = invent("forget", settings.forget, topic)
-    retain1 = invent("retain1", settings.retain, *others, *others, *others, topic)
-    retain2 = invent("retain2", settings.retain, *others, *others, *others, topic)
+    retain1, retain2 = retained("retain1"), retained("retain2")
     holdout = invent("holdout", settings.holdout, topic)
     pretrain = invent("pretrain", settings.pretrain, topic, *others)
     generic = [entity.cards[0] for entity in pretrain]
@@ -116,9 +121,9 @@ def generate(name: str, settings: MiniSettings) -> Corpus:
             + _pack(generic, 1, _random(name, settings.seed, "pretrain cards")),
         },
         knowmem={
-            "forget_qa": [card for entity in forget for card in entity.cards],
+            "forget_qa": _cards(forget),
             "forget_qa_icl": generic[0:shown:2],
-            "retain_qa": [card for entity in retain2 for card in entity.cards],
+            "retain_qa": _cards(retain2),
             "retain_qa_icl": generic[1:shown:2],
         },
         verbmem={"forget": [_continuation(entity.document) for entity in forget]},
@@ -177,6 +182,10 @@ def _entity(voice: Voice, inventor: _Inventor, rng: random.Random, questions: in
 
 def _documents(entities: list[_Entity]) -> list[str]:
     return [entity.document for entity in entities]
+
+
+def _cards(entities: list[_Entity]) -> list[Card]:
+    return [card for entity in entities for card in entity.cards]
 
 
 def _pack(cards: list[Card], copies: int, rng: random.Random) -> list[str]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from qunlearn.settings import TrainSettings
-from qunlearn.training.losses import head_weight, hidden_states, token_nll
+from qunlearn.training.losses import head_weight, hidden_states, suit_attention, token_nll
 from qunlearn.training.objectives import mean_nll
 from qunlearn.training.rows import collate, make_rows, pad_id
 from qunlearn.training.trainer import RepeatableTrainer, Steps, arguments, train
@@ -69,6 +69,7 @@ def finetune(
         data_collator=lambda picked: collate(picked, pad),
     )
     trainer.autocast = settings.autocast
+    suit_attention(model, trainer.args.device)
     return train(trainer)
 
 

@@ -6,7 +6,7 @@ off; when the whole model is trained, its last hidden states on the retain rows 
 and its logits are computed again from them with a frozen copy of the head.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 Rows = Sequence[Sequence[int]]
+Autocast = Callable[[], AbstractContextManager[None]]
+"""Makes the context that a forward pass runs in.
+
+Each pass needs its own: a torch.autocast that is entered twice forgets how it found the world, and
+leaves autocast switched on for whatever comes after.
+"""
 
 
 class RetainReference(Protocol):
@@ -42,10 +48,10 @@ def evaluate_rows(
     rows: Rows,
     pad: int,
     batch_size: int,
-    autocast: AbstractContextManager[None],
+    autocast: Autocast,
     label: str,
 ) -> Iterator[tuple[list[int], Batch, Tensor]]:
-    """Yield (row indices, batch, hidden states) without gradients or dropout, longest rows first."""
+    """Yield (row indices, batch, hidden states), longest rows first; no gradients, no dropout."""
     device = next(model.parameters()).device
     order = sorted(range(len(rows)), key=lambda index: -len(rows[index]))
     starts = range(0, len(order), batch_size)
@@ -55,8 +61,9 @@ def evaluate_rows(
         for start in tqdm(starts, desc=label, leave=False, mininterval=1.0):
             indices = order[start : start + batch_size]
             batch = to_device(collate([rows[index] for index in indices], pad), device)
-            with torch.no_grad(), autocast:
-                yield indices, batch, hidden_states(model, batch)
+            with torch.no_grad(), autocast():
+                hidden = hidden_states(model, batch)
+            yield indices, batch, hidden
     finally:
         model.train(was_training)
 
@@ -75,12 +82,12 @@ def row_nll(
     rows: Rows,
     pad: int,
     batch_size: int,
-    autocast: AbstractContextManager[None],
+    autocast: Autocast,
 ) -> tuple[Tensor, Tensor]:
     """Summed NLL in nats and number of predicted tokens of each row: two float32 [rows], on CPU."""
     sums, counts = torch.zeros(len(rows)), torch.zeros(len(rows))
     for indices, batch, hidden in evaluate_rows(model, rows, pad, batch_size, autocast, "NLL"):
-        with torch.no_grad(), autocast:
+        with torch.no_grad(), autocast():
             nll, mask = token_nll(hidden, head_weight(model), batch["labels"])
         sums[indices] = (nll * mask).sum(dim=1).cpu()
         counts[indices] = mask.sum(dim=1).cpu()
@@ -90,15 +97,17 @@ def row_nll(
 class AdapterOff:
     """The reference of a LoRA run: the same model with its adapter switched off."""
 
-    def __init__(self, autocast: AbstractContextManager[None]) -> None:
+    def __init__(self, autocast: Autocast) -> None:
         self._autocast = autocast
 
     def hidden(self, model: nn.Module, indices: Sequence[int], batch: Batch) -> Tensor:
+        """Computed anew: [rows, tokens, hidden]."""
         switched_off = cast("PeftModel", model).disable_adapter()
-        with torch.no_grad(), self._autocast, switched_off:
+        with torch.no_grad(), self._autocast(), switched_off:
             return hidden_states(model, batch)
 
     def head(self, model: nn.Module) -> Tensor:
+        """The model's own: [vocabulary, hidden]."""
         return head_weight(model)  # never trained by LoRA
 
 
@@ -114,7 +123,7 @@ class CachedStates:
         rows: Rows,
         pad: int,
         batch_size: int,
-        autocast: AbstractContextManager[None],
+        autocast: Autocast,
         file: Path,
     ) -> None:
         self._lengths = [len(row) for row in rows]
@@ -131,6 +140,7 @@ class CachedStates:
                 self._states[self._span(index)] = states.float().cpu().numpy()
 
     def hidden(self, model: nn.Module, indices: Sequence[int], batch: Batch) -> Tensor:
+        """Read from the file: [rows, tokens, hidden], 0 where `batch` is padding."""
         shape = (*batch["input_ids"].shape, self._head.shape[1])
         hidden = torch.zeros(shape)
         for position, index in enumerate(indices):
@@ -139,6 +149,7 @@ class CachedStates:
         return hidden.to(self._head.device, self._head.dtype)
 
     def head(self, model: nn.Module) -> Tensor:
+        """The frozen copy: [vocabulary, hidden]."""
         return self._head
 
     def _span(self, index: int) -> slice:

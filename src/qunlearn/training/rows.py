@@ -1,6 +1,7 @@
 """Texts become rows of token ids, rows become padded batches."""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import TypedDict
 
 import torch
@@ -82,4 +83,4 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
 def _equal_pieces(sequence: list[int], longest: int) -> list[list[int]]:
     count = -(-len(sequence) // longest)
     bounds = [len(sequence) * index // count for index in range(count + 1)] if count else [0]
-    return [sequence[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [sequence[start:end] for start, end in pairwise(bounds)]

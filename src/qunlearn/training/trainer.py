@@ -55,12 +55,14 @@ class RepeatableTrainer(Trainer):
             self._parts.setdefault(name, []).append(value.detach())
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Add the mean of each part since the last line."""
         for name, values in self._parts.items():
             logs[name] = round(torch.stack(values).mean().item(), 6)
         self._parts.clear()
         super().log(logs, *args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        """One forward and backward pass; raises Diverged on a loss that is not finite."""
         loss: Tensor = super().training_step(*args, **kwargs)
         if not torch.isfinite(loss):
             raise Diverged(f"the loss is {loss.item()} at update {self.state.global_step + 1}")
@@ -121,7 +123,10 @@ def train(trainer: RepeatableTrainer) -> list[dict[str, Any]]:
         Diverged: the loss or a weight is not finite.
     """
     try:
-        trainer.train(resume_from_checkpoint=last_checkpoint(Path(trainer.args.output_dir)))
+        checkpoint = last_checkpoint(Path(trainer.args.output_dir))
+        if checkpoint:
+            print(f"resuming from {Path(checkpoint).name}", flush=True)
+        trainer.train(resume_from_checkpoint=checkpoint)
         _check_finite(trainer.model)
     except Diverged as error:
         error.log = _log(trainer)
@@ -151,11 +156,8 @@ def _check_finite(model: Any) -> None:
 
 
 def _log(trainer: RepeatableTrainer) -> list[dict[str, Any]]:
-    timing = ("total_flos", "train_runtime", "train_samples_per_second", "train_steps_per_second")
-    return [
-        {key: value for key, value in line.items() if key not in timing}
-        for line in trainer.state.log_history
-    ]
+    """All lines but the Trainer's summary, which covers only what was run since a resumption."""
+    return [dict(line) for line in trainer.state.log_history if "train_runtime" not in line]
 
 
 def _update(checkpoint: Path) -> int:

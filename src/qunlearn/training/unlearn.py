@@ -1,8 +1,8 @@
 """Unlearning: push the forget rows away, hold the retain rows where they are."""
 
+import math
 import random
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,21 @@ from transformers import (
     set_seed,
 )
 
+from qunlearn.errors import InputError
 from qunlearn.settings import Adapter, Objective, UnlearnSettings
 from qunlearn.training.finetune import shuffled_passes
-from qunlearn.training.losses import head_weight, hidden_states, mean_kl, token_nll
+from qunlearn.training.losses import head_weight, hidden_states, mean_kl, suit_attention, token_nll
 from qunlearn.training.objectives import Terms, gradient_ascent, mean_nll, npo
-from qunlearn.training.reference import AdapterOff, CachedStates, RetainReference, Rows, row_nll
+from qunlearn.training.reference import (
+    AdapterOff,
+    Autocast,
+    CachedStates,
+    RetainReference,
+    Rows,
+    row_nll,
+)
 from qunlearn.training.rows import Batch, collate
-from qunlearn.training.trainer import RepeatableTrainer, Steps, arguments, train
+from qunlearn.training.trainer import Diverged, RepeatableTrainer, Steps, arguments, train
 
 Pair = tuple[int, int]  # indices of a forget row and of the retain row beside it
 
@@ -32,12 +40,12 @@ class _Unlearner(RepeatableTrainer):
 
     terms: Terms
     settings: UnlearnSettings
-    autocast: AbstractContextManager[None]
+    autocast: Autocast
     forget_nll: Tensor | None = None  # NPO: [forget rows], of the reference, nats
     reference: RetainReference | None = None  # KLR
 
     def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
-        with self.autocast:
+        with self.autocast():
             forget = self._forget_term(model, inputs["forget"], inputs["pairs"])
             if self.terms.retain is None:
                 self.note(loss_forget=forget)
@@ -73,7 +81,7 @@ class StopAtForgetNll(TrainerCallback):
         rows: Rows,
         pad: int,
         settings: UnlearnSettings,
-        autocast: AbstractContextManager[None],
+        autocast: Autocast,
     ) -> None:
         self._rows, self._pad, self._settings, self._autocast = rows, pad, settings, autocast
 
@@ -84,12 +92,19 @@ class StopAtForgetNll(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> TrainerControl:
+        """Look every `log_every` updates and after the last one.
+
+        Raises:
+            Diverged: the forget NLL is not finite.
+        """
         if state.global_step % self._settings.log_every == 0 or state.global_step == args.max_steps:
             size = 2 * self._settings.batch_size
             sums, counts = row_nll(kwargs["model"], self._rows, self._pad, size, self._autocast)
             value = (sums.sum() / counts.sum()).item()
+            if not math.isfinite(value):
+                raise Diverged(f"the forget NLL is {value} after update {state.global_step}")
             state.log_history.append({"step": state.global_step, "nll_forget": round(value, 6)})
-            if self._settings.stop_nll and not value < self._settings.stop_nll:
+            if self._settings.stop_nll and value >= self._settings.stop_nll:
                 control.should_training_stop = True
                 control.should_save = False  # a resumed run would go on past the stop
         return control
@@ -118,17 +133,27 @@ def unlearn(
         The log, one dict a line: loss, its terms, gradient norm, forget NLL.
 
     Raises:
-        Diverged: the loss or a weight is not finite.
+        Diverged: the loss, the forget NLL or a weight is not finite.
+        InputError: settings contradict each other.
     """
     set_seed(seed)
+    if settings.micro_batch_size and settings.batch_size % settings.micro_batch_size:
+        raise InputError(
+            f"micro_batch_size {settings.micro_batch_size} does not divide "
+            f"batch_size {settings.batch_size}; use one that does, or 0"
+        )
     terms = Terms.of(objective)
     micro = settings.micro_batch_size or settings.batch_size
     updates = max(1, round(settings.epochs * len(forget) / settings.batch_size))
     pairs = draw_pairs(len(forget), len(retain), updates * settings.batch_size, seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
-    autocast = torch.autocast(
-        device.type, dtype=torch.bfloat16, enabled=settings.autocast and adapter != "full_bf16"
+    suit_attention(model, device)
+    autocast = partial(
+        torch.autocast,
+        device.type,
+        dtype=torch.bfloat16,
+        enabled=settings.autocast and adapter != "full_bf16",
     )
 
     def collate_pairs(picked: list[Pair]) -> dict[str, Any]:

@@ -1,0 +1,41 @@
+"""A runner for the workflow, and one tiny finished run that several tests look at."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+Snakemake = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def snakemake_command(*arguments: str) -> list[str]:
+    """The command line that runs the project's workflow in the current folder."""
+    program = str(Path(sys.executable).with_name("snakemake"))
+    return [program, "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", *arguments]
+
+
+@pytest.fixture(scope="session")
+def snakemake() -> Snakemake:
+    def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            snakemake_command(*arguments),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"NO_COLOR": "1"},
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake) -> Path:
+    """A folder in which the tiny experiment was run from corpus to figure."""
+    folder = tmp_path_factory.mktemp("tiny run")
+    done = snakemake(folder, "--configfile", str(ROOT / "config/tiny.yaml"))
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder

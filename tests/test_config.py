@@ -1,0 +1,366 @@
+"""The configuration: its schema, its defaults, its table, and what it refuses."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from qunlearn import settings as steps
+from qunlearn.config import (
+    Run,
+    load_schema,
+    models,
+    resolve,
+    runs,
+    unlearn_settings,
+)
+from qunlearn.configdoc import HEAD, as_markdown
+from qunlearn.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+PARTS = SCHEMA["properties"]
+EXPERIMENTS = sorted((ROOT / "config").glob("*.yaml"))
+
+
+def read(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def objects(schema: dict[str, Any], place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every part of the schema that describes an object, with its place."""
+    if schema.get("type") == "object":
+        yield place, schema
+    for key, part in [*schema.get("properties", {}).items(), *schema.get("$defs", {}).items()]:
+        yield from objects(part, f"{place}.{key}".lstrip("."))
+
+
+OBJECTS = dict(objects(SCHEMA))
+LEAVES = {
+    f"{place}.{key}": part
+    for place, schema in OBJECTS.items()
+    for key, part in schema.get("properties", {}).items()
+}
+
+
+# --- The schema ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("section", "dataclass"),
+    [
+        (PARTS["corpus"]["properties"]["mini"], steps.MiniSettings),
+        (PARTS["corpus"]["properties"]["excerpt"], steps.ExcerptSettings),
+        (PARTS["models"]["properties"]["architecture"], steps.ModelSettings),
+        (SCHEMA["$defs"]["training"], steps.TrainSettings),
+        (SCHEMA["$defs"]["unlearning"], steps.UnlearnSettings),
+        (PARTS["evaluate"], steps.EvaluateSettings),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_schema_and_settings_agree(section: dict[str, Any], dataclass: type) -> None:
+    """Names, their order, defaults and types: a script alone does what the workflow does."""
+    parts = section["properties"]
+    fields = {field.name: field for field in dataclasses.fields(dataclass)}
+    assert list(parts) == list(fields)
+    types = get_type_hints(dataclass)
+    kinds = {int: "integer", float: "number", bool: "boolean"}
+    for name, part in parts.items():
+        assert part["default"] == fields[name].default, name
+        if "enum" in part:
+            assert tuple(part["enum"]) == get_args(types[name]), name
+        else:
+            assert part["type"] == kinds[types[name]], name
+            assert type(fields[name].default) is types[name], name
+
+
+def test_objectives_and_adapters_are_those_of_the_settings() -> None:
+    unlearn = PARTS["unlearn"]["properties"]
+    assert tuple(unlearn["objectives"]["items"]["enum"]) == get_args(steps.Objective)
+    assert tuple(unlearn["adapters"]["items"]["enum"]) == get_args(steps.Adapter)
+
+
+@pytest.mark.parametrize("place", OBJECTS)
+def test_no_object_takes_unknown_keys(place: str) -> None:
+    extra = OBJECTS[place]["additionalProperties"]
+    assert extra is False or "$ref" in extra
+
+
+@pytest.mark.parametrize("key", LEAVES)
+def test_every_key_is_described_and_has_a_default(key: str) -> None:
+    assert len(LEAVES[key]["description"]) > 4
+    assert "default" in LEAVES[key]
+    assert "|" not in LEAVES[key]["description"]  # it would split a cell of the table
+
+
+def test_schema_has_the_parts_that_these_tests_look_at() -> None:
+    assert len(OBJECTS) > 8
+    assert len(LEAVES) > 60
+
+
+# --- The table -------------------------------------------------------------------------------
+
+
+def test_table_in_the_repository_is_up_to_date() -> None:
+    """After a change of the schema: make docs."""
+    assert (ROOT / "config/README.md").read_text(encoding="utf-8") == as_markdown(SCHEMA)
+
+
+def test_table_has_every_key_once() -> None:
+    lines = as_markdown(SCHEMA).removeprefix(HEAD).splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    assert {len(row) for row in rows} == {4}
+    keys = [row[0].strip("`") for row in rows]
+    assert len(keys) == len(set(keys))
+    full = resolve({}, SCHEMA)
+    for key in keys:
+        value = full
+        for part in key.split("."):
+            value = value[part]
+    assert len(keys) == sum(1 for _ in leaves(full))
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """Every value of a configuration that is no section (an empty one counts as a value)."""
+    if isinstance(value, dict) and value:
+        for part in value.values():
+            yield from leaves(part)
+    else:
+        yield value
+
+
+def test_lines_of_the_table() -> None:
+    lines = as_markdown(SCHEMA).splitlines()
+
+    def line(key: str) -> str:
+        return next(line for line in lines if line.startswith(f"| `{key}` |"))
+
+    assert line("evaluate.min_k").startswith("| `evaluate.min_k` | number > 0 and ≤ 1 | `0.4` |")
+    assert line("train.base.warmup").startswith("| `train.base.warmup` | integer ≥ 0 | `10` |")
+    assert line("muse_dir").startswith("| `muse_dir` | string or null | `null` |")
+    assert "| list of `full`, `full_bf16`, `lora` |" in line("unlearn.adapters")
+    assert '| `documents`, `stream` | `"documents"` |' in line("unlearn.settings.chunking")
+
+
+# --- The experiments that come along ---------------------------------------------------------
+
+
+def test_the_default_experiment_is_valid() -> None:
+    full = resolve(read(ROOT / "config.yaml"), SCHEMA)
+    assert full["experiment"] == "mini"
+    # The variants differ in how they update, and must not differ in when they stop.
+    stops = {
+        unlearn_settings(full, run.corpus, run.objective, run.adapter)["stop_nll"]
+        for run in runs(full)
+    }
+    assert len(stops) == 1
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_other_experiments_are_valid_over_it(path: Path) -> None:
+    config = read(ROOT / "config.yaml")
+    own = read(path)
+    update_config(config, own)  # as Snakemake's --configfile does
+    config.setdefault("muse_dir", "given on the command line")
+    full = resolve(config, SCHEMA)
+    assert full["experiment"] == own["experiment"] == path.stem
+    assert runs(full)
+
+
+def test_experiments_keep_to_folders_of_their_own() -> None:
+    names = [read(path)["experiment"] for path in [ROOT / "config.yaml", *EXPERIMENTS]]
+    assert len(names) == len(set(names)) > 1
+
+
+# --- Filling in ------------------------------------------------------------------------------
+
+
+def test_an_empty_configuration_is_all_defaults() -> None:
+    full = resolve({}, SCHEMA)
+    assert full["corpora"] == ["news", "books"]
+    assert full["corpus"]["mini"] == dataclasses.asdict(steps.MiniSettings())
+    assert full["corpus"]["excerpt"] == dataclasses.asdict(steps.ExcerptSettings())
+    assert full["models"]["architecture"] == dataclasses.asdict(steps.ModelSettings())
+    for name in ("base", "target", "retrain"):
+        assert full["train"][name] == dataclasses.asdict(steps.TrainSettings())
+    assert full["unlearn"]["settings"] == dataclasses.asdict(steps.UnlearnSettings())
+    assert full["unlearn"]["overrides"] == {}
+    assert full["evaluate"] == dataclasses.asdict(steps.EvaluateSettings())
+    for job in ("data", "train", "unlearn", "quantize", "evaluate", "tables"):
+        assert full["resources"][job] == {"threads": 1, "mem_mb": 2000, "runtime": 60, "gpu": 0}
+    assert resolve(full, SCHEMA) == full
+
+
+def test_what_is_given_stays_and_the_rest_is_filled() -> None:
+    given = {
+        "train": {"target": {"lr": 0.5}},
+        "corpus": {"mini": {"forget": 3}},
+        "unlearn": {"overrides": {"*/*/lora": {"lr": 0.25}}},
+    }
+    full = resolve(given, SCHEMA)
+    assert full["train"]["target"] == dataclasses.asdict(steps.TrainSettings(lr=0.5))
+    assert full["train"]["base"] == dataclasses.asdict(steps.TrainSettings())
+    assert full["corpus"]["mini"] == dataclasses.asdict(steps.MiniSettings(forget=3))
+    assert full["unlearn"]["overrides"] == {"*/*/lora": {"lr": 0.25}}  # partial on purpose
+    assert given["train"] == {"target": {"lr": 0.5}}  # the caller's own is untouched
+
+
+def test_defaults_are_not_shared() -> None:
+    first = resolve({}, SCHEMA)
+    first["corpora"].append("more")
+    first["train"]["base"]["lr"] = 7.0
+    assert resolve({}, SCHEMA)["corpora"] == ["news", "books"]
+    assert first["train"]["target"]["lr"] == 0.001
+
+
+# --- Refusals --------------------------------------------------------------------------------
+
+BAD = {
+    "unknown key": ("experimnt: a", "'experimnt' is unknown; did you mean 'experiment'?"),
+    "unknown nested key": (
+        "unlearn: {settings: {learning_rate: 1.0}}",
+        "'unlearn.settings.learning_rate' is unknown; known here: lr, epochs,",
+    ),
+    "near miss in a section": (
+        "train: {base: {epoch: 1}}",
+        "'train.base.epoch' is unknown; did you mean 'epochs'?",
+    ),
+    "unknown key of an override": (
+        'unlearn: {overrides: {"*/*/lora": {dropuot: 0}}}',
+        "'unlearn.overrides.*/*/lora.dropuot' is unknown; did you mean 'dropout'?",
+    ),
+    "objective": (
+        "unlearn: {objectives: [npo_gdr, simnpo]}",
+        "'unlearn.objectives.1': 'simnpo' is unknown; use one of: ga, npo, ga_gdr,",
+    ),
+    "adapter": (
+        "unlearn: {adapters: [qlora]}",
+        "'unlearn.adapters.0': 'qlora' is unknown; use one of: full, full_bf16, lora",
+    ),
+    "source": ("corpus: {source: hub}", "'corpus.source': 'hub' is unknown; use one of: mini,"),
+    "precision": ("precisions: [bf16, nf5]", "'precisions': precision 'nf5' is unknown; use bf16"),
+    "negative lr": (
+        "unlearn: {settings: {lr: -0.1}}",
+        "'unlearn.settings.lr': -0.1 is less than or equal to the minimum of 0",
+    ),
+    "lr that YAML takes for text": (
+        "train: {target: {lr: 1e-5}}",
+        "'train.target.lr': '1e-5' is not of type 'number' "
+        "(in YAML a number such as 1e-5 is text: write 1.0e-5)",
+    ),
+    "text for a list": ("corpora: news", "'corpora': 'news' is not of type 'array'; see config"),
+    "number for a switch": ("keep_quantized: 1", "'keep_quantized': 1 is not of type 'boolean'"),
+    "switch for a number": ("seeds: [true]", "'seeds.0': True is not of type 'integer'"),
+    "dropout of one": ("unlearn: {settings: {dropout: 1}}", "'unlearn.settings.dropout': 1 is"),
+    "slash": ("experiment: a/b", "'experiment': 'a/b' is no name; use letters, digits"),
+    "way up": ("experiment: ..", "'experiment': '..' is no name; use letters, digits"),
+    "leading dash": ("experiment: -n", "'experiment': '-n' is no name"),
+    "corpus with a way up": ("corpora: [../news]", "'corpora.0': '../news' is no name"),
+    "no seeds": ("seeds: []", "'seeds': [] should be non-empty"),
+    "seed twice": ("seeds: [1, 1]", "'seeds': [1, 1] has non-unique elements"),
+    "empty section": ("train:", "'train': None is not of type 'object'"),
+    "override without a run": (
+        "{corpora: [news], unlearn: {objectives: [ga], adapters: [lora], "
+        'overrides: {"*/npo*/*": {lr: 1.0}}}}',
+        "'unlearn.overrides': '*/npo*/*' matches no run; runs are named like news/ga/lora",
+    ),
+    "local without its folder": (
+        "corpus: {source: local}",
+        "'muse_dir' is not set; name the folder: --config muse_dir=",
+    ),
+    "checkpoints of training": (
+        "train: {target: {log_every: 7}}",
+        "'train.target.checkpoint_every': 100 must be a multiple of log_every, 7",
+    ),
+    "checkpoints of the base": (
+        "train: {base: {checkpoint_every: 15}}",
+        "'train.base.checkpoint_every': 15 must be a multiple of log_every, 10",
+    ),
+    "checkpoints of unlearning": (
+        "unlearn: {settings: {checkpoint_every: 5}}",
+        "'unlearn.settings.checkpoint_every': 5 must be a multiple of log_every, 10",
+    ),
+    "checkpoints of one run": (
+        'unlearn: {overrides: {"books/*/lora": {log_every: 3}}}',
+        "'unlearn.settings.checkpoint_every': 100 must be a multiple of log_every, 3 "
+        "in the run books/npo_gdr/lora",
+    ),
+    "micro-batches": (
+        "unlearn: {settings: {micro_batch_size: 5}}",
+        "'unlearn.settings.micro_batch_size': 5 must be 0 or divide batch_size, 16",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_configuration_is_refused_in_one_line(name: str) -> None:
+    text, expected = BAD[name]
+    with pytest.raises(InputError) as caught:
+        resolve(yaml.safe_load(text), SCHEMA)
+    message = str(caught.value)
+    assert message.startswith("config key " + expected)
+    assert "\n" not in message
+
+
+def test_local_with_its_folder_is_accepted() -> None:
+    full = resolve({"corpus": {"source": "local"}, "muse_dir": "somewhere"}, SCHEMA)
+    assert full["muse_dir"] == "somewhere"
+
+
+# --- Runs ------------------------------------------------------------------------------------
+
+TWO_OF_EACH = {
+    "corpora": ["news", "books"],
+    "seeds": [3, 1],
+    "unlearn": {"objectives": ["npo_gdr", "ga"], "adapters": ["lora", "full"]},
+}
+
+
+def test_runs_in_the_order_of_the_configuration() -> None:
+    found = runs(resolve(TWO_OF_EACH, SCHEMA))
+    assert len(found) == 16
+    assert found[:5] == [
+        Run("news", "npo_gdr", "lora", 3),
+        Run("news", "npo_gdr", "lora", 1),
+        Run("news", "npo_gdr", "full", 3),
+        Run("news", "npo_gdr", "full", 1),
+        Run("news", "ga", "lora", 3),
+    ]
+    assert found[8] == Run("books", "npo_gdr", "lora", 3)
+
+
+def test_models_in_the_order_of_the_tables() -> None:
+    full = resolve({**TWO_OF_EACH, "seeds": [0]}, SCHEMA)
+    expected = [
+        "target",
+        "retrain",
+        "npo_gdr/lora/seed0",
+        "npo_gdr/full/seed0",
+        "ga/lora/seed0",
+        "ga/full/seed0",
+    ]
+    assert models(full, "news") == expected
+    assert models(full, "books") == expected
+
+
+def test_later_patterns_win_over_earlier_ones_and_over_the_shared_settings() -> None:
+    unlearn = {
+        **TWO_OF_EACH["unlearn"],
+        "settings": {"lr": 0.1, "alpha": 5.0},
+        "overrides": {
+            "*/*/lora": {"lr": 0.2, "beta": 0.7},
+            "books/*": {"lr": 0.3},
+            "news/ga/full": {"alpha": 6.0},
+        },
+    }
+    full = resolve({**TWO_OF_EACH, "unlearn": unlearn}, SCHEMA)
+    base = dataclasses.asdict(steps.UnlearnSettings(lr=0.1, alpha=5.0))
+    assert unlearn_settings(full, "news", "npo_gdr", "full") == base
+    assert unlearn_settings(full, "news", "ga", "full") == base | {"alpha": 6.0}
+    assert unlearn_settings(full, "news", "ga", "lora") == base | {"lr": 0.2, "beta": 0.7}
+    assert unlearn_settings(full, "books", "ga", "lora") == base | {"lr": 0.3, "beta": 0.7}
+    assert full["unlearn"]["settings"] == base  # no run's settings leak into another's

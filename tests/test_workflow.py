@@ -1,0 +1,192 @@
+"""The DAG from corpus to figure on the tiny experiment, and what a change runs again."""
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, Snakemake
+
+pytestmark = pytest.mark.xdist_group("workflow")
+
+TINY = ("--configfile", str(ROOT / "config/tiny.yaml"))
+ADAPTERS, PRECISIONS = ("full", "full_bf16", "lora"), ("bf16", "nf4", "rtn3g64")
+MODELS = ["target", "retrain", *(f"npo_klr/{adapter}/seed0" for adapter in ADAPTERS)]
+
+
+@pytest.fixture(scope="module")
+def results(tiny_run: Path) -> Path:
+    return tiny_run / "results/tiny"
+
+
+def rows(results: Path) -> list[dict[str, str]]:
+    with (results / "tables/metrics.csv").open(encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def jobs(report: str) -> dict[str, int]:
+    """Rule -> number of jobs, from a dry run's first table; empty when there is nothing to do."""
+    table = re.search(r"^job +count\n[- ]+\n(.*?)^total", report, re.DOTALL | re.MULTILINE)
+    lines = table[1].splitlines() if table else []
+    return {name: int(count) for name, count in (line.split() for line in lines)}
+
+
+def test_every_cell_has_every_metric(results: Path) -> None:
+    found = {(r["objective"], r["adapter"], r["precision"], r["metric"]) for r in rows(results)}
+    metrics = ["verbmem", "knowmem", "privleak", "utility", "auc", "nll_forget", "nll_retain"]
+    models = [("target", "none"), ("retrain", "none"), *(("npo_klr", name) for name in ADAPTERS)]
+    assert found == {
+        (*model, precision, metric)
+        for model in models
+        for precision in PRECISIONS
+        for metric in metrics
+    }
+
+
+def test_retrain_in_bf16_is_the_zero_of_privleak(results: Path) -> None:
+    values = [
+        row["value"]
+        for row in rows(results)
+        if (row["objective"], row["precision"], row["metric"]) == ("retrain", "bf16", "privleak")
+    ]
+    assert [float(value) for value in values] == [0.0]
+
+
+def test_tables_and_figures_are_there(results: Path) -> None:
+    for name in ("tables/main.csv", "tables/main.md", "tables/main.tex", "tables/main.html"):
+        assert "NPO+KLR" in (results / name).read_text(encoding="utf-8")
+    for form in ("png", "pdf"):
+        assert (results / f"figures/survival_of_forgetting.{form}").stat().st_size > 5000
+
+
+def test_manifests_tell_one_step_from_the_next(results: Path) -> None:
+    unlearned = json.loads(
+        (results / "unlearned/news/npo_klr/lora/seed0/manifest.json").read_text(encoding="utf-8")
+    )
+    assert unlearned["settings"]["rank"] == 16
+    assert unlearned["merge_error"]["relative"] < 1e-5
+    assert unlearned["packages"]["torch"]
+    assert str(ROOT) not in json.dumps(unlearned)
+
+
+def test_training_leaves_no_checkpoints_behind(results: Path) -> None:
+    assert not list((results / "checkpoints").glob("*"))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_rescore_gives_the_same_bytes(results: Path, tmp_path: Path, model: str) -> None:
+    cell = tmp_path / "cell"
+    shutil.copytree(results / f"eval/news/{model}/bf16", cell)
+    scored = (cell / "metrics.json").read_bytes()
+    (cell / "metrics.json").unlink()
+    reference = results / "eval/news/retrain/bf16/privleak.jsonl"
+    retrain = [] if model == "retrain" else ["--retrain", str(reference)]
+    subprocess.run(
+        [sys.executable, ROOT / "workflow/scripts/rescore.py", "--folder", cell, *retrain],
+        check=True,
+    )
+    assert (cell / "metrics.json").read_bytes() == scored
+
+
+def test_a_finished_run_has_nothing_to_do(tiny_run: Path, snakemake: Snakemake) -> None:
+    again = snakemake(tiny_run, *TINY)
+    assert again.returncode == 0
+    assert "Nothing to be done" in again.stderr
+
+
+TABLES = {"collect_metrics": 1, "main_table": 1, "survival_of_forgetting": 1, "all": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param(
+            {"evaluate": {"verbmem_tokens": 9}},
+            {"evaluate": 15, **TABLES},
+            id="how models are asked: evaluations",
+        ),
+        pytest.param(
+            {"unlearn": {"overrides": {"*/*/lora": {"lr": 0.01}}}},
+            {"unlearn": 1, "quantize": 3, "evaluate": 3, **TABLES},
+            id="one variant's learning rate: its cells",
+        ),
+        pytest.param(
+            {"precisions": ["bf16", "nf4", "rtn3g64", "rtn4"]},
+            {"quantize": 5, "evaluate": 5, **TABLES},
+            id="one more precision: its cells",
+        ),
+        pytest.param(
+            {"seeds": [0, 1]},
+            {"unlearn": 3, "quantize": 9, "evaluate": 9, **TABLES},
+            id="one more seed: its runs",
+        ),
+        pytest.param(
+            {"train": {"retrain": {"epochs": 3}}},
+            {"finetune": 1, "quantize": 3, "evaluate": 15, **TABLES},
+            id="how retrain is trained: retrain, and what is compared with it",
+        ),
+    ],
+)
+def test_a_change_runs_only_what_depends_on_it(
+    tiny_run: Path, snakemake: Snakemake, tmp_path: Path, change: object, expected: dict[str, int]
+) -> None:
+    changed = tmp_path / "changed.yaml"
+    changed.write_text(yaml.safe_dump(change), encoding="utf-8")
+    planned = snakemake(tiny_run, *TINY, str(changed), "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    assert jobs(planned.stdout) == expected
+
+
+@pytest.fixture
+def checkout(tiny_run: Path, tmp_path: Path) -> Path:
+    """A copy of the workflow's code beside a copy of the tiny run's results."""
+    folder = tmp_path / "checkout"
+    for part in ("src", "workflow", "config", "envs", "profiles"):
+        shutil.copytree(ROOT / part, folder / part)
+    for file in ("Snakefile", "config.yaml"):
+        shutil.copy(ROOT / file, folder / file)
+    for part in ("results", ".snakemake"):
+        shutil.copytree(tiny_run / part, folder / part)
+    return folder
+
+
+def planned_jobs(checkout: Path, snakemake: Snakemake) -> dict[str, int]:
+    planned = snakemake(checkout, "--snakefile", str(checkout / "Snakefile"), *TINY, "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    return jobs(planned.stdout)
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def test_a_comment_runs_nothing_again(checkout: Path, snakemake: Snakemake) -> None:
+    for file in [*(checkout / "src").rglob("*.py"), *(checkout / "workflow").rglob("*.py")]:
+        file.write_text("# a comment\n" + file.read_text(encoding="utf-8"), encoding="utf-8")
+    assert planned_jobs(checkout, snakemake) == {}
+
+
+def test_a_changed_loss_runs_unlearning_again_but_no_training(
+    checkout: Path, snakemake: Snakemake
+) -> None:
+    edit(checkout / "src/qunlearn/training/unlearn.py", "settings.gamma * forget", "2 * forget")
+    assert planned_jobs(checkout, snakemake) == {
+        "unlearn": 3,
+        "quantize": 9,
+        "evaluate": 9,
+        **TABLES,
+    }
+
+
+def test_a_changed_metric_runs_evaluations_again_and_nothing_before(
+    checkout: Path, snakemake: Snakemake
+) -> None:
+    edit(checkout / "src/qunlearn/evaluate/metrics.py", "return ", "return 2 * ")
+    assert planned_jobs(checkout, snakemake) == {"evaluate": 15, **TABLES}
