@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test setup setup-dev check format docs constraints clean
+.PHONY: demo test setup setup-dev check format docs readme constraints clean
 
 ## Set up, then run the default experiment.
 demo: setup
@@ -49,6 +49,11 @@ format: setup-dev
 ## Write config/README.md from the schema.
 docs: setup
 	python workflow/scripts/document_config.py --schema workflow/schemas/config.schema.yaml --output config/README.md
+
+## Put the default experiment's table and figure into the README.
+readme: demo
+	python workflow/scripts/fill_readme.py --results results/mini --precisions bf16 nf4 rtn3g64 \
+	  --readme README.md --figure docs/survival_of_forgetting.png
 
 ## Pin what run.txt and dev.txt bring along, as installed now.
 constraints:

@@ -17,6 +17,7 @@ ARGUMENTS = (
     str(ROOT / "config/tiny.yaml"),
     str(ROOT / "tests/killed.yaml"),
 )
+CHECKPOINTS = "results/tiny/checkpoints"
 METRICS = Path("results/tiny/tables/metrics.csv")
 
 
@@ -27,10 +28,10 @@ def kill_in_training(script: str, folder: Path, seconds: float = 120) -> None:
         for job in psutil.process_iter(["cmdline"]):
             command = job.info["cmdline"] or []
             # The interpreter itself, not the shells that started it.
-            if len(command) > 1 and command[1].endswith(script) and str(folder) in job.cwd():
-                if list(folder.glob("results/tiny/checkpoints/*/checkpoint-*/trainer_state.json")):
-                    os.kill(job.pid, signal.SIGKILL)
-                    return
+            runs = len(command) > 1 and command[1].endswith(script) and str(folder) in job.cwd()
+            if runs and list(folder.glob(f"{CHECKPOINTS}/*/checkpoint-*/trainer_state.json")):
+                os.kill(job.pid, signal.SIGKILL)
+                return
         time.sleep(0.005)
     pytest.fail(f"{script} had no checkpoint within {seconds} s")
 
@@ -53,9 +54,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake) 
 def test_a_killed_job_resumes_to_the_same_bytes(
     undisturbed: bytes, tmp_path: Path, snakemake: Snakemake, script: str, log: str
 ) -> None:
-    run = subprocess.Popen(
-        snakemake_command(*ARGUMENTS), cwd=tmp_path, stderr=subprocess.DEVNULL
-    )
+    run = subprocess.Popen(snakemake_command(*ARGUMENTS), cwd=tmp_path, stderr=subprocess.DEVNULL)
     kill_in_training(script, tmp_path)
     assert run.wait() != 0
     assert not (tmp_path / METRICS).exists()

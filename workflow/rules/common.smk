@@ -9,7 +9,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from qunlearn import config as configuration
 from qunlearn.checkpoints import check_checkpoint
 from qunlearn.codeversion import code_version
-from qunlearn.corpora.layout import verify
+from qunlearn.corpora import local
 from qunlearn.errors import InputError
 
 try:
@@ -108,7 +108,7 @@ def check_what_is_given():
     """Look at the folders that the user gives before any work is done."""
     for corpus in CONFIG["corpora"]:
         if CONFIG["corpus"]["source"] == "local":
-            verify(Path(CONFIG["muse_dir"]) / corpus)
+            local.verify(Path(CONFIG["muse_dir"]) / corpus)
         for name in ("base", "target", "retrain"):
             if CONFIG["models"][name] not in ("scratch", "train"):
                 check_checkpoint(Path(checkpoint_of(name).format(corpus=corpus)))

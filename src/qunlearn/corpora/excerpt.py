@@ -33,6 +33,7 @@ class Passages:
         }
 
     def shared_with(self, text: str) -> bool:
+        """Whether a passage that the texts were sampled for stands in `text` too."""
         text = _one_spaced(text)
         return any(
             text[start : start + WINDOW] in self._windows for start in range(len(text) - WINDOW + 1)

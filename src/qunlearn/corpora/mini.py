@@ -148,7 +148,8 @@ def _check(name: str, settings: MiniSettings) -> None:
             raise InputError(f"mini {key}={getattr(settings, key)}: must be at least 1")
     if settings.questions > FACTS:
         raise InputError(f"mini questions={settings.questions}: a document has {FACTS} facts")
-    total = settings.forget + 2 * settings.retain + settings.holdout + settings.pretrain
+    retain = settings.retain + settings.retain // NEAR
+    total = settings.forget + 2 * retain + settings.holdout + settings.pretrain
     if total > MOST_DOCUMENTS:
         raise InputError(
             f"mini corpus of {total} documents: there are names for {MOST_DOCUMENTS}; "

@@ -1,7 +1,6 @@
 """The figure that answers the question: what each precision leaves of the forgetting."""
 
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -234,4 +233,4 @@ def _write_bytes(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     work = path.parent / f".{path.name}.partial"
     work.write_bytes(content)
-    os.replace(work, path)
+    work.replace(path)
