@@ -15,7 +15,7 @@ demo: setup
 
 ## Set up, then run the tests.
 test: setup-dev
-	pytest -n $(CORES) --dist loadgroup
+	pytest -n $(CORES) --dist loadfile
 
 setup: $(VENV)/.run
 setup-dev: $(VENV)/.dev

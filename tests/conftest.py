@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# Tests run side by side: a thread each, as jobs of the workflow, and none that spins in waiting.
+os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+
 ROOT = Path(__file__).parents[1]
 Snakemake = Callable[..., subprocess.CompletedProcess[str]]
 

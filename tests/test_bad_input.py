@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from conftest import ROOT, Snakemake
 
+from qunlearn.checkpoints import save_model
 from qunlearn.corpora.layout import write
 from qunlearn.corpora.mini import generate
-from qunlearn.settings import MiniSettings
-
-pytestmark = pytest.mark.xdist_group("bad input")
+from qunlearn.settings import MiniSettings, ModelSettings
+from qunlearn.training.scratch import new_llama, train_tokenizer
 
 
 def complaint(done: subprocess.CompletedProcess[str], folder: Path) -> str:
@@ -92,6 +92,15 @@ def test_corpus(
     assert all(word in line for word in [file, *words]), line
 
 
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoint") / "target"
+    shape = ModelSettings(vocabulary=320, hidden=32, mlp=32, layers=1, heads=1)
+    tokenizer = train_tokenizer(["some text and some more text"] * 20, shape)
+    save_model(new_llama(shape, tokenizer, seed=0), tokenizer, folder)
+    return folder
+
+
 def drop_weights(model: Path) -> None:
     (model / "model.safetensors").unlink()
 
@@ -106,18 +115,18 @@ def shrink_vocabulary(model: Path) -> None:
     ("damage", "words"),
     [
         (drop_weights, ["checkpoint folder without weights"]),
-        (shrink_vocabulary, ["vocabulary", "100", "320"]),
+        (shrink_vocabulary, ["vocabulary", "100"]),
         (shutil.rmtree, ["no such checkpoint folder"]),
     ],
 )
 def test_checkpoint(
-    tiny_run: Path,
+    checkpoint: Path,
     tmp_path: Path,
     snakemake: Snakemake,
     damage: Callable[[Path], object],
     words: list[str],
 ) -> None:
-    shutil.copytree(tiny_run / "results/tiny/models/news/target", tmp_path / "target")
+    shutil.copytree(checkpoint, tmp_path / "target")
     damage(tmp_path / "target")
     line = complaint(snakemake(tmp_path, "--config", "models={'target': 'target'}"), tmp_path)
     assert all(word in line for word in ["target", *words]), line

@@ -264,9 +264,8 @@ BAD = {
     "seed twice": ("seeds: [1, 1]", "'seeds': [1, 1] has non-unique elements"),
     "empty section": ("train:", "'train': None is not of type 'object'"),
     "override without a run": (
-        "{corpora: [news], unlearn: {objectives: [ga], adapters: [lora], "
-        'overrides: {"*/npo*/*": {lr: 1.0}}}}',
-        "'unlearn.overrides': '*/npo*/*' matches no run; runs are named like news/ga/lora",
+        'unlearn: {overrides: {"*/npo_gdr/lorra": {lr: 1.0}}}',
+        "'unlearn.overrides': '*/npo_gdr/lorra' can match no run; runs are named like news/",
     ),
     "local without its folder": (
         "corpus: {source: local}",

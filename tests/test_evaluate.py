@@ -284,10 +284,11 @@ def test_score_refuses_what_does_not_fit(tmp_path: Path) -> None:
 def test_rescore_wants_the_reference_that_evaluate_had(tmp_path: Path) -> None:
     retrain = write_records(tmp_path / "retrain", [-2.0])
     write_records(tmp_path / "model", [-2.0])
-    write_json(tmp_path / "model/metrics.json", scoring.score(tmp_path / "model", retrain, True))
+    made = {"status": "ok", "settings": {"stemmer": True}}
+    write_json(tmp_path / "model/manifest.json", made | {"inputs": {"retrain": "a digest"}})
     with pytest.raises(InputError, match="needs retrain"):
         scoring.rescore(tmp_path / "model", None)
-    write_json(tmp_path / "model/metrics.json", scoring.score(tmp_path / "model", None, True))
+    write_json(tmp_path / "model/manifest.json", made | {"inputs": {}})
     with pytest.raises(InputError, match="leave retrain out"):
         scoring.rescore(tmp_path / "model", retrain)
 
@@ -323,7 +324,7 @@ def test_scripts_evaluate_then_rescore_to_the_same_bytes(
     path = tmp_path / "eval/metrics.json"
     before = path.read_bytes()
     assert json.loads(before)["metrics"]["privleak"]["value"] == 0.0
-    path.write_text(before.decode().replace('"value"', '"was"'))
+    path.unlink()
     done = run_script("rescore.py", f"--folder={tmp_path / 'eval'}")
     assert done.returncode == 0, done.stderr
     assert path.read_bytes() == before
@@ -338,6 +339,7 @@ def test_a_diverged_model_has_empty_records(corpus: layout.Corpus, tmp_path: Pat
     assert status == "diverged"
     assert read_json(tmp_path / "eval/metrics.json") == {"status": "diverged", "metrics": {}}
     assert all(read_jsonl(tmp_path / "eval" / name) == [] for name in records.FIELDS)
+    write_json(tmp_path / "eval/manifest.json", {"status": status})
     assert scoring.rescore(tmp_path / "eval", None) == {"status": "diverged", "metrics": {}}
 
 

@@ -1,7 +1,5 @@
 """kill -9 in the middle of training, then the same command again: the same bytes."""
 
-import os
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -9,8 +7,6 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import ROOT, Snakemake, snakemake_command
-
-pytestmark = pytest.mark.xdist_group("killed")
 
 ARGUMENTS = (
     "--configfile",
@@ -25,12 +21,13 @@ def kill_in_training(script: str, folder: Path, seconds: float = 120) -> None:
     """SIGKILL the job that runs `script` as soon as one of its checkpoints is whole."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        for job in psutil.process_iter(["cmdline"]):
+        whole = list(folder.glob(f"{CHECKPOINTS}/*/checkpoint-*/trainer_state.json"))
+        for job in psutil.process_iter(["cmdline", "cwd"]) if whole else ():
             command = job.info["cmdline"] or []
             # The interpreter itself, not the shells that started it.
-            runs = len(command) > 1 and command[1].endswith(script) and str(folder) in job.cwd()
-            if runs and list(folder.glob(f"{CHECKPOINTS}/*/checkpoint-*/trainer_state.json")):
-                os.kill(job.pid, signal.SIGKILL)
+            runs = len(command) > 1 and command[1].endswith(script)
+            if runs and job.info["cwd"] == str(folder):
+                job.kill()
                 return
         time.sleep(0.005)
     pytest.fail(f"{script} had no checkpoint within {seconds} s")

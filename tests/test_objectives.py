@@ -10,8 +10,8 @@ from torch.distributions import kl_divergence as torch_kl
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from qunlearn.training import losses
-from qunlearn.training.losses import head_weight, hidden_states, mean_kl, token_nll
-from qunlearn.training.objectives import Terms, gradient_ascent, kl_divergence, mean_nll, npo
+from qunlearn.training.losses import head_weight, hidden_states, mean_nll, token_nll
+from qunlearn.training.objectives import Terms, gradient_ascent, kl_divergence, mean_kl, npo
 from qunlearn.training.rows import IGNORED, collate
 
 # Two rows: the first counts two of its three tokens, the second all three.

@@ -12,8 +12,6 @@ import pytest
 import yaml
 from conftest import ROOT, Snakemake
 
-pytestmark = pytest.mark.xdist_group("workflow")
-
 TINY = ("--configfile", str(ROOT / "config/tiny.yaml"))
 ADAPTERS, PRECISIONS = ("full", "full_bf16", "lora"), ("bf16", "nf4", "rtn3g64")
 MODELS = ["target", "retrain", *(f"npo_klr/{adapter}/seed0" for adapter in ADAPTERS)]
@@ -176,7 +174,11 @@ def test_a_comment_runs_nothing_again(checkout: Path, snakemake: Snakemake) -> N
 def test_a_changed_loss_runs_unlearning_again_but_no_training(
     checkout: Path, snakemake: Snakemake
 ) -> None:
-    edit(checkout / "src/qunlearn/training/unlearn.py", "settings.gamma * forget", "2 * forget")
+    edit(
+        checkout / "src/qunlearn/training/unlearn.py",
+        "return self.settings.gamma * forget",
+        "return 2 * forget",
+    )
     assert planned_jobs(checkout, snakemake) == {
         "unlearn": 3,
         "quantize": 9,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from jsonschema import Draft202012Validator
@@ -14,6 +14,7 @@ from jsonschema.exceptions import ValidationError
 
 from qunlearn.errors import InputError
 from qunlearn.precision import Precision
+from qunlearn.settings import Adapter, Objective
 
 Json = dict[str, Any]
 
@@ -31,7 +32,7 @@ def resolve(config: Mapping[str, Any], schema: Json) -> Json:
 
     Raises:
         InputError: a key is unknown, a value is of the wrong kind or out of its range, a
-            precision has no meaning, an override matches no run, or keys contradict each other.
+            precision has no meaning, an override can match no run, or keys contradict each other.
     """
     errors = list(Draft202012Validator(schema).iter_errors(config))
     if errors:
@@ -128,12 +129,11 @@ def _check_meaning(config: Json) -> None:
             raise InputError(f"config key 'precisions': {error}") from None
     if config["corpus"]["source"] == "local" and not config["muse_dir"]:
         raise InputError("config key 'muse_dir' is not set; name the folder: --config muse_dir=…")
-    names = [f"{run.corpus}/{run.objective}/{run.adapter}" for run in runs(config)]
     for pattern in config["unlearn"]["overrides"]:
-        if not any(fnmatchcase(name, pattern) for name in names):
+        if not _could_match(pattern):
             raise InputError(
-                f"config key 'unlearn.overrides': '{pattern}' matches no run; "
-                f"runs are named like {names[0]}"
+                f"config key 'unlearn.overrides': '{pattern}' can match no run; "
+                "runs are named like news/npo_gdr/lora"
             )
     for model in ("base", "target", "retrain"):
         _check_multiples(f"train.{model}", config["train"][model])
@@ -141,6 +141,16 @@ def _check_meaning(config: Json) -> None:
         settings = unlearn_settings(config, run.corpus, run.objective, run.adapter)
         whose = f" in the run {run.corpus}/{run.objective}/{run.adapter}"
         _check_multiples("unlearn.settings", settings, whose)
+
+
+def _could_match(pattern: str) -> bool:
+    """Whether some run, of this experiment or of another's corpora, has a name like `pattern`."""
+    corpus = pattern.partition("/")[0]
+    return any(
+        fnmatchcase(f"{corpus}/{objective}/{adapter}", pattern)
+        for objective in get_args(Objective)
+        for adapter in get_args(Adapter)
+    )
 
 
 def _check_multiples(place: str, settings: Json, whose: str = "") -> None:

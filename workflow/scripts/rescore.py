@@ -9,7 +9,7 @@ def main(folder: Path, retrain: Path | None = None) -> None:
     """Compute an evaluation's metrics.json again from its records, without a model.
 
     Args:
-        folder: output folder of evaluate.py; its metrics.json is replaced.
+        folder: output folder of evaluate.py; its metrics.json is written anew.
         retrain: privleak.jsonl of the retrain model, as it was given to evaluate.py.
     """
     from qunlearn.evaluate import scoring

@@ -29,7 +29,7 @@ def main(
 
     hide(*OPTIONAL)
     from qunlearn.corpora.layout import verify
-    from qunlearn.training.run import train_and_keep
+    from qunlearn.training.finetune_run import train_and_keep
     from qunlearn.training.scratch import new_llama, train_tokenizer
 
     texts = verify(corpus, pretrain=True).raw["pretrain"]

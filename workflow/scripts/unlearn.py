@@ -35,7 +35,7 @@ def main(
     from qunlearn.imports import OPTIONAL, hide
 
     hide(*(package for package in OPTIONAL if adapter != "lora" or package != "peft"))
-    from qunlearn.training.run import unlearn_and_keep
+    from qunlearn.training.unlearn_run import unlearn_and_keep
 
     unlearn_and_keep(
         target,

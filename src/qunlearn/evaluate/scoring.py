@@ -8,6 +8,7 @@ from qunlearn.errors import InputError
 from qunlearn.evaluate import intervals, records
 from qunlearn.evaluate.metrics import auc, privleak, rouge_l
 from qunlearn.files import read_json
+from qunlearn.provenance import MANIFEST
 
 METRICS = "metrics.json"
 TEXT_METRICS = {
@@ -48,7 +49,6 @@ def score(folder: Path, retrain: Path | None, stemmer: bool) -> dict[str, Any]:
         "status": "ok",
         "settings": {
             "stemmer": stemmer,
-            "own_reference": retrain is None,
             "resamples": intervals.RESAMPLES,
             "level": intervals.LEVEL,
             "seed": intervals.SEED,
@@ -59,21 +59,23 @@ def score(folder: Path, retrain: Path | None, stemmer: bool) -> dict[str, Any]:
 
 
 def rescore(folder: Path, retrain: Path | None) -> dict[str, Any]:
-    """`score` with the settings that the folder's `metrics.json` was made with.
+    """`score` with the settings that the folder's manifest states.
 
     Raises:
         InputError: `retrain` is missing though the evaluation had one, or the reverse.
     """
-    path = folder / METRICS
-    before = read_json(path)
-    if before["status"] != "ok":
+    manifest = folder / MANIFEST
+    made = read_json(manifest)
+    if made["status"] != "ok":
         return DIVERGED
-    settings = before["settings"]
-    if settings["own_reference"] and retrain is not None:
-        raise InputError(f"{path}: this model was its own PrivLeak reference; leave retrain out")
-    if not settings["own_reference"] and retrain is None:
-        raise InputError(f"{path}: PrivLeak needs retrain, the retrain model's privleak.jsonl")
-    return score(folder, retrain, settings["stemmer"])
+    had_retrain = "retrain" in made["inputs"]
+    if retrain is not None and not had_retrain:
+        raise InputError(
+            f"{manifest}: this model was its own PrivLeak reference; leave retrain out"
+        )
+    if retrain is None and had_retrain:
+        raise InputError(f"{manifest}: PrivLeak needs retrain, the retrain model's privleak.jsonl")
+    return score(folder, retrain, made["settings"]["stemmer"])
 
 
 def _text_metric(folder: Path, file: str, stemmer: bool) -> dict[str, Any]:

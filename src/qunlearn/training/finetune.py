@@ -11,8 +11,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from qunlearn.settings import TrainSettings
-from qunlearn.training.losses import head_weight, hidden_states, suit_attention, token_nll
-from qunlearn.training.objectives import mean_nll
+from qunlearn.training.losses import (
+    head_weight,
+    hidden_states,
+    mean_nll,
+    suit_attention,
+    token_nll,
+)
 from qunlearn.training.rows import collate, make_rows, pad_id
 from qunlearn.training.trainer import RepeatableTrainer, Steps, arguments, train
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from qunlearn.training.objectives import kl_divergence
 from qunlearn.training.rows import IGNORED, Batch
 
 CHUNK = 2048  # positions whose logits are held at once
@@ -68,32 +67,21 @@ def token_nll(hidden: Tensor, head: Tensor, labels: Tensor) -> tuple[Tensor, Ten
         logits = F.linear(states, head).float()
         return F.cross_entropy(logits, wanted, ignore_index=IGNORED, reduction="none")
 
-    flat = _by_chunks(nll, hidden[:, :-1].flatten(0, 1), targets.flatten())
+    flat = by_chunks(nll, hidden[:, :-1].flatten(0, 1), targets.flatten())
     return flat.view(targets.shape), (targets != IGNORED).float()
 
 
-def mean_kl(
-    hidden: Tensor, head: Tensor, reference_hidden: Tensor, reference_head: Tensor, mask: Tensor
-) -> Tensor:
-    """KLR: mean of KL(reference || model) over the positions that `mask` counts, nats.
+def mean_nll(nll: Tensor, mask: Tensor) -> Tensor:
+    """Mean NLL over the tokens that count, of all rows together: a float32 scalar, nats.
 
     Args:
-        hidden, reference_hidden: [rows, tokens, hidden].
-        head, reference_head: [vocabulary, hidden].
-        mask: [rows, tokens].
+        nll: [rows, tokens], nats.
+        mask: [rows, tokens], 1 where a token counts.
     """
-
-    def kl(states: Tensor, reference: Tensor) -> Tensor:
-        with torch.no_grad():
-            reference_logits = F.linear(reference, reference_head)
-        return kl_divergence(reference_logits, F.linear(states, head))
-
-    flat = _by_chunks(kl, hidden.flatten(0, 1), reference_hidden.flatten(0, 1))
-    counted = mask.flatten().float()
-    return (flat * counted).sum() / counted.sum()
+    return (nll * mask).sum() / mask.sum()
 
 
-def _by_chunks(loss: Callable[[Tensor, Tensor], Tensor], first: Tensor, second: Tensor) -> Tensor:
+def by_chunks(loss: Callable[[Tensor, Tensor], Tensor], first: Tensor, second: Tensor) -> Tensor:
     """Apply a per-position loss; more than one chunk is checkpointed."""
     if len(first) <= CHUNK:
         return loss(first, second)

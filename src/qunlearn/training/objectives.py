@@ -8,10 +8,12 @@ of the MUSE benchmark: NPO acts on a sequence's summed NLL, KLR is a true KL div
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from qunlearn.settings import Objective
+from qunlearn.training.losses import by_chunks, mean_nll
 
 
 @dataclass(frozen=True)
@@ -26,16 +28,6 @@ class Terms:
         """Split a name such as `npo_gdr` into `npo` and `gdr`; `npo` has no retain term."""
         forget, _, retain = objective.partition("_")
         return cls(forget, retain or None)
-
-
-def mean_nll(nll: Tensor, mask: Tensor) -> Tensor:
-    """Mean NLL over the tokens that count, of all rows together (GDR; negated: GA).
-
-    Args:
-        nll: [rows, tokens], nats.
-        mask: [rows, tokens], 1 where a token counts.
-    """
-    return (nll * mask).sum() / mask.sum()
 
 
 def gradient_ascent(nll: Tensor, mask: Tensor) -> Tensor:
@@ -64,3 +56,24 @@ def kl_divergence(reference_logits: Tensor, logits: Tensor) -> Tensor:
         reduction="none",
         log_target=True,
     ).sum(dim=-1)
+
+
+def mean_kl(
+    hidden: Tensor, head: Tensor, reference_hidden: Tensor, reference_head: Tensor, mask: Tensor
+) -> Tensor:
+    """KLR: mean of KL(reference || model) over the positions that `mask` counts, nats.
+
+    Args:
+        hidden, reference_hidden: [rows, tokens, hidden].
+        head, reference_head: [vocabulary, hidden].
+        mask: [rows, tokens].
+    """
+
+    def kl(states: Tensor, reference: Tensor) -> Tensor:
+        with torch.no_grad():
+            reference_logits = F.linear(reference, reference_head)
+        return kl_divergence(reference_logits, F.linear(states, head))
+
+    flat = by_chunks(kl, hidden.flatten(0, 1), reference_hidden.flatten(0, 1))
+    counted = mask.flatten().float()
+    return (flat * counted).sum() / counted.sum()

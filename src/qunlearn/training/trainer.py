@@ -13,6 +13,8 @@ from transformers import Trainer, TrainingArguments
 
 from qunlearn.errors import InputError
 
+LOG = "train_log.jsonl"  # of a run, in its output folder
+
 
 class Diverged(Exception):
     """The loss or the weights are no longer finite: a result of the run, not a fault of it.

@@ -19,8 +19,14 @@ from transformers import (
 from qunlearn.errors import InputError
 from qunlearn.settings import Adapter, Objective, UnlearnSettings
 from qunlearn.training.finetune import shuffled_passes
-from qunlearn.training.losses import head_weight, hidden_states, mean_kl, suit_attention, token_nll
-from qunlearn.training.objectives import Terms, gradient_ascent, mean_nll, npo
+from qunlearn.training.losses import (
+    head_weight,
+    hidden_states,
+    mean_nll,
+    suit_attention,
+    token_nll,
+)
+from qunlearn.training.objectives import Terms, gradient_ascent, mean_kl, npo
 from qunlearn.training.reference import (
     AdapterOff,
     Autocast,

@@ -1,74 +1,22 @@
-"""From a model in memory to a checkpoint on disk, whatever happens in between."""
+"""A run of unlearning: from the target on disk to what was trained, or to the word `diverged`."""
 
 import shutil
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from qunlearn.checkpoints import load_model, load_tokenizer, save_model
 from qunlearn.corpora.layout import load
-from qunlearn.errors import InputError
 from qunlearn.files import new_folder, write_jsonl
 from qunlearn.provenance import Stopwatch, fingerprint, write_manifest
-from qunlearn.settings import Adapter, Objective, TrainSettings, UnlearnSettings
+from qunlearn.settings import Adapter, Objective, UnlearnSettings
 from qunlearn.training.adapters import merge, weight_dtype, with_adapter
-from qunlearn.training.finetune import finetune
 from qunlearn.training.rows import make_rows, pad_id, unique_rows
-from qunlearn.training.trainer import Diverged
+from qunlearn.training.trainer import LOG, Diverged
 from qunlearn.training.unlearn import unlearn
 
-LOG = "train_log.jsonl"
 DIVERGED = "diverged"
-
-
-def train_and_keep(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[str],
-    training: TrainSettings,
-    *,
-    step: str,
-    seed: int,
-    inputs: Mapping[str, Path],
-    output: Path,
-    checkpoints: Path,
-    **facts: Any,
-) -> None:
-    """Train `model` on `texts`; keep it rounded to bf16, as released models are.
-
-    Args:
-        inputs: what the step read, by name.
-        checkpoints: where runs keep what they resume from; this run's part is removed at the end.
-        facts: further lines of the manifest; they tell this run's checkpoints from another's.
-
-    Raises:
-        InputError: training diverged, so that there is no model to go on with.
-    """
-    stopwatch = Stopwatch()
-    mine = checkpoints / fingerprint(
-        step=step, seed=seed, settings=training, inputs=dict(inputs), facts=facts
-    )
-    with new_folder(output) as work:
-        try:
-            log = finetune(model, tokenizer, texts, training, seed, mine)
-        except Diverged as error:
-            shutil.rmtree(mine, ignore_errors=True)
-            raise InputError(f"{step}: {error}; lower its lr {training.lr}") from None
-        save_model(model.to(torch.bfloat16), tokenizer, work)
-        write_jsonl(work / LOG, log)
-        write_manifest(
-            work,
-            step=step,
-            settings=training,
-            inputs=inputs,
-            stopwatch=stopwatch,
-            seed=seed,
-            **facts,
-        )
-    shutil.rmtree(mine, ignore_errors=True)
 
 
 def unlearn_and_keep(
