@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -23,13 +23,15 @@ def snakemake_command(*arguments: str) -> list[str]:
 
 @pytest.fixture(scope="session")
 def snakemake() -> Snakemake:
-    def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             snakemake_command(*arguments),
             cwd=folder,
             capture_output=True,
             text=True,
-            env=os.environ | {"NO_COLOR": "1"},
+            env=os.environ | dict(environment or {}),
         )
 
     return run

@@ -140,6 +140,22 @@ def test_a_change_runs_only_what_depends_on_it(
     assert jobs(planned.stdout) == expected
 
 
+def test_a_run_that_diverges_is_a_cell_of_the_table(
+    tiny_run: Path, snakemake: Snakemake, tmp_path: Path
+) -> None:
+    for part in ("results", ".snakemake"):
+        shutil.copytree(tiny_run / part, tmp_path / part)
+    changed = tmp_path / "changed.yaml"
+    change = {"unlearn": {"overrides": {"*/*/lora": {"lr": 1e30}}}, "precisions": ["bf16"]}
+    changed.write_text(yaml.safe_dump(change), encoding="utf-8")
+    done = snakemake(tmp_path, *TINY, str(changed))
+    assert done.returncode == 0, done.stderr[-3000:]
+    values = {(row["adapter"], row["value"]) for row in rows(tmp_path / "results/tiny")}
+    assert {adapter for adapter, value in values if value == "diverged"} == {"lora"}
+    table = (tmp_path / "results/tiny/tables/main.md").read_text(encoding="utf-8")
+    assert "diverged †" in table
+
+
 @pytest.fixture
 def checkout(tiny_run: Path, tmp_path: Path) -> Path:
     """A copy of the workflow's code beside a copy of the tiny run's results."""
