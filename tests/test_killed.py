@@ -33,31 +33,24 @@ def kill_in_training(script: str, folder: Path, seconds: float = 120) -> None:
     pytest.fail(f"{script} had no checkpoint within {seconds} s")
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake) -> bytes:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    done = snakemake(folder, *ARGUMENTS)
+def test_killed_jobs_resume_to_the_same_bytes(tmp_path: Path, snakemake: Snakemake) -> None:
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    for folder in (undisturbed, killed):
+        folder.mkdir()
+    done = snakemake(undisturbed, *ARGUMENTS)
     assert done.returncode == 0, done.stderr[-3000:]
-    return (folder / METRICS).read_bytes()
 
+    for script in ("finetune.py", "unlearn.py"):
+        run = subprocess.Popen(snakemake_command(*ARGUMENTS), cwd=killed, stderr=subprocess.DEVNULL)
+        kill_in_training(script, killed)
+        assert run.wait() != 0
+        assert not (killed / METRICS).exists()
 
-@pytest.mark.parametrize(
-    ("script", "log"),
-    [
-        ("finetune.py", "models/news/*.log"),
-        ("unlearn.py", "unlearned/news/npo_klr/*/seed0.log"),
-    ],
-)
-def test_a_killed_job_resumes_to_the_same_bytes(
-    undisturbed: bytes, tmp_path: Path, snakemake: Snakemake, script: str, log: str
-) -> None:
-    run = subprocess.Popen(snakemake_command(*ARGUMENTS), cwd=tmp_path, stderr=subprocess.DEVNULL)
-    kill_in_training(script, tmp_path)
-    assert run.wait() != 0
-    assert not (tmp_path / METRICS).exists()
-
-    again = snakemake(tmp_path, *ARGUMENTS)
+    again = snakemake(killed, *ARGUMENTS)
     assert again.returncode == 0, again.stderr[-3000:]
-    logs = [file.read_text(encoding="utf-8") for file in tmp_path.glob(f"results/tiny/logs/{log}")]
-    assert any("resuming from checkpoint-" in text for text in logs)
-    assert (tmp_path / METRICS).read_bytes() == undisturbed
+    for log in ("models/news/*.log", "unlearned/news/npo_klr/*/seed0.log"):
+        texts = [
+            file.read_text(encoding="utf-8") for file in killed.glob(f"results/tiny/logs/{log}")
+        ]
+        assert any("resuming from checkpoint-" in text for text in texts)
+    assert (killed / METRICS).read_bytes() == (undisturbed / METRICS).read_bytes()
