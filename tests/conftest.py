@@ -44,3 +44,32 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake) -> 
     done = snakemake(folder, "--configfile", str(ROOT / "config/tiny.yaml"))
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
+
+
+@pytest.fixture
+def evaluations(tmp_path: Path) -> Path:
+    """A folder in which each of CELLS was evaluated; the last one had diverged."""
+    from small_evaluations import CELLS, entries, evaluate
+
+    folder = tmp_path / "eval"
+    for index, cell in enumerate(CELLS):
+        evaluate(folder, cell, {"status": "ok", "metrics": entries(10.0 * index)})
+    evaluate(folder, CELLS[-1], {"status": "diverged", "metrics": {}})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> object:
+    """The tokenizer of the tiny models."""
+    from tiny_models import tiny_tokenizer  # here, for PyTorch takes seconds to import
+
+    return tiny_tokenizer()
+
+
+@pytest.fixture
+def autocast_left_as_it_was() -> object:
+    """A context that is entered twice could leave autocast on for all that follows."""
+    import torch
+
+    yield
+    assert not torch.is_autocast_enabled("cpu")

@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from qunlearn.checkpoints import save_model
+from qunlearn.codeversion import code_version
 from qunlearn.errors import InputError
 from qunlearn.files import new_folder, write_jsonl
 from qunlearn.provenance import Stopwatch, fingerprint, write_manifest
@@ -42,7 +43,12 @@ def train_and_keep(
     """
     stopwatch = Stopwatch()
     mine = checkpoints / fingerprint(
-        step=step, seed=seed, settings=training, inputs=dict(inputs), facts=facts
+        step=step,
+        seed=seed,
+        settings=training,
+        inputs=dict(inputs),
+        facts=facts,
+        code=code_version(Path(__file__)),
     )
     with new_folder(output) as work:
         try:

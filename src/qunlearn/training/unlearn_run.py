@@ -7,6 +7,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from qunlearn.checkpoints import load_model, load_tokenizer, save_model
+from qunlearn.codeversion import code_version
 from qunlearn.corpora.layout import load
 from qunlearn.files import new_folder, write_jsonl
 from qunlearn.provenance import Stopwatch, fingerprint, write_manifest
@@ -42,7 +43,12 @@ def unlearn_and_keep(
     stopwatch = Stopwatch()
     inputs = {"target": target, "corpus": corpus}
     mine = checkpoints / fingerprint(
-        inputs=inputs, objective=objective, adapter=adapter, settings=settings, seed=seed
+        inputs=inputs,
+        objective=objective,
+        adapter=adapter,
+        settings=settings,
+        seed=seed,
+        code=code_version(Path(__file__)),
     )
     raw, tokenizer = load(corpus).raw, load_tokenizer(target)
     forget, retain = (

@@ -1,192 +1,26 @@
-"""The tidy table and the main table, on numbers small enough to check by hand."""
+"""The main table, in each of its forms, on numbers small enough to check by hand."""
 
 import csv
-import json
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pytest
+from small_evaluations import CELLS
 
-from qunlearn.errors import InputError
 from qunlearn.style import number, precision_name
 from qunlearn.tables.main import main_table
-from qunlearn.tables.metrics import (
-    COLUMNS,
-    METRICS,
-    Cell,
-    Score,
-    collect,
-    read_metrics,
-    write_metrics,
-)
+from qunlearn.tables.metrics import Cell, Score, collect, read_metrics
 from qunlearn.tables.render import as_csv, as_html, as_latex, as_markdown, write_main_table
 from qunlearn.tables.summary import Key, Summary, over_seeds
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
-CELLS = [
-    "news/target/bf16",
-    "news/target/rtn3g64",
-    "news/retrain/bf16",
-    "news/retrain/rtn3g64",
-    "news/npo_gdr/full/seed0/bf16",
-    "news/npo_gdr/full/seed0/rtn3g64",
-    "news/npo_gdr/lora/seed0/bf16",
-    "news/npo_gdr/lora/seed0/rtn3g64",
-]
-
-
-def entries(start: float) -> dict[str, dict[str, float]]:
-    """Metrics start, start + 1, … in the file's order, each with its interval and n."""
-    return {
-        metric: {
-            "value": start + index,
-            "ci_low": start + index - 1.25,
-            "ci_high": start + index + 2.75,
-            "n": 30 + index,
-        }
-        for index, metric in enumerate(METRICS)
-    }
-
-
-def evaluate(folder: Path, cell: str, content: object) -> None:
-    path = folder / cell / "metrics.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content), encoding="utf-8")
-
-
-@pytest.fixture
-def evaluations(tmp_path: Path) -> Path:
-    folder = tmp_path / "eval"
-    for index, cell in enumerate(CELLS):
-        evaluate(folder, cell, {"status": "ok", "metrics": entries(10.0 * index)})
-    evaluate(folder, CELLS[-1], {"status": "diverged", "metrics": {}})
-    return folder
 
 
 def score(cell: str, metric: str, value: float | None, n: int = 32) -> Score:
     if value is None:
         return Score("mini", Cell.parse(cell), metric, None, None, None, None)
     return Score("mini", Cell.parse(cell), metric, value, value - 1, value + 3, n)
-
-
-def test_metrics_csv_has_these_bytes(tmp_path: Path) -> None:
-    values = {
-        **entries(0.0),
-        "verbmem": {"value": 17.23456789, "ci_low": -0.0, "ci_high": 21, "n": 32},
-    }
-    evaluate(tmp_path, "news/target/bf16", {"status": "ok", "metrics": values})
-    evaluate(tmp_path, "news/ga/lora/seed7/nf4", {"status": "diverged", "metrics": {}})
-
-    write_metrics(
-        tmp_path / "metrics.csv",
-        collect(tmp_path, ["news/target/bf16", "news/ga/lora/seed7/nf4"], "mini"),
-    )
-
-    assert (tmp_path / "metrics.csv").read_bytes() == (
-        b"experiment,corpus,objective,adapter,seed,precision,metric,value,ci_low,ci_high,n\n"
-        b"mini,news,target,none,,bf16,verbmem,17.2346,0,21,32\n"
-        b"mini,news,target,none,,bf16,knowmem,1,-0.25,3.75,31\n"
-        b"mini,news,target,none,,bf16,privleak,2,0.75,4.75,32\n"
-        b"mini,news,target,none,,bf16,utility,3,1.75,5.75,33\n"
-        b"mini,news,target,none,,bf16,auc,4,2.75,6.75,34\n"
-        b"mini,news,target,none,,bf16,nll_forget,5,3.75,7.75,35\n"
-        b"mini,news,target,none,,bf16,nll_retain,6,4.75,8.75,36\n"
-        b"mini,news,ga,lora,7,nf4,verbmem,diverged,,,\n"
-        b"mini,news,ga,lora,7,nf4,knowmem,diverged,,,\n"
-        b"mini,news,ga,lora,7,nf4,privleak,diverged,,,\n"
-        b"mini,news,ga,lora,7,nf4,utility,diverged,,,\n"
-        b"mini,news,ga,lora,7,nf4,auc,diverged,,,\n"
-        b"mini,news,ga,lora,7,nf4,nll_forget,diverged,,,\n"
-        b"mini,news,ga,lora,7,nf4,nll_retain,diverged,,,\n"
-    )
-
-
-def test_metrics_csv_reads_back_what_was_collected(evaluations: Path, tmp_path: Path) -> None:
-    scores = collect(evaluations, CELLS, "mini")
-    write_metrics(tmp_path / "metrics.csv", scores)
-
-    assert read_metrics(tmp_path / "metrics.csv") == scores
-    assert len(scores) == len(CELLS) * len(METRICS)
-
-
-def test_rows_follow_the_order_of_the_cells(evaluations: Path) -> None:
-    scores = collect(evaluations, CELLS[::-1], "mini")
-
-    assert [score.cell for score in scores[:: len(METRICS)]] == [
-        Cell.parse(cell) for cell in CELLS[::-1]
-    ]
-
-
-def test_a_cell_that_was_not_evaluated_is_named(evaluations: Path) -> None:
-    with pytest.raises(InputError, match=r"cell 'news/ga/full/seed0/nf4'.*evaluate this cell"):
-        collect(evaluations, ["news/ga/full/seed0/nf4"], "mini")
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        ({"status": "killed", "metrics": {}}, "status is 'killed'"),
-        ([], "status is None"),
-        ({"status": "ok", "metrics": {}}, "verbmem.value is None"),
-        ({"status": "ok", "metrics": {**entries(0), "auc": {}}}, "auc.value is None"),
-        (
-            {"status": "ok", "metrics": {**entries(0), "nll_forget": {"value": float("nan")}}},
-            "nll_forget.value is nan, not a finite number",
-        ),
-    ],
-)
-def test_a_broken_metrics_file_is_refused(tmp_path: Path, content: object, complaint: str) -> None:
-    evaluate(tmp_path, "news/target/bf16", content)
-
-    with pytest.raises(InputError, match=complaint):
-        collect(tmp_path, ["news/target/bf16"], "mini")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "news/target",
-        "news/ga/lora/seed/nf4",
-        "news/ga/lora/0/nf4",
-        "news/ga/lora/nf4",
-        "/target/bf16",
-        "news/target/",
-    ],
-)
-def test_a_misnamed_cell_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match="write <corpus>/<objective>/<adapter>/seed<k>"):
-        Cell.parse(name)
-
-
-def test_no_cells_and_repeated_cells_are_refused(evaluations: Path) -> None:
-    with pytest.raises(InputError, match="none given"):
-        collect(evaluations, [], "mini")
-    with pytest.raises(InputError, match="news/target/bf16 given more than once"):
-        collect(evaluations, [CELLS[0], CELLS[0]], "mini")
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("", "the first line must be experiment,corpus"),
-        ("a,b\n", "the first line must be experiment,corpus"),
-        (",".join(COLUMNS) + "\n", "no rows"),
-        (
-            ",".join(COLUMNS) + "\nmini,news,target,none,,bf16,auc,x,0,1,3\n",
-            "line 2 does not parse",
-        ),
-        (",".join(COLUMNS) + "\nmini,news\n", "line 2 does not parse"),
-    ],
-)
-def test_a_broken_table_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
-    (tmp_path / "metrics.csv").write_text(text, encoding="utf-8")
-
-    with pytest.raises(InputError, match=complaint):
-        read_metrics(tmp_path / "metrics.csv")
-    with pytest.raises(InputError, match="no such file"):
-        read_metrics(tmp_path / "other.csv")
 
 
 def test_seeds_are_averaged_and_diverged_ones_counted() -> None:

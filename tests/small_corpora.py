@@ -1,0 +1,25 @@
+"""The sizes of a small corpus, and a runner for the scripts that write corpora."""
+
+import os
+import subprocess
+import sys
+
+from conftest import ROOT
+
+from qunlearn.settings import MiniSettings
+
+SMALL = MiniSettings(forget=6, retain=5, holdout=4, pretrain=9)
+
+
+def run_script(
+    script: str, *arguments: str, code: int = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    run = subprocess.run(
+        [sys.executable, str(ROOT / "workflow/scripts" / script), *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == code, run.stderr
+    return run

@@ -1,0 +1,163 @@
+"""Excerpts of a corpus: what is cut, what is kept, and what is kept apart."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from small_corpora import run_script
+
+from qunlearn.corpora import layout
+from qunlearn.corpora.excerpt import Passages, excerpt, keep_end, keep_start
+from qunlearn.corpora.layout import Corpus
+from qunlearn.errors import InputError
+from qunlearn.provenance import digest
+from qunlearn.settings import ExcerptSettings
+
+
+def sentence(topic: str, count: int = 12) -> str:
+    """A text of 12 or more distinct words about `topic`, about 130 characters long."""
+    return " ".join(f"{topic}{number:02d} word" for number in range(count))
+
+
+class TestExcerpt:
+    @pytest.fixture
+    def corpus(self) -> Corpus:
+        """Six spans to forget, in MUSE's manner: stripped parts of documents in `raw/forget`."""
+        spans = [sentence(f"f{index}", 30) for index in range(6)]
+        verbmem = [
+            layout.Continuation(prompt=text[:200].strip(), gt=text[200:].strip()) for text in spans
+        ]
+        qa = [layout.Card(question=f"q{index}", answer=f"a{index}") for index in range(10)]
+        return Corpus(
+            raw={
+                "forget": spans,
+                "retain1": [
+                    "short text",
+                    f"{sentence('x')} {spans[5][:130]}",  # quotes a text to be forgotten
+                    sentence("r1"),
+                    sentence("r2"),
+                    f"{sentence('y')}\n{sentence('r1')}",  # quotes a kept retain text
+                    f"{sentence('z')} {sentence('h3')}",  # quotes a holdout text
+                    sentence("r3"),
+                    sentence("r3"),
+                ],
+                "retain2": [sentence(f"k{index}") for index in range(4)],
+                "holdout": [sentence(f"h{index}") for index in range(4)],
+                "pretrain": [],
+            },
+            knowmem={
+                "forget_qa": qa[:5],
+                "forget_qa_icl": qa[5:8],
+                "retain_qa": qa[4::-1],
+                "retain_qa_icl": qa[8:],
+            },
+            verbmem={"forget": verbmem},
+            privleak={
+                "forget": [span[1:] for span in spans],
+                "retain": [sentence(f"k{index}") for index in range(4)],
+                "holdout": [sentence(f"h{index}") for index in range(4)],
+            },
+        )
+
+    def test_zero_keeps_everything(self, corpus: Corpus) -> None:
+        assert excerpt(corpus, ExcerptSettings()) == corpus
+
+    def test_questions_are_cut_and_examples_kept(self, corpus: Corpus) -> None:
+        part = excerpt(corpus, ExcerptSettings(questions=2))
+        assert {name: len(items) for name, items in part.knowmem.items()} == dict(
+            forget_qa=2, forget_qa_icl=3, retain_qa=2, retain_qa_icl=2
+        )
+        assert part.knowmem["retain_qa"][0]["question"] == "q4"
+        assert part.raw == corpus.raw
+
+    def test_raw_forget_is_what_the_evaluation_looks_at(self, corpus: Corpus) -> None:
+        part = excerpt(corpus, ExcerptSettings(texts=2, characters=50))
+        assert len(part.raw["forget"]) == 4
+        for item, span, whole in zip(
+            part.verbmem["forget"], part.raw["forget"], corpus.raw["forget"], strict=False
+        ):
+            assert len(item["prompt"]) <= 50
+            assert span in whole, "prompt and gt joined as they stand in the text"
+            assert span.startswith(item["prompt"]) and span.endswith(item["gt"])
+        assert part.raw["forget"][2:] == part.privleak["forget"]
+        assert part.raw["retain2"] == part.privleak["retain"]
+        assert part.raw["holdout"] == part.privleak["holdout"]
+        assert [len(texts) for texts in part.privleak.values()] == [2, 2, 2]
+        assert all(len(text) <= 50 for texts in part.privleak.values() for text in texts)
+
+    def test_equal_spans_stand_once(self, corpus: Corpus) -> None:
+        corpus.privleak["forget"][0] = corpus.raw["forget"][0]
+        part = excerpt(corpus, ExcerptSettings(texts=1))
+        assert part.raw["forget"] == [corpus.raw["forget"][0]]
+
+    def test_retain_and_pretrain_share_no_passage_with_what_is_kept_apart(
+        self, corpus: Corpus
+    ) -> None:
+        part = excerpt(corpus, ExcerptSettings(texts=3, characters=500))
+        assert part.raw["retain1"] == ["short text", sentence("r1"), sentence("r2")]
+        assert part.raw["pretrain"] == [sentence("r3")]
+
+    def test_no_retain_text_left(self, corpus: Corpus) -> None:
+        corpus.raw["retain1"][:] = corpus.raw["forget"]
+        with pytest.raises(
+            InputError, match=re.escape("raw/retain1.json: every text shares a passage")
+        ):
+            excerpt(corpus, ExcerptSettings(texts=1))
+
+    @pytest.mark.parametrize(
+        ("settings", "complaint"),
+        [
+            (ExcerptSettings(texts=-1), "excerpt texts=-1"),
+            (ExcerptSettings(characters=9), "excerpt characters=9 with texts=0"),
+        ],
+    )
+    def test_a_bad_setting_is_named(
+        self, corpus: Corpus, settings: ExcerptSettings, complaint: str
+    ) -> None:
+        with pytest.raises(InputError, match=complaint):
+            excerpt(corpus, settings)
+
+    @pytest.mark.parametrize(
+        ("characters", "start", "end"),
+        [
+            (0, "one two three", "one two three"),
+            (13, "one two three", "one two three"),
+            (7, "one two", "three"),
+            (6, "one", "three"),
+            (2, "one", "three"),
+        ],
+    )
+    def test_cuts_fall_between_words(self, characters: int, start: str, end: str) -> None:
+        assert keep_start("one two three", characters) == start
+        assert keep_end("one two three", characters) == end
+
+    def test_passages_of_119_characters_are_always_found(self) -> None:
+        text = sentence("p", 40)
+        passages = Passages([text])
+        for start in range(60, 100):
+            assert passages.shared_with("@" + text[start : start + 121] + "@")
+            assert not passages.shared_with("@" + text[start : start + 79] + "@")
+        assert passages.shared_with(text.replace(" ", "\n  "))
+
+    def test_the_script_writes_a_verified_folder(self, corpus: Corpus, tmp_path: Path) -> None:
+        layout.write(tmp_path / "source", corpus)
+        result = tmp_path / "result"
+        arguments = ("--texts", "2", "--characters", "50", "--output", str(result))
+        run_script("import_corpus.py", "--source", str(tmp_path / "source"), *arguments)
+        settings = ExcerptSettings(texts=2, characters=50)
+        assert layout.verify(result, pretrain=True) == excerpt(corpus, settings)
+        manifest = json.loads((result / "manifest.json").read_text())
+        assert manifest["step"] == "corpus" and manifest["source"] == "local"
+        assert manifest["settings"] == {"texts": 2, "characters": 50, "questions": 0}
+        assert manifest["inputs"] == {"source": digest(tmp_path / "source")}
+
+    def test_the_script_leaves_nothing_behind_when_an_input_is_bad(self, tmp_path: Path) -> None:
+        run = run_script(
+            "import_corpus.py",
+            *("--source", str(tmp_path / "absent"), "--output", str(tmp_path / "out")),
+            code=2,
+        )
+        assert run.stderr.count("\n") == 1
+        assert "absent: no such folder" in run.stderr
+        assert list(tmp_path.iterdir()) == []
