@@ -124,6 +124,11 @@ TABLES = {"collect_metrics": 1, "main_table": 1, "survival_of_forgetting": 1, "a
             id="one more seed: its runs",
         ),
         pytest.param(
+            {"train": {"target": {"epochs": 3}}},
+            {"finetune": 1, "unlearn": 3, "quantize": 12, "evaluate": 12, **TABLES},
+            id="how target is trained: all models but retrain",
+        ),
+        pytest.param(
             {"train": {"retrain": {"epochs": 3}}},
             {"finetune": 1, "quantize": 3, "evaluate": 15, **TABLES},
             id="how retrain is trained: retrain, and what is compared with it",

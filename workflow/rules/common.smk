@@ -87,6 +87,13 @@ def model_of(wildcards):
     return out(f"unlearned/{wildcards.corpus}/{wildcards.model}")
 
 
+def merged_into(wildcards):
+    """The target under an adapter; every other model stands by itself."""
+    if "/lora/" not in wildcards.model:
+        return []
+    return checkpoint_of("target").format(corpus=wildcards.corpus)
+
+
 def retrain_scores(wildcards):
     """The reference of PrivLeak; retrain itself, in the reference's precision, is its own."""
     if (wildcards.model, wildcards.precision) == ("retrain", REFERENCE_PRECISION):

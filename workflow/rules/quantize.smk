@@ -2,7 +2,7 @@
 rule quantize:
     input:
         model=model_of,
-        target=lambda wildcards: checkpoint_of("target").format(corpus=wildcards.corpus),
+        base=merged_into,
     output:
         directory(out("quantized/{corpus}/{model}/{precision}"))
         if CONFIG["keep_quantized"]
@@ -20,8 +20,11 @@ rule quantize:
         gpu=asks("quantize", "gpu"),
     params:
         code=code("quantize.py"),
+        base=lambda wildcards, input: (
+            f"--base {shlex.quote(str(input.base))}" if input.base else ""
+        ),
     message:
         "Quantizing {wildcards.corpus}/{wildcards.model} to {wildcards.precision}"
     shell:
-        "run quantize.py --source {input.model:q} --base {input.target:q} "
+        "run quantize.py --source {input.model:q} {params.base} "
         "--precision {wildcards.precision} --output {output} > {log} 2>&1"
