@@ -24,7 +24,7 @@ PANEL = Key("news", "npo_gdr", "", "", "verbmem")
 def scores_of(cell: str, value: float | None) -> list[Score]:
     """Every metric of a cell at `value`, with an interval of -1 and +2."""
     if value is None:
-        return [Score("mini", Cell.parse(cell), m, None, None, None, None) for m in METRICS]
+        return [Score.missing("mini", Cell.parse(cell), m, "diverged") for m in METRICS]
     return [Score("mini", Cell.parse(cell), m, value, value - 1, value + 2, 32) for m in METRICS]
 
 

@@ -12,6 +12,7 @@ from qunlearn.style import number, precision_name
 from qunlearn.tables.main import main_table
 from qunlearn.tables.metrics import Cell, Score, collect, read_metrics
 from qunlearn.tables.render import as_csv, as_html, as_latex, as_markdown, write_main_table
+from qunlearn.tables.reversion import reversions
 from qunlearn.tables.summary import Key, Summary, over_seeds
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
@@ -19,7 +20,7 @@ SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
 
 def score(cell: str, metric: str, value: float | None, n: int = 32) -> Score:
     if value is None:
-        return Score("mini", Cell.parse(cell), metric, None, None, None, None)
+        return Score.missing("mini", Cell.parse(cell), metric, "diverged")
     return Score("mini", Cell.parse(cell), metric, value, value - 1, value + 3, n)
 
 
@@ -216,8 +217,11 @@ def test_scripts_collect_and_set_the_tables(evaluations: Path, tmp_path: Path) -
     tidy, folder = tmp_path / "tables" / "metrics.csv", tmp_path / "tables"
     given = ("--evaluations", evaluations, "--experiment", "mini", "--output", tidy)
 
-    assert run("collect_metrics.py", *given, "--cells", *CELLS).returncode == 0
-    assert read_metrics(tidy) == collect(evaluations, CELLS, "mini")
+    cells = [*CELLS[:4], CELLS[-1]]
+    assert run("collect_metrics.py", *given, "--cells", *cells).returncode == 0
+    expected = collect(evaluations, cells, "mini") + reversions(evaluations, cells, "mini")
+    assert read_metrics(tidy) == expected
+    assert [score.metric for score in expected].count("reversion_verbmem") == 1
 
     assert run("make_main_table.py", "--metrics", tidy, "--output", folder).returncode == 0
     write_main_table(main_table(read_metrics(tidy)), tmp_path / "again")

@@ -6,7 +6,15 @@ import pytest
 from small_evaluations import CELLS, entries, evaluate
 
 from qunlearn.errors import InputError
-from qunlearn.tables.metrics import COLUMNS, METRICS, Cell, collect, read_metrics, write_metrics
+from qunlearn.tables.metrics import (
+    COLUMNS,
+    METRICS,
+    Cell,
+    Score,
+    collect,
+    read_metrics,
+    write_metrics,
+)
 
 
 def test_metrics_csv_has_these_bytes(tmp_path: Path) -> None:
@@ -47,6 +55,15 @@ def test_metrics_csv_reads_back_what_was_collected(evaluations: Path, tmp_path: 
 
     assert read_metrics(tmp_path / "metrics.csv") == scores
     assert len(scores) == len(CELLS) * len(METRICS)
+
+
+def test_an_undefined_value_reads_back_as_such(tmp_path: Path) -> None:
+    cell = Cell.parse("news/ga/lora/seed7/nf4")
+    score = Score.missing("mini", cell, "reversion_verbmem", "undefined")
+    write_metrics(tmp_path / "metrics.csv", [score])
+
+    assert b",reversion_verbmem,undefined,,,\n" in (tmp_path / "metrics.csv").read_bytes()
+    assert read_metrics(tmp_path / "metrics.csv") == [score]
 
 
 def test_rows_follow_the_order_of_the_cells(evaluations: Path) -> None:

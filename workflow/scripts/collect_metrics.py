@@ -6,17 +6,19 @@ from qunlearn.cli import run_script
 
 
 def main(evaluations: Path, cells: list[str], experiment: str, output: Path) -> None:
-    """Gather the metrics of every evaluated cell in one tidy CSV file.
+    """Gather the metrics of every evaluated cell in one tidy CSV file, and their reversion.
 
     Args:
-        evaluations: the folder that holds <cell>/metrics.json of each cell.
+        evaluations: the folder that holds <cell>/metrics.json and the records of each cell.
         cells: e.g. news/npo_gdr/lora/seed0/nf4 or news/target/bf16; their order is the table's.
         experiment: the experiment's name, the first column.
         output: the CSV file to write.
     """
     from qunlearn.tables.metrics import collect, write_metrics
+    from qunlearn.tables.reversion import reversions
 
-    write_metrics(output, collect(evaluations, cells, experiment))
+    scores = collect(evaluations, cells, experiment)
+    write_metrics(output, scores + reversions(evaluations, cells, experiment))
 
 
 if __name__ == "__main__":

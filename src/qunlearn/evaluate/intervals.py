@@ -21,27 +21,58 @@ LEVEL = 95.0
 
 def of_mean(values: Sequence[float], resamples: int = RESAMPLES) -> Interval:
     """Interval of the mean of one value an item."""
-    return _percentiles(_weights(len(values), resamples, _rng()) @ np.asarray(values, np.float64))
+    return percentiles(mean_draws(values, resamples))
 
 
 def of_ratio(
     numerators: Sequence[float], denominators: Sequence[float], resamples: int = RESAMPLES
 ) -> Interval:
     """Interval of sum(numerators) / sum(denominators), e.g. the NLL and tokens of each text."""
-    weights = _weights(len(numerators), resamples, _rng())
-    above = weights @ np.asarray(numerators, np.float64)
-    return _percentiles(above / (weights @ np.asarray(denominators, np.float64)))
+    return percentiles(ratio_draws(numerators, denominators, resamples))
 
 
 def of_auc(
     forget_scores: Sequence[float], holdout_scores: Sequence[float], resamples: int = RESAMPLES
 ) -> Interval:
     """Interval of `metrics.auc` when the forget and the holdout texts are both drawn again."""
+    return percentiles(auc_draws(forget_scores, holdout_scores, resamples))
+
+
+def mean_draws(values: Sequence[float], resamples: int = RESAMPLES) -> Floats:
+    """[resamples] means, each over items drawn with replacement.
+
+    As in all of these functions the draws depend on the number of items alone: the values of two
+    models on the same items are drawn together, so that a difference or a ratio of what the two
+    calls return is that of a paired bootstrap.
+    """
+    return _weights(len(values), resamples, _rng()) @ np.asarray(values, np.float64)
+
+
+def ratio_draws(
+    numerators: Sequence[float], denominators: Sequence[float], resamples: int = RESAMPLES
+) -> Floats:
+    """[resamples] of sum(numerators) / sum(denominators)."""
+    weights = _weights(len(numerators), resamples, _rng())
+    above = weights @ np.asarray(numerators, np.float64)
+    return above / (weights @ np.asarray(denominators, np.float64))
+
+
+def auc_draws(
+    forget_scores: Sequence[float], holdout_scores: Sequence[float], resamples: int = RESAMPLES
+) -> Floats:
+    """[resamples] of `metrics.auc`; forget and holdout texts are drawn separately."""
     table = comparisons(forget_scores, holdout_scores)
     rng = _rng()
     holdout = _weights(table.shape[0], resamples, rng)
     forget = _weights(table.shape[1], resamples, rng)
-    return _percentiles(np.einsum("rf,rf->r", holdout @ table, forget))
+    return np.asarray(np.einsum("rf,rf->r", holdout @ table, forget))
+
+
+def percentiles(statistics: Floats) -> Interval:
+    """The ends of the central 95 % of a statistic's draws."""
+    tail = (100.0 - LEVEL) / 2
+    low, high = np.percentile(statistics, [tail, 100.0 - tail])
+    return float(low), float(high)
 
 
 def of_privleak(auc_interval: Interval, retrain_auc: float) -> Interval:
@@ -61,9 +92,3 @@ def _rng() -> np.random.Generator:
 def _weights(items: int, resamples: int, rng: np.random.Generator) -> Floats:
     """[resamples, items]: the share of each item in each draw with replacement."""
     return rng.multinomial(items, np.full(items, 1.0 / items), size=resamples) / items
-
-
-def _percentiles(statistics: Floats) -> Interval:
-    tail = (100.0 - LEVEL) / 2
-    low, high = np.percentile(statistics, [tail, 100.0 - tail])
-    return float(low), float(high)

@@ -1,7 +1,7 @@
 """`metrics.csv`: every number of an experiment, one a row.
 
-A cell whose training diverged has a row for each metric with the value `diverged` and an empty
-interval and n, so that an absent number is never a blank.
+Where there is no number the value is a word that says why, beside an empty interval and n:
+`diverged` where the training did, `undefined` for a reversion of what was never forgotten.
 """
 
 import csv
@@ -18,6 +18,7 @@ from qunlearn.files import read_json, write_text
 METRICS = ("verbmem", "knowmem", "privleak", "utility", "auc", "nll_forget", "nll_retain")
 REFERENCES = ("target", "retrain")
 DIVERGED = "diverged"
+UNDEFINED = "undefined"
 COLUMNS = (
     "experiment",
     "corpus",
@@ -40,7 +41,7 @@ class Cell:
     Attributes:
         corpus: e.g. `news`.
         objective: e.g. `npo_gdr`, or `target` or `retrain`.
-        adapter: `full`, `full_bf16`, `lora`; `none` for target and retrain.
+        adapter: `full`, `full_bf16`, `lora` or a control's name; `none` for target and retrain.
         seed: of the unlearning run; None for target and retrain.
         precision: e.g. `nf4`.
     """
@@ -80,9 +81,10 @@ class Score:
 
     Attributes:
         value: in the metric's own unit (percent for VerMem, KnowMem, Utility and PrivLeak, nats a
-            token for the NLLs); None where the training diverged.
-        ci_low, ci_high: the 95 % interval over the evaluated items; None where diverged.
-        n: the evaluated items; None where diverged.
+            token for the NLLs); None where there is none.
+        ci_low, ci_high: the 95 % interval over the evaluated items; None likewise.
+        n: the evaluated items; None likewise.
+        absent: why there is no number: `diverged` or `undefined`; empty where there is one.
     """
 
     experiment: str
@@ -92,6 +94,12 @@ class Score:
     ci_low: float | None
     ci_high: float | None
     n: int | None
+    absent: str = ""
+
+    @classmethod
+    def missing(cls, experiment: str, cell: Cell, metric: str, absent: str) -> "Score":
+        """A row without a number."""
+        return cls(experiment, cell, metric, None, None, None, None, absent)
 
 
 def collect(evaluations: Path, cells: Sequence[str], experiment: str) -> list[Score]:
@@ -129,7 +137,7 @@ def write_metrics(path: Path, scores: Iterable[Score]) -> None:
                 "" if cell.seed is None else cell.seed,
                 cell.precision,
                 score.metric,
-                DIVERGED if score.value is None else _digits(score.value),
+                score.absent if score.value is None else _digits(score.value),
                 "" if score.ci_low is None else _digits(score.ci_low),
                 "" if score.ci_high is None else _digits(score.ci_high),
                 "" if score.n is None else score.n,
@@ -164,7 +172,7 @@ def _read_cell(path: Path, name: str, cell: Cell, experiment: str) -> list[Score
     content = _mapping(read_json(path))
     status = content.get("status")
     if status == DIVERGED:
-        return [Score(experiment, cell, metric, None, None, None, None) for metric in METRICS]
+        return [Score.missing(experiment, cell, metric, DIVERGED) for metric in METRICS]
     if status != "ok":
         raise InputError(f"{path}: status is {status!r}, not 'ok' or 'diverged'; evaluate again")
     metrics = _mapping(content.get("metrics"))
@@ -195,8 +203,8 @@ def _parse_row(path: Path, line: int, row: list[str]) -> Score:
     try:
         experiment, corpus, objective, adapter, seed, precision, metric, value, low, high, n = row
         cell = Cell(corpus, objective, adapter, int(seed) if seed else None, precision)
-        if value == DIVERGED:
-            return Score(experiment, cell, metric, None, None, None, None)
+        if value in (DIVERGED, UNDEFINED):
+            return Score.missing(experiment, cell, metric, value)
         return Score(experiment, cell, metric, float(value), float(low), float(high), int(n))
     except ValueError as error:
         raise InputError(

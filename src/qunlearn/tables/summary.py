@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import NamedTuple, TypeVar
 
-from qunlearn.tables.metrics import Score
+from qunlearn.tables.metrics import DIVERGED, UNDEFINED, Score
 
 T = TypeVar("T")
 
@@ -25,11 +25,12 @@ class Summary:
     """One metric of one variant at one precision, over its seeds.
 
     Attributes:
-        value: the mean over the seeds that did not diverge; None where all did.
+        value: the mean over the seeds that have a number; None where none has.
         low, high: the ends of those seeds' 95 % intervals, averaged. The items are the same in
             every seed, so this shows the doubt that the choice of items leaves, not that of seeds.
         seeds: how many runs there are.
         diverged: how many of them diverged.
+        undefined: of how many the metric is undefined.
     """
 
     value: float | None
@@ -37,6 +38,7 @@ class Summary:
     high: float | None
     seeds: int
     diverged: int
+    undefined: int = 0
 
 
 def over_seeds(scores: Iterable[Score]) -> dict[Key, Summary]:
@@ -60,8 +62,10 @@ def _summarise(scores: Sequence[Score]) -> Summary:
         for score in scores
         if score.value is not None and score.ci_low is not None and score.ci_high is not None
     ]
-    lost = len(scores) - len(ends)
+    diverged, undefined = (
+        sum(score.absent == reason for score in scores) for reason in (DIVERGED, UNDEFINED)
+    )
     if not ends:
-        return Summary(None, None, None, len(scores), lost)
+        return Summary(None, None, None, len(scores), diverged, undefined)
     value, low, high = (fmean(column) for column in zip(*ends, strict=True))
-    return Summary(value, low, high, len(scores), lost)
+    return Summary(value, low, high, len(scores), diverged, undefined)
