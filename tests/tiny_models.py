@@ -28,11 +28,11 @@ full_precision = partial(torch.autocast, "cpu", dtype=torch.bfloat16, enabled=Fa
 mixed_precision = partial(torch.autocast, "cpu", dtype=torch.bfloat16)
 
 
-def tiny_llama(seed: int = 0) -> LlamaForCausalLM:
+def tiny_llama(seed: int = 0, vocabulary: int = VOCABULARY) -> LlamaForCausalLM:
     torch.manual_seed(seed)
     return LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=VOCABULARY,
+            vocab_size=vocabulary,
             hidden_size=32,
             intermediate_size=64,
             num_hidden_layers=2,

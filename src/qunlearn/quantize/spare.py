@@ -1,0 +1,91 @@
+"""An intervention: round a model but for some of its weights, and see which of them mattered.
+
+An update that was trained in bf16 without master weights moves mostly weights near 0, which a
+coarse grid rounds to 0 before and after. If that is why the update is lost, then leaving just
+those weights unrounded must keep it, and leaving as many others must not.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from qunlearn.checkpoints import load_dense, load_tokenizer, save_model
+from qunlearn.controls import Choice
+from qunlearn.precision import Precision
+from qunlearn.quantize.layers import check_group, quantizable_layers
+from qunlearn.quantize.rtn import codes, quantize_dequantize
+from qunlearn.survival.updates import Update, updates
+
+
+def quantize_spared(
+    target: Path, source: Path, precision: Precision, choice: Choice, seed: int, folder: Path
+) -> dict[str, Any]:
+    """Write `source` rounded to a plain grid, but for the chosen weights, which keep their value.
+
+    The steps of the grid are those of the whole row or group, spared weights included.
+
+    Args:
+        target: the checkpoint before unlearning: a weight has moved where the two differ.
+        source: the unlearned checkpoint.
+        precision: an `rtn` precision, or bf16, in which nothing needs to be spared.
+        choice: which weights keep their value; see `chosen`.
+        seed: draws the weights of `unmoved`.
+        folder: receives the checkpoint and the tokenizer.
+
+    Returns:
+        Facts for the manifest: `quantized_matrices`, `storage`, `spared` (share of the weights of
+        those matrices) and `moved` (likewise).
+
+    Raises:
+        InputError: a bad checkpoint, or a group that does not fit the model.
+    """
+    model = load_dense(source)
+    layers = quantizable_layers(model)
+    check_group(layers, precision)
+    generator = torch.Generator().manual_seed(seed)
+    spared = moved = total = 0
+    with torch.no_grad():
+        for update in updates(target, source):
+            kept = chosen(update, precision, choice, generator)
+            weight = layers[update.name].weight
+            if precision.method == "rtn":
+                rounded = quantize_dequantize(weight, precision.bits, precision.group)
+                weight.copy_(torch.where(kept, weight, rounded))
+            spared += int(kept.sum())
+            moved += int((update.delta != 0).sum())
+            total += weight.numel()
+    dtype = torch.bfloat16 if precision.method == "bf16" else torch.float32
+    save_model(model.to(dtype), load_tokenizer(source), folder)  # type: ignore[arg-type]
+    return {
+        "quantized_matrices": len(layers),
+        "storage": "float32 code * scale; spared weights as they were",
+        "spared": round(spared / total, 6),
+        "moved": round(moved / total, 6),
+    }
+
+
+def chosen(
+    update: Update, precision: Precision, choice: Choice, generator: torch.Generator
+) -> Tensor:
+    """Which weights of a matrix are spared: [out, in], bool.
+
+    `zero_bin`: those that moved and whose value *before* the update the grid rounds to 0;
+    `other_bins`: those that moved elsewhere; `unmoved`: as many weights that never moved as
+    `zero_bin` has, drawn at random (all that there are, if there are fewer).
+    """
+    moved = update.delta != 0
+    if precision.method != "rtn":
+        return torch.zeros_like(moved)
+    at_zero = codes(update.weight, precision.bits, precision.group) == 0
+    if choice == "zero_bin":
+        return moved & at_zero
+    if choice == "other_bins":
+        return moved & ~at_zero
+    still = (~moved).flatten().nonzero().flatten()
+    count = int((moved & at_zero).sum())
+    drawn = still[torch.randperm(len(still), generator=generator)[:count]]
+    kept = torch.zeros(moved.numel(), dtype=torch.bool)
+    kept[drawn] = True
+    return kept.reshape(moved.shape)

@@ -1,0 +1,162 @@
+"""The learning rate at which a full fine-tune's update grows as large as another update.
+
+Every run ends by the same stop rule, so that a larger rate means fewer and longer steps, and an
+update of larger norm that forgets as much. What then differs from LoRA is its rank.
+"""
+
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from qunlearn.checkpoints import is_diverged
+from qunlearn.codeversion import code_version
+from qunlearn.errors import InputError
+from qunlearn.files import new_folder, read_json, write_json
+from qunlearn.provenance import MANIFEST, Stopwatch, fingerprint, write_manifest
+from qunlearn.settings import Objective, UnlearnSettings
+from qunlearn.survival.updates import update_norm
+from qunlearn.training.unlearn_run import unlearn_and_keep
+
+SEARCH = "search.json"
+FIRST_SLOPE = 0.5  # of log norm over log lr, until two runs tell it
+SLOPES = (0.2, 2.0)
+
+
+class Run(NamedTuple):
+    """A finished training: its learning rate and the Frobenius norm of its update.
+
+    The norm is infinite where the run diverged.
+    """
+
+    lr: float
+    norm: float
+
+
+def match_norm(
+    target: Path,
+    corpus: Path,
+    objective: Objective,
+    settings: UnlearnSettings,
+    *,
+    start: Path,
+    like: Path,
+    tolerance: float,
+    search_runs: int,
+    seed: int,
+    output: Path,
+    checkpoints: Path,
+) -> None:
+    """Train `full` at other learning rates until its update's norm is that of `like`'s.
+
+    Norms are over the matrices that are quantized. `output` gets the checkpoint of the run that
+    matched, and `search.json`: the wanted norm and every run. A killed search goes on with the
+    runs that were finished. Without an update to match (`start` or `like` diverged), the output
+    is marked as diverged.
+
+    Args:
+        settings: of `full`; all but its learning rate are kept.
+        start: the trained `full`, the first point of the search.
+        like: the trained model whose norm is wanted.
+        tolerance: how far the norm may be off, as a share of the wanted one.
+        search_runs: trainings that the search may take.
+
+    Raises:
+        InputError: no run came near enough.
+    """
+    stopwatch = Stopwatch()
+    inputs = {"target": target, "corpus": corpus, "start": start, "like": like}
+    mine = checkpoints / fingerprint(
+        inputs=inputs,
+        objective=objective,
+        settings=settings,
+        seed=seed,
+        code=code_version(Path(__file__)),
+    )
+
+    def train(lr: float) -> tuple[Run, Path]:
+        folder = mine / f"lr {lr}"
+        if not (folder / MANIFEST).exists():
+            unlearn_and_keep(
+                target,
+                corpus,
+                objective,
+                "full",
+                replace(settings, lr=lr),
+                seed=seed,
+                output=folder,
+                checkpoints=mine,
+            )
+        norm = math.inf if is_diverged(folder) else update_norm(target, folder)
+        print(f"lr {lr:.3g}: norm {norm:.4g}", flush=True)
+        return Run(lr, norm), folder
+
+    facts: dict[str, Any] = {"objective": objective, "adapter": "full", "status": "diverged"}
+    with new_folder(output) as work:
+        if not is_diverged(start) and not is_diverged(like):
+            goal = update_norm(target, like)
+            print(f"wanted norm {goal:.4g}", flush=True)
+            runs = [Run(settings.lr, update_norm(target, start))]
+            folder = start
+            while abs(runs[-1].norm / goal - 1) > tolerance:
+                if len(runs) > search_runs:
+                    raise InputError(_miss(runs, goal, tolerance))
+                run, folder = train(next_lr(runs, goal))
+                runs.append(run)
+            shutil.copytree(folder, work, dirs_exist_ok=True)
+            write_json(work / SEARCH, {"norm": goal, "runs": [run._asdict() for run in runs]})
+            settings = replace(settings, lr=runs[-1].lr)
+            facts |= {"status": "ok", "updates": read_json(folder / MANIFEST)["updates"]}
+        write_manifest(
+            work,
+            step="match_norm",
+            settings=settings,
+            inputs=inputs,
+            stopwatch=stopwatch,
+            seed=seed,
+            **facts,
+        )
+    shutil.rmtree(mine, ignore_errors=True)
+
+
+def next_lr(runs: Sequence[Run], goal: float) -> float:
+    """Where to look next for the norm `goal`: linear in the logarithms of rate and norm.
+
+    Between the nearest runs below and above the goal where there are both (half-way, where the
+    one above diverged); else beyond the nearest run, along the slope of the last two. Rounded to
+    three digits, so that the rate can be written down.
+    """
+    below = max((run for run in runs if run.norm < goal), key=lambda run: run.norm, default=None)
+    # Of several that diverged, the one with the smallest rate.
+    above = min(
+        (run for run in runs if run.norm >= goal), key=lambda run: (run.norm, run.lr), default=None
+    )
+    if below and above:
+        if math.isinf(above.norm):
+            return _three_digits(math.sqrt(below.lr * above.lr))
+        share = math.log(goal / below.norm) / math.log(above.norm / below.norm)
+        # Never at a run's own rate: the norm jumps where a run ends one look at its NLL earlier.
+        share = min(max(share, 0.1), 0.9)
+        return _three_digits(below.lr * (above.lr / below.lr) ** share)
+    nearest = below or above
+    assert nearest is not None
+    slope = FIRST_SLOPE
+    if len(runs) > 1 and math.isfinite(runs[-2].norm) and runs[-1].lr != runs[-2].lr:
+        slope = math.log(runs[-1].norm / runs[-2].norm) / math.log(runs[-1].lr / runs[-2].lr)
+    slope = min(max(slope, SLOPES[0]), SLOPES[1])
+    return _three_digits(nearest.lr * (goal / nearest.norm) ** (1 / slope))
+
+
+def _three_digits(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def _miss(runs: Sequence[Run], goal: float, tolerance: float) -> str:
+    nearest = min(runs, key=lambda run: abs(run.norm - goal))
+    return (
+        f"no learning rate within {len(runs) - 1} runs brings the update's norm to {goal:.4g} "
+        f"within {tolerance:.0%}; the nearest is {nearest.norm:.4g} at lr {nearest.lr:g}: raise "
+        "control_settings.search_runs or control_settings.tolerance"
+    )

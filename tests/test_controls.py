@@ -1,0 +1,228 @@
+"""The controls: which there are, how updates are scaled and matched, which weights are spared."""
+
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import ROOT
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file
+from tiny_models import PAD, RETAIN, logits, tiny_llama, tiny_tokenizer, wake
+
+from qunlearn import controls
+from qunlearn.checkpoints import load_dense, save_model
+from qunlearn.config import cells, load_schema, resolve, variants
+from qunlearn.errors import InputError
+from qunlearn.files import write_json
+from qunlearn.precision import Precision
+from qunlearn.quantize.layers import quantizable_layers
+from qunlearn.quantize.rtn import codes, quantize_dequantize
+from qunlearn.quantize.spare import chosen, quantize_spared
+from qunlearn.survival.updates import Update, update_norm
+from qunlearn.training.match import Run, next_lr
+from qunlearn.training.scale import scale_adapter
+
+SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+ON: dict[str, Any] = {
+    "controls": True,
+    "corpora": ["news"],
+    "precisions": ["bf16", "nf4", "rtn3g64"],
+}
+
+
+# --- Which there are ---------------------------------------------------------------------------
+
+
+def test_they_are_off_by_default() -> None:
+    config = resolve({}, SCHEMA)
+
+    assert controls.variants(config) == []
+    assert controls.precisions(config, "none") == config["precisions"]
+    assert not any("spare" in cell or "scaled" in cell or "g64m" in cell for cell in cells(config))
+
+
+def test_each_variant_has_its_precisions() -> None:
+    config = resolve({**ON, "control_settings": {"lambdas": [0.5, 2]}}, SCHEMA)
+    found = [cell.removeprefix("news/") for cell in cells(config)]
+
+    assert [run.adapter for run in variants(config)] == [
+        "full", "full_bf16", "lora", "full_matched", "lora_scaled0.5", "lora_scaled2",
+        "lora_matched", "spare_zero_bin", "spare_other_bins", "spare_unmoved",
+    ]  # fmt: skip
+    own = {
+        adapter: [cell.rpartition("/")[2] for cell in found if f"/{adapter}/" in cell]
+        for adapter in ("lora", "lora_scaled2", "spare_unmoved")
+    }
+    assert own["lora"] == ["bf16", "nf4", "rtn3g64", "rtn3g64m"]
+    assert own["lora_scaled2"] == ["bf16", "nf4", "rtn3g64"]
+    assert own["spare_unmoved"] == ["bf16", "rtn3g64"]
+    assert "target/rtn3g64m" in found  # without it no reversion could be told
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"unlearn": {"adapters": ["full", "lora"]}}, "add full_bf16 to unlearn.adapters"),
+        ({"precisions": ["bf16", "nf4", "rtn3g64m"]}, "add a precision such as rtn3g64"),
+        ({"control_settings": {"precisions": ["rtn9"]}}, "'control_settings.precisions': .*'rtn9'"),
+        ({"control_settings": {"precisions": ["rtn3g100m"]}}, "group of 100 of rtn3g100m"),
+        ({"control_settings": {"lambdas": [0]}}, r"'control_settings\.lambdas\.0'"),
+    ],
+)
+def test_what_cannot_be_made_is_refused(change: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        resolve({**ON, **change}, SCHEMA)
+
+
+# --- Scaled LoRA -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("target")
+    save_model(tiny_llama(vocabulary=300), tiny_tokenizer(), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lora(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("lora")
+    adapted: Any = get_peft_model(
+        tiny_llama(vocabulary=300), LoraConfig(r=2, lora_alpha=3, target_modules="all-linear")
+    )
+    wake(adapted)
+    adapted.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+def test_a_scaled_adapter_is_so_many_times_the_update(
+    target: Path, lora: Path, tmp_path: Path, factor: float
+) -> None:
+    scale_adapter(lora, factor, tmp_path)
+
+    base, whole, scaled = (
+        load_dense(target), load_dense(lora, target), load_dense(tmp_path, target)
+    )  # fmt: skip
+    for name, layer in quantizable_layers(base).items():
+        delta = whole.get_submodule(name).weight - layer.weight
+        expected = layer.weight + factor * delta
+        assert torch.allclose(scaled.get_submodule(name).weight, expected, atol=1e-5), name
+    assert update_norm(target, tmp_path) == pytest.approx(factor * update_norm(target, lora))
+    assert logits(scaled, RETAIN).isfinite().all()
+    assert PAD == 0
+
+
+def test_what_is_no_adapter_is_not_scaled(target: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no adapter_model\.safetensors"):
+        scale_adapter(target, 2.0, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- The search for a learning rate ------------------------------------------------------------
+
+
+def search(norm_of: Any, start: float, goal: float, most: int = 8) -> list[Run]:
+    runs = [Run(start, norm_of(start))]
+    while abs(runs[-1].norm / goal - 1) > 0.05 and len(runs) <= most:
+        lr = next_lr(runs, goal)
+        runs.append(Run(lr, norm_of(lr)))
+    return runs
+
+
+def test_a_power_law_is_found_in_two_steps() -> None:
+    runs = search(lambda lr: 3e3 * lr**0.8, 1e-5, goal=2 * 3e3 * 1e-5**0.8)
+
+    assert len(runs) <= 3
+    assert runs[-1].norm == pytest.approx(2 * runs[0].norm, rel=0.05)
+
+
+@pytest.mark.parametrize("factor", [0.4, 1.5, 6.0])
+def test_a_norm_that_jumps_is_found(factor: float) -> None:
+    """A run's length is a whole number of looks at its NLL: the norm falls at each one less."""
+
+    def norm_of(lr: float) -> float:
+        looks = max(1, round(1.6e-4 / lr * 4))
+        return lr * looks**0.7
+
+    goal = factor * norm_of(3e-5)
+    runs = search(norm_of, 3e-5, goal)
+    assert runs[-1].norm == pytest.approx(goal, rel=0.05)
+
+
+def test_a_rate_at_which_training_diverges_is_an_upper_end() -> None:
+    runs = search(lambda lr: 100 * lr**0.8 if lr < 2e-4 else math.inf, 1e-5, 100 * 1.9e-4**0.8)
+
+    assert any(math.isinf(run.norm) for run in runs)
+    assert math.isfinite(runs[-1].norm)
+    assert all(first.lr != second.lr for first, second in pairwise(runs))
+
+
+# --- Sparing -----------------------------------------------------------------------------------
+
+GRID = Precision.parse("rtn3")
+WEIGHT = torch.tensor([[3.0, 0.2, -0.4, 2.2, 0.1, -1.2]])  # a step of 1: codes 3 0 0 2 0 -1
+DELTA = torch.tensor([[0.0, 0.1, 0.2, 0.1, 0.0, 0.0]])
+
+
+def picked(choice: controls.Choice, precision: Precision = GRID) -> list[bool]:
+    update = Update("x", 0, "x", WEIGHT, DELTA)
+    mask = chosen(update, precision, choice, torch.Generator().manual_seed(0))
+    return mask[0].tolist()
+
+
+def test_spared_weights_by_hand() -> None:
+    assert picked("zero_bin") == [False, True, True, False, False, False]
+    assert picked("other_bins") == [False, False, False, True, False, False]
+    unmoved = picked("unmoved")
+    assert sum(unmoved) == 2  # as many as zero_bin
+    assert not any(kept and moved for kept, moved in zip(unmoved, (DELTA != 0)[0], strict=True))
+
+
+def test_nothing_is_spared_of_a_model_in_bf16() -> None:
+    for choice in controls.CHOICES:
+        assert not any(picked(choice, Precision.parse("bf16")))
+
+
+@pytest.fixture
+def moved(target: Path, tmp_path: Path) -> Path:
+    """The target in bf16 with a tenth of its weights moved."""
+    model = tiny_llama(vocabulary=300)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for layer in quantizable_layers(model).values():
+            where = torch.rand(layer.weight.shape, generator=generator) < 0.1
+            layer.weight[where] *= 1.25
+    write_json(tmp_path / "moved/manifest.json", {"step": "unlearn", "status": "ok", "outputs": {}})
+    save_model(model, tiny_tokenizer(), tmp_path / "moved")
+    return tmp_path / "moved"
+
+
+@pytest.mark.parametrize("choice", controls.CHOICES)
+def test_spared_weights_keep_their_value_and_all_others_are_rounded(
+    target: Path, moved: Path, tmp_path: Path, choice: controls.Choice
+) -> None:
+    precision = Precision.parse("rtn3g32")
+    facts = quantize_spared(target, moved, precision, choice, 0, tmp_path / "out")
+
+    before, after = load_file(target / "model.safetensors"), load_file(moved / "model.safetensors")
+    stored = load_file(tmp_path / "out/model.safetensors")
+    spared = total = 0
+    for name in quantizable_layers(tiny_llama(vocabulary=300)):
+        w, u, q = (tensors[f"{name}.weight"] for tensors in (before, after, stored))
+        rounded = quantize_dequantize(u, 3, 32)
+        at_zero = codes(w, 3, 32) == 0
+        if choice != "unmoved":
+            kept = (w != u) & (at_zero if choice == "zero_bin" else ~at_zero)
+            assert torch.equal(q, torch.where(kept, u, rounded))
+            spared += int(kept.sum())
+        else:
+            assert torch.equal(q[w != u], rounded[w != u])
+            spared += int(((w != u) & at_zero).sum())
+        total += w.numel()
+    assert facts["spared"] == pytest.approx(spared / total, abs=1e-6)
+    assert 0 < facts["spared"] < facts["moved"] or choice == "unmoved"
+    assert torch.equal(stored["lm_head.weight"], after["lm_head.weight"])

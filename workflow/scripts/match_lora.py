@@ -1,0 +1,32 @@
+"""Scale a trained LoRA update to the norm of another update of the same target."""
+
+from pathlib import Path
+
+from qunlearn.checkpoints import is_diverged
+from qunlearn.cli import run_script
+from qunlearn.imports import OPTIONAL, hide
+from qunlearn.provenance import Stopwatch
+
+
+def main(adapter: Path, target: Path, like: Path, output: Path) -> None:
+    """Scale a trained LoRA update to the norm of another update of the same target.
+
+    Args:
+        adapter: folder of the trained adapter.
+        target: the checkpoint that both updates start from.
+        like: the unlearned model whose update has the wanted norm, over the quantized matrices.
+        output: folder for the scaled adapter; of a diverged run it tells so and holds no weights.
+    """
+    stopwatch = Stopwatch()
+    hide(*OPTIONAL)
+    from qunlearn.survival.updates import update_norm
+    from qunlearn.training.scale import keep_scaled
+
+    factor = None
+    if not is_diverged(adapter) and not is_diverged(like):
+        factor = update_norm(target, like) / update_norm(target, adapter)
+    keep_scaled(adapter, factor, output, {"target": target, "like": like}, stopwatch)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,61 @@
+"""Fine-tune at the learning rate that brings the update's norm to that of another update."""
+
+from pathlib import Path
+
+from qunlearn.cli import run_script
+from qunlearn.settings import Objective, UnlearnSettings
+
+
+def main(
+    target: Path,
+    corpus: Path,
+    objective: Objective,
+    start: Path,
+    like: Path,
+    output: Path,
+    checkpoints: Path,
+    settings: UnlearnSettings,
+    tolerance: float = 0.05,
+    search_runs: int = 8,
+    seed: int = 0,
+) -> None:
+    """Fine-tune all weights at the learning rate at which the update grows as large as another.
+
+    Args:
+        target: checkpoint that knows what is to be forgotten.
+        corpus: folder in MUSE's layout.
+        objective: forget term and retain term.
+        start: the unlearned checkpoint (full) from whose learning rate the search starts.
+        like: the unlearned model, e.g. a LoRA adapter, whose norm is wanted.
+        output: folder for the checkpoint that matched, with the search beside it.
+        checkpoints: folder for what a killed search resumes from; emptied at the end.
+        settings: how it is trained; those of start.
+        tolerance: how far the norm may be off, as a share of the wanted one.
+        search_runs: trainings that the search may take.
+        seed: decides the order of the rows.
+    """
+    from qunlearn.checkpoints import check_checkpoint
+
+    check_checkpoint(target)
+    from qunlearn.imports import OPTIONAL, hide
+
+    hide(*OPTIONAL)
+    from qunlearn.training.match import match_norm
+
+    match_norm(
+        target,
+        corpus,
+        objective,
+        settings,
+        start=start,
+        like=like,
+        tolerance=tolerance,
+        search_runs=search_runs,
+        seed=seed,
+        output=output,
+        checkpoints=checkpoints,
+    )
+
+
+if __name__ == "__main__":
+    run_script(main)
