@@ -11,7 +11,7 @@ from conftest import ROOT
 from snakemake.utils import update_config
 
 from qunlearn import settings as steps
-from qunlearn.config import Run, load_schema, models, resolve, runs, unlearn_settings
+from qunlearn.config import Run, cells, load_schema, resolve, runs, unlearn_settings
 from qunlearn.configdoc import HEAD, as_markdown
 
 SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
@@ -236,9 +236,9 @@ def test_runs_in_the_order_of_the_configuration() -> None:
     assert found[8] == Run("books", "npo_gdr", "lora", 3)
 
 
-def test_models_in_the_order_of_the_tables() -> None:
-    full = resolve({**TWO_OF_EACH, "seeds": [0]}, SCHEMA)
-    expected = [
+def test_cells_in_the_order_of_the_tables() -> None:
+    full = resolve({**TWO_OF_EACH, "seeds": [0], "precisions": ["bf16", "nf4"]}, SCHEMA)
+    models = [
         "target",
         "retrain",
         "npo_gdr/lora/seed0",
@@ -246,8 +246,11 @@ def test_models_in_the_order_of_the_tables() -> None:
         "ga/lora/seed0",
         "ga/full/seed0",
     ]
-    assert models(full, "news") == expected
-    assert models(full, "books") == expected
+    expected = [f"{model}/{precision}" for model in models for precision in ("bf16", "nf4")]
+    found = cells(full)
+    for corpus in ("news", "books"):
+        assert [cell.removeprefix(f"{corpus}/") for cell in found if corpus in cell] == expected
+    assert len(found) == 2 * len(expected)
 
 
 def test_later_patterns_win_over_earlier_ones_and_over_the_shared_settings() -> None:

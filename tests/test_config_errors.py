@@ -31,6 +31,11 @@ BAD = {
     ),
     "source": ("corpus: {source: hub}", "'corpus.source': 'hub' is unknown; use one of: mini,"),
     "precision": ("precisions: [bf16, nf5]", "'precisions': precision 'nf5' is unknown; use bf16"),
+    "no bf16": ("precisions: [nf4]", "'precisions': bf16 is missing; PrivLeak and reversion are"),
+    "group that does not fit": (
+        "precisions: [bf16, rtn4g96]",
+        "'precisions': the group of 96 of rtn4g96 does not divide models.architecture.hidden, 256",
+    ),
     "negative lr": (
         "unlearn: {settings: {lr: -0.1}}",
         "'unlearn.settings.lr': -0.1 is less than or equal to the minimum of 0",

@@ -12,6 +12,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from qunlearn import controls
 from qunlearn.errors import InputError
 from qunlearn.precision import Precision
 from qunlearn.settings import Adapter, Objective
@@ -79,9 +80,28 @@ def unlearn_settings(config: Json, corpus: str, objective: str, adapter: str) ->
     return settings
 
 
-def models(config: Json, corpus: str) -> list[str]:
-    """Ids of all models that are evaluated on `corpus`, in the order of the tables."""
-    return ["target", "retrain", *(run.model for run in runs(config) if run.corpus == corpus)]
+def variants(config: Json) -> list[Run]:
+    """Every unlearned model: the runs, and the controls that are made from them."""
+    unlearn = config["unlearn"]
+    return [
+        Run(corpus, objective, adapter, seed)
+        for corpus in config["corpora"]
+        for objective in unlearn["objectives"]
+        for adapter in [*unlearn["adapters"], *controls.variants(config)]
+        for seed in config["seeds"]
+    ]
+
+
+def cells(config: Json) -> list[str]:
+    """Every `<corpus>/<model id>/<precision>` of the tables, in their order."""
+    models = [
+        (corpus, name, "none") for corpus in config["corpora"] for name in ("target", "retrain")
+    ] + [(run.corpus, run.model, run.adapter) for run in variants(config)]
+    return [
+        f"{corpus}/{model}/{precision}"
+        for corpus, model, adapter in models
+        for precision in controls.precisions(config, adapter)
+    ]
 
 
 def _fill(values: Json, schema: Json, definitions: Json) -> None:
@@ -122,11 +142,17 @@ def _explain(error: ValidationError) -> str:
 
 
 def _check_meaning(config: Json) -> None:
-    for name in config["precisions"]:
-        try:
-            Precision.parse(name)
-        except InputError as error:
-            raise InputError(f"config key 'precisions': {error}") from None
+    _check_precisions("precisions", config["precisions"])
+    _check_groups("precisions", config["precisions"], config["models"])
+    extra = config["control_settings"]["precisions"]
+    _check_precisions("control_settings.precisions", extra)
+    if config["controls"]:
+        _check_groups("control_settings.precisions", extra, config["models"])
+    if "bf16" not in config["precisions"]:
+        raise InputError(
+            "config key 'precisions': bf16 is missing; PrivLeak and reversion are relative to it"
+        )
+    controls.check(config)
     if config["corpus"]["source"] == "local" and not config["muse_dir"]:
         raise InputError("config key 'muse_dir' is not set; name the folder: --config muse_dir=…")
     for pattern in config["unlearn"]["overrides"]:
@@ -141,6 +167,29 @@ def _check_meaning(config: Json) -> None:
         settings = unlearn_settings(config, run.corpus, run.objective, run.adapter)
         whose = f" in the run {run.corpus}/{run.objective}/{run.adapter}"
         _check_multiples("unlearn.settings", settings, whose)
+
+
+def _check_precisions(key: str, names: list[str]) -> None:
+    for name in names:
+        try:
+            Precision.parse(name)
+        except InputError as error:
+            raise InputError(f"config key '{key}': {error}") from None
+
+
+def _check_groups(key: str, names: list[str], models: Json) -> None:
+    """Tell before an hour of training what quantization would tell after it."""
+    if models["base"] != "scratch":
+        return  # a given checkpoint's widths are known only to the job that loads it
+    for name in names:
+        group = Precision.parse(name).group or 1
+        for width in ("hidden", "mlp"):
+            size = models["architecture"][width]
+            if size % group:
+                raise InputError(
+                    f"config key '{key}': the group of {group} of {name} does not divide "
+                    f"models.architecture.{width}, {size}; use one that does"
+                )
 
 
 def _could_match(pattern: str) -> bool:

@@ -57,7 +57,8 @@ def match_norm(
     is marked as diverged.
 
     Args:
-        settings: of `full`; all but its learning rate are kept.
+        settings: of `full`; all are kept but its learning rate, and that the stop rule is looked
+            at every second update.
         start: the trained `full`, the first point of the search.
         like: the trained model whose norm is wanted.
         tolerance: how far the norm may be off, as a share of the wanted one.
@@ -76,6 +77,9 @@ def match_norm(
         code=code_version(Path(__file__)),
     )
 
+    # A larger rate ends sooner; a run that may only end every tenth update misses the norm.
+    look = 2 if settings.log_every % 2 == 0 else 1
+
     def train(lr: float) -> tuple[Run, Path]:
         folder = mine / f"lr {lr}"
         if not (folder / MANIFEST).exists():
@@ -84,7 +88,7 @@ def match_norm(
                 corpus,
                 objective,
                 "full",
-                replace(settings, lr=lr),
+                replace(settings, lr=lr, log_every=look),
                 seed=seed,
                 output=folder,
                 checkpoints=mine,
@@ -107,7 +111,7 @@ def match_norm(
                 runs.append(run)
             shutil.copytree(folder, work, dirs_exist_ok=True)
             write_json(work / SEARCH, {"norm": goal, "runs": [run._asdict() for run in runs]})
-            settings = replace(settings, lr=runs[-1].lr)
+            settings = replace(settings, lr=runs[-1].lr, log_every=look)
             facts |= {"status": "ok", "updates": read_json(folder / MANIFEST)["updates"]}
         write_manifest(
             work,
@@ -124,20 +128,17 @@ def match_norm(
 def next_lr(runs: Sequence[Run], goal: float) -> float:
     """Where to look next for the norm `goal`: linear in the logarithms of rate and norm.
 
-    Between the nearest runs below and above the goal where there are both (half-way, where the
-    one above diverged); else beyond the nearest run, along the slope of the last two. Rounded to
-    three digits, so that the rate can be written down.
+    Between the largest rate below the goal and the smallest above it where there are both
+    (half-way, where the one above diverged); else beyond the outermost, along the slope of the
+    last two. Rounded to three digits, so that the rate can be written down.
     """
-    below = max((run for run in runs if run.norm < goal), key=lambda run: run.norm, default=None)
-    # Of several that diverged, the one with the smallest rate.
-    above = min(
-        (run for run in runs if run.norm >= goal), key=lambda run: (run.norm, run.lr), default=None
-    )
+    below = max((run for run in runs if run.norm < goal), key=lambda run: run.lr, default=None)
+    above = min((run for run in runs if run.norm >= goal), key=lambda run: run.lr, default=None)
     if below and above:
         if math.isinf(above.norm):
             return _three_digits(math.sqrt(below.lr * above.lr))
         share = math.log(goal / below.norm) / math.log(above.norm / below.norm)
-        # Never at a run's own rate: the norm jumps where a run ends one look at its NLL earlier.
+        # Never at a run's own rate: the norm falls where a run ends one look at its NLL earlier.
         share = min(max(share, 0.1), 0.9)
         return _three_digits(below.lr * (above.lr / below.lr) ** share)
     nearest = below or above

@@ -1,0 +1,120 @@
+"""The tables that explain the reversions, from numbers that can be followed by hand."""
+
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from qunlearn.errors import InputError
+from qunlearn.survival.table import MatrixRow, write_survival
+from qunlearn.tables.mechanism import (
+    arrivals,
+    mechanism_markdown,
+    reversion_markdown,
+    write_mechanism,
+)
+from qunlearn.tables.metrics import Cell, Score
+from qunlearn.tables.summary import over_seeds
+
+HALF = MatrixRow(
+    layer=0, module="q_proj", n=100, norm_w=10.0, norm_d=1.0, relative_d=0.1, moved=0.5,
+    step_median=0.1, step_p99=0.4, flips_predicted=0.2, flips_fixed=0.3, flips_adaptive=0.4,
+    cosine_fixed=0.5, cosine_adaptive=0.5, error_fixed=0.9, error_adaptive=0.9,
+    projection_fixed=0.6, projection_adaptive=0.5, rounding_error=0.2,
+    w_q10=0.1, w_q50=0.5, w_q90=0.9, moved_w_q10=0.1, moved_w_q50=0.2, moved_w_q90=0.3,
+    zero_bin=0.2, zero_bin_moved=0.9,
+)  # fmt: skip
+OTHER = replace(
+    HALF, layer=1, n=300, moved=0.5, zero_bin=0.4, zero_bin_moved=0.5, flips_adaptive=0.0
+)
+
+
+def score(cell: str, value: float | None, metric: str = "nll_forget") -> Score:
+    row = f"reversion_{metric}"
+    if value is None:
+        return Score.missing("mini", Cell.parse(cell), row, "undefined")
+    return Score("mini", Cell.parse(cell), row, value, value - 0.1, value + 0.2, 32)
+
+
+SCORES = [
+    Score("mini", Cell.parse("news/target/rtn3g64"), "nll_forget", 0.4, 0.3, 0.5, 32),
+    score("news/npo_gdr/full/seed0/rtn3g64", 0.5),
+    score("news/npo_gdr/full/seed1/rtn3g64", 0.7),
+    score("news/npo_gdr/lora/seed0/rtn3g64", None),
+    score("news/npo_gdr/spare_unmoved/seed0/rtn3g64", 0.9),
+]
+
+
+@pytest.fixture
+def survival(tmp_path: Path) -> Path:
+    for model, rows in (
+        ("full/seed0", [HALF, OTHER]),
+        ("full/seed1", [HALF]),
+        ("lora/seed0", []),  # diverged: a header without rows
+    ):
+        write_survival(tmp_path / "survival/news/npo_gdr" / model / "rtn3g64.csv", rows)
+    return tmp_path / "survival"
+
+
+def test_zero_bins_are_weighed_by_the_weights_that_they_are_shares_of(survival: Path) -> None:
+    first, second = arrivals(SCORES, survival)
+
+    assert first.cell == Cell("news", "npo_gdr", "full", 0, "rtn3g64")
+    assert first.zero_bin == pytest.approx((100 * 0.2 + 300 * 0.4) / 400)
+    assert first.zero_bin_moved == pytest.approx((50 * 0.9 + 150 * 0.5) / 200)
+    assert first.whole.flips_adaptive == pytest.approx(0.1)
+    assert second.zero_bin_moved == pytest.approx(0.9)
+
+
+def test_mechanism_averages_seeds_and_leaves_out_what_has_no_update(survival: Path) -> None:
+    table = mechanism_markdown(arrivals(SCORES, survival), over_seeds(SCORES))
+    header, _, *lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()
+    ]
+
+    assert len(lines) == 1
+    shown = dict(zip(header[4:], lines[0][4:], strict=True))
+    assert lines[0][:4] == ["NEWS", "NPO+GDR", "FT (fp32 masters)", "RTN3 g64"]
+    assert shown["codes flip: predicted"] == "0.200"
+    assert shown["codes flip: measured"] == "0.250"  # of .1 and .4
+    assert shown["reversion (NLL)"] == "0.60 [0.50, 0.80]"
+
+
+def test_reversion_has_a_row_for_each_metric_and_variant() -> None:
+    table = reversion_markdown(SCORES)
+
+    assert "| NEWS | NLL forget | NPO+GDR | FT (fp32 masters) | 0.60 [0.50, 0.80] |" in table
+    assert "| NEWS | NLL forget | NPO+GDR | LoRA | undefined |" in table
+    assert "| NEWS | VerMem | NPO+GDR | LoRA | – |" in table
+    assert "target" not in table
+
+
+def test_a_seed_without_a_reversion_is_counted() -> None:
+    scores = [
+        score("news/npo_gdr/full/seed0/nf4", 0.5),
+        score("news/npo_gdr/full/seed1/nf4", None),
+    ]
+    assert "| 0.50 [0.40, 0.70] (1/2 seeds) |" in reversion_markdown(scores)
+
+
+def test_csv_has_every_number(survival: Path, tmp_path: Path) -> None:
+    write_mechanism(SCORES, arrivals(SCORES, survival), tmp_path)
+
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "mechanism.csv").read_text())))
+    assert [(row["adapter"], row["seed"]) for row in rows] == [("full", "0"), ("full", "1")]
+    assert rows[1]["projection_fixed"] == "0.6"
+    assert (rows[1]["reversion_nll_forget"], rows[1]["ci_low"], rows[1]["n"]) == (
+        "0.7",
+        "0.6",
+        "32",
+    )
+    assert all(value for row in rows for value in row.values())
+    assert (tmp_path / "mechanism.md").exists()
+    assert (tmp_path / "reversion.md").exists()
+
+
+def test_a_model_that_was_not_measured_is_named(survival: Path) -> None:
+    with pytest.raises(InputError, match=r"full/seed2/rtn3g64\.csv: no such file"):
+        arrivals([score("news/npo_gdr/full/seed2/rtn3g64", 0.1)], survival)
