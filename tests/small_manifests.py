@@ -1,0 +1,74 @@
+"""Made-up manifests and metrics, as the steps of an experiment leave them behind."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qunlearn.provenance import digest
+from qunlearn.tables.metrics import METRICS, Cell, Score
+
+PRECISIONS = {
+    "bf16": ("bf16", 16, None),
+    "int8": ("int8", 8, None),
+    "nf4": ("nf4", 4, None),
+    "rtn3g64": ("rtn", 3, 64),
+    "gptq4": ("gptq", 4, 128),
+}
+UNLEARNING = {"lr": 0.0005, "epochs": 7.0, "stop_nll": 4.0, "gamma": 2.0, "alpha": 30.0}
+UNLEARNING |= {"beta": 0.03, "rank": 16, "lora_alpha": 24.0, "dropout": 0.05, "autocast": True}
+CALIBRATION = {"split": "retain1", "sequences": 32, "length": 64, "seed": 3, "tokens": 2048}
+SECRET = "the text that GPTQ saw"
+LORA = "news/npo_gdr/lora/seed0"
+
+
+def manifest(
+    folder: Path, step: str, settings: Mapping[str, Any], inputs: Mapping[str, Path], **facts: Any
+) -> None:
+    content = {
+        "step": step,
+        "seed": 0,
+        "settings": settings,
+        "inputs": {name: digest(path) for name, path in inputs.items()},
+        "outputs": {"model.safetensors": {"sha256": f"sha of {folder.name} {step}", "bytes": 99}},
+        **facts,
+        "git_commit": "abc123",
+        "packages": {"torch": "2.13.0", "transformers": "5.23.0", "bitsandbytes": "0.50.2"},
+        "wall_seconds": 271.828,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def quantize(results: Path, cell: str, source: Path, **facts: Any) -> Path:
+    name = cell.rpartition("/")[2]
+    method, bits, group = PRECISIONS[name]
+    settings = {"name": name, "method": method, "bits": bits, "group": group}
+    if method == "gptq":
+        calibration = {**CALIBRATION, "sha256": "sha of tokens", "texts": [SECRET]}
+        facts |= {"calibration": calibration, "backend": {"name": "gptqmodel", "version": "7.6.0"}}
+    stored: dict[str, Any] = {"status": "ok", "quantized_matrices": 28 if bits < 16 else 0}
+    stored |= {"storage": "some storage"}
+    folder = results / "quantized" / cell
+    manifest(folder, "quantize", settings, {"source": source}, **stored | facts)
+    return folder
+
+
+def unlearn(results: Path, model: str, step: str = "unlearn", **facts: Any) -> Path:
+    folder = results / "unlearned" / model
+    target = results / "models/news/target"
+    manifest(folder, step, UNLEARNING, {"target": target}, updates=110, **facts)
+    return folder
+
+
+def table(*cells: str) -> list[Score]:
+    """VerMem 10, KnowMem 11, …; of target 20, 21, …; of retrain 30, 31, …; reversion by hand."""
+    scores = []
+    for cell in map(Cell.parse, cells):
+        start = {"target": 20.0, "retrain": 30.0}.get(cell.objective, 10.0)
+        for value, metric in enumerate(METRICS, start=int(start)):
+            scores.append(Score("mini", cell, metric, value, value - 1.25, value + 2.5, value + 50))
+        if cell.seed is not None:
+            scores.append(Score("mini", cell, "reversion_verbmem", 0.123, 0.1, 0.456, 32))
+            scores.append(Score.missing("mini", cell, "reversion_privleak", "undefined"))
+    return scores

@@ -1,0 +1,263 @@
+"""Model cards: every fact from its manifest, and nothing where one is missing."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from small_manifests import (
+    CALIBRATION,
+    LORA,
+    PRECISIONS,
+    SECRET,
+    manifest,
+    quantize,
+    table,
+    unlearn,
+)
+
+from qunlearn.cards import by_cell, card
+from qunlearn.errors import InputError
+from qunlearn.tables.metrics import METRICS, Cell, Score, write_metrics
+
+ROOT = Path(__file__).parents[1]
+SCRIPT = ROOT / "workflow/scripts/write_model_cards.py"
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Target and retrain, and a LoRA model in every precision."""
+    (tmp_path / "corpus").write_text("corpus")
+    for name, splits in (("target", ["forget", "retain1"]), ("retrain", ["retain1"])):
+        folder = tmp_path / "models/news" / name
+        inputs = {"corpus": tmp_path / "corpus"}
+        manifest(folder, "finetune", {"lr": 0.0015, "warmup": 11}, inputs, splits=splits)
+        for precision in PRECISIONS:
+            quantize(tmp_path, f"news/{name}/{precision}", folder)
+    adapter = unlearn(tmp_path, LORA)
+    for precision in PRECISIONS:
+        quantize(tmp_path, f"{LORA}/{precision}", adapter)
+    return tmp_path
+
+
+def written(results: Path, cell: str) -> str:
+    corpus, precision = cell.split("/")[0], cell.rpartition("/")[2]
+    beside = [f"{corpus}/{name}/{precision}" for name in ("target", "retrain")]
+    return card(results, cell, by_cell(table(*dict.fromkeys([cell, *beside]))))
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        "# NEWS: NPO+GDR, LoRA, seed 0, NF4\n",
+        "`news/npo_gdr/lora/seed0/nf4` of the experiment `mini`",
+        "| Base of unlearning (target) | trained on forget, retain1 of NEWS |",
+        "| Objective | NPO+GDR (`npo_gdr`) |",
+        "| Variant of the update | LoRA (`lora`) |",
+        "| Updates made | 110 |",
+        "| `lr` | 0.0005 |",
+        "| `rank` | 16 |",
+        "| `lora_alpha` | 24 |",
+        "| `beta` | 0.03 |",
+        "| `alpha` | 30 |",
+        "| `gamma` | 2 |",
+        "| `epochs` | 7 |",
+        "| `stop_nll` | 4 |",
+        "| `seed` | 0 |",
+        "| `autocast` | yes |",
+        "| `warmup` | 11 |",
+        "| Library | bitsandbytes 0.50.2 |",
+        "| Grid | one scale a block of 64 weights, no double quantization |",
+        "| Quantized matrices | all 28 linear layers but the output head;",
+        "| Storage | some storage |",
+        "commit abc123",
+        "| `bits` | 4 |",
+        "| `group` | none |",
+        "| Metric | this model | target | retrain | n |",
+        "| VerMem ↓ | 10.0 [8.8, 12.5] | 20.0 [18.8, 22.5] | 30.0 [28.8, 32.5] | 60 |",
+        "| AUC | 14.000 [12.750, 16.500] | 24.000 [22.750, 26.500] | 34.000 [32.750, 36.500] | 64",
+        "| NLL retain | 16.00 [14.75, 18.50] | 26.00 [24.75, 28.50] | 36.00 [34.75, 38.50] | 66 |",
+        "| VerMem | 0.12 [0.10, 0.46] | 32 |",
+        "| PrivLeak | undefined | none |",
+        "pip install transformers==5.23.0 bitsandbytes==0.50.2 accelerate",
+        "Save or dequantize this model *before* its first forward pass",
+        "the licences of the base model and of the corpus apply",
+        "| `model.safetensors` | 99 | `sha of nf4 quantize` |",
+        "no proof that the text is gone",
+    ],
+)
+def test_a_card_states(results: Path, fact: str) -> None:
+    assert fact in written(results, f"{LORA}/nf4")
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_front_matter_is_yaml_and_the_snippet_is_python(results: Path, precision: str) -> None:
+    text = written(results, f"{LORA}/{precision}")
+    front = yaml.safe_load(text.split("---\n")[1])
+    snippet = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+
+    assert front == {
+        "library_name": "gptqmodel" if precision == "gptq4" else "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["unlearning", "quantization", precision],
+    }
+    assert snippet is not None
+    compile(snippet[1], "snippet", "exec")
+    assert ("GPTQModel.load" in snippet[1]) == (precision == "gptq4")
+    assert ("dequantize" in snippet[1]) == (precision == "nf4")
+    assert ("**Warning.**" in text) == (precision == "nf4")
+    assert ("bitsandbytes==" in text) == (precision in ("int8", "nf4"))
+
+
+def test_a_gptq_card_has_the_calibration_but_not_its_texts(results: Path) -> None:
+    text = written(results, f"{LORA}/gptq4")
+
+    for key, value in {**CALIBRATION, "sha256": "sha of tokens"}.items():
+        assert f"| `{key}` | {value} |" in text
+    assert "| Library | gptqmodel 7.6.0 |" in text
+    assert "one scale for 128 neighbouring weights of a row |" in text
+    assert SECRET not in text
+    assert "Calibration" not in written(results, f"{LORA}/nf4")
+
+
+def test_settings_that_a_run_did_not_use_are_left_out(results: Path) -> None:
+    source = unlearn(results, "news/ga/full/seed0")
+    quantize(results, "news/ga/full/seed0/bf16", source)
+    text = written(results, "news/ga/full/seed0/bf16")
+
+    assert "| `lr` | 0.0005 |" in text
+    assert not [
+        key for key in ("rank", "lora_alpha", "dropout", "beta", "alpha") if f"`{key}`" in text
+    ]
+    assert "none; all weights are only rounded" in text
+
+
+def test_references_are_shown_beside_each_other(results: Path) -> None:
+    target, retrain = (written(results, f"news/{name}/rtn3g64") for name in ("target", "retrain"))
+
+    assert "| Metric | this model | retrain | n |" in target
+    assert "| Metric | this model | target | n |" in retrain
+    assert "| Retrain | trained on retain1 of NEWS |" in retrain
+    assert "unlearned" not in retrain and "Reversion" not in retrain
+    assert "one scale for 64 neighbouring weights of a row |" in target
+
+
+def test_a_checkpoint_of_the_users_is_called_so(results: Path) -> None:
+    (results / "models/news/target/manifest.json").unlink()
+    with pytest.raises(InputError, match=r"models/news/target/manifest.json: missing"):
+        written(results, "news/target/nf4")
+    (results / "models/news/target").rmdir()
+
+    for cell in ("news/target/nf4", f"{LORA}/nf4"):
+        text = written(results, cell)
+        assert "| Base of unlearning (target) | given by the user;" in text
+        assert "How target was trained" not in text
+
+
+def test_a_scaled_adapter_has_its_factor_and_the_settings_it_was_trained_with(
+    results: Path,
+) -> None:
+    model = "news/npo_gdr/lora_scaled0.5/seed0"
+    scaled = results / "unlearned" / model
+    manifest(scaled, "scale", {"factor": 0.5}, {"adapter": results / "unlearned" / LORA})
+    quantize(results, f"{model}/nf4", scaled)
+    text = written(results, f"{model}/nf4")
+
+    assert "| Variant of the update | LoRA × 0.5 (`lora_scaled0.5`) |" in text
+    assert "| Update scaled by | 0.5 |" in text
+    assert "| `rank` | 16 |" in text
+    assert "It is a control" in text and "It is a control" not in written(results, f"{LORA}/nf4")
+
+
+def test_the_other_controls_have_the_manifests_that_made_them(results: Path) -> None:
+    matched = unlearn(results, "news/npo_gdr/full_matched/seed0", step="match_norm")
+    quantize(results, "news/npo_gdr/full_matched/seed0/nf4", matched)
+    rounded = unlearn(results, "news/npo_gdr/full_bf16/seed0")
+    spared = "news/npo_gdr/spare_zero_bin/seed0/rtn3g64"
+    quantize(results, spared, rounded, choice="zero_bin", spared=0.25, moved=0.375)
+
+    assert "FT at LoRA's norm" in written(results, "news/npo_gdr/full_matched/seed0/nf4")
+    text = written(results, spared)
+    assert "| Weights left unrounded | `zero_bin` |" in text
+    assert "| Their share of the quantized matrices | 0.25 |" in text
+    assert "| Share of weights that unlearning moved | 0.375 |" in text
+    assert "| Updates made | 110 |" in text
+
+
+def test_a_diverged_model_has_one_line(results: Path) -> None:
+    quantize(results, f"{LORA}/nf4", results / "unlearned" / LORA, status="diverged")
+
+    assert written(results, f"{LORA}/nf4") == (
+        f"The training behind {LORA}/nf4 diverged: there is no model in this folder.\n"
+    )
+
+
+def test_what_is_missing_or_not_this_models_is_an_error(results: Path) -> None:
+    cell = f"{LORA}/nf4"
+    scores = table(cell, "news/target/nf4")
+    with pytest.raises(InputError, match="verbmem of news/retrain/nf4 is missing"):
+        card(results, cell, by_cell(scores))
+    lost = [Score.missing("mini", Cell.parse(cell), metric, "diverged") for metric in METRICS]
+    with pytest.raises(InputError, match=f"verbmem of {cell} is 'diverged', though"):
+        card(results, cell, by_cell(lost))
+    with pytest.raises(InputError, match=r"unlearned/news/ga/lora/seed0/manifest.json: missing"):
+        quantize(results, "news/ga/lora/seed0/nf4", results / "corpus")
+        written(results, "news/ga/lora/seed0/nf4")
+    manifest(results / "unlearned" / LORA, "scale", {}, {})
+    with pytest.raises(InputError, match="of the step 'scale', not 'unlearn'"):
+        written(results, cell)
+    unlearn(results, LORA, outputs={"model.safetensors": {"sha256": "another", "bytes": 99}})
+    with pytest.raises(InputError, match=r"its input 'source' was not what .* holds now"):
+        written(results, cell)
+    quantize(results, cell, results / "unlearned" / LORA)
+    path = results / "quantized" / cell / "manifest.json"
+    path.write_text(path.read_text().replace('"storage"', '"shape"'))
+    with pytest.raises(InputError, match="no 'storage'"):
+        written(results, cell)
+    path.write_text(path.read_text().replace('"name": "nf4"', '"name": "fp4"'))
+    with pytest.raises(InputError, match="of fp4, not nf4; quantize it again"):
+        written(results, cell)
+
+
+def run(results: Path, *cells: str) -> subprocess.CompletedProcess[str]:
+    flags = ["--metrics", str(results / "metrics.csv"), "--results", str(results)]
+    flags += ["--output", str(results / "cards"), "--cells", *cells]
+    return subprocess.run(
+        [sys.executable, "-X", "importtime", str(SCRIPT), *flags],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+    )
+
+
+def test_the_script_writes_both_copies_and_the_same_bytes_again(results: Path) -> None:
+    cells = [f"{model}/nf4" for model in ("news/target", "news/retrain", LORA)]
+    write_metrics(results / "metrics.csv", table(*cells))
+    copies = [results / "cards" / f"{cell}.md" for cell in cells]
+    copies += [results / "quantized" / cell / "README.md" for cell in cells]
+
+    first = run(results, *cells)
+    assert first.returncode == 0, first.stderr[-2000:]
+    assert not re.search(r"\| +(torch|transformers|matplotlib)$", first.stderr, re.MULTILINE)
+    texts = [path.read_bytes() for path in copies]
+    assert texts[:3] == texts[3:]
+    assert texts[2].decode() == written(results, cells[2])
+    assert not [text for text in texts if str(results).encode() in text or b"271.8" in text]
+    assert run(results, *cells).returncode == 0
+    assert [path.read_bytes() for path in copies] == texts
+
+
+def test_a_missing_manifest_is_one_line_and_nothing_is_written(results: Path) -> None:
+    write_metrics(results / "metrics.csv", table("news/target/nf4", "news/retrain/nf4"))
+    (results / "quantized/news/retrain/nf4/manifest.json").unlink()
+    done = run(results, "news/target/nf4", "news/retrain/nf4")
+
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("import time")]
+    path = results / "quantized/news/retrain/nf4/manifest.json"
+    assert errors == [f"error: {path}: missing; make the folder again by the step 'quantize'"]
+    assert done.returncode == 2
+    assert not (results / "cards").exists()
+    assert not (results / "quantized/news/target/nf4/README.md").exists()

@@ -1,0 +1,29 @@
+"""Write a card for every quantized model: beside the tables and into the model's own folder."""
+
+from pathlib import Path
+
+from qunlearn.cli import run_script
+
+
+def main(metrics: Path, results: Path, cells: list[str], output: Path) -> None:
+    """Write a card for every quantized model: <output>/<cell>.md and README.md in its folder.
+
+    Args:
+        metrics: the tidy CSV file of all metrics.
+        results: the experiment's folder, with quantized/, unlearned/ and models/ below it.
+        cells: e.g. news/npo_gdr/lora/seed0/nf4 or news/target/bf16.
+        output: the folder that <cell>.md is written into.
+    """
+    from qunlearn.cards import by_cell, card
+    from qunlearn.files import write_text
+    from qunlearn.tables.metrics import read_metrics
+
+    scores = by_cell(read_metrics(metrics))
+    cards = {cell: card(results, cell, scores) for cell in cells}  # all, before any is written
+    for cell, text in cards.items():
+        write_text(output / f"{cell}.md", text)
+        write_text(results / "quantized" / cell / "README.md", text)
+
+
+if __name__ == "__main__":
+    run_script(main)
