@@ -1,6 +1,7 @@
 """The controls: which there are, how updates are scaled and matched, which weights are spared."""
 
 import math
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,18 @@ from safetensors.torch import load_file
 from tiny_models import PAD, RETAIN, logits, tiny_llama, tiny_tokenizer, wake
 
 from qunlearn import controls
-from qunlearn.checkpoints import load_dense, save_model
+from qunlearn.checkpoints import is_diverged, load_dense, save_model
 from qunlearn.config import cells, load_schema, resolve, variants
 from qunlearn.errors import InputError
 from qunlearn.files import write_json
 from qunlearn.precision import Precision
+from qunlearn.provenance import Stopwatch
 from qunlearn.quantize.layers import quantizable_layers
 from qunlearn.quantize.rtn import codes, quantize_dequantize
 from qunlearn.quantize.spare import chosen, quantize_spared
 from qunlearn.survival.updates import Update, update_norm
 from qunlearn.training.match import Run, next_lr
-from qunlearn.training.scale import scale_adapter
+from qunlearn.training.scale import keep_scaled, scale_adapter
 
 SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
 ON: dict[str, Any] = {
@@ -42,6 +44,13 @@ def test_they_are_off_by_default() -> None:
     assert controls.variants(config) == []
     assert controls.precisions(config, "none") == config["precisions"]
     assert not any("spare" in cell or "scaled" in cell or "g64m" in cell for cell in cells(config))
+
+
+def test_the_word_on_the_command_line_switches_them_on() -> None:
+    assert controls.variants(resolve({**ON, "controls": "true"}, SCHEMA))
+    assert not controls.variants(resolve({**ON, "controls": "false"}, SCHEMA))
+    with pytest.raises(InputError, match="'controls': 'yes please' is not of type 'boolean'"):
+        resolve({**ON, "controls": "yes please"}, SCHEMA)
 
 
 def test_each_variant_has_its_precisions() -> None:
@@ -114,6 +123,21 @@ def test_a_scaled_adapter_is_so_many_times_the_update(
     assert update_norm(target, tmp_path) == pytest.approx(factor * update_norm(target, lora))
     assert logits(scaled, RETAIN).isfinite().all()
     assert PAD == 0
+
+
+@pytest.mark.parametrize("diverged", ["adapter", "like"])
+def test_of_a_diverged_update_there_is_nothing_to_scale(
+    lora: Path, tmp_path: Path, diverged: str
+) -> None:
+    adapter = tmp_path / "adapter"
+    shutil.copytree(lora, adapter)
+    if diverged == "adapter":
+        write_json(adapter / "manifest.json", {"status": "diverged", "outputs": {}})
+    factor = None if diverged == "like" else 0.5
+    keep_scaled(adapter, factor, tmp_path / "out", {}, Stopwatch())
+
+    assert is_diverged(tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["manifest.json"]
 
 
 def test_what_is_no_adapter_is_not_scaled(target: Path, tmp_path: Path) -> None:

@@ -35,10 +35,11 @@ def resolve(config: Mapping[str, Any], schema: Json) -> Json:
         InputError: a key is unknown, a value is of the wrong kind or out of its range, a
             precision has no meaning, an override can match no run, or keys contradict each other.
     """
-    errors = list(Draft202012Validator(schema).iter_errors(config))
+    full: Json = copy.deepcopy(dict(config))
+    _read_switches(full, schema)
+    errors = list(Draft202012Validator(schema).iter_errors(full))
     if errors:
         raise InputError(_explain(min(errors, key=lambda error: len(error.absolute_path))))
-    full: Json = copy.deepcopy(dict(config))
     _fill(full, schema, schema["$defs"])
     _check_meaning(full)
     return full
@@ -102,6 +103,13 @@ def cells(config: Json) -> list[str]:
         for corpus, model, adapter in models
         for precision in controls.precisions(config, adapter)
     ]
+
+
+def _read_switches(values: Json, schema: Json) -> None:
+    """Snakemake's `--config key=true` arrives as the word; in a file YAML has read it already."""
+    for key, part in schema["properties"].items():
+        if part.get("type") == "boolean" and values.get(key) in ("true", "false"):
+            values[key] = values[key] == "true"
 
 
 def _fill(values: Json, schema: Json, definitions: Json) -> None:
