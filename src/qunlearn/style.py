@@ -19,6 +19,11 @@ ADAPTERS = {
     "full": "FT (fp32 masters)",
     "full_bf16": "FT (bf16 weights)",
     "lora": "LoRA",
+    "lora_matched": "LoRA at FT's norm",
+    "full_matched": "FT at LoRA's norm",
+    "spare_zero_bin": "bf16 FT, zero-bin moves kept",
+    "spare_other_bins": "bf16 FT, other moves kept",
+    "spare_unmoved": "bf16 FT, as many others kept",
 }
 METRICS = {
     "verbmem": "VerMem",
@@ -30,7 +35,8 @@ METRICS = {
     "nll_retain": "NLL retain",
 }
 DECIMALS = {"auc": 3, "nll_forget": 2, "nll_retain": 2}
-_GRID = re.compile(r"(?P<method>[a-z]+)(?P<bits>\d+)(?:g(?P<group>\d+))?")
+_GRID = re.compile(r"(?P<method>[a-z]+)(?P<bits>\d+)(?:g(?P<group>\d+))?(?P<midrise>m?)")
+_SCALED = re.compile(r"lora_scaled(?P<factor>\d+(?:\.\d+)?)")
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,14 @@ LINES = {
     "full": Line("#009E73", "o", "-"),
     "full_bf16": Line("#D55E00", "s", (0, (5, 1.5))),
     "lora": Line("#0072B2", "^", (0, (4, 1.2, 1, 1.2))),
+}
+# The controls: each in the look of the variant that it was made from.
+ORIGINS = {
+    "lora_matched": "lora",
+    "full_matched": "full",
+    "spare_zero_bin": "full_bf16",
+    "spare_other_bins": "full_bf16",
+    "spare_unmoved": "full_bf16",
 }
 REFERENCE_LINES = {
     "target": Line("#222222", "", "-"),
@@ -67,17 +81,25 @@ def method_name(objective: str) -> str:
 
 
 def adapter_name(adapter: str) -> str:
-    """`full` -> `FT (fp32 masters)`."""
+    """`full` -> `FT (fp32 masters)`; a scaled LoRA update is named with its factor."""
+    if match := _SCALED.fullmatch(adapter):
+        return f"LoRA × {match['factor']}"
     return ADAPTERS.get(adapter, adapter)
 
 
+def origin(adapter: str) -> str:
+    """The variant that a control was made from: `lora_scaled0.5` -> `lora`; else itself."""
+    return "lora" if _SCALED.fullmatch(adapter) else ORIGINS.get(adapter, adapter)
+
+
 def precision_name(precision: str) -> str:
-    """`nf4` -> `NF4`, `rtn3g64` -> `RTN3 g64`; `bf16` and `int8` are written small."""
+    """`nf4` -> `NF4`, `rtn3g64m` -> `RTN3 g64 mid-rise`; `bf16` and `int8` are written small."""
     match = _GRID.fullmatch(precision)
     if match is None or precision in ("bf16", "int8"):
         return precision
     group = f" g{match['group']}" if match["group"] else ""
-    return f"{match['method'].upper()}{match['bits']}{group}"
+    midrise = " mid-rise" if match["midrise"] else ""
+    return f"{match['method'].upper()}{match['bits']}{group}{midrise}"
 
 
 def number(metric: str, value: float) -> str:

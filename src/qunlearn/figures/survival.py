@@ -1,18 +1,16 @@
 """The figure that answers the question: what each precision leaves of the forgetting."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
-from typing import Any, Literal
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from qunlearn.errors import InputError
+from qunlearn.figures.house import FONT, WIDTH, head, legend, save
+from qunlearn.figures.layout import bands
 from qunlearn.figures.panel import (
     CROSS_STRIP,
     MARKS,
@@ -45,32 +43,10 @@ HOW_TO_READ = (
     "Where a coloured line meets the black line of target at the same precision, "
     "forgetting is lost. Bars and bands: 95 % intervals."
 )
-# Inches. At this width the smallest letters are about 11 pixels high on a page of 900 pixels.
-WIDTH, LEFT, RIGHT, HEAD, FOOT = 9.0, 0.8, 0.62, 1.0, 0.05
+# Inches.
+LEFT, RIGHT, HEAD, FOOT = 0.8, 0.62, 1.0, 0.05
 PANEL_HEIGHT, GAP, BAND_TITLE, BAND_TICKS = 1.25, 0.16, 0.28, 0.52
 SHIFT = 0.035  # between the variants at one precision, so that no bar hides behind another's
-MOST_COLUMNS = 4
-FONT: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 8.5,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "axes.linewidth": 0.6,
-    "axes.edgecolor": "#999999",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "grid.color": "#ebebeb",
-    "grid.linewidth": 0.6,
-    "xtick.major.size": 2.5,
-    "xtick.color": "#999999",
-    "xtick.labelcolor": "#222222",
-    "ytick.major.size": 0,
-    "legend.frameon": False,
-    "pdf.fonttype": 42,
-}
 
 
 @dataclass(frozen=True)
@@ -102,11 +78,7 @@ def plot_survival(scores: Sequence[Score], folder: Path) -> None:
     """
     panels = arrange(scores)
     with rc_context(FONT):
-        figure = _draw(panels, over_seeds(scores))
-        for suffix, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
-            stream = io.BytesIO()
-            figure.savefig(stream, format=suffix, dpi=200, metadata=metadata)
-            _write_bytes(folder / f"{FILE}.{suffix}", stream.getvalue())
+        save(_draw(panels, over_seeds(scores)), folder, FILE)
 
 
 def arrange(scores: Sequence[Score]) -> Panels:
@@ -122,15 +94,8 @@ def arrange(scores: Sequence[Score]) -> Panels:
         known = ", ".join(LINES)
         raise InputError(f"metrics: no unlearned model to draw; evaluate an adapter of {known}")
     columns = distinct((cell.corpus, cell.objective) for cell in drawn)
-    bands = [tuple(columns)]
-    if len(columns) > MOST_COLUMNS:
-        bands = []
-        for corpus in distinct(corpus for corpus, _ in columns):
-            own = [column for column in columns if column[0] == corpus]
-            size = ceil(len(own) / ceil(len(own) / MOST_COLUMNS))
-            bands += [tuple(own[start : start + size]) for start in range(0, len(own), size)]
     return Panels(
-        tuple(bands),
+        bands(columns),
         tuple(distinct(cell.precision for cell in drawn)),
         tuple(adapter for adapter in LINES if any(cell.adapter == adapter for cell in drawn)),
     )
@@ -199,38 +164,10 @@ def _draw_metric(
 
 def _head(figure: Figure, panels: Panels, marks: set[str]) -> None:
     """Title, how to read it, and the legend, measured in inches from the top."""
-    height = figure.get_figheight()
-    left = 0.12 / WIDTH
-    figure.text(left, 1 - 0.12 / height, TITLE, va="top", fontsize=14, fontweight="bold")
-    figure.text(left, 1 - 0.42 / height, HOW_TO_READ, va="top", fontsize=9, color="#333333")
+    head(figure, TITLE, HOW_TO_READ)
     entries = {adapter_name(adapter): look(LINES[adapter]) for adapter in panels.adapters}
     for name, line in REFERENCE_LINES.items():
         entries[f"{name} ({REFERENCE_MEANINGS[name]})"] = look(line)
-    _legend(figure, entries, "upper left", (left, 1 - 0.69 / height))
+    legend(figure, entries, "upper left", 0.69)
     if used := {mark: style for mark, style in MARKS.items() if mark in marks}:
-        _legend(figure, used, "upper right", (1 - left, 1 - 0.18 / height))
-
-
-def _legend(
-    figure: Figure,
-    entries: dict[str, dict[str, Any]],
-    corner: Literal["upper left", "upper right"],
-    place: tuple[float, float],
-) -> None:
-    figure.legend(
-        handles=[Line2D([], [], label=label, **style) for label, style in entries.items()],
-        loc=corner,
-        bbox_to_anchor=place,
-        borderpad=0,
-        borderaxespad=0,
-        ncols=len(entries),
-        columnspacing=1.1,
-        handlelength=2.3,
-    )
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    work = path.parent / f".{path.name}.partial"
-    work.write_bytes(content)
-    work.replace(path)
+        legend(figure, used, "upper right", 0.18)

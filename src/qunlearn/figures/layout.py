@@ -1,0 +1,65 @@
+"""Where panels and labels stand, in inches from the upper left corner of a figure."""
+
+from collections.abc import Sequence
+from math import ceil
+from typing import Any, TypeVar
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from qunlearn.tables.summary import distinct
+
+T = TypeVar("T")
+MOST_COLUMNS = 4
+
+
+def panel(
+    figure: Figure, left: float, top: float, width: float, height: float, **keywords: Any
+) -> Axes:
+    """New axes, `left` and `top` inches from the figure's upper left corner."""
+    whole_width, whole_height = figure.get_size_inches()
+    bottom = whole_height - top - height
+    box = left / whole_width, bottom / whole_height, width / whole_width, height / whole_height
+    return figure.add_axes(box, **keywords)
+
+
+def write(figure: Figure, left: float, top: float, text: str, **keywords: Any) -> None:
+    """Write `text` on a line `left` and `top` inches from the figure's upper left corner."""
+    width, height = figure.get_size_inches()
+    figure.text(left / width, 1 - top / height, text, **keywords)
+
+
+def bands(columns: Sequence[tuple[str, str]]) -> tuple[tuple[tuple[str, str], ...], ...]:
+    """Cut (corpus, objective) columns into rows: one where all fit, else rows of one corpus."""
+    if len(columns) <= MOST_COLUMNS:
+        return (tuple(columns),)
+    own = [[c for c in columns if c[0] == corpus] for corpus in distinct(c for c, _ in columns)]
+    return tuple(band for corpus in own for band in even_rows(corpus))
+
+
+def even_rows(items: Sequence[T]) -> list[tuple[T, ...]]:
+    """Cut `items` into as few rows of at most four as it takes, of even length."""
+    if not items:
+        return []
+    size = ceil(len(items) / ceil(len(items) / MOST_COLUMNS))
+    return [tuple(items[start : start + size]) for start in range(0, len(items), size)]
+
+
+def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Move ascending positions as little as possible until they are `gap` apart in [low, high].
+
+    Least squares under `gap`: less i gaps, the i-th position must not fall below its predecessor,
+    and pooling neighbours that do (isotonic regression) gives the closest such positions. `high`
+    is passed where there is no room for all.
+    """
+    pools: list[tuple[float, int]] = []  # mean and size
+    for index, position in enumerate(wanted):
+        mean, size = position - index * gap, 1
+        while pools and pools[-1][0] > mean:
+            before, count = pools.pop()
+            mean = (before * count + mean * size) / (count + size)
+            size += count
+        pools.append((mean, size))
+    means = [mean for mean, size in pools for _ in range(size)]
+    last = high - (len(means) - 1) * gap
+    return [max(low, min(mean, last)) + index * gap for index, mean in enumerate(means)]

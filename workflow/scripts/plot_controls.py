@@ -1,0 +1,24 @@
+"""Draw the controls that tell a low rank from a large step."""
+
+from pathlib import Path
+
+from qunlearn.cli import run_script
+
+
+def main(metrics: Path, survival: Path, precisions: tuple[str, ...], output: Path) -> None:
+    """Draw the controls: reversion by the size of the update, and with some weights unrounded.
+
+    Args:
+        metrics: the tidy CSV file of all metrics, reversions among them.
+        survival: the folder of the measurements, <corpus>/<objective>/<adapter>/seed<k>/ below it.
+        precisions: the coarse ones, a panel each, the coarsest last: e.g. rtn4 rtn3g64.
+        output: the folder that controls.png and .pdf are written into.
+    """
+    from qunlearn.figures.controls import plot_controls
+    from qunlearn.tables.metrics import read_metrics
+
+    plot_controls(read_metrics(metrics), survival, precisions, output)
+
+
+if __name__ == "__main__":
+    run_script(main)

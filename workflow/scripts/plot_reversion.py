@@ -1,0 +1,23 @@
+"""Draw reversion against the coarseness of the grid."""
+
+from pathlib import Path
+
+from qunlearn.cli import run_script
+
+
+def main(metrics: Path, survival: Path, output: Path) -> None:
+    """Draw what share of the forgetting each grid undoes, against its rounding error.
+
+    Args:
+        metrics: the tidy CSV file of all metrics, reversions among them.
+        survival: the folder of the measurements, <corpus>/<objective>/<adapter>/seed<k>/ below it.
+        output: the folder that reversion.png and .pdf are written into.
+    """
+    from qunlearn.figures.coarseness import plot_reversion
+    from qunlearn.tables.metrics import read_metrics
+
+    plot_reversion(read_metrics(metrics), survival, output)
+
+
+if __name__ == "__main__":
+    run_script(main)

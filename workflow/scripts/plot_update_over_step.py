@@ -1,0 +1,40 @@
+"""Draw how far the update moves the weights on the grid."""
+
+from pathlib import Path
+
+from qunlearn.cli import run_script
+
+
+def main(
+    survival: Path,
+    corpus: str,
+    objective: str,
+    seed: int,
+    adapters: tuple[str, ...],
+    precisions: tuple[str, ...],
+    output: Path,
+) -> None:
+    """Draw how far the update moves the weights, in steps of the grid, and how many codes flip.
+
+    Args:
+        survival: the folder of the measurements, <corpus>/<objective>/<adapter>/seed<k>/ below it.
+        corpus: e.g. news.
+        objective: e.g. npo_gdr.
+        seed: of the unlearning runs.
+        adapters: the variants, a line each, e.g. full full_bf16 lora.
+        precisions: a pair of panels each, e.g. nf4 rtn4 rtn3g64.
+        output: the folder that update_over_step_<corpus>_<objective>.png and .pdf are written into.
+    """
+    from qunlearn.figures.steps import plot_update_over_step
+    from qunlearn.tables.metrics import Cell
+
+    cells = [
+        Cell(corpus, objective, adapter, seed, precision)
+        for precision in precisions
+        for adapter in adapters
+    ]
+    plot_update_over_step(survival, cells, output)
+
+
+if __name__ == "__main__":
+    run_script(main)
