@@ -1,0 +1,1 @@
+"""What rounding to a quantization grid leaves of an update of the weights."""

@@ -1,0 +1,260 @@
+"""The CSV files of a survival measurement, and a whole model's figures from its matrices'.
+
+`<precision>.csv` has a row for each quantized matrix, `<precision>_histogram.csv` one for each
+bin of |d| / step, over all matrices. Of a diverged model both have their header and no row.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import Field, astuple, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from qunlearn.errors import InputError
+from qunlearn.files import write_text
+
+UNDEFINED = "undefined"
+
+
+@dataclass(frozen=True)
+class MatrixRow:
+    """One matrix at one precision: W the target's, d the update, Q the rounding.
+
+    `fixed`: W and W + d are rounded to the grid of W. `adaptive`: each has its own, as in
+    deployment. The update that arrives is d_eff = Q(W + d) - Q(W).
+
+    Attributes:
+        layer, module: e.g. 0 and `up_proj`; layer -1 where the path has no number.
+        n: weights.
+        norm_w, norm_d, relative_d: Frobenius norms, and norm_d / norm_w (None where W = 0).
+        moved: share of weights with d != 0.
+        step_median, step_p99: quantiles of |d| / step, with the local step of the fixed grid.
+        flips_predicted: mean of min(|d| / step, 1), the rate if weights lay evenly in their bins.
+        flips_fixed, flips_adaptive: share of weights whose code changes.
+        cosine_fixed, cosine_adaptive: of d and d_eff; 0 where d_eff = 0; None where d = 0.
+        error_fixed, error_adaptive: ||d_eff - d|| / ||d||; None where d = 0.
+        projection_fixed, projection_adaptive: <d_eff, d> / ||d||^2; None where d = 0.
+        rounding_error: ||Q(W) - W|| / ||W||; None where W = 0.
+        w_q10, w_q50, w_q90: quantiles of |w|.
+        moved_w_q10, moved_w_q50, moved_w_q90: of the moved weights; None where d = 0.
+        zero_bin: share of weights that the fixed grid rounds to 0.
+        zero_bin_moved: the same among moved weights; None where d = 0.
+    """
+
+    layer: int
+    module: str
+    n: int
+    norm_w: float
+    norm_d: float
+    relative_d: float | None
+    moved: float
+    step_median: float
+    step_p99: float
+    flips_predicted: float
+    flips_fixed: float
+    flips_adaptive: float
+    cosine_fixed: float | None
+    cosine_adaptive: float | None
+    error_fixed: float | None
+    error_adaptive: float | None
+    projection_fixed: float | None
+    projection_adaptive: float | None
+    rounding_error: float | None
+    w_q10: float
+    w_q50: float
+    w_q90: float
+    moved_w_q10: float | None
+    moved_w_q50: float | None
+    moved_w_q90: float | None
+    zero_bin: float
+    zero_bin_moved: float | None
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Weights whose |d| / step is in `[low, high)`; low = high = 0: those with d = 0.
+
+    The first bin of d != 0 holds what is smaller too, the last what is larger.
+
+    Attributes:
+        low, high: of |d| / step, in the fixed grid.
+        count: weights.
+        flips_fixed, flips_adaptive: how many of them change their code.
+    """
+
+    low: float
+    high: float
+    count: int
+    flips_fixed: int
+    flips_adaptive: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One model at one precision: a row for each matrix, and the bins over all of them."""
+
+    rows: list[MatrixRow]
+    bins: list[Bin]
+
+
+@dataclass(frozen=True)
+class Overall:
+    """The figures of `MatrixRow` for all matrices taken as one vector; None where undefined."""
+
+    n: int
+    norm_w: float
+    norm_d: float
+    relative_d: float | None
+    moved: float
+    flips_predicted: float
+    flips_fixed: float
+    flips_adaptive: float
+    cosine_fixed: float | None
+    cosine_adaptive: float | None
+    error_fixed: float | None
+    error_adaptive: float | None
+    projection_fixed: float | None
+    projection_adaptive: float | None
+    rounding_error: float | None
+
+
+Row = TypeVar("Row", MatrixRow, Bin)
+
+
+def write_survival(path: Path, rows: Iterable[MatrixRow]) -> None:
+    """Write `rows` in their order: six significant digits, `undefined` for None."""
+    _write(path, MatrixRow, rows)
+
+
+def read_survival(path: Path) -> list[MatrixRow]:
+    """The rows of a `<precision>.csv`; none where the training diverged.
+
+    Raises:
+        InputError: the file is missing, has other columns, or a row does not parse.
+    """
+    return _read(path, MatrixRow)
+
+
+def write_histogram(path: Path, bins: Iterable[Bin]) -> None:
+    """Write `bins` in their order: six significant digits."""
+    _write(path, Bin, bins)
+
+
+def read_histogram(path: Path) -> list[Bin]:
+    """The bins of a `<precision>_histogram.csv`; none where the training diverged.
+
+    Raises:
+        InputError: the file is missing, has other columns, or a row does not parse.
+    """
+    return _read(path, Bin)
+
+
+def overall(rows: Sequence[MatrixRow]) -> Overall:
+    """The figures of a whole model: of the concatenation of its matrices.
+
+    Sums of squares and dot products follow from each matrix's columns: <d_eff, d> is
+    projection * norm_d^2, and ||d_eff|| is projection / cosine * norm_d. Matrices with d = 0 add
+    nothing to d_eff; that is exact but for GPTQ, whose codes depend on the other matrices too.
+
+    Raises:
+        ValueError: no rows, as of a diverged model.
+    """
+    if not rows:
+        raise ValueError("no matrices: the training diverged")
+    n = sum(row.n for row in rows)
+    norm_w = math.hypot(*(row.norm_w for row in rows))
+    norm_d = math.hypot(*(row.norm_d for row in rows))
+    rounding = math.hypot(*((row.rounding_error or 0.0) * row.norm_w for row in rows))
+    fixed, adaptive = _arrived(rows, norm_d, "fixed"), _arrived(rows, norm_d, "adaptive")
+    return Overall(
+        n=n,
+        norm_w=norm_w,
+        norm_d=norm_d,
+        relative_d=norm_d / norm_w if norm_w else None,
+        moved=math.fsum(row.moved * row.n for row in rows) / n,
+        flips_predicted=math.fsum(row.flips_predicted * row.n for row in rows) / n,
+        flips_fixed=math.fsum(row.flips_fixed * row.n for row in rows) / n,
+        flips_adaptive=math.fsum(row.flips_adaptive * row.n for row in rows) / n,
+        cosine_fixed=fixed[0],
+        cosine_adaptive=adaptive[0],
+        error_fixed=fixed[1],
+        error_adaptive=adaptive[1],
+        projection_fixed=fixed[2],
+        projection_adaptive=adaptive[2],
+        rounding_error=rounding / norm_w if norm_w else None,
+    )
+
+
+def _arrived(
+    rows: Sequence[MatrixRow], norm_d: float, grid: Literal["fixed", "adaptive"]
+) -> tuple[float, float, float] | tuple[None, None, None]:
+    """Cosine, error and projection of the concatenated update."""
+    if not norm_d:
+        return None, None, None
+    dots, norms, errors = [], [], []
+    for row in rows:
+        cosine, error, projection = (
+            getattr(row, f"{figure}_{grid}") for figure in ("cosine", "error", "projection")
+        )
+        if cosine is None:
+            continue
+        dots.append(projection * row.norm_d**2)
+        errors.append(error * row.norm_d)
+        # Orthogonal to d (or 0) the ratio of norms is in the error alone: error^2 = 1 + ratio^2.
+        ratio = projection / cosine if cosine else math.sqrt(max(error**2 - 1, 0.0))
+        norms.append(ratio * row.norm_d)
+    dot, norm = math.fsum(dots), math.hypot(*norms)
+    return dot / (norm * norm_d) if norm else 0.0, math.hypot(*errors) / norm_d, dot / norm_d**2
+
+
+def _write(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(field.name for field in fields(kind))
+    writer.writerows([_word(value) for value in astuple(row)] for row in rows)
+    write_text(path, stream.getvalue())
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return UNDEFINED
+    # The sum makes a negative zero positive.
+    return format(value + 0.0, ".6g") if isinstance(value, float) else str(value)
+
+
+def _read(path: Path, kind: type[Row]) -> list[Row]:
+    columns = [field.name for field in fields(kind)]
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            lines = list(csv.reader(stream))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; measure the survival first") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}; measure it again") from error
+    if not lines or lines[0] != columns:
+        raise InputError(f"{path}: the first line must be {','.join(columns)}; measure it again")
+    rows = []
+    for number, words in enumerate(lines[1:], start=2):
+        try:
+            pairs = zip(fields(kind), words, strict=True)
+            rows.append(kind(*(_parse(field, word) for field, word in pairs)))
+        except ValueError as error:
+            raise InputError(
+                f"{path}: line {number} does not parse ({error}); measure it again"
+            ) from error
+    return rows
+
+
+def _parse(field: Field[Any], word: str) -> Any:
+    if field.type is str:
+        return word
+    if field.type is int:
+        return int(word)
+    if field.type == float | None and word == UNDEFINED:
+        return None
+    value = float(word)
+    if not math.isfinite(value):
+        raise ValueError(f"{field.name} is {word}")
+    return value

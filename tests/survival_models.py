@@ -1,0 +1,77 @@
+"""Small checkpoints and updates for tests of what survives a quantization grid."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from tiny_models import tiny_tokenizer
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from qunlearn.checkpoints import save_model
+from qunlearn.precision import Precision
+from qunlearn.quantize.layers import quantizable_layers
+from qunlearn.survival.histogram import Histogram
+from qunlearn.survival.measure import Matrix
+from qunlearn.survival.rounding import nearest_rounding
+from qunlearn.survival.table import MatrixRow
+from qunlearn.survival.updates import Update
+
+
+def small_llama() -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            vocab_size=320,
+            max_position_embeddings=64,
+            initializer_range=0.1,
+            tie_word_embeddings=False,
+        )
+    )
+
+
+def save(model: LlamaForCausalLM, folder: Path) -> Path:
+    save_model(model, tiny_tokenizer(), folder)
+    return folder
+
+
+def nudge(model: LlamaForCausalLM, size: float, seed: int = 1) -> LlamaForCausalLM:
+    """Add random numbers to every quantized matrix."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for layer in quantizable_layers(model).values():
+            layer.weight += size * torch.randn(layer.weight.shape, generator=generator)
+    return model
+
+
+def random_update(rows: int, columns: int, size: float, seed: int = 0) -> Update:
+    generator = torch.Generator().manual_seed(seed)
+    weight, delta = torch.randn(2, rows, columns, generator=generator)
+    return Update("layers.3.up_proj", 3, "up_proj", weight, size * delta)
+
+
+def survival(update: Update, precision: str) -> tuple[MatrixRow, Histogram]:
+    return Matrix(update).measure(nearest_rounding(Precision.parse(precision)))
+
+
+def save_packed(folder: Path, layers: dict[str, tuple[Tensor, Tensor]]) -> None:
+    """Write 4-bit GPTQ layers: name -> signed codes [out, in] and scales [out, in / group]."""
+    tensors = {}
+    for name, (codes, scales) in layers.items():
+        rows, columns = codes.shape
+        groups = scales.shape[1]
+        nibbles = (codes.T.long() + 8).reshape(columns // 8, 8, rows)
+        shifts = 4 * torch.arange(8)[None, :, None]
+        tensors[f"{name}.qweight"] = (nibbles << shifts).sum(dim=1).to(torch.int32)
+        tensors[f"{name}.qzeros"] = torch.full((groups, rows // 8), 0x77777777, dtype=torch.int32)
+        tensors[f"{name}.scales"] = scales.T.half().contiguous()
+        tensors[f"{name}.g_idx"] = torch.arange(columns, dtype=torch.int32) // (columns // groups)
+    folder.mkdir(parents=True)
+    save_file(tensors, folder / "model.safetensors")
+    quantization = {"quant_method": "gptq", "bits": 4, "checkpoint_format": "gptq"}
+    (folder / "config.json").write_text(json.dumps({"quantization_config": quantization}))
