@@ -16,7 +16,18 @@ from typing import Any
 
 from qunlearn.files import read_json, sha256, write_json
 
-PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "tokenizers", "numpy", "rouge_score")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "gptqmodel",
+    "optimum",
+    "auto-gptq",
+    "tokenizers",
+    "numpy",
+    "rouge_score",
+)
 MANIFEST = "manifest.json"
 
 

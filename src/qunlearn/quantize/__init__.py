@@ -3,9 +3,10 @@
 | method | folder | evaluated |
 |---|---|---|
 | bf16 | every weight rounded to bfloat16 | float32 arithmetic on CPU, bfloat16 on CUDA |
-| rtn | float32 values `code * scale`: an ordinary checkpoint that lies on the grid | float32 |
+| rtn | float32 points of the grid, as an ordinary checkpoint | float32 |
 | fp4, nf4 | bitsandbytes' own format | dequantized right after loading, float32 |
 | int8 | bitsandbytes' own format | live, since LLM.int8() rounds activations too |
+| gptq | GPTQ's first packed format, see `gptq.py` | dequantized by `packed.py`, float32 |
 
 Linear layers are quantized; embeddings, norms and lm_head keep their float32 values.
 """
@@ -13,6 +14,7 @@ Linear layers are quantized; embeddings, norms and lm_head keep their float32 va
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +36,7 @@ def quantize_checkpoint(
     Args:
         source: a dense checkpoint, or a LoRA adapter, which is merged into `base` in float32.
         base: the checkpoint that the adapter was trained on; otherwise unused.
-        precision: what to quantize to.
+        precision: what to quantize to; not GPTQ, which needs texts to calibrate on.
         output_folder: receives the files; made where it is absent.
 
     Returns:
@@ -58,7 +60,7 @@ def quantize_checkpoint(
 def load_for_evaluation(
     folder: Path, precision: str
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Read what `quantize_checkpoint` wrote, ready to be asked: `eval` mode, on the GPU if any.
+    """Read a quantized checkpoint, ready to be asked: `eval` mode, on the GPU if there is one.
 
     Raises:
         InputError: a bad checkpoint, an unknown precision, or not the folder's own.
@@ -70,7 +72,15 @@ def load_for_evaluation(
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     sixteen_bit = device.type == "cuda" and method in ("bf16", "int8")
-    model: Any = load_model(folder, torch.bfloat16 if sixteen_bit else torch.float32)
+    model: Any
+    if method == "gptq":
+        from qunlearn.quantize.packed import load_packed, stored_bits
+
+        if (bits := stored_bits(folder)) != Precision.parse(precision).bits:
+            raise InputError(f"{folder}: the weights have {bits} bits, so they are not {precision}")
+        model = load_packed(folder)
+    else:
+        model = load_model(folder, torch.bfloat16 if sixteen_bit else torch.float32)
     if method in ("fp4", "nf4"):
         # At once: after a forward pass the packed weights can no longer be read back.
         model = model.dequantize(dtype=torch.float32)
@@ -85,7 +95,7 @@ def _check_precision(folder: Path, precision: str) -> None:
         stored = manifest["settings"]["name"]
         raise InputError(f"{folder}: holds {stored}, not {precision}; name its own precision")
     packed = "quantization_config" in read_json(folder / "config.json")
-    if packed != (precision in BITSANDBYTES):
+    if packed != (Precision.parse(precision).method in (*BITSANDBYTES, "gptq")):
         held = "quantized by a library" if packed else "dense"
         raise InputError(f"{folder}: the weights are {held}, so they are not {precision}")
 
@@ -98,16 +108,21 @@ def _round_to_bf16(model: PreTrainedModel, precision: Precision) -> tuple[int, s
 def _round_to_grid(model: PreTrainedModel, precision: Precision) -> tuple[int, str]:
     import torch
 
-    from qunlearn.quantize.layers import quantizable_layers
-    from qunlearn.quantize.rtn import check_group, quantize_dequantize
+    from qunlearn.quantize.layers import check_group, quantizable_layers
+    from qunlearn.quantize.rtn import quantize_dequantize
 
     layers = quantizable_layers(model)
-    if precision.group is not None:
-        check_group(layers, precision.group)
+    check_group(layers, precision)
+    rounded = partial(
+        quantize_dequantize,
+        bits=precision.bits,
+        group=precision.group,
+        midrise=precision.midrise,
+    )
     with torch.no_grad():
         for layer in layers.values():
-            layer.weight.copy_(quantize_dequantize(layer.weight, precision.bits, precision.group))
-    return len(layers), "float32 code * scale; unpacked, larger than the codes would be"
+            layer.weight.copy_(rounded(layer.weight))
+    return len(layers), "float32 points of the grid; larger than the codes would be"
 
 
 def _use_bitsandbytes(model: PreTrainedModel, precision: Precision) -> tuple[int, str]:

@@ -1,0 +1,123 @@
+"""What every GPTQ package is given and what its folder looks like afterwards.
+
+The packages differ in what they write beside the weights: times, temporary paths, settings of
+their own, tokenizer files of another version. A finished folder has the weights as they come and
+everything else from the checkpoint that was quantized.
+"""
+
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from qunlearn.checkpoints import check_checkpoint, is_adapter
+from qunlearn.errors import InputError
+from qunlearn.files import read_json, write_json
+from qunlearn.precision import Precision
+from qunlearn.quantize.calibration import Windows, describe
+from qunlearn.quantize.layers import check_group, quantizable_layers
+from qunlearn.settings import CalibrationSettings
+
+DAMPING = 0.01
+"""Added to the Hessian's diagonal, as a share of its mean: Frantar et al. (2023)."""
+PLAIN = {"damp_percent": DAMPING, "desc_act": False, "sym": True}
+"""GPTQ as published, without the later orders of columns."""
+WORD = 32
+CARRIED = (
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "chat_template*",
+    "generation_config.json",
+)
+
+
+def described_by(source: Path, base: Path | None) -> Path:
+    """The folder with the config and tokenizer of what is quantized: `base` for an adapter.
+
+    Raises:
+        InputError: an adapter without its base, or a bad checkpoint.
+    """
+    if is_adapter(source):
+        if base is None:
+            raise InputError(f"{source}: a LoRA adapter; give the checkpoint it belongs to as base")
+        source = base
+    check_checkpoint(source)
+    return source
+
+
+def check_layers(folder: Path, precision: Precision) -> list[str]:
+    """Complain about layers that cannot be packed, before any calibration.
+
+    Args:
+        folder: a checkpoint; its architecture is built from config.json, without storage.
+
+    Returns:
+        Module paths of the layers to quantize.
+
+    Raises:
+        InputError: names the first layer whose inputs the group does not divide, or whose widths
+            do not fill the 32-bit words of the packed format.
+    """
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    with torch.device("meta"):
+        model: Any = AutoModelForCausalLM.from_config(config)
+    layers = quantizable_layers(model)
+    check_group(layers, precision)
+    for name, layer in layers.items():
+        for side, width in (("inputs", layer.in_features), ("outputs", layer.out_features)):
+            if width % WORD:
+                raise InputError(
+                    f"precision '{precision.name}': {name} has {width} {side}, which GPTQ's packed "
+                    f"format takes in multiples of {WORD}; use nf4 or rtn{precision.bits}"
+                )
+    return list(layers)
+
+
+def finish(packed: Path, source: Path, precision: Precision, package: str, folder: Path) -> None:
+    """Bring together the weights that a package wrote and the rest of the checkpoint.
+
+    Args:
+        packed: what the package wrote; its weights are moved, all else is left behind.
+        source: the dense checkpoint, or the base of the adapter, that was quantized: config and
+            tokenizer come from it.
+        precision: what it was quantized to.
+        package: the package's name and version, e.g. `gptqmodel:7.6.0`.
+        folder: receives the files.
+    """
+    for path in packed.glob("*.safetensors*"):
+        shutil.copyfile(path, folder / path.name)  # not its mode, which may be private
+    quantization = {
+        "quant_method": "gptq",
+        "bits": precision.bits,
+        "group_size": precision.group,
+        **PLAIN,
+        "checkpoint_format": "gptq",
+        "pack_dtype": "int32",
+        "lm_head": False,
+        "meta": {"quantizer": [package]},
+    }
+    config = read_json(source / "config.json") | {"dtype": "float32"}  # embeddings, norms, head
+    write_json(folder / "config.json", config | {"quantization_config": quantization})
+    write_json(folder / "quantize_config.json", quantization)
+    for pattern in CARRIED:
+        for path in source.glob(pattern):
+            shutil.copyfile(path, folder / path.name)
+
+
+def facts(
+    folder: Path, names: list[str], package: str, windows: Windows, settings: CalibrationSettings
+) -> dict[str, Any]:
+    """What the manifest says of a finished `folder`."""
+    return {
+        "quantized_matrices": len(names),
+        "storage": "GPTQ's first packed format; the rest in float32",
+        "weight_bytes": sum(p.stat().st_size for p in folder.glob("*.safetensors")),
+        "backend": {"name": package, "version": version(package)},
+        "calibration": describe(windows, settings),
+    }

@@ -1,0 +1,151 @@
+"""Quantized folders are what one ships: their own library reloads them, without our code.
+
+Tolerances, as ||difference|| / ||logits|| to what `load_for_evaluation` evaluates: int8 runs the
+same kernels, so that it is equal; bitsandbytes multiplies packed 4-bit weights in bfloat16 on some
+CPUs (about 0.001 to 0.003); gptqmodel runs the whole model in bfloat16 (about 0.01).
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from bitsandbytes import functional
+from gptq_models import CALIBRATION, make_corpus, make_model
+
+from qunlearn.checkpoints import load_model
+from qunlearn.precision import Precision
+from qunlearn.quantize import load_for_evaluation, quantize_checkpoint
+from qunlearn.quantize.gptq import quantize_with_gptqmodel
+from qunlearn.quantize.layers import quantizable_layers
+
+TOLERANCE = {"int8": 1e-6, "nf4": 0.01, "fp4": 0.01, "gptq4": 0.03}
+ALONE = """
+import sys
+sys.modules["qunlearn"] = None
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+def ask(model, folder):
+    ids = AutoTokenizer.from_pretrained(folder)(TEXT, return_tensors="pt").input_ids
+    with torch.no_grad():
+        return model(ids.to(model.device)).logits.float().cpu()
+
+TEXT, root = sys.argv[1:]
+answers = {}
+"""
+BITSANDBYTES = """
+sys.modules["gptqmodel"] = sys.modules["optimum"] = None
+for name in ("int8", "nf4", "fp4"):
+    folder = f"{root}/{name}"
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    answers[f"{name} weights"] = {
+        path: (layer.weight.detach().cpu(), layer.weight.quant_state.absmax.cpu())
+        for path, layer in model.named_modules() if type(layer).__name__ == "Linear4bit"
+    }
+    answers[name] = ask(model, folder)
+torch.save(answers, f"{root}/bitsandbytes.pt")
+"""
+GPTQ = """
+sys.modules["bitsandbytes"] = None
+folder = f"{root}/gptq4"
+answers["transformers"] = ask(AutoModelForCausalLM.from_pretrained(folder), folder)
+from gptqmodel import GPTQModel
+answers["gptqmodel"] = ask(GPTQModel.load(folder).model, folder)
+torch.save(answers, f"{root}/gptq.pt")
+"""
+Answers = dict[str, torch.Tensor]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with `source`, its corpus and its quantized checkpoints."""
+    folder = tmp_path_factory.mktemp("deployable")
+    source = make_model(folder / "source", make_corpus(folder / "corpus"))
+    for name in ("int8", "nf4", "fp4"):
+        quantize_checkpoint(source, None, Precision.parse(name), folder / name)
+    (folder / "gptq4").mkdir()
+    quantize_with_gptqmodel(
+        source, None, Precision.parse("gptq4"), folder / "corpus", CALIBRATION, folder / "gptq4"
+    )
+    return folder
+
+
+def in_a_fresh_process(root: Path, script: str, answers: str) -> Answers:
+    """Run a script where our code can neither be found nor be imported."""
+    surroundings = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    run = subprocess.run(
+        [sys.executable, "-c", ALONE + script, text(root), str(root)],
+        env={**surroundings, "GPTQMODEL_CPU_WORKERS": "2", "HF_HUB_OFFLINE": "1"},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    return torch.load(root / answers)
+
+
+@pytest.fixture(scope="module")
+def bitsandbytes_alone(root: Path) -> Answers:
+    return in_a_fresh_process(root, BITSANDBYTES, "bitsandbytes.pt")
+
+
+@pytest.fixture(scope="module")
+def gptq_alone(root: Path) -> Answers:
+    return in_a_fresh_process(root, GPTQ, "gptq.pt")
+
+
+def text(root: Path) -> str:
+    return (root / "corpus/raw/holdout.json").read_text()[:200]
+
+
+def evaluated(root: Path, name: str) -> torch.Tensor:
+    """The logits of the model as it is evaluated; of the source in float32 likewise."""
+    if name == "source":
+        model = load_model(root / name, torch.float32)
+        tokenizer = load_for_evaluation(root / "nf4", "nf4")[1]
+    else:
+        model, tokenizer = load_for_evaluation(root / name, name)
+    ids = tokenizer(text(root), return_tensors="pt").input_ids
+    with torch.no_grad():
+        return model(ids.to(model.device)).logits.float().cpu()
+
+
+def distance(logits: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((logits - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize("name", ["int8", "nf4", "fp4"])
+def test_bitsandbytes_alone_gives_what_is_evaluated(
+    root: Path, bitsandbytes_alone: Answers, name: str
+) -> None:
+    assert distance(bitsandbytes_alone[name], evaluated(root, name)) <= TOLERANCE[name]
+    # That this is the quantized model, and no dense one: it is further from its source.
+    assert distance(bitsandbytes_alone[name], evaluated(root, "source")) > 2 * TOLERANCE[name]
+
+
+@pytest.mark.parametrize("library", ["gptqmodel", "transformers"])
+def test_gptq_libraries_alone_give_what_is_evaluated(
+    root: Path, gptq_alone: Answers, library: str
+) -> None:
+    assert distance(gptq_alone[library], evaluated(root, "gptq4")) <= TOLERANCE["gptq4"]
+    assert distance(gptq_alone[library], evaluated(root, "source")) > 2 * TOLERANCE["gptq4"]
+
+
+@pytest.mark.parametrize("name", ["nf4", "fp4"])
+def test_four_bit_folders_hold_the_codes_of_the_source(
+    root: Path, bitsandbytes_alone: Answers, name: str
+) -> None:
+    """Saved after a forward pass, they would not: on some CPUs it repacks codes and maxima."""
+    loaded = bitsandbytes_alone[f"{name} weights"]
+    layers = quantizable_layers(load_model(root / "source", torch.float32))
+    assert loaded.keys() == layers.keys()
+    for path, layer in layers.items():
+        packed, state = functional.quantize_4bit(
+            layer.weight.detach(), blocksize=64, quant_type=name
+        )
+        assert torch.equal(loaded[path][0], packed)
+        assert torch.equal(loaded[path][1], state.absmax)
