@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test setup setup-dev check format docs readme constraints clean
+.PHONY: demo test setup setup-dev check format docs readme mechanism constraints clean
 
 ## Set up, then run the default experiment.
 demo: setup
@@ -54,6 +54,12 @@ docs: setup
 readme: demo
 	python workflow/scripts/fill_readme.py --results results/mini --precisions bf16 nf4 rtn3g64 \
 	  --readme README.md --figure docs/survival_of_forgetting.png
+
+## Run the controls too, and put what they show into docs/mechanism.md.
+mechanism: setup
+	snakemake --cores $(CORES) --config controls=true
+	python workflow/scripts/fill_mechanism.py --results results/mini --corpus news --objective npo_gdr \
+	  --precisions nf4 gptq4 rtn4 rtn3g64 --document docs/mechanism.md
 
 ## Pin what run.txt and dev.txt bring along, as installed now.
 constraints:

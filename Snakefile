@@ -11,9 +11,12 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/unlearn.smk"
+include: "workflow/rules/controls.smk"
 include: "workflow/rules/quantize.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/survival.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
 
 
 localrules:
@@ -28,6 +31,7 @@ rule all:
     input:
         TABLES,
         FIGURES,
+        CARDS,
 
 
 rule data:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 # Tests run side by side: a thread each, as jobs of the workflow, and none that spins in waiting.
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
@@ -39,10 +40,17 @@ def snakemake() -> Snakemake:
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake) -> Path:
-    """A folder in which the tiny experiment was run from corpus to figure."""
-    folder = tmp_path_factory.mktemp("tiny run")
-    done = snakemake(folder, "--configfile", str(ROOT / "config/tiny.yaml"))
-    assert done.returncode == 0, done.stderr[-3000:]
+    """A folder in which the tiny experiment was run from corpus to figure; not to be changed."""
+    shared = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        shared = shared.parent  # of all workers: the first makes the run, the others wait for it
+    folder = shared / "tiny run"
+    with FileLock(shared / "tiny run.lock"):
+        if not folder.exists():
+            folder.mkdir()
+            done = snakemake(folder, "--configfile", str(ROOT / "config/tiny.yaml"))
+            assert done.returncode == 0, done.stderr[-3000:]
+        assert (folder / "results/tiny/tables/main.md").exists(), "see the first worker's failure"
     return folder
 
 

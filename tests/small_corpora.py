@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from conftest import ROOT
 
@@ -12,10 +13,11 @@ SMALL = MiniSettings(forget=6, retain=5, holdout=4, pretrain=9)
 
 
 def run_script(
-    script: str, *arguments: str, code: int = 0, **environment: str
+    script: str, *arguments: str, code: int = 0, folder: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     run = subprocess.run(
         [sys.executable, str(ROOT / "workflow/scripts" / script), *arguments],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment},
         capture_output=True,
         text=True,

@@ -51,6 +51,7 @@ LEAVES = {
         (SCHEMA["$defs"]["training"], steps.TrainSettings),
         (SCHEMA["$defs"]["unlearning"], steps.UnlearnSettings),
         (PARTS["evaluate"], steps.EvaluateSettings),
+        (PARTS["quantization"]["properties"]["calibration"], steps.CalibrationSettings),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -120,6 +120,16 @@ def test_continuations_equal_a_plain_greedy_loop(
     assert len(set(outputs)) > 3
 
 
+def test_a_checkpoint_that_says_no_to_the_cache_is_asked_with_one_all_the_same(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it the shared prefix, which is in a cache, would be lost on the way."""
+    prompts = ["Question: one?\nAnswer: two\n\n" + text for text in TEXTS]
+    expected = continuations(model, tokenizer, prompts, new_tokens=12, batch_size=5)
+    monkeypatch.setattr(model.generation_config, "use_cache", False)
+    assert continuations(model, tokenizer, prompts, new_tokens=12, batch_size=5) == expected
+
+
 @pytest.mark.parametrize("batch_size", [1, 5])
 def test_an_early_end_leaves_the_answers_as_they_are(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, batch_size: int

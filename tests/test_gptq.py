@@ -36,6 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         "quantize_gptq.py",
         *("--source", str(source), "--precision", "gptq4", "--corpus", str(corpus)),
         *("--backend", "gptqmodel", "--split", "retain1", *FLAGS, "--output", str(output)),
+        folder=root,
         OMP_NUM_THREADS="1",
         HOME=str(root / "home"),
     )
@@ -113,11 +114,16 @@ def test_nothing_of_the_calibration_is_in_the_folder_or_the_log(made: Made) -> N
         assert leaked(path.read_bytes(), made["source"], windows) == [], path.name
 
 
-def test_folder_holds_no_place_and_the_home_is_left_alone(made: Made) -> None:
+def test_folder_holds_no_place_and_all_others_are_left_alone(made: Made) -> None:
     for path in made["gptq4"].iterdir():
         assert str(made["root"]).encode() not in path.read_bytes(), path.name
         assert b"/tmp" not in path.read_bytes(), path.name
-    assert not (made["root"] / "home").exists()
+    assert sorted(path.name for path in made["root"].iterdir()) == [
+        "corpus",
+        "gptq4",
+        "log",
+        "source",
+    ]
     assert sorted(path.name for path in made["gptq4"].iterdir()) == [
         "config.json",
         "generation_config.json",

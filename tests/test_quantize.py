@@ -243,3 +243,15 @@ def test_dense_weights_are_not_taken_for_packed_ones(source: Path) -> None:
 def test_quantized_source_is_refused(quantized: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="quantized already"):
         quantize_checkpoint(quantized["nf4"], None, Precision.parse("rtn4"), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["fp4", "nf4"])
+def test_rows_that_do_not_fill_blocks_of_four_bits_are_refused(tmp_path: Path, name: str) -> None:
+    """bitsandbytes stores them well and reads them back wrong."""
+    config = tiny_model().config
+    config.intermediate_size = 96
+    save_model(LlamaForCausalLM(config), tiny_tokenizer(), tmp_path / "source")
+
+    with pytest.raises(InputError, match=r"blocks of 64 .* 96 inputs of .*down_proj; use int8"):
+        quantize_checkpoint(tmp_path / "source", None, Precision.parse(name), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

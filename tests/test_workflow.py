@@ -13,7 +13,8 @@ import yaml
 from conftest import ROOT, Snakemake
 
 TINY = ("--configfile", str(ROOT / "config/tiny.yaml"))
-ADAPTERS, PRECISIONS = ("full", "full_bf16", "lora"), ("bf16", "nf4", "rtn3g64")
+ADAPTERS = ("full", "full_bf16", "lora")
+PRECISIONS = ("bf16", "nf4", "gptq4g32", "rtn3g64")
 MODELS = ["target", "retrain", *(f"npo_klr/{adapter}/seed0" for adapter in ADAPTERS)]
 
 
@@ -37,12 +38,14 @@ def jobs(report: str) -> dict[str, int]:
 def test_every_cell_has_every_metric(results: Path) -> None:
     found = {(r["objective"], r["adapter"], r["precision"], r["metric"]) for r in rows(results)}
     metrics = ["verbmem", "knowmem", "privleak", "utility", "auc", "nll_forget", "nll_retain"]
-    models = [("target", "none"), ("retrain", "none"), *(("npo_klr", name) for name in ADAPTERS)]
+    reversions = [f"reversion_{name}" for name in ("verbmem", "knowmem", "privleak", "nll_forget")]
+    references = [("target", "none"), ("retrain", "none")]
+    unlearned = [("npo_klr", name) for name in ADAPTERS]
     assert found == {
         (*model, precision, metric)
-        for model in models
+        for model in references + unlearned
         for precision in PRECISIONS
-        for metric in metrics
+        for metric in (metrics if model in references else metrics + reversions)
     }
 
 
@@ -97,7 +100,16 @@ def test_a_finished_run_has_nothing_to_do(tiny_run: Path, snakemake: Snakemake) 
     assert "Nothing to be done" in again.stderr
 
 
-TABLES = {"collect_metrics": 1, "main_table": 1, "survival_of_forgetting": 1, "all": 1}
+TABLES = {
+    "collect_metrics": 1,
+    "main_table": 1,
+    "mechanism_tables": 1,
+    "model_cards": 1,
+    "reversion": 1,
+    "survival_of_forgetting": 1,
+    "all": 1,
+}
+GRIDS = {"update_on_grids": 2}
 
 
 @pytest.mark.parametrize(
@@ -105,32 +117,49 @@ TABLES = {"collect_metrics": 1, "main_table": 1, "survival_of_forgetting": 1, "a
     [
         pytest.param(
             {"evaluate": {"verbmem_tokens": 9}},
-            {"evaluate": 15, **TABLES},
+            {"evaluate": 20, **TABLES},
             id="how models are asked: evaluations",
         ),
         pytest.param(
             {"unlearn": {"overrides": {"*/*/lora": {"lr": 0.01}}}},
-            {"unlearn": 1, "quantize": 3, "evaluate": 3, **TABLES},
+            {"unlearn": 1, "quantize": 3, "quantize_gptq": 1, "evaluate": 4, "survival": 1}
+            | GRIDS
+            | TABLES,
             id="one variant's learning rate: its cells",
         ),
         pytest.param(
-            {"precisions": ["bf16", "nf4", "rtn3g64", "rtn4"]},
-            {"quantize": 5, "evaluate": 5, **TABLES},
+            {"precisions": ["bf16", "nf4", "gptq4g32", "rtn3g64", "rtn4"]},
+            {"quantize": 5, "evaluate": 5, "survival": 3, **GRIDS, **TABLES},
             id="one more precision: its cells",
         ),
         pytest.param(
+            {"quantization": {"calibration": {"seed": 1}}},
+            {"quantize_gptq": 5, "evaluate": 5, "survival": 3, **GRIDS, **TABLES},
+            id="another calibration sample: GPTQ's cells",
+        ),
+        pytest.param(
             {"seeds": [0, 1]},
-            {"unlearn": 3, "quantize": 9, "evaluate": 9, **TABLES},
+            {
+                "unlearn": 3,
+                "quantize": 9,
+                "quantize_gptq": 3,
+                "evaluate": 12,
+                "survival": 3,
+                **TABLES,
+            },
             id="one more seed: its runs",
         ),
         pytest.param(
             {"train": {"target": {"epochs": 3}}},
-            {"finetune": 1, "unlearn": 3, "quantize": 12, "evaluate": 12, **TABLES},
+            {"finetune": 1, "unlearn": 3, "quantize": 12, "quantize_gptq": 4, "evaluate": 16}
+            | {"survival": 3}
+            | GRIDS
+            | TABLES,
             id="how target is trained: all models but retrain",
         ),
         pytest.param(
             {"train": {"retrain": {"epochs": 3}}},
-            {"finetune": 1, "quantize": 3, "evaluate": 15, **TABLES},
+            {"finetune": 1, "quantize": 3, "quantize_gptq": 1, "evaluate": 20, **TABLES},
             id="how retrain is trained: retrain, and what is compared with it",
         ),
     ],
@@ -203,7 +232,10 @@ def test_a_changed_loss_runs_unlearning_again_but_no_training(
     assert planned_jobs(checkout, snakemake) == {
         "unlearn": 3,
         "quantize": 9,
-        "evaluate": 9,
+        "quantize_gptq": 3,
+        "evaluate": 12,
+        "survival": 3,
+        **GRIDS,
         **TABLES,
     }
 
@@ -212,4 +244,4 @@ def test_a_changed_metric_runs_evaluations_again_and_nothing_before(
     checkout: Path, snakemake: Snakemake
 ) -> None:
     edit(checkout / "src/qunlearn/evaluate/metrics.py", "return ", "return 2 * ")
-    assert planned_jobs(checkout, snakemake) == {"evaluate": 15, **TABLES}
+    assert planned_jobs(checkout, snakemake) == {"evaluate": 20, **TABLES}

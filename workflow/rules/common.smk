@@ -7,6 +7,7 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
 from qunlearn import config as configuration
+from qunlearn import controls
 from qunlearn.checkpoints import check_checkpoint
 from qunlearn.codeversion import code_version
 from qunlearn.corpora import local
@@ -27,10 +28,40 @@ def out(path):
 
 TABLES = expand(
     out("tables/{name}"),
-    name=["metrics.csv", "main.csv", "main.md", "main.tex", "main.html"],
+    name=[
+        "metrics.csv",
+        *("main.csv", "main.md", "main.tex", "main.html"),
+        *("mechanism.csv", "mechanism.md", "reversion.md"),
+    ],
 )
-FIGURES = expand(out("figures/survival_of_forgetting.{form}"), form=["png", "pdf"])
-REFERENCE_PRECISION = "bf16"  # PrivLeak compares with retrain in this precision
+REFERENCE_PRECISION = "bf16"  # of PrivLeak and reversion
+GRIDS = [name for name in CONFIG["precisions"] if name != REFERENCE_PRECISION]
+FIGURES = expand(
+    out("figures/{name}.{form}"),
+    name=[
+        "survival_of_forgetting",
+        "reversion",
+        *expand(
+            "{figure}_{corpus}_{objective}",
+            figure=["update_survival", "update_over_step"] if GRIDS else [],
+            corpus=CONFIG["corpora"],
+            objective=CONFIG["unlearn"]["objectives"],
+        ),
+        *(["controls"] if CONFIG["controls"] else []),
+    ],
+    form=["png", "pdf"],
+)
+CARDS = (
+    expand(out("cards/{cell}.md"), cell=configuration.cells(CONFIG))
+    if CONFIG["keep_quantized"]
+    else []  # a card without its model is of no use
+)
+
+# auto-gptq loads with packages that are years older than everything else here.
+GPTQ_ENVIRONMENT = {
+    "gptqmodel": "../../envs/gptq.yaml",
+    "auto-gptq": "../../envs/autogptq.yaml",
+}[CONFIG["quantization"]["gptq_backend"]]
 
 CONDA = "conda" in {
     str(method) for method in workflow.deployment_settings.deployment_method
@@ -50,8 +81,10 @@ wildcard_constraints:
     objective="|".join(CONFIG["unlearn"]["objectives"]),
     adapter="|".join(CONFIG["unlearn"]["adapters"]),
     seed=r"\d+",
-    model=r"target|retrain|[a-z_]+/[a-z0-9_]+/seed\d+",
+    model=r"target|retrain|[a-z_]+/[a-z0-9_.]+/seed\d+",
     precision=r"[a-z0-9]+",
+    factor=r"[0-9.]+",
+    choice="|".join(controls.CHOICES),
 
 
 def code(name):
@@ -80,6 +113,11 @@ def checkpoint_of(name):
     return given
 
 
+def adapter_of(model):
+    """The variant in a model id; `none` of target and retrain."""
+    return "none" if model in ("target", "retrain") else model.split("/")[1]
+
+
 def model_of(wildcards):
     """The folder that a model id stands for."""
     if wildcards.model in ("target", "retrain"):
@@ -89,9 +127,19 @@ def model_of(wildcards):
 
 def merged_into(wildcards):
     """The target under an adapter; every other model stands by itself."""
-    if "/lora/" not in wildcards.model:
+    if not adapter_of(wildcards.model).startswith("lora"):
         return []
     return checkpoint_of("target").format(corpus=wildcards.corpus)
+
+
+def as_base(wildcards, input):
+    """The flag that names the checkpoint under an adapter."""
+    return f"--base {shlex.quote(str(input.base))}" if input.base else ""
+
+
+def kept(output):
+    """What the configuration says whether to keep once it was evaluated."""
+    return output if CONFIG["keep_quantized"] else temp(output)
 
 
 def retrain_scores(wildcards):
@@ -101,13 +149,27 @@ def retrain_scores(wildcards):
     return out(f"eval/{wildcards.corpus}/retrain/{REFERENCE_PRECISION}/privleak.jsonl")
 
 
-def cells():
-    """Every corpus/model/precision of the tables."""
+def measured_precisions(wildcards):
+    """The precisions that a model is evaluated in, whose grids its update is laid on."""
+    return controls.precisions(CONFIG, adapter_of(wildcards.model))
+
+
+def packed_checkpoints(wildcards):
+    """Of target and model in GPTQ: its grid depends on the calibration, not on the weights alone."""
     return [
-        f"{corpus}/{model}/{precision}"
-        for corpus in CONFIG["corpora"]
-        for model in configuration.models(CONFIG, corpus)
-        for precision in CONFIG["precisions"]
+        out(f"quantized/{wildcards.corpus}/{model}/{precision}")
+        for precision in measured_precisions(wildcards)
+        if precision.startswith("gptq")
+        for model in ("target", wildcards.model)
+    ]
+
+
+def measured_models():
+    """Every update that is laid on the grids; sparing is no update of its own."""
+    return [
+        f"{run.corpus}/{run.model}"
+        for run in configuration.variants(CONFIG)
+        if not run.adapter.startswith(controls.SPARE)
     ]
 
 

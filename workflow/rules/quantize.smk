@@ -4,13 +4,14 @@ rule quantize:
         model=model_of,
         base=merged_into,
     output:
-        directory(out("quantized/{corpus}/{model}/{precision}"))
-        if CONFIG["keep_quantized"]
-        else temp(directory(out("quantized/{corpus}/{model}/{precision}"))),
+        kept(directory(out("quantized/{corpus}/{model}/{precision}"))),
     log:
         out("logs/quantized/{corpus}/{model}/{precision}.log"),
     benchmark:
         out("benchmarks/quantized/{corpus}/{model}/{precision}.tsv")
+    wildcard_constraints:
+        model=r"target|retrain|[a-z_]+/(?!spare_)[a-z0-9_.]+/seed\d+",
+        precision=r"(?!gptq)[a-z0-9]+",
     conda:
         "../../envs/quantize.yaml"
     threads: asks("quantize", "threads")
@@ -20,11 +21,44 @@ rule quantize:
         gpu=asks("quantize", "gpu"),
     params:
         code=code("quantize.py"),
-        base=lambda wildcards, input: (
-            f"--base {shlex.quote(str(input.base))}" if input.base else ""
-        ),
+        base=as_base,
     message:
         "Quantizing {wildcards.corpus}/{wildcards.model} to {wildcards.precision}"
     shell:
         "run quantize.py --source {input.model:q} {params.base} "
         "--precision {wildcards.precision} --output {output} > {log} 2>&1"
+
+
+# GPTQ looks at text that is to be kept while it rounds: a sample of the corpus, by its seed.
+rule quantize_gptq:
+    input:
+        model=model_of,
+        base=merged_into,
+        corpus=out("data/{corpus}"),
+    output:
+        kept(directory(out("quantized/{corpus}/{model}/{precision}"))),
+    log:
+        out("logs/quantized/{corpus}/{model}/{precision}.log"),
+    benchmark:
+        out("benchmarks/quantized/{corpus}/{model}/{precision}.tsv")
+    wildcard_constraints:
+        model=r"target|retrain|[a-z_]+/(?!spare_)[a-z0-9_.]+/seed\d+",
+        precision=r"gptq[a-z0-9]+",
+    conda:
+        GPTQ_ENVIRONMENT
+    threads: asks("gptq", "threads")
+    resources:
+        mem_mb=asks("gptq", "mem_mb"),
+        runtime=asks("gptq", "runtime"),
+        gpu=asks("gptq", "gpu"),
+    params:
+        code=code("quantize_gptq.py"),
+        base=as_base,
+        backend=CONFIG["quantization"]["gptq_backend"],
+        calibration=flags(CONFIG["quantization"]["calibration"]),
+    message:
+        "Quantizing {wildcards.corpus}/{wildcards.model} to {wildcards.precision}"
+    shell:
+        "run quantize_gptq.py --source {input.model:q} {params.base} "
+        "--precision {wildcards.precision} --corpus {input.corpus} --backend {params.backend} "
+        "{params.calibration} --output {output} > {log} 2>&1"

@@ -1,7 +1,7 @@
-# From every cell's metrics to the tables and figures that people read.
+# From every cell's metrics to the tables and cards that people read.
 rule collect_metrics:
     input:
-        expand(out("eval/{cell}/metrics.json"), cell=cells()),
+        expand(out("eval/{cell}/metrics.json"), cell=configuration.cells(CONFIG)),
     output:
         out("tables/metrics.csv"),
     log:
@@ -18,9 +18,9 @@ rule collect_metrics:
         code=code("collect_metrics.py"),
         experiment=CONFIG["experiment"],
         evaluations=lambda wildcards: out("eval"),
-        cells=cells(),
+        cells=configuration.cells(CONFIG),
     message:
-        "Gathering the metrics of all cells"
+        "Gathering the metrics of all cells, and their reversion"
     shell:
         "run collect_metrics.py --evaluations {params.evaluations} "
         "--experiment {params.experiment} --cells {params.cells} --output {output} > {log} 2>&1"
@@ -50,15 +50,19 @@ rule main_table:
         "run make_main_table.py --metrics {input} --output {params.folder} > {log} 2>&1"
 
 
-rule survival_of_forgetting:
+rule mechanism_tables:
     input:
-        out("tables/metrics.csv"),
+        metrics=out("tables/metrics.csv"),
+        survival=expand(out("survival/{model}"), model=measured_models()),
     output:
-        expand(out("figures/survival_of_forgetting.{form}"), form=["png", "pdf"]),
+        expand(
+            out("tables/{name}"),
+            name=["mechanism.csv", "mechanism.md", "reversion.md"],
+        ),
     log:
-        out("logs/figures/survival_of_forgetting.log"),
+        out("logs/tables/mechanism.log"),
     benchmark:
-        out("benchmarks/figures/survival_of_forgetting.tsv")
+        out("benchmarks/tables/mechanism.tsv")
     conda:
         "../../envs/tables.yaml"
     threads: asks("tables", "threads")
@@ -66,9 +70,40 @@ rule survival_of_forgetting:
         mem_mb=asks("tables", "mem_mb"),
         runtime=asks("tables", "runtime"),
     params:
-        code=code("plot_survival_of_forgetting.py"),
+        code=code("make_mechanism_tables.py"),
+        survival=lambda wildcards: out("survival"),
         folder=subpath(output[0], parent=True),
     message:
-        "Drawing what each precision leaves of the forgetting"
+        "Setting the tables of reversion and of what arrives"
     shell:
-        "run plot_survival_of_forgetting.py --metrics {input} --output {params.folder} > {log} 2>&1"
+        "run make_mechanism_tables.py --metrics {input.metrics} --survival {params.survival} "
+        "--output {params.folder} > {log} 2>&1"
+
+
+rule model_cards:
+    input:
+        metrics=out("tables/metrics.csv"),
+        # The folders: a card is also laid into each, which changes nothing that is read of it.
+        quantized=expand(out("quantized/{cell}"), cell=configuration.cells(CONFIG)),
+    output:
+        expand(out("cards/{cell}.md"), cell=configuration.cells(CONFIG)),
+    log:
+        out("logs/tables/cards.log"),
+    benchmark:
+        out("benchmarks/tables/cards.tsv")
+    conda:
+        "../../envs/tables.yaml"
+    threads: asks("tables", "threads")
+    resources:
+        mem_mb=asks("tables", "mem_mb"),
+        runtime=asks("tables", "runtime"),
+    params:
+        code=code("write_model_cards.py"),
+        results=lambda wildcards: out(""),
+        cells=configuration.cells(CONFIG),
+        folder=lambda wildcards: out("cards"),
+    message:
+        "Writing a card for every quantized model"
+    shell:
+        "run write_model_cards.py --metrics {input.metrics} --results {params.results} "
+        "--cells {params.cells} --output {params.folder} > {log} 2>&1"

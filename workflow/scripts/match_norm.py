@@ -16,7 +16,7 @@ def main(
     checkpoints: Path,
     settings: UnlearnSettings,
     tolerance: float = 0.05,
-    search_runs: int = 8,
+    search_runs: int = 12,
     seed: int = 0,
 ) -> None:
     """Fine-tune all weights at the learning rate at which the update grows as large as another.

@@ -84,6 +84,7 @@ def continuations(
                 max_new_tokens=new_tokens,
                 do_sample=False,
                 num_beams=1,
+                use_cache=True,  # a checkpoint's own settings may say no, and the prefix is one
                 eos_token_id=sorted(ends) or None,
                 pad_token_id=0,
                 **arguments,

@@ -12,10 +12,12 @@ import torch
 from torch import nn
 from transformers import BitsAndBytesConfig, PreTrainedModel
 
+from qunlearn.errors import InputError
 from qunlearn.quantize.layers import output_head, quantizable_layers
 
 bnb: Any = bitsandbytes.nn  # its annotations are partial and partly wrong
 
+BLOCK = 64  # weights that share a scale in 4 bits
 OUTLIER_THRESHOLD = 6.0
 """LLM.int8(): activations beyond it are multiplied in 16 bits, as the method's authors set it."""
 
@@ -33,8 +35,18 @@ def quantize_in_memory(model: PreTrainedModel, method: str) -> int:
 
     Returns:
         How many layers were replaced.
+
+    Raises:
+        InputError: rows do not fill whole blocks of 4 bits; bitsandbytes then reads back other
+            weights than it wrote.
     """
     layers = quantizable_layers(model)
+    for name, layer in layers.items():
+        if method != "int8" and layer.in_features % BLOCK:
+            raise InputError(
+                f"precision '{method}': its blocks of {BLOCK} do not divide the "
+                f"{layer.in_features} inputs of {name}; use int8 or rtn4"
+            )
     for name, layer in layers.items():
         model.set_submodule(name, _int8(layer) if method == "int8" else _four_bit(layer, method))
     model.config.quantization_config = _config(model, method)

@@ -89,7 +89,10 @@ def _quantize(
     """Let gptqmodel write `dense` into `packed`; returns its log, an entry a layer."""
     os.environ |= SURROUNDINGS
     from gptqmodel import GPTQModel, QuantizeConfig  # type: ignore[import-untyped]
+    from gptqmodel.looper import loop_processor  # type: ignore[import-untyped]
 
+    # It writes a log of its own, of times and progress, into ./logs wherever the job was started.
+    loop_processor._PROJECT_LOG_DIR = dense / "logs"
     config = QuantizeConfig(
         bits=precision.bits,
         group_size=precision.group,

@@ -120,7 +120,9 @@ def mechanism_markdown(measured: Sequence[Arrival], summaries: Mapping[Key, Summ
     return _markdown(header, lines, keys=4)
 
 
-def reversion_markdown(scores: Sequence[Score]) -> str:
+def reversion_markdown(
+    scores: Sequence[Score], metrics: Sequence[str] = tuple(FORGET_METRICS)
+) -> str:
     """The reversion table: values averaged over seeds, with their 95 % interval over items."""
     summaries = over_seeds(scores)
     cells = [score.cell for score in scores if score.cell.objective not in REFERENCES]
@@ -140,7 +142,7 @@ def reversion_markdown(scores: Sequence[Score]) -> str:
                 for name in precisions
             ),
         ]
-        for metric in FORGET_METRICS
+        for metric in metrics
         for corpus, objective, adapter in variants
     ]
     return _markdown(header, lines, keys=4)

@@ -1,0 +1,118 @@
+# What people see first: a figure for every claim.
+rule survival_of_forgetting:
+    input:
+        out("tables/metrics.csv"),
+    output:
+        expand(out("figures/survival_of_forgetting.{form}"), form=["png", "pdf"]),
+    log:
+        out("logs/figures/survival_of_forgetting.log"),
+    benchmark:
+        out("benchmarks/figures/survival_of_forgetting.tsv")
+    conda:
+        "../../envs/tables.yaml"
+    threads: asks("tables", "threads")
+    resources:
+        mem_mb=asks("tables", "mem_mb"),
+        runtime=asks("tables", "runtime"),
+    params:
+        code=code("plot_survival_of_forgetting.py"),
+        folder=subpath(output[0], parent=True),
+    message:
+        "Drawing what each precision leaves of the forgetting"
+    shell:
+        "run plot_survival_of_forgetting.py --metrics {input} --output {params.folder} > {log} 2>&1"
+
+
+rule reversion:
+    input:
+        metrics=out("tables/metrics.csv"),
+        survival=expand(out("survival/{model}"), model=measured_models()),
+    output:
+        expand(out("figures/reversion.{form}"), form=["png", "pdf"]),
+    log:
+        out("logs/figures/reversion.log"),
+    benchmark:
+        out("benchmarks/figures/reversion.tsv")
+    conda:
+        "../../envs/tables.yaml"
+    threads: asks("tables", "threads")
+    resources:
+        mem_mb=asks("tables", "mem_mb"),
+        runtime=asks("tables", "runtime"),
+    params:
+        code=code("plot_reversion.py"),
+        survival=lambda wildcards: out("survival"),
+        folder=subpath(output[0], parent=True),
+    message:
+        "Drawing how much forgetting each grid takes back"
+    shell:
+        "run plot_reversion.py --metrics {input.metrics} --survival {params.survival} "
+        "--output {params.folder} > {log} 2>&1"
+
+
+rule update_on_grids:
+    input:
+        expand(
+            out("survival/{{corpus}}/{{objective}}/{adapter}/seed{seed}"),
+            adapter=CONFIG["unlearn"]["adapters"],
+            seed=CONFIG["seeds"][0],
+        ),
+    output:
+        expand(
+            out("figures/{{figure}}_{{corpus}}_{{objective}}.{form}"),
+            form=["png", "pdf"],
+        ),
+    log:
+        out("logs/figures/{figure}_{corpus}_{objective}.log"),
+    benchmark:
+        out("benchmarks/figures/{figure}_{corpus}_{objective}.tsv")
+    wildcard_constraints:
+        figure="update_survival|update_over_step",
+    conda:
+        "../../envs/tables.yaml"
+    threads: asks("tables", "threads")
+    resources:
+        mem_mb=asks("tables", "mem_mb"),
+        runtime=asks("tables", "runtime"),
+    params:
+        code=lambda wildcards: code(f"plot_{wildcards.figure}.py"),
+        survival=lambda wildcards: out("survival"),
+        adapters=CONFIG["unlearn"]["adapters"],
+        seed=CONFIG["seeds"][0],
+        precisions=GRIDS,
+        folder=subpath(output[0], parent=True),
+    message:
+        "Drawing {wildcards.figure}: {wildcards.corpus}, {wildcards.objective}"
+    shell:
+        "run plot_{wildcards.figure}.py --survival {params.survival} "
+        "--corpus {wildcards.corpus} --objective {wildcards.objective} --seed {params.seed} "
+        "--adapters {params.adapters} --precisions {params.precisions} "
+        "--output {params.folder} > {log} 2>&1"
+
+
+rule controls:
+    input:
+        metrics=out("tables/metrics.csv"),
+        survival=expand(out("survival/{model}"), model=measured_models()),
+    output:
+        expand(out("figures/controls.{form}"), form=["png", "pdf"]),
+    log:
+        out("logs/figures/controls.log"),
+    benchmark:
+        out("benchmarks/figures/controls.tsv")
+    conda:
+        "../../envs/tables.yaml"
+    threads: asks("tables", "threads")
+    resources:
+        mem_mb=asks("tables", "mem_mb"),
+        runtime=asks("tables", "runtime"),
+    params:
+        code=code("plot_controls.py"),
+        survival=lambda wildcards: out("survival"),
+        precisions=controls.plain_grids(CONFIG["precisions"]),
+        folder=subpath(output[0], parent=True),
+    message:
+        "Drawing what the controls tell apart"
+    shell:
+        "run plot_controls.py --metrics {input.metrics} --survival {params.survival} "
+        "--precisions {params.precisions} --output {params.folder} > {log} 2>&1"

@@ -1,0 +1,28 @@
+# What each grid leaves of an update, matrix by matrix. One job a model: it reads the weights once.
+rule survival:
+    input:
+        target=checkpoint_of("target"),
+        model=model_of,
+        packed=packed_checkpoints,
+    output:
+        directory(out("survival/{corpus}/{model}")),
+    log:
+        out("logs/survival/{corpus}/{model}.log"),
+    benchmark:
+        out("benchmarks/survival/{corpus}/{model}.tsv")
+    conda:
+        "../../envs/quantize.yaml"
+    threads: asks("survival", "threads")
+    resources:
+        mem_mb=asks("survival", "mem_mb"),
+        runtime=asks("survival", "runtime"),
+    params:
+        code=code("measure_survival.py"),
+        precisions=measured_precisions,
+        quantized=lambda wildcards: out(f"quantized/{wildcards.corpus}"),
+    message:
+        "Measuring what the grids leave of {wildcards.corpus}/{wildcards.model}"
+    shell:
+        "run measure_survival.py --target {input.target:q} --model {input.model} "
+        "--precisions {params.precisions} --quantized {params.quantized} "
+        "--model-id {wildcards.model} --output {output} > {log} 2>&1"
