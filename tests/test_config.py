@@ -254,6 +254,21 @@ def test_cells_in_the_order_of_the_tables() -> None:
     assert len(found) == 2 * len(expected)
 
 
+def test_each_seed_has_its_own_target_and_retrain_where_seeds_decide_all() -> None:
+    full = resolve({**TWO_OF_EACH, "seed_scope": "all", "precisions": ["bf16"]}, SCHEMA)
+    assert [cell for cell in cells(full) if cell.startswith("news/")][:5] == [
+        "news/target/seed3/bf16",
+        "news/target/seed1/bf16",
+        "news/retrain/seed3/bf16",
+        "news/retrain/seed1/bf16",
+        "news/npo_gdr/lora/seed3/bf16",
+    ]
+
+
+def test_seeds_read_from_the_command_line_are_numbers() -> None:
+    assert resolve({"seeds": ["0", "12"]}, SCHEMA)["seeds"] == [0, 12]
+
+
 def test_later_patterns_win_over_earlier_ones_and_over_the_shared_settings() -> None:
     unlearn = {
         **TWO_OF_EACH["unlearn"],

@@ -36,6 +36,11 @@ BAD = {
         "precisions: [bf16, rtn4g96]",
         "'precisions': the group of 96 of rtn4g96 does not divide models.architecture.hidden, 256",
     ),
+    "seeds of a target that is given": (
+        "{seed_scope: all, models: {target: folder}}",
+        "'seed_scope': all trains target for each seed, but models.target is given",
+    ),
+    "seeds that are words": ("seeds: [one]", "'seeds.0': 'one' is not of type 'integer'"),
     "negative lr": (
         "unlearn: {settings: {lr: -0.1}}",
         "'unlearn.settings.lr': -0.1 is less than or equal to the minimum of 0",

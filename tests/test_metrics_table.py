@@ -66,6 +66,16 @@ def test_an_undefined_value_reads_back_as_such(tmp_path: Path) -> None:
     assert read_metrics(tmp_path / "metrics.csv") == [score]
 
 
+@pytest.mark.parametrize(
+    "name", ["news/target/nf4", "news/target/seed2/nf4", "news/npo_gdr/lora_scaled0.5/seed7/nf4"]
+)
+def test_a_cells_name_is_its_corpus_model_and_precision(name: str) -> None:
+    cell = Cell.parse(name)
+
+    assert f"{cell.corpus}/{cell.model}/{cell.precision}" == name
+    assert (cell.adapter == "none") == (cell.objective == "target")
+
+
 def test_rows_follow_the_order_of_the_cells(evaluations: Path) -> None:
     scores = collect(evaluations, CELLS[::-1], "mini")
 

@@ -150,6 +150,14 @@ GRIDS = {"update_on_grids": 2}
             id="one more seed: its runs",
         ),
         pytest.param(
+            {"seeds": [0, 1], "seed_scope": "all"},
+            {"train_base": 2, "finetune": 4, "unlearn": 6, "quantize": 30, "quantize_gptq": 10}
+            | {"evaluate": 40, "survival": 6}
+            | GRIDS
+            | TABLES,
+            id="a target and a retrain for each seed: everything but the corpus",
+        ),
+        pytest.param(
             {"train": {"target": {"epochs": 3}}},
             {"finetune": 1, "unlearn": 3, "quantize": 12, "quantize_gptq": 4, "evaluate": 16}
             | {"survival": 3}

@@ -5,6 +5,7 @@ the same run gives the same bytes. What it needs and does not find is an error.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +206,7 @@ def _library(method: str, quantized: Manifest) -> str:
 
 def _measurements(cell: Cell, method: str, scores: Scores) -> list[str]:
     others = [name for name in REFERENCES if name != cell.objective]
-    cells = [cell, *(Cell(cell.corpus, name, "none", None, cell.precision) for name in others)]
+    cells = [cell, *(_reference(scores, cell, name) for name in others)]
     rows = []
     for metric in METRICS:
         found = [_score(scores, each, metric) for each in cells]
@@ -235,12 +236,18 @@ def _measurements(cell: Cell, method: str, scores: Scores) -> list[str]:
     return sections
 
 
+def _reference(scores: Scores, cell: Cell, name: str) -> Cell:
+    """Target or retrain in the cell's precision: the one of all seeds, or that of the cell's."""
+    common = Cell(cell.corpus, name, "none", None, cell.precision)
+    own = replace(common, seed=cell.seed)
+    return own if (own, METRICS[0]) in scores else common
+
+
 def _score(scores: Scores, cell: Cell, metric: str) -> Score:
     score = scores.get((cell, metric))
     if score is None or score.absent == DIVERGED:
         state = "missing" if score is None else "'diverged', though its weights are there"
-        run = "" if cell.objective in REFERENCES else f"/{cell.adapter}/seed{cell.seed}"
-        model = f"{cell.corpus}/{cell.objective}{run}/{cell.precision}"
+        model = f"{cell.corpus}/{cell.model}/{cell.precision}"
         raise InputError(f"metrics: {metric} of {model} is {state}; collect the metrics again")
     return score
 

@@ -36,7 +36,7 @@ def resolve(config: Mapping[str, Any], schema: Json) -> Json:
             precision has no meaning, an override can match no run, or keys contradict each other.
     """
     full: Json = copy.deepcopy(dict(config))
-    _read_switches(full, schema)
+    _read_words(full, schema)
     errors = list(Draft202012Validator(schema).iter_errors(full))
     if errors:
         raise InputError(_explain(min(errors, key=lambda error: len(error.absolute_path))))
@@ -93,10 +93,21 @@ def variants(config: Json) -> list[Run]:
     ]
 
 
+def references(config: Json) -> list[str]:
+    """Ids of target and retrain: one of each, or one for each seed (`seed_scope: all`)."""
+    ids = [reference_id(config, name, k) for name in ("target", "retrain") for k in config["seeds"]]
+    return list(dict.fromkeys(ids))
+
+
+def reference_id(config: Json, name: str, seed: int | str) -> str:
+    """The id of base, target or retrain that a run with this seed starts from or compares with."""
+    return f"{name}/seed{seed}" if config["seed_scope"] == "all" else name
+
+
 def cells(config: Json) -> list[str]:
     """Every `<corpus>/<model id>/<precision>` of the tables, in their order."""
     models = [
-        (corpus, name, "none") for corpus in config["corpora"] for name in ("target", "retrain")
+        (corpus, model, "none") for corpus in config["corpora"] for model in references(config)
     ] + [(run.corpus, run.model, run.adapter) for run in variants(config)]
     return [
         f"{corpus}/{model}/{precision}"
@@ -105,11 +116,19 @@ def cells(config: Json) -> list[str]:
     ]
 
 
-def _read_switches(values: Json, schema: Json) -> None:
-    """Snakemake's `--config key=true` arrives as the word; in a file YAML has read it already."""
+def _read_words(values: Json, schema: Json) -> None:
+    """Read what arrives as words from Snakemake's `--config controls=true seeds=[0,1]`.
+
+    In a file YAML has read it already. What is no switch or number stays, to be complained about.
+    """
     for key, part in schema["properties"].items():
-        if part.get("type") == "boolean" and values.get(key) in ("true", "false"):
-            values[key] = values[key] == "true"
+        value = values.get(key)
+        if part.get("type") == "boolean" and value in ("true", "false"):
+            values[key] = value == "true"
+        elif part.get("items", {}).get("type") == "integer" and isinstance(value, list):
+            values[key] = [
+                int(word) if isinstance(word, str) and word.isdecimal() else word for word in value
+            ]
 
 
 def _fill(values: Json, schema: Json, definitions: Json) -> None:
@@ -161,6 +180,13 @@ def _check_meaning(config: Json) -> None:
             "config key 'precisions': bf16 is missing; PrivLeak and reversion are relative to it"
         )
     controls.check(config)
+    if config["seed_scope"] == "all":
+        for name in ("target", "retrain"):
+            if config["models"][name] != "train":
+                raise InputError(
+                    f"config key 'seed_scope': all trains {name} for each seed, but models.{name} "
+                    "is given; use unlearning, or set it to train"
+                )
     if config["corpus"]["source"] == "local" and not config["muse_dir"]:
         raise InputError("config key 'muse_dir' is not set; name the folder: --config muse_dir=…")
     for pattern in config["unlearn"]["overrides"]:

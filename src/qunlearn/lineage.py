@@ -85,7 +85,7 @@ def trace(results: Path, cell: Cell, quantized: Manifest) -> Lineage:
     """
     models = results / "models" / cell.corpus
     if cell.objective in REFERENCES:
-        made = _reference(models / cell.objective, quantized, "source")
+        made = _reference(models / cell.objective, cell.seed, quantized, "source")
         return Lineage(target=made) if cell.objective == "target" else Lineage(retrain=made)
     origin = style.origin(cell.adapter)
     model = origin if cell.adapter.startswith(SPARE) else cell.adapter
@@ -98,12 +98,14 @@ def trace(results: Path, cell: Cell, quantized: Manifest) -> Lineage:
     step = "match_norm" if model == "full_matched" else "unlearn"
     trained = Manifest.read(runs / model / seed, step)
     user.check_input(name, trained)
-    target = _reference(models / "target", trained, "target")
+    target = _reference(models / "target", cell.seed, trained, "target")
     return Lineage(target=target, trained=trained, scaled=scaled)
 
 
-def _reference(folder: Path, user: Manifest, name: str) -> Manifest | None:
+def _reference(folder: Path, seed: int | None, user: Manifest, name: str) -> Manifest | None:
     """How target or retrain was trained; None where the user gave the checkpoint."""
+    if (own := folder / f"seed{seed}").exists():
+        folder = own  # each seed has its own
     if not folder.exists():
         return None
     made = Manifest.read(folder, "finetune")

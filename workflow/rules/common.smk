@@ -76,12 +76,17 @@ shell.prefix(
 )
 
 
+REFERENCE_MODEL = r"(?:target|retrain)(?:/seed\d+)?"
+# Of a model of which weights are spared there is no whole that could be quantized.
+WHOLE_MODEL = rf"{REFERENCE_MODEL}|[a-z_]+/(?!spare_)[a-z0-9_.]+/seed\d+"
+
+
 wildcard_constraints:
     corpus="|".join(CONFIG["corpora"]),
     objective="|".join(CONFIG["unlearn"]["objectives"]),
     adapter="|".join(CONFIG["unlearn"]["adapters"]),
     seed=r"\d+",
-    model=r"target|retrain|[a-z_]+/[a-z0-9_.]+/seed\d+",
+    model=rf"{REFERENCE_MODEL}|[a-z_]+/[a-z0-9_.]+/seed\d+",
     precision=r"[a-z0-9]+",
     factor=r"[0-9.]+",
     choice="|".join(controls.CHOICES),
@@ -105,31 +110,56 @@ def asks(kind, resource):
     return CONFIG["resources"][kind][resource]
 
 
+def own(name):
+    """Base, target or retrain, with a folder a seed where each seed trains its own."""
+    return configuration.reference_id(CONFIG, name, "{seed}")
+
+
 def checkpoint_of(name):
     """Where base, target or retrain is: trained by the workflow, or a folder of the user's."""
     given = CONFIG["models"][name]
     if given in ("scratch", "train"):
-        return out("models/{corpus}/") + name
+        return out(f"models/{{corpus}}/{own(name)}")
     return given
 
 
 def adapter_of(model):
     """The variant in a model id; `none` of target and retrain."""
-    return "none" if model in ("target", "retrain") else model.split("/")[1]
+    objective, *rest = model.split("/")
+    return "none" if objective in ("target", "retrain") else rest[0]
+
+
+def seed_of(model):
+    """The seed in a model id; none of a target or retrain that serves all seeds."""
+    last = model.split("/")[-1]
+    return last.removeprefix("seed") if last.startswith("seed") else ""
+
+
+def reference_id(name, model):
+    """The id of the target or retrain that a model is compared with: its seed's, or everyone's."""
+    return configuration.reference_id(CONFIG, name, seed_of(model))
 
 
 def model_of(wildcards):
     """The folder that a model id stands for."""
-    if wildcards.model in ("target", "retrain"):
-        return checkpoint_of(wildcards.model).format(corpus=wildcards.corpus)
+    name = wildcards.model.split("/")[0]
+    if name in ("target", "retrain"):
+        seed = seed_of(wildcards.model)
+        return checkpoint_of(name).format(corpus=wildcards.corpus, seed=seed)
     return out(f"unlearned/{wildcards.corpus}/{wildcards.model}")
+
+
+def target_of(wildcards):
+    """The checkpoint that an unlearned model started from."""
+    seed = seed_of(wildcards.model)
+    return checkpoint_of("target").format(corpus=wildcards.corpus, seed=seed)
 
 
 def merged_into(wildcards):
     """The target under an adapter; every other model stands by itself."""
     if not adapter_of(wildcards.model).startswith("lora"):
         return []
-    return checkpoint_of("target").format(corpus=wildcards.corpus)
+    return target_of(wildcards)
 
 
 def as_base(wildcards, input):
@@ -144,9 +174,12 @@ def kept(output):
 
 def retrain_scores(wildcards):
     """The reference of PrivLeak; retrain itself, in the reference's precision, is its own."""
-    if (wildcards.model, wildcards.precision) == ("retrain", REFERENCE_PRECISION):
+    retrain = reference_id("retrain", wildcards.model)
+    if (wildcards.model, wildcards.precision) == (retrain, REFERENCE_PRECISION):
         return []
-    return out(f"eval/{wildcards.corpus}/retrain/{REFERENCE_PRECISION}/privleak.jsonl")
+    return out(
+        f"eval/{wildcards.corpus}/{retrain}/{REFERENCE_PRECISION}/privleak.jsonl"
+    )
 
 
 def measured_precisions(wildcards):
@@ -160,7 +193,7 @@ def packed_checkpoints(wildcards):
         out(f"quantized/{wildcards.corpus}/{model}/{precision}")
         for precision in measured_precisions(wildcards)
         if precision.startswith("gptq")
-        for model in ("target", wildcards.model)
+        for model in (reference_id("target", wildcards.model), wildcards.model)
     ]
 
 

@@ -3,11 +3,11 @@ rule train_base:
     input:
         corpus=out("data/{corpus}"),
     output:
-        directory(out("models/{corpus}/base")),
+        directory(out(f"models/{{corpus}}/{own('base')}")),
     log:
-        out("logs/models/{corpus}/base.log"),
+        out(f"logs/models/{{corpus}}/{own('base')}.log"),
     benchmark:
-        out("benchmarks/models/{corpus}/base.tsv")
+        out(f"benchmarks/models/{{corpus}}/{own('base')}.tsv")
     conda:
         "../../envs/train.yaml"
     threads: asks("train", "threads")
@@ -19,11 +19,13 @@ rule train_base:
         code=code("train_base.py"),
         architecture=flags(CONFIG["models"]["architecture"]),
         training=flags(CONFIG["train"]["base"]),
+        seed=lambda wildcards: wildcards.get("seed", 0),
         checkpoints=out("checkpoints"),
     message:
         "Training the base of {wildcards.corpus} from scratch"
     shell:
         "run train_base.py --corpus {input.corpus} {params.architecture} {params.training} "
+        "--seed {params.seed} "
         "--checkpoints {params.checkpoints} --output {output} > {log} 2>&1"
 
 
@@ -32,11 +34,11 @@ rule finetune:
         base=checkpoint_of("base"),
         corpus=out("data/{corpus}"),
     output:
-        directory(out("models/{corpus}/{name}")),
+        directory(out(f"models/{{corpus}}/{own('{name}')}")),
     log:
-        out("logs/models/{corpus}/{name}.log"),
+        out(f"logs/models/{{corpus}}/{own('{name}')}.log"),
     benchmark:
-        out("benchmarks/models/{corpus}/{name}.tsv")
+        out(f"benchmarks/models/{{corpus}}/{own('{name}')}.tsv")
     wildcard_constraints:
         name="target|retrain",
     conda:
@@ -49,6 +51,7 @@ rule finetune:
     params:
         code=code("finetune.py"),
         training=lambda wildcards: flags(CONFIG["train"][wildcards.name]),
+        seed=lambda wildcards: wildcards.get("seed", 0),
         splits=lambda wildcards: {
             "target": "forget retain1 retain2",
             "retrain": "retain1 retain2",
@@ -58,5 +61,5 @@ rule finetune:
         "Training {wildcards.name} of {wildcards.corpus} on {params.splits}"
     shell:
         "run finetune.py --base {input.base:q} --corpus {input.corpus} "
-        "--splits {params.splits} {params.training} "
+        "--splits {params.splits} {params.training} --seed {params.seed} "
         "--checkpoints {params.checkpoints} --output {output} > {log} 2>&1"

@@ -10,7 +10,7 @@ rule quantize:
     benchmark:
         out("benchmarks/quantized/{corpus}/{model}/{precision}.tsv")
     wildcard_constraints:
-        model=r"target|retrain|[a-z_]+/(?!spare_)[a-z0-9_.]+/seed\d+",
+        model=WHOLE_MODEL,
         precision=r"(?!gptq)[a-z0-9]+",
     conda:
         "../../envs/quantize.yaml"
@@ -42,7 +42,7 @@ rule quantize_gptq:
     benchmark:
         out("benchmarks/quantized/{corpus}/{model}/{precision}.tsv")
     wildcard_constraints:
-        model=r"target|retrain|[a-z_]+/(?!spare_)[a-z0-9_.]+/seed\d+",
+        model=WHOLE_MODEL,
         precision=r"gptq[a-z0-9]+",
     conda:
         GPTQ_ENVIRONMENT

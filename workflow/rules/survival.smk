@@ -1,7 +1,7 @@
 # What each grid leaves of an update, matrix by matrix. One job a model: it reads the weights once.
 rule survival:
     input:
-        target=checkpoint_of("target"),
+        target=target_of,
         model=model_of,
         packed=packed_checkpoints,
     output:
@@ -20,9 +20,10 @@ rule survival:
         code=code("measure_survival.py"),
         precisions=measured_precisions,
         quantized=lambda wildcards: out(f"quantized/{wildcards.corpus}"),
+        target=lambda wildcards: reference_id("target", wildcards.model),
     message:
         "Measuring what the grids leave of {wildcards.corpus}/{wildcards.model}"
     shell:
         "run measure_survival.py --target {input.target:q} --model {input.model} "
         "--precisions {params.precisions} --quantized {params.quantized} "
-        "--model-id {wildcards.model} --output {output} > {log} 2>&1"
+        "--target-id {params.target} --model-id {wildcards.model} --output {output} > {log} 2>&1"

@@ -15,6 +15,7 @@ def main(
     precisions: list[str],
     output: Path,
     quantized: Path | None = None,
+    target_id: str = "target",
     model_id: str | None = None,
 ) -> None:
     """Measure what the rounding to each precision leaves of an unlearned model's update.
@@ -25,7 +26,8 @@ def main(
         precisions: one or more, e.g. bf16 nf4 gptq4.
         output: folder of <precision>.csv and <precision>_histogram.csv; of a diverged model both
             have no row.
-        quantized: folder with target/<precision> and <model id>/<precision>; needed for gptq.
+        quantized: folder with <target id>/<precision> and <model id>/<precision>; needed for gptq.
+        target_id: of the target in that folder.
         model_id: of the unlearned model in that folder, e.g. npo_gdr/lora/seed0.
     """
     wanted = [Precision.parse(name) for name in precisions]
@@ -35,7 +37,7 @@ def main(
             if quantized is None or model_id is None:
                 raise InputError(f"{precision.name}: give --quantized and --model-id as well")
             packed[precision.name] = (
-                quantized / "target" / precision.name,
+                quantized / target_id / precision.name,
                 quantized / model_id / precision.name,
             )
     from qunlearn.survival.table import Measurement, write_histogram, write_survival

@@ -83,8 +83,7 @@ def arrivals(scores: Sequence[Score], survival: Path) -> list[Arrival]:
     for cell in distinct(score.cell for score in scores):
         if cell.objective in REFERENCES or cell.adapter.startswith(SPARE):
             continue
-        place = f"{cell.corpus}/{cell.objective}/{cell.adapter}/seed{cell.seed}"
-        rows = read_survival(survival / place / f"{cell.precision}.csv")
+        rows = read_survival(survival / cell.corpus / cell.model / f"{cell.precision}.csv")
         if rows:
             found.append(Arrival(cell, overall(rows), *_zero_bins(rows)))
     return found

@@ -42,7 +42,7 @@ class Cell:
         corpus: e.g. `news`.
         objective: e.g. `npo_gdr`, or `target` or `retrain`.
         adapter: `full`, `full_bf16`, `lora` or a control's name; `none` for target and retrain.
-        seed: of the unlearning run; None for target and retrain.
+        seed: of the unlearning run; of target and retrain it is None where they serve all seeds.
         precision: e.g. `nf4`.
     """
 
@@ -56,7 +56,8 @@ class Cell:
     def parse(cls, name: str) -> "Cell":
         """Read `<corpus>/<model id>/<precision>`.
 
-        The model id is `target`, `retrain` or `<objective>/<adapter>/seed<k>`.
+        The model id is `<objective>/<adapter>/seed<k>`, or `target` or `retrain`, followed by
+        `/seed<k>` where each seed has its own.
 
         Raises:
             InputError: the name has another form.
@@ -64,6 +65,10 @@ class Cell:
         match name.split("/"):
             case [corpus, reference, precision] if reference in REFERENCES:
                 cell = cls(corpus, reference, "none", None, precision)
+            case [corpus, reference, seed, precision] if (
+                reference in REFERENCES and seed.startswith("seed") and seed[4:].isdecimal()
+            ):
+                cell = cls(corpus, reference, "none", int(seed[4:]), precision)
             case [corpus, objective, adapter, seed, precision] if (
                 seed.startswith("seed") and seed[4:].isdecimal()
             ):
@@ -73,6 +78,16 @@ class Cell:
         if not (cell.corpus and cell.objective and cell.adapter and cell.precision):
             raise _bad_cell(name)
         return cell
+
+    @property
+    def model(self) -> str:
+        """The model id."""
+        parts = [self.objective]
+        if self.objective not in REFERENCES:
+            parts.append(self.adapter)
+        if self.seed is not None:
+            parts.append(f"seed{self.seed}")
+        return "/".join(parts)
 
 
 @dataclass(frozen=True)
