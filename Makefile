@@ -52,7 +52,7 @@ docs: setup
 
 ## Put the default experiment's table and figure into the README.
 readme: demo
-	python workflow/scripts/fill_readme.py --results results/mini --precisions bf16 nf4 rtn3g64 \
+	python workflow/scripts/fill_readme.py --results results/mini --precisions bf16 nf4 gptq4 rtn3g64 \
 	  --readme README.md --figure docs/survival_of_forgetting.png
 
 ## Run the controls too, and put what they show into docs/mechanism.md.
