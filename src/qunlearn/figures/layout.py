@@ -1,16 +1,80 @@
 """Where panels and labels stand, in inches from the upper left corner of a figure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil
 from typing import Any, TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from qunlearn.figures.house import WIDTH
+from qunlearn.style import corpus_name, method_name
 from qunlearn.tables.summary import distinct
 
 T = TypeVar("T")
 MOST_COLUMNS = 4
+NAME_LEFT = 0.45  # inches, from the axes to the name of their y axis
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A page of panels: a row each metric, a column each corpus and objective. All in inches.
+
+    Attributes:
+        bands: rows of (corpus, objective) columns, of `bands`.
+        rows: metric -> name of its y axis.
+        left, right, head: from the outer panels to the edges of the figure.
+        title, foot: above and below the panels of a band.
+        height: of a panel.
+        across, down: between panels.
+    """
+
+    bands: Sequence[Sequence[tuple[str, str]]]
+    rows: Mapping[str, str]
+    left: float
+    right: float
+    head: float
+    title: float
+    foot: float
+    height: float
+    across: float
+    down: float
+
+    @property
+    def width(self) -> float:
+        """Of a panel."""
+        columns = max(map(len, self.bands))
+        return (WIDTH - self.left - self.right - (columns - 1) * self.across) / columns
+
+    def draw(self) -> tuple[Figure, dict[tuple[str, str, str], Axes]]:
+        """An empty figure, and its panels by corpus, objective and metric.
+
+        All panels of a metric share their y axis, which is named and labelled in the first column.
+        """
+        panels = len(self.rows) * (self.height + self.down) - self.down
+        band = self.title + panels + self.foot
+        figure = Figure(figsize=(WIDTH, self.head + len(self.bands) * band))
+        drawn: dict[tuple[str, str, str], Axes] = {}
+        first: dict[str, Axes] = {}
+        for index, columns in enumerate(self.bands):
+            top = self.head + index * band + self.title
+            for column, (corpus, objective) in enumerate(columns):
+                left = self.left + column * (self.width + self.across)
+                for place, (metric, name) in enumerate(self.rows.items()):
+                    y = top + place * (self.height + self.down)
+                    shared = first.get(metric)
+                    axes = panel(figure, left, y, self.width, self.height, sharey=shared)
+                    drawn[corpus, objective, metric] = axes
+                    first.setdefault(metric, axes)
+                    axes.tick_params(labelleft=column == 0)
+                    if column == 0:
+                        axes.set_ylabel(name)
+                        axes.yaxis.set_label_coords(-NAME_LEFT / self.width, 0.5)
+                    if place == 0:
+                        title = f"{corpus_name(corpus)} · {method_name(objective)}"
+                        axes.set_title(title, loc="left", fontsize=9.5, fontweight="bold")
+        return figure, drawn
 
 
 def panel(

@@ -1,0 +1,22 @@
+"""Draw forgetting against Utility, and where quantization moves both."""
+
+from pathlib import Path
+
+from qunlearn.cli import run_script
+
+
+def main(metrics: Path, output: Path) -> None:
+    """Draw forgetting against Utility, and where quantization moves both.
+
+    Args:
+        metrics: the tidy CSV file of all metrics.
+        output: the folder that pareto.png and .pdf are written into.
+    """
+    from qunlearn.figures.pareto import plot_pareto
+    from qunlearn.tables.metrics import read_metrics
+
+    plot_pareto(read_metrics(metrics), output)
+
+
+if __name__ == "__main__":
+    run_script(main)
