@@ -1,13 +1,11 @@
 import random
 
-import numpy as np
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
 from sklearn.metrics import roc_auc_score
 
 from qunlearn.errors import InputError
-from qunlearn.evaluate import intervals
-from qunlearn.evaluate.metrics import auc, comparisons, min_k, privleak, rouge_l
+from qunlearn.evaluate.metrics import auc, min_k, privleak, rouge_l
 from qunlearn.evaluate.prompts import (
     STOP_STRINGS,
     cut_answer,
@@ -109,32 +107,3 @@ def test_prompt_and_missing_examples() -> None:
     )
     with pytest.raises(InputError, match=r"knowmem/forget_qa_icl.json has 3 .* shots is 4"):
         few_shot(pairs, 4, "knowmem/forget_qa_icl.json")
-
-
-def test_interval_of_a_mean_is_that_of_its_normal_limit() -> None:
-    values = np.random.default_rng(3).normal(10.0, 2.0, size=400)
-    low, high = intervals.of_mean(list(values), resamples=4000)
-    error = values.std() / np.sqrt(len(values))
-    assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.2 * error)
-    assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.2 * error)
-    assert intervals.of_mean(list(values)) == intervals.of_mean(list(values))
-
-
-def test_interval_of_a_ratio() -> None:
-    low, high = intervals.of_ratio([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
-    assert low == pytest.approx(2.0) and high == pytest.approx(2.0)  # the same ratio in every text
-    low, high = intervals.of_ratio([1.0, 30.0], [1.0, 10.0])
-    assert (low, high) == (1.0, 3.0)  # by tokens: one text alone at either end
-
-
-def test_interval_of_an_auc_equals_one_by_drawing_texts() -> None:
-    rng = np.random.default_rng(4)
-    forget, holdout = rng.normal(0.0, 1.0, 40).round(1), rng.normal(0.5, 1.0, 30).round(1)
-    drawn = [
-        comparisons(rng.choice(forget, 40), rng.choice(holdout, 30)).mean() for _ in range(4000)
-    ]
-    expected = np.percentile(drawn, [2.5, 97.5])
-    interval = intervals.of_auc(list(forget), list(holdout), resamples=4000)
-    assert interval == pytest.approx(expected, abs=0.015)
-    assert intervals.of_auc([-1.0, -2.0], [-3.0, -4.0]) == (0.0, 0.0)
-    assert intervals.of_privleak((0.25, 0.75), 0.5) == (-50.0, 50.0)

@@ -62,8 +62,23 @@ def test_score_by_hand(tmp_path: Path) -> None:
     }
     assert all(entry["ci_low"] <= entry["value"] <= entry["ci_high"] for entry in metrics.values())
     assert scoring.score(tmp_path / "model", retrain, False)["metrics"]["verbmem"]["value"] == 25.0
-    own = scoring.score(tmp_path / "model", None, stemmer=True)
-    assert own["metrics"]["privleak"]["value"] == 0.0
+
+
+def test_privleak_carries_the_doubt_about_retrain(tmp_path: Path) -> None:
+    """A model that ranks the texts as retrain does is at 0 whichever texts are drawn."""
+    retrain = write_records(tmp_path / "retrain", [-2.0, -4.0])
+    write_records(tmp_path / "model", [-2.0, -0.5])
+    own = scoring.score(tmp_path / "retrain", None, stemmer=True)
+    same = scoring.score(tmp_path / "retrain", retrain, stemmer=True)
+    zero = {"value": 0.0, "n": 4, "ci_low": 0.0, "ci_high": 0.0}
+    assert own["metrics"]["privleak"] == same["metrics"]["privleak"] == zero
+    # Retrain's AUC is 0 where -3, which loses to -2 alone, is not drawn, or -2 is not: 7 of 16
+    assert own["dropped_draws"] == same["dropped_draws"] == pytest.approx(10_000 * 7 / 16, abs=300)
+    other = scoring.score(tmp_path / "model", retrain, stemmer=True)
+    assert other["metrics"]["privleak"]["value"] == 200.0  # .75 to .25
+    # On the texts drawn retrain has .25, .5 or 1 and the model .5 to 1, never less than it.
+    assert other["metrics"]["privleak"]["ci_low"] == 0.0
+    assert other["metrics"]["privleak"]["ci_high"] == 200.0
 
 
 def test_score_refuses_what_does_not_fit(tmp_path: Path) -> None:

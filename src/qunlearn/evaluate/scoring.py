@@ -1,12 +1,13 @@
 """From the records of an evaluation to its `metrics.json`, without a model."""
 
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from qunlearn.errors import InputError
-from qunlearn.evaluate import intervals, records
-from qunlearn.evaluate.metrics import auc, privleak, rouge_l
+from qunlearn.evaluate import records
+from qunlearn.evaluate.metrics import auc, rouge_l
+from qunlearn.evaluate.records import of_split
+from qunlearn.evidence import bootstrap, items
 from qunlearn.files import read_json
 from qunlearn.provenance import MANIFEST
 
@@ -25,7 +26,9 @@ def score(folder: Path, retrain: Path | None, stemmer: bool) -> dict[str, Any]:
     VerMem, KnowMem (questions on forget) and Utility (questions on retain) are mean ROUGE-L F1
     x 100; ROUGE-L is computed again from the texts. `nll_forget` and `nll_retain` are the NLL per
     token over all of a split's tokens, in nats. `n` counts items: prompts, questions, texts (of
-    forget and holdout together for `auc` and `privleak`).
+    forget and holdout together for `auc` and `privleak`). Intervals are over the items; that of
+    PrivLeak draws the texts of retrain's AUC along, and `dropped_draws` counts the draws in which
+    that AUC is 0. Retrain's own PrivLeak is 0 by definition, in every draw.
 
     Args:
         folder: holds the four files of records.
@@ -34,27 +37,34 @@ def score(folder: Path, retrain: Path | None, stemmer: bool) -> dict[str, Any]:
         stemmer: whether ROUGE-L compares stems.
 
     Raises:
-        InputError: a file of records is missing or broken, or `retrain` is of another corpus.
+        InputError: a file of records is missing or broken, or `retrain` is of another corpus or
+            has an AUC of 0.
     """
     texts = records.read(folder / records.PRIVLEAK, records.PRIVLEAK)
     reference = texts if retrain is None else records.read(retrain, records.PRIVLEAK)
     if retrain is not None:
         _check_same_texts(texts, reference, retrain)
-    retrain_auc = _auc(reference)
-    metrics = {name: _text_metric(folder, file, stemmer) for name, file in TEXT_METRICS.items()}
-    metrics |= _membership(texts, retrain_auc)
-    for split in ("forget", "retain"):
-        metrics[f"nll_{split}"] = _nll(texts, split)
+    found = {name: _text_scores(folder, file, stemmer) for name, file in TEXT_METRICS.items()}
+    found |= {
+        "privleak": items.privleak(texts, reference),
+        "auc": items.membership(texts),
+        "nll_forget": items.likelihood(texts, "forget"),
+        "nll_retain": items.likelihood(texts, "retain"),
+    }
+    known = {name: bootstrap.estimate([scores]) for name, scores in found.items()}
     return {
         "status": "ok",
         "settings": {
             "stemmer": stemmer,
-            "resamples": intervals.RESAMPLES,
-            "level": intervals.LEVEL,
-            "seed": intervals.SEED,
+            "resamples": bootstrap.RESAMPLES,
+            "level": bootstrap.LEVEL,
+            "seed": bootstrap.SEED,
         },
-        "retrain_auc": retrain_auc,
-        "metrics": metrics,
+        "retrain_auc": auc(
+            *(of_split(reference, split, "min_k") for split in ("forget", "holdout"))
+        ),
+        "dropped_draws": known["privleak"].dropped,
+        "metrics": {name: _entry(known[name], found[name]) for name in found},
     }
 
 
@@ -78,52 +88,19 @@ def rescore(folder: Path, retrain: Path | None) -> dict[str, Any]:
     return score(folder, retrain, made["settings"]["stemmer"])
 
 
-def _text_metric(folder: Path, file: str, stemmer: bool) -> dict[str, Any]:
-    values = [
-        100.0 * rouge_l(record["output"], record["reference"], stemmer)
-        for record in records.read(folder / file, file)
-    ]
-    return _entry(fmean(values), len(values), intervals.of_mean(values))
+def _text_scores(folder: Path, file: str, stemmer: bool) -> items.Items:
+    answers = records.read(folder / file, file)
+    scores = [100.0 * rouge_l(answer["output"], answer["reference"], stemmer) for answer in answers]
+    return items.mean([answer["id"] for answer in answers], scores)
 
 
-def _membership(texts: list[records.Record], retrain_auc: float) -> dict[str, Any]:
-    value = _auc(texts)
-    forget, holdout = _membership_scores(texts)
-    n = len(forget) + len(holdout)
-    interval = intervals.of_auc(forget, holdout)
-    return {
-        "privleak": _entry(
-            privleak(value, retrain_auc), n, intervals.of_privleak(interval, retrain_auc)
-        ),
-        "auc": _entry(value, n, interval),
-    }
-
-
-def _membership_scores(texts: list[records.Record]) -> tuple[list[float], list[float]]:
-    return (
-        records.of_split(texts, "forget", "min_k"),
-        records.of_split(texts, "holdout", "min_k"),
-    )
-
-
-def _auc(texts: list[records.Record]) -> float:
-    return auc(*_membership_scores(texts))
-
-
-def _nll(texts: list[records.Record], split: str) -> dict[str, Any]:
-    sums = records.of_split(texts, split, "nll_sum")
-    tokens = records.of_split(texts, split, "tokens")
-    return _entry(sum(sums) / sum(tokens), len(sums), intervals.of_ratio(sums, tokens))
-
-
-def _entry(value: float, n: int, interval: intervals.Interval) -> dict[str, Any]:
-    low, high = interval
+def _entry(known: bootstrap.Estimate, scores: items.Items) -> dict[str, Any]:
     # Rounded, since sums differ in their last bits between machines and numbers of threads.
     return {
-        "value": round(value, 6),
-        "n": n,
-        "ci_low": round(low, 6),
-        "ci_high": round(high, 6),
+        "value": round(known.value, 6),
+        "n": sum(scores.sizes),
+        "ci_low": round(known.low, 6),
+        "ci_high": round(known.high, 6),
     }
 
 

@@ -7,47 +7,45 @@ precision; below 0: quantization makes it forget more. The denominator is what w
 through the quantizer's own damage.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from qunlearn.errors import InputError
-from qunlearn.evaluate import intervals, records
-from qunlearn.evaluate.metrics import auc
-from qunlearn.evaluate.scoring import METRICS as SCORES
-from qunlearn.files import read_json
-from qunlearn.tables.metrics import DIVERGED, REFERENCES, UNDEFINED, Cell, Score
+from qunlearn.evidence.bootstrap import estimate, item_draws, percentiles
+from qunlearn.evidence.cells import BEFORE, Evaluations, check_same_items
+from qunlearn.evidence.items import Combination, Floats, Items, difference
+from qunlearn.tables.metrics import DIVERGED, REFERENCES, UNDEFINED, Score
 
-BEFORE = "bf16"  # the precision in which forgetting is taken to be whole
+__all__ = ["BEFORE", "FORGET_METRICS", "Forgetting", "reversion", "reversions"]
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A metric of one model: its value, and what it is in each bootstrap draw of the items.
+class Forgetting:
+    """A metric of forgetting.
 
     Attributes:
-        value: on all items.
-        draws: [resamples]; the same items in the same draw for every model.
-        ids: the items; reversion compares models on the same ones.
+        items: the metric whose scores it is computed from.
+        rises: whether it rises with forgetting.
     """
 
-    value: float
-    draws: NDArray[np.float64]
-    ids: list[Any]
+    items: str
+    rises: bool
+
+    @property
+    def back(self) -> int:
+        """The sign of a change towards the target."""
+        return -1 if self.rises else 1
 
 
-@dataclass(frozen=True)
-class _Metric:
-    """Which records a metric is made of, how, and which way forgetting moves it."""
-
-    file: str
-    sample: Callable[[list[records.Record]], Sample]
-    rises: bool  # with forgetting
+FORGET_METRICS = {
+    "verbmem": Forgetting("verbmem", rises=False),
+    "knowmem": Forgetting("knowmem", rises=False),
+    # PrivLeak is linear in the AUC, with the same constants for all models of a corpus.
+    "privleak": Forgetting("auc", rises=True),
+    "nll_forget": Forgetting("nll_forget", rises=True),
+}
 
 
 def reversions(evaluations: Path, cells: Sequence[str], experiment: str) -> list[Score]:
@@ -61,76 +59,56 @@ def reversions(evaluations: Path, cells: Sequence[str], experiment: str) -> list
         InputError: the records of a model, of it in bf16 or of the target in its precision are
             missing, broken, or of other items.
     """
+    read = Evaluations(evaluations, cells)
     scores = []
-    for name in cells:
-        cell = Cell.parse(name)
+    for name, cell in read.cells.items():
         if cell.objective in REFERENCES:
             continue
-        model = evaluations / name
-        before = model.parent / BEFORE
-        target = evaluations / cell.corpus / "target" / cell.precision
-        for metric, definition in FORGET_METRICS.items():
+        for metric in FORGET_METRICS:
             row = f"reversion_{metric}"
-            if any(_diverged(folder) for folder in (model, before, target)):
-                scores.append(Score.missing(experiment, cell, row, DIVERGED))
+            found = reversion(read, name, metric)
+            if isinstance(found, str):
+                scores.append(Score.missing(experiment, cell, row, found))
                 continue
-            samples = [_read(folder, definition) for folder in (model, before, target)]
-            if len({tuple(sample.ids) for sample in samples}) > 1:
-                raise InputError(
-                    f"cell '{name}': {definition.file} is not of the same items as in "
-                    f"{before} and {target}; evaluate all three again"
-                )
-            scores.append(_score(experiment, cell, row, samples, definition.rises))
+            known = estimate([found])
+            value, low, high = (round(x, 6) for x in (known.value, known.low, known.high))
+            scores.append(Score(experiment, cell, row, value, low, high, sum(found.sizes)))
     return scores
 
 
-def _score(experiment: str, cell: Cell, row: str, samples: list[Sample], rises: bool) -> Score:
-    after, before, target = samples
-    sign = 1.0 if rises else -1.0
-    forgotten, _ = intervals.percentiles(sign * (before.draws - target.draws))
+def reversion(evaluations: Evaluations, name: str, metric: str) -> Combination | str:
+    """The reversion of a model by one forget metric, or the word for why there is none.
+
+    Args:
+        evaluations: has the model, it in bf16 and the target in its precision.
+        name: the cell of the quantized model.
+        metric: a key of `FORGET_METRICS`.
+
+    Raises:
+        InputError: as for `reversions`.
+    """
+    definition = FORGET_METRICS[metric]
+    cell = evaluations.cells[name]
+    before_name = f"{cell.corpus}/{cell.model}/{BEFORE}"
+    target_name = evaluations.reference(cell, "target", cell.precision)
+    found: dict[str, Items] = {}
+    for model in (name, before_name, target_name):
+        items = evaluations.items(model, definition.items)
+        if items is None:
+            return DIVERGED
+        found[model] = items
+    check_same_items(definition.items, found.items())
+    after, before, target = found[name], found[before_name], found[target_name]
+    forgotten, _ = percentiles(definition.back * item_draws(difference(target, before)))
     if forgotten <= 0:
-        return Score.missing(experiment, cell, row, UNDEFINED)
-    value = (after.value - before.value) / (target.value - before.value)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = (after.draws - before.draws) / (target.draws - before.draws)
-    # A draw may have left nothing that was forgotten; it has no ratio, and few have none.
-    low, high = intervals.percentiles(ratios[np.isfinite(ratios)])
-    n = len(after.ids)
-    return Score(experiment, cell, row, round(value, 6), round(low, 6), round(high, 6), n)
+        return UNDEFINED
+    flat = "0 by definition" if after is before else "the same whichever items are drawn"
+    return Combination((after, before, target), _share, flat, gap="nothing was forgotten in them")
 
 
-def _read(folder: Path, metric: _Metric) -> Sample:
-    return metric.sample(records.read(folder / metric.file, metric.file))
-
-
-def _diverged(folder: Path) -> bool:
-    status: str = read_json(folder / SCORES)["status"]
-    return status == DIVERGED
-
-
-def _mean_score(items: list[records.Record]) -> Sample:
-    values = [100.0 * item["rougeL"] for item in items]
-    return Sample(fmean(values), intervals.mean_draws(values), [item["id"] for item in items])
-
-
-def _membership(items: list[records.Record]) -> Sample:
-    """The AUC: PrivLeak is linear in it, with the same constants for all models of a corpus."""
-    kept = [item for item in items if item["split"] in ("forget", "holdout")]
-    forget, holdout = (records.of_split(kept, split, "min_k") for split in ("forget", "holdout"))
-    draws = intervals.auc_draws(forget, holdout)
-    return Sample(auc(forget, holdout), draws, [item["id"] for item in kept])
-
-
-def _forget_nll(items: list[records.Record]) -> Sample:
-    sums = records.of_split(items, "forget", "nll_sum")
-    tokens = records.of_split(items, "forget", "tokens")
-    draws = intervals.ratio_draws(sums, tokens)
-    return Sample(sum(sums) / sum(tokens), draws, records.of_split(items, "forget", "id"))
-
-
-FORGET_METRICS = {
-    "verbmem": _Metric(records.VERBMEM, _mean_score, rises=False),
-    "knowmem": _Metric(records.KNOWMEM_FORGET, _mean_score, rises=False),
-    "privleak": _Metric(records.PRIVLEAK, _membership, rises=True),
-    "nll_forget": _Metric(records.PRIVLEAK, _forget_nll, rises=True),
-}
+def _share(after: Floats, before: Floats, target: Floats) -> Floats:
+    """What came back, as a share of what was forgotten; NaN where that is nothing."""
+    forgotten = target - before
+    share = np.full_like(forgotten, np.nan)
+    np.divide(after - before, forgotten, out=share, where=forgotten != 0)
+    return share

@@ -1,13 +1,39 @@
-"""The mean over seeds: what a table's cell and a figure's point show."""
+"""`summary.csv`: one metric of one variant at one precision a row, over its seeds and items.
 
-from collections.abc import Iterable, Sequence
+Where there is no number the value is a word that says why, beside an empty interval and n:
+`diverged` where a training did, `undefined` for a reversion of what was never forgotten.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple, TypeVar
 
+from qunlearn.errors import InputError
+from qunlearn.files import write_text
 from qunlearn.tables.metrics import DIVERGED, UNDEFINED, Score
 
 T = TypeVar("T")
+
+COLUMNS = (
+    "experiment",
+    "corpus",
+    "objective",
+    "adapter",
+    "precision",
+    "metric",
+    "value",
+    "ci_low",
+    "ci_high",
+    "n",
+    "seeds",
+    "diverged",
+    "undefined",
+    "note",
+)
 
 
 class Key(NamedTuple):
@@ -26,11 +52,13 @@ class Summary:
 
     Attributes:
         value: the mean over the seeds that have a number; None where none has.
-        low, high: the ends of those seeds' 95 % intervals, averaged. The items are the same in
-            every seed, so this shows the doubt that the choice of items leaves, not that of seeds.
+        low, high: the ends of its 95 % interval. In `summary.csv` seeds and items are drawn again
+            together; with one seed, and from `over_seeds`, the interval is over items alone.
         seeds: how many runs there are.
         diverged: how many of them diverged.
         undefined: of how many the metric is undefined.
+        n: the evaluated items, the same ones for each seed; None where there is no value.
+        note: what limits the number, in words; empty where nothing does.
     """
 
     value: float | None
@@ -39,16 +67,105 @@ class Summary:
     seeds: int
     diverged: int
     undefined: int = 0
+    n: int | None = None
+    note: str = ""
+
+    @property
+    def absent(self) -> str:
+        """Why there is no number: `diverged` or `undefined`; empty where there is one."""
+        if self.value is not None:
+            return ""
+        return DIVERGED if self.diverged else UNDEFINED
+
+
+def write_summaries(path: Path, experiment: str, found: Mapping[Key, Summary]) -> None:
+    """Write `found` in its order: six significant digits, the same bytes for the same numbers."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for key, summary in found.items():
+        numbers = (summary.value, summary.low, summary.high)
+        value, low, high = ("" if number is None else digits(number) for number in numbers)
+        n = "" if summary.n is None else summary.n
+        counts = (summary.seeds, summary.diverged, summary.undefined)
+        writer.writerow(
+            [experiment, *key, value or summary.absent, low, high, n, *counts, summary.note]
+        )
+    write_text(path, stream.getvalue())
+
+
+def summaries(path: Path) -> dict[Key, Summary]:
+    """The rows of a `summary.csv`, in its order.
+
+    Raises:
+        InputError: the file is missing or empty, has other columns, a row does not parse or stands
+            twice.
+    """
+    found: dict[Key, Summary] = {}
+    for line, row in read_rows(path, COLUMNS, "summarise"):
+        try:
+            key, summary = _parse_row(row)
+        except ValueError as error:
+            raise InputError(
+                f"{path}: line {line} does not parse ({error}); summarise again"
+            ) from error
+        if key in found:
+            raise InputError(
+                f"{path}: line {line} repeats {'/'.join(key)}; summarise one experiment by itself"
+            )
+        found[key] = summary
+    return found
+
+
+def read_rows(path: Path, columns: Sequence[str], command: str) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a CSV file with just these columns, each with its line number.
+
+    Args:
+        path: the file.
+        columns: its header.
+        command: what makes such a file, as the user is told where it is at fault.
+
+    Raises:
+        InputError: the file is missing, is not UTF-8, has another header, no row or a row of
+            another length.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.reader(stream))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {command} first") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}; {command} again") from error
+    if not rows or rows[0] != list(columns):
+        raise InputError(f"{path}: the first line must be {','.join(columns)}; {command} again")
+    if len(rows) == 1:
+        raise InputError(f"{path}: no rows; {command} at least one cell")
+    numbered = list(enumerate(rows[1:], start=2))
+    for line, row in numbered:
+        if len(row) != len(columns):
+            raise InputError(
+                f"{path}: line {line} has {len(row)} fields, not {len(columns)}; {command} again"
+            )
+    return [(line, dict(zip(columns, row, strict=True))) for line, row in numbered]
+
+
+def digits(number: float) -> str:
+    """Six significant digits; the sum makes a negative zero positive."""
+    return format(number + 0.0, ".6g")
 
 
 def over_seeds(scores: Iterable[Score]) -> dict[Key, Summary]:
-    """Average `scores` over their seeds."""
+    """Average `scores` over their seeds, and the ends of their intervals likewise.
+
+    The items are the same in every seed, so that such an interval shows the doubt that the choice
+    of items leaves, not that of seeds.
+    """
     groups: dict[Key, list[Score]] = {}
     for score in scores:
         cell = score.cell
         key = Key(cell.corpus, cell.objective, cell.adapter, cell.precision, score.metric)
         groups.setdefault(key, []).append(score)
-    return {key: _summarise(group) for key, group in groups.items()}
+    return {key: _average(group) for key, group in groups.items()}
 
 
 def distinct(values: Iterable[T]) -> list[T]:
@@ -56,7 +173,18 @@ def distinct(values: Iterable[T]) -> list[T]:
     return list(dict.fromkeys(values))
 
 
-def _summarise(scores: Sequence[Score]) -> Summary:
+def _parse_row(row: Mapping[str, str]) -> tuple[Key, Summary]:
+    key = Key(*(row[name] for name in Key._fields))
+    seeds, diverged, undefined = (int(row[name]) for name in ("seeds", "diverged", "undefined"))
+    value, low, high = None, None, None
+    n = None
+    if row["value"] not in (DIVERGED, UNDEFINED):
+        value, low, high = (float(row[name]) for name in ("value", "ci_low", "ci_high"))
+        n = int(row["n"])
+    return key, Summary(value, low, high, seeds, diverged, undefined, n, row["note"])
+
+
+def _average(scores: Sequence[Score]) -> Summary:
     ends = [
         (score.value, score.ci_low, score.ci_high)
         for score in scores
@@ -68,4 +196,5 @@ def _summarise(scores: Sequence[Score]) -> Summary:
     if not ends:
         return Summary(None, None, None, len(scores), diverged, undefined)
     value, low, high = (fmean(column) for column in zip(*ends, strict=True))
-    return Summary(value, low, high, len(scores), diverged, undefined)
+    n = max(score.n for score in scores if score.n is not None)
+    return Summary(value, low, high, len(scores), diverged, undefined, n)

@@ -1,0 +1,59 @@
+"""`tests.csv`: one paired test a row.
+
+Where there is no number there is a word: `diverged` for the difference of a model without scores,
+beside empty cells, and `undefined` for a p, an effect or a minimum effect that does not exist.
+"""
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from qunlearn.evidence.comparisons import Comparison
+from qunlearn.files import write_text
+from qunlearn.tables.metrics import DIVERGED, UNDEFINED
+from qunlearn.tables.summary import digits
+
+COLUMNS = (
+    "experiment",
+    "corpus",
+    "family",
+    "metric",
+    "objective",
+    "adapter_a",
+    "precision_a",
+    "adapter_b",
+    "precision_b",
+    "difference",
+    "ci_low",
+    "ci_high",
+    "p",
+    "p_holm",
+    "effect_dz",
+    "minimum_effect",
+    "n",
+    "seeds",
+    "note",
+)
+
+
+def write_tests(path: Path, experiment: str, rows: Iterable[Comparison]) -> None:
+    """Write `rows` in their order: six significant digits, the same bytes for the same numbers."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        keys = (row.a.corpus, row.family, row.metric, row.a.objective)
+        models = (row.a.adapter, row.a.precision, row.b.adapter, row.b.precision)
+        writer.writerow([experiment, *keys, *models, *_numbers(row), row.seeds, row.note])
+    write_text(path, stream.getvalue())
+
+
+def _numbers(row: Comparison) -> list[str]:
+    """The cells from `difference` to `n`."""
+    if row.difference is None:
+        return [DIVERGED, *[""] * 7]
+    numbers = (row.difference, row.low, row.high)
+    derived = (row.p, row.p_holm, row.effect_dz, row.minimum_effect)
+    cells = [UNDEFINED if number is None else digits(number) for number in (*numbers, *derived)]
+    return [*cells, str(row.n)]

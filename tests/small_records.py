@@ -1,0 +1,63 @@
+"""Records of made-up evaluations: a few items with given scores, and the rest out of the way."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from qunlearn.files import write_json, write_jsonl
+
+
+def evaluate(
+    folder: Path,
+    cell: str,
+    rouge: Sequence[float] = (0.2, 0.4),
+    utility: Sequence[float] | None = None,
+    nll: Sequence[float] = (1.0, 2.0),
+    forget: Sequence[float] = (-1.0, -3.0),
+    holdout: Sequence[float] = (-2.0, -4.0),
+    status: str = "ok",
+) -> None:
+    """Lay down one cell.
+
+    Args:
+        rouge: of VerMem's and of KnowMem's answers; also Utility's where `utility` is None.
+        nll: a token of each forget and each retain text, of 10 tokens.
+        forget, holdout: Min-K% of these texts; there are as many forget texts as `nll` has.
+    """
+    place = folder / cell
+    answers = {
+        "verbmem": rouge,
+        "knowmem_forget": rouge,
+        "knowmem_retain": rouge if utility is None else utility,
+    }
+    for name, scores in answers.items():
+        write_jsonl(
+            place / f"{name}.jsonl",
+            [
+                {
+                    "id": i,
+                    "prompt": "",
+                    "question": "",
+                    "output": "",
+                    "reference": "",
+                    "rougeL": score,
+                }
+                for i, score in enumerate(scores)
+            ],
+        )
+    texts = [("forget", *pair) for pair in zip(nll, forget, strict=True)]
+    texts += [("retain", each, 0.0) for each in nll]
+    texts += [("holdout", 0.0, score) for score in holdout]
+    write_jsonl(
+        place / "privleak.jsonl",
+        [
+            {
+                "id": f"{split}/{i}",
+                "split": split,
+                "tokens": 10,
+                "nll_sum": 10 * each,
+                "min_k": score,
+            }
+            for i, (split, each, score) in enumerate(texts)
+        ],
+    )
+    write_json(place / "metrics.json", {"status": status})

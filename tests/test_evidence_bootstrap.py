@@ -1,0 +1,182 @@
+"""Intervals: against their normal limits, against scipy, against the truth of simulated data."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from qunlearn.evaluate.metrics import comparisons
+from qunlearn.evidence.bootstrap import RESAMPLES, crossed, estimate, item_draws, percentiles
+from qunlearn.evidence.items import Combination, Floats, Items, difference, likelihood, mean
+from qunlearn.evidence.items import membership as membership_of
+
+ONE_SEED = "one seed: the interval is over items alone"
+
+
+def scores(values: Floats) -> Items:
+    return mean(range(len(values)), list(values))
+
+
+def nll(sums: list[float], tokens: list[float]) -> Items:
+    rows = zip(sums, tokens, strict=True)
+    return likelihood(
+        [{"id": i, "split": "forget", "nll_sum": a, "tokens": b} for i, (a, b) in enumerate(rows)],
+        "forget",
+    )
+
+
+def membership(forget: Floats, holdout: Floats) -> Items:
+    return membership_of(
+        [
+            {"id": f"{split}/{i}", "split": split, "min_k": score}
+            for split, values in (("forget", forget), ("holdout", holdout))
+            for i, score in enumerate(values)
+        ]
+    )
+
+
+def interval(*by_seed: Items) -> tuple[float, float]:
+    known = estimate(by_seed)
+    return known.low, known.high
+
+
+def width(*by_seed: Items) -> float:
+    low, high = interval(*by_seed)
+    return high - low
+
+
+def test_the_interval_of_a_mean_is_that_of_its_normal_limit_and_the_same_each_time() -> None:
+    values = np.random.default_rng(3).normal(10.0, 2.0, size=400)
+    low, high = interval(scores(values))
+    error = values.std() / np.sqrt(len(values))
+    assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.1 * error)
+    assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.1 * error)
+    assert interval(scores(values)) == (low, high)
+
+
+def test_the_interval_of_a_mean_is_scipys() -> None:
+    values = np.random.default_rng(4).exponential(5.0, size=40)
+    theirs = stats.bootstrap(
+        (values,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(5)
+    ).confidence_interval
+    assert interval(scores(values)) == pytest.approx((theirs.low, theirs.high), abs=0.1)
+
+
+def test_the_interval_of_a_ratio() -> None:
+    assert interval(nll([2, 4, 6], [1, 2, 3])) == pytest.approx((2, 2))  # the same in every text
+    assert interval(nll([1, 30], [1, 10])) == (1, 3)  # by tokens: one text alone at either end
+
+
+def test_the_interval_of_an_auc_equals_one_by_drawing_texts() -> None:
+    rng = np.random.default_rng(4)
+    forget, holdout = rng.normal(0.0, 1.0, 40).round(1), rng.normal(0.5, 1.0, 30).round(1)
+    drawn = [
+        comparisons(list(rng.choice(forget, 40)), list(rng.choice(holdout, 30))).mean()
+        for _ in range(4000)
+    ]
+    expected = np.percentile(drawn, [2.5, 97.5])
+    assert interval(membership(forget, holdout)) == pytest.approx(expected, abs=0.015)
+
+
+def test_the_groups_of_an_auc_are_drawn_apart() -> None:
+    """Drawn together, forget and holdout texts of the same number would not vary separately."""
+    same = np.arange(20.0)
+    assert width(membership(same, same)) == pytest.approx(4 * np.sqrt(41 / (12 * 400)), rel=0.1)
+
+
+def test_paired_beats_unpaired() -> None:
+    rng = np.random.default_rng(6)
+    items = rng.normal(0.0, 5.0, size=50)
+    first, second = scores(items + rng.normal(size=50)), scores(items + rng.normal(size=50))
+    low, high = percentiles(item_draws(difference(first, second)))
+    apart = np.hypot(width(first), width(second))
+    assert high - low < 0.4 * apart
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(7)
+    covered = 0
+    for _ in range(400):
+        low, high = interval(scores(rng.normal(1.0, 3.0, size=40)))
+        covered += low <= 1.0 <= high
+    assert 0.91 <= covered / 400 <= 0.98
+
+
+def test_crossed_intervals_cover_where_those_of_items_nested_in_seeds_do_not() -> None:
+    """Ten seeds that answer the same 30 items: seeds, items and chance all add to the doubt."""
+    rng = np.random.default_rng(8)
+    covered = nested = 0
+    for _ in range(300):
+        table = (
+            rng.normal(0, 1.0, size=(10, 1))
+            + rng.normal(0, 3.0, size=(1, 30))
+            + rng.normal(0, 1.0, size=(10, 30))
+        )
+        low, high = interval(*map(scores, table))
+        covered += low <= 0.0 <= high
+        half = 1.96 * table.std() / np.sqrt(table.size)  # as if 300 items had been asked
+        nested += abs(table.mean()) <= half
+    assert 0.90 <= covered / 300 <= 0.99
+    assert nested / 300 < 0.6
+
+
+def test_more_seeds_do_not_ask_more_items() -> None:
+    values = np.random.default_rng(9).normal(size=30)
+    assert interval(*[scores(values)] * 3) == pytest.approx(interval(scores(values)))
+
+
+def test_seeds_are_drawn_too() -> None:
+    """Two seeds that do not vary over items: half of the draws pick either one twice."""
+    draws = crossed([np.full(RESAMPLES, 0.0), np.full(RESAMPLES, 10.0)])
+    found, counts = np.unique(draws, return_counts=True)
+    assert found.tolist() == [0, 5, 10]
+    assert counts / RESAMPLES == pytest.approx([0.25, 0.5, 0.25], abs=0.02)
+    low, high = interval(scores(np.zeros(12)), scores(np.full(12, 10.0)))
+    assert (low, high) == pytest.approx((0, 10))
+
+
+def test_seeds_and_items_are_drawn_apart() -> None:
+    """Even where there are as many of the one as of the other: their variances add up."""
+    effects = np.random.default_rng(10).normal(size=12)
+    draws = crossed([item_draws(scores(effects + seed)) for seed in effects])
+    assert draws.var() == pytest.approx(2 * effects.var() / 12, rel=0.1)
+
+
+def test_a_seed_without_a_number_spoils_only_the_draws_that_pick_it() -> None:
+    gap = np.where(np.arange(RESAMPLES) % 2, np.nan, 2.0)
+    draws = crossed([np.full(RESAMPLES, 1.0), gap])
+    assert np.isnan(draws).mean() == pytest.approx(0.75 / 2, abs=0.02)
+    assert set(draws[~np.isnan(draws)]) == {1.0, 1.5, 2.0}
+
+
+def test_draws_without_a_number_are_dropped_and_counted() -> None:
+    items = scores(np.arange(12.0))
+    ratio = Combination(
+        (items,), lambda draws: np.where(draws < 5.5, np.nan, draws), "flat", "below the middle"
+    )
+    known = estimate([ratio])
+    assert known.low >= 5.5
+    assert known.dropped == np.sum(item_draws(items) < 5.5) > RESAMPLES / 3
+    assert known.limits == (
+        ONE_SEED,
+        f"{known.dropped} of {RESAMPLES} draws dropped: below the middle",
+    )
+
+
+@pytest.mark.parametrize(
+    ("by_seed", "limits"),
+    [
+        ([np.arange(12.0)], (ONE_SEED,)),
+        ([np.arange(12.0)] * 2, ()),
+        ([np.arange(9.0)] * 2, ("n < 10",)),
+        ([np.full(12, 0.1)], (ONE_SEED, "all scores equal")),
+        ([np.full(12, 0.1)] * 2, ("all scores equal",)),
+        ([np.zeros(12), np.ones(12)], ()),
+        ([np.zeros(1)], (ONE_SEED, "all scores equal", "n < 10")),
+    ],
+)
+def test_what_limits_an_interval_is_said(by_seed: list[Floats], limits: tuple[str, ...]) -> None:
+    assert estimate([scores(values) for values in by_seed]).limits == limits
+
+
+def test_both_groups_need_ten_items() -> None:
+    assert "n < 10" in estimate([membership(np.arange(50.0), np.arange(9.0))]).limits
