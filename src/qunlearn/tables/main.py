@@ -4,13 +4,13 @@ Beyond the paper's rows it has target and retrain at every precision, every adap
 precision of the experiment, and the mean token NLL of the forget texts as a fifth column.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from qunlearn.style import METRICS, corpus_name
-from qunlearn.tables.metrics import REFERENCES, Score
-from qunlearn.tables.summary import Key, Summary, distinct, over_seeds
+from qunlearn.tables.metrics import REFERENCES
+from qunlearn.tables.summary import Key, Summary, distinct
 
 GOALS = {"verbmem": "↓", "knowmem": "↓", "privleak": "→0", "utility": "↑", "nll_forget": "↑"}
 
@@ -24,12 +24,18 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: its three keys and a summary a column, None where nothing was run."""
+    """A row of the table.
+
+    Attributes:
+        cells: a summary a column; None where nothing was run.
+        better: for each column whether the number is significantly better than its rival's.
+    """
 
     objective: str
     precision: str
     adapter: str
     cells: tuple[Summary | None, ...]
+    better: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -49,51 +55,66 @@ class MainTable:
     notes: tuple[str, ...]
 
 
-def main_table(scores: Sequence[Score]) -> MainTable:
-    """Arrange `scores`; corpora, methods, precisions and adapters keep their order in it."""
-    corpora = distinct(score.cell.corpus for score in scores)
-    precisions = distinct(score.cell.precision for score in scores)
-    objectives = distinct(score.cell.objective for score in scores)
+def main_table(
+    found: Mapping[Key, Summary],
+    better: Collection[Key] = frozenset(),
+    settings: Sequence[str] = (),
+) -> MainTable:
+    """Arrange `found`; corpora, methods, precisions and adapters keep their order in it.
+
+    Args:
+        better: the cells that are to stand out; see `tables.significance`.
+        settings: sentences for the footer on how models were trained and quantized.
+    """
+    corpora = distinct(key.corpus for key in found)
+    precisions = distinct(key.precision for key in found)
+    objectives = distinct(key.objective for key in found)
     # sorted() is stable: the two references first, the objectives as they came
     objectives.sort(key=lambda name: REFERENCES.index(name) if name in REFERENCES else 2)
     columns = tuple(Column(corpus, metric) for corpus in corpora for metric in GOALS)
-    summaries = over_seeds(scores)
     blocks = []
     for objective in objectives:
-        adapters = distinct(
-            score.cell.adapter for score in scores if score.cell.objective == objective
-        )
-        rows = [
-            Row(
-                objective,
-                precision,
-                adapter,
-                tuple(
-                    summaries.get(Key(column.corpus, objective, adapter, precision, column.metric))
+        adapters = distinct(key.adapter for key in found if key.objective == objective)
+        rows = []
+        for precision in precisions:
+            for adapter in adapters:
+                keys = [
+                    Key(column.corpus, objective, adapter, precision, column.metric)
                     for column in columns
-                ),
-            )
-            for precision in precisions
-            for adapter in adapters
-        ]
-        blocks.append(tuple(row for row in rows if any(row.cells)))
-    return MainTable(tuple(corpora), columns, tuple(blocks), _notes(scores, columns, blocks))
+                ]
+                cells = tuple(found.get(key) for key in keys)
+                if any(cells):
+                    shown = tuple(key in better for key in keys)
+                    rows.append(Row(objective, precision, adapter, cells, shown))
+        blocks.append(tuple(rows))
+    notes = (*_notes(columns, blocks, bool(better)), *settings)
+    return MainTable(tuple(corpora), columns, tuple(blocks), notes)
 
 
 def _notes(
-    scores: Sequence[Score], columns: Sequence[Column], blocks: Sequence[Sequence[Row]]
+    columns: Sequence[Column], blocks: Sequence[Sequence[Row]], marked: bool
 ) -> tuple[str, ...]:
-    cells = [cell for block in blocks for row in block for cell in row.cells]
+    rows = [row for block in blocks for row in block]
+    cells = [cell for row in rows for cell in row.cells]
+    seeds = max((cell.seeds for cell in cells if cell is not None), default=0)
     notes = [
         "target: trained on the forget and retain sets; retrain: never saw the forget set. "
         "Both are quantized like the unlearned models.",
         "VerMem, KnowMem and Utility: ROUGE-L F1 x 100; PrivLeak in percent; NLL forget: mean NLL "
         "in nats a token of the forget texts, high where the text is not remembered.",
-        "Intervals: 95 %, bootstrap over the evaluated items; PrivLeak's holds the AUC of retrain "
-        "fixed.",
-        f"Items: {'; '.join(_items(scores, columns))}.",
-        _seeds(scores),
+        "Intervals: 95 %, bootstrap over the evaluated items"
+        + (" and the seeds" if seeds > 1 else "")
+        + "; PrivLeak's has the doubt about retrain's AUC in it.",
+        f"Items: {'; '.join(_items(columns, rows))}.",
+        f"Seeds: {seeds}. A number is the mean over seeds."
+        if seeds > 1
+        else "Seeds: one unlearning run a row.",
     ]
+    if marked:
+        notes.append(
+            "Bold: better than its rival at the same precision (LoRA against each FT variant), "
+            "p < 0.05 in a paired permutation test after Holm's correction."
+        )
     if any(cell is not None and cell.diverged for cell in cells):
         notes.append(
             "† diverged: the unlearning run met a non-finite loss. With a number beside it: the "
@@ -104,30 +125,14 @@ def _notes(
     return tuple(notes)
 
 
-def _items(scores: Sequence[Score], columns: Sequence[Column]) -> list[str]:
+def _items(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
     """`NEWS: VerMem n = 32, …` of each corpus; a range where the cells differ."""
-    counts: dict[Column, set[int]] = {column: set() for column in columns}
-    for score in scores:
-        column = Column(score.cell.corpus, score.metric)
-        if column in counts and score.n is not None:
-            counts[column].add(score.n)
     lists: dict[str, list[str]] = {}
-    for column, found in counts.items():
-        if found:
-            low, high = min(found), max(found)
+    for index, column in enumerate(columns):
+        cells = [row.cells[index] for row in rows]
+        counts = [cell.n for cell in cells if cell is not None and cell.n is not None]
+        if counts:
+            low, high = min(counts), max(counts)
             n = f"{low}" if low == high else f"{low} to {high}"
             lists.setdefault(column.corpus, []).append(f"{METRICS[column.metric]} n = {n}")
     return [f"{corpus_name(corpus)}: {', '.join(items)}" for corpus, items in lists.items()]
-
-
-def _seeds(scores: Sequence[Score]) -> str:
-    seeds = sorted({score.cell.seed for score in scores if score.cell.seed is not None})
-    listed = ", ".join(map(str, seeds))
-    if not seeds:
-        return "Seeds: no unlearning run is in this table."
-    if len(seeds) == 1:
-        return f"Seed: {listed} (one unlearning run a row)."
-    return (
-        f"Seeds: {listed}. A number is the mean over seeds, an interval's ends are averaged over "
-        "seeds: it covers the choice of items, not of seeds."
-    )

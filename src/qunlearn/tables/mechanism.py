@@ -19,7 +19,7 @@ from qunlearn.style import METRICS, adapter_name, corpus_name, method_name, prec
 from qunlearn.survival.table import MatrixRow, Overall, overall, read_survival
 from qunlearn.tables.metrics import REFERENCES, Cell, Score
 from qunlearn.tables.reversion import FORGET_METRICS
-from qunlearn.tables.summary import Key, Summary, distinct, over_seeds
+from qunlearn.tables.summary import Key, Summary, distinct
 
 UNDEFINED = "undefined"
 
@@ -89,21 +89,25 @@ def arrivals(scores: Sequence[Score], survival: Path) -> list[Arrival]:
     return found
 
 
-def write_mechanism(scores: Sequence[Score], measured: Sequence[Arrival], folder: Path) -> None:
+def write_mechanism(
+    scores: Sequence[Score],
+    found: Mapping[Key, Summary],
+    measured: Sequence[Arrival],
+    folder: Path,
+) -> None:
     """Write mechanism.csv, mechanism.md and reversion.md into `folder`."""
-    summaries = over_seeds(scores)
     write_text(folder / "mechanism.csv", _as_csv(scores, measured))
-    write_text(folder / "mechanism.md", mechanism_markdown(measured, summaries))
-    write_text(folder / "reversion.md", reversion_markdown(scores))
+    write_text(folder / "mechanism.md", mechanism_markdown(measured, found))
+    write_text(folder / "reversion.md", reversion_markdown(found))
 
 
-def mechanism_markdown(measured: Sequence[Arrival], summaries: Mapping[Key, Summary]) -> str:
+def mechanism_markdown(measured: Sequence[Arrival], found: Mapping[Key, Summary]) -> str:
     """The mechanism table, averaged over seeds."""
     groups: dict[Key, list[Arrival]] = {}
-    for found in measured:
-        cell = found.cell
+    for arrival in measured:
+        cell = arrival.cell
         key = Key(cell.corpus, cell.objective, cell.adapter, cell.precision, "")
-        groups.setdefault(key, []).append(found)
+        groups.setdefault(key, []).append(arrival)
     header = ["Corpus", "Method", "Variant", "Precision", *SHOWN.values(), "reversion (NLL)"]
     lines = [
         [
@@ -112,7 +116,7 @@ def mechanism_markdown(measured: Sequence[Arrival], summaries: Mapping[Key, Summ
             adapter_name(key.adapter),
             precision_name(key.precision),
             *(_mean(NUMBERS[name], group) for name in SHOWN),
-            _reversion(summaries.get(key._replace(metric="reversion_nll_forget"))),
+            _reversion(found.get(key._replace(metric="reversion_nll_forget"))),
         ]
         for key, group in groups.items()
     ]
@@ -120,13 +124,12 @@ def mechanism_markdown(measured: Sequence[Arrival], summaries: Mapping[Key, Summ
 
 
 def reversion_markdown(
-    scores: Sequence[Score], metrics: Sequence[str] = tuple(FORGET_METRICS)
+    found: Mapping[Key, Summary], metrics: Sequence[str] = tuple(FORGET_METRICS)
 ) -> str:
-    """The reversion table: values averaged over seeds, with their 95 % interval over items."""
-    summaries = over_seeds(scores)
-    cells = [score.cell for score in scores if score.cell.objective not in REFERENCES]
-    precisions = distinct(cell.precision for cell in cells)
-    variants = distinct((cell.corpus, cell.objective, cell.adapter) for cell in cells)
+    """The reversion table: means over seeds, with their 95 % intervals."""
+    keys = [key for key in found if key.objective not in REFERENCES]
+    precisions = distinct(key.precision for key in keys)
+    variants = distinct((key.corpus, key.objective, key.adapter) for key in keys)
     header = ["Corpus", "Metric", "Method", "Variant", *map(precision_name, precisions)]
     lines = [
         [
@@ -135,9 +138,7 @@ def reversion_markdown(
             method_name(objective),
             adapter_name(adapter),
             *(
-                _reversion(
-                    summaries.get(Key(corpus, objective, adapter, name, f"reversion_{metric}"))
-                )
+                _reversion(found.get(Key(corpus, objective, adapter, name, f"reversion_{metric}")))
                 for name in precisions
             ),
         ]

@@ -28,6 +28,13 @@ _TEX = str.maketrans(
         "†": r"$^\dagger$",
     }
 )
+_TEX_HEAD = (
+    r"\documentclass[9pt]{extarticle}",
+    r"\usepackage[a3paper,landscape,margin=1cm]{geometry}",
+    r"\usepackage{booktabs}",
+    r"\begin{document}",
+    r"\noindent",
+)
 _TEX_GOALS = {"↓": r"$\downarrow$", "↑": r"$\uparrow$", "→0": r"$\to 0$"}
 _STYLE = """\
 :root { color-scheme: light dark; --line: #8888; --faint: #8882; }
@@ -71,7 +78,9 @@ def as_markdown(table: MainTable) -> str:
     heads = [f"{corpus_name(corpus)} {_head(metric)}" for corpus, metric in table.columns]
     lines = [[*KEYS, *heads], [*("---",) * 3, *("--:",) * len(heads)]]
     lines += [
-        [*_names(row), *_cells(table, row, _half_width)] for block in table.blocks for row in block
+        [*_names(row), *_cells(table, row, _half_width, "**{}**")]
+        for block in table.blocks
+        for row in block
     ]
     body = ["| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines]
     notes = [*table.notes, "± is half the width of the interval; main.csv has its ends."]
@@ -79,7 +88,10 @@ def as_markdown(table: MainTable) -> str:
 
 
 def as_latex(table: MainTable) -> str:
-    r"""A booktabs tabular, `$17.2^{+4.2}_{-4.1}$` a cell, and the notes under it."""
+    r"""A document of its own: a booktabs tabular, `$17.2^{+4.2}_{-4.1}$` a cell, and the notes.
+
+    What stands between the two marks can be put into a paper that uses booktabs.
+    """
     width = len(table.columns) // len(table.corpora)
     groups, rules = [], []
     for index, corpus in enumerate(table.corpora):
@@ -88,7 +100,8 @@ def as_latex(table: MainTable) -> str:
         rules.append(rf"\cmidrule(lr){{{first}-{first + width - 1}}}")
     heads = [f"{_tex(METRICS[column.metric])} {_tex_goal(column)}" for column in table.columns]
     lines = [
-        r"% needs \usepackage{booktabs}",
+        *_TEX_HEAD,
+        "% --- the table ---",
         rf"\begin{{tabular}}{{{'l' * len(KEYS)}{'r' * len(table.columns)}}}",
         r"\toprule",
         " & ".join([*("",) * len(KEYS), *groups]).lstrip() + r" \\",
@@ -99,11 +112,12 @@ def as_latex(table: MainTable) -> str:
         lines.append(r"\midrule")
         for row in block:
             names = [_tex(name) for name in _names(row)]
-            cells = [_tex_marks(cell) for cell in _cells(table, row, _ends)]
+            shown = _cells(table, row, _ends, r"{{\boldmath {}}}")
+            cells = [_tex_marks(cell) for cell in shown]
             lines.append(" & ".join([*names, *cells]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}", r"\par\medskip{\footnotesize"]
     lines += [rf"{_tex(note)}\par" for note in table.notes]
-    return "\n".join([*lines, "}"]) + "\n"
+    return "\n".join([*lines, "}", "% --- end of the table ---", r"\end{document}"]) + "\n"
 
 
 def as_html(table: MainTable) -> str:
@@ -120,7 +134,9 @@ def as_html(table: MainTable) -> str:
         rows = []
         for row in block:
             names = "".join(f"<td>{escape(name)}</td>" for name in _names(row))
-            cells = "".join(f"<td>{cell}</td>" for cell in _cells(table, row, _small_interval))
+            cells = "".join(
+                f"<td>{cell}</td>" for cell in _cells(table, row, _small_interval, "<b>{}</b>")
+            )
             rows.append(f"<tr>{names}{cells}</tr>")
         bodies.append("<tbody>\n" + "\n".join(rows) + "\n</tbody>")
     notes = "\n".join(f"<p>{escape(note)}</p>" for note in table.notes)
@@ -146,9 +162,13 @@ def _head(metric: str) -> str:
 Shown = Callable[[str, float, float, float], str]
 
 
-def _cells(table: MainTable, row: Row, show: Shown) -> list[str]:
-    pairs = zip(table.columns, row.cells, strict=True)
-    return [_cell(column.metric, cell, show) for column, cell in pairs]
+def _cells(table: MainTable, row: Row, show: Shown, strong: str = "{}") -> list[str]:
+    """The numbers of a row; `strong` is what the better ones are put into."""
+    triples = zip(table.columns, row.cells, row.better, strict=True)
+    return [
+        (strong if better else "{}").format(_cell(column.metric, cell, show))
+        for column, cell, better in triples
+    ]
 
 
 def _cell(metric: str, cell: Summary | None, show: Shown) -> str:

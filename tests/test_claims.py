@@ -1,0 +1,300 @@
+"""Claims judged on numbers that can be followed by hand."""
+
+import math
+from collections.abc import Mapping
+
+import pytest
+from small_claims import a_pair, claim, key, missing, number
+
+from qunlearn.evidence.claims import NOTHING_REVERTS, Judgement, judge, published_claims
+from qunlearn.evidence.numbers import UNPAIRED, Evidence, Pair, scope_of
+from qunlearn.evidence.verdicts import Absent, Finding
+from qunlearn.tables.summary import Key, Summary
+
+NLL = "reversion_nll_forget"
+BOTH = ("four_bit", "coarsest")
+
+
+def only(kind: str, numbers: Mapping[Key, Summary], **changes: object) -> Judgement:
+    (found,) = judge([claim(kind, **changes)], Evidence(numbers))  # type: ignore[arg-type]
+    return found
+
+
+def finding(judgement: Judgement) -> Finding:
+    assert isinstance(judgement.finding, Finding)
+    return judgement.finding
+
+
+def test_level_subtracts_and_adds_the_errors() -> None:
+    numbers = {key("lora", "nf4"): number(60, 3), key("full", "nf4"): number(40, 4, n=50)}
+    found = only("level", numbers)
+
+    assert found.verdict == "supported"
+    assert finding(found).value == 20
+    assert finding(found).low == pytest.approx(20 - 1.96 * 5, abs=1e-3)  # sqrt(3^2 + 4^2)
+    assert finding(found).n == 50
+    assert finding(found).minimum_effect == pytest.approx(2.8016 * 5, abs=1e-3)
+    assert finding(found).note == UNPAIRED
+
+
+def test_level_prefers_the_paired_test_whichever_way_round() -> None:
+    numbers = {key("lora", "nf4"): number(60, 9), key("full", "nf4"): number(40, 9)}
+    test = Finding(-20, -25, -12, 64, 7, 0.01, "one seed")
+    (found,) = judge([claim("level")], Evidence(numbers, a_pair("full", "lora", test)))
+
+    assert finding(found) == Finding(20, 12, 25, 64, 7, 0.01, "one seed")
+    assert found.verdict == "supported"
+
+
+def test_a_test_of_a_diverged_model_is_no_number() -> None:
+    numbers = {key("lora", "nf4"): number(60), key("full", "nf4"): missing(diverged=1)}
+    tests = a_pair("lora", "full", Absent("the difference is diverged"))
+    (found,) = judge([claim("level")], Evidence(numbers, tests))
+
+    assert (found.verdict, found.reason) == ("undecided", "the difference is diverged")
+
+
+def test_drop_is_what_the_other_loses_minus_what_the_variant_loses() -> None:
+    numbers = {
+        key("full", "bf16"): number(70), key("full", "nf4"): number(50),
+        key("lora", "bf16"): number(60), key("lora", "nf4"): number(55),
+    }  # fmt: skip
+    found = only("drop", numbers)
+
+    assert finding(found).value == (70 - 50) - (60 - 55)
+    assert finding(found).high == pytest.approx(15 + 1.96 * 2, abs=1e-3)  # sqrt(4 * 1^2)
+    assert found.verdict == "supported"
+
+
+@pytest.mark.parametrize(
+    ("full", "lora", "value"),
+    [(-60, -20, 40), (-20, -60, -40), (60, 20, 40), (-60, 20, 40), (60, -1, 59)],
+)
+def test_nearer_zero_compares_distances_on_either_side(
+    full: float, lora: float, value: float
+) -> None:
+    numbers = {
+        key("full", "fp4", "privleak"): number(full),
+        key("lora", "fp4", "privleak"): number(lora),
+    }
+    found = only("nearer_zero", numbers, metrics=("privleak",))
+
+    assert finding(found).value == value
+    assert found.verdict == ("supported" if value > 0 else "contradicted")
+
+
+@pytest.mark.parametrize(
+    ("sign", "expected"), [(-1, "contradicted"), (1, "supported")], ids=["below 0", "above 0"]
+)
+def test_nearer_zero_turns_the_test_of_one_side(sign: int, expected: str) -> None:
+    """LoRA minus full is -10: further from 0 where both are below it, nearer where above."""
+    numbers = {
+        key("full", "nf4", "privleak"): number(sign * 50, 9),
+        key("lora", "nf4", "privleak"): number(sign * 50 - 10, 9),
+    }
+    tests = a_pair("lora", "full", Finding(-10, -12, -8, 64, 3, 0.01), "privleak")
+    wanted = [claim("nearer_zero", metrics=("privleak",))]
+    (found,) = judge(wanted, Evidence(numbers, tests))
+
+    assert (finding(found).value, finding(found).p) == (-10 if sign < 0 else 10, 0.01)
+    assert found.verdict == expected
+
+
+def test_a_number_near_zero_is_not_left_to_the_signed_test() -> None:
+    numbers = {
+        key("full", "nf4", "privleak"): number(-30, 9),
+        key("lora", "nf4", "privleak"): number(1, 9),
+    }
+    tests = a_pair("lora", "full", Finding(31, 30, 32, 64, 3, 0.01), "privleak")
+    (found,) = judge([claim("nearer_zero", metrics=("privleak",))], Evidence(numbers, tests))
+
+    assert finding(found).value == 29
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "kept", "reverts"),
+    [
+        (-0.05, 0.09, "supported", "contradicted"),
+        (0.11, 0.9, "contradicted", "supported"),
+        (0.05, 0.2, "undecided", "undecided"),
+        (0.0, 0.0, "supported", "contradicted"),
+    ],
+)
+def test_kept_and_reverts_are_mirror_images(
+    low: float, high: float, kept: str, reverts: str
+) -> None:
+    numbers = {key("lora", "nf4", NLL): Summary((low + high) / 2, low, high, 1, 0, n=32)}
+
+    assert only("kept", numbers).verdict == kept
+    found = only("reverts", numbers)
+    assert found.verdict == reverts
+    assert (finding(found).low, finding(found).high) == (low, high)  # its own, not made normal
+
+
+def test_a_variant_reverts_more_than_another_beyond_the_margin() -> None:
+    numbers = {
+        key("full_bf16", "nf4", NLL): number(0.9, 0.03),
+        key("full", "nf4", NLL): number(0.0, 0.04),
+    }
+    found = only("more", numbers, variant="full_bf16")
+    other = only("more", numbers, variant="full", against="full_bf16")
+
+    assert found.verdict == "supported"
+    assert finding(found).low == pytest.approx(0.9 - 1.96 * 0.05, abs=1e-3)
+    assert other.verdict == "contradicted"  # something reverts here, but not what was claimed
+
+
+def test_where_nothing_reverts_an_explanation_stays_undecided() -> None:
+    numbers = {
+        key("full_bf16", "nf4", NLL): number(0.02, 0.01),
+        key("full", "nf4", NLL): number(0.0, 0.01),
+        # Another precision or metric is another grid or forgetting.
+        key("full_bf16", "rtn3g64", NLL): number(0.9, 0.01),
+        key("full_bf16", "nf4", "reversion_verbmem"): number(0.9, 0.01),
+    }
+    found = only("more", numbers, variant="full_bf16")
+
+    assert (found.verdict, found.reason) == ("undecided", NOTHING_REVERTS)
+
+
+def test_growth_compares_each_coarser_grid_with_each_of_four_bits() -> None:
+    numbers = {
+        key("full", name, NLL): number(value, 0.01)
+        for name, value in {"bf16": 0, "int8": 0, "nf4": 0.1, "rtn4": 0.75, "rtn3g64": 0.85}.items()
+    }
+    nf4, rtn4 = judge([claim("grows", "full", "", scopes=("coarsest",))], Evidence(numbers))
+
+    assert (nf4.place.precision, nf4.verdict) == ("nf4 to rtn3g64", "supported")
+    assert finding(nf4).value == pytest.approx(0.75)
+    assert (rtn4.place.precision, rtn4.verdict) == ("rtn4 to rtn3g64", "undecided")
+
+
+def test_growth_that_does_not_come_is_contradicted_only_where_something_reverts() -> None:
+    numbers = {key("full", "nf4", NLL): number(0, 0.01), key("full", "rtn3", NLL): number(0, 0.01)}
+    wanted = claim("grows", "full", "", scopes=("coarsest",))
+    (alone,) = judge([wanted], Evidence(numbers))
+    (beside,) = judge([wanted], Evidence({**numbers, key("lora", "rtn3", NLL): number(0.5, 0.01)}))
+
+    assert (alone.verdict, beside.verdict) == ("undecided", "contradicted")
+
+
+@pytest.mark.parametrize(
+    ("kind", "variant", "numbers", "reason"),
+    [
+        (
+            "reverts", "lora", {key("lora", "nf4", NLL): missing(diverged=1)},
+            "LoRA at NF4: diverged",
+        ),
+        (
+            "reverts", "lora", {key("lora", "nf4", NLL): missing(undefined=1)},
+            "LoRA at NF4: undefined, too little was forgotten for anything to come back",
+        ),
+        (
+            "more", "lora_matched", {key("full", "nf4", NLL): number(0)},
+            "controls were not run: no number for LoRA at FT's norm at NF4",
+        ),
+        (
+            "more", "lora_scaled0.5", {key("full", "nf4", NLL): number(0)},
+            "controls were not run: no number for LoRA × 0.5 at NF4",
+        ),
+        (
+            "level", "lora", {key("lora", "nf4"): number(0)},
+            "no number for FT (fp32 masters) at NF4",
+        ),
+        (
+            "drop", "lora", {key("lora", "nf4"): number(0), key("full", "nf4"): number(0)},
+            "no number for FT (fp32 masters) at bf16",
+        ),
+        ("level", "lora", {key("lora", "bf16"): number(0)}, "no precision of 4 bits was run"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_leaves_a_claim_undecided(
+    kind: str, variant: str, numbers: dict[Key, Summary], reason: str
+) -> None:
+    found = only(kind, numbers, variant=variant)
+
+    assert (found.verdict, found.reason) == ("undecided", reason)
+
+
+def test_every_corpus_objective_precision_and_metric_is_a_place_of_its_own() -> None:
+    numbers = {
+        Key(corpus, objective, "lora", precision, NLL): number(0, 0.01)
+        for corpus in ("news", "books")
+        for objective in ("target", "npo_gdr", "npo_klr")
+        for precision in ("bf16", "nf4", "gptq4", "rtn3g64")
+    }
+    metrics = (NLL, "reversion_verbmem")
+    found = judge([claim("kept", scopes=BOTH, metrics=metrics)], Evidence(numbers))
+
+    assert len(found) == 2 * 2 * 3 * 2
+    assert {judgement.place.objective for judgement in found} == {"npo_gdr", "npo_klr"}
+    assert [judgement.place.precision for judgement in found[:6:2]] == ["nf4", "gptq4", "rtn3g64"]
+    assert [judgement.place.scope for judgement in found[:6:2]] == [*BOTH[:1] * 2, BOTH[1]]
+
+
+@pytest.mark.parametrize(
+    ("precision", "scope"),
+    [
+        ("bf16", None), ("int8", None), ("rtn5", None), ("nf4", "four_bit"), ("fp4", "four_bit"),
+        ("gptq4", "four_bit"), ("rtn4g128", "four_bit"), ("rtn3", "coarsest"),
+        ("rtn3g64", "coarsest"), ("gptq3", "coarsest"), ("rtn3g64m", None), ("rtn4m", None),
+    ],
+)  # fmt: skip
+def test_scopes(precision: str, scope: str | None) -> None:
+    assert scope_of(precision) == scope
+
+
+def test_tests_of_a_claim_itself_are_corrected_within_a_corpus() -> None:
+    numbers = {
+        Key(corpus, "npo_gdr", adapter, precision, "utility"): number(0)
+        for corpus, names in (("news", ("nf4", "rtn4")), ("books", ("nf4",)))
+        for adapter in ("full", "lora")
+        for precision in ("bf16", *names)
+    }
+    ps = iter([0.04, 0.02, 0.03])
+    paired = Evidence(
+        numbers, {}, lambda terms, absolute: Finding(5, 1, 9, 64, 5, next(ps), corrected=False)
+    )
+    found = judge([claim("drop")], paired)
+
+    assert [finding(each).p for each in found] == pytest.approx([0.04, 0.04, 0.03])
+    assert [each.verdict for each in found] == ["supported"] * 3
+
+
+def test_two_small_p_values_of_many_are_not_enough() -> None:
+    numbers = {
+        key(adapter, precision): number(0)
+        for adapter in ("full", "lora")
+        for precision in ("bf16", "nf4", "rtn4")
+    }
+    finds = Finding(5, 1, 9, 64, 5, 0.03, corrected=False)
+    found = judge([claim("drop")], Evidence(numbers, {}, lambda terms, absolute: finds))
+
+    assert [finding(each).p for each in found] == pytest.approx([0.06, 0.06])
+    assert [each.verdict for each in found] == ["undecided"] * 2
+
+
+def test_notes_are_said_once() -> None:
+    numbers = {
+        key("lora", "nf4"): number(60, note="one seed; n < 10"), key("full", "nf4"): number(40, note="n < 10")
+    }  # fmt: skip
+    assert finding(only("level", numbers)).note == f"{UNPAIRED}; one seed; n < 10"
+
+
+def test_no_spread_gives_no_minimum_effect() -> None:
+    numbers = {key("lora", "nf4"): number(0, 0), key("full", "nf4"): number(0, 0)}
+    found = only("level", numbers)
+
+    assert (found.verdict, finding(found).minimum_effect) == ("undecided", None)
+    assert not math.isnan(finding(found).low)
+
+
+def test_reversion_is_not_asked_of_the_published_table() -> None:
+    wanted = [claim("level", scopes=BOTH), claim("kept"), claim("drop", scopes=("coarsest",))]
+
+    (kept,) = published_claims(wanted)
+    assert (kept.kind, kept.scopes) == ("level", ("four_bit",))
+
+
+def test_an_unknown_pair_was_not_tested() -> None:
+    assert Evidence({}).tested(Pair("news", "npo_gdr", "nf4", "utility", "lora", "full")) is None

@@ -1,0 +1,88 @@
+"""The verdicts in print."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from small_claims import a_pair, claim, key, missing, number
+
+from qunlearn.evidence.claims import judge
+from qunlearn.evidence.numbers import Evidence
+from qunlearn.evidence.verdicts import Finding
+from qunlearn.tables.claims import as_csv, in_words, sign_test, signs_in_words, write_claims
+
+NLL = "reversion_nll_forget"
+NUMBERS = {
+    key("lora", "nf4"): number(60.0, 1), key("full", "nf4"): number(40.0, 1),
+    key("lora", "rtn4"): number(50.0, 5, note="n < 10"), key("full", "rtn4"): number(50.0, 5),
+    key("lora", "gptq4"): number(30.0, 1), key("full", "gptq4"): number(40.0, 1),
+    key("lora", "fp4"): number(30.0, 1), key("full", "fp4"): missing(diverged=1),
+    key("full", "nf4", NLL): number(0.456, 0.02),
+}  # fmt: skip
+TEST = Finding(20.0, 17.25, 22.5, 64, 3.125, 0.0125)
+JUDGED = judge(
+    [claim("level"), claim("reverts", "full", "")], Evidence(NUMBERS, a_pair("lora", "full", TEST))
+)
+
+
+def test_csv_has_a_row_a_place() -> None:
+    rows = list(csv.DictReader(io.StringIO(as_csv(JUDGED))))
+
+    assert [row["verdict"] for row in rows[:4]] == [
+        "supported", "undecided", "contradicted", "undecided",
+    ]  # fmt: skip
+    assert rows[0] == {
+        "claim": "level", "corpus": "news", "objective": "npo_gdr", "scope": "four_bit",
+        "precision": "nf4", "metric": "utility", "verdict": "supported", "value": "20",
+        "ci_low": "17.25", "ci_high": "22.5", "p": "0.0125", "n": "64", "minimum_effect": "3.125",
+        "reason": "the whole interval is above 0",
+    }  # fmt: skip
+    assert rows[1]["value"] == "0"
+    assert rows[1]["reason"].endswith("n < 10")
+    numbers = ("value", "ci_low", "ci_high", "p", "n", "minimum_effect")
+    assert [rows[3][name] for name in numbers] == [""] * 6
+    assert rows[3]["reason"] == "FT (fp32 masters) at FP4: diverged"
+
+
+def test_counts_in_words() -> None:
+    assert in_words(JUDGED[:4]) == "supported in 1 of 4, contradicted in 1, undecided in 2"
+    assert in_words(JUDGED[:1]) == "supported in 1 of 1"
+    assert in_words(JUDGED[2:4]) == "contradicted in 1 of 2, undecided in 1"
+
+
+def test_signs_in_words() -> None:
+    assert signs_in_words(JUDGED[:4]) == "The number itself is above 0 in 1 of 3."
+    assert signs_in_words(JUDGED[3:4]) == "No number."
+    assert "without ties: 2), so uneven" in signs_in_words(JUDGED[:4], own_models=True)
+    kept = judge([claim("kept", "full")], Evidence(NUMBERS))
+    assert signs_in_words(kept) == "The number itself is below 0.1 in 0 of 1."
+
+
+@pytest.mark.parametrize(
+    ("count", "n", "p"),
+    [(8, 8, 2 / 256), (0, 8, 2 / 256), (7, 8, 18 / 256), (5, 8, 186 / 256), (4, 8, 1), (1, 1, 1)],
+)
+def test_sign_test_by_hand(count: int, n: int, p: float) -> None:
+    assert sign_test(count, n) == pytest.approx(p)
+
+
+def test_markdown_says_what_was_compared_and_why(tmp_path: Path) -> None:
+    write_claims(JUDGED, JUDGED[:4], tmp_path)
+    text = (tmp_path / "claims.md").read_text(encoding="utf-8")
+    ours, theirs = text.split("# The same rule on the paper's table")
+
+    assert (
+        "| `level` | It is so. | supported in 1 of 4, contradicted in 1, undecided in 2 |" in ours
+    )
+    assert "* The number: LoRA minus FT (fp32 masters). Threshold: 0." in ours
+    assert (
+        "| NEWS | NPO+GDR | NF4 | Utility | 20.0 | 17.2 to 22.5 | 0.013 | 64 | 3.1 | supported "
+        "| the whole interval is above 0 |"
+    ) in ours
+    assert "| NEWS | NPO+GDR | NF4 | NLL forget | 0.46 | 0.42 to 0.50 | – | 64 | 0.06 |" in ours
+    assert "| FP4 | Utility | – | – | – | – | – | undecided |" in ours
+    assert "added as if independent (in 2 of 3); n < 10 (in 1 of 3)." in ours
+    assert "sign test" not in ours
+    assert "(sign test)." in theirs
+    assert (tmp_path / "claims_published.csv").read_text() == as_csv(JUDGED[:4])

@@ -1,0 +1,45 @@
+"""Judge each claim by the numbers of an experiment, and by those that the paper published."""
+
+from pathlib import Path
+
+from qunlearn.cli import run_script
+
+
+def main(
+    claims: Path,
+    summary: Path,
+    tests: Path,
+    published: Path,
+    output: Path,
+    evaluations: Path | None = None,
+    cells: tuple[str, ...] = (),
+) -> None:
+    """Judge each claim by the numbers of an experiment, and by those that the paper published.
+
+    Args:
+        claims: the YAML file of the claims.
+        summary: the CSV file of all metrics and reversions with their intervals.
+        tests: the CSV file of the paired tests.
+        published: the folder with the paper's table.csv, reference.csv and items.csv.
+        output: the folder that claims.csv, claims_published.csv and claims.md are written into.
+        evaluations: the folder that holds the records of each cell, so that differences are drawn
+            item by item; without it their intervals are wider than they need be.
+        cells: of the summary, as for summarise.py; needed with evaluations.
+    """
+    from qunlearn.evidence.cells import Evaluations
+    from qunlearn.evidence.claims import judge, published_claims, read_claims
+    from qunlearn.evidence.numbers import Evidence, read_tests
+    from qunlearn.evidence.paired import PairedSums
+    from qunlearn.evidence.published import published_numbers
+    from qunlearn.tables.claims import write_claims
+    from qunlearn.tables.summary import summaries
+
+    wanted = read_claims(claims)
+    paired = None if evaluations is None else PairedSums(Evaluations(evaluations, cells))
+    ours = judge(wanted, Evidence(summaries(summary), read_tests(tests), paired))
+    theirs = judge(published_claims(wanted), Evidence(published_numbers(published)))
+    write_claims(ours, theirs, output)
+
+
+if __name__ == "__main__":
+    run_script(main)
