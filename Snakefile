@@ -15,6 +15,7 @@ include: "workflow/rules/controls.smk"
 include: "workflow/rules/quantize.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/survival.smk"
+include: "workflow/rules/evidence.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 

@@ -18,7 +18,7 @@ from qunlearn.figures.coarseness import ROWS, gather, plot_reversion
 from qunlearn.figures.reversion_axis import draw_values, limits, scale
 from qunlearn.style import LINES
 from qunlearn.tables.metrics import DIVERGED, UNDEFINED, Cell, Score, write_metrics
-from qunlearn.tables.summary import Summary
+from qunlearn.tables.summary import Summary, over_seeds, write_summaries
 
 SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/plot_reversion.py"
 ERRORS = {"nf4": 0.09, "rtn4": 0.13, "rtn3g64": 0.25}
@@ -60,7 +60,7 @@ def test_precisions_stand_at_the_rounding_error_of_the_target(tmp_path: Path) ->
     # Controls and the mid-rise grid are no points of this figure: they need not be measured.
     scores += scores_of("news/npo_gdr/lora_scaled0.5/seed0/fp4", 0.3)
     scores += scores_of("news/npo_gdr/full_bf16/seed0/rtn3g64m", 0.3)
-    drawn = gather(scores[::-1], tmp_path)
+    drawn = gather(scores[::-1], over_seeds(scores[::-1]), tmp_path)
 
     assert list(drawn.at("news")) == list(ERRORS)  # from fine to coarse, whatever the order
     assert drawn.at("news") == pytest.approx(ERRORS)
@@ -72,14 +72,14 @@ def test_a_diverged_run_has_no_error_but_another_has(tmp_path: Path) -> None:
     scores = experiment(tmp_path)
     write_cell(tmp_path, "news/npo_gdr/full/seed0/nf4", [])
 
-    assert gather(scores, tmp_path).at("news")["nf4"] == pytest.approx(0.09)
+    assert gather(scores, over_seeds(scores), tmp_path).at("news")["nf4"] == pytest.approx(0.09)
 
 
 def test_a_precision_that_rounds_nothing_has_no_place(tmp_path: Path) -> None:
     scores = experiment(tmp_path) + scores_of("news/npo_gdr/full/seed0/bf16", 0.0)
     write_cell(tmp_path, "news/npo_gdr/full/seed0/bf16", [replace(MATRIX, rounding_error=0.0)])
 
-    assert "bf16" not in gather(scores, tmp_path).at("news")
+    assert "bf16" not in gather(scores, over_seeds(scores), tmp_path).at("news")
 
 
 def test_where_nothing_has_a_place_the_panel_says_why(
@@ -89,7 +89,7 @@ def test_where_nothing_has_a_place_the_panel_says_why(
     monkeypatch.setattr(coarseness, "save", lambda figure, folder, name: figures.append(figure))
     cell = "news/npo_gdr/full/seed0/bf16"
     write_cell(tmp_path, cell, [])
-    plot_reversion(scores_of(cell, 0.0), tmp_path, tmp_path)
+    plot_reversion(scores_of(cell, 0.0), over_seeds(scores_of(cell, 0.0)), tmp_path, tmp_path)
 
     assert coarseness.NO_PLACE in [text.get_text() for text in figures[0].axes[0].texts]
 
@@ -97,15 +97,19 @@ def test_where_nothing_has_a_place_the_panel_says_why(
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     scores = experiment(tmp_path)
     with pytest.raises(InputError, match="no reversion to draw; collect the metrics again"):
-        gather([replace(score, metric="verbmem") for score in scores], tmp_path)
+        gather(
+            [replace(score, metric="verbmem") for score in scores],
+            over_seeds([replace(score, metric="verbmem") for score in scores]),
+            tmp_path,
+        )
     with pytest.raises(InputError, match=r"full/seed0/nf4\.csv: no such file"):
-        gather(scores, tmp_path / "elsewhere")
+        gather(scores, over_seeds(scores), tmp_path / "elsewhere")
 
 
 def test_every_panel_has_a_line_a_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures: list[Figure] = []
     monkeypatch.setattr(coarseness, "save", lambda figure, folder, name: figures.append(figure))
-    plot_reversion(experiment(tmp_path), tmp_path, tmp_path)
+    plot_reversion(experiment(tmp_path), over_seeds(experiment(tmp_path)), tmp_path, tmp_path)
 
     panels = figures[0].axes
     assert len(panels) == len(ROWS)
@@ -163,8 +167,16 @@ def test_the_same_numbers_give_the_same_bytes_in_another_process(tmp_path: Path)
     scores += [Score.missing("mini", absent[0], row, DIVERGED) for row in ROWS]
     scores += [Score.missing("mini", absent[1], row, UNDEFINED) for row in ROWS]
     write_metrics(tmp_path / "metrics.csv", scores)
-    plot_reversion(scores, tmp_path / "s", tmp_path / "here")
-    command = [sys.executable, SCRIPT, "--metrics", tmp_path / "metrics.csv"]
+    write_summaries(tmp_path / "summary.csv", "mini", over_seeds(scores))
+    plot_reversion(scores, over_seeds(scores), tmp_path / "s", tmp_path / "here")
+    command = [
+        sys.executable,
+        SCRIPT,
+        "--metrics",
+        tmp_path / "metrics.csv",
+        "--summary",
+        tmp_path / "summary.csv",
+    ]
     command += ["--survival", tmp_path / "s", "--output", tmp_path / "there"]
     subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": "7"}, check=True)
 

@@ -17,7 +17,7 @@ from qunlearn.figures.controls import METRIC, gather, plot_controls
 from qunlearn.figures.interventions import draw_interventions, interventions
 from qunlearn.style import LINES, adapter_name, origin, precision_name
 from qunlearn.tables.metrics import DIVERGED, UNDEFINED, Cell, Score, write_metrics
-from qunlearn.tables.summary import Key, over_seeds
+from qunlearn.tables.summary import Key, over_seeds, write_summaries
 
 SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/plot_controls.py"
 SIZES = {"full": 2.0, "full_bf16": 4.0, "lora": 5.0, "lora_scaled0.5": 2.5, "full_matched": 5.0}
@@ -58,7 +58,7 @@ def points(axes: Axes, variant: str) -> list[tuple[float, float]]:
 def draw(scores: list[Score], survival: Path, monkeypatch: pytest.MonkeyPatch) -> Figure:
     figures: list[Figure] = []
     monkeypatch.setattr(controls, "save", lambda figure, folder, name: figures.append(figure))
-    plot_controls(scores, survival, ["rtn3g64"], survival)
+    plot_controls(scores, over_seeds(scores), survival, ["rtn3g64"], survival)
     return figures[0]
 
 
@@ -90,7 +90,12 @@ def test_a_size_is_the_mean_over_seeds(tmp_path: Path) -> None:
     scores = sizes(tmp_path)
     cell = "news/npo_gdr/lora/seed1/rtn3g64"
     write_cell(tmp_path, cell, [replace(MATRIX, norm_w=100.0, norm_d=9.0)])
-    drawn = gather([*scores, score_of(cell, 0.1)], tmp_path, ["rtn3g64"])
+    drawn = gather(
+        [*scores, score_of(cell, 0.1)],
+        over_seeds([*scores, score_of(cell, 0.1)]),
+        tmp_path,
+        ["rtn3g64"],
+    )
 
     assert drawn.norms["news", "npo_gdr", "lora"] == pytest.approx(0.07)
     assert drawn.norms["news", "npo_gdr", "full"] == pytest.approx(0.02)
@@ -101,13 +106,13 @@ def test_a_size_is_read_where_it_was_measured_first(tmp_path: Path) -> None:
     scores = sizes(tmp_path)
     later = [score_of(f"news/npo_gdr/{adapter}/seed0/rtn2", 0.1) for adapter in SIZES]
 
-    drawn = gather([*scores, *later], tmp_path, ["rtn3g64", "rtn2"])
+    drawn = gather([*scores, *later], over_seeds([*scores, *later]), tmp_path, ["rtn3g64", "rtn2"])
     assert len(drawn.norms) == len(SIZES)
 
 
 def test_only_corpora_and_objectives_with_a_control_have_a_row(tmp_path: Path) -> None:
     scores = [score_of("news/ga/lora/seed0/rtn3g64", 0.1), *sizes(tmp_path), *spared()]
-    drawn = gather(scores, tmp_path, ["rtn3g64"])
+    drawn = gather(scores, over_seeds(scores), tmp_path, ["rtn3g64"])
 
     assert drawn.rows == (("news", "npo_gdr"),)
     assert drawn.interventions
@@ -126,13 +131,13 @@ def test_a_diverged_control_is_left_out(tmp_path: Path, monkeypatch: pytest.Monk
 def test_without_any_control_it_says_how_to_run_them(tmp_path: Path) -> None:
     plain = [score for score in sizes(tmp_path) if score.cell.adapter in LINES]
     with pytest.raises(InputError, match="no control to draw at rtn3g64; run with controls=true"):
-        gather(plain, tmp_path, ["rtn3g64"])
+        gather(plain, over_seeds(plain), tmp_path, ["rtn3g64"])
     with pytest.raises(InputError, match="no control to draw at rtn4"):
-        gather(sizes(tmp_path), tmp_path, ["rtn4"])
+        gather(sizes(tmp_path), over_seeds(sizes(tmp_path)), tmp_path, ["rtn4"])
     with pytest.raises(InputError, match="precisions: none given"):
-        gather(sizes(tmp_path), tmp_path, [])
+        gather(sizes(tmp_path), over_seeds(sizes(tmp_path)), tmp_path, [])
     with pytest.raises(InputError, match=r"rtn3g64\.csv: no such file"):
-        gather(sizes(tmp_path), tmp_path / "elsewhere", ["rtn3g64"])
+        gather(sizes(tmp_path), over_seeds(sizes(tmp_path)), tmp_path / "elsewhere", ["rtn3g64"])
 
 
 def test_interventions_are_those_that_were_run_in_a_fixed_order(tmp_path: Path) -> None:
@@ -177,8 +182,16 @@ def test_interventions_have_their_own_panel(
 def test_the_same_numbers_give_the_same_bytes_in_another_process(tmp_path: Path) -> None:
     scores = [*sizes(tmp_path / "s"), *sizes(tmp_path / "s", "npo_klr"), *spared()]
     write_metrics(tmp_path / "metrics.csv", scores)
-    plot_controls(scores, tmp_path / "s", ["rtn3g64"], tmp_path / "here")
-    command = [sys.executable, SCRIPT, "--metrics", tmp_path / "metrics.csv"]
+    write_summaries(tmp_path / "summary.csv", "mini", over_seeds(scores))
+    plot_controls(scores, over_seeds(scores), tmp_path / "s", ["rtn3g64"], tmp_path / "here")
+    command = [
+        sys.executable,
+        SCRIPT,
+        "--metrics",
+        tmp_path / "metrics.csv",
+        "--summary",
+        tmp_path / "summary.csv",
+    ]
     command += ["--survival", tmp_path / "s", "--precisions", "rtn3g64"]
     command += ["--output", tmp_path / "there"]
     subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": "7"}, check=True)

@@ -15,7 +15,7 @@ from qunlearn.figures import pareto
 from qunlearn.figures.pareto import BETTER, gather, plot_pareto
 from qunlearn.style import LINES, REFERENCE_LINES
 from qunlearn.tables.metrics import Cell, Score, write_metrics
-from qunlearn.tables.summary import Key
+from qunlearn.tables.summary import Key, over_seeds, write_summaries
 
 SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/plot_pareto.py"
 FULL, LORA = LINES["full"], LINES["lora"]
@@ -72,7 +72,7 @@ def arrows(axes: Axes, colour: str) -> list[tuple[tuple[float, float], tuple[flo
 def test_controls_and_midrise_grids_are_left_out() -> None:
     scores = experiment() + scores_of("news/npo_gdr/full/seed0/rtn3g64m", 1.0)
     scores += scores_of("news/ga/lora_matched/seed0/fp4", 1.0)
-    moves = gather(scores)
+    moves = gather(scores, over_seeds(scores))
 
     assert moves.precisions == PRECISIONS
     assert moves.adapters == ("full", "lora")
@@ -83,11 +83,17 @@ def test_controls_and_midrise_grids_are_left_out() -> None:
 def test_without_a_variant_at_bf16_there_is_no_start() -> None:
     quantized = [score for score in experiment() if score.cell.precision != "bf16"]
     with pytest.raises(InputError, match="no unlearned model in bf16; evaluate an adapter of full"):
-        gather(quantized + scores_of("news/npo_gdr/lora_matched/seed0/bf16", 1.0))
+        gather(
+            quantized + scores_of("news/npo_gdr/lora_matched/seed0/bf16", 1.0),
+            over_seeds(quantized + scores_of("news/npo_gdr/lora_matched/seed0/bf16", 1.0)),
+        )
 
 
 def test_seeds_are_averaged() -> None:
-    moves = gather(experiment() + scores_of("news/npo_gdr/full/seed1/bf16", 8.0, 70.0))
+    moves = gather(
+        experiment() + scores_of("news/npo_gdr/full/seed1/bf16", 8.0, 70.0),
+        over_seeds(experiment() + scores_of("news/npo_gdr/full/seed1/bf16", 8.0, 70.0)),
+    )
     point = moves.points(Key("news", "npo_gdr", "full", "", "verbmem"))["bf16"]
 
     assert point.x == (6.0, 5.0, 8.0)
@@ -95,7 +101,7 @@ def test_seeds_are_averaged() -> None:
 
 
 def test_a_variant_is_a_point_with_both_intervals(tmp_path: Path, drawn: list[Figure]) -> None:
-    plot_pareto(experiment(), tmp_path)
+    plot_pareto(experiment(), over_seeds(experiment()), tmp_path)
 
     verbmem, knowmem = drawn[0].axes
     assert paths(verbmem, FULL.colour) == [
@@ -111,7 +117,7 @@ def test_a_variant_is_a_point_with_both_intervals(tmp_path: Path, drawn: list[Fi
 def test_arrows_lead_to_few_bits_and_a_heavy_one_to_the_coarsest(
     tmp_path: Path, drawn: list[Figure]
 ) -> None:
-    plot_pareto(experiment(), tmp_path)
+    plot_pareto(experiment(), over_seeds(experiment()), tmp_path)
 
     found = arrows(drawn[0].axes[0], FULL.colour)
     assert found == [
@@ -125,7 +131,7 @@ def test_arrows_lead_to_few_bits_and_a_heavy_one_to_the_coarsest(
 def test_references_are_grey_markers_at_every_precision(
     tmp_path: Path, drawn: list[Figure]
 ) -> None:
-    plot_pareto(experiment(), tmp_path)
+    plot_pareto(experiment(), over_seeds(experiment()), tmp_path)
 
     axes = drawn[0].axes[0]
     assert paths(axes, REFERENCE_LINES["target"].colour) == [
@@ -138,7 +144,11 @@ def test_variants_stand_apart_by_a_marker_at_the_same_value(
     tmp_path: Path, drawn: list[Figure]
 ) -> None:
     scores = scores_of("news/npo_gdr/full/seed0/bf16", 4.0)
-    plot_pareto(scores + scores_of("news/npo_gdr/lora/seed0/bf16", 4.0), tmp_path)
+    plot_pareto(
+        scores + scores_of("news/npo_gdr/lora/seed0/bf16", 4.0),
+        over_seeds(scores + scores_of("news/npo_gdr/lora/seed0/bf16", 4.0)),
+        tmp_path,
+    )
 
     axes = drawn[0].axes[0]
     places = [
@@ -151,7 +161,7 @@ def test_variants_stand_apart_by_a_marker_at_the_same_value(
 
 
 def test_every_value_and_interval_is_on_the_scale(tmp_path: Path, drawn: list[Figure]) -> None:
-    plot_pareto(experiment(), tmp_path)
+    plot_pareto(experiment(), over_seeds(experiment()), tmp_path)
 
     axes = drawn[0].axes[0]
     assert axes.get_xlim()[0] == 0 and axes.get_xlim()[1] > 92
@@ -164,7 +174,7 @@ def test_a_diverged_variant_is_a_cross_in_the_bad_corner(
     tmp_path: Path, drawn: list[Figure]
 ) -> None:
     scores = experiment() + scores_of("news/npo_gdr/full_bf16/seed0/bf16", None)
-    plot_pareto(scores, tmp_path)
+    plot_pareto(scores, over_seeds(scores), tmp_path)
 
     axes = drawn[0].axes[0]
     crosses = [line for line in axes.lines if line.get_marker() == "x"]
@@ -178,8 +188,16 @@ def test_the_same_numbers_give_the_same_bytes_in_another_process(tmp_path: Path)
     scores = experiment() + scores_of("news/npo_gdr/full_bf16/seed0/bf16", None)
     scores += scores_of("news/ga/full/seed0/bf16", 0.0) + scores_of("news/ga/full/seed0/nf4", 0.0)
     write_metrics(tmp_path / "metrics.csv", scores)
-    plot_pareto(scores, tmp_path / "here")
-    command = [sys.executable, SCRIPT, "--metrics", tmp_path / "metrics.csv"]
+    write_summaries(tmp_path / "summary.csv", "mini", over_seeds(scores))
+    plot_pareto(scores, over_seeds(scores), tmp_path / "here")
+    command = [
+        sys.executable,
+        SCRIPT,
+        "--metrics",
+        tmp_path / "metrics.csv",
+        "--summary",
+        tmp_path / "summary.csv",
+    ]
     command += ["--output", tmp_path / "there"]
     subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": "7"}, check=True)
 

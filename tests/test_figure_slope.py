@@ -14,6 +14,7 @@ from qunlearn.figures import slope
 from qunlearn.figures.slope import ROWS, choose, plot_slope
 from qunlearn.style import LINES
 from qunlearn.tables.metrics import Cell, Score, write_metrics
+from qunlearn.tables.summary import over_seeds, write_summaries
 
 SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/plot_slope.py"
 FULL, LORA = LINES["full"], LINES["lora"]
@@ -81,7 +82,7 @@ def test_what_is_missing_is_named() -> None:
 def test_each_metric_is_a_panel_with_its_numbers_at_both_ends(
     tmp_path: Path, drawn: list[Figure]
 ) -> None:
-    plot_slope(experiment(), ("nf4", "rtn3g64"), tmp_path)
+    plot_slope(experiment(), over_seeds(experiment()), ("nf4", "rtn3g64"), tmp_path)
 
     panels = drawn[0].axes
     assert len(panels) == len(ROWS)
@@ -99,7 +100,7 @@ def test_numbers_stand_where_their_values_are_and_apart(
     tmp_path: Path, drawn: list[Figure]
 ) -> None:
     scores = experiment() + scores_of("news/npo_gdr/full_bf16/seed0/bf16", 12.0)
-    plot_slope(scores, ("nf4",), tmp_path)
+    plot_slope(scores, over_seeds(scores), ("nf4",), tmp_path)
 
     axes = drawn[0].axes[0]
     low, high = axes.get_ylim()
@@ -120,7 +121,7 @@ def test_only_privleak_reaches_below_0_and_has_no_limit(
                 for score in scores_of(f"news/{cell}/{precision}", value)
                 if score.metric == "privleak"
             ]
-    plot_slope(scores, ("nf4",), tmp_path)
+    plot_slope(scores, over_seeds(scores), ("nf4",), tmp_path)
 
     for axes, metric in zip(drawn[0].axes, ROWS, strict=True):
         low, high = axes.get_ylim()
@@ -135,7 +136,7 @@ def test_a_diverged_variant_is_a_cross_in_a_strip_below_0(
     tmp_path: Path, drawn: list[Figure]
 ) -> None:
     scores = experiment() + scores_of("news/npo_gdr/full_bf16/seed0/nf4", None)
-    plot_slope(scores, ("nf4",), tmp_path)
+    plot_slope(scores, over_seeds(scores), ("nf4",), tmp_path)
 
     figure = drawn[0]
     assert figure.axes[0].get_ylim()[0] < 0
@@ -146,7 +147,12 @@ def test_a_diverged_variant_is_a_cross_in_a_strip_below_0(
 def test_references_are_named_beside_the_last_column_alone(
     tmp_path: Path, drawn: list[Figure]
 ) -> None:
-    plot_slope(experiment(("npo_gdr", "npo_klr")), ("nf4",), tmp_path)
+    plot_slope(
+        experiment(("npo_gdr", "npo_klr")),
+        over_seeds(experiment(("npo_gdr", "npo_klr"))),
+        ("nf4",),
+        tmp_path,
+    )
 
     named = [{text.get_text() for text in axes.texts} >= {"target"} for axes in drawn[0].axes]
     assert named == [False] * len(ROWS) + [True] * len(ROWS)
@@ -156,7 +162,7 @@ def test_more_than_four_columns_stand_in_bands_that_share_their_scales(
     tmp_path: Path, drawn: list[Figure]
 ) -> None:
     objectives = ("ga", "npo", "ga_gdr", "ga_klr", "npo_gdr")
-    plot_slope(experiment(objectives), ("nf4",), tmp_path)
+    plot_slope(experiment(objectives), over_seeds(experiment(objectives)), ("nf4",), tmp_path)
 
     panels = drawn[0].axes
     tops = [axes for axes in panels if axes.get_title(loc="left")]
@@ -173,8 +179,16 @@ def test_more_than_four_columns_stand_in_bands_that_share_their_scales(
 def test_the_same_numbers_give_the_same_bytes_in_another_process(tmp_path: Path) -> None:
     scores = experiment() + scores_of("news/npo_gdr/full_bf16/seed0/nf4", None)
     write_metrics(tmp_path / "metrics.csv", scores)
-    plot_slope(scores, ("nf4", "rtn3g64"), tmp_path / "here")
-    command = [sys.executable, SCRIPT, "--metrics", tmp_path / "metrics.csv"]
+    write_summaries(tmp_path / "summary.csv", "mini", over_seeds(scores))
+    plot_slope(scores, over_seeds(scores), ("nf4", "rtn3g64"), tmp_path / "here")
+    command = [
+        sys.executable,
+        SCRIPT,
+        "--metrics",
+        tmp_path / "metrics.csv",
+        "--summary",
+        tmp_path / "summary.csv",
+    ]
     command += ["--precisions", "nf4", "rtn3g64", "--output", tmp_path / "there"]
     subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": "7"}, check=True)
 

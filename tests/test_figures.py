@@ -14,7 +14,7 @@ from qunlearn.figures.panel import curve, draw_panel, name_references, scale_lim
 from qunlearn.figures.survival import ROWS, arrange, plot_survival
 from qunlearn.style import LINES, REFERENCE_LINES
 from qunlearn.tables.metrics import METRICS, Cell, Score, write_metrics
-from qunlearn.tables.summary import Key, over_seeds
+from qunlearn.tables.summary import Key, over_seeds, write_summaries
 
 SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/plot_survival_of_forgetting.py"
 PRECISIONS = ("bf16", "nf4", "rtn3g64")
@@ -68,7 +68,11 @@ def test_more_columns_are_cut_into_bands_of_one_corpus() -> None:
 
 def test_without_an_unlearned_model_there_is_nothing_to_draw(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no unlearned model to draw"):
-        plot_survival(scores_of("news/target/bf16", 90.0), tmp_path)
+        plot_survival(
+            scores_of("news/target/bf16", 90.0),
+            over_seeds(scores_of("news/target/bf16", 90.0)),
+            tmp_path,
+        )
 
 
 def test_a_curve_has_a_gap_where_all_diverged_and_skips_what_was_not_run() -> None:
@@ -157,9 +161,19 @@ def test_lines_differ_in_colour_marker_and_dashes() -> None:
 def test_the_same_numbers_give_the_same_bytes_in_another_process(tmp_path: Path) -> None:
     scores = experiment(("news",), ("npo_gdr",)) + scores_of("news/ga/lora/seed0/nf4", None)
     write_metrics(tmp_path / "metrics.csv", scores)
-    plot_survival(scores, tmp_path / "here")
+    write_summaries(tmp_path / "summary.csv", "mini", over_seeds(scores))
+    plot_survival(scores, over_seeds(scores), tmp_path / "here")
     subprocess.run(
-        [sys.executable, SCRIPT, "--metrics", tmp_path / "metrics.csv", "--output", tmp_path / "b"],
+        [
+            sys.executable,
+            SCRIPT,
+            "--metrics",
+            tmp_path / "metrics.csv",
+            "--summary",
+            tmp_path / "summary.csv",
+            "--output",
+            tmp_path / "b",
+        ],
         env={**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"},
         check=True,
     )

@@ -1,11 +1,13 @@
 """The main table, in each of its forms, on numbers small enough to check by hand."""
 
 import csv
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
 from small_evaluations import CELLS
 
 from qunlearn.style import number, precision_name
@@ -13,8 +15,11 @@ from qunlearn.tables.main import main_table
 from qunlearn.tables.metrics import Cell, Score, collect, read_metrics
 from qunlearn.tables.render import as_csv, as_html, as_latex, as_markdown, write_main_table
 from qunlearn.tables.reversion import reversions
-from qunlearn.tables.summary import Key, Summary, over_seeds
+from qunlearn.tables.significance import COLUMNS as TESTED
+from qunlearn.tables.significance import better
+from qunlearn.tables.summary import Key, Summary, over_seeds, write_summaries
 
+UNTESTED = "mini,news,adapters,utility,npo_gdr,lora,nf4,full,nf4,5,1,9,,,0.5,2,32,1,one text"
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
 
 
@@ -35,7 +40,7 @@ def test_seeds_are_averaged_and_diverged_ones_counted() -> None:
     )
 
     assert summaries == {
-        Key("news", "ga", "full", "nf4", "verbmem"): Summary(13.0, 12.0, 16.0, 3, 1),
+        Key("news", "ga", "full", "nf4", "verbmem"): Summary(13.0, 12.0, 16.0, 3, 1, 0, 32),
         Key("news", "ga", "lora", "nf4", "verbmem"): Summary(None, None, None, 1, 1),
     }
 
@@ -49,7 +54,7 @@ def test_main_table_puts_references_first_and_keeps_the_order_otherwise() -> Non
         "books/retrain/bf16",
         "news/target/bf16",
     ]
-    table = main_table([score(cell, "verbmem", 1.0) for cell in cells])
+    table = main_table(over_seeds([score(cell, "verbmem", 1.0) for cell in cells]))
 
     assert table.corpora == ("news", "books")
     assert [(row.objective, row.precision, row.adapter) for b in table.blocks for row in b] == [
@@ -63,7 +68,9 @@ def test_main_table_puts_references_first_and_keeps_the_order_otherwise() -> Non
 
 
 def test_main_csv_shows_values_with_intervals(evaluations: Path) -> None:
-    lines = list(csv.reader(as_csv(main_table(collect(evaluations, CELLS, "mini"))).splitlines()))
+    lines = list(
+        csv.reader(as_csv(main_table(over_seeds(collect(evaluations, CELLS, "mini")))).splitlines())
+    )
 
     assert lines[0] == [
         "method",
@@ -91,7 +98,7 @@ def test_main_csv_shows_values_with_intervals(evaluations: Path) -> None:
 
 
 def test_markdown_is_a_whole_table_with_n_and_seeds_below(evaluations: Path) -> None:
-    text = as_markdown(main_table(collect(evaluations, CELLS, "mini")))
+    text = as_markdown(main_table(over_seeds(collect(evaluations, CELLS, "mini"))))
     rows = [line for line in text.splitlines() if line.startswith("|")]
 
     assert {line.count("|") for line in rows} == {9}
@@ -99,15 +106,17 @@ def test_markdown_is_a_whole_table_with_n_and_seeds_below(evaluations: Path) -> 
     assert "| NPO+GDR | bf16 | LoRA | 60.0 ±2.0 |" in text
     assert "| NEWS VerMem ↓ | NEWS KnowMem ↓ | NEWS PrivLeak →0 | NEWS Utility ↑ |" in rows[0]
     assert "NEWS: VerMem n = 30, KnowMem n = 31, PrivLeak n = 32, Utility n = 33" in text
-    assert "* Seed: 0 (one unlearning run a row)." in text
+    assert "* Seeds: one unlearning run a row." in text
     assert "* † diverged" in text
     assert "not part of this experiment" not in text
 
 
 def test_latex_rows_have_as_many_cells_as_the_tabular(evaluations: Path) -> None:
-    text = as_latex(main_table(collect(evaluations, CELLS, "mini")))
+    text = as_latex(main_table(over_seeds(collect(evaluations, CELLS, "mini"))))
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
 
+    assert text.index("% --- the table ---") < text.index(r"\begin{tabular}")
+    assert text.endswith("% --- end of the table ---\n\\end{document}\n")
     assert r"\begin{tabular}{lllrrrrr}" in text
     assert [line.count("&") for line in rows] == [3] + [7] * (1 + len(CELLS))
     assert r"\multicolumn{5}{c}{NEWS}" in rows[0]
@@ -121,10 +130,21 @@ def test_latex_rows_have_as_many_cells_as_the_tabular(evaluations: Path) -> None
 
 
 def test_latex_escapes_a_users_names() -> None:
-    text = as_latex(main_table([score("my_corpus/a&b/x_y/seed0/nf4", "verbmem", 5.0)]))
+    text = as_latex(main_table(over_seeds([score("my_corpus/a&b/x_y/seed0/nf4", "verbmem", 5.0)])))
 
     assert r"{my\_corpus}" in text
     assert r"a\&b & NF4 & x\_y & $5.0^{+3.0}_{-1.0}$ & -- & -- & -- & --" in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles_on_its_own(evaluations: Path, tmp_path: Path) -> None:
+    found = over_seeds(collect(evaluations, CELLS, "mini"))
+    write_main_table(main_table(found, {next(iter(found))}), tmp_path)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "main.pdf").stat().st_size > 10_000
+    assert "Overfull" not in done.stdout
 
 
 class Page(HTMLParser):
@@ -154,7 +174,7 @@ class Page(HTMLParser):
 
 
 def test_html_is_well_formed_and_holds_every_cell(evaluations: Path) -> None:
-    page = Page(as_html(main_table(collect(evaluations, CELLS, "mini"))))
+    page = Page(as_html(main_table(over_seeds(collect(evaluations, CELLS, "mini")))))
 
     assert page.open == []
     assert page.rows[0] == ["", "NEWS"]
@@ -165,7 +185,7 @@ def test_html_is_well_formed_and_holds_every_cell(evaluations: Path) -> None:
 
 
 def test_html_escapes_a_users_names() -> None:
-    text = as_html(main_table([score("a<b/ga/lora/seed0/nf4", "verbmem", 5.0)]))
+    text = as_html(main_table(over_seeds([score("a<b/ga/lora/seed0/nf4", "verbmem", 5.0)])))
 
     assert "a&lt;b" in text
     assert "a<b" not in text
@@ -173,16 +193,20 @@ def test_html_escapes_a_users_names() -> None:
 
 def test_a_cell_with_some_seeds_diverged_says_how_many() -> None:
     table = main_table(
-        [
-            score("news/ga/full/seed0/nf4", "verbmem", 10.0, n=32),
-            score("news/ga/full/seed1/nf4", "verbmem", 16.0, n=30),
-            score("news/ga/full/seed2/nf4", "verbmem", None),
-        ]
+        over_seeds(
+            [
+                score("news/ga/full/seed0/nf4", "verbmem", 10.0),
+                score("news/ga/full/seed1/nf4", "verbmem", 16.0),
+                score("news/ga/full/seed2/nf4", "verbmem", None),
+                score("news/ga/full/seed2/bf16", "verbmem", 7.0, n=30),
+            ]
+        )
     )
 
     assert '"13.0 [12.0, 16.0] †1/3",–,–,–,–' in as_csv(table)
     text = as_markdown(table)
-    assert "Seeds: 0, 1, 2. A number is the mean over seeds" in text
+    assert "* Seeds: 3. A number is the mean over seeds." in text
+    assert "bootstrap over the evaluated items and the seeds" in text
     assert "NEWS: VerMem n = 30 to 32." in text
     assert "–: not part of this experiment." in text
 
@@ -223,11 +247,18 @@ def test_scripts_collect_and_set_the_tables(evaluations: Path, tmp_path: Path) -
     assert read_metrics(tidy) == expected
     assert [score.metric for score in expected].count("reversion_verbmem") == 1
 
-    assert run("make_main_table.py", "--metrics", tidy, "--output", folder).returncode == 0
-    write_main_table(main_table(read_metrics(tidy)), tmp_path / "again")
+    found = over_seeds(expected)
+    summary, tests = tmp_path / "summary.csv", tmp_path / "tests.csv"
+    write_summaries(summary, "mini", found)
+    tests.write_text(",".join(TESTED) + "\n" + UNTESTED + "\n", encoding="utf-8")
+    given = ("--summary", summary, "--tests", tests, "--settings", "A note.")
+    assert run("make_main_table.py", *given, "--output", folder).returncode == 0
+    assert "* A note." in (folder / "main.md").read_text(encoding="utf-8")
+    write_main_table(main_table(found, better(tests, found), ["A note."]), tmp_path / "again")
     for name in ("main.csv", "main.md", "main.tex", "main.html"):
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
+    given = ("--evaluations", evaluations, "--experiment", "mini", "--output", tidy)
     failed = run("collect_metrics.py", *given, "--cells", "books/target/bf16")
     assert failed.returncode == 2
     assert failed.stderr.startswith("error: cell 'books/target/bf16'")

@@ -83,7 +83,7 @@ def test_mechanism_averages_seeds_and_leaves_out_what_has_no_update(survival: Pa
 
 
 def test_reversion_has_a_row_for_each_metric_and_variant() -> None:
-    table = reversion_markdown(SCORES)
+    table = reversion_markdown(over_seeds(SCORES))
 
     assert "| NEWS | NLL forget | NPO+GDR | FT (fp32 masters) | 0.60 [0.50, 0.80] |" in table
     assert "| NEWS | NLL forget | NPO+GDR | LoRA | undefined |" in table
@@ -96,11 +96,11 @@ def test_a_seed_without_a_reversion_is_counted() -> None:
         score("news/npo_gdr/full/seed0/nf4", 0.5),
         score("news/npo_gdr/full/seed1/nf4", None),
     ]
-    assert "| 0.50 [0.40, 0.70] (1/2 seeds) |" in reversion_markdown(scores)
+    assert "| 0.50 [0.40, 0.70] (1/2 seeds) |" in reversion_markdown(over_seeds(scores))
 
 
 def test_csv_has_every_number(survival: Path, tmp_path: Path) -> None:
-    write_mechanism(SCORES, arrivals(SCORES, survival), tmp_path)
+    write_mechanism(SCORES, over_seeds(SCORES), arrivals(SCORES, survival), tmp_path)
 
     rows = list(csv.DictReader(io.StringIO((tmp_path / "mechanism.csv").read_text())))
     assert [(row["adapter"], row["seed"]) for row in rows] == [("full", "0"), ("full", "1")]

@@ -102,14 +102,15 @@ def test_a_finished_run_has_nothing_to_do(tiny_run: Path, snakemake: Snakemake) 
 
 TABLES = {
     "collect_metrics": 1,
+    **dict.fromkeys(("summary", "differences", "claims", "vs_paper"), 1),
     "main_table": 1,
     "mechanism_tables": 1,
     "model_cards": 1,
-    "reversion": 1,
-    "survival_of_forgetting": 1,
+    **dict.fromkeys(("reversion", "survival_of_forgetting", "pareto", "slope"), 1),
     "all": 1,
 }
 GRIDS = {"update_on_grids": 2}
+RUNS = {"loss_curves": 1}
 
 
 @pytest.mark.parametrize(
@@ -123,6 +124,7 @@ GRIDS = {"update_on_grids": 2}
         pytest.param(
             {"unlearn": {"overrides": {"*/*/lora": {"lr": 0.01}}}},
             {"unlearn": 1, "quantize": 3, "quantize_gptq": 1, "evaluate": 4, "survival": 1}
+            | RUNS
             | GRIDS
             | TABLES,
             id="one variant's learning rate: its cells",
@@ -145,6 +147,7 @@ GRIDS = {"update_on_grids": 2}
                 "quantize_gptq": 3,
                 "evaluate": 12,
                 "survival": 3,
+                **RUNS,
                 **TABLES,
             },
             id="one more seed: its runs",
@@ -153,6 +156,7 @@ GRIDS = {"update_on_grids": 2}
             {"seeds": [0, 1], "seed_scope": "all"},
             {"train_base": 2, "finetune": 4, "unlearn": 6, "quantize": 30, "quantize_gptq": 10}
             | {"evaluate": 40, "survival": 6}
+            | RUNS
             | GRIDS
             | TABLES,
             id="a target and a retrain for each seed: everything but the corpus",
@@ -161,6 +165,7 @@ GRIDS = {"update_on_grids": 2}
             {"train": {"target": {"epochs": 3}}},
             {"finetune": 1, "unlearn": 3, "quantize": 12, "quantize_gptq": 4, "evaluate": 16}
             | {"survival": 3}
+            | RUNS
             | GRIDS
             | TABLES,
             id="how target is trained: all models but retrain",
@@ -243,6 +248,7 @@ def test_a_changed_loss_runs_unlearning_again_but_no_training(
         "quantize_gptq": 3,
         "evaluate": 12,
         "survival": 3,
+        **RUNS,
         **GRIDS,
         **TABLES,
     }

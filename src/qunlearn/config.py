@@ -93,6 +93,33 @@ def variants(config: Json) -> list[Run]:
     ]
 
 
+def footnotes(config: Json) -> list[str]:
+    """How the models of an experiment were trained and quantized: sentences under its table."""
+    notes = []
+    for corpus in config["corpora"]:
+        for objective in config["unlearn"]["objectives"]:
+            if "lora" in config["unlearn"]["adapters"]:
+                lora = unlearn_settings(config, corpus, objective, "lora")
+                notes.append(
+                    f"LoRA on all linear layers: rank {lora['rank']}, alpha "
+                    f"{lora['lora_alpha']:g}, dropout {lora['dropout']:g}, learning rate "
+                    f"{lora['lr']:g}; merged in float32."
+                )
+    sample = config["quantization"]["calibration"]
+    if any(Precision.parse(name).method == "gptq" for name in config["precisions"]):
+        notes.append(
+            f"GPTQ ({config['quantization']['gptq_backend']}): damping 1 %, no reordering, "
+            f"{sample['sequences']} sequences of {sample['length']} tokens of {sample['split']}."
+        )
+    if {"nf4", "fp4", "int8"} & set(config["precisions"]):
+        notes.append(
+            "bitsandbytes: 4 bits in blocks of 64 without double quantization; int8 is LLM.int8() "
+            "with a threshold of 6."
+        )
+    notes.append("Embeddings, norms and lm_head are never quantized.")
+    return list(dict.fromkeys(notes))
+
+
 def references(config: Json) -> list[str]:
     """Ids of target and retrain: one of each, or one for each seed (`seed_scope: all`)."""
     ids = [reference_id(config, name, k) for name in ("target", "retrain") for k in config["seeds"]]

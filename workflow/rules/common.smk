@@ -32,6 +32,8 @@ TABLES = expand(
         "metrics.csv",
         *("main.csv", "main.md", "main.tex", "main.html"),
         *("mechanism.csv", "mechanism.md", "reversion.md"),
+        *("summary.csv", "tests.csv", "vs_paper.csv"),
+        *("claims.csv", "claims_published.csv", "claims.md"),
     ],
 )
 REFERENCE_PRECISION = "bf16"  # of PrivLeak and reversion
@@ -39,8 +41,8 @@ GRIDS = [name for name in CONFIG["precisions"] if name != REFERENCE_PRECISION]
 FIGURES = expand(
     out("figures/{name}.{form}"),
     name=[
-        "survival_of_forgetting",
-        "reversion",
+        *("survival_of_forgetting", "reversion", "pareto", "loss_curves"),
+        *(["slope"] if GRIDS else []),
         *expand(
             "{figure}_{corpus}_{objective}",
             figure=["update_survival", "update_over_step"] if GRIDS else [],
@@ -90,6 +92,11 @@ wildcard_constraints:
     precision=r"[a-z0-9]+",
     factor=r"[0-9.]+",
     choice="|".join(controls.CHOICES),
+
+
+def resource(name):
+    """A file or folder of what is known from elsewhere."""
+    return str(ROOT / "resources" / name)
 
 
 def code(name):
@@ -195,6 +202,11 @@ def packed_checkpoints(wildcards):
         if precision.startswith("gptq")
         for model in (reference_id("target", wildcards.model), wildcards.model)
     ]
+
+
+def trained_models():
+    """Every unlearning run."""
+    return [f"{run.corpus}/{run.model}" for run in configuration.runs(CONFIG)]
 
 
 def measured_models():

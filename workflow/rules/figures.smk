@@ -1,7 +1,8 @@
 # What people see first: a figure for every claim.
 rule survival_of_forgetting:
     input:
-        out("tables/metrics.csv"),
+        metrics=out("tables/metrics.csv"),
+        summary=out("tables/summary.csv"),
     output:
         expand(out("figures/survival_of_forgetting.{form}"), form=["png", "pdf"]),
     log:
@@ -20,12 +21,14 @@ rule survival_of_forgetting:
     message:
         "Drawing what each precision leaves of the forgetting"
     shell:
-        "run plot_survival_of_forgetting.py --metrics {input} --output {params.folder} > {log} 2>&1"
+        "run plot_survival_of_forgetting.py --metrics {input.metrics} --summary {input.summary} "
+        "--output {params.folder} > {log} 2>&1"
 
 
 rule reversion:
     input:
         metrics=out("tables/metrics.csv"),
+        summary=out("tables/summary.csv"),
         survival=expand(out("survival/{model}"), model=measured_models()),
     output:
         expand(out("figures/reversion.{form}"), form=["png", "pdf"]),
@@ -46,7 +49,8 @@ rule reversion:
     message:
         "Drawing how much forgetting each grid takes back"
     shell:
-        "run plot_reversion.py --metrics {input.metrics} --survival {params.survival} "
+        "run plot_reversion.py --metrics {input.metrics} --summary {input.summary} "
+        "--survival {params.survival} "
         "--output {params.folder} > {log} 2>&1"
 
 
@@ -93,6 +97,7 @@ rule update_on_grids:
 rule controls:
     input:
         metrics=out("tables/metrics.csv"),
+        summary=out("tables/summary.csv"),
         survival=expand(out("survival/{model}"), model=measured_models()),
     output:
         expand(out("figures/controls.{form}"), form=["png", "pdf"]),
@@ -114,5 +119,86 @@ rule controls:
     message:
         "Drawing what the controls tell apart"
     shell:
-        "run plot_controls.py --metrics {input.metrics} --survival {params.survival} "
+        "run plot_controls.py --metrics {input.metrics} --summary {input.summary} "
+        "--survival {params.survival} "
         "--precisions {params.precisions} --output {params.folder} > {log} 2>&1"
+
+
+rule pareto:
+    input:
+        metrics=out("tables/metrics.csv"),
+        summary=out("tables/summary.csv"),
+    output:
+        expand(out("figures/pareto.{form}"), form=["png", "pdf"]),
+    log:
+        out("logs/figures/pareto.log"),
+    benchmark:
+        out("benchmarks/figures/pareto.tsv")
+    conda:
+        "../../envs/tables.yaml"
+    threads: asks("tables", "threads")
+    resources:
+        mem_mb=asks("tables", "mem_mb"),
+        runtime=asks("tables", "runtime"),
+    params:
+        code=code("plot_pareto.py"),
+        folder=subpath(output[0], parent=True),
+    message:
+        "Drawing forgetting against Utility"
+    shell:
+        "run plot_pareto.py --metrics {input.metrics} --summary {input.summary} "
+        "--output {params.folder} > {log} 2>&1"
+
+
+rule slope:
+    input:
+        metrics=out("tables/metrics.csv"),
+        summary=out("tables/summary.csv"),
+    output:
+        expand(out("figures/slope.{form}"), form=["png", "pdf"]),
+    log:
+        out("logs/figures/slope.log"),
+    benchmark:
+        out("benchmarks/figures/slope.tsv")
+    conda:
+        "../../envs/tables.yaml"
+    threads: asks("tables", "threads")
+    resources:
+        mem_mb=asks("tables", "mem_mb"),
+        runtime=asks("tables", "runtime"),
+    params:
+        code=code("plot_slope.py"),
+        precisions=GRIDS,
+        folder=subpath(output[0], parent=True),
+    message:
+        "Drawing each metric from bf16 to the coarser precisions"
+    shell:
+        "run plot_slope.py --metrics {input.metrics} --summary {input.summary} "
+        "--precisions {params.precisions} --output {params.folder} > {log} 2>&1"
+
+
+rule loss_curves:
+    input:
+        expand(out("unlearned/{model}"), model=trained_models()),
+    output:
+        expand(out("figures/loss_curves.{form}"), form=["png", "pdf"]),
+    log:
+        out("logs/figures/loss_curves.log"),
+    benchmark:
+        out("benchmarks/figures/loss_curves.tsv")
+    conda:
+        "../../envs/tables.yaml"
+    threads: asks("tables", "threads")
+    resources:
+        mem_mb=asks("tables", "mem_mb"),
+        runtime=asks("tables", "runtime"),
+    params:
+        code=code("plot_loss_curves.py"),
+        unlearned=lambda wildcards: out("unlearned"),
+        models=trained_models(),
+        folder=subpath(output[0], parent=True),
+    message:
+        "Drawing how unlearning went"
+    shell:
+        "run plot_loss_curves.py --unlearned {params.unlearned} --models {params.models} "
+        "--output {params.folder} > {log} 2>&1"

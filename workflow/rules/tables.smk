@@ -28,7 +28,8 @@ rule collect_metrics:
 
 rule main_table:
     input:
-        out("tables/metrics.csv"),
+        summary=out("tables/summary.csv"),
+        tests=out("tables/tests.csv"),
     output:
         expand(out("tables/main.{form}"), form=["csv", "md", "tex", "html"]),
     log:
@@ -43,16 +44,19 @@ rule main_table:
         runtime=asks("tables", "runtime"),
     params:
         code=code("make_main_table.py"),
+        settings=configuration.footnotes(CONFIG),
         folder=subpath(output[0], parent=True),
     message:
         "Setting the main table"
     shell:
-        "run make_main_table.py --metrics {input} --output {params.folder} > {log} 2>&1"
+        "run make_main_table.py --summary {input.summary} --tests {input.tests} "
+        "--settings {params.settings:q} --output {params.folder} > {log} 2>&1"
 
 
 rule mechanism_tables:
     input:
         metrics=out("tables/metrics.csv"),
+        summary=out("tables/summary.csv"),
         survival=expand(out("survival/{model}"), model=measured_models()),
     output:
         expand(
@@ -76,8 +80,8 @@ rule mechanism_tables:
     message:
         "Setting the tables of reversion and of what arrives"
     shell:
-        "run make_mechanism_tables.py --metrics {input.metrics} --survival {params.survival} "
-        "--output {params.folder} > {log} 2>&1"
+        "run make_mechanism_tables.py --metrics {input.metrics} --summary {input.summary} "
+        "--survival {params.survival} --output {params.folder} > {log} 2>&1"
 
 
 rule model_cards:

@@ -29,26 +29,29 @@ def main(
     from qunlearn.readme import replace_marked
     from qunlearn.tables.mechanism import arrivals, mechanism_markdown, reversion_markdown
     from qunlearn.tables.metrics import read_metrics
-    from qunlearn.tables.summary import over_seeds
+    from qunlearn.tables.summary import summaries
 
+    found = {
+        key: summary
+        for key, summary in summaries(results / "tables/summary.csv").items()
+        if (key.corpus, key.objective) == (corpus, objective)
+    }
+    main_three = {key: found[key] for key in found if key.adapter in NEEDED}
+    coarse = {key: found[key] for key in found if key.precision in precisions}
     scores = [
         score
         for score in read_metrics(results / "tables/metrics.csv")
         if (score.cell.corpus, score.cell.objective) == (corpus, objective)
     ]
-    main_three = [score for score in scores if score.cell.adapter in NEEDED]
-    measured = arrivals(main_three, results / "survival")
-    coarse = [score for score in scores if score.cell.precision in precisions]
+    measured = arrivals(scores, results / "survival")
     tables = {
         "reversion": reversion_markdown(main_three),
-        "mechanism": mechanism_markdown(measured, over_seeds(scores)),
+        "mechanism": mechanism_markdown(
+            [arrival for arrival in measured if arrival.cell.adapter in NEEDED], found
+        ),
         "controls": reversion_markdown(coarse, ("nll_forget", "knowmem")),
         "norms": mechanism_markdown(
-            arrivals(
-                [score for score in coarse if score.cell.precision == precisions[-1]],
-                results / "survival",
-            ),
-            over_seeds(scores),
+            [arrival for arrival in measured if arrival.cell.precision == precisions[-1]], found
         ),
     }
     for name, table in tables.items():

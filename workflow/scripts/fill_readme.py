@@ -16,12 +16,15 @@ def main(results: Path, precisions: tuple[str, ...], readme: Path, figure: Path)
     """
     from qunlearn.readme import replace_marked
     from qunlearn.tables.main import main_table
-    from qunlearn.tables.metrics import read_metrics
     from qunlearn.tables.render import as_markdown
+    from qunlearn.tables.significance import better
+    from qunlearn.tables.summary import summaries
 
-    scores = read_metrics(results / "tables/metrics.csv")
-    shown = [score for score in scores if score.cell.precision in precisions]
-    replace_marked(readme, "table", as_markdown(main_table(shown)))
+    found = summaries(results / "tables/summary.csv")
+    winners = better(results / "tables/tests.csv", found)
+    shown = {key: summary for key, summary in found.items() if key.precision in precisions}
+    table = as_markdown(main_table(shown, winners & shown.keys()))
+    replace_marked(readme, "table", table)
     figure.parent.mkdir(parents=True, exist_ok=True)
     figure.write_bytes((results / "figures" / figure.name).read_bytes())
 

@@ -5,18 +5,22 @@ from pathlib import Path
 from qunlearn.cli import run_script
 
 
-def main(metrics: Path, output: Path) -> None:
+def main(summary: Path, tests: Path, output: Path, settings: tuple[str, ...] = ()) -> None:
     """Set the main table, method by precision and adapter, in CSV, Markdown, LaTeX and HTML.
 
     Args:
-        metrics: the tidy CSV file of all metrics.
+        summary: the CSV file of all metrics over seeds and items.
+        tests: the CSV file of the paired tests; what is significantly better is set in bold.
         output: the folder that main.csv, main.md, main.tex and main.html are written into.
+        settings: sentences for the footer on how models were trained and quantized.
     """
     from qunlearn.tables.main import main_table
-    from qunlearn.tables.metrics import read_metrics
     from qunlearn.tables.render import write_main_table
+    from qunlearn.tables.significance import better
+    from qunlearn.tables.summary import summaries
 
-    write_main_table(main_table(read_metrics(metrics)), output)
+    found = summaries(summary)
+    write_main_table(main_table(found, better(tests, found), settings), output)
 
 
 if __name__ == "__main__":

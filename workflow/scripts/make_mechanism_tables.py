@@ -5,19 +5,21 @@ from pathlib import Path
 from qunlearn.cli import run_script
 
 
-def main(metrics: Path, survival: Path, output: Path) -> None:
+def main(metrics: Path, summary: Path, survival: Path, output: Path) -> None:
     """Set the tables of reversion and of what each grid leaves of an update.
 
     Args:
         metrics: the tidy CSV file of all metrics.
+        summary: the CSV file of all metrics over seeds and items.
         survival: the folder of the survival measurements, <corpus>/<model id>/<precision>.csv.
         output: the folder that mechanism.csv, mechanism.md and reversion.md are written into.
     """
     from qunlearn.tables.mechanism import arrivals, write_mechanism
     from qunlearn.tables.metrics import read_metrics
+    from qunlearn.tables.summary import summaries
 
     scores = read_metrics(metrics)
-    write_mechanism(scores, arrivals(scores, survival), output)
+    write_mechanism(scores, summaries(summary), arrivals(scores, survival), output)
 
 
 if __name__ == "__main__":

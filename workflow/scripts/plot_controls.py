@@ -5,19 +5,23 @@ from pathlib import Path
 from qunlearn.cli import run_script
 
 
-def main(metrics: Path, survival: Path, precisions: tuple[str, ...], output: Path) -> None:
+def main(
+    metrics: Path, summary: Path, survival: Path, precisions: tuple[str, ...], output: Path
+) -> None:
     """Draw the controls: reversion by the size of the update, and with some weights unrounded.
 
     Args:
         metrics: the tidy CSV file of all metrics, reversions among them.
+        summary: the CSV file of all metrics over seeds and items.
         survival: the folder of the measurements, <corpus>/<objective>/<adapter>/seed<k>/ below it.
         precisions: the coarse ones, a panel each, the coarsest last: e.g. rtn4 rtn3g64.
         output: the folder that controls.png and .pdf are written into.
     """
     from qunlearn.figures.controls import plot_controls
     from qunlearn.tables.metrics import read_metrics
+    from qunlearn.tables.summary import summaries
 
-    plot_controls(read_metrics(metrics), survival, precisions, output)
+    plot_controls(read_metrics(metrics), summaries(summary), survival, precisions, output)
 
 
 if __name__ == "__main__":

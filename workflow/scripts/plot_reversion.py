@@ -5,18 +5,20 @@ from pathlib import Path
 from qunlearn.cli import run_script
 
 
-def main(metrics: Path, survival: Path, output: Path) -> None:
+def main(metrics: Path, summary: Path, survival: Path, output: Path) -> None:
     """Draw what share of the forgetting each grid undoes, against its rounding error.
 
     Args:
         metrics: the tidy CSV file of all metrics, reversions among them.
+        summary: the CSV file of all metrics over seeds and items.
         survival: the folder of the measurements, <corpus>/<objective>/<adapter>/seed<k>/ below it.
         output: the folder that reversion.png and .pdf are written into.
     """
     from qunlearn.figures.coarseness import plot_reversion
     from qunlearn.tables.metrics import read_metrics
+    from qunlearn.tables.summary import summaries
 
-    plot_reversion(read_metrics(metrics), survival, output)
+    plot_reversion(read_metrics(metrics), summaries(summary), survival, output)
 
 
 if __name__ == "__main__":

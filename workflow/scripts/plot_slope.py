@@ -5,18 +5,20 @@ from pathlib import Path
 from qunlearn.cli import run_script
 
 
-def main(metrics: Path, precisions: tuple[str, ...], output: Path) -> None:
+def main(metrics: Path, summary: Path, precisions: tuple[str, ...], output: Path) -> None:
     """Draw every metric at bf16 and at a few precisions, beside target and retrain.
 
     Args:
         metrics: the tidy CSV file of all metrics.
+        summary: the CSV file of all metrics over seeds and items.
         precisions: to compare with bf16, from fine to coarse, e.g. nf4 rtn3g64.
         output: the folder that slope.png and .pdf are written into.
     """
     from qunlearn.figures.slope import plot_slope
     from qunlearn.tables.metrics import read_metrics
+    from qunlearn.tables.summary import summaries
 
-    plot_slope(read_metrics(metrics), precisions, output)
+    plot_slope(read_metrics(metrics), summaries(summary), precisions, output)
 
 
 if __name__ == "__main__":

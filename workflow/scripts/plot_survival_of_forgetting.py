@@ -5,17 +5,19 @@ from pathlib import Path
 from qunlearn.cli import run_script
 
 
-def main(metrics: Path, output: Path) -> None:
+def main(metrics: Path, summary: Path, output: Path) -> None:
     """Draw what each precision leaves of the forgetting, beside target and retrain.
 
     Args:
         metrics: the tidy CSV file of all metrics.
+        summary: the CSV file of all metrics over seeds and items.
         output: the folder that survival_of_forgetting.png and .pdf are written into.
     """
     from qunlearn.figures.survival import plot_survival
     from qunlearn.tables.metrics import read_metrics
+    from qunlearn.tables.summary import summaries
 
-    plot_survival(read_metrics(metrics), output)
+    plot_survival(read_metrics(metrics), summaries(summary), output)
 
 
 if __name__ == "__main__":

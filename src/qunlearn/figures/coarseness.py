@@ -20,7 +20,7 @@ from qunlearn.precision import Precision
 from qunlearn.style import LINES, adapter_name, corpus_name, method_name, precision_name
 from qunlearn.survival.table import overall, read_survival
 from qunlearn.tables.metrics import Score
-from qunlearn.tables.summary import Key, distinct, over_seeds
+from qunlearn.tables.summary import Key, distinct
 
 FILE = "reversion"
 ROWS = {
@@ -66,7 +66,7 @@ class Reversions:
         return dict(sorted(own.items(), key=lambda item: item[1]))
 
 
-def plot_reversion(scores: Sequence[Score], survival: Path, folder: Path) -> None:
+def plot_reversion(scores: Sequence[Score], found: Summaries, survival: Path, folder: Path) -> None:
     """Draw reversion against the rounding error of the target into `folder`, as PNG and as PDF.
 
     A column for each corpus and objective, a row for each metric of the forget set, a line a
@@ -77,12 +77,12 @@ def plot_reversion(scores: Sequence[Score], survival: Path, folder: Path) -> Non
         InputError: `scores` hold no reversion of a variant that the figure knows, or the survival
             of a precision was not measured.
     """
-    drawn = gather(scores, survival)
+    drawn = gather(scores, found, survival)
     with rc_context(FONT):
         save(_draw(drawn), folder, FILE)
 
 
-def gather(scores: Sequence[Score], survival: Path) -> Reversions:
+def gather(scores: Sequence[Score], found: Summaries, survival: Path) -> Reversions:
     """Find what there is to draw, and the rounding error of each corpus' target.
 
     A mid-rise grid is left out: it is a control that has no zero, not a finer or coarser grid. So
@@ -108,7 +108,7 @@ def gather(scores: Sequence[Score], survival: Path) -> Reversions:
         if error:
             errors[corpus, precision] = error
     return Reversions(
-        over_seeds(kept),
+        found,
         errors,
         bands(distinct((score.cell.corpus, score.cell.objective) for score in kept)),
         tuple(a for a in LINES if any(score.cell.adapter == a for score in kept)),

@@ -32,7 +32,7 @@ from qunlearn.style import (
 )
 from qunlearn.survival.table import overall, read_survival
 from qunlearn.tables.metrics import Cell, Score
-from qunlearn.tables.summary import Key, Summary, distinct, over_seeds
+from qunlearn.tables.summary import Key, Summary, distinct
 
 FILE = "controls"
 METRIC = "reversion_nll_forget"
@@ -74,7 +74,11 @@ class Controls:
 
 
 def plot_controls(
-    scores: Sequence[Score], survival: Path, precisions: Sequence[str], folder: Path
+    scores: Sequence[Score],
+    found: Summaries,
+    survival: Path,
+    precisions: Sequence[str],
+    folder: Path,
 ) -> None:
     """Draw the controls into `folder`, as PNG and as PDF: a row a corpus and objective.
 
@@ -87,12 +91,14 @@ def plot_controls(
         InputError: no precision is given, `scores` hold no control at any, or the survival of a
             variant was not measured.
     """
-    drawn = gather(scores, survival, precisions)
+    drawn = gather(scores, found, survival, precisions)
     with rc_context(FONT):
         save(_draw(drawn), folder, FILE)
 
 
-def gather(scores: Sequence[Score], survival: Path, precisions: Sequence[str]) -> Controls:
+def gather(
+    scores: Sequence[Score], found: Summaries, survival: Path, precisions: Sequence[str]
+) -> Controls:
     """Find what there is to draw.
 
     Raises:
@@ -123,7 +129,7 @@ def gather(scores: Sequence[Score], survival: Path, precisions: Sequence[str]) -
         )
     shown = [s for s in sized if (s.cell.corpus, s.cell.objective) in rows]
     return Controls(
-        over_seeds(shown + intervened),
+        found,
         _norms([score.cell for score in shown], survival),
         tuple(rows),
         tuple(precisions),

@@ -25,7 +25,7 @@ from qunlearn.style import (
     precision_name,
 )
 from qunlearn.tables.metrics import Score
-from qunlearn.tables.summary import Key, Summary, distinct, over_seeds
+from qunlearn.tables.summary import Key, Summary, distinct
 
 FILE = "pareto"
 START = "bf16"
@@ -114,23 +114,23 @@ class Point(NamedTuple):
     y: Ends
 
 
-def plot_pareto(scores: Sequence[Score], folder: Path) -> None:
+def plot_pareto(scores: Sequence[Score], found: Summaries, folder: Path) -> None:
     """Draw forgetting (x) against Utility (y) into `folder`, as PNG and as PDF.
 
     A column for each corpus and objective, a row for each of VerMem and KnowMem. Every variant is
-    a marker at bf16 with both 95 % intervals of `over_seeds`, and an arrow to each precision of
+    a marker at bf16 with both 95 % intervals of `found`, and an arrow to each precision of
     four bits or fewer, a heavy one to the last and coarsest. Target and retrain are grey markers,
     one a precision. A variant of which a run diverged has a cross in the lower right corner.
 
     Raises:
         InputError: `scores` hold no variant that the figure knows, or none at bf16.
     """
-    drawn = gather(scores)
+    drawn = gather(scores, found)
     with rc_context(FONT):
         save(_draw(drawn), folder, FILE)
 
 
-def gather(scores: Sequence[Score]) -> Moves:
+def gather(scores: Sequence[Score], found: Summaries) -> Moves:
     """Find what there is to draw: no controls, and no mid-rise grids, which are controls too.
 
     Raises:
@@ -147,7 +147,7 @@ def gather(scores: Sequence[Score]) -> Moves:
         known = ", ".join(LINES)
         raise InputError(f"metrics: no unlearned model in bf16; evaluate an adapter of {known}")
     return Moves(
-        over_seeds(kept),
+        {key: summary for key, summary in found.items() if key.metric in (UTILITY, *FORGETTING)},
         bands(distinct((cell.corpus, cell.objective) for cell in cells)),
         tuple(adapter for adapter in LINES if any(cell.adapter == adapter for cell in cells)),
         tuple(distinct([START, *(cell.precision for cell in cells)])),

@@ -25,7 +25,7 @@ from qunlearn.figures.survival import Panels, arrange
 from qunlearn.precision import Precision
 from qunlearn.style import LINES, REFERENCE_LINES, REFERENCE_MEANINGS, adapter_name, number
 from qunlearn.tables.metrics import Score
-from qunlearn.tables.summary import Key, distinct, over_seeds
+from qunlearn.tables.summary import Key, distinct
 
 FILE = "slope"
 START = "bf16"
@@ -48,12 +48,14 @@ ENDS = 0.5  # of a panel, left and right of its lines, for the numbers
 SHIFT, NUMBER_GAP, NUMBER_BOTTOM, NUMBER_LEFT = 0.035, 0.12, 0.06, 0.09
 
 
-def plot_slope(scores: Sequence[Score], precisions: Sequence[str], folder: Path) -> None:
+def plot_slope(
+    scores: Sequence[Score], found: Summaries, precisions: Sequence[str], folder: Path
+) -> None:
     """Draw each metric at bf16 and at `precisions` into `folder`, as PNG and as PDF.
 
     A column for each corpus and objective, a row for each metric. Every variant is a line, beside
     target and retrain *at the same precision*; its numbers stand at both ends. Bars and bands are
-    the 95 % intervals of `over_seeds`. A variant of which a run diverged has a cross at the bottom;
+    the 95 % intervals of `found`. A variant of which a run diverged has a cross at the bottom;
     a value over twice the references' is a hollow marker on the upper edge.
 
     Args:
@@ -65,7 +67,7 @@ def plot_slope(scores: Sequence[Score], precisions: Sequence[str], folder: Path)
     """
     panels = choose(scores, precisions)
     with rc_context(FONT):
-        save(_draw(panels, over_seeds(scores)), folder, FILE)
+        save(_draw(panels, found), folder, FILE)
 
 
 def choose(scores: Sequence[Score], precisions: Sequence[str]) -> Panels:

@@ -30,7 +30,7 @@ from qunlearn.style import (
     method_name,
 )
 from qunlearn.tables.metrics import Score
-from qunlearn.tables.summary import Key, distinct, over_seeds
+from qunlearn.tables.summary import Key, distinct
 
 FILE = "survival_of_forgetting"
 ROWS = {
@@ -64,12 +64,12 @@ class Panels:
     adapters: tuple[str, ...]
 
 
-def plot_survival(scores: Sequence[Score], folder: Path) -> None:
+def plot_survival(scores: Sequence[Score], found: Summaries, folder: Path) -> None:
     """Draw what each precision leaves of the forgetting into `folder`, as PNG and as PDF.
 
     A column for each corpus and objective, a row for each metric of the forget set. Every variant
     is a line over the precisions, beside target and retrain *at the same precision*. Bars and
-    bands are the 95 % intervals of `over_seeds`. A variant of which a run diverged has a cross at
+    bands are the 95 % intervals of `found`. A variant of which a run diverged has a cross at
     the bottom; where all did, its line has a gap. A value over twice the references' is a hollow
     marker on the upper edge. The same scores give the same bytes.
 
@@ -78,7 +78,7 @@ def plot_survival(scores: Sequence[Score], folder: Path) -> None:
     """
     panels = arrange(scores)
     with rc_context(FONT):
-        save(_draw(panels, over_seeds(scores)), folder, FILE)
+        save(_draw(panels, found), folder, FILE)
 
 
 def arrange(scores: Sequence[Score]) -> Panels:

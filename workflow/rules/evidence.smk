@@ -1,0 +1,113 @@
+# How sure the numbers are, and what they say about the paper's claims.
+rule summary:
+    input:
+        expand(out("eval/{cell}/metrics.json"), cell=configuration.cells(CONFIG)),
+    output:
+        out("tables/summary.csv"),
+    log:
+        out("logs/tables/summary.log"),
+    benchmark:
+        out("benchmarks/tables/summary.tsv")
+    conda:
+        "../../envs/tables.yaml"
+    threads: asks("tables", "threads")
+    resources:
+        mem_mb=asks("tables", "mem_mb"),
+        runtime=asks("tables", "runtime"),
+    params:
+        code=code("summarise.py"),
+        experiment=CONFIG["experiment"],
+        evaluations=lambda wildcards: out("eval"),
+        cells=configuration.cells(CONFIG),
+    message:
+        "Summarising all metrics over seeds and items"
+    shell:
+        "run summarise.py --evaluations {params.evaluations} --experiment {params.experiment} "
+        "--cells {params.cells} --output {output} > {log} 2>&1"
+
+
+rule differences:
+    input:
+        expand(out("eval/{cell}/metrics.json"), cell=configuration.cells(CONFIG)),
+    output:
+        out("tables/tests.csv"),
+    log:
+        out("logs/tables/tests.log"),
+    benchmark:
+        out("benchmarks/tables/tests.tsv")
+    conda:
+        "../../envs/tables.yaml"
+    threads: asks("tables", "threads")
+    resources:
+        mem_mb=asks("tables", "mem_mb"),
+        runtime=asks("tables", "runtime"),
+    params:
+        code=code("test_differences.py"),
+        experiment=CONFIG["experiment"],
+        evaluations=lambda wildcards: out("eval"),
+        cells=configuration.cells(CONFIG),
+    message:
+        "Testing the differences between variants and between precisions"
+    shell:
+        "run test_differences.py --evaluations {params.evaluations} "
+        "--experiment {params.experiment} --cells {params.cells} --output {output} > {log} 2>&1"
+
+
+rule claims:
+    input:
+        claims=resource("claims.yaml"),
+        published=resource("published"),
+        summary=out("tables/summary.csv"),
+        tests=out("tables/tests.csv"),
+    output:
+        expand(
+            out("tables/{name}"),
+            name=["claims.csv", "claims_published.csv", "claims.md"],
+        ),
+    log:
+        out("logs/tables/claims.log"),
+    benchmark:
+        out("benchmarks/tables/claims.tsv")
+    conda:
+        "../../envs/tables.yaml"
+    threads: asks("tables", "threads")
+    resources:
+        mem_mb=asks("tables", "mem_mb"),
+        runtime=asks("tables", "runtime"),
+    params:
+        code=code("judge_claims.py"),
+        evaluations=lambda wildcards: out("eval"),
+        cells=configuration.cells(CONFIG),
+        folder=subpath(output[0], parent=True),
+    message:
+        "Judging the paper's claims"
+    shell:
+        "run judge_claims.py --claims {input.claims:q} --published {input.published:q} "
+        "--summary {input.summary} --tests {input.tests} --evaluations {params.evaluations} "
+        "--cells {params.cells} --output {params.folder} > {log} 2>&1"
+
+
+rule vs_paper:
+    input:
+        published=resource("published"),
+        summary=out("tables/summary.csv"),
+    output:
+        out("tables/vs_paper.csv"),
+    log:
+        out("logs/tables/vs_paper.log"),
+    benchmark:
+        out("benchmarks/tables/vs_paper.tsv")
+    conda:
+        "../../envs/tables.yaml"
+    threads: asks("tables", "threads")
+    resources:
+        mem_mb=asks("tables", "mem_mb"),
+        runtime=asks("tables", "runtime"),
+    params:
+        code=code("compare_with_paper.py"),
+        counterpart=CONFIG["counterpart"],
+    message:
+        "Setting the numbers beside the published ones"
+    shell:
+        "run compare_with_paper.py --published {input.published:q} --summary {input.summary} "
+        "--counterpart {params.counterpart} --output {output} > {log} 2>&1"
