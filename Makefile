@@ -5,13 +5,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test setup setup-dev check format docs readme mechanism constraints clean
+.PHONY: demo report test setup setup-dev check format docs readme mechanism constraints clean
 
 ## Set up, then run the default experiment.
 demo: setup
 	snakemake --cores $(CORES)
 	@cat results/mini/tables/main.md
 	@echo "Tables: results/mini/tables/   Figure: results/mini/figures/survival_of_forgetting.png"
+
+## The default experiment's results in one HTML file, to be read offline.
+report: demo
+	snakemake --report results/mini/report.html
 
 ## Set up, then run the tests.
 test: setup-dev

@@ -18,6 +18,11 @@ include: "workflow/rules/survival.smk"
 include: "workflow/rules/evidence.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
+
+
+# The report's start page is a result like others, so it is not beside this file.
+report: f"{Path.cwd()}/{STORY}"
 
 
 localrules:
@@ -33,6 +38,7 @@ rule all:
         TABLES,
         FIGURES,
         CARDS,
+        REPORT,
 
 
 rule data:

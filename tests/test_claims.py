@@ -276,8 +276,9 @@ def test_two_small_p_values_of_many_are_not_enough() -> None:
 
 def test_notes_are_said_once() -> None:
     numbers = {
-        key("lora", "nf4"): number(60, note="one seed; n < 10"), key("full", "nf4"): number(40, note="n < 10")
-    }  # fmt: skip
+        key("lora", "nf4"): number(60, note="one seed; n < 10"),
+        key("full", "nf4"): number(40, note="n < 10"),
+    }
     assert finding(only("level", numbers)).note == f"{UNPAIRED}; one seed; n < 10"
 
 

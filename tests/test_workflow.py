@@ -107,6 +107,7 @@ TABLES = {
     "mechanism_tables": 1,
     "model_cards": 1,
     **dict.fromkeys(("reversion", "survival_of_forgetting", "pareto", "slope"), 1),
+    **{"report_provenance": 1, "report_story": 1, "report_table": 3},
     "all": 1,
 }
 GRIDS = {"update_on_grids": 2}

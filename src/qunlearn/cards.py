@@ -215,8 +215,8 @@ def _measurements(cell: Cell, method: str, scores: Scores) -> list[str]:
     sections = [
         "## What was measured",
         f"Beside it {' and '.join(others)}, in {style.precision_name(cell.precision)} too. In "
-        "brackets: the 95 % interval over the n items, by bootstrap; PrivLeak's has the doubt about "
-        f"retrain's AUC in it. Evaluated {EVALUATED[method]}.",
+        "brackets: the 95 % interval over the n items, by bootstrap; PrivLeak's has the doubt "
+        f"about retrain's AUC in it. Evaluated {EVALUATED[method]}.",
         _table(("Metric", "this model", *others, "n"), rows),
         "VerMem, KnowMem and Utility: ROUGE-L F1 × 100 (continuing forget text, answers about it, "
         "answers about text to be kept). PrivLeak in percent of retrain's AUC; AUC: how often a "

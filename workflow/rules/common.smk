@@ -1,4 +1,5 @@
 # The configuration, the paths of an experiment, and what the rules ask of them.
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
 from qunlearn import config as configuration
-from qunlearn import controls
+from qunlearn import controls, style
 from qunlearn.checkpoints import check_checkpoint
 from qunlearn.codeversion import code_version
 from qunlearn.corpora import local
@@ -53,6 +54,17 @@ FIGURES = expand(
     ],
     form=["png", "pdf"],
 )
+# Tables that are pages of the report too; the main table is one of itself.
+PAGES = [
+    Path(name).stem
+    for name in TABLES
+    if name.endswith(".md") and name != out("tables/main.md")
+]
+STORY = out("report/story.rst")
+REPORT = [
+    STORY,
+    *expand(out("report/{name}.html"), name=["configuration", "versions", *PAGES]),
+]
 CARDS = (
     expand(out("cards/{cell}.md"), cell=configuration.cells(CONFIG))
     if CONFIG["keep_quantized"]

@@ -3,7 +3,12 @@ rule summary:
     input:
         expand(out("eval/{cell}/metrics.json"), cell=configuration.cells(CONFIG)),
     output:
-        out("tables/summary.csv"),
+        report(
+            out("tables/summary.csv"),
+            caption="../report/summary.rst",
+            category="Tables",
+            labels={"result": "Every metric over seeds and items (CSV)"},
+        ),
     log:
         out("logs/tables/summary.log"),
     benchmark:
@@ -30,7 +35,12 @@ rule differences:
     input:
         expand(out("eval/{cell}/metrics.json"), cell=configuration.cells(CONFIG)),
     output:
-        out("tables/tests.csv"),
+        report(
+            out("tables/tests.csv"),
+            caption="../report/tests.rst",
+            category="Claims",
+            labels={"result": "Paired tests (CSV)"},
+        ),
     log:
         out("logs/tables/tests.log"),
     benchmark:

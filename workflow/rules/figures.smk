@@ -4,7 +4,13 @@ rule survival_of_forgetting:
         metrics=out("tables/metrics.csv"),
         summary=out("tables/summary.csv"),
     output:
-        expand(out("figures/survival_of_forgetting.{form}"), form=["png", "pdf"]),
+        report(
+            out("figures/survival_of_forgetting.png"),
+            caption="../report/survival_of_forgetting.rst",
+            category="Forgetting",
+            labels={"result": "Forgetting by precision"},
+        ),
+        out("figures/survival_of_forgetting.pdf"),
     log:
         out("logs/figures/survival_of_forgetting.log"),
     benchmark:
@@ -31,7 +37,13 @@ rule reversion:
         summary=out("tables/summary.csv"),
         survival=expand(out("survival/{model}"), model=measured_models()),
     output:
-        expand(out("figures/reversion.{form}"), form=["png", "pdf"]),
+        report(
+            out("figures/reversion.png"),
+            caption="../report/reversion.rst",
+            category="Forgetting",
+            labels={"result": "Reversion by grid"},
+        ),
+        out("figures/reversion.pdf"),
     log:
         out("logs/figures/reversion.log"),
     benchmark:
@@ -62,10 +74,20 @@ rule update_on_grids:
             seed=CONFIG["seeds"][0],
         ),
     output:
-        expand(
-            out("figures/{{figure}}_{{corpus}}_{{objective}}.{form}"),
-            form=["png", "pdf"],
+        report(
+            out("figures/{figure}_{corpus}_{objective}.png"),
+            caption="../report/update_on_grids.rst",
+            category="Mechanism",
+            labels=lambda wildcards: {
+                "result": {
+                    "update_survival": "What arrives of each matrix",
+                    "update_over_step": "Updates in steps of the grid",
+                }[wildcards.figure],
+                "corpus": style.corpus_name(wildcards.corpus),
+                "method": style.method_name(wildcards.objective),
+            },
         ),
+        out("figures/{figure}_{corpus}_{objective}.pdf"),
     log:
         out("logs/figures/{figure}_{corpus}_{objective}.log"),
     benchmark:
@@ -100,7 +122,13 @@ rule controls:
         summary=out("tables/summary.csv"),
         survival=expand(out("survival/{model}"), model=measured_models()),
     output:
-        expand(out("figures/controls.{form}"), form=["png", "pdf"]),
+        report(
+            out("figures/controls.png"),
+            caption="../report/controls.rst",
+            category="Controls",
+            labels={"result": "Reversion of the controls"},
+        ),
+        out("figures/controls.pdf"),
     log:
         out("logs/figures/controls.log"),
     benchmark:
@@ -129,7 +157,13 @@ rule pareto:
         metrics=out("tables/metrics.csv"),
         summary=out("tables/summary.csv"),
     output:
-        expand(out("figures/pareto.{form}"), form=["png", "pdf"]),
+        report(
+            out("figures/pareto.png"),
+            caption="../report/pareto.rst",
+            category="Forgetting",
+            labels={"result": "Forgetting against Utility"},
+        ),
+        out("figures/pareto.pdf"),
     log:
         out("logs/figures/pareto.log"),
     benchmark:
@@ -155,7 +189,13 @@ rule slope:
         metrics=out("tables/metrics.csv"),
         summary=out("tables/summary.csv"),
     output:
-        expand(out("figures/slope.{form}"), form=["png", "pdf"]),
+        report(
+            out("figures/slope.png"),
+            caption="../report/slope.rst",
+            category="Forgetting",
+            labels={"result": "From bf16 to coarser precisions"},
+        ),
+        out("figures/slope.pdf"),
     log:
         out("logs/figures/slope.log"),
     benchmark:
@@ -181,7 +221,13 @@ rule loss_curves:
     input:
         expand(out("unlearned/{model}"), model=trained_models()),
     output:
-        expand(out("figures/loss_curves.{form}"), form=["png", "pdf"]),
+        report(
+            out("figures/loss_curves.png"),
+            caption="../report/loss_curves.rst",
+            category="Mechanism",
+            labels={"result": "How unlearning went"},
+        ),
+        out("figures/loss_curves.pdf"),
     log:
         out("logs/figures/loss_curves.log"),
     benchmark:

@@ -3,7 +3,12 @@ rule collect_metrics:
     input:
         expand(out("eval/{cell}/metrics.json"), cell=configuration.cells(CONFIG)),
     output:
-        out("tables/metrics.csv"),
+        report(
+            out("tables/metrics.csv"),
+            caption="../report/metrics.rst",
+            category="Tables",
+            labels={"result": "Every metric (CSV)"},
+        ),
     log:
         out("logs/tables/metrics.log"),
     benchmark:
@@ -31,7 +36,13 @@ rule main_table:
         summary=out("tables/summary.csv"),
         tests=out("tables/tests.csv"),
     output:
-        expand(out("tables/main.{form}"), form=["csv", "md", "tex", "html"]),
+        expand(out("tables/main.{form}"), form=["csv", "md", "tex"]),
+        report(
+            out("tables/main.html"),
+            caption="../report/main.rst",
+            category="Tables",
+            labels={"result": "Main table"},
+        ),
     log:
         out("logs/tables/main.log"),
     benchmark:
@@ -59,10 +70,13 @@ rule mechanism_tables:
         summary=out("tables/summary.csv"),
         survival=expand(out("survival/{model}"), model=measured_models()),
     output:
-        expand(
-            out("tables/{name}"),
-            name=["mechanism.csv", "mechanism.md", "reversion.md"],
+        report(
+            out("tables/mechanism.csv"),
+            caption="../report/mechanism.rst",
+            category="Tables",
+            labels={"result": "What arrives of the updates (CSV)"},
         ),
+        expand(out("tables/{name}.md"), name=["mechanism", "reversion"]),
     log:
         out("logs/tables/mechanism.log"),
     benchmark:

@@ -91,6 +91,14 @@ def main_table(
     return MainTable(tuple(corpora), columns, tuple(blocks), notes)
 
 
+def excerpt(
+    found: Mapping[Key, Summary], better: Collection[Key], precisions: Collection[str]
+) -> MainTable:
+    """The main table of a few precisions."""
+    shown = {key: summary for key, summary in found.items() if key.precision in precisions}
+    return main_table(shown, shown.keys() & set(better))
+
+
 def _notes(
     columns: Sequence[Column], blocks: Sequence[Sequence[Row]], marked: bool
 ) -> tuple[str, ...]:

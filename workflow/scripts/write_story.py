@@ -1,0 +1,46 @@
+"""Write the start page of an experiment's report."""
+
+from pathlib import Path
+
+from qunlearn.cli import run_script
+
+
+def main(
+    metrics: Path,
+    mechanism: Path,
+    summary: Path,
+    tests: Path,
+    claims: Path,
+    settings: str,
+    output: Path,
+) -> None:
+    """Write the start page of an experiment's report: its story in words, from its numbers.
+
+    Args:
+        metrics: metrics.csv, which the summary is of; it has nothing that the summary lacks.
+        summary: summary.csv, every metric over seeds and items.
+        mechanism: mechanism.csv, what the grids left of each update.
+        tests: tests.csv, the paired tests.
+        claims: claims.csv, the verdicts.
+        settings: the resolved configuration, as JSON.
+        output: the page, in reStructuredText.
+    """
+    import json
+
+    from qunlearn.files import write_text
+    from qunlearn.story import MECHANISM, story
+    from qunlearn.storynumbers import read_table
+    from qunlearn.tables.summary import summaries
+
+    text = story(
+        summaries(summary),
+        read_table(mechanism, *MECHANISM),
+        json.loads(settings),
+        read_table(tests, "family", "p_holm"),
+        read_table(claims, "claim", "verdict"),
+    )
+    write_text(output, text)
+
+
+if __name__ == "__main__":
+    run_script(main)
