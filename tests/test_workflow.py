@@ -208,7 +208,7 @@ def test_a_run_that_diverges_is_a_cell_of_the_table(
 def checkout(tiny_run: Path, tmp_path: Path) -> Path:
     """A copy of the workflow's code beside a copy of the tiny run's results."""
     folder = tmp_path / "checkout"
-    for part in ("src", "workflow", "config", "envs", "profiles"):
+    for part in ("src", "workflow", "config", "envs", "profiles", "resources"):
         shutil.copytree(ROOT / part, folder / part)
     for file in ("Snakefile", "config.yaml"):
         shutil.copy(ROOT / file, folder / file)
@@ -260,3 +260,11 @@ def test_a_changed_metric_runs_evaluations_again_and_nothing_before(
 ) -> None:
     edit(checkout / "src/qunlearn/evaluate/metrics.py", "return ", "return 2 * ")
     assert planned_jobs(checkout, snakemake) == {"evaluate": 20, **TABLES}
+
+
+def test_a_changed_claim_is_judged_again_and_nothing_else(
+    checkout: Path, snakemake: Snakemake
+) -> None:
+    edit(checkout / "resources/claims.yaml", "margin: 0.1", "margin: 0.2")
+    planned = planned_jobs(checkout, snakemake)
+    assert planned == {"claims": 1, "report_story": 1, "report_table": 1, "all": 1}

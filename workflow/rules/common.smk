@@ -13,6 +13,7 @@ from qunlearn.checkpoints import check_checkpoint
 from qunlearn.codeversion import code_version
 from qunlearn.corpora import local
 from qunlearn.errors import InputError
+from qunlearn.provenance import digest
 
 try:
     CONFIG = configuration.resolve(
@@ -85,7 +86,8 @@ PYTHON = CONFIG["python"] or ("python" if CONDA else sys.executable)
 shell.prefix(
     "set -euo pipefail; "
     f"export PYTHONPATH={shlex.quote(str(ROOT / 'src'))} OMP_WAIT_POLICY=passive "
-    "HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false; "
+    "HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false "
+    f"RESOURCES={shlex.quote(str(ROOT / 'resources'))}; "
     f"run() ( {shlex.quote(PYTHON)} {shlex.quote(str(ROOT / 'workflow/scripts'))}/\"$@\" ); "
 )
 
@@ -107,8 +109,8 @@ wildcard_constraints:
 
 
 def resource(name):
-    """A file or folder of what is known from elsewhere."""
-    return str(ROOT / "resources" / name)
+    """The content of a file or folder of resources/: a parameter, so that a change is seen."""
+    return digest(ROOT / "resources" / name)[:12]
 
 
 def code(name):

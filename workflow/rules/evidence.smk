@@ -65,8 +65,6 @@ rule differences:
 
 rule claims:
     input:
-        claims=resource("claims.yaml"),
-        published=resource("published"),
         summary=out("tables/summary.csv"),
         tests=out("tables/tests.csv"),
     output:
@@ -86,20 +84,21 @@ rule claims:
         runtime=asks("tables", "runtime"),
     params:
         code=code("judge_claims.py"),
+        claims=resource("claims.yaml"),
+        published=resource("published"),
         evaluations=lambda wildcards: out("eval"),
         cells=configuration.cells(CONFIG),
         folder=subpath(output[0], parent=True),
     message:
         "Judging the paper's claims"
     shell:
-        "run judge_claims.py --claims {input.claims:q} --published {input.published:q} "
+        'run judge_claims.py --claims "$RESOURCES"/claims.yaml --published "$RESOURCES"/published '
         "--summary {input.summary} --tests {input.tests} --evaluations {params.evaluations} "
         "--cells {params.cells} --output {params.folder} > {log} 2>&1"
 
 
 rule vs_paper:
     input:
-        published=resource("published"),
         summary=out("tables/summary.csv"),
     output:
         out("tables/vs_paper.csv"),
@@ -115,9 +114,10 @@ rule vs_paper:
         runtime=asks("tables", "runtime"),
     params:
         code=code("compare_with_paper.py"),
+        published=resource("published"),
         counterpart=CONFIG["counterpart"],
     message:
         "Setting the numbers beside the published ones"
     shell:
-        "run compare_with_paper.py --published {input.published:q} --summary {input.summary} "
+        'run compare_with_paper.py --published "$RESOURCES"/published --summary {input.summary} '
         "--counterpart {params.counterpart} --output {output} > {log} 2>&1"
