@@ -87,7 +87,8 @@ shell.prefix(
     "set -euo pipefail; "
     f"export PYTHONPATH={shlex.quote(str(ROOT / 'src'))} OMP_WAIT_POLICY=passive "
     "HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false "
-    f"RESOURCES={shlex.quote(str(ROOT / 'resources'))}; "
+    f"CLAIMS={shlex.quote(str(ROOT / 'resources/claims.yaml'))} "
+    f"PUBLISHED={shlex.quote(str(ROOT / 'resources/published'))}; "
     f"run() ( {shlex.quote(PYTHON)} {shlex.quote(str(ROOT / 'workflow/scripts'))}/\"$@\" ); "
 )
 

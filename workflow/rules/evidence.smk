@@ -92,7 +92,7 @@ rule claims:
     message:
         "Judging the paper's claims"
     shell:
-        'run judge_claims.py --claims "$RESOURCES"/claims.yaml --published "$RESOURCES"/published '
+        'run judge_claims.py --claims "$CLAIMS" --published "$PUBLISHED" '
         "--summary {input.summary} --tests {input.tests} --evaluations {params.evaluations} "
         "--cells {params.cells} --output {params.folder} > {log} 2>&1"
 
@@ -119,5 +119,5 @@ rule vs_paper:
     message:
         "Setting the numbers beside the published ones"
     shell:
-        'run compare_with_paper.py --published "$RESOURCES"/published --summary {input.summary} '
+        'run compare_with_paper.py --published "$PUBLISHED" --summary {input.summary} '
         "--counterpart {params.counterpart} --output {output} > {log} 2>&1"
