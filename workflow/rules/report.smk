@@ -1,7 +1,6 @@
 # Pages that only the report has; `snakemake --report FILE.html` binds them and the rest into one file.
 rule report_story:
     input:
-        metrics=out("tables/metrics.csv"),
         mechanism=out("tables/mechanism.csv"),
         summary=out("tables/summary.csv"),
         tests=out("tables/tests.csv"),
@@ -24,9 +23,9 @@ rule report_story:
     message:
         "Writing the report's start page"
     shell:
-        "run write_story.py --metrics {input.metrics} --mechanism {input.mechanism} "
-        "--summary {input.summary} --tests {input.tests} --claims {input.claims} "
-        "--settings {params.settings:q} --output {output} > {log} 2>&1"
+        "run write_story.py --mechanism {input.mechanism} --summary {input.summary} "
+        "--tests {input.tests} --claims {input.claims} --settings {params.settings:q} "
+        "--output {output} > {log} 2>&1"
 
 
 rule report_table:

@@ -6,7 +6,6 @@ from qunlearn.cli import run_script
 
 
 def main(
-    metrics: Path,
     mechanism: Path,
     summary: Path,
     tests: Path,
@@ -17,7 +16,6 @@ def main(
     """Write the start page of an experiment's report: its story in words, from its numbers.
 
     Args:
-        metrics: metrics.csv, which the summary is of; it has nothing that the summary lacks.
         summary: summary.csv, every metric over seeds and items.
         mechanism: mechanism.csv, what the grids left of each update.
         tests: tests.csv, the paired tests.
