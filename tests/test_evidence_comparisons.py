@@ -12,7 +12,8 @@ from small_records import evaluate
 from qunlearn.errors import InputError
 from qunlearn.evidence.comparisons import Comparison, comparisons
 from qunlearn.evidence.permutation import DRAWS, holm
-from qunlearn.evidence.tests_table import COLUMNS, write_tests
+from qunlearn.evidence.tests_table import write_tests
+from qunlearn.tables.summary import TEST_COLUMNS
 
 SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/test_differences.py"
 PRECISIONS = ("bf16", "rtn4")
@@ -208,7 +209,7 @@ def test_the_file_has_words_where_there_is_no_number(folder: Path, tmp_path: Pat
     write_tests(tmp_path / "tests.csv", "mini", rows)
     with (tmp_path / "tests.csv").open(newline="") as stream:
         read = list(csv.DictReader(stream))
-    assert list(read[0]) == list(COLUMNS) and len(read) == len(rows)
+    assert list(read[0]) == list(TEST_COLUMNS) and len(read) == len(rows)
     assert "nan" not in (tmp_path / "tests.csv").read_text().lower()
     gone = read[rows.index(found(rows, "adapters", "verbmem"))]
     assert [gone[name] for name in ("difference", "p", "n", "seeds")] == ["diverged", "", "", "0"]
@@ -226,4 +227,4 @@ def test_the_script_writes_the_same_bytes_each_time(folder: Path) -> None:
         subprocess.run(command, check=True)
         texts.append((folder / name).read_bytes())
     assert texts[0] == texts[1]
-    assert texts[0].decode().splitlines()[0] == ",".join(COLUMNS)
+    assert texts[0].decode().splitlines()[0] == ",".join(TEST_COLUMNS)

@@ -15,8 +15,8 @@ from qunlearn.tables.main import main_table
 from qunlearn.tables.metrics import Cell, Score, collect, read_metrics
 from qunlearn.tables.render import as_csv, as_html, as_latex, as_markdown, write_main_table
 from qunlearn.tables.reversion import reversions
-from qunlearn.tables.significance import COLUMNS as TESTED
 from qunlearn.tables.significance import better
+from qunlearn.tables.summary import TEST_COLUMNS as TESTED
 from qunlearn.tables.summary import Key, Summary, over_seeds, write_summaries
 
 UNTESTED = "mini,news,adapters,utility,npo_gdr,lora,nf4,full,nf4,5,1,9,,,0.5,2,32,1,one text"

@@ -8,8 +8,8 @@ from qunlearn.errors import InputError
 from qunlearn.tables.main import GOALS, main_table
 from qunlearn.tables.metrics import Cell, Score
 from qunlearn.tables.render import as_html, as_latex, as_markdown
-from qunlearn.tables.significance import COLUMNS as TESTED
 from qunlearn.tables.significance import better
+from qunlearn.tables.summary import TEST_COLUMNS as TESTED
 from qunlearn.tables.summary import Key, Summary, over_seeds
 
 TEST = "mini,news,adapters,utility,npo_gdr,lora,nf4,full,nf4,5,1,9,0.001,0.01,0.5,2,32,1,"

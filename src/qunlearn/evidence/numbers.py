@@ -8,12 +8,11 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 from qunlearn.errors import InputError
-from qunlearn.evidence.tests_table import COLUMNS
 from qunlearn.evidence.verdicts import Absent, Finding
 from qunlearn.precision import Precision
 from qunlearn.style import adapter_name, origin, precision_name
 from qunlearn.tables.metrics import DIVERGED, UNDEFINED
-from qunlearn.tables.summary import Key, Summary, read_rows
+from qunlearn.tables.summary import TEST_COLUMNS, Key, Summary, read_rows
 
 INTERVAL = NormalDist().inv_cdf(0.975)  # half a 95 % interval in standard errors
 DETECTABLE = INTERVAL + NormalDist().inv_cdf(0.8)  # an effect found with a power of 0.8, likewise
@@ -133,7 +132,7 @@ def read_tests(path: Path) -> dict[Pair, Finding | Absent]:
         InputError: the file is missing, has other columns, or a row does not parse.
     """
     tests: dict[Pair, Finding | Absent] = {}
-    for line, row in read_rows(path, COLUMNS, "test the differences"):
+    for line, row in read_rows(path, TEST_COLUMNS, "test the differences"):
         if row["family"] != "adapters":
             continue
         names = ("corpus", "objective", "precision_a", "metric", "adapter_a", "adapter_b")

@@ -12,36 +12,14 @@ from pathlib import Path
 from qunlearn.evidence.comparisons import Comparison
 from qunlearn.files import write_text
 from qunlearn.tables.metrics import DIVERGED, UNDEFINED
-from qunlearn.tables.summary import digits
-
-COLUMNS = (
-    "experiment",
-    "corpus",
-    "family",
-    "metric",
-    "objective",
-    "adapter_a",
-    "precision_a",
-    "adapter_b",
-    "precision_b",
-    "difference",
-    "ci_low",
-    "ci_high",
-    "p",
-    "p_holm",
-    "effect_dz",
-    "minimum_effect",
-    "n",
-    "seeds",
-    "note",
-)
+from qunlearn.tables.summary import TEST_COLUMNS, digits
 
 
 def write_tests(path: Path, experiment: str, rows: Iterable[Comparison]) -> None:
     """Write `rows` in their order: six significant digits, the same bytes for the same numbers."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(TEST_COLUMNS)
     for row in rows:
         keys = (row.a.corpus, row.family, row.metric, row.a.objective)
         models = (row.a.adapter, row.a.precision, row.b.adapter, row.b.precision)

@@ -5,30 +5,9 @@ from pathlib import Path
 
 from qunlearn.errors import InputError
 from qunlearn.tables.main import GOALS
-from qunlearn.tables.summary import Key, Summary, read_rows
+from qunlearn.tables.summary import TEST_COLUMNS, Key, Summary, read_rows
 
 ALPHA = 0.05
-COLUMNS = (
-    "experiment",
-    "corpus",
-    "family",
-    "metric",
-    "objective",
-    "adapter_a",
-    "precision_a",
-    "adapter_b",
-    "precision_b",
-    "difference",
-    "ci_low",
-    "ci_high",
-    "p",
-    "p_holm",
-    "effect_dz",
-    "minimum_effect",
-    "n",
-    "seeds",
-    "note",
-)
 
 
 def better(tests: Path, found: Mapping[Key, Summary]) -> frozenset[Key]:
@@ -42,7 +21,7 @@ def better(tests: Path, found: Mapping[Key, Summary]) -> frozenset[Key]:
         InputError: the file is missing, empty or of another form, or not of the same cells.
     """
     winners = set()
-    for line, row in read_rows(tests, COLUMNS, "test the differences"):
+    for line, row in read_rows(tests, TEST_COLUMNS, "test the differences"):
         goal = GOALS.get(row["metric"])
         if row["family"] != "adapters" or goal is None or not _significant(row["p_holm"]):
             continue

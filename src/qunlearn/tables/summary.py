@@ -34,6 +34,28 @@ COLUMNS = (
     "undefined",
     "note",
 )
+TEST_COLUMNS = (
+    "experiment",
+    "corpus",
+    "family",
+    "metric",
+    "objective",
+    "adapter_a",
+    "precision_a",
+    "adapter_b",
+    "precision_b",
+    "difference",
+    "ci_low",
+    "ci_high",
+    "p",
+    "p_holm",
+    "effect_dz",
+    "minimum_effect",
+    "n",
+    "seeds",
+    "note",
+)
+"""Of `tests.csv`, which `evidence.tests_table` writes."""
 
 
 class Key(NamedTuple):
