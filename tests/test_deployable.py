@@ -85,7 +85,7 @@ def in_a_fresh_process(root: Path, script: str, answers: str) -> Answers:
         check=False,
     )
     assert run.returncode == 0, run.stderr[-3000:]
-    return torch.load(root / answers)
+    return torch.load(root / answers, weights_only=True)
 
 
 @pytest.fixture(scope="module")
