@@ -6,7 +6,9 @@ from pathlib import Path
 from qunlearn.checkpoints import load_tokenizer, save_model
 from qunlearn.corpora import layout, mini
 from qunlearn.quantize.calibration import Windows, draw
-from qunlearn.settings import CalibrationSettings, MiniSettings, ModelSettings
+from qunlearn.settings.corpora import MiniSettings
+from qunlearn.settings.models import ModelSettings
+from qunlearn.settings.quantization import CalibrationSettings
 from qunlearn.training.scratch import new_llama, train_tokenizer
 
 SIZES = MiniSettings(forget=4, retain=16, holdout=4, pretrain=4)

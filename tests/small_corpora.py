@@ -7,7 +7,7 @@ from pathlib import Path
 
 from conftest import ROOT
 
-from qunlearn.settings import MiniSettings
+from qunlearn.settings.corpora import MiniSettings
 
 SMALL = MiniSettings(forget=6, retain=5, holdout=4, pretrain=9)
 

@@ -8,7 +8,7 @@ import torch
 from tiny_models import FORGET, PAD, RETAIN, UNLEARNING, logits, same, tiny_llama, wake, weights
 from torch import nn
 
-from qunlearn.settings import Adapter
+from qunlearn.settings.unlearning import Adapter
 from qunlearn.training.adapters import merge, weight_dtype, with_adapter
 from qunlearn.training.losses import head_weight, hidden_states
 from qunlearn.training.rows import collate

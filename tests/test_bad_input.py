@@ -14,7 +14,8 @@ from conftest import ROOT, Snakemake
 from qunlearn.checkpoints import save_model
 from qunlearn.corpora.layout import write
 from qunlearn.corpora.mini import generate
-from qunlearn.settings import MiniSettings, ModelSettings
+from qunlearn.settings.corpora import MiniSettings
+from qunlearn.settings.models import ModelSettings
 from qunlearn.training.scratch import new_llama, train_tokenizer
 
 

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from qunlearn.errors import InputError
 from qunlearn.files import write_json
 from qunlearn.quantize.calibration import describe, draw
-from qunlearn.settings import CalibrationSettings, CalibrationSplit
+from qunlearn.settings.quantization import CalibrationSettings, CalibrationSplit
 
 
 def letters() -> PreTrainedTokenizerFast:

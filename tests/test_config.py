@@ -10,9 +10,14 @@ import yaml
 from conftest import ROOT
 from snakemake.utils import update_config
 
-from qunlearn import settings as steps
 from qunlearn.config import Run, cells, footnotes, load_schema, resolve, runs, unlearn_settings
 from qunlearn.configdoc import HEAD, as_markdown
+from qunlearn.settings.corpora import ExcerptSettings, MiniSettings
+from qunlearn.settings.evaluation import EvaluateSettings
+from qunlearn.settings.models import ModelSettings
+from qunlearn.settings.quantization import CalibrationSettings
+from qunlearn.settings.training import TrainSettings
+from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
 
 SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
 PARTS = SCHEMA["properties"]
@@ -45,13 +50,13 @@ LEAVES = {
 @pytest.mark.parametrize(
     ("section", "dataclass"),
     [
-        (PARTS["corpus"]["properties"]["mini"], steps.MiniSettings),
-        (PARTS["corpus"]["properties"]["excerpt"], steps.ExcerptSettings),
-        (PARTS["models"]["properties"]["architecture"], steps.ModelSettings),
-        (SCHEMA["$defs"]["training"], steps.TrainSettings),
-        (SCHEMA["$defs"]["unlearning"], steps.UnlearnSettings),
-        (PARTS["evaluate"], steps.EvaluateSettings),
-        (PARTS["quantization"]["properties"]["calibration"], steps.CalibrationSettings),
+        (PARTS["corpus"]["properties"]["mini"], MiniSettings),
+        (PARTS["corpus"]["properties"]["excerpt"], ExcerptSettings),
+        (PARTS["models"]["properties"]["architecture"], ModelSettings),
+        (SCHEMA["$defs"]["training"], TrainSettings),
+        (SCHEMA["$defs"]["unlearning"], UnlearnSettings),
+        (PARTS["evaluate"], EvaluateSettings),
+        (PARTS["quantization"]["properties"]["calibration"], CalibrationSettings),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -73,8 +78,8 @@ def test_schema_and_settings_agree(section: dict[str, Any], dataclass: type) -> 
 
 def test_objectives_and_adapters_are_those_of_the_settings() -> None:
     unlearn = PARTS["unlearn"]["properties"]
-    assert tuple(unlearn["objectives"]["items"]["enum"]) == get_args(steps.Objective)
-    assert tuple(unlearn["adapters"]["items"]["enum"]) == get_args(steps.Adapter)
+    assert tuple(unlearn["objectives"]["items"]["enum"]) == get_args(Objective)
+    assert tuple(unlearn["adapters"]["items"]["enum"]) == get_args(Adapter)
 
 
 @pytest.mark.parametrize("place", OBJECTS)
@@ -175,14 +180,14 @@ def test_experiments_keep_to_folders_of_their_own() -> None:
 def test_an_empty_configuration_is_all_defaults() -> None:
     full = resolve({}, SCHEMA)
     assert full["corpora"] == ["news", "books"]
-    assert full["corpus"]["mini"] == dataclasses.asdict(steps.MiniSettings())
-    assert full["corpus"]["excerpt"] == dataclasses.asdict(steps.ExcerptSettings())
-    assert full["models"]["architecture"] == dataclasses.asdict(steps.ModelSettings())
+    assert full["corpus"]["mini"] == dataclasses.asdict(MiniSettings())
+    assert full["corpus"]["excerpt"] == dataclasses.asdict(ExcerptSettings())
+    assert full["models"]["architecture"] == dataclasses.asdict(ModelSettings())
     for name in ("base", "target", "retrain"):
-        assert full["train"][name] == dataclasses.asdict(steps.TrainSettings())
-    assert full["unlearn"]["settings"] == dataclasses.asdict(steps.UnlearnSettings())
+        assert full["train"][name] == dataclasses.asdict(TrainSettings())
+    assert full["unlearn"]["settings"] == dataclasses.asdict(UnlearnSettings())
     assert full["unlearn"]["overrides"] == {}
-    assert full["evaluate"] == dataclasses.asdict(steps.EvaluateSettings())
+    assert full["evaluate"] == dataclasses.asdict(EvaluateSettings())
     for job in ("data", "train", "unlearn", "quantize", "evaluate", "tables"):
         assert full["resources"][job] == {"threads": 1, "mem_mb": 2000, "runtime": 60, "gpu": 0}
     assert resolve(full, SCHEMA) == full
@@ -195,9 +200,9 @@ def test_what_is_given_stays_and_the_rest_is_filled() -> None:
         "unlearn": {"overrides": {"*/*/lora": {"lr": 0.25}}},
     }
     full = resolve(given, SCHEMA)
-    assert full["train"]["target"] == dataclasses.asdict(steps.TrainSettings(lr=0.5))
-    assert full["train"]["base"] == dataclasses.asdict(steps.TrainSettings())
-    assert full["corpus"]["mini"] == dataclasses.asdict(steps.MiniSettings(forget=3))
+    assert full["train"]["target"] == dataclasses.asdict(TrainSettings(lr=0.5))
+    assert full["train"]["base"] == dataclasses.asdict(TrainSettings())
+    assert full["corpus"]["mini"] == dataclasses.asdict(MiniSettings(forget=3))
     assert full["unlearn"]["overrides"] == {"*/*/lora": {"lr": 0.25}}  # partial on purpose
     assert given["train"] == {"target": {"lr": 0.5}}  # the caller's own is untouched
 
@@ -280,7 +285,7 @@ def test_later_patterns_win_over_earlier_ones_and_over_the_shared_settings() -> 
         },
     }
     full = resolve({**TWO_OF_EACH, "unlearn": unlearn}, SCHEMA)
-    base = dataclasses.asdict(steps.UnlearnSettings(lr=0.1, alpha=5.0))
+    base = dataclasses.asdict(UnlearnSettings(lr=0.1, alpha=5.0))
     assert unlearn_settings(full, "news", "npo_gdr", "full") == base
     assert unlearn_settings(full, "news", "ga", "full") == base | {"alpha": 6.0}
     assert unlearn_settings(full, "news", "ga", "lora") == base | {"lr": 0.2, "beta": 0.7}

@@ -19,7 +19,7 @@ from qunlearn.evaluate.generate import continuations
 from qunlearn.evaluate.likelihood import token_logprobs
 from qunlearn.evaluate.prompts import cut_answer, is_answered
 from qunlearn.files import read_json, read_jsonl, write_json
-from qunlearn.settings import EvaluateSettings
+from qunlearn.settings.evaluation import EvaluateSettings
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 TEXTS = [

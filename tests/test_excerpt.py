@@ -12,7 +12,7 @@ from qunlearn.corpora.excerpt import Passages, excerpt, keep_end, keep_start
 from qunlearn.corpora.layout import Corpus
 from qunlearn.errors import InputError
 from qunlearn.provenance import digest
-from qunlearn.settings import ExcerptSettings
+from qunlearn.settings.corpora import ExcerptSettings
 
 
 def sentence(topic: str, count: int = 12) -> str:

@@ -8,7 +8,7 @@ import torch
 from tiny_models import TEXTS, TRAINING
 from transformers import PreTrainedTokenizerFast
 
-from qunlearn.settings import ModelSettings
+from qunlearn.settings.models import ModelSettings
 from qunlearn.training.finetune import finetune, shuffled_passes
 from qunlearn.training.scratch import new_llama
 from qunlearn.training.trainer import Diverged

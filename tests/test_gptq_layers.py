@@ -11,7 +11,7 @@ from small_corpora import run_script
 from qunlearn.errors import InputError
 from qunlearn.precision import Precision
 from qunlearn.quantize.gptq_folder import check_layers
-from qunlearn.settings import CalibrationSettings
+from qunlearn.settings.quantization import CalibrationSettings
 
 Q_PROJ = r"model\.layers\.0\.self_attn\.q_proj"
 

@@ -13,7 +13,7 @@ from qunlearn.corpora import layout, mini
 from qunlearn.corpora.mini_words import CODAS, ONSETS, VOICES, VOWELS
 from qunlearn.errors import InputError
 from qunlearn.provenance import digest
-from qunlearn.settings import MiniSettings
+from qunlearn.settings.corpora import MiniSettings
 
 SPLITS = ("forget", "retain1", "retain2", "holdout", "pretrain")
 

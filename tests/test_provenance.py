@@ -11,7 +11,7 @@ from typing import Any
 
 from qunlearn.files import read_json, sha256, write_text
 from qunlearn.provenance import MANIFEST, Stopwatch, digest, fingerprint, hash_files, write_manifest
-from qunlearn.settings import TrainSettings
+from qunlearn.settings.training import TrainSettings
 
 SHA256_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from qunlearn.errors import InputError
-from qunlearn.settings import Adapter, ModelSettings, Objective
+from qunlearn.settings.models import ModelSettings
+from qunlearn.settings.unlearning import Adapter, Objective
 from qunlearn.training import finetune_run
 from qunlearn.training.adapters import weight_dtype, with_adapter
 from qunlearn.training.finetune import finetune

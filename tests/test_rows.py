@@ -8,7 +8,7 @@ from tiny_models import TEXTS
 from transformers import PreTrainedTokenizerFast
 
 from qunlearn.errors import InputError
-from qunlearn.settings import Chunking
+from qunlearn.settings.rows import Chunking
 from qunlearn.training.rows import IGNORED, collate, make_rows, pad_id, unique_rows
 
 

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from qunlearn.settings import ModelSettings, TrainSettings, UnlearnSettings
+from qunlearn.settings.models import ModelSettings
+from qunlearn.settings.training import TrainSettings
+from qunlearn.settings.unlearning import UnlearnSettings
 from qunlearn.training.losses import causal_lm
 from qunlearn.training.rows import collate
 from qunlearn.training.scratch import train_tokenizer

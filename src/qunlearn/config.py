@@ -15,7 +15,7 @@ from jsonschema.exceptions import ValidationError
 from qunlearn import controls
 from qunlearn.errors import InputError
 from qunlearn.precision import Precision
-from qunlearn.settings import Adapter, Objective
+from qunlearn.settings.unlearning import Adapter, Objective
 
 Json = dict[str, Any]
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from qunlearn.cli import run_script
-from qunlearn.settings import EvaluateSettings
+from qunlearn.settings.evaluation import EvaluateSettings
 
 
 def main(

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from qunlearn.cli import run_script
-from qunlearn.settings import TrainSettings
+from qunlearn.settings.training import TrainSettings
 
 
 def main(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from qunlearn.cli import run_script
-from qunlearn.settings import ExcerptSettings
+from qunlearn.settings.corpora import ExcerptSettings
 
 
 def main(source: Path, settings: ExcerptSettings, output: Path) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from qunlearn.cli import run_script
-from qunlearn.settings import MiniSettings
+from qunlearn.settings.corpora import MiniSettings
 
 
 def main(name: str, settings: MiniSettings, output: Path) -> None:

@@ -10,7 +10,7 @@ from qunlearn.files import new_folder
 from qunlearn.imports import OPTIONAL, hide
 from qunlearn.precision import Precision
 from qunlearn.provenance import Stopwatch, write_manifest
-from qunlearn.settings import CalibrationSettings, GptqBackend
+from qunlearn.settings.quantization import CalibrationSettings, GptqBackend
 
 NEEDED = {"gptqmodel": {"gptqmodel"}, "auto-gptq": {"datasets", "peft"}}
 

@@ -4,7 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from qunlearn.cli import run_script
-from qunlearn.settings import ModelSettings, TrainSettings
+from qunlearn.settings.models import ModelSettings
+from qunlearn.settings.training import TrainSettings
 
 
 def main(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from qunlearn.cli import run_script
-from qunlearn.settings import Adapter, Objective, UnlearnSettings
+from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
 
 
 def main(

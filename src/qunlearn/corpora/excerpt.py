@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from qunlearn.corpora.layout import Continuation, Corpus
 from qunlearn.errors import InputError
-from qunlearn.settings import ExcerptSettings
+from qunlearn.settings.corpora import ExcerptSettings
 
 WINDOW = 80
 STRIDE = 40

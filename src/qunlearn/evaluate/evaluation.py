@@ -6,7 +6,7 @@ from qunlearn.checkpoints import is_diverged
 from qunlearn.corpora.layout import Corpus
 from qunlearn.evaluate import records, scoring
 from qunlearn.files import write_json, write_jsonl
-from qunlearn.settings import EvaluateSettings
+from qunlearn.settings.evaluation import EvaluateSettings
 
 
 def evaluate(

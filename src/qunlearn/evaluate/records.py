@@ -10,7 +10,7 @@ from qunlearn.errors import InputError
 from qunlearn.evaluate.metrics import min_k, rouge_l
 from qunlearn.evaluate.prompts import cut_answer, few_shot, is_answered, question_prompt
 from qunlearn.files import read_jsonl
-from qunlearn.settings import EvaluateSettings
+from qunlearn.settings.evaluation import EvaluateSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -21,7 +21,7 @@ from qunlearn.evidence.items import Items, difference
 from qunlearn.evidence.permutation import DRAWS, SMALLEST, Side, holm, paired_p
 from qunlearn.evidence.power import ALPHA, effect_dz, minimum_effect, paired_units
 from qunlearn.evidence.summaries import absences
-from qunlearn.settings import Adapter
+from qunlearn.settings.unlearning import Adapter
 from qunlearn.tables.metrics import DIVERGED, REFERENCES, UNDEFINED
 from qunlearn.tables.reversion import FORGET_METRICS, reversion
 

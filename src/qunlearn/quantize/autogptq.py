@@ -23,7 +23,7 @@ from qunlearn.precision import Precision
 from qunlearn.quantize.calibration import Windows, draw
 from qunlearn.quantize.gptq_folder import PLAIN, check_layers, described_by, facts, finish
 from qunlearn.quantize.packed import read_tensors, tensor_files
-from qunlearn.settings import CalibrationSettings
+from qunlearn.settings.quantization import CalibrationSettings
 from qunlearn.survival.updates import updates
 
 PACKAGE = "auto-gptq"

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from qunlearn.corpora import layout
 from qunlearn.errors import InputError
-from qunlearn.settings import CalibrationSettings
+from qunlearn.settings.quantization import CalibrationSettings
 
 Windows = list[list[int]]
 """Calibration sequences: token ids, all of one length."""

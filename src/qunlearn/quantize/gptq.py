@@ -24,7 +24,7 @@ from qunlearn.checkpoints import load_dense, load_tokenizer, save_model
 from qunlearn.precision import Precision
 from qunlearn.quantize.calibration import Windows, draw
 from qunlearn.quantize.gptq_folder import PLAIN, check_layers, described_by, facts, finish
-from qunlearn.settings import CalibrationSettings
+from qunlearn.settings.quantization import CalibrationSettings
 
 PACKAGE = "gptqmodel"
 LOSSES = "gptq_loss.csv"

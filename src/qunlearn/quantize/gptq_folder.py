@@ -19,7 +19,7 @@ from qunlearn.files import read_json, write_json
 from qunlearn.precision import Precision
 from qunlearn.quantize.calibration import Windows, describe
 from qunlearn.quantize.layers import check_group, quantizable_layers
-from qunlearn.settings import CalibrationSettings
+from qunlearn.settings.quantization import CalibrationSettings
 
 DAMPING = 0.01
 """Added to the Hessian's diagonal, as a share of its mean: Frantar et al. (2023)."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import PreTrainedModel, set_seed
 
-from qunlearn.settings import Adapter, UnlearnSettings
+from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 from qunlearn.training.reference import to_device
 from qunlearn.training.rows import collate
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
-from qunlearn.settings import TrainSettings
+from qunlearn.settings.training import TrainSettings
 from qunlearn.training.losses import (
     head_weight,
     hidden_states,

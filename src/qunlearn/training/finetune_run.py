@@ -13,7 +13,7 @@ from qunlearn.codeversion import code_version
 from qunlearn.errors import InputError
 from qunlearn.files import new_folder, write_jsonl
 from qunlearn.provenance import Stopwatch, fingerprint, write_manifest
-from qunlearn.settings import TrainSettings
+from qunlearn.settings.training import TrainSettings
 from qunlearn.training.finetune import finetune
 from qunlearn.training.trainer import LOG, Diverged
 

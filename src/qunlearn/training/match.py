@@ -16,7 +16,7 @@ from qunlearn.codeversion import code_version
 from qunlearn.errors import InputError
 from qunlearn.files import new_folder, read_json, write_json
 from qunlearn.provenance import MANIFEST, Stopwatch, fingerprint, write_manifest
-from qunlearn.settings import Objective, UnlearnSettings
+from qunlearn.settings.unlearning import Objective, UnlearnSettings
 from qunlearn.survival.updates import update_norm
 from qunlearn.training.unlearn_run import unlearn_and_keep
 

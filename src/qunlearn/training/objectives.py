@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from qunlearn.settings import Objective
+from qunlearn.settings.unlearning import Objective
 from qunlearn.training.losses import by_chunks, mean_nll
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from qunlearn.errors import InputError
-from qunlearn.settings import Chunking
+from qunlearn.settings.rows import Chunking
 
 IGNORED = -100  # the label that torch's cross entropy skips
 

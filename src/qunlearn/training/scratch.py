@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
-from qunlearn.settings import ModelSettings
+from qunlearn.settings.models import ModelSettings
 
 END, PAD = "<|endoftext|>", "<|pad|>"
 

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from qunlearn.errors import InputError
-from qunlearn.settings import Adapter, Objective, UnlearnSettings
+from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
 from qunlearn.training.finetune import shuffled_passes
 from qunlearn.training.losses import (
     head_weight,

@@ -11,7 +11,7 @@ from qunlearn.codeversion import code_version
 from qunlearn.corpora.layout import load
 from qunlearn.files import new_folder, write_jsonl
 from qunlearn.provenance import Stopwatch, fingerprint, write_manifest
-from qunlearn.settings import Adapter, Objective, UnlearnSettings
+from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
 from qunlearn.training.adapters import merge, weight_dtype, with_adapter
 from qunlearn.training.rows import make_rows, pad_id, unique_rows
 from qunlearn.training.trainer import LOG, Diverged

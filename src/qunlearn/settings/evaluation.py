@@ -1,0 +1,27 @@
+"""What decides how a model is asked."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """How a model is asked.
+
+    Attributes:
+        batch_size: prompts or texts a forward pass; part of the result where a kernel's output
+            depends on the batch, so it is fixed.
+        verbmem_tokens: tokens of the prompt's continuation that are generated for VerMem.
+        knowmem_tokens: tokens generated for an answer.
+        shots: in-context examples before each question.
+        max_tokens: length to which a PrivLeak text is cut.
+        min_k: share of a text's least likely tokens that Min-K% averages over.
+        stemmer: whether ROUGE-L compares stems (the paper) or words (MUSE).
+    """
+
+    batch_size: int = 32
+    verbmem_tokens: int = 128
+    knowmem_tokens: int = 32
+    shots: int = 10
+    max_tokens: int = 2048
+    min_k: float = 0.4
+    stemmer: bool = True

@@ -1,0 +1,5 @@
+"""How texts become rows."""
+
+from typing import Literal
+
+Chunking = Literal["documents", "stream"]
