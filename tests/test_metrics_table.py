@@ -142,7 +142,7 @@ def test_no_cells_and_repeated_cells_are_refused(evaluations: Path) -> None:
             ",".join(COLUMNS) + "\nmini,news,target,none,,bf16,auc,x,0,1,3\n",
             "line 2 does not parse",
         ),
-        (",".join(COLUMNS) + "\nmini,news\n", "line 2 does not parse"),
+        (",".join(COLUMNS) + "\nmini,news\n", "line 2 has 2 fields, not 11"),
     ],
 )
 def test_a_broken_table_is_refused(tmp_path: Path, text: str, complaint: str) -> None:

@@ -15,7 +15,8 @@ from qunlearn.evidence.published import (
     read_table,
     score_error,
 )
-from qunlearn.tables.summary import Key, read_rows
+from qunlearn.tables.csvfile import read_rows
+from qunlearn.tables.summary import Key
 
 PUBLISHED = Path(__file__).parents[1] / "resources/published"
 CELLS = [

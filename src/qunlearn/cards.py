@@ -4,16 +4,16 @@ A card says only what the manifests and `metrics.csv` say: no times, no paths an
 the same run gives the same bytes. What it needs and does not find is an error.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from qunlearn import style
 from qunlearn.controls import NEEDED, SPARE
 from qunlearn.errors import InputError
 from qunlearn.lineage import Lineage, Manifest, trace
 from qunlearn.loading import EVALUATED, how_to_load
+from qunlearn.markdown import settings_table, table
 from qunlearn.precision import BITSANDBYTES, Precision
 from qunlearn.tables.main import GOALS
 from qunlearn.tables.metrics import DIVERGED, METRICS, REFERENCES, UNDEFINED, Cell, Score
@@ -132,7 +132,7 @@ def _overview(cell: Cell, lineage: Lineage, quantized: Manifest) -> str:
         ]
     shown = style.precision_name(cell.precision)
     rows.append(("Precision", f"{shown} (`{cell.precision}`)"))
-    return _table(("", ""), rows)
+    return table(("", ""), rows)
 
 
 def _trained_on(made: Manifest | None, corpus: str) -> str:
@@ -155,12 +155,12 @@ def _training(cell: Cell, lineage: Lineage) -> list[str]:
             "The loss is gamma × forget term + alpha × retain term; beta is NPO's inverse "
             "temperature. Training ends after `epochs`, or once the mean token NLL of the forget "
             "texts reaches `stop_nll` (0: never). What this run did not use is left out.",
-            _settings({"seed": lineage.trained.get("seed"), **kept}),
+            settings_table({"seed": lineage.trained.get("seed"), **kept}),
         ]
     for name, made in (("target", lineage.target), ("retrain", lineage.retrain)):
         if made:
             settings = {"seed": made.get("seed"), **made.get("settings")}
-            sections += [f"## How {name} was trained", _settings(settings)]
+            sections += [f"## How {name} was trained", settings_table(settings)]
     return sections
 
 
@@ -182,15 +182,15 @@ def _quantization(method: str, quantized: Manifest) -> list[str]:
     ]
     sections = [
         "## How it was quantized",
-        _table(("", ""), facts),
-        _settings(quantized.get("settings")),
+        table(("", ""), facts),
+        settings_table(quantized.get("settings")),
     ]
     if method == "gptq":
         facts = [(f"`{key}`", quantized.get("calibration", key)) for key in CALIBRATION]
         sections += [
             "### Calibration",
             "Text that the rounding was fitted to; `sha256` is of its token ids.",
-            _table(("Calibration", "Value"), facts),
+            table(("Calibration", "Value"), facts),
         ]
     return sections
 
@@ -217,7 +217,7 @@ def _measurements(cell: Cell, method: str, scores: Scores) -> list[str]:
         f"Beside it {' and '.join(others)}, in {style.precision_name(cell.precision)} too. In "
         "brackets: the 95 % interval over the n items, by bootstrap; PrivLeak's has the doubt "
         f"about retrain's AUC in it. Evaluated {EVALUATED[method]}.",
-        _table(("Metric", "this model", *others, "n"), rows),
+        table(("Metric", "this model", *others, "n"), rows),
         "VerMem, KnowMem and Utility: ROUGE-L F1 × 100 (continuing forget text, answers about it, "
         "answers about text to be kept). PrivLeak in percent of retrain's AUC; AUC: how often a "
         "holdout text looks more like training text than a forget text does. NLL: nats a token.",
@@ -228,7 +228,7 @@ def _measurements(cell: Cell, method: str, scores: Scores) -> list[str]:
         sections += [
             "Reversion: what quantization undid of the forgetting that bf16 shows. 0: nothing; "
             f"1: back at the target in the same precision; {UNDEFINED}: bf16 shows no forgetting.",
-            _table(
+            table(
                 ("Reversion of", "this model", "n"),
                 [(name, _shown(s), s.n) for name, s in zip(names, back, strict=True)],
             ),
@@ -269,7 +269,7 @@ def _hashes(lineage: Lineage, quantized: Manifest) -> list[str]:
     if not files:
         raise InputError(f"{quantized.path}: no weight files in its outputs; quantize it again")
     rows = [(f"`{name}`", outputs[name]["bytes"], f"`{outputs[name]['sha256']}`") for name in files]
-    sections = ["## Hashes", _table(("File", "Bytes", "SHA-256"), rows)]
+    sections = ["## Hashes", table(("File", "Bytes", "SHA-256"), rows)]
     sources = {f"quantize: {k}": v for k, v in quantized.get("inputs").items()}
     for made in (lineage.scaled, lineage.trained, lineage.target, lineage.retrain):
         if made:
@@ -278,7 +278,7 @@ def _hashes(lineage: Lineage, quantized: Manifest) -> list[str]:
     return [
         *sections,
         "Of what each step read (a folder: over the names and hashes of its files):",
-        _table(("Input", "SHA-256"), [(name, f"`{value}`") for name, value in sources.items()]),
+        table(("Input", "SHA-256"), [(name, f"`{value}`") for name, value in sources.items()]),
     ]
 
 
@@ -291,22 +291,3 @@ def _limits(cell: Cell) -> list[str]:
             "quantizer may bring it back."
         )
     return ["## What this card does not promise", limits]
-
-
-def _settings(settings: Mapping[str, Any]) -> str:
-    return _table(("Setting", "Value"), [(f"`{key}`", value) for key, value in settings.items()])
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *([_plain(value) for value in row] for row in rows)]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", r"\|") for cell in x) + " |" for x in lines
-    )
-
-
-def _plain(value: object) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return format(value, ".12g") if isinstance(value, float) else str(value)

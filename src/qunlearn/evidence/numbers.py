@@ -11,8 +11,9 @@ from qunlearn.errors import InputError
 from qunlearn.evidence.verdicts import Absent, Finding
 from qunlearn.precision import Precision
 from qunlearn.style import adapter_name, origin, precision_name
+from qunlearn.tables.csvfile import read_rows
 from qunlearn.tables.metrics import DIVERGED, UNDEFINED
-from qunlearn.tables.summary import TEST_COLUMNS, Key, Summary, read_rows
+from qunlearn.tables.summary import TEST_COLUMNS, Key, Summary
 
 INTERVAL = NormalDist().inv_cdf(0.975)  # half a 95 % interval in standard errors
 DETECTABLE = INTERVAL + NormalDist().inv_cdf(0.8)  # an effect found with a power of 0.8, likewise

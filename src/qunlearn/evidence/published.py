@@ -16,7 +16,8 @@ from pathlib import Path
 
 from qunlearn.errors import InputError
 from qunlearn.evidence.numbers import INTERVAL
-from qunlearn.tables.summary import Key, Summary, read_rows
+from qunlearn.tables.csvfile import read_rows
+from qunlearn.tables.summary import Key, Summary
 
 TABLE, REFERENCE, ITEMS = "table.csv", "reference.csv", "items.csv"
 ANEW = "take the repository's file"  # what a user is told about a file that is at fault

@@ -14,6 +14,7 @@ from typing import Any
 
 from qunlearn.errors import InputError
 from qunlearn.files import read_json, write_text
+from qunlearn.tables.csvfile import read_rows
 
 METRICS = ("verbmem", "knowmem", "privleak", "utility", "auc", "nll_forget", "nll_retain")
 REFERENCES = ("target", "retrain")
@@ -167,18 +168,8 @@ def read_metrics(path: Path) -> list[Score]:
     Raises:
         InputError: the file is missing or empty, has other columns, or a row does not parse.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.reader(stream))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; collect the metrics first") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}; collect it again") from error
-    if not rows or tuple(rows[0]) != COLUMNS:
-        raise InputError(f"{path}: the first line must be {','.join(COLUMNS)}; collect it again")
-    if len(rows) == 1:
-        raise InputError(f"{path}: no rows; collect the metrics of at least one cell")
-    return [_parse_row(path, line, row) for line, row in enumerate(rows[1:], start=2)]
+    rows = read_rows(path, COLUMNS, "collect the metrics")
+    return [_parse_row(path, line, row) for line, row in rows]
 
 
 def _read_cell(path: Path, name: str, cell: Cell, experiment: str) -> list[Score]:
@@ -214,9 +205,11 @@ def _finite(path: Path, metric: str, key: str, value: object) -> float:
     return value
 
 
-def _parse_row(path: Path, line: int, row: list[str]) -> Score:
+def _parse_row(path: Path, line: int, row: Mapping[str, str]) -> Score:
+    experiment, corpus, objective, adapter, seed, precision, metric, value, low, high, n = (
+        row.values()
+    )
     try:
-        experiment, corpus, objective, adapter, seed, precision, metric, value, low, high, n = row
         cell = Cell(corpus, objective, adapter, int(seed) if seed else None, precision)
         if value in (DIVERGED, UNDEFINED):
             return Score.missing(experiment, cell, metric, value)

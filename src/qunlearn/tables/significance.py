@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from qunlearn.errors import InputError
+from qunlearn.tables.csvfile import read_rows
 from qunlearn.tables.main import GOALS
-from qunlearn.tables.summary import TEST_COLUMNS, Key, Summary, read_rows
+from qunlearn.tables.summary import TEST_COLUMNS, Key, Summary
 
 ALPHA = 0.05
 

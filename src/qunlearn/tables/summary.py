@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from qunlearn.errors import InputError
 from qunlearn.files import write_text
+from qunlearn.tables.csvfile import read_rows
 from qunlearn.tables.metrics import DIVERGED, UNDEFINED, Score
 
 T = TypeVar("T")
@@ -137,38 +138,6 @@ def summaries(path: Path) -> dict[Key, Summary]:
             )
         found[key] = summary
     return found
-
-
-def read_rows(path: Path, columns: Sequence[str], command: str) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a CSV file with just these columns, each with its line number.
-
-    Args:
-        path: the file.
-        columns: its header.
-        command: what makes such a file, as the user is told where it is at fault.
-
-    Raises:
-        InputError: the file is missing, is not UTF-8, has another header, no row or a row of
-            another length.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.reader(stream))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; {command} first") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}; {command} again") from error
-    if not rows or rows[0] != list(columns):
-        raise InputError(f"{path}: the first line must be {','.join(columns)}; {command} again")
-    if len(rows) == 1:
-        raise InputError(f"{path}: no rows; {command} at least one cell")
-    numbered = list(enumerate(rows[1:], start=2))
-    for line, row in numbered:
-        if len(row) != len(columns):
-            raise InputError(
-                f"{path}: line {line} has {len(row)} fields, not {len(columns)}; {command} again"
-            )
-    return [(line, dict(zip(columns, row, strict=True))) for line, row in numbered]
 
 
 def digits(number: float) -> str:
