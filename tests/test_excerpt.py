@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,10 @@ class TestExcerpt:
         )
 
     def test_zero_keeps_everything(self, corpus: Corpus) -> None:
+        corpus = replace(corpus, sust={"forget_1": [sentence("s1")]})
         assert excerpt(corpus, ExcerptSettings()) == corpus
+        assert excerpt(corpus, ExcerptSettings(questions=2)).sust == corpus.sust
+        assert excerpt(corpus, ExcerptSettings(texts=2)).sust == {}
 
     def test_questions_are_cut_and_examples_kept(self, corpus: Corpus) -> None:
         part = excerpt(corpus, ExcerptSettings(questions=2))

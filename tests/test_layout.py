@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,19 @@ class TestLayout:
             layout.verify(folder, pretrain=True)
         layout.write(folder, corpus)
         assert not (folder / "raw/pretrain.json").exists()
+
+    def test_the_further_forget_sets_may_be_absent_but_not_in_part(self, folder: Path) -> None:
+        folds = {f"forget_{number}": [f"fold {number}"] for number in (1, 2, 3, 4)}
+        corpus = replace(mini.generate("news", SMALL), scal=folds)
+        layout.write(folder, corpus)
+        assert layout.verify(folder) == corpus
+        assert not (folder / "sust").exists()
+        (folder / "scal/forget_3.json").unlink()
+        with pytest.raises(InputError, match=re.escape("scal/forget_3.json: no such file")):
+            layout.verify(folder)
+        put(folder / "scal/forget_3.json", ["a", 3])
+        with pytest.raises(InputError, match=re.escape("scal/forget_3.json: item 1 is a int")):
+            layout.verify(folder)
 
     def test_a_blank_text_may_stand_in_raw_only(self, folder: Path) -> None:
         put(folder / "raw/forget.json", ["", "words"])

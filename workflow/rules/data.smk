@@ -23,6 +23,38 @@ if CONFIG["corpus"]["source"] == "mini":
             "run make_mini_corpus.py --name {wildcards.corpus} {params.settings} "
             "--output {output} > {log} 2>&1"
 
+elif CONFIG["corpus"]["source"] == "hub":
+
+    # On the machine that Snakemake runs on: a cluster's nodes often have no way to the internet.
+    localrules:
+        download_corpus,
+
+    rule download_corpus:
+        output:
+            directory(out("data/{corpus}")),
+        log:
+            out("logs/data/{corpus}.log"),
+        benchmark:
+            out("benchmarks/data/{corpus}.tsv")
+        conda:
+            "../../envs/data.yaml"
+        threads: asks("data", "threads")
+        resources:
+            mem_mb=asks("data", "mem_mb"),
+            runtime=asks("data", "runtime"),
+        params:
+            code=code("download_corpus.py"),
+            settings=flags(CONFIG["corpus"]["excerpt"]),
+            dataset=lambda wildcards: CONFIG["corpus"]["hub"][wildcards.corpus],
+            revision=lambda wildcards: revision_of(
+                CONFIG["corpus"]["hub"][wildcards.corpus]
+            ),
+        message:
+            "Downloading the corpus {wildcards.corpus}"
+        shell:
+            "fetch download_corpus.py --dataset {params.dataset} --revision {params.revision} "
+            "{params.settings} --output {output} > {log} 2>&1"
+
 else:
 
     rule import_corpus:

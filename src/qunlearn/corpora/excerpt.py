@@ -8,6 +8,7 @@ those whose fact happens to stand in the kept spans, so read its KnowMem and Uti
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from qunlearn.corpora.layout import Continuation, Corpus
 from qunlearn.errors import InputError
@@ -55,6 +56,7 @@ def excerpt(corpus: Corpus, settings: ExcerptSettings) -> Corpus:
       long passage with forget, holdout or the kept retain texts.
 
     Cuts fall between words. Questions are cut to the first `questions`; in-context examples stay.
+    `scal` and `sust` are left out: they ask for more to forget, not for less.
 
     Raises:
         InputError: a setting is out of range, or nothing of a list is left.
@@ -66,7 +68,7 @@ def excerpt(corpus: Corpus, settings: ExcerptSettings) -> Corpus:
         for name, cards in corpus.knowmem.items()
     }
     if not settings.texts:
-        return Corpus(corpus.raw, knowmem, corpus.verbmem, corpus.privleak)
+        return replace(corpus, knowmem=knowmem)
 
     count, size = settings.texts, settings.characters
     verbmem = [

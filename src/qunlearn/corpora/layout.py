@@ -1,10 +1,12 @@
 """The folder layout that every corpus ends in: the one of the MUSE benchmark, plus one file.
 
 All files are JSON lists. The addition is `raw/pretrain.json`: the generic text that a base model
-trained from scratch learns the language from. A corpus for a given base has no need of it.
+trained from scratch learns the language from. A corpus for a given base has no need of it. Two
+folders of the benchmark may be absent: `scal`, forget sets of growing size, and `sust`, forget sets
+that are to be unlearned one after the other.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
@@ -29,6 +31,12 @@ FILES: dict[str, tuple[str, ...]] = {
     "privleak/holdout.json": (),
 }
 """Path -> the fields of each item; no fields: the items are strings."""
+
+OPTIONAL: dict[str, tuple[str, ...]] = {
+    part: tuple(f"{part}/forget_{number}.json" for number in (1, 2, 3, 4))
+    for part in ("scal", "sust")
+}
+"""Folder that may be absent -> the files, all lists of strings, that it holds if it is there."""
 
 
 class Card(TypedDict):
@@ -56,12 +64,16 @@ class Corpus:
             `retain_qa_icl`.
         verbmem: `forget`.
         privleak: `forget`, `retain`, `holdout`.
+        scal: forget sets of growing size, `forget_1` to `forget_4`, or nothing.
+        sust: forget sets to be unlearned in turn, `forget_1` to `forget_4`, or nothing.
     """
 
     raw: dict[str, list[str]]
     knowmem: dict[str, list[Card]]
     verbmem: dict[str, list[Continuation]]
     privleak: dict[str, list[str]]
+    scal: dict[str, list[str]] = field(default_factory=dict)
+    sust: dict[str, list[str]] = field(default_factory=dict)
 
 
 def verify(folder: Path, *, pretrain: bool = False) -> Corpus:
@@ -73,8 +85,8 @@ def verify(folder: Path, *, pretrain: bool = False) -> Corpus:
 
     Raises:
         InputError: a file is missing, is not UTF-8 JSON or not a list with items; an item has
-            another form than the layout's; a field is blank. Single texts in `raw` may be blank
-            (the benchmark's news corpus has one), but not all of a file.
+            another form than the layout's; a field is blank. Single texts in `raw`, `scal` and
+            `sust` may be blank (the benchmark's news corpus has one), but not all of a file.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give the folder that holds raw/, knowmem/, …")
@@ -84,6 +96,11 @@ def verify(folder: Path, *, pretrain: bool = False) -> Corpus:
         absent = name == PRETRAIN and not pretrain and not (folder / name).exists()
         items = [] if absent else _read_items(folder / name, fields, blanks=part == "raw")
         parts.setdefault(part, {})[stem] = items
+    for part, names in OPTIONAL.items():
+        if (folder / part).exists():
+            parts[part] = {
+                Path(name).stem: _read_items(folder / name, (), blanks=True) for name in names
+            }
     return Corpus(**cast(dict[str, Any], parts))
 
 
@@ -97,12 +114,15 @@ def load(folder: Path) -> Corpus:
 
 
 def write(folder: Path, corpus: Corpus) -> None:
-    """Write `corpus` into `folder`; an empty `raw/pretrain` gets no file."""
+    """Write `corpus` into `folder`; an empty `raw/pretrain`, `scal` or `sust` gets no file."""
     for name in FILES:
         part, stem = name.removesuffix(".json").split("/")
         items = getattr(corpus, part)[stem]
         if items or name != PRETRAIN:
             write_json(folder / name, items)
+    for part in OPTIONAL:
+        for stem, items in getattr(corpus, part).items():
+            write_json(folder / part / f"{stem}.json", items)
 
 
 def _read_items(path: Path, fields: tuple[str, ...], *, blanks: bool) -> list[Any]:
@@ -120,10 +140,10 @@ def _read_items(path: Path, fields: tuple[str, ...], *, blanks: bool) -> list[An
                 f"{path}: item {index} is a {type(item).__name__}; "
                 f"write an object with {' and '.join(fields)}"
             )
-        for field in fields:
-            if field not in item:
-                raise InputError(f"{path}: item {index} has no field {field!r}; add it")
-            _check_text(item[field], f"{path}: item {index}, field {field!r}", blanks=False)
+        for name in fields:
+            if name not in item:
+                raise InputError(f"{path}: item {index} has no field {name!r}; add it")
+            _check_text(item[name], f"{path}: item {index}, field {name!r}", blanks=False)
     if blanks and not any(item.strip() for item in items):
         raise InputError(f"{path}: every text is blank; give at least one with words")
     return items

@@ -1,0 +1,45 @@
+"""Bring a dataset of the Hugging Face hub, or an excerpt of it, into the workflow."""
+
+from pathlib import Path
+
+from qunlearn.cli import run_script
+from qunlearn.settings.corpora import ExcerptSettings
+
+
+def main(dataset: str, revision: str, settings: ExcerptSettings, output: Path) -> None:
+    """Download a dataset in MUSE's form, verify it and write it, or an excerpt of it.
+
+    What was downloaded stays in the hub's cache (HF_HOME) and is used from there the next time,
+    also without network (HF_HUB_OFFLINE=1).
+
+    Args:
+        dataset: its id on the hub, owner/name.
+        revision: its commit, 40 hexadecimal digits.
+        settings: how much of it to keep.
+        output: folder to write; a previous one is replaced.
+    """
+    from qunlearn.corpora import hub, layout
+    from qunlearn.corpora.excerpt import excerpt
+    from qunlearn.files import new_folder
+    from qunlearn.provenance import Stopwatch, write_manifest
+
+    stopwatch = Stopwatch()
+    found = hub.download(dataset, revision)
+    corpus = excerpt(found.corpus, settings)
+    with new_folder(output) as folder:
+        layout.write(folder, corpus)
+        write_manifest(
+            folder,
+            step="corpus",
+            settings=settings,
+            inputs=found.files,
+            stopwatch=stopwatch,
+            source=f"hub:{dataset}",
+            revision_asked=revision,
+            revision=found.revision,
+            rows=found.rows,
+        )
+
+
+if __name__ == "__main__":
+    run_script(main)
