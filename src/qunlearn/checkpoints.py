@@ -22,10 +22,14 @@ WEIGHT_INDEX = "model.safetensors.index.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
-def check_checkpoint(folder: Path) -> None:
+def check_checkpoint(folder: Path, *, tokenizer: bool = True) -> None:
     """Complain about everything that would make `folder` fail, or work wrongly, later on.
 
     A tokenizer that is not in `tokenizer.json` is checked for being there, not for its size.
+
+    Args:
+        folder: a checkpoint.
+        tokenizer: whether its own tokenizer will be used, and so is checked too.
 
     Raises:
         InputError: the folder, its config, weights (or a shard) or tokenizer is missing or
@@ -39,7 +43,27 @@ def check_checkpoint(folder: Path) -> None:
     if not isinstance(config, dict):
         raise InputError(f"{config_path}: not a JSON object; replace it with the model's config")
     _check_weights(folder)
-    _check_tokenizer(folder, config.get("vocab_size"))
+    if tokenizer:
+        check_tokenizer(folder, config.get("vocab_size"))
+
+
+def check_finite(folder: Path) -> None:
+    """Complain about a weight that is NaN or infinite, which would spoil all that follows.
+
+    Reads every tensor of a checkpoint once; memory: the largest tensor.
+
+    Raises:
+        InputError: there is one, or a weights file is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    for file in sorted(folder.glob("model*.safetensors")):
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                for name in tensors.keys():  # noqa: SIM118 - not a dict
+                    _complain_unless_finite(folder, name, tensors.get_tensor(name))
+        except SafetensorError as error:
+            raise _damaged(folder, error) from error
 
 
 def is_adapter(folder: Path) -> bool:
@@ -53,15 +77,23 @@ def is_diverged(folder: Path) -> bool:
     return manifest.exists() and read_json(manifest).get("status") == "diverged"
 
 
-def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+def load_model(
+    folder: Path, dtype: torch.dtype, device: torch.device | None = None
+) -> PreTrainedModel:
     """Read a causal language model, whole or in shards, in `eval` mode.
 
-    It lands on the CPU; transformers puts one that bitsandbytes quantized on the GPU if there is
-    one.
+    One that bitsandbytes quantized lands on the GPU if there is one, whatever `device` is.
+
+    Args:
+        folder: a checkpoint.
+        dtype: of the weights; files in the same dtype are mapped, not copied.
+        device: where the weights go, tensor by tensor, so that the machine's memory need not hold
+            them all; the CPU by default.
 
     Raises:
-        InputError: the checkpoint fails `check_checkpoint`, a weights file is damaged, or weights
-            are absent (transformers would fill them with random numbers and go on).
+        InputError: the checkpoint fails `check_checkpoint`, a weights file is damaged, weights
+            are absent (transformers would fill them with random numbers and go on), or the
+            checkpoint is not the workflow's own and has weights that are not finite.
     """
     check_checkpoint(folder)
     from safetensors import SafetensorError
@@ -74,15 +106,19 @@ def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
+            device_map={"": device} if device is not None and device.type != "cpu" else None,
         )
     except SafetensorError as error:
-        raise InputError(f"{folder}: damaged safetensors file ({error}); copy it again") from error
+        raise _damaged(folder, error) from error
     model, info = loaded
     if missing := sorted(info["missing_keys"]):
         raise InputError(
             f"{folder}: no weights for {len(missing)} tensors of the model, e.g. {missing[0]}; "
             "config.json and the safetensors files do not belong together"
         )
+    if not (folder / MANIFEST).exists():  # the workflow looked at its own when it wrote them
+        for name, weight in model.named_parameters():
+            _complain_unless_finite(folder, name, weight)
     return model.eval()  # type: ignore[no-any-return]
 
 
@@ -136,6 +172,24 @@ def load_dense(
     return adapted.merge_and_unload().to(dtype).eval()  # type: ignore[no-any-return]
 
 
+def _damaged(folder: Path, error: Exception) -> InputError:
+    return InputError(f"{folder}: damaged safetensors file ({error}); copy it again")
+
+
+def _complain_unless_finite(folder: Path, name: str, weight: torch.Tensor) -> None:
+    import torch
+
+    weight = weight.detach()
+    # A sum is one pass without a copy; where it is not finite (float16 may overflow) look again.
+    if not weight.is_floating_point() or torch.isfinite(weight.sum()):
+        return
+    if not torch.isfinite(weight).all():
+        raise InputError(
+            f"{folder}: {name} has weights that are NaN or infinite; get the checkpoint again, or "
+            "train it with a smaller learning rate"
+        )
+
+
 def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such checkpoint folder; check the path")
@@ -166,7 +220,16 @@ def _check_weights(folder: Path) -> None:
         raise InputError(f"{folder}: checkpoint folder without weights; {advice}")
 
 
-def _check_tokenizer(folder: Path, vocab_size: int | None) -> None:
+def check_tokenizer(folder: Path, vocab_size: int | None) -> None:
+    """Complain about a tokenizer that is missing or has ids without an embedding.
+
+    Args:
+        folder: with the tokenizer's files.
+        vocab_size: rows of the model's embedding, if they are known.
+
+    Raises:
+        InputError: it is missing, unreadable, or has more ids than there are rows.
+    """
     if not any((folder / name).exists() for name in TOKENIZER_FILES):
         raise InputError(
             f"{folder}: checkpoint folder without a tokenizer ({', '.join(TOKENIZER_FILES)}); "

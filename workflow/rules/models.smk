@@ -1,4 +1,45 @@
 # The three models that unlearning is measured against: base, target and retrain.
+if FETCHED:
+
+    if sources.hub_models(CONFIG):
+
+        # Nodes of a cluster often have no way to the hub.
+        localrules:
+            fetch_model,
+
+    rule fetch_model:
+        input:
+            source=lambda wildcards: files_of(FETCHED[wildcards.given]),
+            tokenizer=lambda wildcards: files_of(tokenizer_for(wildcards.given)),
+        output:
+            directory(out("models/{given}")),
+        log:
+            out("logs/models/{given}.log"),
+        benchmark:
+            out("benchmarks/models/{given}.tsv")
+        wildcard_constraints:
+            given="|".join(FETCHED),
+        conda:
+            "../../envs/train.yaml"
+        threads: asks("data", "threads")
+        resources:
+            mem_mb=asks("data", "mem_mb"),
+            runtime=asks("data", "runtime"),
+        params:
+            code=code("fetch_model.py"),
+            source=lambda wildcards: as_source("source", FETCHED[wildcards.given]),
+            tokenizer=lambda wildcards: as_source(
+                "tokenizer", tokenizer_for(wildcards.given)
+            ),
+        message:
+            "Fetching {wildcards.given}"
+        shell:
+            "fetch fetch_model.py {params.source} {params.tokenizer} "
+            "--output {output} > {log} 2>&1"
+
+    ruleorder: fetch_model > finetune > train_base
+
+
 rule train_base:
     input:
         corpus=out("data/{corpus}"),

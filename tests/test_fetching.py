@@ -1,0 +1,171 @@
+"""Checkpoints from the hub and from folders: which files, whose tokenizer, what is refused."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from fake_hub import COMMIT, FakeHub, in_place_of_the_hub
+from safetensors.torch import load_file, save_file
+from tiny_models import tiny_llama, weights
+
+from qunlearn import provenance
+from qunlearn.checkpoints import load_model, load_tokenizer, save_model
+from qunlearn.errors import InputError
+from qunlearn.fetching import Place, fetch
+from qunlearn.settings.models import ModelSettings
+from qunlearn.sources import Source
+from qunlearn.training.scratch import train_tokenizer
+
+ROWS = 300
+HUB = Place(Source("hub", "maker/model"), COMMIT)
+TOKENIZER = Place(Source("hub", "maker/tokenizer"), COMMIT)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint in shards."""
+    folder = tmp_path_factory.mktemp("made") / "model"
+    tokenizer = train_tokenizer(["some text of ours"] * 9, ModelSettings(vocabulary=290))
+    model = tiny_llama(vocabulary=ROWS)
+    save_model(model, tokenizer, folder)
+    (folder / "model.safetensors").unlink()
+    model.save_pretrained(folder, max_shard_size="40KB")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another tokenizer."""
+    folder = tmp_path_factory.mktemp("made") / "tokenizer"
+    texts = ["words upon words of another kind"] * 9
+    train_tokenizer(texts, ModelSettings(vocabulary=300)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def hub(
+    folder: Path, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FakeHub]:
+    hub = FakeHub(
+        {
+            "models:maker/model": {file.name: file.read_bytes() for file in folder.iterdir()}
+            | {"modeling.py": b"print()", "pytorch_model.bin": b"pickle", "original/a.pth": b"p"},
+            "models:maker/tokenizer": {file.name: file.read_bytes() for file in other.iterdir()},
+        }
+    )
+    with in_place_of_the_hub(hub, tmp_path / "cache", monkeypatch):
+        yield hub
+
+
+def manifest(folder: Path) -> dict[str, object]:
+    return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+
+
+def shards(folder: Path) -> list[Path]:
+    return sorted(folder.glob("model-*.safetensors"))
+
+
+def test_the_hub_s_model_is_linked_and_its_hashes_are_those_of_the_cache(
+    hub: FakeHub, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    sha256 = provenance.sha256
+    monkeypatch.setattr(provenance, "sha256", lambda path: read.append(path.name) or sha256(path))
+
+    fetch(HUB, tmp_path / "target")
+
+    found = {file.name for file in (tmp_path / "target").iterdir()}
+    assert found == {file.name for file in folder.iterdir()} | {"manifest.json"}
+    assert len(shards(tmp_path / "target")) > 2
+    assert not any(name.endswith(".safetensors") for name in read)
+    outputs = manifest(tmp_path / "target")["outputs"]
+    for shard in shards(tmp_path / "target"):
+        assert shard.stat().st_nlink == 2
+        assert outputs[shard.name]["sha256"] == sha256(folder / shard.name)
+    assert not hub.asked("modeling.py") and not hub.asked(".bin") and not hub.asked(".pth")
+    assert manifest(tmp_path / "target")["settings"]["source"] == {
+        "hub": "maker/model",
+        "revision": COMMIT,
+    }
+    state = load_model(tmp_path / "target", torch.float32).state_dict()
+    for name, weight in weights(tiny_llama(vocabulary=ROWS)).items():
+        assert torch.equal(state[name], weight)
+
+
+def test_weights_are_copied_where_they_cannot_be_linked(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr("os.link", refuse)
+    fetch(HUB, tmp_path / "target")
+    assert {shard.stat().st_nlink for shard in shards(tmp_path / "target")} == {1}
+
+
+def test_pickled_weights_alone_are_refused(hub: FakeHub, tmp_path: Path) -> None:
+    files = hub.files["models:maker/model"]
+    for name in [name for name in files if "safetensors" in name]:
+        del files[name]
+    with pytest.raises(InputError, match=r"maker/model: no safetensors at 0123.*convert them once"):
+        fetch(HUB, tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+def test_another_tokenizer_takes_the_place_of_a_missing_one(
+    hub: FakeHub, other: Path, tmp_path: Path
+) -> None:
+    del hub.files["models:maker/model"]["tokenizer.json"]
+    fetch(HUB, tmp_path / "target", TOKENIZER)
+    expected = load_tokenizer(other).encode("another text")
+    assert load_tokenizer(tmp_path / "target").encode("another text") == expected
+    assert not hub.asked("maker/model/resolve/" + COMMIT + "/tokenizer")
+    assert manifest(tmp_path / "target")["settings"]["tokenizer"]["hub"] == "maker/tokenizer"
+
+
+def test_a_folder_gets_another_tokenizer_and_stays_as_it_is(
+    folder: Path, other: Path, tmp_path: Path
+) -> None:
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    tokenizer = Place(Source("folder", str(other)))
+    fetch(Place(Source("folder", str(folder))), tmp_path / "target", tokenizer)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    found = (tmp_path / "target/tokenizer.json").read_bytes()
+    assert found == (other / "tokenizer.json").read_bytes() != before["tokenizer.json"]
+    assert str(folder.parent) not in json.dumps(manifest(tmp_path / "target"))
+
+
+def test_a_tokenizer_that_does_not_fit_is_refused(folder: Path, tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    tokenizer = train_tokenizer(["some text"] * 9, ModelSettings(vocabulary=290))
+    tokenizer.add_tokens([f"<{number}>" for number in range(ROWS)])
+    tokenizer.save_pretrained(large)
+    with pytest.raises(InputError, match=rf"{folder}: the tokenizer's vocabulary of \d+ does not"):
+        fetch(
+            Place(Source("folder", str(folder))),
+            tmp_path / "target",
+            Place(Source("folder", str(large))),
+        )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(
+    folder: Path, tmp_path: Path, value: float
+) -> None:
+    spoilt = tmp_path / "spoilt"
+    spoilt.mkdir()
+    for file in folder.iterdir():
+        (spoilt / file.name).write_bytes(file.read_bytes())
+    shard = shards(spoilt)[1]
+    tensors = load_file(shard)
+    name = sorted(tensors)[0]
+    tensors[name].view(-1)[5] = value
+    save_file(tensors, shard, metadata={"format": "pt"})
+
+    with pytest.raises(InputError, match=rf"spoilt: {name} has weights that are NaN or infinite"):
+        load_model(spoilt, torch.float32)
+    with pytest.raises(InputError, match=rf"spoilt: {name} has weights"):
+        fetch(Place(Source("folder", str(spoilt))), tmp_path / "target")
+    assert not (tmp_path / "target").exists()

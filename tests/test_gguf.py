@@ -1,0 +1,148 @@
+"""GGUF files: the weights in them, what is said of them, and what is refused."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from small_gguf import CONTEXT, HEADS, HIDDEN, KV_HEADS, LAYERS, MLP, TOKENS, weights, write_gguf
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
+
+from qunlearn import gguf
+from qunlearn.checkpoints import check_checkpoint, load_model, load_tokenizer
+from qunlearn.errors import InputError
+from qunlearn.fetching import Place, fetch
+from qunlearn.given import read_model
+from qunlearn.sources import Source
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_gguf(tmp_path_factory.mktemp("gguf") / "tiny.Q4_1.gguf", weights())
+
+
+@pytest.fixture(scope="module")
+def fetched(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fetched") / "base"
+    subprocess.run(
+        [
+            *(sys.executable, str(ROOT / "workflow/scripts/fetch_model.py")),
+            *("--source", f"gguf:{file}", "--output", str(folder)),
+        ],
+        check=True,
+    )
+    return folder
+
+
+def q4_1(array: np.ndarray) -> np.ndarray:
+    """Blocks of 32: sixteen points from the block's minimum to its maximum, scales in float16."""
+    blocks = array.reshape(-1, 32)
+    low = blocks.min(axis=1, keepdims=True)
+    step = (blocks.max(axis=1, keepdims=True) - low) / np.float32(15)
+    codes = np.clip(np.trunc((blocks - low) / step + np.float32(0.5)), 0, 15)
+    scale, least = (part.astype(np.float16).astype(np.float32) for part in (step, low))
+    return (codes * scale + least).reshape(array.shape)
+
+
+def interleaved(array: np.ndarray, heads: int) -> np.ndarray:
+    """llama.cpp rotates pairs of neighbours, transformers the two halves: a row's new place."""
+    halves = array.reshape(heads, array.shape[0] // heads // 2, 2, *array.shape[1:])
+    return halves.swapaxes(1, 2).reshape(array.shape)
+
+
+def test_weights_are_those_of_the_file(fetched: Path) -> None:
+    state = load_model(fetched, torch.float32).state_dict()
+    arrays = weights()
+    for ours, theirs, heads in (
+        ("model.layers.1.mlp.down_proj", "blk.1.ffn_down", 0),
+        ("model.layers.0.self_attn.v_proj", "blk.0.attn_v", 0),
+        ("model.layers.0.self_attn.q_proj", "blk.0.attn_q", HEADS),
+        ("model.layers.1.self_attn.k_proj", "blk.1.attn_k", KV_HEADS),
+        ("model.embed_tokens", "token_embd", 0),
+    ):
+        expected = q4_1(arrays[f"{theirs}.weight"])
+        if heads:
+            expected = interleaved(expected, heads)
+        found = state[f"{ours}.weight"].numpy()
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, atol=1e-6, rtol=0, err_msg=ours)
+        assert not np.allclose(found, arrays[f"{theirs}.weight"], atol=1e-3)  # it was quantized
+    np.testing.assert_array_equal(state["model.norm.weight"], arrays["output_norm.weight"])
+    assert torch.equal(state["lm_head.weight"], state["model.embed_tokens.weight"])
+
+
+def test_dequantized_weights_would_not_survive_bf16(fetched: Path) -> None:
+    weight = load_model(fetched, torch.float32).state_dict()["model.layers.0.mlp.up_proj.weight"]
+    assert not torch.equal(weight.bfloat16().float(), weight)
+
+
+def test_the_folder_is_an_ordinary_checkpoint(fetched: Path) -> None:
+    check_checkpoint(fetched)
+    config = json.loads((fetched / "config.json").read_text(encoding="utf-8"))
+    assert (config["num_hidden_layers"], config["intermediate_size"]) == (LAYERS, MLP)
+    assert "quantization_config" not in config
+    tokenizer = load_tokenizer(fetched)
+    assert tokenizer.convert_ids_to_tokens(tokenizer.encode("abcdab")) == ["abcd", "ab"]
+
+
+def test_the_manifest_has_the_caveat(fetched: Path, file: Path) -> None:
+    manifest = json.loads((fetched / "manifest.json").read_text(encoding="utf-8"))
+    assert "quantized before this pipeline saw them (tensors: 15 Q4_1)" in manifest["caveat"]
+    assert "instruction-tuned" in manifest["caveat"]
+    assert manifest["gguf"]["name"] == "tiny"
+    assert manifest["gguf"]["tensor_types"] == {"Q4_1": 15, "F32": 5}
+    assert manifest["settings"]["source"]["gguf"] == file.name
+    assert str(file.parent) not in json.dumps(manifest)
+
+
+def test_a_plain_model_is_not_said_to_be_tuned(tmp_path: Path) -> None:
+    plain = write_gguf(tmp_path / "plain.gguf", weights(), chat=False)
+    assert "instruction-tuned" not in gguf.describe(plain)["caveat"]
+
+
+def test_the_shape_is_known_without_the_weights(file: Path, fetched: Path) -> None:
+    before = read_model(Place(Source("gguf", str(file))))
+    after = read_model(Place(Source("folder", str(fetched))))
+    assert before == after
+    shape = before.shape
+    assert (shape.hidden, shape.kv_heads, shape.context) == (HIDDEN, KV_HEADS, CONTEXT)
+    assert (shape.vocabulary, shape.tied) == (len(TOKENS), True)
+
+
+def test_nothing_of_a_tokenizer_that_is_replaced_stays(file: Path, tmp_path: Path) -> None:
+    words = Tokenizer(models.WordLevel({"one": 0, "two": 1}, unk_token="one"))
+    PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(tmp_path / "words")
+
+    tokenizer = Place(Source("folder", str(tmp_path / "words")))
+    fetch(Place(Source("gguf", str(file))), tmp_path / "base", tokenizer)
+    assert load_tokenizer(tmp_path / "base").encode("two") == [1]
+    assert not (tmp_path / "base/chat_template.jinja").exists()
+
+
+def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(b"not this")
+    with pytest.raises(InputError, match=r"bad\.gguf: not a whole GGUF file .*get it again"):
+        gguf.describe(bad)
+
+
+def test_a_weight_that_is_no_number_is_told(tmp_path: Path) -> None:
+    arrays = weights()
+    arrays["output_norm.weight"][3] = np.nan
+    file = write_gguf(tmp_path / "nan.gguf", arrays)
+    done = subprocess.run(
+        [
+            *(sys.executable, str(ROOT / "workflow/scripts/fetch_model.py")),
+            *("--source", f"gguf:{file}", "--output", str(tmp_path / "base")),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert f"error: gguf:{file}: model.norm.weight has weights that are NaN" in done.stderr
+    assert not (tmp_path / "base").exists()

@@ -1,0 +1,308 @@
+"""What is told before the first long job, and what it costs to look."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from fake_hub import COMMIT, FakeHub, in_place_of_the_hub
+from small_gguf import weights, write_gguf
+
+from qunlearn import machine, preflight
+from qunlearn.config import load_schema, resolve
+from qunlearn.errors import InputError
+from qunlearn.hub import snapshot
+from qunlearn.planning import StepPlan
+
+SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+LLAMA = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "vocab_size": 10,
+    "hidden_size": 96,
+    "intermediate_size": 192,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 512,
+}
+TOKENIZER = {"model": {"vocab": {"a": 0, "b": 9}}, "added_tokens": [], "truncation": None}
+
+
+def model_folder(path: Path, changes: dict[str, Any] | None = None) -> Path:
+    """A checkpoint without its weights, which preflight does not look at."""
+    path.mkdir(parents=True)
+    (path / "config.json").write_text(json.dumps(LLAMA | (changes or {})))
+    (path / "tokenizer.json").write_text(json.dumps(TOKENIZER))
+    return path
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return model_folder(tmp_path / "given/target")
+
+
+@pytest.fixture
+def retrain(tmp_path: Path) -> Path:
+    return model_folder(tmp_path / "given/retrain")
+
+
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "gpu_bytes", lambda: [])
+
+
+def look(folder: Path, models: dict[str, Any], **changes: Any) -> list[preflight.Check]:
+    config = {"corpora": ["news"], "precisions": ["bf16", "nf4", "rtn4"], "models": models}
+    full = resolve({"evaluate": {"max_tokens": 256}} | config | changes, SCHEMA)
+    return preflight.preflight(full, folder / "results", cluster=False)
+
+
+def edit(file: Path, **changes: Any) -> None:
+    content = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(content | changes), encoding="utf-8")
+
+
+def test_good_checkpoints_pass(target: Path, retrain: Path, tmp_path: Path) -> None:
+    checks = look(tmp_path, {"target": str(target), "retrain": str(retrain)})
+    assert {check.status for check in checks} == {"ok"}
+    shape = next(check for check in checks if check.check == "architecture and shape").numbers
+    # 10 x 96 twice, two layers of 4 x 96 x 96 + 3 x 96 x 192, five norms of 96
+    assert shape["parameters"] == 2 * 960 + 2 * (36864 + 55296) + 480
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model_type": "gpt2"}, r"models\.target' \(.*target\): models of type 'gpt2'"),
+        ({"architectures": ["LlamaForSequenceClassification"]}, "no causal language model"),
+        ({"quantization_config": {}}, "quantized already"),
+        ({"vocab_size": 9}, r"models\.target' .*vocabulary of 10 does not fit the model's 9"),
+        ({"hidden_size": 64}, r"target' and 'models\.retrain'.*hidden 64 and 96, head_dim 16 and"),
+        ({"model_type": "mistral"}, "are not of one shape .type mistral and llama"),
+    ],
+)
+def test_models_that_do_not_do(
+    target: Path, retrain: Path, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    edit(target / "config.json", **changes)
+    with pytest.raises(InputError, match=words):
+        look(tmp_path, {"target": str(target), "retrain": str(retrain)})
+
+
+def test_a_context_of_another_length_is_no_other_shape(
+    target: Path, retrain: Path, tmp_path: Path
+) -> None:
+    edit(target / "config.json", max_position_embeddings=1024)
+    assert look(tmp_path, {"target": str(target), "retrain": str(retrain)})
+
+
+def test_target_and_retrain_read_text_alike(target: Path, retrain: Path, tmp_path: Path) -> None:
+    models = {"target": str(target), "retrain": str(retrain)}
+    edit(retrain / "tokenizer.json", truncation={"max_length": 3})  # no part of what ids are
+    assert look(tmp_path, models)
+    edit(retrain / "tokenizer.json", model={"vocab": {"b": 0, "a": 9}})
+    with pytest.raises(InputError, match=f"{target} and {retrain} have different tokenizers"):
+        look(tmp_path, models)
+    assert look(tmp_path, models | {"tokenizer": str(target)})
+
+
+def test_a_bos_token_of_one_alone_is_a_difference(
+    target: Path, retrain: Path, tmp_path: Path
+) -> None:
+    (retrain / "tokenizer_config.json").write_text('{"add_bos_token": true}')
+    with pytest.raises(InputError, match="have different tokenizers"):
+        look(tmp_path, {"target": str(target), "retrain": str(retrain)})
+
+
+def test_a_retrain_that_is_trained_has_the_tokenizer_of_its_base(
+    target: Path, tmp_path: Path
+) -> None:
+    base = model_folder(tmp_path / "base")
+    assert look(tmp_path, {"base": str(base), "target": str(target)})
+    edit(base / "tokenizer.json", model={"vocab": {"b": 0, "a": 9}})
+    with pytest.raises(InputError, match=f"{target} and {base} have different tokenizers"):
+        look(tmp_path, {"base": str(base), "target": str(target)})
+    warned = [check for check in look(tmp_path, {"target": str(target)}) if check.note]
+    assert [check.check for check in warned] == ["one tokenizer"]
+
+
+def test_groups_must_divide_the_widths_of_given_checkpoints(
+    target: Path, retrain: Path, tmp_path: Path
+) -> None:
+    models = {"target": str(target), "retrain": str(retrain)}
+    words = r"'precisions': the group of 128 of gptq4 .* 96 of models\.target .*use gptq4g32"
+    with pytest.raises(InputError, match=words):
+        look(tmp_path, models, precisions=["bf16", "gptq4"])
+    assert look(tmp_path, models, precisions=["bf16", "gptq4g32"])
+    with pytest.raises(InputError, match=r"'control_settings\.precisions': the group of 64 of rtn"):
+        look(tmp_path, models, controls=True)
+
+
+def test_groups_of_a_base_that_nobody_needs_are_no_matter(
+    target: Path, retrain: Path, tmp_path: Path
+) -> None:
+    models = {
+        "target": str(target),
+        "retrain": str(retrain),
+        "architecture": {"hidden": 40, "mlp": 40, "heads": 1},
+    }
+    assert look(tmp_path, models, precisions=["bf16", "rtn4g32"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"unlearn": {"overrides": {"*/*/lora": {"max_tokens": 513}}}}, "unlearn.settings.max_tok"),
+        ({"evaluate": {"verbmem_tokens": 512, "max_tokens": 9}}, "evaluate.verbmem_tokens"),
+        (
+            {
+                "precisions": ["bf16", "gptq4g32"],
+                "quantization": {"calibration": {"length": 600}},
+            },
+            "quantization.calibration.length",
+        ),
+    ],
+)
+def test_lengths_must_fit_the_context(
+    target: Path, retrain: Path, tmp_path: Path, changes: dict[str, Any], key: str
+) -> None:
+    with pytest.raises(InputError, match=rf"'{key}.*: \d+ tokens are more than the context .*512"):
+        look(tmp_path, {"target": str(target), "retrain": str(retrain)}, **changes)
+
+
+def test_training_rows_must_fit_the_context_of_what_is_trained(tmp_path: Path) -> None:
+    models = {"base": str(model_folder(tmp_path / "base"))}
+    train = {"retrain": {"max_tokens": 600}}
+    with pytest.raises(InputError, match=r"'train\.retrain\.max_tokens': 600"):
+        look(tmp_path, models, train=train)
+
+
+def test_texts_that_will_be_cut_are_a_warning(tmp_path: Path) -> None:
+    checks = look(tmp_path, {}, evaluate={"max_tokens": 2048})
+    assert [check.of for check in checks if check.note] == ["evaluate.max_tokens"]
+
+
+def plan(**sizes: int) -> list[StepPlan]:
+    smaller = StepPlan("train_base", 1, 1, 1, gpu_bytes=1, host_bytes=1, disk_bytes=1)
+    sizes = {"gpu_bytes": 0, "host_bytes": 0, "disk_bytes": 0} | sizes
+    return [smaller, StepPlan("unlearn news/npo_gdr/full", 1, 1, 1, **sizes)]
+
+
+def capacity(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    *,
+    cluster: bool = False,
+    gpu: int = 0,
+    **sizes: int,
+) -> list[preflight.Check]:
+    monkeypatch.setattr(preflight, "estimate", lambda config, shapes: plan(**sizes))
+    monkeypatch.setattr(machine, "host_bytes", lambda: 8_000_000_000)
+    monkeypatch.setattr(machine, "free_bytes", lambda path: 5_000_000_000)
+    resources = {"unlearn": {"gpu": gpu}}
+    full = resolve({"corpora": ["news"], "resources": resources}, SCHEMA)
+    return preflight.preflight(full, tmp_path / "results", cluster=cluster)
+
+
+def test_memory_disk_and_gpu_must_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    enough = {"host_bytes": 8_000_000_000, "disk_bytes": 4_999_999_999}
+    assert capacity(monkeypatch, tmp_path, **enough)
+    with pytest.raises(
+        InputError, match=r"unlearn news/npo_gdr/full needs 8\.1 GB of memory .*machine has 8\.0 GB"
+    ):
+        capacity(monkeypatch, tmp_path, host_bytes=8_100_000_000)
+    with pytest.raises(InputError, match=r"results: the disk has 5\.0 GB free, .*another 6\.0 GB"):
+        capacity(monkeypatch, tmp_path, disk_bytes=4_000_000_000, scratch_bytes=2_000_000_000)
+    with pytest.raises(InputError, match=r"'resources\.unlearn\.gpu': this machine has no NVIDIA"):
+        capacity(monkeypatch, tmp_path, gpu=1)
+    monkeypatch.setattr(machine, "gpu_bytes", lambda: [16_000_000_000, 24_000_000_000])
+    assert capacity(monkeypatch, tmp_path, gpu=1, gpu_bytes=24_000_000_000)
+    with pytest.raises(InputError, match=r"needs 25\.0 GB of GPU memory and this machine has 24"):
+        capacity(monkeypatch, tmp_path, gpu=1, gpu_bytes=25_000_000_000)
+
+
+def test_what_the_head_of_a_cluster_lacks_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    checks = capacity(monkeypatch, tmp_path, cluster=True, gpu=1, host_bytes=8_100_000_000)
+    warned = {check.check for check in checks if check.note and check.of != "evaluate.max_tokens"}
+    assert warned == {"memory", "GPU"}
+
+
+def test_what_is_there_already_needs_no_room(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/file").write_bytes(b"x" * 1000)
+    assert capacity(monkeypatch, tmp_path, disk_bytes=5_000_000_999)
+    with pytest.raises(InputError, match="disk"):
+        capacity(monkeypatch, tmp_path, disk_bytes=5_000_001_001)
+
+
+@pytest.fixture
+def hub(target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    small = {file.name: file.read_bytes() for file in target.iterdir()}
+    files = {
+        "models:maker/target": small | {"model.safetensors": b"w" * 5000},
+        "models:maker/retrain": small | {"model.safetensors": b"v" * 3000},
+    }
+    with in_place_of_the_hub(FakeHub(files), tmp_path / "cache", monkeypatch) as hub:
+        yield hub
+
+
+HUB_MODELS = {"target": "hub:maker/target", "retrain": "hub:maker/retrain"}
+REVISIONS = {"maker/target": COMMIT, "maker/retrain": COMMIT, "maker/tokenizer": COMMIT}
+
+
+def test_of_the_hub_only_small_files_are_fetched(hub: FakeHub, tmp_path: Path) -> None:
+    assert look(tmp_path, HUB_MODELS, revisions=REVISIONS)
+    assert not hub.asked("model.safetensors") and not hub.asked("model.safetensors", "HEAD")
+    assert hub.asked("maker/target/resolve")
+
+
+def test_what_the_hub_s_cache_needs(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing besides the plan's on the results' disk; on another one all of the weights."""
+    monkeypatch.setattr(preflight, "estimate", lambda config, shapes: plan(disk_bytes=7000))
+
+    def needed() -> dict[str, int]:
+        checks = look(tmp_path, HUB_MODELS, revisions=REVISIONS)
+        return {c.of: c.numbers["needed_bytes"] for c in checks if c.check == "disk"}
+
+    assert needed() == {"results": 7001}
+    snapshot("maker/target", COMMIT, kind="model", patterns=["*.safetensors"])
+    assert needed() == {"results": 2001}  # 5000 are there, to be linked
+    monkeypatch.setattr(machine, "_disk", lambda path: path.name == "cache")
+    assert needed() == {"results": 7001, "the hub's cache": 3000}
+
+
+def test_a_hub_model_with_pickled_weights_alone_is_refused(hub: FakeHub, tmp_path: Path) -> None:
+    files = hub.files["models:maker/retrain"]
+    files["pytorch_model.bin"] = files.pop("model.safetensors")
+    with pytest.raises(InputError, match=r"models\.retrain' \(hub:maker/retrain\): no safetensors"):
+        look(tmp_path, HUB_MODELS, revisions=REVISIONS)
+
+
+def test_the_hub_s_tokenizer_must_fit_too(hub: FakeHub, tmp_path: Path) -> None:
+    large = {"model": {"vocab": {"a": 0, "b": 10}}}
+    hub.files["models:maker/tokenizer"] = {"tokenizer.json": json.dumps(large).encode()}
+    with pytest.raises(InputError, match="vocabulary of 11 does not fit the model's 10"):
+        look(tmp_path, HUB_MODELS | {"tokenizer": "hub:maker/tokenizer"}, revisions=REVISIONS)
+
+
+def test_gguf_tokenizers_are_compared_and_counted(tmp_path: Path) -> None:
+    file = write_gguf(tmp_path / "a.gguf", weights())
+    shutil.copy(file, tmp_path / "b.gguf")
+    large = write_gguf(tmp_path / "large.gguf", weights(), tokens=2)
+    models = {"target": f"gguf:{file}", "retrain": f"gguf:{tmp_path / 'b.gguf'}"}
+    short = {
+        "unlearn": {"settings": {"max_tokens": 64}},
+        "evaluate": {"max_tokens": 64, "verbmem_tokens": 8},
+    }
+    assert {check.status for check in look(tmp_path, models, **short)} == {"ok"}
+    with pytest.raises(InputError, match="vocabulary of 16 does not fit the model's 14"):
+        look(tmp_path, models | {"retrain": f"gguf:{large}"}, **short)

@@ -1,0 +1,35 @@
+"""Bring a checkpoint from the hub, a GGUF file or a folder into the workflow."""
+
+from pathlib import Path
+
+from qunlearn.cli import run_script
+
+
+def main(
+    source: str,
+    output: Path,
+    revision: str = "",
+    tokenizer: str = "",
+    tokenizer_revision: str = "",
+) -> None:
+    """Write a checkpoint folder: safetensors, config.json, tokenizer and manifest.json.
+
+    Args:
+        source: hub:<id>, gguf:<file>, or a checkpoint folder.
+        output: folder to write; a previous one is replaced.
+        revision: commit of the hub's repository, 40 hexadecimal digits.
+        tokenizer: where another tokenizer comes from, written like source; empty keeps its own.
+        tokenizer_revision: commit of the tokenizer's repository.
+    """
+    from qunlearn.imports import OPTIONAL, hide
+
+    hide(*OPTIONAL)
+    from qunlearn.fetching import Place, fetch
+    from qunlearn.sources import parse
+
+    other = Place(parse(tokenizer), tokenizer_revision) if tokenizer else None
+    fetch(Place(parse(source), revision), output, other)
+
+
+if __name__ == "__main__":
+    run_script(main)

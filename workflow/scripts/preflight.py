@@ -1,0 +1,24 @@
+"""Look at models, settings, disk and memory, as the workflow does before its first job."""
+
+from pathlib import Path
+
+from qunlearn.cli import run_script
+
+
+def main(configfile: tuple[Path, ...] = (), output: Path = Path("preflight.json")) -> None:
+    """Complain in one line about what would make a job fail on this machine, else write the checks.
+
+    Args:
+        configfile: the experiment's configuration; of several, later ones win.
+        output: JSON file to write.
+    """
+    from qunlearn import configfiles
+    from qunlearn.preflight import keep, preflight
+
+    config = configfiles.read(configfile)
+    results = Path("results") / config["experiment"]
+    keep(preflight(config, results, cluster=False), output)
+
+
+if __name__ == "__main__":
+    run_script(main)
