@@ -1,5 +1,6 @@
 """Adapters: what of a model is trained, in which precision, and how it is merged."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,10 @@ import pytest
 import torch
 from tiny_models import FORGET, PAD, RETAIN, UNLEARNING, logits, same, tiny_llama, wake, weights
 from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel
 
-from qunlearn.settings.unlearning import Adapter
+from qunlearn.errors import InputError
+from qunlearn.settings.unlearning import Adapter, Targets
 from qunlearn.training.adapters import merge, weight_dtype, with_adapter
 from qunlearn.training.losses import head_weight, hidden_states
 from qunlearn.training.rows import collate
@@ -29,6 +32,24 @@ def test_lora_is_on_every_linear_layer_but_the_head() -> None:
     assert {weight.dtype for weight in trained.values()} == {torch.float32}
     assert len(trained) == 2 * len(places)
     assert {min(weight.shape) for weight in trained.values()} == {UNLEARNING.rank}
+
+
+@pytest.mark.parametrize(
+    ("targets", "names"),
+    [("qv", {"q_proj", "v_proj"}), ("odu", {"o_proj", "down_proj", "up_proj"})],
+)
+def test_lora_on_some_layers(targets: Targets, names: set[str]) -> None:
+    settings = replace(UNLEARNING, targets=targets)
+    adapted = with_adapter(tiny_llama(), "lora", settings, seed=0)
+    trained = [name for name, weight in adapted.named_parameters() if weight.requires_grad]
+    assert {name.split(".lora_")[0].rpartition(".")[2] for name in trained} == names
+    assert len(trained) == 2 * 2 * len(names)  # A and B, in two layers
+
+
+def test_layers_that_the_model_lacks() -> None:
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=60, n_embd=32, n_layer=1, n_head=2))
+    with pytest.raises(InputError, match="targets qv: the model has no layers named q_proj, v_pr"):
+        with_adapter(model, "lora", replace(UNLEARNING, targets="qv"), seed=0)
 
 
 def test_lora_starts_from_the_target_and_from_its_seed() -> None:

@@ -9,10 +9,9 @@ from torch.distributions import Categorical
 from torch.distributions import kl_divergence as torch_kl
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from qunlearn.training import losses
 from qunlearn.training.losses import head_weight, hidden_states, mean_nll, token_nll
 from qunlearn.training.objectives import Terms, gradient_ascent, kl_divergence, mean_kl, npo
-from qunlearn.training.rows import IGNORED, collate
+from qunlearn.training.rows import collate
 
 # Two rows: the first counts two of its three tokens, the second all three.
 NLL = torch.tensor([[1.0, 3.0, 100.0], [2.0, 2.0, 2.0]])
@@ -248,53 +247,3 @@ def test_kl_of_padding_has_no_effect() -> None:
             )
             parts.append(torch_kl(theirs, ours).flatten())
     assert values[0][0].item() == pytest.approx(torch.cat(parts).mean().item(), rel=1e-4)
-
-
-# --- Chunks ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("chunk", [1, 7, 16])
-def test_chunks_change_neither_value_nor_gradient(
-    chunk: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    generator = torch.Generator().manual_seed(0)
-    hidden, reference = (torch.randn(3, 11, 8, generator=generator) for _ in range(2))
-    head, frozen = (torch.randn(23, 8, generator=generator) for _ in range(2))
-    labels = torch.randint(23, (3, 11), generator=generator)
-    labels[1, 6:] = IGNORED
-    hidden.requires_grad_()
-    head.requires_grad_()
-
-    def both() -> list[Tensor]:
-        nll, mask = token_nll(hidden, head, labels)
-        kl = mean_kl(hidden, head, reference, frozen, labels != IGNORED)
-        return [
-            nll.detach(),
-            mask,
-            kl.detach(),
-            *gradients(npo(nll, mask, torch.full((3,), 20.0), 0.1), hidden, head),
-            *gradients(kl, hidden, head),
-        ]
-
-    assert hidden.shape[0] * hidden.shape[1] <= losses.CHUNK
-    whole = both()
-    monkeypatch.setattr(losses, "CHUNK", chunk)
-    for one, other in zip(whole, both(), strict=True):
-        assert one.shape == other.shape
-        assert torch.allclose(one, other, atol=1e-5)
-
-
-def test_chunks_are_not_all_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Saved for backward: none of the logits, whose size is tokens * vocabulary."""
-    monkeypatch.setattr(losses, "CHUNK", 4)
-    hidden = torch.randn(2, 9, 8, requires_grad=True)
-    head = torch.randn(1000, 8, requires_grad=True)
-    saved: list[int] = []
-
-    def pack(tensor: Tensor) -> Tensor:
-        saved.append(tensor.numel())
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        token_nll(hidden, head, torch.randint(1000, (2, 9)))
-    assert max(saved) <= head.numel()

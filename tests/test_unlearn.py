@@ -91,20 +91,24 @@ def test_first_losses_are_those_of_the_untrained_model(tmp_path: Path) -> None:
         assert line["loss_retain"] == pytest.approx(0.0, abs=1e-3)
 
 
-def test_micro_batches_make_the_same_update(tmp_path: Path) -> None:
-    """Rows of one length, so that a mean of means is the mean."""
-    forget, retain = ([row[:5] for row in rows] for rows in (FORGET, RETAIN))
+@pytest.mark.parametrize("objective", ["npo_klr", "ga_gdr"])
+def test_micro_batches_make_the_same_update(objective: Objective, tmp_path: Path) -> None:
+    """Of rows that differ in length, so that a mean of means would not be the mean."""
     settings = replace(UNLEARNING, autocast=False)
     found = []
     for micro in (0, 2):
         model = tiny_llama()
         whose = replace(settings, micro_batch_size=micro)
         checkpoints = tmp_path / str(micro)
-        log = unlearn(model, PAD, forget, retain, "npo_klr", "full", whose, 0, checkpoints)
+        log = unlearn(model, PAD, FORGET, RETAIN, objective, "full", whose, 0, checkpoints)
         found.append((weights(model), log))
+    start = weights(tiny_llama())
     for name, weight in found[0][0].items():
-        assert torch.allclose(weight, found[1][0][name], atol=1e-5)
-    assert [line["step"] for line in found[0][1]] == [line["step"] for line in found[1][1]]
+        # AdamW makes whole steps of rounding errors where a gradient is nearly 0.
+        difference = (weight - found[1][0][name]).norm()
+        assert difference < 0.01 * (weight - start[name]).norm(), name
+    for line, other in zip(found[0][1], found[1][1], strict=True):
+        assert line == pytest.approx(other, rel=1e-4, abs=5e-5)
 
 
 def test_micro_batches_must_divide_the_batch(tmp_path: Path) -> None:

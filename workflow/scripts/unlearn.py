@@ -15,6 +15,7 @@ def main(
     checkpoints: Path,
     settings: UnlearnSettings,
     seed: int = 0,
+    snapshots: tuple[float, ...] = (),
 ) -> None:
     """Unlearn raw/forget while holding on to raw/retain1.
 
@@ -28,13 +29,17 @@ def main(
         checkpoints: folder for what a killed run resumes from; emptied at the end.
         settings: how it is trained.
         seed: decides the order of the rows and the initial adapter.
+        snapshots: epoch counts; the output then holds a folder for each (`epoch5`), with what a
+            run of so many epochs ends with, and the run ends with the last of them.
     """
     from qunlearn.checkpoints import check_checkpoint
 
     check_checkpoint(target)
     from qunlearn.imports import OPTIONAL, hide
 
-    hide(*(package for package in OPTIONAL if adapter != "lora" or package != "peft"))
+    used = {"peft"} if adapter == "lora" else set()
+    used |= {"bitsandbytes"} if settings.optimizer == "adamw_8bit" else set()
+    hide(*(package for package in OPTIONAL if package not in used))
     from qunlearn.training.unlearn_run import unlearn_and_keep
 
     unlearn_and_keep(
@@ -46,6 +51,7 @@ def main(
         seed=seed,
         output=output,
         checkpoints=checkpoints,
+        snapshots=snapshots,
     )
 
 

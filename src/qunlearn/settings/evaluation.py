@@ -1,6 +1,9 @@
 """What decides how a model is asked."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+BatchSize = int | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -9,7 +12,8 @@ class EvaluateSettings:
 
     Attributes:
         batch_size: prompts or texts a forward pass; part of the result where a kernel's output
-            depends on the batch, so it is fixed.
+            depends on the batch, so it is fixed. `auto`: as many as the memory holds; int8, whose
+            output depends on the batch by design, is then asked 8 at a time.
         verbmem_tokens: tokens of the prompt's continuation that are generated for VerMem.
         knowmem_tokens: tokens generated for an answer.
         shots: in-context examples before each question.
@@ -18,7 +22,7 @@ class EvaluateSettings:
         stemmer: whether ROUGE-L compares stems (the paper) or words (MUSE).
     """
 
-    batch_size: int = 32
+    batch_size: BatchSize = 32
     verbmem_tokens: int = 128
     knowmem_tokens: int = 32
     shots: int = 10

@@ -18,6 +18,8 @@ class TrainSettings:
         chunking: `documents`: a row never crosses a document; `stream`: documents are joined by
             a blank line and cut into equal rows.
         autocast: multiply in bf16 (weights, gradients and optimizer stay fp32).
+        gradient_checkpointing: compute each layer again in the backward pass: the same numbers
+            with less memory, in a third more time.
         log_every: updates between two lines of the log.
         checkpoint_every: updates between two checkpoints; a multiple of `log_every`.
     """
@@ -29,5 +31,6 @@ class TrainSettings:
     max_tokens: int = 256
     chunking: Chunking = "documents"
     autocast: bool = True
+    gradient_checkpointing: bool = False
     log_every: int = 10
     checkpoint_every: int = 100

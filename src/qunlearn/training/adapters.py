@@ -9,17 +9,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from transformers import PreTrainedModel, set_seed
 
-from qunlearn.settings.unlearning import Adapter, UnlearnSettings
+from qunlearn.checkpoints import load_model
+from qunlearn.errors import InputError
+from qunlearn.settings.unlearning import Adapter, Targets, UnlearnSettings
+from qunlearn.training.losses import suit_attention
 from qunlearn.training.reference import to_device
 from qunlearn.training.rows import collate
 
 if TYPE_CHECKING:
     from peft import PeftModel
+
+LAYERS = {"qv": ["q_proj", "v_proj"], "odu": ["o_proj", "down_proj", "up_proj"]}
+"""The paper's smaller sets of layers under LoRA, by the names that Llama and its kin have."""
 
 
 def weight_dtype(adapter: Adapter) -> torch.dtype:
@@ -30,7 +37,11 @@ def weight_dtype(adapter: Adapter) -> torch.dtype:
 def with_adapter(
     model: PreTrainedModel, adapter: Adapter, settings: UnlearnSettings, seed: int
 ) -> PreTrainedModel | PeftModel:
-    """The model to be trained: itself, or under new LoRA matrices on all linear layers."""
+    """The model to be trained: itself, or under new LoRA matrices.
+
+    Raises:
+        InputError: the model has no layers of the names that `settings.targets` stands for.
+    """
     if adapter != "lora":
         return model
     from peft import LoraConfig, get_peft_model  # a second to import: only where it is used
@@ -42,11 +53,33 @@ def with_adapter(
             r=settings.rank,
             lora_alpha=settings.lora_alpha,  # type: ignore[arg-type]
             lora_dropout=settings.dropout,
-            target_modules="all-linear",
+            target_modules=_layers(model, settings.targets),
             bias="none",
             task_type="CAUSAL_LM",
         ),
     )
+
+
+def _layers(model: PreTrainedModel, targets: Targets) -> str | list[str]:
+    """What peft is to be told."""
+    if targets == "all":
+        return "all-linear"
+    present = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    if missing := [name for name in LAYERS[targets] if name not in present]:
+        raise InputError(
+            f"targets {targets}: the model has no layers named {', '.join(missing)}; "
+            "use targets all"
+        )
+    return LAYERS[targets]
+
+
+def read_adapter(target: Path, folder: Path, device: torch.device) -> PeftModel:
+    """The adapter in `folder` over a fresh target, as it was when it was trained."""
+    from peft import PeftModel
+
+    model = load_model(target, torch.float32).to(device)  # type: ignore[arg-type]
+    suit_attention(model, device)
+    return PeftModel.from_pretrained(model, str(folder), local_files_only=True)
 
 
 def merge(model: PeftModel, rows: Sequence[Sequence[int]], pad: int) -> dict[str, float]:

@@ -19,7 +19,13 @@ from qunlearn.training.losses import (
     token_nll,
 )
 from qunlearn.training.rows import collate, make_rows, pad_id
-from qunlearn.training.trainer import RepeatableTrainer, Steps, arguments, train
+from qunlearn.training.trainer import (
+    RepeatableTrainer,
+    Steps,
+    arguments,
+    told_when_out_of_memory,
+    train,
+)
 
 
 class _NextToken(RepeatableTrainer):
@@ -29,11 +35,17 @@ class _NextToken(RepeatableTrainer):
 
     def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
         device = inputs["input_ids"].device.type
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=self.autocast):
+        with torch.autocast(
+            device,
+            dtype=torch.bfloat16,
+            enabled=self.autocast,
+            cache_enabled=not self.args.gradient_checkpointing,
+        ):
             hidden = hidden_states(model, inputs)
             return mean_nll(*token_nll(hidden, head_weight(model), inputs["labels"]))
 
 
+@told_when_out_of_memory("batch_size")
 def finetune(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -49,6 +61,7 @@ def finetune(
 
     Raises:
         Diverged: the loss or a weight is not finite.
+        InputError: out of GPU memory.
     """
     set_seed(seed)
     rows = make_rows(texts, tokenizer, settings.max_tokens, settings.chunking)
@@ -69,6 +82,7 @@ def finetune(
             log_every=settings.log_every,
             checkpoint_every=settings.checkpoint_every,
             seed=seed,
+            gradient_checkpointing=settings.gradient_checkpointing,
         ),
         train_dataset=Steps([rows[index] for index in order]),
         data_collator=lambda picked: collate(picked, pad),

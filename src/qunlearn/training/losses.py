@@ -1,21 +1,23 @@
 """Per-token losses from hidden states, without ever holding all the logits.
 
 The logits of a 2048-token row of a 32,000-token vocabulary are 262 MB in fp32, and a loss keeps
-several copies. Here the head is applied to a chunk of positions at a time, and each chunk's logits
-are computed again in the backward pass.
-"""
+several copies. Here the head is applied to a chunk of positions at a time, and positions that do
+not count are left out. What is kept for the backward pass is as large as the hidden states.
+`chunked.py` has the gradients.
 
-from collections.abc import Callable
+Why no fused kernel: liger-kernel's cross entropy sums the head's gradient over the tokens before it
+knows their weights, so that NPO, which weighs rows by their summed NLL, got a wrong gradient from
+it until a repair in 2026 (its pull request 1298), and its KL divergence cannot be tried without a
+GPU. At 7B the head is 2 % of an update's multiplications: there is little to gain.
+"""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from qunlearn.training.chunked import chunk_length, chunked_nll
 from qunlearn.training.rows import IGNORED, Batch
-
-CHUNK = 2048  # positions whose logits are held at once
 
 
 def causal_lm(model: nn.Module) -> PreTrainedModel:
@@ -62,13 +64,16 @@ def token_nll(hidden: Tensor, head: Tensor, labels: Tensor) -> tuple[Tensor, Ten
         nll, mask: [rows, tokens - 1], float32, nats; nll is 0 where mask is 0.
     """
     targets = labels[:, 1:]
-
-    def nll(states: Tensor, wanted: Tensor) -> Tensor:
+    counted = targets != IGNORED
+    states, wanted = hidden[:, :-1].flatten(0, 1), targets.flatten()
+    if len(states) <= chunk_length(len(head)):
         logits = F.linear(states, head).float()
-        return F.cross_entropy(logits, wanted, ignore_index=IGNORED, reduction="none")
-
-    flat = by_chunks(nll, hidden[:, :-1].flatten(0, 1), targets.flatten())
-    return flat.view(targets.shape), (targets != IGNORED).float()
+        flat = F.cross_entropy(logits, wanted, ignore_index=IGNORED, reduction="none")
+    else:
+        places = counted.flatten().nonzero().squeeze(1)
+        nll = chunked_nll(states[places], head, wanted[places])
+        flat = torch.zeros(len(states), device=states.device).index_copy(0, places, nll)
+    return flat.view(targets.shape), counted.float()
 
 
 def mean_nll(nll: Tensor, mask: Tensor) -> Tensor:
@@ -79,14 +84,3 @@ def mean_nll(nll: Tensor, mask: Tensor) -> Tensor:
         mask: [rows, tokens], 1 where a token counts.
     """
     return (nll * mask).sum() / mask.sum()
-
-
-def by_chunks(loss: Callable[[Tensor, Tensor], Tensor], first: Tensor, second: Tensor) -> Tensor:
-    """Apply a per-position loss; more than one chunk is checkpointed."""
-    if len(first) <= CHUNK:
-        return loss(first, second)
-    parts = [
-        checkpoint(loss, *pair, use_reentrant=False)
-        for pair in zip(torch.split(first, CHUNK), torch.split(second, CHUNK), strict=True)
-    ]
-    return torch.cat(parts)

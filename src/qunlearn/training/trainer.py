@@ -2,18 +2,32 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
 
 from qunlearn.errors import InputError
+from qunlearn.training.sharding import (
+    Sharded,
+    load_shards,
+    local,
+    processes,
+    save_shards,
+    summed,
+)
 
 LOG = "train_log.jsonl"  # of a run, in its output folder
+SHARES = "shares"  # key of a batch: term of the loss -> see RepeatableTrainer.share
+SCHEDULER = "scheduler.pt"  # in a checkpoint
+OPTIMIZERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_bnb_8bit"}
+"""What the Trainer calls them. The 8-bit one keeps its moments of large tensors in blocks of 256
+values that share a scale (Dettmers et al. 2022): 2 bytes a weight instead of 8."""
 
 
 class Diverged(Exception):
@@ -43,10 +57,18 @@ class Steps(Dataset[Any]):
 
 
 class RepeatableTrainer(Trainer):
-    """A Trainer that logs the parts of its loss and stops at the first loss that is not finite."""
+    """A Trainer that logs the parts of its loss and stops at the first loss that is not finite.
+
+    A loss's terms are means over the rows or tokens of a whole update, however these are spread
+    over micro-batches and processes: see `share`.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # The Trainer would spread each batch over all GPUs that it sees, and change the numbers.
+        kwargs["args"]._n_gpu = min(kwargs["args"].n_gpu, 1)
         super().__init__(*args, **kwargs)
+        # What is sharded is left alone. Set only here: the Trainer's beginning refuses to save it.
+        self.is_distributed_loading_by_transformers = isinstance(self.model, Sharded)
         # Our losses are means; the Trainer is to divide them by the accumulation steps.
         self.model_accepts_loss_kwargs = False
         self._parts: dict[str, list[Tensor]] = {}
@@ -56,19 +78,77 @@ class RepeatableTrainer(Trainer):
         for name, value in parts.items():
             self._parts.setdefault(name, []).append(value.detach())
 
+    def weigh(self, inputs: Any) -> dict[str, int]:
+        """Of each term of the loss, how many rows or tokens of a batch its mean is over."""
+        raise NotImplementedError
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        """The micro-batches of one update, each told its shares in the whole update's means."""
+        batches, items = super().get_batch_samples(*args, **kwargs)
+        parts = len(batches) * processes()
+        if parts > 1:
+            counts = [self.weigh(batch) for batch in batches]
+            names = list(counts[0])
+            table = torch.tensor([[count[name] for name in names] for count in counts])
+            shares = parts * table / summed(table.sum(dim=0))
+            for batch, row in zip(batches, shares.tolist(), strict=True):
+                batch[SHARES] = dict(zip(names, row, strict=True))
+        return batches, items
+
+    def share(self, name: str, mean: Tensor, inputs: Any) -> Tensor:
+        """A term's mean over a batch, weighted so that the mean over all micro-batches and
+        processes, which the Trainer takes, is the mean over the whole update.
+        """
+        return mean * inputs[SHARES][name] if SHARES in inputs else mean
+
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add the mean of each part since the last line."""
         for name, values in self._parts.items():
-            logs[name] = round(torch.stack(values).mean().item(), 6)
+            mean = summed(torch.stack(values).mean().cpu()) / processes()
+            logs[name] = round(mean.item(), 6)
         self._parts.clear()
         super().log(logs, *args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         """One forward and backward pass; raises Diverged on a loss that is not finite."""
         loss: Tensor = super().training_step(*args, **kwargs)
-        if not torch.isfinite(loss):
-            raise Diverged(f"the loss is {loss.item()} at update {self.state.global_step + 1}")
+        together = summed(loss.cpu()) if processes() > 1 else loss
+        if not torch.isfinite(together):
+            raise Diverged(f"the loss is {together.item()} at update {self.state.global_step + 1}")
         return loss
+
+    def _defer_fsdp_gradient_reduction(self) -> AbstractContextManager[None]:
+        """Never: whole gradients, kept until the last micro-batch, are as large as the model."""
+        return nullcontext()
+
+    def _move_model_to_device(self, model: nn.Module, device: torch.device) -> None:
+        if not isinstance(model, Sharded):  # which is where it is to be
+            super()._move_model_to_device(model, device)
+
+    def save_model(self, *args: Any, **kwargs: Any) -> None:
+        """Weights in shards are saved beside the optimizer's state."""
+        if not isinstance(self.model, Sharded):
+            super().save_model(*args, **kwargs)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not isinstance(self.model, Sharded):
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        save_shards(self.model, self.optimizer.optimizer, Path(output_dir))
+        if self.args.should_save:
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if not isinstance(self.model, Sharded):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str) -> None:
+        if not isinstance(self.model, Sharded):
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        load_shards(self.model, self.optimizer.optimizer, Path(checkpoint))
+        state = torch.load(Path(checkpoint) / SCHEDULER, weights_only=True)
+        self.lr_scheduler.load_state_dict(state)
 
 
 def arguments(
@@ -84,8 +164,15 @@ def arguments(
     log_every: int,
     checkpoint_every: int,
     seed: int,
+    gradient_checkpointing: bool = False,
+    optimizer: str = "adamw",
 ) -> TrainingArguments:
     """AdamW without weight decay, one checkpoint kept, nothing reported anywhere.
+
+    Args:
+        gradient_checkpointing: keep each layer's input alone, and compute the layer again in the
+            backward pass, with the same dropout.
+        optimizer: a key of OPTIMIZERS.
 
     Raises:
         InputError: `checkpoint_every` is not a multiple of `log_every`.
@@ -110,6 +197,9 @@ def arguments(
         save_steps=checkpoint_every,
         save_total_limit=1,
         seed=seed,
+        optim=OPTIMIZERS[optimizer],
+        activation_checkpointing=gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False},
         train_sampling_strategy="sequential",
         use_cpu=not torch.cuda.is_available(),
         remove_unused_columns=False,
@@ -125,15 +215,36 @@ def train(trainer: RepeatableTrainer) -> list[dict[str, Any]]:
         Diverged: the loss or a weight is not finite.
     """
     try:
-        checkpoint = last_checkpoint(Path(trainer.args.output_dir))
+        with trainer.accelerator.main_process_first():  # one deletes what is broken
+            checkpoint = last_checkpoint(Path(trainer.args.output_dir))
         if checkpoint:
             print(f"resuming from {Path(checkpoint).name}", flush=True)
         trainer.train(resume_from_checkpoint=checkpoint)
-        _check_finite(trainer.model)
+        check_finite(trainer.model, "the last update")
     except Diverged as error:
         error.log = _log(trainer)
         raise
     return _log(trainer)
+
+
+@contextmanager
+def told_when_out_of_memory(rows: str) -> Iterator[None]:
+    """Say in one line what to do where a GPU has too little memory.
+
+    Args:
+        rows: the setting that says how many rows a forward pass takes.
+
+    Raises:
+        InputError: out of memory.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        what = str(error).split(". ")[0]
+        raise InputError(
+            f"out of GPU memory in training ({what}): lower {rows}, or set gradient_checkpointing "
+            "to true"
+        ) from None
 
 
 def last_checkpoint(folder: Path) -> str | None:
@@ -151,10 +262,22 @@ def last_checkpoint(folder: Path) -> str | None:
     return None
 
 
-def _check_finite(model: Any) -> None:
+def check_finite(model: nn.Module, when: str) -> None:
+    """Look at every weight.
+
+    Args:
+        when: after which update, in words.
+
+    Raises:
+        Diverged: a weight is not finite.
+    """
+    names, finite = [], []
     for name, weight in model.named_parameters():
-        if not torch.isfinite(weight).all():
-            raise Diverged(f"{name} is not finite after the last update")
+        names.append(name.removeprefix("whole."))
+        finite.append(torch.isfinite(local(weight)).all())
+    wrong = summed(1.0 - torch.stack(finite).float().cpu()).nonzero().flatten()
+    if len(wrong):
+        raise Diverged(f"{names[int(wrong[0])]} is not finite after {when}")
 
 
 def _log(trainer: RepeatableTrainer) -> list[dict[str, Any]]:

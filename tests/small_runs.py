@@ -1,0 +1,91 @@
+"""A target and a corpus on disk, runs from there, and what is compared of their output."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_corpora import SMALL
+from tiny_models import at_update
+
+from qunlearn.checkpoints import save_model
+from qunlearn.corpora import layout, mini
+from qunlearn.files import read_json, read_jsonl
+from qunlearn.provenance import MANIFEST, hash_files
+from qunlearn.settings.models import ModelSettings
+from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
+from qunlearn.training.scratch import new_llama, train_tokenizer
+from qunlearn.training.sharding import rank
+from qunlearn.training.trainer import LOG, RepeatableTrainer
+from qunlearn.training.unlearn import _Unlearner
+from qunlearn.training.unlearn_run import unlearn_and_keep
+
+ROWS = 22  # of forget text
+
+
+def make_start(folder: Path) -> tuple[Path, Path]:
+    """A target that knows nothing, and a corpus."""
+    corpus = mini.generate("news", SMALL)
+    layout.write(folder / "corpus", corpus)
+    shape = ModelSettings(vocabulary=300, hidden=32, mlp=64, layers=2, heads=2, context=256)
+    tokenizer = train_tokenizer(corpus.raw["pretrain"], shape)
+    save_model(new_llama(shape, tokenizer, seed=0), tokenizer, folder / "target")
+    return folder / "target", folder / "corpus"
+
+
+def run(
+    start: tuple[Path, Path],
+    output: Path,
+    settings: UnlearnSettings,
+    adapter: Adapter = "full",
+    snapshots: tuple[float, ...] = (),
+    objective: Objective = "npo_gdr",
+) -> Path:
+    unlearn_and_keep(
+        *start,
+        objective,
+        adapter,
+        settings,
+        seed=0,
+        output=output,
+        checkpoints=output.parent / f"{output.name} checkpoints",
+        snapshots=snapshots,
+    )
+    return output
+
+
+def run_killed_at(update: int, **arguments: Any) -> None:
+    """For a process of its own, which dies like in a power cut."""
+    at_update(pytest.MonkeyPatch(), update, lambda trainer: os._exit(9))
+    run(**arguments)
+
+
+def run_with_a_bad_loss(**arguments: Any) -> None:
+    """For processes of their own: the loss of the last one alone is not finite at update 4."""
+    original = _Unlearner.compute_loss
+
+    def spoilt(self: RepeatableTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss: torch.Tensor = original(self, *args, **kwargs)
+        return loss * (torch.nan if self.state.global_step == 3 and rank() == 1 else 1.0)
+
+    _Unlearner.compute_loss = spoilt  # type: ignore[method-assign]
+    run(**arguments)
+
+
+def log_of(folder: Path) -> list[dict[str, Any]]:
+    """Without the share of the whole run that was over at each line."""
+    lines = read_jsonl(folder / LOG)
+    return [{key: value for key, value in line.items() if key != "epoch"} for line in lines]
+
+
+def files_of(folder: Path) -> dict[str, Any]:
+    """Hashes of all that a run leaves behind but its log."""
+    return {name: entry for name, entry in hash_files(folder).items() if name != LOG}
+
+
+def facts_of(folder: Path) -> dict[str, Any]:
+    """What does not differ between two runs that do the same."""
+    manifest = read_json(folder / MANIFEST)
+    names = ("step", "seed", "settings", "inputs", "objective", "adapter", "status", "updates")
+    return {name: manifest[name] for name in (*names, "merge_error") if name in manifest}
