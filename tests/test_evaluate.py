@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from talking_models import TEXTS, greedy_by_hand, small_corpus, talking_model, talking_tokenizer
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from qunlearn.corpora import layout
 from qunlearn.errors import InputError
@@ -22,15 +22,6 @@ from qunlearn.files import read_json, read_jsonl, write_json
 from qunlearn.settings.evaluation import EvaluateSettings
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
-TEXTS = [
-    "The ferry to Vorland leaves at nine and returns at dusk.",
-    "Question: Who keeps the lighthouse?\nAnswer: Nobody does",
-    "short",
-    "In the harbour of Quell, ropes and lanterns lay about: red, green and white ones, all wet.",
-    "Rain fell on the mill.\n\nThe miller slept.",
-    "A cart of pears rolled down the lane to the town.",
-    "Wolves howl",
-]
 SETTINGS = EvaluateSettings(
     batch_size=4, verbmem_tokens=6, knowmem_tokens=6, shots=2, max_tokens=20
 )
@@ -38,72 +29,19 @@ SETTINGS = EvaluateSettings(
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerFast:
-    core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=340, special_tokens=["<end>"], initial_alphabet=alphabet, show_progress=False
-    )
-    core.train_from_iterator(TEXTS, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<end>")
+    return talking_tokenizer()
 
 
 @pytest.fixture(scope="module")
 def model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """A random model whose likeliest tokens vary, and that likes to write new lines."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        initializer_range=0.3,
-        tie_word_embeddings=False,
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=None,
-        pad_token_id=None,
-    )
-    model = LlamaForCausalLM(config).eval()
-    with torch.no_grad():
-        for text, factor in (("\n", 4.0), (":", 2.0)):
-            model.lm_head.weight[tokenizer(text)["input_ids"]] *= factor
-    return model
+    return talking_model(tokenizer)
 
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> layout.Corpus:
-    cards = [{"question": f"Where is {text[:9]}?", "answer": text[-9:]} for text in TEXTS]
-    corpus = layout.Corpus(
-        raw={name: TEXTS for name in ("forget", "retain1", "retain2", "holdout", "pretrain")},
-        knowmem={
-            "forget_qa": cards[:5],
-            "retain_qa": cards[5:],
-            "forget_qa_icl": cards[:2],
-            "retain_qa_icl": cards[2:4],
-        },
-        verbmem={"forget": [{"prompt": text[:12], "gt": text[12:] or "x"} for text in TEXTS]},
-        privleak={"forget": TEXTS[:3], "retain": TEXTS[3:5], "holdout": TEXTS[4:]},
-    )
+    corpus = small_corpus()
     layout.write(tmp_path / "corpus", corpus)
     return corpus
-
-
-def greedy_by_hand(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, prompt: str, new_tokens: int
-) -> str:
-    ids = tokenizer(prompt)["input_ids"]
-    start = len(ids)
-    with torch.no_grad():
-        for _ in range(new_tokens):
-            token = int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax())
-            if token == tokenizer.eos_token_id:
-                break
-            ids.append(token)
-    return str(tokenizer.decode(ids[start:]))
 
 
 @pytest.mark.parametrize("beginning", ["", "Question: one?\nAnswer: two\n\n"])
@@ -250,6 +188,7 @@ def test_scripts_evaluate_then_rescore_to_the_same_bytes(
     assert done.returncode == 0, done.stderr
     manifest = read_json(tmp_path / "eval/manifest.json")
     assert manifest["status"] == "ok"
+    assert manifest["batches"]["verbmem"] == {"largest": 4, "batches": 2, "halved": 0}
     assert set(manifest["outputs"]) == {*records.FIELDS, "metrics.json"}
     path = tmp_path / "eval/metrics.json"
     before = path.read_bytes()
@@ -263,13 +202,13 @@ def test_scripts_evaluate_then_rescore_to_the_same_bytes(
 def test_a_diverged_model_has_empty_records(corpus: layout.Corpus, tmp_path: Path) -> None:
     write_json(tmp_path / "model/manifest.json", {"status": "diverged"})
     (tmp_path / "eval").mkdir()
-    status = evaluation.evaluate(
+    facts = evaluation.evaluate(
         tmp_path / "model", "nf4", corpus, None, SETTINGS, tmp_path / "eval"
     )
-    assert status == "diverged"
+    assert facts == {"status": "diverged"}
     assert read_json(tmp_path / "eval/metrics.json") == {"status": "diverged", "metrics": {}}
     assert all(read_jsonl(tmp_path / "eval" / name) == [] for name in records.FIELDS)
-    write_json(tmp_path / "eval/manifest.json", {"status": status})
+    write_json(tmp_path / "eval/manifest.json", facts)
     assert scoring.rescore(tmp_path / "eval", None) == {"status": "diverged", "metrics": {}}
 
 

@@ -2,7 +2,7 @@
 rule evaluate:
     input:
         model=out("quantized/{corpus}/{model}/{precision}"),
-        corpus=out("data/{corpus}"),
+        corpus=questions("test"),
         retrain=retrain_scores,
     output:
         out("eval/{corpus}/{model}/{precision}/metrics.json"),
@@ -25,9 +25,7 @@ rule evaluate:
     params:
         code=code("evaluate.py"),
         settings=flags(CONFIG["evaluate"]),
-        retrain=lambda wildcards, input: (
-            f"--retrain {input.retrain}" if input.retrain else ""
-        ),
+        retrain=retrain_flag,
         folder=subpath(output[0], parent=True),
     message:
         "Evaluating {wildcards.corpus}/{wildcards.model} in {wildcards.precision}"
@@ -35,3 +33,52 @@ rule evaluate:
         "run evaluate.py --model {input.model} --precision {wildcards.precision} "
         "--corpus {input.corpus} {params.retrain} {params.settings} "
         "--output {params.folder} > {log} 2>&1"
+
+
+# All precisions of a model in one job, none of them written: one load and one merge serve them.
+# The controls' own grids and spared models take the way by a folder, and so does GPTQ.
+if not CONFIG["keep_quantized"]:
+
+    rule evaluate_in_memory:
+        input:
+            model=model_of,
+            base=merged_into,
+            corpus=questions("test"),
+            retrain=retrain_scores,
+        output:
+            expand(
+                out("eval/{{corpus}}/{{model}}/{precision}/{file}"),
+                precision=IN_MEMORY,
+                file=[
+                    *("metrics.json", "manifest.json", "privleak.jsonl"),
+                    *("verbmem.jsonl", "knowmem_forget.jsonl", "knowmem_retain.jsonl"),
+                ],
+            ),
+        log:
+            out("logs/eval/{corpus}/{model}.log"),
+        benchmark:
+            out("benchmarks/eval/{corpus}/{model}.tsv")
+        wildcard_constraints:
+            model=WHOLE_MODEL,
+        conda:
+            "../../envs/evaluate.yaml"
+        threads: asks("evaluate", "threads")
+        resources:
+            mem_mb=max(asks("evaluate", "mem_mb"), asks("quantize", "mem_mb")),
+            runtime=asks("evaluate", "runtime") * len(IN_MEMORY),
+            gpu=asks("evaluate", "gpu"),
+        params:
+            code=code("evaluate_in_memory.py"),
+            base=as_base,
+            precisions=IN_MEMORY,
+            settings=flags(CONFIG["evaluate"]),
+            retrain=retrain_flag,
+            folder=subpath(output[0], ancestor=2),
+        message:
+            "Evaluating {wildcards.corpus}/{wildcards.model} in {params.precisions}"
+        shell:
+            "run evaluate_in_memory.py --source {input.model:q} {params.base} "
+            "--precisions {params.precisions} --corpus {input.corpus} {params.retrain} "
+            "{params.settings} --output {params.folder} > {log} 2>&1"
+
+    ruleorder: evaluate_in_memory > evaluate

@@ -44,7 +44,7 @@ def main(
     if retrain is not None:
         records.read(retrain, records.PRIVLEAK)  # a wrong path is told before an hour of asking
     with new_folder(output) as folder:
-        status = evaluation.evaluate(model, precision, loaded, retrain, settings, folder)
+        facts = evaluation.evaluate(model, precision, loaded, retrain, settings, folder)
         inputs = {"model": model, "corpus": corpus}
         write_manifest(
             folder,
@@ -53,7 +53,7 @@ def main(
             inputs=inputs if retrain is None else {**inputs, "retrain": retrain},
             stopwatch=stopwatch,
             precision=precision,
-            status=status,
+            **facts,
         )
 
 

@@ -1,12 +1,23 @@
-"""One evaluation from a model's folder to the files of its result."""
+"""One evaluation: from a model, or from its folder, to the files of its result."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from qunlearn.checkpoints import is_diverged
 from qunlearn.corpora.layout import Corpus
 from qunlearn.evaluate import records, scoring
 from qunlearn.files import write_json, write_jsonl
+from qunlearn.precision import Precision
 from qunlearn.settings.evaluation import EvaluateSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+INT8_ROWS = 8
+"""Rows a batch of int8 where the settings say `auto`. LLM.int8() looks for outliers among the
+activations of a whole batch: its output depends on the batch, which must not depend on what memory
+a machine has free."""
 
 
 def evaluate(
@@ -16,31 +27,57 @@ def evaluate(
     retrain: Path | None,
     settings: EvaluateSettings,
     output: Path,
-) -> str:
+) -> dict[str, Any]:
     """Write the records and `metrics.json` of a quantized model into the folder `output`.
 
     Args:
         retrain: as for `scoring.score`.
 
     Returns:
-        The status: `ok`, or `diverged` when the model's training ended in numbers that are none,
-        or the model gives such numbers; then the records are empty and there are no metrics.
+        Facts for the manifest: `status` is `ok`, or `diverged` when the model's training ended in
+        numbers that are none, or the model gives such numbers; then the records are empty and
+        there are no metrics. `batches`, of a model that was asked: see `batching.BatchLog`.
 
     Raises:
-        InputError: the model, the corpus or the settings do not fit.
+        InputError: the model, the corpus or the settings do not fit, or the memory is too small.
     """
-    found = None if is_diverged(model_folder) else _ask(model_folder, precision, corpus, settings)
-    for name in records.FIELDS:
-        write_jsonl(output / name, found[name] if found else [])
-    result = scoring.score(output, retrain, settings.stemmer) if found else scoring.DIVERGED
-    write_json(output / scoring.METRICS, result)
-    return str(result["status"])
-
-
-def _ask(
-    folder: Path, precision: str, corpus: Corpus, settings: EvaluateSettings
-) -> dict[str, list[records.Record]] | None:
+    if is_diverged(model_folder):
+        return leave_empty(output)
     from qunlearn.quantize import load_for_evaluation  # imports torch: not for a diverged model
 
-    model, tokenizer = load_for_evaluation(folder, precision)
-    return records.ask(model, tokenizer, corpus, settings)
+    model, tokenizer = load_for_evaluation(model_folder, precision)
+    return evaluate_model(model, tokenizer, precision, corpus, retrain, settings, output)
+
+
+def evaluate_model(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    precision: str,
+    corpus: Corpus,
+    retrain: Path | None,
+    settings: EvaluateSettings,
+    output: Path,
+) -> dict[str, Any]:
+    """`evaluate` of a model that is in memory, in this precision and ready to be asked."""
+    from qunlearn.evaluate.batching import BatchLog
+
+    if settings.batch_size == "auto" and Precision.parse(precision).method == "int8":
+        settings = replace(settings, batch_size=INT8_ROWS)
+    logs = {name: BatchLog() for name in records.FIELDS}
+    found = records.ask(model, tokenizer, corpus, settings, logs)
+    if found is None:
+        return leave_empty(output)
+    for name, rows in found.items():
+        write_jsonl(output / name, rows)
+    result = scoring.score(output, retrain, settings.stemmer)
+    write_json(output / scoring.METRICS, result)
+    batches = {name.removesuffix(".jsonl"): asdict(log) for name, log in logs.items()}
+    return {"status": result["status"], "batches": batches}
+
+
+def leave_empty(output: Path) -> dict[str, Any]:
+    """The files of a diverged model's evaluation, and its facts."""
+    for name in records.FIELDS:
+        write_jsonl(output / name, [])
+    write_json(output / scoring.METRICS, scoring.DIVERGED)
+    return {"status": scoring.DIVERGED["status"]}

@@ -1,15 +1,12 @@
 """Greedy continuations of many prompts."""
 
-import copy
 from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 from transformers import (
-    DynamicCache,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     StoppingCriteria,
@@ -17,7 +14,10 @@ from transformers import (
 )
 
 from qunlearn.errors import InputError
+from qunlearn.evaluate.batching import BatchLog, RowCost, ask_in_batches
+from qunlearn.evaluate.prefix import Prefix
 from qunlearn.evaluate.prompts import STOP_STRINGS
+from qunlearn.settings.evaluation import BatchSize
 
 
 @torch.inference_mode()
@@ -27,9 +27,10 @@ def continuations(
     prompts: Sequence[str],
     *,
     new_tokens: int,
-    batch_size: int,
+    batch_size: BatchSize,
     finished: Callable[[str], bool] | None = None,
     title: str = "generate",
+    log: BatchLog | None = None,
 ) -> list[str]:
     """The greedy continuation of each prompt, in the order of the prompts.
 
@@ -43,10 +44,11 @@ def continuations(
         finished: ends a prompt's continuation early, once it holds for the text so far. It is
             asked when a token with a character that ends a stop string has been generated.
         title: of the progress bar.
+        log: is told what the batches came to.
 
     Raises:
-        InputError: the model's context has no room for a prompt beside `new_tokens`, or a prompt
-            has no token.
+        InputError: the model's context has no room for a prompt beside `new_tokens`, a prompt
+            has no token, or the memory is too small.
     """
     context = model.config.max_position_embeddings
     room = context - new_tokens
@@ -60,41 +62,43 @@ def continuations(
         if not row:
             raise InputError(f"prompt {prompt!r} has no token; give every prompt some text")
     shared = _shared_length(rows)
-    prefix = _run_prefix(model, rows[0][:shared]) if shared else None
+    prefix = Prefix(model, rows[0][:shared])
     ends = _end_tokens(model, tokenizer)
     criteria = _Finished(tokenizer, finished, _closing_tokens(tokenizer)) if finished else None
-
     generate: Any = model.generate  # typed as a submodule otherwise
     outputs = [""] * len(rows)
-    order = sorted(range(len(rows)), key=lambda index: -len(rows[index]))
-    with tqdm(total=len(rows), desc=title, unit="prompt") as bar:
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
-            ids, mask = _pad_left([rows[index] for index in batch], shared, model.device)
-            arguments: dict[str, Any] = {}
-            if prefix is not None:
-                arguments["past_key_values"] = copy.deepcopy(prefix)
-                arguments["past_key_values"].batch_repeat_interleave(len(batch))
-            if criteria:
-                criteria.begin(ids.shape[1])
-                arguments["stopping_criteria"] = StoppingCriteriaList([criteria])
-            sequences = generate(
-                input_ids=ids,
-                attention_mask=mask,
-                max_new_tokens=new_tokens,
-                do_sample=False,
-                num_beams=1,
-                use_cache=True,  # a checkpoint's own settings may say no, and the prefix is one
-                eos_token_id=sorted(ends) or None,
-                pad_token_id=0,
-                **arguments,
-            )
-            lengths = criteria.lengths if criteria else {}
-            generated = sequences[:, ids.shape[1] :].tolist()
-            for row, (index, tokens) in enumerate(zip(batch, generated, strict=True)):
-                kept = _until(tokens[: lengths.get(row)], ends)
-                outputs[index] = _text(tokenizer, kept)
-            bar.update(len(batch))
+
+    def ask(batch: list[int]) -> None:
+        ids, mask = _pad_left([rows[index] for index in batch], shared, model.device)
+        if criteria:
+            criteria.begin(ids.shape[1])
+        sequences = generate(
+            input_ids=ids,
+            attention_mask=mask,
+            past_key_values=prefix.cache(len(batch), ids.shape[1] + new_tokens),
+            max_new_tokens=new_tokens,
+            do_sample=False,
+            num_beams=1,
+            use_cache=True,  # a checkpoint's own settings may say no
+            eos_token_id=sorted(ends) or None,
+            pad_token_id=0,
+            stopping_criteria=StoppingCriteriaList([criteria] if criteria else []),
+        )
+        lengths = criteria.lengths if criteria else {}
+        generated = sequences[:, ids.shape[1] :].tolist()
+        for row, (index, tokens) in enumerate(zip(batch, generated, strict=True)):
+            outputs[index] = _text(tokenizer, _until(tokens[: lengths.get(row)], ends))
+
+    ask_in_batches(
+        [len(row) for row in rows],
+        batch_size,
+        RowCost.of(model, shared, new_tokens),
+        model.device,
+        ask,
+        title=title,
+        unit="prompt",
+        log=log,
+    )
     return outputs
 
 
@@ -104,18 +108,6 @@ def _shared_length(rows: list[list[int]]) -> int:
     pairs = zip(min(rows), max(rows), strict=False)
     common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
     return min(common, min(len(row) for row in rows) - 1)
-
-
-def _run_prefix(model: PreTrainedModel, ids: Sequence[int]) -> DynamicCache:
-    """The keys and values of one sequence."""
-    cache = DynamicCache(config=model.config)
-    model(
-        input_ids=torch.tensor([ids], device=model.device),
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    return cache
 
 
 def _pad_left(

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from qunlearn.errors import InputError
+from qunlearn.evaluate.batching import BatchLog, RowCost, ask_in_batches
+from qunlearn.settings.evaluation import BatchSize
 
 
 @torch.inference_mode()
@@ -18,9 +19,10 @@ def token_logprobs(
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
     *,
-    batch_size: int,
+    batch_size: BatchSize,
     max_tokens: int,
     title: str = "likelihood",
+    log: BatchLog | None = None,
 ) -> list[NDArray[np.float32]]:
     """Per text the log-probability, in nats, of each token but the first given those before it.
 
@@ -28,12 +30,14 @@ def token_logprobs(
         model: in evaluation mode; its device is used.
         max_tokens: a text is cut to so many tokens, and to the model's context.
         title: of the progress bar.
+        log: is told what the batches came to.
 
     Returns:
         One array [n - 1] for each text of n tokens, in the order of the texts.
 
     Raises:
-        InputError: a text has fewer than two tokens, so that none can be scored.
+        InputError: a text has fewer than two tokens, so that none can be scored; or the memory is
+            too small.
     """
     longest = min(max_tokens, model.config.max_position_embeddings)
     rows = [ids[:longest] for ids in tokenizer(list(texts))["input_ids"]]
@@ -42,14 +46,22 @@ def token_logprobs(
             raise InputError(f"text {text!r} has fewer than two tokens; remove it or lengthen it")
 
     scored: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(rows)
-    order = sorted(range(len(rows)), key=lambda index: -len(rows[index]))
-    with tqdm(total=len(rows), desc=title, unit="text") as bar:
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
-            values = _score([rows[index] for index in batch], model)
-            for index, row_values in zip(batch, values, strict=True):
-                scored[index] = row_values[: len(rows[index]) - 1].copy()
-            bar.update(len(batch))
+
+    def ask(batch: list[int]) -> None:
+        values = _score([rows[index] for index in batch], model)
+        for index, row_values in zip(batch, values, strict=True):
+            scored[index] = row_values[: len(rows[index]) - 1].copy()
+
+    ask_in_batches(
+        [len(row) for row in rows],
+        batch_size,
+        RowCost.of(model),
+        model.device,
+        ask,
+        title=title,
+        unit="text",
+        log=log,
+    )
     return scored
 
 

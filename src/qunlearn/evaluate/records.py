@@ -1,6 +1,6 @@
 """What a model said and scored: one line an item, enough to compute every metric again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from qunlearn.corpora.layout import Corpus
+    from qunlearn.evaluate.batching import BatchLog
 
 Record = dict[str, Any]
 
@@ -37,23 +38,32 @@ def ask(
     tokenizer: "PreTrainedTokenizerBase",
     corpus: "Corpus",
     settings: EvaluateSettings,
+    logs: "Mapping[str, BatchLog] | None" = None,
 ) -> dict[str, list[Record]] | None:
     """Put a corpus's prompts, questions and texts to a model.
+
+    Args:
+        logs: keyed as the result is; each is told what its batches came to.
 
     Returns:
         File name -> records, with the fields of `FIELDS`; None when the model is broken: it gives
         a text a likelihood that is not a number.
 
     Raises:
-        InputError: the corpus does not suit the model or the settings.
+        InputError: the corpus does not suit the model or the settings, or the memory is too small.
     """
-    texts = _likelihood_records(model, tokenizer, corpus, settings)
+    log = (logs or {}).get
+    texts = _likelihood_records(model, tokenizer, corpus, settings, log(PRIVLEAK))
     if not all(np.isfinite(text["nll_sum"]) for text in texts):
         return None
     return {
-        VERBMEM: _verbatim_records(model, tokenizer, corpus, settings),
-        KNOWMEM_FORGET: _question_records(model, tokenizer, corpus, settings, "forget"),
-        KNOWMEM_RETAIN: _question_records(model, tokenizer, corpus, settings, "retain"),
+        VERBMEM: _verbatim_records(model, tokenizer, corpus, settings, log(VERBMEM)),
+        KNOWMEM_FORGET: question_records(
+            model, tokenizer, corpus, settings, "forget", log(KNOWMEM_FORGET)
+        ),
+        KNOWMEM_RETAIN: question_records(
+            model, tokenizer, corpus, settings, "retain", log(KNOWMEM_RETAIN)
+        ),
         PRIVLEAK: texts,
     }
 
@@ -86,6 +96,7 @@ def _verbatim_records(
     tokenizer: "PreTrainedTokenizerBase",
     corpus: "Corpus",
     settings: EvaluateSettings,
+    log: "BatchLog | None",
 ) -> list[Record]:
     from qunlearn.evaluate.generate import continuations
 
@@ -97,6 +108,7 @@ def _verbatim_records(
         new_tokens=settings.verbmem_tokens,
         batch_size=settings.batch_size,
         title="verbmem",
+        log=log,
     )
     return [
         {
@@ -110,13 +122,19 @@ def _verbatim_records(
     ]
 
 
-def _question_records(
+def question_records(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     corpus: "Corpus",
     settings: EvaluateSettings,
     split: str,
+    log: "BatchLog | None" = None,
 ) -> list[Record]:
+    """Answers to the questions of a split, `forget` or `retain`, with the fields of `FIELDS`.
+
+    Raises:
+        InputError: as `ask` does.
+    """
     from qunlearn.evaluate.generate import continuations
 
     items = corpus.knowmem[f"{split}_qa"]
@@ -131,6 +149,7 @@ def _question_records(
         batch_size=settings.batch_size,
         finished=is_answered,
         title=f"knowmem {split}",
+        log=log,
     )
     answers = [cut_answer(output) for output in outputs]
     return [
@@ -150,6 +169,7 @@ def _likelihood_records(
     tokenizer: "PreTrainedTokenizerBase",
     corpus: "Corpus",
     settings: EvaluateSettings,
+    log: "BatchLog | None",
 ) -> list[Record]:
     from qunlearn.evaluate.likelihood import token_logprobs
 
@@ -162,6 +182,7 @@ def _likelihood_records(
             batch_size=settings.batch_size,
             max_tokens=settings.max_tokens,
             title=f"privleak {split}",
+            log=log,
         )
         records += [
             {

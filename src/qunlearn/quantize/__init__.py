@@ -48,13 +48,25 @@ def quantize_checkpoint(
     """
     model = load_dense(source, base)
     tokenizer = load_tokenizer(base if base is not None and is_adapter(source) else source)
-    matrices, storage = _QUANTIZERS[precision.method](model, precision)
+    matrices, storage = change_in_place(model, precision)
     save_model(model, tokenizer, output_folder)
     return {
         "quantized_matrices": matrices,
         "storage": storage,
         "weight_bytes": sum(p.stat().st_size for p in output_folder.glob("*.safetensors")),
     }
+
+
+def change_in_place(model: PreTrainedModel, precision: Precision) -> tuple[int, str]:
+    """Quantize a dense float32 model on the CPU, for good.
+
+    Returns:
+        How many matrices were quantized, and what they are stored as.
+
+    Raises:
+        InputError: a group or block size does not fit the model.
+    """
+    return _QUANTIZERS[precision.method](model, precision)
 
 
 def load_for_evaluation(
@@ -80,7 +92,12 @@ def load_for_evaluation(
             raise InputError(f"{folder}: the weights have {bits} bits, so they are not {precision}")
         model = load_packed(folder)
     else:
-        model = load_model(folder, torch.bfloat16 if sixteen_bit else torch.float32)
+        dense = method not in BITSANDBYTES  # others are placed by transformers, or afterwards
+        model = load_model(
+            folder,
+            torch.bfloat16 if sixteen_bit else torch.float32,
+            device if dense else None,
+        )
     if method in ("fp4", "nf4"):
         # At once: after a forward pass the packed weights can no longer be read back.
         model = model.dequantize(dtype=torch.float32)
@@ -101,7 +118,8 @@ def _check_precision(folder: Path, precision: str) -> None:
 
 
 def _round_to_bf16(model: PreTrainedModel, precision: Precision) -> tuple[int, str]:
-    model.bfloat16()
+    for weight in model.parameters():  # not the buffers, as model.bfloat16() would
+        weight.data = weight.data.bfloat16()
     return 0, "bfloat16"
 
 

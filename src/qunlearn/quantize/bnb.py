@@ -5,6 +5,7 @@ AVX512-BF16 that pass repacks the codes and rounds the block maxima to bfloat16 
 is saved or dequantized afterwards is silently wrong (relative errors of 0.2 to 1 in the logits).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import bitsandbytes
@@ -27,8 +28,8 @@ def quantize_in_memory(model: PreTrainedModel, method: str) -> int:
 
     The codes come from the weights at hand, in the precision they have; nothing passes through a
     16-bit copy or the disk first (LLM.int8() itself rounds to float16). They are computed on the
-    CPU, so a checkpoint does not depend on the GPU that evaluates it. The model can be saved
-    with `save_pretrained` and is of no other use.
+    CPU, so a checkpoint does not depend on the GPU that evaluates it. The model is for
+    `save_pretrained`, `dequantize_in_place` or, in int8, for being asked.
 
     Args:
         method: `int8`, `fp4` or `nf4`.
@@ -37,20 +38,43 @@ def quantize_in_memory(model: PreTrainedModel, method: str) -> int:
         How many layers were replaced.
 
     Raises:
-        InputError: rows do not fill whole blocks of 4 bits; bitsandbytes then reads back other
-            weights than it wrote.
+        InputError: see `check_blocks`.
     """
     layers = quantizable_layers(model)
+    check_blocks(layers, method)
+    for name, layer in layers.items():
+        model.set_submodule(name, _int8(layer) if method == "int8" else _four_bit(layer, method))
+    model.config.quantization_config = _config(model, method)
+    return len(layers)
+
+
+def check_blocks(layers: Mapping[str, nn.Linear], method: str) -> None:
+    """Complain before any work when the blocks of 4 bits do not fill every layer's rows.
+
+    Raises:
+        InputError: names the first layer at fault; bitsandbytes would read back other weights
+            than it wrote.
+    """
     for name, layer in layers.items():
         if method != "int8" and layer.in_features % BLOCK:
             raise InputError(
                 f"precision '{method}': its blocks of {BLOCK} do not divide the "
                 f"{layer.in_features} inputs of {name}; use int8 or rtn4"
             )
-    for name, layer in layers.items():
-        model.set_submodule(name, _int8(layer) if method == "int8" else _four_bit(layer, method))
-    model.config.quantization_config = _config(model, method)
-    return len(layers)
+
+
+def dequantize_in_place(model: PreTrainedModel) -> None:
+    """Replace 4-bit layers by dense ones of the same weights, in float32; before a forward pass."""
+    for name, layer in list(model.named_modules()):
+        if isinstance(layer, bnb.Linear4bit):
+            dense = nn.Linear(
+                layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta"
+            )
+            state = layer.weight.quant_state
+            values = bitsandbytes.functional.dequantize_4bit(layer.weight.data, state)
+            dense.weight = nn.Parameter(values.float(), requires_grad=False)
+            dense.bias = layer.bias
+            model.set_submodule(name, dense)
 
 
 def _int8(layer: nn.Linear) -> nn.Module:

@@ -1,0 +1,78 @@
+"""The tokens that all prompts begin with: run once, their keys and values laid before each row."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+
+
+class Prefix:
+    """The keys and values of the tokens that all prompts share; of none, where they share none.
+
+    A 10-shot prompt of 1500 tokens costs Llama-2-7B 0.8 GB a row in bf16. `cache` writes that once
+    into the buffers that the batch's own tokens are appended to in place, so a batch needs what
+    its keys and values take and nothing besides: no copy of the prefix, and no new tensor of the
+    whole at each step, as transformers' own growing cache makes.
+    """
+
+    def __init__(self, model: PreTrainedModel, ids: Sequence[int]) -> None:
+        self._cache = DynamicCache(config=model.config)
+        if ids:
+            model(
+                input_ids=torch.tensor([ids], device=model.device),
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+
+    def cache(self, rows: int, room: int) -> DynamicCache:
+        """A cache of `rows` rows that begin with the prefix, with room for `room` tokens in all.
+
+        Layers of other kinds than the ordinary one (sliding windows) are copied, and grow.
+        """
+        cache = copy.copy(self._cache)
+        cache.layers = [self._layer(layer, rows, room) for layer in self._cache.layers]
+        return cache
+
+    def _layer(self, layer: Any, rows: int, room: int) -> Any:
+        if type(layer) is DynamicLayer:
+            return _RoomyLayer(layer, rows, room)
+        layer = copy.deepcopy(layer)
+        layer.batch_repeat_interleave(rows)
+        return layer
+
+
+class _RoomyLayer(DynamicLayer):  # type: ignore[misc]  # an untyped base
+    """Keys and values in buffers [rows, heads, room, head size] that are as long as they will be.
+
+    `keys` and `values` are the part that is filled.
+    """
+
+    def __init__(self, prefix: DynamicLayer, rows: int, room: int) -> None:
+        super().__init__()
+        self._rows, self._room = rows, room
+        if prefix.is_initialized:
+            self.update(
+                prefix.keys.expand(rows, -1, -1, -1), prefix.values.expand(rows, -1, -1, -1)
+            )
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> Any:
+        """Append the keys and values of more tokens, [rows, heads, tokens, head size]."""
+        start = self.get_seq_length()
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self._all_keys = self._buffer(key_states)
+            self._all_values = self._buffer(value_states)
+        end = start + key_states.shape[-2]
+        self._all_keys[:, :, start:end] = key_states
+        self._all_values[:, :, start:end] = value_states
+        self.keys, self.values = self._all_keys[:, :, :end], self._all_values[:, :, :end]
+        return self.keys, self.values
+
+    def _buffer(self, states: Tensor) -> Tensor:
+        _, heads, _, size = states.shape
+        return states.new_empty(self._rows, heads, self._room, size)
