@@ -5,7 +5,13 @@ from pathlib import Path
 from qunlearn.cli import run_script
 
 
-def main(summary: Path, tests: Path, output: Path, settings: tuple[str, ...] = ()) -> None:
+def main(
+    summary: Path,
+    tests: Path,
+    output: Path,
+    settings: tuple[str, ...] = (),
+    selections: tuple[Path, ...] = (),
+) -> None:
     """Set the main table, method by precision and adapter, in CSV, Markdown, LaTeX and HTML.
 
     Args:
@@ -13,14 +19,18 @@ def main(summary: Path, tests: Path, output: Path, settings: tuple[str, ...] = (
         tests: the CSV file of the paired tests; what is significantly better is set in bold.
         output: the folder that main.csv, main.md, main.tex and main.html are written into.
         settings: sentences for the footer on how models were trained and quantized.
+        selections: JSON files of select_candidate.py, for sentences on how settings were chosen.
     """
+    from qunlearn.selection.choice import read
+    from qunlearn.selection.sentences import notes
     from qunlearn.tables.main import main_table
     from qunlearn.tables.render import write_main_table
     from qunlearn.tables.significance import better
     from qunlearn.tables.summary import summaries
 
     found = summaries(summary)
-    write_main_table(main_table(found, better(tests, found), settings), output)
+    below = [*notes([read(path) for path in selections]), *settings]
+    write_main_table(main_table(found, better(tests, found), below), output)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,107 @@
+"""What a candidate is asked: the same numbers as the evaluation of its bf16 folder has."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from small_corpora import SMALL, run_script
+from tiny_models import UNLEARNING, tiny_llama, wake
+from transformers import PreTrainedTokenizerFast
+
+from qunlearn.checkpoints import save_model
+from qunlearn.corpora import layout, mini
+from qunlearn.evaluate.evaluation import evaluate
+from qunlearn.files import read_json, read_jsonl, write_json
+from qunlearn.precision import Precision
+from qunlearn.quantize import quantize_checkpoint
+from qunlearn.selection.asking import ask
+from qunlearn.settings.evaluation import EvaluateSettings
+from qunlearn.training.adapters import with_adapter
+
+SETTINGS = EvaluateSettings(
+    batch_size=4, verbmem_tokens=1, knowmem_tokens=6, shots=0, max_tokens=48
+)
+
+
+@pytest.fixture(scope="module")
+def corpus() -> layout.Corpus:
+    """Whose answers are what the model happens to say, so that scores are not all 0."""
+    found = mini.generate("news", replace(SMALL, questions=1))
+    return replace(found, privleak=found.privleak | {"forget": found.privleak["forget"][:3]})
+
+
+@pytest.fixture(scope="module")
+def base(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "base"
+    save_model(tiny_llama(vocabulary=len(tokenizer)), tokenizer, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def adapter(base: Path, tokenizer: PreTrainedTokenizerFast) -> Path:
+    model = with_adapter(tiny_llama(vocabulary=len(tokenizer)), "lora", UNLEARNING, seed=0)
+    assert isinstance(model, PeftModel)
+    wake(model)
+    folder = base.parent / "epoch2"
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("of_adapter", [False, True])
+def test_numbers_are_those_of_the_evaluation_in_bf16(
+    base: Path, adapter: Path, corpus: layout.Corpus, tmp_path: Path, of_adapter: bool
+) -> None:
+    source = adapter if of_adapter else base
+    found = ask(source, base, corpus, SETTINGS)
+
+    quantize_checkpoint(source, base, Precision.parse("bf16"), tmp_path / "bf16")
+    (tmp_path / "eval").mkdir()
+    evaluate(tmp_path / "bf16", "bf16", corpus, None, SETTINGS, tmp_path / "eval")
+    metrics = read_json(tmp_path / "eval/metrics.json")["metrics"]
+    for name in ("knowmem", "utility", "nll_forget"):
+        assert found[name] == pytest.approx(metrics[name]["value"], abs=2e-6), name
+    for name, file in (("knowmem", "knowmem_forget"), ("utility", "knowmem_retain")):
+        assert found["items"][name] == read_jsonl(tmp_path / f"eval/{file}.jsonl")
+    assert found["status"] == "ok"
+
+
+def test_the_adapter_has_a_part_in_it(base: Path, adapter: Path, corpus: layout.Corpus) -> None:
+    plain, adapted = (ask(folder, base, corpus, SETTINGS) for folder in (base, adapter))
+    assert abs(plain["nll_forget"] - adapted["nll_forget"]) > 0.1
+
+
+def test_the_script_asks_each_and_tells_who_diverged(
+    base: Path, adapter: Path, corpus: layout.Corpus, tmp_path: Path
+) -> None:
+    layout.write(tmp_path / "corpus", corpus)
+    diverged = tmp_path / "epoch4"
+    diverged.mkdir()
+    write_json(diverged / "manifest.json", {"status": "diverged"})
+    run_script(
+        "ask_candidates.py",
+        *("--models", str(adapter), str(diverged)),
+        f"--base={base}",
+        f"--corpus={tmp_path / 'corpus'}",
+        f"--output={tmp_path / 'answers.json'}",
+        *("--batch-size=4", "--knowmem-tokens=6", "--shots=0", "--max-tokens=48"),
+        OMP_NUM_THREADS="1",
+    )
+    found = json.loads((tmp_path / "answers.json").read_text("utf-8"))["models"]
+    assert found == {
+        "epoch2": ask(adapter, base, corpus, SETTINGS),
+        "epoch4": {"status": "diverged"},
+    }
+
+
+def test_a_model_that_gives_no_numbers_has_diverged(
+    tokenizer: PreTrainedTokenizerFast, corpus: layout.Corpus, tmp_path: Path
+) -> None:
+    model = tiny_llama(vocabulary=len(tokenizer))
+    with torch.no_grad():
+        model.lm_head.weight.fill_(torch.nan)
+    save_model(model, tokenizer, tmp_path)
+    write_json(tmp_path / "manifest.json", {"status": "ok"})  # as of a training
+    assert ask(tmp_path, None, corpus, SETTINGS) == {"status": "diverged"}

@@ -1,0 +1,210 @@
+"""A grid on the tiny experiment: what is trained, asked, chosen, reported, and what runs again."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ROOT, Snakemake
+from test_workflow import jobs
+
+TINY = str(ROOT / "config/tiny.yaml")
+GRID = {"*/*/lora": {"rank": [2, 4], "targets": ["qv"], "epochs": [2, 4]}}
+SETTINGS: dict[str, Any] = {
+    "precisions": ["bf16"],
+    "sweep": GRID,
+    "selection": {"share": 0.5},
+    "evaluate": {"knowmem_tokens": 4},
+}
+CELL = "news/npo_klr/lora"
+REPORTS = (
+    *("results/tiny/tables/main.md", "results/tiny/tables/candidates.md"),
+    "results/tiny/figures/candidates.png",
+)
+
+
+@pytest.fixture(scope="module")
+def results(tiny_run: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sweep")
+    for part in ("results", ".snakemake"):
+        shutil.copytree(tiny_run / part, folder / part)
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(SETTINGS), encoding="utf-8")
+    done = snakemake(folder, *REPORTS, "--configfile", TINY, "sweep.yaml")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "rule unlearn:" not in done.stderr  # what is not swept is there, and stays
+    return folder / "results/tiny"
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def questions(path: Path) -> set[str]:
+    return {card["question"] for card in read(path)}
+
+
+def planned(
+    snakemake: Snakemake, folder: Path, change: dict[str, Any], *targets: str
+) -> dict[str, int]:
+    changed = folder / "changed.yaml"
+    changed.write_text(yaml.safe_dump(SETTINGS | change), encoding="utf-8")
+    done = snakemake(folder, *targets, "--configfile", TINY, str(changed), "--dry-run")
+    assert done.returncode == 0, done.stderr
+    return jobs(done.stdout)
+
+
+OF_SWEEP = {
+    *("split_questions", "sweep", "ask_candidates", "ask_reference", "select_candidate"),
+    *("take_selected", "candidates_table", "candidates_figure", "unlearn"),
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param(
+            {"seeds": [0, 1]},
+            {
+                "split_questions": 1,
+                "sweep": 4,  # two ranks, two seeds; the epochs share a training
+                "ask_candidates": 4,
+                "ask_reference": 2,
+                "select_candidate": 1,
+                "take_selected": 2,
+                "candidates_table": 1,
+                "candidates_figure": 1,
+                "unlearn": 4,  # full and full_bf16
+            },
+            id="two seeds",
+        ),
+        pytest.param(
+            {
+                "seeds": [0, 1],
+                "seed_scope": "all",
+                "sweep": {"*": {"lr": [1.0, 2.0, 3.0]}},
+                "selection": {"questions": "test"},
+            },
+            {
+                "sweep": 18,
+                "ask_candidates": 18,
+                "ask_reference": 4,
+                "select_candidate": 3,
+                "take_selected": 6,
+                "candidates_table": 1,
+                "candidates_figure": 1,
+            },
+            id="everything swept, on the tables' own questions, with a target a seed",
+        ),
+        pytest.param({"sweep": {}}, {"unlearn": 3}, id="nothing swept"),
+    ],
+)
+def test_a_fresh_run_trains_a_job_a_point_and_seed(
+    snakemake: Snakemake, tmp_path: Path, change: dict[str, Any], expected: dict[str, int]
+) -> None:
+    found = planned(snakemake, tmp_path, change)
+    assert {rule: count for rule, count in found.items() if rule in OF_SWEEP} == expected
+
+
+TABLES = {
+    **dict.fromkeys(("summary", "differences", "main_table"), 1),
+    **dict.fromkeys(("candidates_table", "candidates_figure"), 1),
+}
+CHOICE = {"select_candidate": 1, "take_selected": 1, "quantize": 1, "evaluate": 1, **TABLES}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param({}, {}, id="nothing"),
+        pytest.param(
+            {"selection": {"share": 0.5, "rule": "pareto"}}, CHOICE, id="another rule: the choice"
+        ),
+        pytest.param(
+            {"sweep": {"*/*/lora": {**GRID["*/*/lora"], "epochs": [2, 4, 6]}}},
+            {"sweep": 2, "ask_candidates": 2, **CHOICE},
+            id="one more number of epochs: trainings, but no reference",
+        ),
+        pytest.param(
+            {"sweep": {"*/*/lora": {**GRID["*/*/lora"], "rank": [2, 4, 8]}}},
+            {"sweep": 1, "ask_candidates": 1, **CHOICE},
+            id="one more rank: its training alone",
+        ),
+        pytest.param(
+            {"selection": {"share": 0.5, "seed": 1}},
+            {"split_questions": 1, "ask_candidates": 2, "ask_reference": 2, **CHOICE}
+            | {"evaluate": 5},
+            id="another split: whatever was asked, but no training",
+        ),
+        pytest.param(
+            {"evaluate": {"knowmem_tokens": 4, "verbmem_tokens": 9}},
+            {"evaluate": 5, **dict.fromkeys(("summary", "differences", "main_table"), 1)},
+            id="how VerMem is asked: no candidate",
+        ),
+    ],
+)
+def test_a_change_runs_only_what_depends_on_it(
+    results: Path, snakemake: Snakemake, change: dict[str, Any], expected: dict[str, int]
+) -> None:
+    assert planned(snakemake, results.parents[1], change, *REPORTS) == expected
+
+
+def test_without_the_sweep_the_cell_is_trained_by_itself_again(
+    results: Path, snakemake: Snakemake
+) -> None:
+    found = planned(snakemake, results.parents[1], {"sweep": {}}, REPORTS[0])
+    assert found["unlearn"] == 1 and found["evaluate"] == 5
+    assert not found.keys() & (OF_SWEEP - {"unlearn"})
+
+
+def test_no_question_of_the_choice_is_in_the_tables(results: Path) -> None:
+    choice = read(results / f"selection/{CELL}.json")
+    folder = results / "questions/news"
+    for metric, name in (("forget", "forget_qa"), ("retain", "retain_qa")):
+        selection = questions(folder / f"selection/knowmem/{name}.json")
+        test = questions(folder / f"test/knowmem/{name}.json")
+        assert selection | test == questions(results / f"data/news/knowmem/{name}.json")
+        assert not selection & test
+        assert choice["asked"][metric] == len(selection)
+        for model in ("target", "retrain", "npo_klr/full/seed0", "npo_klr/lora/seed0"):
+            records = results / f"eval/news/{model}/bf16/knowmem_{metric}.jsonl"
+            lines = records.read_text(encoding="utf-8").splitlines()
+            assert {json.loads(line)["question"] for line in lines} == test
+
+
+def test_the_chosen_candidate_is_the_cells_model(results: Path) -> None:
+    choice = read(results / f"selection/{CELL}.json")
+    names = [f"{own['point']}/{own['epoch']}" for own in choice["candidates"]]
+    assert names == ["r2-qv/epoch2", "r2-qv/epoch4", "r4-qv/epoch2", "r4-qv/epoch4"]
+    assert choice["chosen"] in names
+    taken = results / f"unlearned/{CELL}/seed0"
+    source = results / f"sweep/{CELL}/seed0/{choice['chosen']}"
+    ours = (source / "adapter_model.safetensors").read_bytes()
+    assert (taken / "adapter_model.safetensors").read_bytes() == ours
+    settings = read(taken / "manifest.json")["settings"]
+    point, epoch = choice["chosen"].split("/")
+    assert (settings["rank"], settings["targets"]) == (int(point[1]), "qv")
+    assert settings["epochs"] == float(epoch.removeprefix("epoch"))
+
+
+def test_candidates_and_references_were_asked_what_the_choice_says(results: Path) -> None:
+    choice = read(results / f"selection/{CELL}.json")
+    own = choice["candidates"][3]
+    asked = read(results / f"selection/{CELL}/seed0/r4-qv.json")["models"]["epoch4"]
+    for metric in ("knowmem", "utility", "nll_forget"):
+        assert own["scores"][metric] == asked[metric]
+    retrain = read(results / "selection/news/retrain.json")["models"]["retrain"]
+    assert choice["retrain"]["utility"] == retrain["utility"]
+
+
+def test_tables_and_figure_tell_of_the_choice(results: Path) -> None:
+    main = (results / "tables/main.md").read_text(encoding="utf-8")
+    assert "* NEWS, NPO+KLR, LoRA: r" in main and "among 4 candidates" in main
+    assert "* Settings were chosen on questions that are not in this table: NEWS 4 on " in main
+    assert "LoRA on all linear layers" not in main
+    with (results / "tables/candidates.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 6 and [row["chosen"] for row in rows].count("yes") == 1
+    assert (results / "figures/candidates.png").stat().st_size > 5000

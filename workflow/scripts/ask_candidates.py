@@ -1,0 +1,44 @@
+"""Ask candidates of a grid, or a reference, what they know: the ground that one is chosen on."""
+
+from pathlib import Path
+
+from qunlearn.cli import run_script
+from qunlearn.settings.evaluation import EvaluateSettings
+
+
+def main(
+    models: tuple[Path, ...],
+    corpus: Path,
+    settings: EvaluateSettings,
+    output: Path,
+    base: Path | None = None,
+) -> None:
+    """Ask models in bf16, one after the other: KnowMem, Utility and the NLL of the forget texts.
+
+    Args:
+        models: checkpoints or LoRA adapters, known by their folders' names; a diverged one is
+            told so.
+        corpus: folder with the questions that settings are chosen on; all of them are asked.
+        settings: how the models are asked.
+        output: JSON file: name of a model -> its scores, and the items behind them.
+        base: checkpoint that adapters were trained on.
+    """
+    from dataclasses import asdict
+
+    from qunlearn.checkpoints import is_adapter
+    from qunlearn.imports import OPTIONAL, hide
+
+    adapters = any(is_adapter(model) for model in models)
+    hide(*(package for package in OPTIONAL if package != "peft" or not adapters))
+
+    from qunlearn.corpora import layout
+    from qunlearn.files import write_json
+    from qunlearn.selection.asking import ask
+
+    questions = layout.load(corpus)
+    found = {model.name: ask(model, base, questions, settings) for model in models}
+    write_json(output, {"settings": asdict(settings), "models": found})
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,53 @@
+"""Choose one candidate of a grid, the same for all seeds."""
+
+from pathlib import Path
+
+from qunlearn.cli import run_script
+from qunlearn.selection.choice import Questions, Rule
+
+
+def main(
+    cell: str,
+    answers: Path,
+    points: tuple[str, ...],
+    seeds: tuple[int, ...],
+    target: tuple[Path, ...],
+    retrain: tuple[Path, ...],
+    rule: Rule,
+    questions: Questions,
+    output: Path,
+    named: str = "",
+) -> None:
+    """Choose one candidate of a grid by a rule, from what all of them answered.
+
+    Args:
+        cell: <corpus>/<objective>/<adapter>.
+        answers: folder with seed<k>/<point>.json, as of ask_candidates.py.
+        points: of the grid, in its order.
+        seeds: of the trainings; scores are means over them.
+        target: what target answered, a file for each of its seeds.
+        retrain: the same of retrain.
+        rule: muse, pareto or fixed.
+        questions: whether the tables leave the questions out (split) or report them too (test).
+        output: JSON file: the choice, its reason and all candidates.
+        named: the candidate that the rule fixed takes.
+    """
+    from qunlearn.selection.candidates import asked, gather, read_answers, reference
+    from qunlearn.selection.choice import choose, write
+
+    ours = {
+        point: [read_answers(answers / f"seed{seed}" / f"{point}.json") for seed in seeds]
+        for point in points
+    }
+    theirs = {
+        "target": [read_answers(path) for path in target],
+        "retrain": [read_answers(path) for path in retrain],
+    }
+    references = {name: reference(name, found) for name, found in theirs.items()}
+    number = asked(theirs["target"][0])
+    candidates = gather(points, ours)
+    write(output, choose(cell, rule, questions, named, number, candidates=candidates, **references))
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,43 @@
+"""Part a corpus's questions: those that settings are chosen on, and those of the tables."""
+
+from pathlib import Path
+
+from qunlearn.cli import run_script
+
+
+def main(corpus: Path, share: float, seed: int, output: Path) -> None:
+    """Part the questions on forget and retain into two corpora, each otherwise whole.
+
+    Args:
+        corpus: folder in MUSE's layout.
+        share: of the questions that settings are chosen on.
+        seed: decides which these are.
+        output: folder for the corpora `selection` and `test`; a previous one is replaced.
+    """
+    from typing import get_args
+
+    from qunlearn.corpora import layout
+    from qunlearn.files import new_folder
+    from qunlearn.provenance import Stopwatch, write_manifest
+    from qunlearn.selection.split import Part, part_of
+
+    stopwatch = Stopwatch()
+    whole = layout.load(corpus)
+    with new_folder(output) as folder:
+        for name in get_args(Part):
+            part, questions = part_of(whole, name, share, seed)
+            (folder / name).mkdir()
+            layout.write(folder / name, part)
+            write_manifest(
+                folder / name,
+                step="split_questions",
+                settings={"part": name, "share": share},
+                inputs={"corpus": corpus},
+                stopwatch=stopwatch,
+                seed=seed,
+                questions=questions,
+            )
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,25 @@
+"""Take the chosen candidate's folder for the model of its cell."""
+
+from pathlib import Path
+
+from qunlearn.cli import run_script
+
+
+def main(selection: Path, trainings: Path, output: Path) -> None:
+    """Make a folder like the chosen candidate's, of links to its files where the disk allows it.
+
+    Args:
+        selection: JSON file of select_candidate.py.
+        trainings: folder of one seed's trainings: <point>/epoch<e>/.
+        output: the unlearned model; a previous one is replaced.
+    """
+    from qunlearn.files import new_folder
+    from qunlearn.selection.choice import read
+    from qunlearn.selection.take import take
+
+    with new_folder(output) as folder:
+        take(trainings / read(selection).chosen, folder)
+
+
+if __name__ == "__main__":
+    run_script(main)
