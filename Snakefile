@@ -8,9 +8,12 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/inputs.smk"
+include: "workflow/rules/preflight.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/unlearn.smk"
+include: "workflow/rules/sweep.smk"
 include: "workflow/rules/controls.smk"
 include: "workflow/rules/quantize.smk"
 include: "workflow/rules/evaluate.smk"

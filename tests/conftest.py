@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,15 @@ def snakemake_command(*arguments: str) -> list[str]:
     """The command line that runs the project's workflow in the current folder."""
     program = str(Path(sys.executable).with_name("snakemake"))
     return [program, "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", *arguments]
+
+
+@pytest.fixture(autouse=True)
+def _environment_left_as_it_was() -> Iterator[None]:
+    """gptqmodel's packages set HF_HUB_CACHE, which a later test's own HF_HOME would not undo."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")

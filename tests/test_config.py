@@ -10,7 +10,7 @@ import yaml
 from conftest import ROOT
 from snakemake.utils import update_config
 
-from qunlearn.config import Run, cells, footnotes, load_schema, resolve, runs, unlearn_settings
+from qunlearn.config import Run, cells, load_schema, resolve, runs, unlearn_settings
 from qunlearn.configdoc import HEAD, as_markdown
 from qunlearn.settings.corpora import ExcerptSettings, MiniSettings
 from qunlearn.settings.evaluation import EvaluateSettings
@@ -71,6 +71,11 @@ def test_schema_and_settings_agree(section: dict[str, Any], dataclass: type) -> 
         assert part["default"] == fields[name].default, name
         if "enum" in part:
             assert tuple(part["enum"]) == get_args(types[name]), name
+        elif "anyOf" in part:
+            number, words = part["anyOf"]
+            kind, choices = get_args(types[name])
+            assert number["type"] == kinds[kind], name
+            assert tuple(words["enum"]) == get_args(choices), name
         else:
             assert part["type"] == kinds[types[name]], name
             assert type(fields[name].default) is types[name], name
@@ -291,16 +296,3 @@ def test_later_patterns_win_over_earlier_ones_and_over_the_shared_settings() -> 
     assert unlearn_settings(full, "news", "ga", "lora") == base | {"lr": 0.2, "beta": 0.7}
     assert unlearn_settings(full, "books", "ga", "lora") == base | {"lr": 0.3, "beta": 0.7}
     assert full["unlearn"]["settings"] == base  # no run's settings leak into another's
-
-
-def test_the_footer_says_how_models_were_trained_and_quantized() -> None:
-    unlearn = {"adapters": ["lora"], "overrides": {"books/*": {"lr": 0.5}}}
-    precisions = ["bf16", "nf4", "gptq4"]
-    notes = footnotes(resolve({"unlearn": unlearn, "precisions": precisions}, SCHEMA))
-
-    assert [note for note in notes if "rank 16, alpha 16, dropout 0.05" in note] == notes[:2]
-    assert "learning rate 1e-05;" in notes[0] and "learning rate 0.5;" in notes[1]
-    assert "128 sequences of 512 tokens of retain1" in notes[2]
-    assert notes[3].startswith("bitsandbytes") and notes[4].startswith("Embeddings")
-    plain = footnotes(resolve({"precisions": ["bf16"], "unlearn": {"adapters": ["full"]}}, SCHEMA))
-    assert plain == notes[4:]

@@ -29,7 +29,7 @@ BAD = {
         "unlearn: {adapters: [qlora]}",
         "'unlearn.adapters.0': 'qlora' is unknown; use one of: full, full_bf16, lora",
     ),
-    "source": ("corpus: {source: hub}", "'corpus.source': 'hub' is unknown; use one of: mini,"),
+    "source": ("corpus: {source: web}", "'corpus.source': 'web' is unknown; use one of: mini,"),
     "precision": ("precisions: [bf16, nf5]", "'precisions': precision 'nf5' is unknown; use bf16"),
     "no bf16": ("precisions: [nf4]", "'precisions': bf16 is missing; PrivLeak and reversion are"),
     "group that does not fit": (
@@ -40,6 +40,19 @@ BAD = {
         "{seed_scope: all, models: {target: folder}}",
         "'seed_scope': all trains target for each seed, but models.target is given",
     ),
+    "a base that is no base": (
+        "models: {base: train}",
+        "'models.base': 'train' is not for base; write 'scratch' to have it trained",
+    ),
+    "hub id": ("models: {target: 'hub:llama'}", "'models.target': 'hub:llama' is no id of the hub"),
+    "corpus without a target": (
+        "models: {target: {poems: folder}}",
+        "'models.target.news' is missing; say where target of news is",
+    ),
+    "tokenizer beside a base from scratch": (
+        "models: {tokenizer: folder}",
+        "'models.tokenizer': a base from scratch trains its own; write null, or give a base",
+    ),
     "seeds that are words": ("seeds: [one]", "'seeds.0': 'one' is not of type 'integer'"),
     "negative lr": (
         "unlearn: {settings: {lr: -0.1}}",
@@ -49,6 +62,14 @@ BAD = {
         "train: {target: {lr: 1e-5}}",
         "'train.target.lr': '1e-5' is not of type 'number' "
         "(in YAML a number such as 1e-5 is text: write 1.0e-5)",
+    ),
+    "word for a number of rows": (
+        "evaluate: {batch_size: Auto}",
+        "'evaluate.batch_size': 'Auto' is not integer ≥ 1 or `auto`",
+    ),
+    "no rows": (
+        "evaluate: {batch_size: 0}",
+        "'evaluate.batch_size': 0 is not integer ≥ 1 or `auto`",
     ),
     "text for a list": ("corpora: news", "'corpora': 'news' is not of type 'array'; see config"),
     "number for a switch": ("keep_quantized: 1", "'keep_quantized': 1 is not of type 'boolean'"),

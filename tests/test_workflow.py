@@ -240,8 +240,8 @@ def test_a_changed_loss_runs_unlearning_again_but_no_training(
 ) -> None:
     edit(
         checkout / "src/qunlearn/training/unlearn.py",
-        "return self.settings.gamma * forget",
-        "return 2 * forget",
+        'loss = self.settings.gamma * terms["loss_forget"]',
+        'loss = 2 * terms["loss_forget"]',
     )
     assert planned_jobs(checkout, snakemake) == {
         "unlearn": 3,

@@ -12,7 +12,8 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from qunlearn import controls
+from qunlearn import controls, grids, sources
+from qunlearn.configdoc import values
 from qunlearn.errors import InputError
 from qunlearn.precision import Precision
 from qunlearn.settings.unlearning import Adapter, Objective
@@ -93,33 +94,6 @@ def variants(config: Json) -> list[Run]:
     ]
 
 
-def footnotes(config: Json) -> list[str]:
-    """How the models of an experiment were trained and quantized: sentences under its table."""
-    notes = []
-    for corpus in config["corpora"]:
-        for objective in config["unlearn"]["objectives"]:
-            if "lora" in config["unlearn"]["adapters"]:
-                lora = unlearn_settings(config, corpus, objective, "lora")
-                notes.append(
-                    f"LoRA on all linear layers: rank {lora['rank']}, alpha "
-                    f"{lora['lora_alpha']:g}, dropout {lora['dropout']:g}, learning rate "
-                    f"{lora['lr']:g}; merged in float32."
-                )
-    sample = config["quantization"]["calibration"]
-    if any(Precision.parse(name).method == "gptq" for name in config["precisions"]):
-        notes.append(
-            f"GPTQ ({config['quantization']['gptq_backend']}): damping 1 %, no reordering, "
-            f"{sample['sequences']} sequences of {sample['length']} tokens of {sample['split']}."
-        )
-    if {"nf4", "fp4", "int8"} & set(config["precisions"]):
-        notes.append(
-            "bitsandbytes: 4 bits in blocks of 64 without double quantization; int8 is LLM.int8() "
-            "with a threshold of 6."
-        )
-    notes.append("Embeddings, norms and lm_head are never quantized.")
-    return list(dict.fromkeys(notes))
-
-
 def references(config: Json) -> list[str]:
     """Ids of target and retrain: one of each, or one for each seed (`seed_scope: all`)."""
     ids = [reference_id(config, name, k) for name in ("target", "retrain") for k in config["seeds"]]
@@ -184,6 +158,9 @@ def _explain(error: ValidationError) -> str:
         return f"config key '{place}': {error.instance!r} is unknown; use one of: " + ", ".join(
             str(value) for value in allowed
         )
+    if error.validator == "anyOf":
+        alternatives = values({"anyOf": error.validator_value})
+        return f"config key '{place}': {error.instance!r} is not {alternatives}"
     if error.validator == "pattern":
         return (
             f"config key '{place}': {error.instance!r} is no name; "
@@ -196,11 +173,13 @@ def _explain(error: ValidationError) -> str:
 
 
 def _check_meaning(config: Json) -> None:
+    made = _check_sources(config)
     _check_precisions("precisions", config["precisions"])
-    _check_groups("precisions", config["precisions"], config["models"])
+    if "base" in made:
+        _check_groups("precisions", config["precisions"], config["models"])
     extra = config["control_settings"]["precisions"]
     _check_precisions("control_settings.precisions", extra)
-    if config["controls"]:
+    if config["controls"] and "base" in made:
         _check_groups("control_settings.precisions", extra, config["models"])
     if "bf16" not in config["precisions"]:
         raise InputError(
@@ -209,25 +188,43 @@ def _check_meaning(config: Json) -> None:
     controls.check(config)
     if config["seed_scope"] == "all":
         for name in ("target", "retrain"):
-            if config["models"][name] != "train":
+            if name not in made:
                 raise InputError(
                     f"config key 'seed_scope': all trains {name} for each seed, but models.{name} "
                     "is given; use unlearning, or set it to train"
                 )
     if config["corpus"]["source"] == "local" and not config["muse_dir"]:
         raise InputError("config key 'muse_dir' is not set; name the folder: --config muse_dir=…")
-    for pattern in config["unlearn"]["overrides"]:
-        if not _could_match(pattern):
-            raise InputError(
-                f"config key 'unlearn.overrides': '{pattern}' can match no run; "
-                "runs are named like news/npo_gdr/lora"
-            )
+    for key, patterns in (
+        ("unlearn.overrides", config["unlearn"]["overrides"]),
+        ("sweep", config["sweep"]),
+        ("selection.fixed", config["selection"]["fixed"]),
+    ):
+        for pattern in patterns:
+            if not _could_match(pattern):
+                raise InputError(
+                    f"config key '{key}': '{pattern}' can match no run; "
+                    "runs are named like news/npo_gdr/lora"
+                )
     for model in ("base", "target", "retrain"):
         _check_multiples(f"train.{model}", config["train"][model])
+    cells: dict[str, Json] = {}
     for run in runs(config):
-        settings = unlearn_settings(config, run.corpus, run.objective, run.adapter)
-        whose = f" in the run {run.corpus}/{run.objective}/{run.adapter}"
-        _check_multiples("unlearn.settings", settings, whose)
+        cell = f"{run.corpus}/{run.objective}/{run.adapter}"
+        cells[cell] = unlearn_settings(config, run.corpus, run.objective, run.adapter)
+        _check_multiples("unlearn.settings", cells[cell], f" in the run {cell}")
+    grids.check(config, cells)
+
+
+def _check_sources(config: Json) -> set[str]:
+    """Those of base, target and retrain that the workflow makes, of some corpus at least."""
+    made = set()
+    for corpus in config["corpora"]:
+        sources.tokenizer_of(config, corpus)
+        for name, source in sources.used(config, corpus).items():
+            if source.kind == "made":
+                made.add(name)
+    return made
 
 
 def _check_precisions(key: str, names: list[str]) -> None:
@@ -239,9 +236,10 @@ def _check_precisions(key: str, names: list[str]) -> None:
 
 
 def _check_groups(key: str, names: list[str], models: Json) -> None:
-    """Tell before an hour of training what quantization would tell after it."""
-    if models["base"] != "scratch":
-        return  # a given checkpoint's widths are known only to the job that loads it
+    """Tell before an hour of training what quantization would tell after it.
+
+    Of the base that is trained from scratch; `preflight` looks at the checkpoints that are given.
+    """
     for name in names:
         group = Precision.parse(name).group or 1
         for width in ("hidden", "mlp"):

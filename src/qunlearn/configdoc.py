@@ -1,7 +1,7 @@
 """The table of every configuration key, made from the schema."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 HEAD = """# Every key of a configuration
@@ -17,7 +17,7 @@ configuration leaves out has the default below; a key that is not below is refus
 def as_markdown(schema: dict[str, Any]) -> str:
     """The keys of `schema` in its own order, nested ones with their full path."""
     return HEAD + "".join(
-        f"| `{key}` | {_values(part)} | {_default(part)} | {part['description']} |\n"
+        f"| `{key}` | {values(part)} | {_default(part)} | {part['description']} |\n"
         for key, part in _leaves(schema, schema["$defs"], "")
     )
 
@@ -34,7 +34,10 @@ def _leaves(
             yield key, part
 
 
-def _values(part: dict[str, Any]) -> str:
+def values(part: Mapping[str, Any]) -> str:
+    """What a key may be, in words: `integer ≥ 1`."""
+    if "anyOf" in part:
+        return " or ".join(values(one) for one in part["anyOf"])
     if "enum" in part:
         return ", ".join(f"`{value}`" for value in part["enum"])
     kind = part["type"] if isinstance(part["type"], str) else " or ".join(part["type"])

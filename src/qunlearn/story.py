@@ -157,7 +157,7 @@ def _done(summaries: Summaries, settings: Mapping[str, Any]) -> str:
         size = f" (a Llama of {shape['layers']} layers, {shape['hidden']} wide)"
     seeds = settings["seeds"]
     made = {
-        name: storytext.MODELS.get(models[name], storytext.GIVEN)
+        name: storytext.MODELS.get(str(models[name]), storytext.GIVEN)
         for name in ("base", "target", "retrain")
     }
     facts = {

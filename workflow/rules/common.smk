@@ -1,5 +1,6 @@
 # The configuration, the paths of an experiment, and what the rules ask of them.
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -8,11 +9,12 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
 from qunlearn import config as configuration
-from qunlearn import controls, style
+from qunlearn import controls, grids, preflight, revisions, sources, style, sweep
 from qunlearn.checkpoints import check_checkpoint
 from qunlearn.codeversion import code_version
 from qunlearn.corpora import local
 from qunlearn.errors import InputError
+from qunlearn.footnotes import footnotes
 from qunlearn.provenance import digest
 
 try:
@@ -28,6 +30,17 @@ def out(path):
     return f"results/{CONFIG['experiment']}/{path}"
 
 
+# Swept cells, their trainings, and whether their choice has questions of its own.
+SWEPT = sweep.swept_cells(CONFIG)
+POINTS = {cell: sweep.points_of(CONFIG, *cell.split("/")) for cell in SWEPT}
+SPLIT_QUESTIONS = sweep.splits_questions(CONFIG)
+# What of the evaluation's settings decides how candidates are asked.
+ASKING = {
+    key: value
+    for key, value in CONFIG["evaluate"].items()
+    if key not in ("verbmem_tokens", "min_k")
+}
+
 TABLES = expand(
     out("tables/{name}"),
     name=[
@@ -36,6 +49,7 @@ TABLES = expand(
         *("mechanism.csv", "mechanism.md", "reversion.md"),
         *("summary.csv", "tests.csv", "vs_paper.csv"),
         *("claims.csv", "claims_published.csv", "claims.md"),
+        *(["candidates.csv", "candidates.md"] if SWEPT else []),
     ],
 )
 REFERENCE_PRECISION = "bf16"  # of PrivLeak and reversion
@@ -52,6 +66,7 @@ FIGURES = expand(
             objective=CONFIG["unlearn"]["objectives"],
         ),
         *(["controls"] if CONFIG["controls"] else []),
+        *(["candidates"] if SWEPT else []),
     ],
     form=["png", "pdf"],
 )
@@ -83,13 +98,15 @@ CONDA = "conda" in {
 }
 PYTHON = CONFIG["python"] or ("python" if CONDA else sys.executable)
 # Every shell command is `run SCRIPT FLAGS`; a GPU's or a cluster's shell gets the same surroundings.
+# `fetch SCRIPT FLAGS` may use the network as well, unless the user himself has set HF_HUB_OFFLINE.
 shell.prefix(
     "set -euo pipefail; "
     f"export PYTHONPATH={shlex.quote(str(ROOT / 'src'))} OMP_WAIT_POLICY=passive "
-    "HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false "
+    'USERS_OFFLINE="${{HF_HUB_OFFLINE:-}}" HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false '
     f"CLAIMS={shlex.quote(str(ROOT / 'resources/claims.yaml'))} "
     f"PUBLISHED={shlex.quote(str(ROOT / 'resources/published'))}; "
     f"run() ( {shlex.quote(PYTHON)} {shlex.quote(str(ROOT / 'workflow/scripts'))}/\"$@\" ); "
+    'fetch() ( export HF_HUB_OFFLINE="$USERS_OFFLINE"; run "$@" ); '
 )
 
 
@@ -106,6 +123,7 @@ wildcard_constraints:
     model=rf"{REFERENCE_MODEL}|[a-z_]+/[a-z0-9_.]+/seed\d+",
     precision=r"[a-z0-9]+",
     factor=r"[0-9.]+",
+    point=r"[A-Za-z0-9.-]+",
     choice="|".join(controls.CHOICES),
 
 
@@ -130,121 +148,3 @@ def flags(settings):
 def asks(kind, resource):
     """What the configuration says that a kind of job asks for."""
     return CONFIG["resources"][kind][resource]
-
-
-def own(name):
-    """Base, target or retrain, with a folder a seed where each seed trains its own."""
-    return configuration.reference_id(CONFIG, name, "{seed}")
-
-
-def checkpoint_of(name):
-    """Where base, target or retrain is: trained by the workflow, or a folder of the user's."""
-    given = CONFIG["models"][name]
-    if given in ("scratch", "train"):
-        return out(f"models/{{corpus}}/{own(name)}")
-    return given
-
-
-def adapter_of(model):
-    """The variant in a model id; `none` of target and retrain."""
-    objective, *rest = model.split("/")
-    return "none" if objective in ("target", "retrain") else rest[0]
-
-
-def seed_of(model):
-    """The seed in a model id; none of a target or retrain that serves all seeds."""
-    last = model.split("/")[-1]
-    return last.removeprefix("seed") if last.startswith("seed") else ""
-
-
-def reference_id(name, model):
-    """The id of the target or retrain that a model is compared with: its seed's, or everyone's."""
-    return configuration.reference_id(CONFIG, name, seed_of(model))
-
-
-def model_of(wildcards):
-    """The folder that a model id stands for."""
-    name = wildcards.model.split("/")[0]
-    if name in ("target", "retrain"):
-        seed = seed_of(wildcards.model)
-        return checkpoint_of(name).format(corpus=wildcards.corpus, seed=seed)
-    return out(f"unlearned/{wildcards.corpus}/{wildcards.model}")
-
-
-def target_of(wildcards):
-    """The checkpoint that an unlearned model started from."""
-    seed = seed_of(wildcards.model)
-    return checkpoint_of("target").format(corpus=wildcards.corpus, seed=seed)
-
-
-def merged_into(wildcards):
-    """The target under an adapter; every other model stands by itself."""
-    if not adapter_of(wildcards.model).startswith("lora"):
-        return []
-    return target_of(wildcards)
-
-
-def as_base(wildcards, input):
-    """The flag that names the checkpoint under an adapter."""
-    return f"--base {shlex.quote(str(input.base))}" if input.base else ""
-
-
-def kept(output):
-    """What the configuration says whether to keep once it was evaluated."""
-    return output if CONFIG["keep_quantized"] else temp(output)
-
-
-def retrain_scores(wildcards):
-    """The reference of PrivLeak; retrain itself, in the reference's precision, is its own."""
-    retrain = reference_id("retrain", wildcards.model)
-    if (wildcards.model, wildcards.precision) == (retrain, REFERENCE_PRECISION):
-        return []
-    return out(
-        f"eval/{wildcards.corpus}/{retrain}/{REFERENCE_PRECISION}/privleak.jsonl"
-    )
-
-
-def measured_precisions(wildcards):
-    """The precisions that a model is evaluated in, whose grids its update is laid on."""
-    return controls.precisions(CONFIG, adapter_of(wildcards.model))
-
-
-def packed_checkpoints(wildcards):
-    """Of target and model in GPTQ: its grid depends on the calibration, not on the weights alone."""
-    return [
-        out(f"quantized/{wildcards.corpus}/{model}/{precision}")
-        for precision in measured_precisions(wildcards)
-        if precision.startswith("gptq")
-        for model in (reference_id("target", wildcards.model), wildcards.model)
-    ]
-
-
-def trained_models():
-    """Every unlearning run."""
-    return [f"{run.corpus}/{run.model}" for run in configuration.runs(CONFIG)]
-
-
-def measured_models():
-    """Every update that is laid on the grids; sparing is no update of its own."""
-    return [
-        f"{run.corpus}/{run.model}"
-        for run in configuration.variants(CONFIG)
-        if not run.adapter.startswith(controls.SPARE)
-    ]
-
-
-def check_what_is_given():
-    """Look at the folders that the user gives before any work is done."""
-    for corpus in CONFIG["corpora"]:
-        if CONFIG["corpus"]["source"] == "local":
-            local.verify(Path(CONFIG["muse_dir"]) / corpus)
-        for name in ("base", "target", "retrain"):
-            if CONFIG["models"][name] not in ("scratch", "train"):
-                check_checkpoint(Path(checkpoint_of(name).format(corpus=corpus)))
-
-
-if workflow.is_main_process:
-    try:
-        check_what_is_given()
-    except InputError as error:
-        sys.exit(f"error: {error}")

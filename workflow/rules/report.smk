@@ -39,12 +39,14 @@ rule report_table:
                 "reversion": "Forgetting",
                 "mechanism": "Mechanism",
                 "claims": "Claims",
+                "candidates": "Selection",
             }.get(wildcards.name, "Tables"),
             labels=lambda wildcards: {
                 "result": {
                     "reversion": "Reversion, all metrics (table)",
                     "mechanism": "What arrives of the updates (table)",
                     "claims": "The paper's claims, judged",
+                    "candidates": "Every candidate, and why one was chosen",
                 }.get(wildcards.name, wildcards.name.capitalize())
             },
         ),

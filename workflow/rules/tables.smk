@@ -35,6 +35,7 @@ rule main_table:
     input:
         summary=out("tables/summary.csv"),
         tests=out("tables/tests.csv"),
+        selections=expand(out("selection/{cell}.json"), cell=SWEPT),
     output:
         expand(out("tables/main.{form}"), form=["csv", "md", "tex"]),
         report(
@@ -55,13 +56,17 @@ rule main_table:
         runtime=asks("tables", "runtime"),
     params:
         code=code("make_main_table.py"),
-        settings=configuration.footnotes(CONFIG),
+        settings=footnotes(CONFIG),
+        selections=lambda wildcards, input: (
+            ["--selections", *input.selections] if input.selections else []
+        ),
         folder=subpath(output[0], parent=True),
     message:
         "Setting the main table"
     shell:
         "run make_main_table.py --summary {input.summary} --tests {input.tests} "
-        "--settings {params.settings:q} --output {params.folder} > {log} 2>&1"
+        "--settings {params.settings:q} {params.selections} "
+        "--output {params.folder} > {log} 2>&1"
 
 
 rule mechanism_tables:

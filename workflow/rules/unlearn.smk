@@ -9,6 +9,7 @@ rule unlearn:
         out("logs/unlearned/{corpus}/{objective}/{adapter}/seed{seed}.log"),
     benchmark:
         out("benchmarks/unlearned/{corpus}/{objective}/{adapter}/seed{seed}.tsv")
+    priority: 1  # long jobs first: the many short ones after them fill all cores
     conda:
         "../../envs/train.yaml"
     threads: asks("unlearn", "threads")

@@ -1,0 +1,46 @@
+"""What stands under the tables: how the models were trained and quantized."""
+
+from qunlearn import grids, sources
+from qunlearn.config import Json, unlearn_settings
+from qunlearn.precision import Precision
+
+_LAYERS = {
+    "all": "all linear layers",
+    "qv": "queries and values",
+    "odu": "output, down and up projections",
+}
+
+
+def footnotes(config: Json) -> list[str]:
+    """How the models of an experiment were trained and quantized: sentences under its table."""
+    notes = []
+    for corpus in config["corpora"]:
+        for objective in config["unlearn"]["objectives"]:
+            swept = grids.grid_of(config["sweep"], f"{corpus}/{objective}/lora")
+            if "lora" in config["unlearn"]["adapters"] and not swept:
+                lora = unlearn_settings(config, corpus, objective, "lora")
+                notes.append(
+                    f"LoRA on {_LAYERS[lora['targets']]}: rank {lora['rank']}, alpha "
+                    f"{lora['lora_alpha']:g}, dropout {lora['dropout']:g}, learning rate "
+                    f"{lora['lr']:g}; merged in float32."
+                )
+    sample = config["quantization"]["calibration"]
+    if any(Precision.parse(name).method == "gptq" for name in config["precisions"]):
+        notes.append(
+            f"GPTQ ({config['quantization']['gptq_backend']}): damping 1 %, no reordering, "
+            f"{sample['sequences']} sequences of {sample['length']} tokens of {sample['split']}."
+        )
+    if {"nf4", "fp4", "int8"} & set(config["precisions"]):
+        notes.append(
+            "bitsandbytes: 4 bits in blocks of 64 without double quantization; int8 is LLM.int8() "
+            "with a threshold of 6."
+        )
+    for corpus in config["corpora"]:
+        for name, source in sources.used(config, corpus).items():
+            if source.kind == "gguf":
+                notes.append(
+                    f"The {name} is {source.value} dequantized: its weights had been quantized "
+                    "before, so its bf16 is not that of the model as trained."
+                )
+    notes.append("Embeddings, norms and lm_head are never quantized.")
+    return list(dict.fromkeys(notes))

@@ -1,0 +1,30 @@
+"""What stands under the tables about how the models were made."""
+
+from conftest import ROOT
+
+from qunlearn.config import load_schema, resolve
+from qunlearn.footnotes import footnotes
+
+SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+
+
+def test_the_footer_says_how_models_were_trained_and_quantized() -> None:
+    unlearn = {"adapters": ["lora"], "overrides": {"books/*": {"lr": 0.5}}}
+    precisions = ["bf16", "nf4", "gptq4"]
+    notes = footnotes(resolve({"unlearn": unlearn, "precisions": precisions}, SCHEMA))
+
+    assert [note for note in notes if "rank 16, alpha 16, dropout 0.05" in note] == notes[:2]
+    assert "learning rate 1e-05;" in notes[0] and "learning rate 0.5;" in notes[1]
+    assert "128 sequences of 512 tokens of retain1" in notes[2]
+    assert notes[3].startswith("bitsandbytes") and notes[4].startswith("Embeddings")
+    plain = footnotes(resolve({"precisions": ["bf16"], "unlearn": {"adapters": ["full"]}}, SCHEMA))
+    assert plain == notes[4:]
+
+
+def test_the_footer_names_weights_that_were_quantized_before() -> None:
+    models = {"base": "gguf:some_package/model.Q4_1.gguf"}
+    notes = footnotes(resolve({"models": models, "corpora": ["news", "books"]}, SCHEMA))
+    named = [note for note in notes if "model.Q4_1.gguf" in note]
+    assert len(named) == 1 and named[0].startswith("The base is some_package/model.Q4_1.gguf")
+    given = {**models, "target": "folder", "retrain": "folder"}  # nothing comes from the base
+    assert not any("gguf" in note for note in footnotes(resolve({"models": given}, SCHEMA)))

@@ -1,0 +1,124 @@
+"""The experiments in config/: each is valid, and paper.yaml has the paper's settings."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ROOT, Snakemake
+from small_corpora import run_script
+from test_workflow import jobs
+
+from qunlearn import configfiles
+from qunlearn.config import unlearn_settings
+
+PRESETS = [
+    ("tiny.yaml",),
+    ("paper.yaml",),
+    ("paper.yaml", "paper_grid.yaml"),
+    ("smollm2.yaml",),
+    ("smollm2.yaml", "smollm2_cpu.yaml"),
+    ("muse_local.yaml",),
+]
+LLAMA = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "vocab_size": 300,
+    "hidden_size": 256,
+    "intermediate_size": 256,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 4096,
+}
+
+
+def preset(tmp_path: Path, *names: str) -> dict[str, Any]:
+    """A preset's full configuration, with a MUSE folder where it takes one."""
+    given = tmp_path / "given.yaml"
+    given.write_text(f"muse_dir: {tmp_path}", encoding="utf-8")
+    return configfiles.read([*(ROOT / "config" / name for name in names), given])
+
+
+@pytest.mark.parametrize("names", PRESETS)
+def test_every_preset_is_valid(names: tuple[str, ...], tmp_path: Path) -> None:
+    assert preset(tmp_path, *names)["experiment"] != "mini"
+
+
+def test_no_preset_is_forgotten() -> None:
+    there = {file.name for file in (ROOT / "config").glob("*.yaml")}
+    assert there == {name for names in PRESETS for name in names}
+
+
+def test_the_paper_s_lora_cells(tmp_path: Path) -> None:
+    """Rank and alpha of the tabled cells."""
+    config = preset(tmp_path, "paper.yaml")
+    found = {}
+    for corpus in ("books", "news"):
+        for objective in ("ga_gdr", "ga_klr", "npo_gdr", "npo_klr"):
+            own = unlearn_settings(config, corpus, objective, "lora")
+            found[f"{corpus}/{objective}"] = (own["rank"], own["lora_alpha"])
+    assert found == {
+        "books/ga_gdr": (16, 16),
+        "books/ga_klr": (16, 16),
+        "books/npo_gdr": (64, 128),
+        "books/npo_klr": (16, 32),
+        "news/ga_gdr": (64, 64),
+        "news/ga_klr": (64, 64),
+        "news/npo_gdr": (16, 16),
+        "news/npo_klr": (64, 128),
+    }
+    headline = unlearn_settings(config, "books", "npo_gdr", "lora")
+    assert (headline["lr"], headline["alpha"], headline["epochs"]) == (7e-4, 1.0, 5)
+
+
+def test_the_paper_s_full_cells(tmp_path: Path) -> None:
+    config = preset(tmp_path, "paper.yaml")
+    for objective, alpha in (("ga_gdr", 100), ("ga_klr", 100), ("npo_gdr", 0.1), ("npo_klr", 0.1)):
+        own = unlearn_settings(config, "news", objective, "full")
+        shared = ("lr", "batch_size", "max_tokens", "chunking", "beta", "gamma", "stop_nll")
+        assert [own[key] for key in shared] == [1e-5, 16, 2048, "stream", 0.1, 1, 0]
+        assert own["alpha"] == alpha
+
+
+def test_the_whole_paper_is_planned_over_stand_ins(tmp_path: Path, snakemake: Snakemake) -> None:
+    for corpus in ("news", "books"):
+        run_script("make_mini_corpus.py", "--name", corpus, "--output", str(tmp_path / corpus))
+        for name in ("target", "retrain"):
+            folder = tmp_path / f"{corpus}_{name}"
+            folder.mkdir()
+            (folder / "config.json").write_text(json.dumps(LLAMA))
+            (folder / "model.safetensors").write_bytes(b"")
+            (folder / "tokenizer.json").write_text('{"model": {"vocab": {"a": 0}}}')
+    stand_ins = {
+        "muse_dir": str(tmp_path),
+        "corpus": {"source": "local"},
+        "models": {name: f"{tmp_path}/{{corpus}}_{name}" for name in ("target", "retrain")}
+        | {"tokenizer": None},
+    }
+    file = tmp_path / "stand_ins.yaml"
+    file.write_text(yaml.safe_dump(stand_ins), encoding="utf-8")
+    planned = snakemake(
+        tmp_path, "--dry-run", "--configfile", str(ROOT / "config/paper.yaml"), str(file)
+    )
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    found = jobs(planned.stdout)
+    # 2 corpora x (4 objectives x 2 variants + target + retrain); GPTQ in jobs of its own.
+    expected = {
+        "import_corpus": 2,
+        "unlearn": 16,
+        "evaluate_in_memory": 20,
+        "quantize_gptq": 20,
+        "evaluate": 20,
+        "survival": 16,
+    }
+    assert {name: found.get(name) for name in expected} == expected
+    assert "train_base" not in found and "finetune" not in found
+    again = snakemake(
+        tmp_path,
+        "--dry-run",
+        "--configfile",
+        *(str(ROOT / f"config/{name}.yaml") for name in ("paper", "paper_grid")),
+        str(file),
+    )
+    assert jobs(again.stdout)["sweep"] == 8 * 54, again.stdout + again.stderr

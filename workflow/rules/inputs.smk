@@ -1,0 +1,203 @@
+# Which models and records a job reads, and the flags that name them.
+def own(name):
+    """Base, target or retrain, with a folder a seed where each seed trains its own."""
+    return configuration.reference_id(CONFIG, name, "{seed}")
+
+
+def checkpoint(name, corpus, seed=""):
+    """The folder of base, target or retrain: made or fetched by the workflow, or the user's own."""
+    source = sources.source_of(CONFIG, name, corpus)
+    if name in sources.fetched(CONFIG, corpus):
+        return out(f"models/{corpus}/{name}")
+    if source.kind == "made":
+        return out(f"models/{corpus}/{configuration.reference_id(CONFIG, name, seed)}")
+    return source.value
+
+
+def checkpoint_of(name):
+    """An input function: the folder of base, target or retrain of a job's corpus and seed."""
+    return lambda wildcards: checkpoint(
+        name, wildcards.corpus, wildcards.get("seed", "")
+    )
+
+
+FETCHED = {
+    f"{corpus}/{name}": sources.source_of(CONFIG, name, corpus)
+    for corpus in CONFIG["corpora"]
+    for name in sources.fetched(CONFIG, corpus)
+}
+
+
+def files_of(source):
+    """What of a source is on disk here, and so is the input of a job."""
+    if source is None or source.kind in ("made", "hub"):
+        return []
+    if source.kind == "gguf":
+        return str(sources.gguf_file(source.value))
+    return source.value
+
+
+def tokenizer_for(given):
+    """Where the tokenizer of a `<corpus>/<name>` comes from that is not the checkpoint's own."""
+    return sources.tokenizer_of(CONFIG, given.split("/")[0])
+
+
+def revision_of(repository):
+    """The commit of a hub repository that the configuration pins."""
+    return CONFIG["revisions"].get(repository) or ""
+
+
+def as_source(flag, source):
+    """The flags of fetch_model.py that name a source and, of the hub's, its commit."""
+    if source is None:
+        return ""
+    given = {flag: source}
+    if source.kind == "hub":
+        commit = revision_of(source.value)
+        given["revision" if flag == "source" else f"{flag}_revision"] = commit
+    return flags(given)
+
+
+def adapter_of(model):
+    """The variant in a model id; `none` of target and retrain."""
+    objective, *rest = model.split("/")
+    return "none" if objective in ("target", "retrain") else rest[0]
+
+
+def seed_of(model):
+    """The seed in a model id; none of a target or retrain that serves all seeds."""
+    last = model.split("/")[-1]
+    return last.removeprefix("seed") if last.startswith("seed") else ""
+
+
+def reference_id(name, model):
+    """The id of the target or retrain that a model is compared with: its seed's, or everyone's."""
+    return configuration.reference_id(CONFIG, name, seed_of(model))
+
+
+def model_of(wildcards):
+    """The folder that a model id stands for."""
+    name = wildcards.model.split("/")[0]
+    if name in ("target", "retrain"):
+        return checkpoint(name, wildcards.corpus, seed_of(wildcards.model))
+    return out(f"unlearned/{wildcards.corpus}/{wildcards.model}")
+
+
+def target_of(wildcards):
+    """The checkpoint that an unlearned model started from."""
+    return checkpoint("target", wildcards.corpus, seed_of(wildcards.model))
+
+
+def merged_into(wildcards):
+    """The target under an adapter; every other model stands by itself."""
+    if not adapter_of(wildcards.model).startswith("lora"):
+        return []
+    return target_of(wildcards)
+
+
+def as_base(wildcards, input):
+    """The flag that names the checkpoint under an adapter."""
+    return f"--base {shlex.quote(str(input.base))}" if input.base else ""
+
+
+def kept(output):
+    """What the configuration says whether to keep once it was evaluated."""
+    return output if CONFIG["keep_quantized"] else temp(output)
+
+
+# What is quantized in memory where nobody wants the folders; the reference comes first. GPTQ's
+# folders are read by the survival job too, and its package is not loaded where others are at work.
+IN_MEMORY = [
+    REFERENCE_PRECISION,
+    *(name for name in GRIDS if not name.startswith("gptq")),
+]
+
+
+def retrain_flag(wildcards, input):
+    """The flag that names the reference of PrivLeak."""
+    return f"--retrain {input.retrain}" if input.retrain else ""
+
+
+def retrain_scores(wildcards):
+    """The reference of PrivLeak; retrain itself, in the reference's precision, is its own."""
+    retrain = reference_id("retrain", wildcards.model)
+    # A job that asks in all precisions has none of its own: it makes what it needs of retrain's.
+    precision = wildcards.get("precision", REFERENCE_PRECISION)
+    if (wildcards.model, precision) == (retrain, REFERENCE_PRECISION):
+        return []
+    return out(
+        f"eval/{wildcards.corpus}/{retrain}/{REFERENCE_PRECISION}/privleak.jsonl"
+    )
+
+
+def measured_precisions(wildcards):
+    """The precisions that a model is evaluated in, whose grids its update is laid on."""
+    return controls.precisions(CONFIG, adapter_of(wildcards.model))
+
+
+def packed_checkpoints(wildcards):
+    """Of target and model in GPTQ: its grid depends on the calibration, not on the weights alone."""
+    return [
+        out(f"quantized/{wildcards.corpus}/{model}/{precision}")
+        for precision in measured_precisions(wildcards)
+        if precision.startswith("gptq")
+        for model in (reference_id("target", wildcards.model), wildcards.model)
+    ]
+
+
+def questions(part):
+    """The corpus with the questions of a part, `selection` or `test`: all, if they are not parted."""
+    return out(f"questions/{{corpus}}/{part}" if SPLIT_QUESTIONS else "data/{corpus}")
+
+
+def point_of(wildcards):
+    """The point of a grid that a training has the settings of."""
+    cell = f"{wildcards.corpus}/{wildcards.objective}/{wildcards.adapter}"
+    return next(point for point in POINTS[cell] if point.name == wildcards.point)
+
+
+def training_flags(point):
+    """The flags of unlearn.py that make a point's candidates."""
+    snapshots = " ".join(f"{epochs:g}" for epochs in point.snapshots)
+    return f"{flags(point.settings)} --snapshots {snapshots}"
+
+
+def candidate_files(cell, folder, ending, seeds):
+    """A file or folder of each training of a cell, seed after seed."""
+    return [
+        out(f"{folder}/{cell}/seed{seed}/{point.name}{ending}")
+        for seed in seeds
+        for point in POINTS[cell]
+    ]
+
+
+def reference_answers(name, cell):
+    """What target or retrain answered to the questions that candidates are asked: a file a seed."""
+    corpus = cell.split("/")[0]
+    ids = [configuration.reference_id(CONFIG, name, seed) for seed in CONFIG["seeds"]]
+    return [out(f"selection/{corpus}/{model}.json") for model in dict.fromkeys(ids)]
+
+
+def selection_flags(cell):
+    """The rule of the choice, and the candidate that the rule `fixed` takes."""
+    selection = CONFIG["selection"]
+    named = (
+        {"named": grids.matching(selection["fixed"], cell)[-1]}
+        if selection["rule"] == "fixed"
+        else {}
+    )
+    return flags({key: selection[key] for key in ("rule", "questions")} | named)
+
+
+def trained_models():
+    """Every unlearning run."""
+    return [f"{run.corpus}/{run.model}" for run in configuration.runs(CONFIG)]
+
+
+def measured_models():
+    """Every update that is laid on the grids; sparing is no update of its own."""
+    return [
+        f"{run.corpus}/{run.model}"
+        for run in configuration.variants(CONFIG)
+        if not run.adapter.startswith(controls.SPARE)
+    ]
