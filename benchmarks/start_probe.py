@@ -1,0 +1,90 @@
+"""What a job of a script costs before it does anything: `start_probe.py SCRIPT [--show-all]`.
+
+Runs the script with a `main` of nothing but its import statements, so: Python's own start, tyro,
+the imports, and the end of the process. What the library imports only once it works is in `LATER`.
+"""
+
+import ast
+import runpy
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType
+
+OPENS_A_MODEL = (
+    "from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM",
+    "import qunlearn.checkpoints",
+)
+ASKS = (
+    *OPENS_A_MODEL,
+    "import qunlearn.evaluate.generate, qunlearn.evaluate.likelihood",
+    "from rouge_score.rouge_scorer import RougeScorer",
+)
+LATER = {
+    "ask_candidates.py": ASKS,
+    "evaluate.py": ASKS,
+    "evaluate_in_memory.py": ASKS,
+    "finetune.py": OPENS_A_MODEL,
+    "quantize.py": OPENS_A_MODEL,
+    "quantize_gptq.py": (*OPENS_A_MODEL, "from gptqmodel import GPTQModel"),
+    "quantize_spared.py": OPENS_A_MODEL,
+    "train_base.py": OPENS_A_MODEL,
+    "unlearn.py": OPENS_A_MODEL,
+}
+KEPT = {"quantize_gptq.py": {"gptqmodel"}}
+"""Optional packages that the plainest job of a script needs: the others are hidden from it."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a job of a script begins.
+
+    Attributes:
+        imports: the import statements of its main, compiled, in their order.
+        hidden: the packages that it hides before them; none if it hides none.
+    """
+
+    imports: CodeType
+    hidden: tuple[str, ...]
+
+
+def start_of(script: Path) -> Start:
+    """Read a script's `main`: its imports, wherever they stand in it, and what it hides."""
+    from qunlearn.imports import OPTIONAL
+
+    tree = ast.parse(script.read_text(encoding="utf-8"))
+    main = next(
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main"
+    )
+    nodes = list(ast.walk(main))
+    found = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    statements = [ast.unparse(node) for node in sorted(found, key=lambda node: node.lineno)]
+    hidden: tuple[str, ...] = ()
+    for node in nodes:
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("hide", "imports.hide"):
+            constants = [value.value for value in node.args if isinstance(value, ast.Constant)]
+            kept = KEPT.get(script.name, set())
+            hidden = tuple(map(str, constants)) or tuple(p for p in OPTIONAL if p not in kept)
+    text = "\n".join((*statements, *LATER.get(script.name, ())))
+    return Start(compile(text, str(script), "exec"), hidden)
+
+
+def probe(script: Path, show_all: bool) -> None:
+    """Start the script and do nothing; with `show_all`, hide nothing from it."""
+    from qunlearn.cli import run_script
+    from qunlearn.imports import hide
+
+    start = start_of(script)
+    runpy.run_path(str(script), run_name="start_probe")
+
+    def main() -> None:
+        if start.hidden and not show_all:
+            hide(*start.hidden)
+        exec(start.imports, {})
+
+    sys.argv = [str(script)]
+    run_script(main)
+
+
+if __name__ == "__main__":
+    probe(Path(sys.argv[1]), "--show-all" in sys.argv[2:])
