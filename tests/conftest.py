@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from filelock import FileLock
 
 # Tests run side by side: a thread each, as jobs of the workflow, and none that spins in waiting.
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+SURROUNDINGS = frozenset(os.environ)
 
 ROOT = Path(__file__).parents[1]
 Snakemake = Callable[..., subprocess.CompletedProcess[str]]
@@ -23,12 +24,12 @@ def snakemake_command(*arguments: str) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def _environment_left_as_it_was() -> Iterator[None]:
-    """gptqmodel's packages set HF_HUB_CACHE, which a later test's own HF_HOME would not undo."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+def _no_cache_but_the_user_s() -> None:
+    """gptqmodel's packages set HF_HUB_CACHE when they are imported, which a later test's own
+    HF_HOME would not undo."""
+    for name in set(os.environ) - SURROUNDINGS:
+        if name.startswith("HF_"):
+            del os.environ[name]
 
 
 @pytest.fixture(scope="session")
