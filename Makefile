@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo report test bench smollm2 setup setup-dev check format docs readme mechanism constraints clean
+.PHONY: demo report test test-slow bench smollm2 setup setup-dev check format docs readme mechanism constraints clean
 
 ## Set up, then run the default experiment.
 demo: setup
@@ -20,6 +20,10 @@ report: demo
 ## Set up, then run the tests.
 test: setup-dev
 	pytest -n $(CORES) --dist loadfile
+
+## Kill, fill the disk, try broken input at random: minutes of faults.
+test-slow: setup-dev
+	pytest -n $(CORES) --dist loadfile -m slow
 
 ## Run the default experiment, then every benchmark alone, in turn; write docs/performance.md.
 bench: export OMP_NUM_THREADS := 1
