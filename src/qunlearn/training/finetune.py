@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from qunlearn.settings.training import TrainSettings
+from qunlearn.training.bf16 import quick_bf16_products
 from qunlearn.training.losses import (
     head_weight,
     hidden_states,
@@ -46,6 +47,7 @@ class _NextToken(RepeatableTrainer):
 
 
 @told_when_out_of_memory("batch_size")
+@quick_bf16_products()
 def finetune(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import set_seed
 
 from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
+from qunlearn.training.bf16 import quick_bf16_products
 from qunlearn.training.finetune import shuffled_passes
 from qunlearn.training.losses import (
     head_weight,
@@ -130,6 +131,7 @@ class _Unlearner(RepeatableTrainer):
 
 
 @told_when_out_of_memory("micro_batch_size")
+@quick_bf16_products()
 def unlearn(
     model: nn.Module,
     pad: int,
