@@ -11,6 +11,7 @@ from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from qunlearn.errors import InputError
+from qunlearn.files import read_json
 from qunlearn.settings.unlearning import Adapter, Targets
 from qunlearn.training.adapters import merge, weight_dtype, with_adapter
 from qunlearn.training.losses import head_weight, hidden_states
@@ -44,6 +45,16 @@ def test_lora_on_some_layers(targets: Targets, names: set[str]) -> None:
     trained = [name for name, weight in adapted.named_parameters() if weight.requires_grad]
     assert {name.split(".lora_")[0].rpartition(".")[2] for name in trained} == names
     assert len(trained) == 2 * 2 * len(names)  # A and B, in two layers
+
+
+@pytest.mark.parametrize("targets", ["all", "odu"])
+def test_the_layers_are_saved_in_one_order(targets: Targets, tmp_path: Path) -> None:
+    """peft has them in a set, whose order is another in each process."""
+    adapted = with_adapter(tiny_llama(), "lora", replace(UNLEARNING, targets=targets), seed=0)
+    adapted.save_pretrained(tmp_path)
+    names = read_json(tmp_path / "adapter_config.json")["target_modules"]
+    assert names == sorted(names)
+    assert len(names) == {"all": 14, "odu": 3}[targets]
 
 
 def test_layers_that_the_model_lacks() -> None:

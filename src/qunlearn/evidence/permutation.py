@@ -27,10 +27,15 @@ SEED = 0
 Side = Literal["two-sided", "greater", "less"]
 
 
-def paired_p(first: Sequence[Items], second: Sequence[Items], side: Side = "two-sided") -> float:
+def paired_p(
+    first: Sequence[Items],
+    second: Sequence[Items],
+    side: Side = "two-sided",
+    draws: int = DRAWS,
+) -> float:
     """The p of `first` - `second` being 0, on average over the seeds.
 
-    Exact where there are at most `DRAWS` ways to swap; else that many are drawn, and the observed
+    Exact where there are at most `draws` ways to swap; else that many are drawn, and the observed
     one counts as one of them, so that p is never 0 (Phipson and Smyth 2010).
 
     Args:
@@ -38,10 +43,11 @@ def paired_p(first: Sequence[Items], second: Sequence[Items], side: Side = "two-
         second: the other's, of the same seeds and items.
         side: which differences speak against the hypothesis: those on both sides of 0, those above
             or those below.
+        draws: how many swaps are drawn at most; 1 in so many is the smallest p.
     """
     sizes = first[0].sizes
     pairs = list(zip(first, second, strict=True))
-    weights = swap_weights(sizes)
+    weights = swap_weights(sizes, draws)
     swapped = np.mean(
         [a.joined(b).draw(weights) - b.joined(a).draw(weights) for a, b in pairs], axis=0
     )
@@ -56,13 +62,13 @@ def paired_p(first: Sequence[Items], second: Sequence[Items], side: Side = "two-
 
 
 @lru_cache(maxsize=8)
-def swap_weights(sizes: tuple[int, ...]) -> tuple[Floats, ...]:
+def swap_weights(sizes: tuple[int, ...], draws: int = DRAWS) -> tuple[Floats, ...]:
     """[swaps, 2 * items] for each group: which of an item's two copies counts, the first swap none.
 
-    All swaps of the groups' items where there are at most `DRAWS`, else `DRAWS` drawn ones besides
+    All swaps of the groups' items where there are at most `draws`, else so many drawn ones besides
     the first.
     """
-    swapped = _swaps(sum(sizes))
+    swapped = _swaps(sum(sizes), draws)
     groups = np.split(swapped, np.cumsum(sizes)[:-1], axis=1)
     return tuple(np.concatenate([~group, group], axis=1) / group.shape[1] for group in groups)
 
@@ -80,9 +86,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in corrected]
 
 
-def _swaps(items: int) -> NDArray[np.bool_]:
+def _swaps(items: int, draws: int) -> NDArray[np.bool_]:
     """[swaps, items]: whether an item's answers are swapped."""
-    if 2**items <= DRAWS:
+    if 2**items <= draws:
         return np.asarray((np.arange(2**items)[:, None] >> np.arange(items) & 1) == 1)
-    drawn = np.random.default_rng(SEED).integers(0, 2, size=(DRAWS, items), dtype=np.int8)
+    drawn = np.random.default_rng(SEED).integers(0, 2, size=(draws, items), dtype=np.int8)
     return np.concatenate([np.zeros((1, items), bool), drawn.astype(bool)])

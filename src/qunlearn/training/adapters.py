@@ -47,7 +47,7 @@ def with_adapter(
     from peft import LoraConfig, get_peft_model  # a second to import: only where it is used
 
     set_seed(seed)
-    return get_peft_model(
+    lora = get_peft_model(
         model,
         LoraConfig(
             r=settings.rank,
@@ -58,6 +58,10 @@ def with_adapter(
             task_type="CAUSAL_LM",
         ),
     )
+    for config in lora.peft_config.values():
+        # peft has them in a set, and writes a set's order, another one in each process.
+        config.target_modules = sorted(config.target_modules)
+    return lora
 
 
 def _layers(model: PreTrainedModel, targets: Targets) -> str | list[str]:

@@ -1,0 +1,1 @@
+"""Two runs of one experiment: where they part, by how much, and whether within noise."""
