@@ -1,32 +1,13 @@
 """Talking to the hub: what is asked, how often, and what is kept."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from fake_hub import COMMIT, TOKEN, FakeHub, Fault, blob_name, in_place_of_the_hub
+from fake_hub import COMMIT, TOKEN, FakeHub, Fault, blob_name
 from huggingface_hub import constants
 from model_on_hub import FILES, MODEL, OTHER, WEIGHTS, complaint, fetch
 
 from qunlearn import hub as ours
-from qunlearn import huberrors
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    files = {f"models:{MODEL}": dict(FILES)}
-    with in_place_of_the_hub(FakeHub(files), tmp_path / "cache", monkeypatch) as hub:
-        yield hub
-
-
-@pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses between attempts, which the tests do not wait for."""
-    found: list[float] = []
-    # Not time.sleep itself: other libraries' threads sleep too.
-    monkeypatch.setattr(huberrors, "time", SimpleNamespace(sleep=found.append))
-    return found
 
 
 def go_offline(monkeypatch: pytest.MonkeyPatch) -> None:

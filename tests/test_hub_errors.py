@@ -2,33 +2,14 @@
 
 import errno
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from fake_hub import COMMIT, FakeHub, Fault, in_place_of_the_hub
+from fake_hub import COMMIT, FakeHub, Fault
 from huggingface_hub import constants
-from model_on_hub import FILES, MODEL, complaint, fetch
+from model_on_hub import MODEL, complaint, fetch
 
 from qunlearn import hub as ours
-from qunlearn import huberrors, hubfiles
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    files = {f"models:{MODEL}": dict(FILES)}
-    with in_place_of_the_hub(FakeHub(files), tmp_path / "cache", monkeypatch) as hub:
-        yield hub
-
-
-@pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses between attempts, which the tests do not wait for."""
-    found: list[float] = []
-    # Not time.sleep itself: other libraries' threads sleep too.
-    monkeypatch.setattr(huberrors, "time", SimpleNamespace(sleep=found.append))
-    return found
+from qunlearn import hubfiles
 
 
 class TestComplaints:

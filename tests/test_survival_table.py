@@ -75,8 +75,8 @@ def test_bins_come_back(tmp_path: Path) -> None:
     [
         ("layer,", "depth,", "the first line must be layer,module"),
         ("3,up_proj,2048", "3,up_proj,many", "line 2 does not parse .*many"),
-        ("3,up_proj,2048,", "3,up_proj,2048,nan,", "line 2 does not parse"),
-        ("3,up_proj,2048,", "3,up_proj,2048,undefined,", "line 2 does not parse"),
+        ("3,up_proj,2048,", "3,up_proj,2048,nan,", "line 2 has 28 fields, not 27"),
+        ("3,up_proj,2048", "3,up_proj,undefined", "line 2 does not parse .*undefined"),
     ],
 )
 def test_a_bad_file_is_told_by_line(tmp_path: Path, old: str, new: str, complaint: str) -> None:

@@ -14,6 +14,8 @@ from typing import Any, Literal, TypeVar
 
 from qunlearn.errors import InputError
 from qunlearn.files import write_text
+from qunlearn.integrity import verify
+from qunlearn.tables.csvfile import read_rows
 
 UNDEFINED = "undefined"
 
@@ -132,7 +134,8 @@ def read_survival(path: Path) -> list[MatrixRow]:
     """The rows of a `<precision>.csv`; none where the training diverged.
 
     Raises:
-        InputError: the file is missing, has other columns, or a row does not parse.
+        InputError: the file is missing, not as it was written, has other columns, or a row does
+            not parse.
     """
     return _read(path, MatrixRow)
 
@@ -146,7 +149,8 @@ def read_histogram(path: Path) -> list[Bin]:
     """The bins of a `<precision>_histogram.csv`; none where the training diverged.
 
     Raises:
-        InputError: the file is missing, has other columns, or a row does not parse.
+        InputError: the file is missing, not as it was written, has other columns, or a row does
+            not parse.
     """
     return _read(path, Bin)
 
@@ -226,23 +230,14 @@ def _word(value: Any) -> str:
 
 def _read(path: Path, kind: type[Row]) -> list[Row]:
     columns = [field.name for field in fields(kind)]
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            lines = list(csv.reader(stream))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; measure the survival first") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}; measure it again") from error
-    if not lines or lines[0] != columns:
-        raise InputError(f"{path}: the first line must be {','.join(columns)}; measure it again")
+    verify(path)
     rows = []
-    for number, words in enumerate(lines[1:], start=2):
+    for line, row in read_rows(path, columns, "measure the survival", may_be_empty=True):
         try:
-            pairs = zip(fields(kind), words, strict=True)
-            rows.append(kind(*(_parse(field, word) for field, word in pairs)))
+            rows.append(kind(*(_parse(field, row[field.name]) for field in fields(kind))))
         except ValueError as error:
             raise InputError(
-                f"{path}: line {number} does not parse ({error}); measure it again"
+                f"{path}: line {line} does not parse ({error}); measure the survival again"
             ) from error
     return rows
 

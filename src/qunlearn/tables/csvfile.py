@@ -7,17 +7,20 @@ from pathlib import Path
 from qunlearn.errors import InputError
 
 
-def read_rows(path: Path, columns: Sequence[str], command: str) -> list[tuple[int, dict[str, str]]]:
+def read_rows(
+    path: Path, columns: Sequence[str], command: str, *, may_be_empty: bool = False
+) -> list[tuple[int, dict[str, str]]]:
     """The rows of a CSV file with just these columns, each with its line number.
 
     Args:
         path: the file.
         columns: its header.
         command: what makes such a file, as the user is told where it is at fault.
+        may_be_empty: whether a header alone is a whole file.
 
     Raises:
-        InputError: the file is missing, is not UTF-8, has another header, no row or a row of
-            another length.
+        InputError: the file is missing, is not UTF-8, has another header, a row of another length,
+            or no row.
     """
     try:
         with path.open(encoding="utf-8", newline="") as stream:
@@ -28,7 +31,7 @@ def read_rows(path: Path, columns: Sequence[str], command: str) -> list[tuple[in
         raise InputError(f"{path}: not UTF-8 at byte {error.start}; {command} again") from error
     if not rows or rows[0] != list(columns):
         raise InputError(f"{path}: the first line must be {','.join(columns)}; {command} again")
-    if len(rows) == 1:
+    if len(rows) == 1 and not may_be_empty:
         raise InputError(f"{path}: no rows; {command} at least one cell")
     numbered = list(enumerate(rows[1:], start=2))
     for line, row in numbered:
