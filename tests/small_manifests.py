@@ -2,10 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from qunlearn.provenance import digest
+from qunlearn.evaluate.records import PRIVLEAK
+from qunlearn.evidence.cells import BEFORE
+from qunlearn.provenance import MANIFEST, digest, hash_files
+from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.tables.metrics import METRICS, Cell, Score
 
 PRECISIONS = {
@@ -51,6 +55,7 @@ def quantize(results: Path, cell: str, source: Path, **facts: Any) -> Path:
     stored |= {"storage": "some storage"}
     folder = results / "quantized" / cell
     manifest(folder, "quantize", settings, {"source": source}, **stored | facts)
+    (folder / "model.safetensors").write_bytes(bytes(99))
     return folder
 
 
@@ -72,3 +77,25 @@ def table(*cells: str) -> list[Score]:
             scores.append(Score("mini", cell, "reversion_verbmem", 0.123, 0.1, 0.456, 32))
             scores.append(Score.missing("mini", cell, "reversion_privleak", "undefined"))
     return scores
+
+
+def sign_evaluations(folder: Path) -> None:
+    """Give each made-up evaluation below `folder` the manifest that evaluate.py would write."""
+    for file in sorted(folder.rglob("metrics.json")):
+        cell = file.parent
+        retrain = folder / cell.relative_to(folder).parts[0] / "retrain" / BEFORE
+        inputs = {} if cell == retrain else {"retrain": retrain / PRIVLEAK}
+        facts = {"precision": cell.name, "status": json.loads(file.read_text())["status"]}
+        _sign(cell, "evaluate", inputs, settings=asdict(EvaluateSettings()), **facts)
+
+
+def sign_measurements(survival: Path) -> None:
+    """Give each made-up measurement below `survival` the manifest of measure_survival.py."""
+    for folder in {file.parent for file in survival.rglob("*.csv")}:
+        _sign(folder, "survival", {})
+
+
+def _sign(folder: Path, step: str, inputs: Mapping[str, Path], **facts: Any) -> None:
+    made = {name: digest(path) for name, path in inputs.items() if path.exists()}
+    content = {"step": step, "inputs": made, "outputs": hash_files(folder), **facts}
+    (folder / MANIFEST).write_text(json.dumps(content), encoding="utf-8")

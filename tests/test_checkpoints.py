@@ -148,9 +148,20 @@ def test_tokenizer_too_large(checkpoint: Path) -> None:
 
 def test_damaged_weights(checkpoint: Path) -> None:
     path = checkpoint / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:-100])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    with pytest.raises(InputError, match=r"model\.safetensors: \d+ bytes instead of \d+"):
+        check_checkpoint(checkpoint)
+    path.write_bytes(whole.replace(b'"F32"', b'"F99"'))
     with pytest.raises(InputError, match="damaged safetensors"):
         load_model(checkpoint, torch.float32)
+
+
+def test_a_damaged_adapter(checkpoint: Path, adapter: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(adapter, tmp_path / "adapter")) / "adapter_model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"adapter_model\.safetensors: \d+ bytes instead of"):
+        load_dense(path.parent, checkpoint)
 
 
 def test_absent_tensors_are_not_invented(checkpoint: Path) -> None:

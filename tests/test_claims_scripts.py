@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from small_claims import key, missing, number
+from small_manifests import sign_evaluations
 from small_records import evaluate
 
 from qunlearn.evidence.numbers import Pair, read_tests
@@ -112,6 +113,7 @@ def test_with_the_records_drops_are_paired(tables: Path) -> None:
         for precision, utility in (("bf16", (0.4, 0.8)), ("fp4", after)):
             cells.append(f"news/npo_gdr/{adapter}/seed0/{precision}")
             evaluate(evaluations, cells[-1], utility=utility)
+    sign_evaluations(evaluations)
     done = judge(tables, "--evaluations", evaluations, "--cells", *cells)
     assert done.returncode == 0, done.stderr
     (drop,) = (

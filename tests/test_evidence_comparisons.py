@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_manifests import sign_evaluations
 from small_records import evaluate
 
 from qunlearn.errors import InputError
@@ -221,6 +222,7 @@ def test_the_file_has_words_where_there_is_no_number(folder: Path, tmp_path: Pat
 
 def test_the_script_writes_the_same_bytes_each_time(folder: Path) -> None:
     flags = ["--evaluations", str(folder), "--experiment", "mini", "--cells", *cells_of()]
+    sign_evaluations(folder)
     texts = []
     for name in ("one.csv", "two.csv"):
         command = [sys.executable, str(SCRIPT), *flags, "--output", str(folder / name)]

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from small_manifests import sign_evaluations
 from small_records import evaluate
 
 from qunlearn.errors import InputError
@@ -203,6 +204,7 @@ def test_the_file_says_what_was_written(folder: Path, tmp_path: Path) -> None:
 
 def test_the_script_writes_the_same_bytes_each_time(folder: Path) -> None:
     flags = ["--evaluations", str(folder), "--experiment", "mini", "--cells", *CELLS]
+    sign_evaluations(folder)
     texts = []
     for name in ("one.csv", "two.csv"):
         command = [sys.executable, str(SCRIPT), *flags, "--output", str(folder / name)]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from small_manifests import sign_measurements
 from small_survival import MATRIX, write_cell
 
 from qunlearn.errors import InputError
@@ -168,6 +169,7 @@ def test_the_same_numbers_give_the_same_bytes_in_another_process(tmp_path: Path)
     scores += [Score.missing("mini", absent[1], row, UNDEFINED) for row in ROWS]
     write_metrics(tmp_path / "metrics.csv", scores)
     write_summaries(tmp_path / "summary.csv", "mini", over_seeds(scores))
+    sign_measurements(tmp_path / "s")
     plot_reversion(scores, over_seeds(scores), tmp_path / "s", tmp_path / "here")
     command = [
         sys.executable,

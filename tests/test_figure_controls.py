@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from small_manifests import sign_measurements
 from small_survival import MATRIX, write_cell
 
 from qunlearn.errors import InputError
@@ -183,6 +184,7 @@ def test_the_same_numbers_give_the_same_bytes_in_another_process(tmp_path: Path)
     scores = [*sizes(tmp_path / "s"), *sizes(tmp_path / "s", "npo_klr"), *spared()]
     write_metrics(tmp_path / "metrics.csv", scores)
     write_summaries(tmp_path / "summary.csv", "mini", over_seeds(scores))
+    sign_measurements(tmp_path / "s")
     plot_controls(scores, over_seeds(scores), tmp_path / "s", ["rtn3g64"], tmp_path / "here")
     command = [
         sys.executable,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
+from small_manifests import sign_measurements
 from small_survival import BINS, write_cell
 
 from qunlearn.errors import InputError
@@ -105,6 +106,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 def test_the_same_numbers_give_the_same_bytes_in_another_process(tmp_path: Path) -> None:
     for cell in CELLS:
         write_cell(tmp_path / "s", f"news/npo_gdr/{cell.adapter}/seed0/nf4")
+    sign_measurements(tmp_path / "s")
     plot_update_over_step(tmp_path / "s", CELLS, tmp_path / "here")
     command = [sys.executable, SCRIPT, "--survival", tmp_path / "s", "--corpus", "news"]
     command += ["--objective", "npo_gdr", "--seed", "0", "--adapters", "full", "full_bf16"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from small_evaluations import CELLS
+from small_manifests import sign_evaluations
 
 from qunlearn.style import number, precision_name
 from qunlearn.tables.main import main_table
@@ -241,6 +242,7 @@ def test_scripts_collect_and_set_the_tables(evaluations: Path, tmp_path: Path) -
     tidy, folder = tmp_path / "tables" / "metrics.csv", tmp_path / "tables"
     given = ("--evaluations", evaluations, "--experiment", "mini", "--output", tidy)
 
+    sign_evaluations(evaluations)
     cells = [*CELLS[:4], CELLS[-1]]
     assert run("collect_metrics.py", *given, "--cells", *cells).returncode == 0
     expected = collect(evaluations, cells, "mini") + reversions(evaluations, cells, "mini")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from qunlearn.errors import InputError
 from qunlearn.precision import Precision
+from qunlearn.provenance import MANIFEST
 from qunlearn.quantize.layers import quantizable_layers
 from qunlearn.survival.measure import measure
 from qunlearn.survival.table import MatrixRow, overall, read_histogram, read_survival
@@ -75,7 +76,7 @@ def output(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_files_a_precision(output: Path) -> None:
     names = ("bf16", "gptq4g16", "nf4", "rtn3g16m")
     expected = [f"{name}{end}.csv" for name in names for end in ("", "_histogram")]
-    assert sorted(path.name for path in output.iterdir()) == sorted(expected)
+    assert sorted(path.name for path in output.iterdir()) == sorted([*expected, MANIFEST])
     for name in names:
         rows = read_survival(output / f"{name}.csv")
         assert [(row.layer, row.module) for row in rows[:1]] == [(0, "q_proj")]
@@ -87,7 +88,7 @@ def test_two_files_a_precision(output: Path) -> None:
 
 def test_the_same_bytes_again(folder: Path, output: Path, tmp_path: Path) -> None:
     assert measured(folder, tmp_path, "--precisions", "nf4").returncode == 0
-    for path in tmp_path.iterdir():
+    for path in tmp_path.glob("*.csv"):
         assert path.read_bytes() == (output / path.name).read_bytes()
 
 

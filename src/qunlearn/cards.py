@@ -11,7 +11,7 @@ from pathlib import Path
 from qunlearn import style
 from qunlearn.controls import NEEDED, SPARE
 from qunlearn.errors import InputError
-from qunlearn.lineage import Lineage, Manifest, trace
+from qunlearn.lineage import FETCHED, Lineage, Manifest, trace
 from qunlearn.loading import EVALUATED, how_to_load
 from qunlearn.markdown import settings_table, table
 from qunlearn.precision import BITSANDBYTES, Precision
@@ -138,6 +138,9 @@ def _overview(cell: Cell, lineage: Lineage, quantized: Manifest) -> str:
 def _trained_on(made: Manifest | None, corpus: str) -> str:
     if made is None:
         return "given by the user; how it was trained is not known here"
+    if made.get("step") == FETCHED:
+        source = made.get("settings", "source")
+        return "fetched: " + ", ".join(f"{key} {value}" for key, value in source.items())
     return f"trained on {', '.join(made.get('splits'))} of {corpus}"
 
 
@@ -158,7 +161,7 @@ def _training(cell: Cell, lineage: Lineage) -> list[str]:
             settings_table({"seed": lineage.trained.get("seed"), **kept}),
         ]
     for name, made in (("target", lineage.target), ("retrain", lineage.retrain)):
-        if made:
+        if made and made.get("step") != FETCHED:
             settings = {"seed": made.get("seed"), **made.get("settings")}
             sections += [f"## How {name} was trained", settings_table(settings)]
     return sections

@@ -2,16 +2,21 @@
 
 A *checkpoint* is a Hugging Face folder (config.json, *.safetensors, tokenizer); an *adapter* is a
 PEFT folder (adapter_config.json, adapter_model.safetensors) that needs the checkpoint it was
-trained on. Checking reads JSON alone; torch, transformers and peft load on first use.
+trained on. Checking reads JSON and the headers of weights alone; torch, transformers and peft load
+on first use.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qunlearn.errors import InputError
 from qunlearn.files import read_json
+from qunlearn.integrity import check_safetensors
+from qunlearn.plainvalues import short
 from qunlearn.provenance import MANIFEST
 
 if TYPE_CHECKING:
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 WEIGHT_INDEX = "model.safetensors.index.json"
+_SHARD = re.compile(r"[^/\\\0]+\.safetensors")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
@@ -32,8 +38,8 @@ def check_checkpoint(folder: Path, *, tokenizer: bool = True) -> None:
         tokenizer: whether its own tokenizer will be used, and so is checked too.
 
     Raises:
-        InputError: the folder, its config, weights (or a shard) or tokenizer is missing or
-            unreadable, or the tokenizer has ids that the model has no embedding for.
+        InputError: the folder, its config, weights (or a shard) or tokenizer is missing,
+            unreadable or cut short, or the tokenizer has ids that the model has no embedding for.
     """
     _check_folder(folder)
     config_path = folder / "config.json"
@@ -42,9 +48,32 @@ def check_checkpoint(folder: Path, *, tokenizer: bool = True) -> None:
     config = read_json(config_path)
     if not isinstance(config, dict):
         raise InputError(f"{config_path}: not a JSON object; replace it with the model's config")
+    check_no_code(config, str(config_path))
     _check_weights(folder)
+    rows = config.get("vocab_size")
+    if rows is not None and not isinstance(rows, int):
+        raise InputError(f"{config_path}: vocab_size {short(rows)} is no number; replace the file")
     if tokenizer:
-        check_tokenizer(folder, config.get("vocab_size"))
+        check_tokenizer(folder, rows)
+
+
+def check_no_code(config: Mapping[str, Any], where: str) -> None:
+    """Refuse a model or tokenizer that brings Python code of its own.
+
+    It is never run here (`trust_remote_code`), and without it the weights may mean something else.
+
+    Args:
+        config: of config.json or tokenizer_config.json.
+        where: for the message.
+
+    Raises:
+        InputError: it names code in `auto_map`.
+    """
+    if "auto_map" in config:
+        raise InputError(
+            f"{where}: auto_map names code, and none of a checkpoint is run here; "
+            "if the model works without it, save a copy without auto_map"
+        )
 
 
 def check_finite(folder: Path) -> None:
@@ -104,6 +133,7 @@ def load_model(
             folder,
             dtype=dtype,
             use_safetensors=True,
+            trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
             device_map={"": device} if device is not None and device.type != "cpu" else None,
@@ -126,7 +156,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Read the tokenizer of a checkpoint folder."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -163,6 +193,7 @@ def load_dense(
         raise InputError(f"{folder}: a LoRA adapter; give the checkpoint it belongs to as base")
     if not (folder / "adapter_model.safetensors").exists():
         raise InputError(f"{folder}: adapter without adapter_model.safetensors; train it again")
+    check_safetensors(folder / "adapter_model.safetensors")
     _check_unquantized(base)
     model = load_model(base, torch.float32)
 
@@ -203,8 +234,9 @@ def _check_unquantized(folder: Path) -> None:
 
 def _check_weights(folder: Path) -> None:
     index = folder / WEIGHT_INDEX
+    shards = ["model.safetensors"]
     if index.exists():
-        shards = sorted(set(_field(index, "weight_map").values()))
+        shards = _shards(index)
         if missing := [shard for shard in shards if not (folder / shard).exists()]:
             raise InputError(
                 f"{index}: names {len(missing)} of {len(shards)} shards that are missing, "
@@ -218,6 +250,21 @@ def _check_weights(folder: Path) -> None:
             else f"add model.safetensors, or {WEIGHT_INDEX} and its shards"
         )
         raise InputError(f"{folder}: checkpoint folder without weights; {advice}")
+    for shard in shards:
+        check_safetensors(folder / shard)
+
+
+def _shards(index: Path) -> list[str]:
+    """The files that an index names: of its own folder, whatever it says."""
+    names = list(_field(index, "weight_map").values())
+    wrong = [name for name in names if not isinstance(name, str) or not _SHARD.fullmatch(name)]
+    if wrong or not names:
+        what = short(wrong[0]) if wrong else "nothing"
+        raise InputError(
+            f"{index}: names {what} as a shard; a shard is a .safetensors file beside it, so copy "
+            "the whole checkpoint again"
+        )
+    return sorted(set(names))
 
 
 def check_tokenizer(folder: Path, vocab_size: int | None) -> None:
@@ -235,6 +282,9 @@ def check_tokenizer(folder: Path, vocab_size: int | None) -> None:
             f"{folder}: checkpoint folder without a tokenizer ({', '.join(TOKENIZER_FILES)}); "
             "copy the tokenizer's files into it"
         )
+    settings = folder / "tokenizer_config.json"
+    if settings.exists() and isinstance(content := read_json(settings), dict):
+        check_no_code(content, str(settings))
     path = folder / "tokenizer.json"
     if path.exists() and vocab_size is not None and (size := _count_ids(path)) > vocab_size:
         raise InputError(
@@ -245,9 +295,19 @@ def check_tokenizer(folder: Path, vocab_size: int | None) -> None:
 
 def _count_ids(path: Path) -> int:
     """One more than the largest token id of a tokenizer.json: the rows an embedding must have."""
-    vocabulary = _field(path, "model").get("vocab", {})
-    ids = list(vocabulary.values()) if isinstance(vocabulary, dict) else range(len(vocabulary))
-    added = [token["id"] for token in read_json(path).get("added_tokens", [])]
+    content = read_json(path)
+    try:
+        vocabulary = content["model"]["vocab"]
+        ids = list(vocabulary.values()) if isinstance(vocabulary, dict) else range(len(vocabulary))
+        added = [token["id"] for token in content.get("added_tokens") or []]
+        if isinstance(vocabulary, str) or any(
+            type(number) is not int or number < 0 for number in [*ids, *added]
+        ):
+            raise TypeError("ids that are no numbers")
+    except (TypeError, KeyError, AttributeError):
+        raise InputError(
+            f"{path}: no tokenizer with ids for its tokens; replace the file"
+        ) from None
     return max([*ids, *added], default=-1) + 1
 
 

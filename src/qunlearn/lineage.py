@@ -1,4 +1,4 @@
-"""The manifests behind a quantized model: how its target was trained, and what came after.
+"""The manifests behind a model at a precision: how its target was trained, and what came after.
 
 Each step's manifest knows its inputs by their content, so that a folder which has since been made
 anew is told from the one that was used.
@@ -16,6 +16,8 @@ from qunlearn.files import read_json
 from qunlearn.provenance import MANIFEST, digest
 from qunlearn.tables.metrics import REFERENCES, Cell
 
+FETCHED = "fetch_model"  # the step that brings a checkpoint from elsewhere
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -25,19 +27,19 @@ class Manifest:
     content: Mapping[str, Any]
 
     @classmethod
-    def read(cls, folder: Path, step: str) -> "Manifest":
+    def read(cls, folder: Path, *steps: str) -> "Manifest":
         """Read `<folder>/manifest.json`.
 
         Raises:
-            InputError: it is missing, does not parse or is of another step than `step`.
+            InputError: it is missing, does not parse or is of none of the `steps`.
         """
-        path = folder / MANIFEST
+        path, named = folder / MANIFEST, " or ".join(f"'{step}'" for step in steps)
         if not path.is_file():
-            raise InputError(f"{path}: missing; make the folder again by the step '{step}'")
+            raise InputError(f"{path}: missing; make the folder again by the step {named}")
         content = read_json(path)
         found = content.get("step") if isinstance(content, dict) else None
-        if found != step:
-            raise InputError(f"{path}: of the step {found!r}, not '{step}'; make the folder again")
+        if found not in steps:
+            raise InputError(f"{path}: of the step {found!r}, not {named}; make the folder again")
         return cls(path, content)
 
     def get(self, *keys: str) -> Any:
@@ -49,17 +51,17 @@ class Manifest:
             value = value[key]
         return value
 
-    def check_input(self, name: str, made: "Manifest") -> None:
-        """Complain when the step read another output than the one that is there now.
+    def check_input(self, name: str, folder: Path) -> None:
+        """Complain when the step read something else than what `folder` (or a file) holds now.
 
         Raises:
-            InputError: the input `name` of this step was not the folder of `made`.
+            InputError: the input `name` of this step had another content.
         """
-        made.get("outputs")  # what the digest is of
-        if self.get("inputs", name) != digest(made.path.parent):
+        if self.get("inputs", name) != digest(folder):
             raise InputError(
-                f"{self.path}: its input '{name}' was not what {made.path.parent} holds now; make "
-                "it again, or remove a folder that another configuration left behind"
+                f"{self.path}: its input '{name}' was not what {folder} holds now; delete "
+                "whichever of the two another experiment or configuration left behind, and give "
+                "the same command again"
             )
 
 
@@ -73,41 +75,62 @@ class Lineage:
     scaled: Manifest | None = None
 
 
-def trace(results: Path, cell: Cell, quantized: Manifest) -> Lineage:
+def trace(results: Path, cell: Cell, user: Manifest, *, whole: bool = True) -> Lineage:
     """Read the manifests behind a cell, and check that each step took what the one before gave.
 
     Args:
-        results: the experiment's folder, with `unlearned` and `models` below it.
-        quantized: the manifest of the cell's own folder.
+        results: the experiment's folder, with `unlearned`, `models` and `data` below it.
+        user: the manifest of what was made of the cell's model: quantized, or evaluated in memory.
+        whole: whether the unlearned model must be there; else the chain is followed as far as
+            there are folders.
 
     Raises:
         InputError: a manifest is missing, is of another step, or belongs to another model.
     """
-    models = results / "models" / cell.corpus
+    _check_corpus(results, cell, user)
     if cell.objective in REFERENCES:
-        made = _reference(models / cell.objective, cell.seed, quantized, "source")
+        made = _reference(results, cell, user, "source", cell.objective)
         return Lineage(target=made) if cell.objective == "target" else Lineage(retrain=made)
     origin = style.origin(cell.adapter)
     model = origin if cell.adapter.startswith(SPARE) else cell.adapter
-    runs = results / "unlearned" / cell.corpus / cell.objective
-    seed, scaled, user, name = f"seed{cell.seed}", None, quantized, "source"
+    steps = [(model, "match_norm" if model == "full_matched" else "unlearn", "source")]
     if origin == "lora" != model:
-        user = scaled = Manifest.read(runs / model / seed, "scale")
-        quantized.check_input("source", scaled)
-        model, name = origin, "adapter"
-    step = "match_norm" if model == "full_matched" else "unlearn"
-    trained = Manifest.read(runs / model / seed, step)
-    user.check_input(name, trained)
-    target = _reference(models / "target", cell.seed, trained, "target")
-    return Lineage(target=target, trained=trained, scaled=scaled)
+        steps = [(model, "scale", "source"), (origin, "unlearn", "adapter")]
+    chain = [user]
+    for variant, step, name in steps:
+        folder = results / "unlearned" / cell.corpus / cell.objective / variant / f"seed{cell.seed}"
+        if not whole and not folder.exists():
+            break
+        made = Manifest.read(folder, step)
+        chain[-1].check_input(name, folder)
+        chain.append(made)
+    target = None
+    for made in chain:
+        _check_corpus(results, cell, made)
+        for name in ("target", "base"):
+            if name in made.get("inputs"):
+                target = _reference(results, cell, made, name, "target")
+    scaled = chain[1] if len(steps) == 2 <= len(chain) else None
+    return Lineage(target=target, trained=chain[-1] if len(chain) > 1 else None, scaled=scaled)
 
 
-def _reference(folder: Path, seed: int | None, user: Manifest, name: str) -> Manifest | None:
-    """How target or retrain was trained; None where the user gave the checkpoint."""
-    if (own := folder / f"seed{seed}").exists():
+def _reference(results: Path, cell: Cell, user: Manifest, name: str, model: str) -> Manifest | None:
+    """How base, target or retrain was made; None where the user gave the checkpoint."""
+    folder = results / "models" / cell.corpus / model
+    if (own := folder / f"seed{cell.seed}").exists():
         folder = own  # each seed has its own
     if not folder.exists():
         return None
-    made = Manifest.read(folder, "finetune")
-    user.check_input(name, made)
+    made = Manifest.read(folder, "train_base" if model == "base" else "finetune", FETCHED)
+    user.check_input(name, folder)
+    _check_corpus(results, cell, made)
+    if "base" in made.get("inputs"):
+        _reference(results, cell, made, "base", "base")
     return made
+
+
+def _check_corpus(results: Path, cell: Cell, made: Manifest) -> None:
+    """Complain when a model was made with another corpus than the experiment's."""
+    corpus = results / "data" / cell.corpus
+    if "corpus" in made.get("inputs") and made.get("step") != "evaluate" and corpus.exists():
+        made.check_input("corpus", corpus)

@@ -6,7 +6,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from hashlib import sha256 as new_sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -29,6 +29,8 @@ PACKAGES = (
     "rouge_score",
 )
 MANIFEST = "manifest.json"
+MODEL_INPUTS = "model_inputs"
+"""In an evaluation's manifest: what its quantized model was made from, which may be gone since."""
 
 
 class Stopwatch:
@@ -77,6 +79,7 @@ def write_manifest(
             "python": platform.python_version(),
             "packages": installed(),
             "device": device_name(),
+            "instructions": instructions(),
             "threads": os.environ.get("OMP_NUM_THREADS"),
             "wall_seconds": stopwatch.seconds,
             "peak_memory_mib": peak_memory_mib(),
@@ -92,9 +95,35 @@ def digest(path: Path) -> str:
     """
     if path.is_file():
         return sha256(path)
-    manifest = path / MANIFEST
-    hashes = read_json(manifest)["outputs"] if manifest.exists() else hash_files(path)
+    hashes = outputs_of(path)
+    if hashes is None:
+        hashes = hash_files(path)
     return new_sha256(dumps(hashes, sort_keys=True).encode()).hexdigest()
+
+
+def outputs_of(folder: Path) -> dict[str, dict[str, Any]] | None:
+    """What a folder's manifest lists, as `hash_files` gives it; None of a user's own folder.
+
+    Raises:
+        InputError: the manifest does not parse.
+    """
+    if not (folder / MANIFEST).is_file():
+        return None
+    made = read_json(folder / MANIFEST)
+    outputs = made.get("outputs") if isinstance(made, dict) else None
+    ours = isinstance(outputs, dict) and all(
+        isinstance(entry, dict) and {"sha256", "bytes"} <= entry.keys()
+        for entry in outputs.values()
+    )
+    return outputs if ours else None  # other programs have manifests too
+
+
+def inputs_of(folder: Path) -> dict[str, str]:
+    """What a folder's manifest says that its step read; nothing where the user made the folder."""
+    if outputs_of(folder) is None:
+        return {}
+    found: dict[str, str] = read_json(folder / MANIFEST).get("inputs", {})
+    return found
 
 
 def hash_files(folder: Path, known: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
@@ -113,10 +142,18 @@ def hash_files(folder: Path, known: Mapping[str, str] | None = None) -> dict[str
     return described
 
 
-def installed() -> dict[str, str]:
-    """The versions of the packages that decide numbers, without importing them."""
+def list_again(folder: Path, name: str) -> None:
+    """Bring a manifest's entry up to date with a file that was written anew."""
+    made = read_json(folder / MANIFEST)
+    file = folder / name
+    made["outputs"][name] = {"sha256": sha256(file), "bytes": file.stat().st_size}
+    write_json(folder / MANIFEST, made)
+
+
+def installed(others: Sequence[str] = ()) -> dict[str, str]:
+    """The versions of the packages that decide numbers, and of `others`, without importing them."""
     found = {}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *others):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -144,7 +181,23 @@ def device_name() -> str:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
-    return platform.processor() or platform.machine()
+    return _processor() or platform.processor() or platform.machine()
+
+
+def instructions() -> str | None:
+    """The vector instructions that torch's own kernels use here, e.g. AVX2; None without torch."""
+    torch = sys.modules.get("torch")
+    return None if torch is None else str(torch.backends.cpu.get_cpu_capability())
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it (Linux on x86), else nothing."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else ""
 
 
 def peak_memory_mib() -> int:
@@ -166,3 +219,9 @@ def fingerprint(**parts: Any) -> str:
         return asdict(value) if is_dataclass(value) else str(value)  # type: ignore[arg-type]
 
     return new_sha256(dumps(parts, sort_keys=True, default=plain).encode()).hexdigest()[:16]
+
+
+def made_by(folder: Path, run: str) -> bool:
+    """Whether the training with the fingerprint `run` has made `folder`."""
+    made = folder / MANIFEST
+    return made.is_file() and read_json(made).get("run") == run

@@ -37,7 +37,7 @@ def main(
     from qunlearn.corpora import layout
     from qunlearn.evaluate import evaluation, records
     from qunlearn.files import new_folder
-    from qunlearn.provenance import Stopwatch, write_manifest
+    from qunlearn.provenance import MODEL_INPUTS, Stopwatch, inputs_of, write_manifest
 
     stopwatch = Stopwatch()
     loaded = layout.load(corpus)
@@ -53,6 +53,7 @@ def main(
             inputs=inputs if retrain is None else {**inputs, "retrain": retrain},
             stopwatch=stopwatch,
             precision=precision,
+            **{MODEL_INPUTS: inputs_of(model)},
             **facts,
         )
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from qunlearn.cli import run_script
+from qunlearn.settings.evaluation import EvaluateSettings
 
 
 def main(
@@ -10,9 +11,11 @@ def main(
     summary: Path,
     tests: Path,
     published: Path,
+    settings: EvaluateSettings,
     output: Path,
     evaluations: Path | None = None,
     cells: tuple[str, ...] = (),
+    split_questions: bool = False,
 ) -> None:
     """Judge each claim by the numbers of an experiment, and by those that the paper published.
 
@@ -21,21 +24,27 @@ def main(
         summary: the CSV file of all metrics and reversions with their intervals.
         tests: the CSV file of the paired tests.
         published: the folder with the paper's table.csv, reference.csv and items.csv.
+        settings: how the models are asked; an evaluation of other settings is refused.
         output: the folder that claims.csv, claims_published.csv and claims.md are written into.
         evaluations: the folder that holds the records of each cell, so that differences are drawn
             item by item; without it their intervals are wider than they need be.
         cells: of the summary, as for summarise.py; needed with evaluations.
+        split_questions: whether questions on which settings were chosen are left out.
     """
     from qunlearn.evidence.cells import Evaluations
     from qunlearn.evidence.claims import judge, published_claims, read_claims
     from qunlearn.evidence.numbers import Evidence, read_tests
+    from qunlearn.evidence.origins import check_evaluations
     from qunlearn.evidence.paired import PairedSums
     from qunlearn.evidence.published import published_numbers
     from qunlearn.tables.claims import write_claims
     from qunlearn.tables.summary import summaries
 
     wanted = read_claims(claims)
-    paired = None if evaluations is None else PairedSums(Evaluations(evaluations, cells))
+    paired = None
+    if evaluations is not None:
+        check_evaluations(evaluations, cells, settings, split_questions)
+        paired = PairedSums(Evaluations(evaluations, cells))
     ours = judge(wanted, Evidence(summaries(summary), read_tests(tests), paired))
     theirs = judge(published_claims(wanted), Evidence(published_numbers(published)))
     write_claims(ours, theirs, output)

@@ -14,11 +14,13 @@ def main(metrics: Path, summary: Path, survival: Path, output: Path) -> None:
         survival: the folder of the survival measurements, <corpus>/<model id>/<precision>.csv.
         output: the folder that mechanism.csv, mechanism.md and reversion.md are written into.
     """
+    from qunlearn.evidence.origins import check_measurements
     from qunlearn.tables.mechanism import arrivals, write_mechanism
     from qunlearn.tables.metrics import read_metrics
     from qunlearn.tables.summary import summaries
 
     scores = read_metrics(metrics)
+    check_measurements(survival, (score.cell for score in scores))
     write_mechanism(scores, summaries(summary), arrivals(scores, survival), output)
 
 

@@ -5,8 +5,11 @@ from pathlib import Path
 from qunlearn.checkpoints import is_diverged
 from qunlearn.cli import run_script
 from qunlearn.errors import InputError
+from qunlearn.files import new_folder
 from qunlearn.imports import OPTIONAL, hide
+from qunlearn.integrity import verify
 from qunlearn.precision import Precision
+from qunlearn.provenance import Stopwatch, write_manifest
 
 
 def main(
@@ -25,13 +28,15 @@ def main(
         model: unlearned checkpoint, or LoRA adapter of the target.
         precisions: one or more, e.g. bf16 nf4 gptq4.
         output: folder of <precision>.csv and <precision>_histogram.csv; of a diverged model both
-            have no row.
+            have no row. A previous one is replaced.
         quantized: folder with <target id>/<precision> and <model id>/<precision>; needed for gptq.
         target_id: of the target in that folder.
         model_id: of the unlearned model in that folder, e.g. npo_gdr/lora/seed0.
     """
+    stopwatch = Stopwatch()
     wanted = [Precision.parse(name) for name in precisions]
-    packed = {}
+    packed: dict[str, tuple[Path, Path]] = {}
+    inputs = {"target": target, "model": model}
     for precision in wanted:
         if precision.method == "gptq":
             if quantized is None or model_id is None:
@@ -40,6 +45,9 @@ def main(
                 quantized / target_id / precision.name,
                 quantized / model_id / precision.name,
             )
+            for name, made in zip(("target", "model"), packed[precision.name], strict=True):
+                verify(made)
+                inputs[f"{name}_{precision.name}"] = made
     from qunlearn.survival.table import Measurement, write_histogram, write_survival
 
     measurements = {precision.name: Measurement([], []) for precision in wanted}
@@ -48,9 +56,17 @@ def main(
         from qunlearn.survival.measure import measure
 
         measurements = measure(target, model, wanted, packed)
-    for name, measurement in measurements.items():
-        write_survival(output / f"{name}.csv", measurement.rows)
-        write_histogram(output / f"{name}_histogram.csv", measurement.bins)
+    with new_folder(output) as folder:
+        for name, measurement in measurements.items():
+            write_survival(folder / f"{name}.csv", measurement.rows)
+            write_histogram(folder / f"{name}_histogram.csv", measurement.bins)
+        write_manifest(
+            folder,
+            step="survival",
+            settings={"precisions": precisions},
+            inputs=inputs,
+            stopwatch=stopwatch,
+        )
 
 
 if __name__ == "__main__":

@@ -17,11 +17,14 @@ def main(
         precisions: the coarse ones, a panel each, the coarsest last: e.g. rtn4 rtn3g64.
         output: the folder that controls.png and .pdf are written into.
     """
+    from qunlearn.evidence.origins import check_measurements
     from qunlearn.figures.controls import plot_controls
     from qunlearn.tables.metrics import read_metrics
     from qunlearn.tables.summary import summaries
 
-    plot_controls(read_metrics(metrics), summaries(summary), survival, precisions, output)
+    scores = read_metrics(metrics)
+    check_measurements(survival, (score.cell for score in scores))
+    plot_controls(scores, summaries(summary), survival, precisions, output)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,14 @@ def main(metrics: Path, summary: Path, survival: Path, output: Path) -> None:
         survival: the folder of the measurements, <corpus>/<objective>/<adapter>/seed<k>/ below it.
         output: the folder that reversion.png and .pdf are written into.
     """
+    from qunlearn.evidence.origins import check_measurements
     from qunlearn.figures.coarseness import plot_reversion
     from qunlearn.tables.metrics import read_metrics
     from qunlearn.tables.summary import summaries
 
-    plot_reversion(read_metrics(metrics), summaries(summary), survival, output)
+    scores = read_metrics(metrics)
+    check_measurements(survival, (score.cell for score in scores))
+    plot_reversion(scores, summaries(summary), survival, output)
 
 
 if __name__ == "__main__":

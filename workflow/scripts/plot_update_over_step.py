@@ -25,6 +25,7 @@ def main(
         precisions: a pair of panels each, e.g. nf4 rtn4 rtn3g64.
         output: the folder that update_over_step_<corpus>_<objective>.png and .pdf are written into.
     """
+    from qunlearn.evidence.origins import check_measurements
     from qunlearn.figures.steps import plot_update_over_step
     from qunlearn.tables.metrics import Cell
 
@@ -33,6 +34,7 @@ def main(
         for precision in precisions
         for adapter in adapters
     ]
+    check_measurements(survival, cells)
     plot_update_over_step(survival, cells, output)
 
 

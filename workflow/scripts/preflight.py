@@ -12,10 +12,14 @@ def main(configfile: tuple[Path, ...] = (), output: Path = Path("preflight.json"
         configfile: the experiment's configuration; of several, later ones win.
         output: JSON file to write.
     """
-    from qunlearn import configfiles
+    from qunlearn import configfiles, interpreter
+    from qunlearn.admission import check_given
     from qunlearn.preflight import keep, preflight
 
     config = configfiles.read(configfile)
+    check_given(config, configfile)
+    if config["python"]:
+        interpreter.check(config["python"])
     results = Path("results") / config["experiment"]
     keep(preflight(config, results, cluster=False), output)
 

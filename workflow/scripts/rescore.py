@@ -12,12 +12,17 @@ def main(folder: Path, retrain: Path | None = None) -> None:
         folder: output folder of evaluate.py; its metrics.json is written anew.
         retrain: privleak.jsonl of the retrain model, as it was given to evaluate.py.
     """
-    from qunlearn.evaluate import scoring
+    from qunlearn.evaluate import records, scoring
     from qunlearn.files import write_json
     from qunlearn.imports import hide
+    from qunlearn.integrity import verify
+    from qunlearn.provenance import list_again
 
     hide("sklearn", "scipy")  # rouge_score reaches for both through nltk and needs neither
+    for name in records.FIELDS:
+        verify(folder / name)
     write_json(folder / scoring.METRICS, scoring.rescore(folder, retrain))
+    list_again(folder, scoring.METRICS)
 
 
 if __name__ == "__main__":

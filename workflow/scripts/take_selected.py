@@ -14,11 +14,14 @@ def main(selection: Path, trainings: Path, output: Path) -> None:
         output: the unlearned model; a previous one is replaced.
     """
     from qunlearn.files import new_folder
+    from qunlearn.integrity import verify
     from qunlearn.selection.choice import read
     from qunlearn.selection.take import take
 
+    chosen = trainings / read(selection).chosen
+    verify(chosen)
     with new_folder(output) as folder:
-        take(trainings / read(selection).chosen, folder)
+        take(chosen, folder)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,11 @@ def main(metrics: Path, results: Path, cells: list[str], output: Path) -> None:
     """
     from qunlearn.cards import by_cell, card
     from qunlearn.files import write_text
+    from qunlearn.integrity import verify
     from qunlearn.tables.metrics import read_metrics
 
+    for cell in cells:
+        verify(results / "quantized" / cell, content=False)  # all of them at once: sizes will do
     scores = by_cell(read_metrics(metrics))
     cards = {cell: card(results, cell, scores) for cell in cells}  # all, before any is written
     for cell, text in cards.items():
