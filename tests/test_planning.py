@@ -19,7 +19,7 @@ from qunlearn.planning.cards import CARDS, UTILISATION
 from qunlearn.planning.known import RESOURCE, known_shapes
 from qunlearn.planning.memory import training_peak
 from qunlearn.planning.sizes import Texts
-from qunlearn.planning.table import peak_disk, table
+from qunlearn.planning.table import table
 from qunlearn.planning.training import Training
 from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.settings.unlearning import UnlearnSettings
@@ -199,9 +199,49 @@ def test_the_papers_experiment_is_planned_before_anything_is_there() -> None:
     assert lora.trained == 32 * 64 * (4 * 8192 + 3 * 15104)
     assert not CARDS[2].fits(lora) and CARDS[0].fits(lora)
     assert by_name["download news,books target,retrain"].jobs == 4
-    kept = sum(step.disk_bytes for step in plan)
-    assert peak_disk(plan) == kept + max(step.scratch_bytes for step in plan)
     assert "too large for RTX 4090" in table(plan)
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_what_stays_at_each_level_and_what_comes_and_goes() -> None:
+    plans = {}
+    for keep in ("all", "adapters", "tables"):
+        config = configfiles.read([ROOT / "config/paper.yaml"]) | {"keep": keep}
+        plans[keep] = estimate(config, known_shapes(config))
+    stays = {keep: sum(step.disk_bytes for step in plan) for keep, plan in plans.items()}
+    held = {keep: sum(step.held_bytes for step in plan) for keep, plan in plans.items()}
+    corpora = sum(s.disk_bytes for s in plans["tables"])
+    assert corpora < 1e8
+    fetched, whole = 4 * 2 * LLAMA.parameters, 4 * LLAMA.parameters
+    adapters = sum(
+        4 * step.trained * step.jobs for step in plans["all"] if "lora" in step.step.split()[-1]
+    )
+    packed = disk.quantized_bytes(LLAMA, "gptq4")
+    assert stays["adapters"] == corpora + fetched + adapters
+    quantized = sum(
+        step.disk_bytes for step in plans["all"] if step.step.split()[0] in ("quantize", "gptq")
+    )
+    assert stays["all"] == stays["adapters"] + 8 * whole + quantized
+    assert held == {"all": 0, "adapters": 2 * packed, "tables": 2 * packed + fetched}
+    scratch = max(step.scratch_bytes for step in plans["all"])
+    for keep in ("adapters", "tables"):
+        assert disk.working(plans[keep]) == whole + packed + scratch
+        assert disk.peak_disk(plans[keep]) == stays[keep] + held[keep] + whole + packed + scratch
+        assert disk.bound(plans[keep]) > disk.peak_disk(plans[keep]) + 7 * whole
+    assert disk.peak_disk(plans["all"]) == stays["all"] + scratch
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_models_that_wait_for_a_control_are_all_there_at_once() -> None:
+    config = configfiles.read([ROOT / "config/paper.yaml"])
+    config |= {"controls": True, "corpora": ["news"]}
+    config["unlearn"]["adapters"] = ["full", "full_bf16", "lora"]
+    plan = estimate(config, known_shapes(config))
+    full = [step for step in plan if step.step.startswith(("unlearn", "match"))]
+    whole = sum(step.held_bytes for step in full if "lora" not in step.step)
+    # Of four objectives: fp32 twice (full and full_matched), bf16 once.
+    assert whole == 4 * (2 * 4 + 2) * LLAMA.parameters
+    assert not any(step.passing_bytes for step in full)
 
 
 @pytest.mark.usefixtures("elsewhere")

@@ -1,12 +1,20 @@
 """Bytes on the disk: what steps leave, and what they have there besides while they run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qunlearn.planning.shapes import ModelShape
+from qunlearn.planning.steps import StepPlan
 from qunlearn.planning.training import Training
 from qunlearn.precision import Precision
 
+KEPT = {
+    "all": {"model", "adapter", "whole", "quantized"},
+    "adapters": {"model", "adapter"},
+    "tables": set[str](),
+}
+"""`keep` -> what stays: base, target and retrain; adapters; whole unlearned models; quantized ones.
+What stays in any case, corpora, answers and tables, is small beside them."""
 MOST_COPIES = 2
 """A checkpoint to resume from is written whole before the one before it is deleted."""
 
@@ -67,3 +75,47 @@ def corpus_bytes(sizes: Mapping[str, Any], rate: float) -> int:
         rate: bytes a token.
     """
     return int(sum(texts.tokens for texts in sizes.values()) * rate)
+
+
+def left(keep: str, what: str, each: int, jobs: int = 1, *, late: bool = False) -> dict[str, Any]:
+    """The fields of a StepPlan for an output of `each` bytes a job.
+
+    Args:
+        keep: of the configuration.
+        what: as in `KEPT`.
+        late: whether what does not stay is read by jobs that wait for others, so that many are
+            there at once.
+    """
+    if what in KEPT[keep]:
+        return {"disk_bytes": jobs * each}
+    if late:
+        return {"disk_bytes": 0, "held_bytes": jobs * each}
+    return {"disk_bytes": 0, "passing_bytes": each}
+
+
+def standing(steps: Sequence[StepPlan]) -> int:
+    """What stays, and what stays until most is done."""
+    return sum(step.disk_bytes + step.held_bytes for step in steps)
+
+
+def working(steps: Sequence[StepPlan]) -> int:
+    """What comes and goes, at most, where one job runs at a time.
+
+    Of each kind of job one output that waits for its readers, and the largest scratch.
+    """
+    passing: dict[str, int] = {}
+    for step in steps:
+        kind = step.step.split()[0]
+        passing[kind] = max(passing.get(kind, 0), step.passing_bytes)
+    return sum(passing.values()) + max((step.scratch_bytes for step in steps), default=0)
+
+
+def peak_disk(steps: Sequence[StepPlan]) -> int:
+    """The most that is on the disk, where one job runs at a time."""
+    return standing(steps) + working(steps)
+
+
+def bound(steps: Sequence[StepPlan]) -> int:
+    """What cannot be exceeded however many jobs run at once, in whatever order."""
+    moving = sum(step.jobs * (step.passing_bytes + step.scratch_bytes) for step in steps)
+    return standing(steps) + moving

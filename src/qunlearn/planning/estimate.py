@@ -56,7 +56,8 @@ def _together(steps: list[StepPlan]) -> list[StepPlan]:
     """One step for jobs that take the same; its name has the names of all, word by word."""
     groups: dict[StepPlan, list[StepPlan]] = {}
     for step in steps:
-        alike = replace(step, step=_kind(step), jobs=0, disk_bytes=step.disk_bytes // step.jobs)
+        each = step.disk_bytes // step.jobs
+        alike = replace(step, step=_kind(step), jobs=0, disk_bytes=each, held_bytes=0)
         groups.setdefault(alike, []).append(step)
     merged = []
     for members in groups.values():
@@ -67,6 +68,7 @@ def _together(steps: list[StepPlan]) -> list[StepPlan]:
                 step=" ".join(",".join(dict.fromkeys(column)) for column in words),
                 jobs=sum(member.jobs for member in members),
                 disk_bytes=sum(member.disk_bytes for member in members),
+                held_bytes=sum(member.held_bytes for member in members),
             )
         )
     return merged
@@ -77,7 +79,8 @@ class _Planner:
 
     def __init__(self, config: Json, corpus: str, shape: ModelShape, texts: Sizes) -> None:
         self._config, self._corpus, self._shape, self._texts = config, corpus, shape, texts
-        self._seeds = len(config["seeds"])
+        self._seeds, self._keep = len(config["seeds"]), config["keep"]
+        self._targets = self._seeds if config["seed_scope"] == "all" else 1
 
     def fetching(self) -> Iterator[StepPlan]:
         """The corpus, and checkpoints from the hub or a GGUF file."""
@@ -93,12 +96,12 @@ class _Planner:
                     trained=0,
                     gpu_bytes=0,
                     host_bytes=host.PROCESS + width * self._shape.parameters,
-                    disk_bytes=width * self._shape.parameters,
+                    **disk.left(self._keep, "model", width * self._shape.parameters, late=True),
                 )
 
     def training(self) -> Iterator[StepPlan]:
         """Base, target and retrain, where they are made."""
-        jobs = self._seeds if self._config["seed_scope"] == "all" else 1
+        jobs = self._targets
         for name, source in used(self._config, self._corpus).items():
             if source.kind != "made":
                 continue
@@ -108,13 +111,12 @@ class _Planner:
             rows = sum(texts.rows(*how) for texts in lists)
             longest = max((texts.longest_row(*how) for texts in lists), default=how[0])
             training = Training.of_finetuning(self._shape, settings, longest, "cuda")
-            kept = 2 * self._shape.parameters
             yield replace(
                 self._step("train", training, disk.resume_bytes(training)),
                 step=f"train {self._corpus} {name}",
                 jobs=jobs,
-                disk_bytes=jobs * kept,
                 flops=flops.finetuning(training, settings, rows),
+                **disk.left(self._keep, "model", 2 * self._shape.parameters, jobs, late=True),
             )
 
     def unlearning(self) -> Iterator[StepPlan]:
@@ -133,7 +135,9 @@ class _Planner:
                 continue
             step = self._unlearn(run.objective, run.adapter, run.settings, "sweep")
             count = len(run.snapshots)
-            yield replace(step, disk_bytes=count * step.disk_bytes)
+            size = count * sum((step.disk_bytes, step.held_bytes, step.passing_bytes))
+            what = "adapter" if run.adapter == "lora" else "whole"
+            yield replace(step, passing_bytes=0, **disk.left(self._keep, what, size, late=True))
             yield replace(
                 self._of_asking(asked, count),
                 step=f"ask {self._corpus} candidates",
@@ -152,6 +156,7 @@ class _Planner:
                 step,
                 jobs=self._seeds,
                 disk_bytes=step.disk_bytes * self._seeds,
+                held_bytes=step.held_bytes * self._seeds,
                 flops=step.flops * tries,
             )
 
@@ -159,22 +164,23 @@ class _Planner:
         """Quantizing and evaluating, in each precision."""
         mine = [cell for cell in cells(self._config) if cell.startswith(f"{self._corpus}/")]
         names = [cell.rpartition("/")[2] for cell in mine]
-        kept = self._config["keep_quantized"]
+        kept = self._keep == "all"
         for name in dict.fromkeys(names):
             jobs = names.count(name)
             method = Precision.parse(name).method
             if method == "gptq":
-                yield self._gptq(name, jobs)
+                step = self._gptq(name, jobs)
+                # Target's waits for every model that is measured against it.
+                waiting = 0 if kept else step.passing_bytes * self._targets
+                yield replace(step, held_bytes=waiting)
             elif kept:
                 yield self._quantize(name, jobs)
-            size = disk.quantized_bytes(self._shape, name)
             in_memory = not kept and method != "gptq"
             yield replace(
                 self._of_asking(self._asked(name), 1),
                 step=f"evaluate {self._corpus} {name}",
                 jobs=jobs,
                 host_bytes=self._evaluate_host(name, in_memory),
-                scratch_bytes=0 if kept or in_memory else size,
             )
 
     def survival(self) -> Iterator[StepPlan]:
@@ -216,7 +222,12 @@ class _Planner:
         return replace(
             self._step("unlearn", training, scratch),
             step=f"{word} {self._corpus} {objective} {what}",
-            disk_bytes=disk.trained_bytes(training),
+            **disk.left(
+                self._keep,
+                "adapter" if adapter == "lora" else "whole",
+                disk.trained_bytes(training),
+                late=self._config["controls"],  # they wait for each other
+            ),
             flops=flops.unlearning(training, objective, settings, *rows),
         )
 
@@ -293,9 +304,9 @@ class _Planner:
             trained=0,
             gpu_bytes=CUDA_CONTEXT + working,
             host_bytes=dense + packed + (host.CUDA_PROCESS if on_gpu else host.PROCESS + working),
-            disk_bytes=jobs * packed if self._config["keep_quantized"] else 0,
             scratch_bytes=dense + packed,
             fp32_flops=flops.gptq(self._shape, *size),
+            **disk.left(self._keep, "quantized", packed, jobs),
         )
 
 

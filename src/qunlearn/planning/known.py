@@ -14,19 +14,23 @@ from qunlearn.sources import Source, used
 RESOURCE = Path(__file__).resolve().parents[3] / "resources/shapes.yaml"
 
 
-def known_shapes(config: Json) -> dict[str, ModelShape]:
+def known_shapes(config: Json, *, download: bool = True) -> dict[str, ModelShape]:
     """Corpus -> shape of its models.
 
     Of those that the workflow made or fetched already; else of the one that `models.shape` names;
     else of the one that they come from, of which a hub's config.json is downloaded.
 
+    Args:
+        download: whether it may be.
+
     Raises:
-        InputError: `models.shape` is none of resources/shapes.yaml; or a checkpoint cannot be read.
+        InputError: `models.shape` is none of resources/shapes.yaml; a checkpoint cannot be read;
+            or it is on the hub and may not be downloaded.
     """
-    return {corpus: _shape(config, corpus) for corpus in config["corpora"]}
+    return {corpus: _shape(config, corpus, download) for corpus in config["corpora"]}
 
 
-def _shape(config: Json, corpus: str) -> ModelShape:
+def _shape(config: Json, corpus: str, download: bool) -> ModelShape:
     models = Path("results", config["experiment"], "models", corpus)
     for name in ("target", "base"):
         if (models / name / "config.json").exists():
@@ -37,6 +41,11 @@ def _shape(config: Json, corpus: str) -> ModelShape:
         return ModelShape.from_settings(ModelSettings(**config["models"]["architecture"]))
     if config["models"]["shape"] is not None:
         return _published(config["models"]["shape"])
+    if first.kind == "hub" and not download:
+        raise InputError(
+            f"config key 'models.shape' is not set, and the shape of {first} is not known before "
+            "it was downloaded; set it to a name of resources/shapes.yaml"
+        )
     return _of_source(first, config)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qunlearn.errors import InputError
+from qunlearn.plainvalues import LARGEST, short
 from qunlearn.settings.models import ModelSettings
 
 
@@ -39,20 +40,21 @@ class ModelShape:
         """The shape that a checkpoint's config.json describes, in transformers' names.
 
         Raises:
-            InputError: a key is absent.
+            InputError: a key is absent, or its value is no size.
         """
         try:
-            hidden, heads = int(config_json["hidden_size"]), int(config_json["num_attention_heads"])
+            hidden = _size(config_json, "hidden_size")
+            heads = _size(config_json, "num_attention_heads")
             return cls(
-                vocabulary=int(config_json["vocab_size"]),
+                vocabulary=_size(config_json, "vocab_size"),
                 hidden=hidden,
-                mlp=int(config_json["intermediate_size"]),
-                layers=int(config_json["num_hidden_layers"]),
+                mlp=_size(config_json, "intermediate_size"),
+                layers=_size(config_json, "num_hidden_layers"),
                 heads=heads,
-                kv_heads=int(config_json.get("num_key_value_heads") or heads),
-                head_dim=int(config_json.get("head_dim") or hidden // heads),
+                kv_heads=_size(config_json, "num_key_value_heads", heads),
+                head_dim=_size(config_json, "head_dim", hidden // heads),
                 tied=bool(config_json.get("tie_word_embeddings", False)),
-                context=int(config_json["max_position_embeddings"]),
+                context=_size(config_json, "max_position_embeddings"),
             )
         except KeyError as error:
             raise InputError(
@@ -112,3 +114,15 @@ class ModelShape:
     def parameters(self) -> int:
         """All weights."""
         return self.matrices + self.norms + self.embedding * (1 if self.tied else 2)
+
+
+def _size(config_json: Mapping[str, Any], key: str, otherwise: int | None = None) -> int:
+    """A size of a model's config; `otherwise` where it may be absent or null, and is."""
+    if otherwise is not None and config_json.get(key) is None:
+        return otherwise
+    value = config_json[key]
+    if type(value) is not int or not 0 < value <= LARGEST:
+        raise InputError(
+            f"model config with '{key}': {short(value)}, which is no size; replace config.json"
+        )
+    return value

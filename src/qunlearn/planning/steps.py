@@ -14,7 +14,10 @@ class StepPlan:
         trained: those of them that it trains; 0 where it trains nothing.
         gpu_bytes: largest memory of the GPU at once, of one job; 0: it needs no GPU.
         host_bytes: largest memory of the machine at once, of one job.
-        disk_bytes: what all jobs together leave on the disk.
+        disk_bytes: what all jobs together leave on the disk for good.
+        held_bytes: what all jobs together leave besides, until most of the experiment is done.
+        passing_bytes: what one job leaves until it was read; its readers run before the next such
+            job, where one job runs at a time.
         scratch_bytes: what one job has on the disk besides while it runs.
         flops: floating-point operations of one job that are multiplied in bf16.
         fp32_flops: those that are multiplied in fp32.
@@ -31,6 +34,8 @@ class StepPlan:
     host_bytes: int
     disk_bytes: int
     scratch_bytes: int = 0
+    held_bytes: int = 0
+    passing_bytes: int = 0
     flops: float = 0.0
     fp32_flops: float = 0.0
     traffic_bytes: float = 0.0

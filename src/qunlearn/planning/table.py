@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from qunlearn.planning.cards import BANDWIDTH_SHARE, CARDS, UTILISATION
+from qunlearn.planning.disk import bound, peak_disk, working
 from qunlearn.planning.steps import StepPlan
 
 NONE = "-"
@@ -18,12 +19,6 @@ def table(steps: Sequence[StepPlan]) -> str:
     rows = [_aligned(line, widths) for line in lines]
     rule = "-" * len(rows[0])
     return "\n".join([rows[0], rule, *rows[1:-1], rule, rows[-1], "", *_notes(steps)])
-
-
-def peak_disk(steps: Sequence[StepPlan]) -> int:
-    """All that is kept, and what the largest job has besides."""
-    kept = sum(step.disk_bytes for step in steps)
-    return kept + max((step.scratch_bytes for step in steps), default=0)
 
 
 def _line(step: StepPlan) -> list[str]:
@@ -60,10 +55,12 @@ def _total(steps: Sequence[StepPlan]) -> list[str]:
 
 def _notes(steps: Sequence[StepPlan]) -> list[str]:
     notes = [
-        f"peak disk: {_gb(peak_disk(steps))} GB, with one job at a time",
-        "GPU, host, disk, scratch in GB; GPU, host, scratch and FLOPs of one job, hours of all "
-        f"jobs in a row, at {UTILISATION:.0%} of a card's arithmetic and {BANDWIDTH_SHARE:.0%} of "
-        "its bandwidth",
+        f"disk: {_gb(sum(step.disk_bytes for step in steps))} GB stay; at most "
+        f"{_gb(peak_disk(steps))} GB are there with one job at a time, {_gb(working(steps))} GB "
+        f"more for each that runs beside it, and never more than {_gb(bound(steps))} GB",
+        "GPU, host, disk, scratch in GB; GPU, host, scratch and FLOPs of one job, disk and hours "
+        f"of all jobs in a row, at {UTILISATION:.0%} of a card's arithmetic and "
+        f"{BANDWIDTH_SHARE:.0%} of its bandwidth",
     ]
     for card in CARDS:
         large = [step for step in steps if not card.fits(step)]
