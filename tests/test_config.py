@@ -194,7 +194,12 @@ def test_an_empty_configuration_is_all_defaults() -> None:
     assert full["unlearn"]["overrides"] == {}
     assert full["evaluate"] == dataclasses.asdict(EvaluateSettings())
     for job in ("data", "train", "unlearn", "quantize", "evaluate", "tables"):
-        assert full["resources"][job] == {"threads": 1, "mem_mb": 2000, "runtime": 60, "gpu": 0}
+        assert full["resources"][job] == {
+            "threads": 1,
+            "mem_mb": "auto",
+            "runtime": "auto",
+            "gpu": 0,
+        }
     assert resolve(full, SCHEMA) == full
 
 

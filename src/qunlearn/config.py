@@ -11,19 +11,35 @@ from typing import Any, get_args
 import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
 
 from qunlearn import controls, grids, sources
 from qunlearn.configdoc import values
 from qunlearn.errors import InputError
+from qunlearn.plainvalues import check_plain, short
 from qunlearn.precision import Precision
 from qunlearn.settings.unlearning import Adapter, Objective
 
 Json = dict[str, Any]
 
+REPLACED = {"keep_quantized": "write `keep: all` for true, and `keep: adapters` for false"}
+"""Keys of earlier versions -> what to write instead."""
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""YAML's safe loader: in C, where PyYAML was built with it; 0.2 s less for the schema."""
+
+# JSON Schema takes 1.0 for an integer; a flag `--seed 1.0` is none.
+_Validator: Any = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+
 
 def load_schema(path: Path) -> Json:
     """The schema as a dict."""
-    schema: Json = yaml.safe_load(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    schema: Json = yaml.load(text, Loader=LOADER)  # nosec B506 - it is a safe loader
     return schema
 
 
@@ -33,12 +49,14 @@ def resolve(config: Mapping[str, Any], schema: Json) -> Json:
     Overrides (`unlearn.overrides`) are left partial: what they do not set is not theirs to set.
 
     Raises:
-        InputError: a key is unknown, a value is of the wrong kind or out of its range, a
-            precision has no meaning, an override can match no run, or keys contradict each other.
+        InputError: a value is none that a configuration can have (`plainvalues`), a key is
+            unknown, a value is of the wrong kind or out of its range, a precision has no
+            meaning, an override can match no run, or keys contradict each other.
     """
+    check_plain(config)
     full: Json = copy.deepcopy(dict(config))
     _read_words(full, schema)
-    errors = list(Draft202012Validator(schema).iter_errors(full))
+    errors = list(_Validator(schema).iter_errors(full))
     if errors:
         raise InputError(_explain(min(errors, key=lambda error: len(error.absolute_path))))
     _fill(full, schema, schema["$defs"])
@@ -150,32 +168,37 @@ def _explain(error: ValidationError) -> str:
         known = schema.get("properties", {})
         unknown = next(key for key in instance if key not in known)
         key = f"{place}.{unknown}" if place else unknown
+        if key in REPLACED:
+            return f"config key '{key}' is no more; {REPLACED[key]}"
         close = difflib.get_close_matches(str(unknown), known, n=1)
         advice = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
         return f"config key '{key}' is unknown; {advice}"
     if error.validator == "enum":
         allowed: Any = error.validator_value
-        return f"config key '{place}': {error.instance!r} is unknown; use one of: " + ", ".join(
-            str(value) for value in allowed
+        return (
+            f"config key '{place}': {short(error.instance)} is unknown; use one of: "
+            + ", ".join(str(value) for value in allowed)
         )
     if error.validator == "anyOf":
         alternatives = values({"anyOf": error.validator_value})
-        return f"config key '{place}': {error.instance!r} is not {alternatives}"
+        return f"config key '{place}': {short(error.instance)} is not {alternatives}"
     if error.validator == "pattern":
         return (
-            f"config key '{place}': {error.instance!r} is no name; "
+            f"config key '{place}': {short(error.instance)} is no name; "
             "use letters, digits, '_' and '-' only"
         )
     hint = ""
     if error.validator_value == "number" and isinstance(error.instance, str):
         hint = " (in YAML a number such as 1e-5 is text: write 1.0e-5)"
-    return f"config key '{place}': {error.message}{hint}; see config/README.md"
+    message = error.message.replace(repr(error.instance), short(error.instance))
+    return f"config key '{place}': {message}{hint}; see config/README.md"
 
 
 def _check_meaning(config: Json) -> None:
     made = _check_sources(config)
     _check_precisions("precisions", config["precisions"])
     if "base" in made:
+        _check_heads(config["models"]["architecture"])
         _check_groups("precisions", config["precisions"], config["models"])
     extra = config["control_settings"]["precisions"]
     _check_precisions("control_settings.precisions", extra)
@@ -195,6 +218,17 @@ def _check_meaning(config: Json) -> None:
                 )
     if config["corpus"]["source"] == "local" and not config["muse_dir"]:
         raise InputError("config key 'muse_dir' is not set; name the folder: --config muse_dir=…")
+    for key in ("muse_dir", "python"):
+        try:
+            sources.check_path(config[key] or "")
+        except InputError as error:
+            raise InputError(f"config key '{key}': {error}") from None
+    excerpt = config["corpus"]["excerpt"]
+    if excerpt["characters"] and not excerpt["texts"]:
+        raise InputError(
+            "config key 'corpus.excerpt.characters': a corpus that is kept whole is not cut; set "
+            "corpus.excerpt.texts too, or write 0"
+        )
     for key, patterns in (
         ("unlearn.overrides", config["unlearn"]["overrides"]),
         ("sweep", config["sweep"]),
@@ -233,6 +267,15 @@ def _check_precisions(key: str, names: list[str]) -> None:
             Precision.parse(name)
         except InputError as error:
             raise InputError(f"config key '{key}': {error}") from None
+
+
+def _check_heads(architecture: Json) -> None:
+    hidden, heads = architecture["hidden"], architecture["heads"]
+    if hidden % (2 * heads):
+        raise InputError(
+            f"config key 'models.architecture.heads': {heads} heads do not make equal and even "
+            f"widths of hidden, {hidden}; let hidden be a multiple of {2 * heads}"
+        )
 
 
 def _check_groups(key: str, names: list[str], models: Json) -> None:

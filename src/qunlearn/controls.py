@@ -8,6 +8,7 @@
 * `spare_unmoved`: the same, but for as many weights that never moved.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -18,13 +19,14 @@ Choice = Literal["zero_bin", "other_bins", "unmoved"]
 CHOICES: tuple[Choice, ...] = ("zero_bin", "other_bins", "unmoved")
 NEEDED = ("full", "full_bf16", "lora")
 SPARE = "spare_"
+SCALED = "lora_scaled"
 
 
 def variants(config: Mapping[str, Any]) -> list[str]:
     """The control variants of each objective and seed, in the order of the tables."""
     if not config["controls"]:
         return []
-    factors = [f"lora_scaled{factor:g}" for factor in config["control_settings"]["lambdas"]]
+    factors = [_scaled(factor) for factor in config["control_settings"]["lambdas"]]
     return ["full_matched", *factors, "lora_matched", *(SPARE + choice for choice in CHOICES)]
 
 
@@ -47,7 +49,8 @@ def check(config: Mapping[str, Any]) -> None:
     """Complain when the controls are on and cannot be made.
 
     Raises:
-        InputError: a variant that they are derived from is not trained, or no plain grid is there.
+        InputError: a variant that they are derived from is not trained, a factor has no name of its
+            own, or no plain grid is there.
     """
     if not config["controls"]:
         return
@@ -56,11 +59,23 @@ def check(config: Mapping[str, Any]) -> None:
             f"config key 'controls': they are made from {', '.join(NEEDED)}; "
             f"add {missing[0]} to unlearn.adapters"
         )
+    names = [_scaled(factor) for factor in config["control_settings"]["lambdas"]]
+    for name in names:
+        if names.count(name) > 1 or not re.fullmatch(f"{SCALED}[0-9.]+", name):
+            raise InputError(
+                "config key 'control_settings.lambdas': two factors make the name "
+                f"{name}, or it is none; names keep six digits: move them apart, from 0.0001 on"
+            )
     if not plain_grids(config["precisions"]):
         raise InputError(
             "config key 'controls': weights are spared on a plain grid; "
             "add a precision such as rtn3g64 to precisions"
         )
+
+
+def _scaled(factor: float) -> str:
+    """A variant's name, which is part of paths: digits and dots, as the rules expect them."""
+    return f"{SCALED}{factor:g}"
 
 
 def plain_grids(names: list[str]) -> list[str]:

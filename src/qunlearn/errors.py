@@ -7,3 +7,20 @@ class InputError(Exception):
     The message is one line: it names the key, file or value at fault and says what to do.
     Scripts print it without a traceback and exit with 2.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_one_line(message))
+
+
+LONGEST = 2000
+"""Characters of a message; of a longer one the middle is left out."""
+
+
+def _one_line(text: str) -> str:
+    """`text` with what a terminal would act on, such as a file name's line ends, written out."""
+    text = " ".join(text.split())
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
+    return "".join(
+        character if character.isprintable() else ascii(character)[1:-1] for character in text
+    )

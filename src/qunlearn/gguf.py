@@ -130,9 +130,18 @@ def vocabulary(file: Path) -> tuple[int, str]:
 def _open(file: Path) -> "GGUFReader":
     from gguf import GGUFReader
 
+    class Bounded(GGUFReader):
+        """gguf 0.19 takes what is not there for empty: a count of 2**40 would never end."""
+
+        def _get(self, offset: int, dtype: Any, count: int = 1, override_order: Any = None) -> Any:
+            found = super()._get(offset, dtype, count, override_order)
+            if len(found) < count:
+                raise ValueError(f"it ends before byte {offset + int(count)}")
+            return found
+
     try:
-        return GGUFReader(file)
-    except (ValueError, IndexError, KeyError, OSError) as error:
+        return Bounded(file)
+    except (ValueError, IndexError, KeyError, TypeError, ArithmeticError, OSError) as error:
         raise InputError(f"{file}: not a whole GGUF file ({error}); get it again") from error
 
 
@@ -154,4 +163,7 @@ def _caveat(file: Path, types: Counter[str], chat: bool) -> str:
 
 def _value(reader: "GGUFReader", key: str) -> Any:
     field = reader.get_field(key)
-    return None if field is None else field.contents()
+    try:
+        return None if field is None else field.contents()
+    except (ValueError, IndexError) as error:  # text that is no UTF-8, or is not there
+        raise InputError(f"a GGUF file whose {key} cannot be read; get it again") from error

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from qunlearn import gguf, hub
-from qunlearn.checkpoints import check_tokenizer
+from qunlearn.checkpoints import check_no_code, check_tokenizer
 from qunlearn.errors import InputError
 from qunlearn.fetching import CONFIGS, TOKENIZER, WEIGHTS, Place
 from qunlearn.files import read_json
+from qunlearn.plainvalues import short
 from qunlearn.planning.shapes import ModelShape
 from qunlearn.sources import gguf_file
 
@@ -86,12 +87,18 @@ def read_model(place: Place) -> Given:
             )
             weights, download = _weights_on_hub(place, folder)
         config = read_json(folder / "config.json")
+    if not isinstance(config, dict):
+        raise InputError("its config.json is no JSON object; replace it with the model's config")
+    check_no_code(config, "config.json")
     kind = config.get("model_type")
     if kind not in LLAMA_LIKE:
-        raise InputError(f"models of type '{kind}' are not supported; {' or '.join(LLAMA_LIKE)} is")
+        raise InputError(
+            f"models of type {short(kind)} are not supported; {' or '.join(LLAMA_LIKE)} is"
+        )
     named = config.get("architectures") or []
-    if named and not all(str(name).endswith("ForCausalLM") for name in named):
-        raise InputError(f"{', '.join(map(str, named))} is no causal language model; give one")
+    named = named if isinstance(named, list) else [named]
+    if not all(str(name).endswith("ForCausalLM") for name in named):
+        raise InputError(f"{short(named)} is no causal language model; give one")
     if "quantization_config" in config:
         raise InputError("quantized already; give the dense checkpoint that it was made from")
     return Given(ModelShape.from_config(config), str(kind), download, weights)
@@ -112,9 +119,9 @@ def read_tokenizer(place: Place) -> Tokens:
         folder = hub.small_files(source.value, place.revision, kind="model", names=list(TOKENIZER))
     prints = {}
     if (folder / "tokenizer.json").exists():
-        content = read_json(folder / "tokenizer.json")
+        content = _object(folder / "tokenizer.json")
         settings = folder / "tokenizer_config.json"
-        chosen = read_json(settings) if settings.exists() else {}
+        chosen = _object(settings) if settings.exists() else {}
         prints["tokenizer.json"] = _hash(
             [content.get(part) for part in PRINTED]
             + [chosen.get("add_bos_token"), chosen.get("add_eos_token")]
@@ -130,6 +137,13 @@ def same(first: Tokens, second: Tokens) -> bool | None:
         if form in first.prints and form in second.prints:
             return first.prints[form] == second.prints[form]
     return None
+
+
+def _object(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a JSON object; replace the file")
+    return content
 
 
 def _weights_on_hub(place: Place, cached: Path) -> tuple[int, int]:

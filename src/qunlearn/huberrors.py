@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
+from urllib.parse import urlsplit
 
 from qunlearn.errors import InputError
 
@@ -137,11 +138,11 @@ def complaint(error: BaseException, asked: Asked, attempts: int) -> InputError:
         )
     if isinstance(error, FileMetadataError | ValueError):
         return InputError(
-            f"{asked}: {constants.ENDPOINT} does not answer as the hub does; check HF_ENDPOINT and "
+            f"{asked}: {_endpoint()} does not answer as the hub does; check HF_ENDPOINT and "
             f"the proxy, or {asked.copy}"
         )
     return InputError(
-        f"{asked}: no connection to {constants.ENDPOINT} ({attempts} attempts, the last one: "
+        f"{asked}: no connection to {_endpoint()} ({attempts} attempts, the last one: "
         f"{type(error).__name__}); check the network, or {asked.copy}"
     )
 
@@ -156,9 +157,16 @@ def disk_full(asked: Asked, folder: Path, needed: int | None = None) -> InputErr
     )
 
 
+def _endpoint() -> str:
+    """The hub's address, or its mirror's, without a name and password that may be in it."""
+    from huggingface_hub import constants
+
+    parts = urlsplit(constants.ENDPOINT)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
 def _refused(code: int, error: BaseException, asked: Asked, attempts: int) -> InputError:
     """The line for an answer that was not a success."""
-    from huggingface_hub import constants
     from huggingface_hub.errors import EntryNotFoundError, RevisionNotFoundError
 
     if isinstance(error, RevisionNotFoundError):
@@ -179,6 +187,6 @@ def _refused(code: int, error: BaseException, asked: Asked, attempts: int) -> In
         )
     tried = f" after {attempts} attempts" if code in PASSING else ""
     return InputError(
-        f"{asked}: {constants.ENDPOINT} answers HTTP {code}{tried}; try again later (what has "
+        f"{asked}: {_endpoint()} answers HTTP {code}{tried}; try again later (what has "
         f"arrived is kept), or {asked.copy}"
     )

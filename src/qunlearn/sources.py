@@ -40,13 +40,16 @@ def parse(text: str, corpus: str | None = None) -> Source:
     """The source that `text` names, with its placeholders filled where a corpus is given.
 
     Raises:
-        InputError: a `hub:` without an id of the form owner/name, or a `gguf:` without a file.
+        InputError: a `hub:` without an id of the form owner/name, a `gguf:` without a file, or a
+            path that `check_path` refuses.
     """
     if corpus is not None:
         text = text.replace("{corpus}", corpus).replace("{Corpus}", corpus[:1].upper() + corpus[1:])
     if text in MADE.values():
         return Source("made")
     kind, colon, value = text.partition(":")
+    if kind != "hub":
+        check_path(value if kind == "gguf" and colon else text)
     if not colon or kind not in ("hub", "gguf"):
         return Source("folder", text)
     if kind == "gguf":
@@ -56,6 +59,21 @@ def parse(text: str, corpus: str | None = None) -> Source:
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", value):
         raise InputError(f"'{text}' is no id of the hub; write hub:<owner>/<name>")
     return Source("hub", value)
+
+
+def check_path(path: str) -> None:
+    """Refuse a path that a program or Snakemake would take for something else.
+
+    Raises:
+        InputError: it begins with a hyphen, or has braces.
+    """
+    if path.startswith("-"):
+        raise InputError(f"'{path}' looks like a flag of a program; write ./ before the '-'")
+    if "{" in path or "}" in path:
+        raise InputError(
+            f"'{path}' has a brace, and Snakemake fills in what stands between braces; rename the "
+            "folder, or make a link to it"
+        )
 
 
 def source_of(config: Mapping[str, Any], name: str, corpus: str) -> Source:

@@ -152,5 +152,11 @@ def _read_items(path: Path, fields: tuple[str, ...], *, blanks: bool) -> list[An
 def _check_text(value: Any, where: str, *, blanks: bool) -> None:
     if not isinstance(value, str):
         raise InputError(f"{where} is a {type(value).__name__}; write a string")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{where} has half a character at {error.start}, {value[error.start]!a}; write it whole"
+        ) from None
     if not blanks and not value.strip():
         raise InputError(f"{where} is blank; fill it or drop the item")

@@ -5,6 +5,9 @@ from pathlib import Path
 from qunlearn.corpora import layout
 from qunlearn.corpora.layout import Corpus
 from qunlearn.errors import InputError
+from qunlearn.integrity import verify as verify_files
+
+MEANT = "put it back as it was, or delete {folder}/manifest.json if the change is meant"
 
 
 def verify(folder: Path, *, pretrain: bool = False) -> Corpus:
@@ -12,7 +15,8 @@ def verify(folder: Path, *, pretrain: bool = False) -> Corpus:
 
     On top of the form of each item: a text of `holdout` that is also trained on would pull
     PrivLeak to 0, and an in-context example that is also asked would give its answer away.
-    Texts are compared whole; overlapping passages are not looked for.
+    Texts are compared whole; overlapping passages are not looked for. A folder that the workflow
+    made for another experiment has hashes, which are compared too.
 
     Args:
         folder: the corpus.
@@ -22,6 +26,7 @@ def verify(folder: Path, *, pretrain: bool = False) -> Corpus:
         InputError: names the file and the item.
     """
     corpus = layout.verify(folder, pretrain=pretrain)
+    verify_files(folder, mend=MEANT)
     trained = {
         text: f"raw/{split}.json"
         for split in ("pretrain", "retain2", "retain1", "forget")

@@ -84,7 +84,7 @@ def generate(name: str, settings: MiniSettings) -> Corpus:
     Raises:
         InputError: `name` is unknown or a size is out of range.
     """
-    _check(name, settings)
+    check(name, settings)
     topic = VOICES[name]
     others = [voice for voice in VOICES.values() if voice is not topic]
     inventor = _Inventor()
@@ -140,7 +140,12 @@ def card_text(card: Card) -> str:
     return f"Question: {card['question']}\nAnswer: {card['answer']}"
 
 
-def _check(name: str, settings: MiniSettings) -> None:
+def check(name: str, settings: MiniSettings) -> None:
+    """Complain about what `generate` cannot make.
+
+    Raises:
+        InputError: `name` is unknown or a size is out of range.
+    """
     if name not in VOICES:
         raise InputError(f"mini corpus {name!r} is unknown; choose one of: {', '.join(VOICES)}")
     for key in ("forget", "retain", "holdout", "pretrain", "questions", "card_copies", "shots"):

@@ -1,0 +1,69 @@
+"""What the user gives, looked at while the workflow is put together: also by a dry run."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from qunlearn import revisions, sources
+from qunlearn.checkpoints import check_checkpoint, check_tokenizer
+from qunlearn.corpora import local, mini
+from qunlearn.errors import InputError
+from qunlearn.settings.corpora import MiniSettings
+from qunlearn.sources import Source
+
+
+def check_given(config: Mapping[str, Any], configfiles: Iterable[Path | str]) -> None:
+    """Look at the folders, files and commits that a configuration names.
+
+    Args:
+        config: full, as `config.resolve` gives it.
+        configfiles: where it was read from; they are named in advice.
+
+    Raises:
+        InputError: a commit is missing; or a corpus, a checkpoint or a GGUF file is not there or is
+            not of its form. The message has the key that names it.
+    """
+    revisions.check(config, configfiles)
+    for corpus in config["corpora"]:
+        if config["corpus"]["source"] == "mini":
+            _check_mini(corpus, MiniSettings(**config["corpus"]["mini"]))
+        if config["corpus"]["source"] == "local":
+            _check_corpus(Path(config["muse_dir"]) / corpus)
+        tokenizer = sources.tokenizer_of(config, corpus)
+        if tokenizer is not None:
+            _check_source("models.tokenizer", tokenizer, tokenizer=True)
+        for name, source in sources.used(config, corpus).items():
+            _check_source(f"models.{name}", source, tokenizer=tokenizer is None)
+
+
+def _check_mini(name: str, settings: MiniSettings) -> None:
+    try:
+        mini.check(name, settings)
+    except InputError as error:
+        raise InputError(f"config keys 'corpora' and 'corpus.mini': {error}") from None
+
+
+def _check_corpus(folder: Path) -> None:
+    try:
+        local.verify(folder)
+    except InputError as error:
+        raise InputError(f"config key 'muse_dir': {error}") from None
+    except OSError as error:  # a name that is too long, a loop of links
+        raise InputError(
+            f"config key 'muse_dir': {folder}: {error.strerror}; mend the path"
+        ) from None
+
+
+def _check_source(key: str, source: Source, *, tokenizer: bool) -> None:
+    """Look at a checkpoint, or for `models.tokenizer` at a tokenizer, that is on this machine."""
+    try:
+        if source.kind == "gguf":
+            sources.gguf_file(source.value)
+        elif source.kind == "folder" and key == "models.tokenizer":
+            check_tokenizer(Path(source.value), None)
+        elif source.kind == "folder":
+            check_checkpoint(Path(source.value), tokenizer=tokenizer)
+    except InputError as error:
+        raise InputError(f"config key '{key}': {error}") from None
+    except OSError as error:
+        raise InputError(f"config key '{key}': {source}: {error.strerror}; mend the path") from None

@@ -1,0 +1,310 @@
+"""What nobody's file may do: run code, fill the memory, choose where it is written."""
+
+import ast
+import json
+import os
+import shutil
+import stat
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from fake_hub import COMMIT, FakeHub, in_place_of_the_hub
+from small_corpora import run_script
+from small_fuzz import as_bytes, complaint, write_tree
+from small_gguf import weights, write_gguf
+from test_fuzz_corpus import CHECKPOINT, whole_corpus
+
+from qunlearn import files, hub
+from qunlearn.checkpoints import check_checkpoint, load_model, load_tokenizer
+from qunlearn.errors import InputError
+
+CODE = sorted(
+    path for folder in ("src", "workflow", "envs") for path in (ROOT / folder).rglob("*.py")
+)
+
+
+def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    """The calls in a file, each with its name as far as it is written out: `torch.load`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+def keyword(call: ast.Call, name: str) -> str | None:
+    """A keyword's value as it is written."""
+    return next((ast.unparse(word.value) for word in call.keywords if word.arg == name), None)
+
+
+EVERYWHERE = [(path, name, call) for path in CODE for name, call in calls(path)]
+
+
+def where(path: Path, call: ast.Call) -> str:
+    return f"{path.relative_to(ROOT)}:{call.lineno}"
+
+
+def test_nothing_that_runs_code_from_data_is_called() -> None:
+    forbidden = {"eval", "exec", "__import__", "os.system", "os.popen", "input"}
+    forbidden |= {"tempfile.mktemp", "np.load", "numpy.load", "os.umask", "os.chmod"}
+    ends = (".apply_chat_template", ".load_adapter", ".chmod", ".read_pickle", ".extractall")
+    for path, name, call in EVERYWHERE:
+        assert name not in forbidden and not name.endswith(ends), where(path, call)
+        assert keyword(call, "shell") in (None, "False"), where(path, call)
+        assert keyword(call, "trust_remote_code") in (None, "False"), where(path, call)
+        assert keyword(call, "allow_pickle") is None, where(path, call)
+
+
+def test_nothing_is_unpickled() -> None:
+    """torch.multiprocessing hands arguments to processes that it starts itself; nothing else."""
+    modules = {"pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle", "imp"}
+    for path in CODE:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found = modules & {name.partition(".")[0] for name in names}
+            assert not found, f"{path.relative_to(ROOT)} imports {found}"
+    loads = [(path, call) for path, name, call in EVERYWHERE if name == "torch.load"]
+    assert {path.name for path, _ in loads} == {"trainer.py"}, "only our own optimizer's state"
+    for path, call in loads:
+        assert keyword(call, "weights_only") == "True", where(path, call)
+
+
+def test_models_and_tokenizers_are_read_from_this_machine_and_as_safetensors() -> None:
+    """Downloads go through qunlearn.hub alone, which asks for a commit and compares hashes."""
+    reads = [one for one in EVERYWHERE if one[1].endswith(".from_pretrained")]
+    assert len(reads) >= 8
+    for path, name, call in reads:
+        in_memory = "state_dict" in {word.arg for word in call.keywords}
+        assert keyword(call, "local_files_only") == "True" or in_memory, where(path, call)
+        if "ModelForCausalLM" in name and not in_memory:
+            is_gguf = keyword(call, "gguf_file") is not None
+            assert keyword(call, "use_safetensors") == "True" or is_gguf, where(path, call)
+    hub_calls = ("snapshot_download", "hf_hub_download", "HfApi", "hf_hub_url", "urlopen")
+    for path, name, call in EVERYWHERE:
+        if name.rpartition(".")[2] in hub_calls:
+            assert path.name in ("hub.py", "hubfiles.py"), where(path, call)
+
+
+def test_yaml_is_read_by_safe_loaders() -> None:
+    for path, name, call in EVERYWHERE:
+        if name in ("yaml.load", "yaml.unsafe_load", "yaml.full_load"):
+            assert name == "yaml.load", where(path, call)
+            assert keyword(call, "Loader") in ("LOADER", "_Strict"), where(path, call)
+    import yaml
+
+    from qunlearn.config import LOADER
+    from qunlearn.configfiles import _Strict
+
+    evil = "!!python/object/apply:os.system ['touch marker']"
+    for loader in (LOADER, _Strict):
+        with pytest.raises(yaml.YAMLError):
+            yaml.load(evil, Loader=loader)
+
+
+def test_programs_are_started_from_lists() -> None:
+    """No string that a shell would take apart; the first word is no file of an experiment."""
+    started = [one for one in EVERYWHERE if one[1].startswith("subprocess.")]
+    assert started
+    for path, name, call in started:
+        assert name in ("subprocess.run", "subprocess.Popen"), where(path, call)
+        assert isinstance(call.args[0], ast.List | ast.Name), where(path, call)
+
+
+def test_bandit_finds_nothing_that_is_not_explained() -> None:
+    reasons = "B101,B311,B404,B603,B607,B615"  # each explained in docs/security.md
+    done = subprocess.run(
+        [sys.executable, "-m", "bandit", "-q", "-r", "src", "workflow/scripts", "-s", reasons],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    told = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+    assert all(f"`{reason}`" in told for reason in reasons.split(","))
+
+
+# --- A stranger's checkpoint -----------------------------------------------------------------
+
+EVIL = "from pathlib import Path\nPath('marker').touch()\n"
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A real checkpoint with Python files beside its weights, in a folder to be in."""
+    from small_runs import make_start
+
+    monkeypatch.chdir(tmp_path)
+    target, _ = make_start(tmp_path)
+    for name in ("modeling_llama.py", "tokenization_llama.py", "custom_generate/generate.py"):
+        write_tree(target, {name: EVIL.encode()})
+    return target
+
+
+def change(file: Path, **values: object) -> None:
+    file.write_bytes(as_bytes(json.loads(file.read_text(encoding="utf-8")) | values))
+
+
+def test_code_beside_the_weights_is_not_run(checkpoint: Path, tmp_path: Path) -> None:
+    import torch
+
+    load_model(checkpoint, torch.float32)
+    load_tokenizer(checkpoint)
+    change(checkpoint / "config.json", auto_map={"AutoModelForCausalLM": "modeling_llama.M"})
+    for look in (
+        lambda: check_checkpoint(checkpoint),
+        lambda: load_model(checkpoint, torch.float32),
+    ):
+        complaint(look, "config.json", "auto_map", "none of a checkpoint is run")
+    assert not (tmp_path / "marker").exists()
+
+
+def test_code_of_a_tokenizer_is_not_run(checkpoint: Path, tmp_path: Path) -> None:
+    auto_map = {"AutoTokenizer": ["tokenization_llama.T", None]}
+    change(checkpoint / "tokenizer_config.json", auto_map=auto_map)
+    complaint(lambda: check_checkpoint(checkpoint), "tokenizer_config.json", "auto_map")
+    assert not (tmp_path / "marker").exists()
+
+
+def test_pickled_weights_are_not_read(checkpoint: Path) -> None:
+    """Not even where transformers would fall back on them."""
+    import torch
+
+    (checkpoint / "model.safetensors").rename(checkpoint / "pytorch_model.bin")
+    complaint(lambda: load_model(checkpoint, torch.float32), "convert it to safetensors")
+    index = {"weight_map": {"model.norm.weight": "pytorch_model.bin"}}
+    (checkpoint / "model.safetensors.index.json").write_bytes(as_bytes(index))
+    complaint(lambda: load_model(checkpoint, torch.float32), "pytorch_model.bin", "shard")
+
+
+def test_templates_of_a_tokenizer_are_never_filled_in(checkpoint: Path, tmp_path: Path) -> None:
+    """A chat template is a program; questions here are plain text."""
+    (checkpoint / "chat_template.jinja").write_text("{{ cycler.__init__.__globals__.os }}{% for %}")
+    tokenizer = load_tokenizer(checkpoint)
+    assert tokenizer("some text")["input_ids"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        (2**63).to_bytes(8, "little") + b"{}",
+        (2**40).to_bytes(8, "little") + b"{}",
+        (100).to_bytes(8, "little") + b"{}",
+        (2).to_bytes(8, "little") + b"[]",
+        (10**5).to_bytes(8, "little") + b"[" * 10**5,
+        (2).to_bytes(8, "little") + b"{}" + b"more",
+    ],
+)
+def test_headers_of_safetensors_are_bounded(header: bytes, tmp_path: Path) -> None:
+    write_tree(tmp_path / "given", CHECKPOINT | {"model.safetensors": header})
+    complaint(lambda: check_checkpoint(tmp_path / "given"), "model.safetensors")
+
+
+def test_an_index_names_nothing_outside_of_its_folder(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"outside.safetensors": CHECKPOINT["model.safetensors"]})
+    for shard in ("../outside.safetensors", str(tmp_path / "outside.safetensors")):
+        index = {"model.safetensors.index.json": as_bytes({"weight_map": {"w": shard}})}
+        write_tree(tmp_path / "given", CHECKPOINT | index)
+        complaint(lambda: check_checkpoint(tmp_path / "given"), "outside", "shard")
+
+
+def test_a_file_that_would_fill_the_memory_is_refused_unread(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.touch()
+    os.truncate(file, files.LARGEST_TEXT + 1)
+    complaint(lambda: files.read_json(file), "config.json", "larger than 2 GiB")
+
+
+@pytest.fixture(scope="module")
+def gguf_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("gguf") / "model.gguf"
+    write_gguf(file, weights())
+    return file
+
+
+def test_counts_of_a_gguf_header_are_bounded(gguf_file: Path, tmp_path: Path) -> None:
+    """The header's counts and first lengths, byte by byte, made huge: refused, and at once."""
+    whole = gguf_file.read_bytes()
+    for place in range(4, 80):
+        content = bytearray(whole)
+        content[place] ^= 0xFE
+        (tmp_path / f"{place}.gguf").write_bytes(content)
+    endless = struct.pack("<QsIIQ", 1, b"a", 9, 0, 2**40) + b"\0" * 64  # an array of bytes
+    (tmp_path / "endless.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + endless)
+    long = struct.pack("<QsIQ", 1, b"a", 8, 2**62)  # a text
+    (tmp_path / "long.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + long)
+    program = (
+        "import resource, signal, sys; from pathlib import Path\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))\n"
+        "from qunlearn import gguf; from qunlearn.errors import InputError\n"
+        "for file in sys.argv[1:]:\n"
+        "    signal.alarm(60)\n"
+        "    print(file, flush=True)\n"
+        "    path = Path(file)\n"
+        "    try: gguf.describe(path), gguf.model_config(path), gguf.vocabulary(path)\n"
+        "    except InputError as error: print('refused', error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *map(str, sorted(tmp_path.glob("*.gguf")))],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+    )
+    assert done.returncode == 0, done.stdout[-200:] + done.stderr[-2000:]
+    assert done.stdout.count("not a whole GGUF file") > 20
+
+
+# --- Downloads -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("revision", ["main", "v1.0", COMMIT[:12], COMMIT.upper(), "", "../x"])
+def test_nothing_is_downloaded_without_a_commit(revision: str) -> None:
+    for call in (hub.snapshot, hub.small_files, hub.size_on_hub):
+        names = {"names": ["x"]} if call is hub.small_files else {"patterns": ["x"]}
+        with pytest.raises(InputError, match="no commit of 40"):
+            call("owner/model", revision, kind="model", **names)  # type: ignore[operator]
+
+
+def test_every_byte_of_a_download_is_compared_with_its_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small files by git's hash, large ones by SHA-256: what comes in their place is removed."""
+    monkeypatch.setattr("fake_hub.blob_name", lambda path, content: "0" * 64)
+    small = {"config.json": b"{}", "tokenizer.json": b"{}", "model.safetensors": b"w" * 99}
+    served = FakeHub({"models:owner/model": small})
+    with in_place_of_the_hub(served, tmp_path, monkeypatch):
+        for pattern in small:
+            with pytest.raises(InputError, match=r"hash"):
+                hub.snapshot("owner/model", COMMIT, kind="model", patterns=[pattern])
+    assert not [path for path in tmp_path.rglob("*") if path.is_symlink()]
+
+
+# --- What is written -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o027])
+def test_files_have_the_rights_that_the_user_wants(mask: int, tmp_path: Path) -> None:
+    whole_corpus(tmp_path / "news")
+    before = os.umask(mask)
+    try:
+        run_script("import_corpus.py", "--source", "news", "--output", "made", folder=tmp_path)
+    finally:
+        os.umask(before)
+    for path in [tmp_path / "made", *(tmp_path / "made").rglob("*")]:
+        rights = stat.S_IMODE(path.stat().st_mode)
+        assert rights == (0o777 if path.is_dir() else 0o666) & ~mask, path
+        assert not rights & stat.S_IWOTH
+
+
+def test_a_planted_link_is_not_written_through(tmp_path: Path) -> None:
+    """The work folder beside an output has a known name: what lies there is replaced."""
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "victim/kept").touch()
+    (tmp_path / ".made.partial").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError), files.new_folder(tmp_path / "made") as folder:
+        (folder / "x").touch()
+    assert sorted(path.name for path in (tmp_path / "victim").iterdir()) == ["kept"]
+    shutil.rmtree(tmp_path / "victim")
