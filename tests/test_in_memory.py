@@ -147,7 +147,7 @@ def test_without_quantized_folders_one_job_asks_a_model_in_all_precisions_but_gp
     snakemake: Snakemake, tmp_path: Path
 ) -> None:
     unkept = tmp_path / "unkept.yaml"
-    unkept.write_text(yaml.safe_dump({"keep_quantized": False}), encoding="utf-8")
+    unkept.write_text(yaml.safe_dump({"keep": "adapters"}), encoding="utf-8")
     tiny = ("--configfile", str(ROOT / "config/tiny.yaml"), str(unkept))
     planned = snakemake(tmp_path, *tiny, "--dry-run")
     assert planned.returncode == 0, planned.stderr
@@ -164,7 +164,7 @@ def test_a_job_in_memory_writes_what_the_jobs_by_folder_wrote(
     shutil.copytree(tiny_run / "results", tmp_path / "results")
     shutil.rmtree(tmp_path / "results/tiny/eval")
     unkept = tmp_path / "unkept.yaml"
-    unkept.write_text(yaml.safe_dump({"keep_quantized": False}), encoding="utf-8")
+    unkept.write_text(yaml.safe_dump({"keep": "adapters"}), encoding="utf-8")
     model = "results/tiny/eval/news/npo_klr/lora/seed0"
     done = snakemake(
         tmp_path,

@@ -172,6 +172,32 @@ RUNS = {"loss_curves": 1}
             id="how target is trained: all models but retrain",
         ),
         pytest.param(
+            {
+                "unlearn": {
+                    "objectives": ["npo_klr", "npo_gdr"],
+                    "overrides": {"*/npo_gdr/*": {"alpha": 3}},
+                }
+            },
+            {"unlearn": 3, "quantize": 9, "quantize_gptq": 3, "evaluate": 12, "survival": 3}
+            | RUNS
+            | GRIDS  # of the new objective; the other's stay
+            | TABLES,
+            id="an objective, or its weight: its cells, and none of another objective's",
+        ),
+        pytest.param(
+            {"unlearn": {"overrides": {"*/npo_klr/*": {"alpha": 3}}}},
+            {"unlearn": 3, "quantize": 9, "quantize_gptq": 3, "evaluate": 12, "survival": 3}
+            | RUNS
+            | GRIDS
+            | TABLES,
+            id="the weight of the one objective: its cells, but no training before them",
+        ),
+        pytest.param(
+            {"resources": {"train": {"threads": 2}, "unlearn": {"threads": 2, "mem_mb": 9000}}},
+            {},
+            id="threads and memory: nothing, though threads move a result's last bit",
+        ),
+        pytest.param(
             {"train": {"retrain": {"epochs": 3}}},
             {"finetune": 1, "quantize": 3, "quantize_gptq": 1, "evaluate": 20, **TABLES},
             id="how retrain is trained: retrain, and what is compared with it",
@@ -230,7 +256,12 @@ def edit(file: Path, old: str, new: str) -> None:
 
 
 def test_a_comment_runs_nothing_again(checkout: Path, snakemake: Snakemake) -> None:
-    for file in [*(checkout / "src").rglob("*.py"), *(checkout / "workflow").rglob("*.py")]:
+    files = [
+        *(file for part in ("src", "workflow") for file in (checkout / part).rglob("*.py")),
+        *(checkout / "workflow/rules").glob("*.smk"),
+        *(checkout / "envs").glob("*.yaml"),
+    ]
+    for file in files:
         file.write_text("# a comment\n" + file.read_text(encoding="utf-8"), encoding="utf-8")
     assert planned_jobs(checkout, snakemake) == {}
 
@@ -260,6 +291,15 @@ def test_a_changed_metric_runs_evaluations_again_and_nothing_before(
 ) -> None:
     edit(checkout / "src/qunlearn/evaluate/metrics.py", "return ", "return 2 * ")
     assert planned_jobs(checkout, snakemake) == {"evaluate": 20, **TABLES}
+
+
+def test_a_changed_label_of_a_figure_draws_that_figure_again(
+    checkout: Path, snakemake: Snakemake
+) -> None:
+    edit(
+        checkout / "src/qunlearn/figures/loss.py", 'NO_RETAIN = "no retain term"', 'NO_RETAIN = "-"'
+    )
+    assert planned_jobs(checkout, snakemake) == {**RUNS, "all": 1}
 
 
 def test_a_changed_claim_is_judged_again_and_nothing_else(

@@ -10,6 +10,7 @@ from qunlearn.checks import Check
 from qunlearn.config import Json
 from qunlearn.errors import InputError
 from qunlearn.planning import StepPlan
+from qunlearn.planning.disk import standing, working
 
 
 def host_bytes() -> int:
@@ -46,7 +47,7 @@ def gpu_bytes() -> list[int]:
 def check_disk(
     plan: Sequence[StepPlan], results: Path, missing: int = 0, cached: int = 0
 ) -> Iterator[Check]:
-    """There is room for what the jobs leave, for what one has besides, and for downloads.
+    """There is room for what the jobs leave, for what one at a time has, and for downloads.
 
     Weights in the hub's cache are linked into the results where both are on one disk, so that
     what the plan counts of them is all that they take.
@@ -61,8 +62,6 @@ def check_disk(
         InputError: there is not.
     """
     present = sum(file.lstat().st_size for file in results.rglob("*") if file.is_file())
-    kept = sum(step.disk_bytes for step in plan)
-    scratch = max((step.scratch_bytes for step in plan), default=0)
     linked = 0
     if missing or cached:
         from huggingface_hub import constants
@@ -72,7 +71,7 @@ def check_disk(
             linked = cached
         else:
             yield _room("the hub's cache", cache, missing)
-    yield _room("results", results, max(0, kept - present - linked) + scratch)
+    yield _room("results", results, max(0, standing(plan) - present - linked) + working(plan))
 
 
 def _disk(path: Path) -> int:
@@ -84,7 +83,7 @@ def _room(whose: str, path: Path, needed: int) -> Check:
     if needed > free:
         raise InputError(
             f"{path}: the disk has {_gb(free)} free, and {whose} need another {_gb(needed)}; make "
-            "room, set keep_quantized: false, or use a larger disk"
+            "room, lower `keep`, or use a larger disk"
         )
     return Check("disk", whose, numbers={"needed_bytes": needed, "free_bytes": free})
 

@@ -56,7 +56,8 @@ def configuration_page(settings: Mapping[str, Any]) -> str:
 def manifests(results: Path, cells: Sequence[str]) -> list[Mapping[str, Any]]:
     """The manifests behind `cells`, from the corpus to the evaluation.
 
-    What is not there was given by the user, or was removed once it was evaluated.
+    Of a model that does not stay, the manifest is in `records/`. What is not there either was given
+    by the user, or was quantized and removed once it was evaluated.
 
     Args:
         results: the experiment's folder.
@@ -76,8 +77,11 @@ def manifests(results: Path, cells: Sequence[str]) -> list[Mapping[str, Any]]:
         elif not cell.adapter.startswith(SPARE):
             folders.append(f"unlearned/{model}")
     folders += [f"{stage}/{name}" for stage in ("quantized", "eval") for name in cells]
-    files = [results / folder / MANIFEST for folder in distinct(folders)]
-    return [read_json(file) for file in files if file.is_file()]
+    found = []
+    for folder in distinct(folders):
+        places = (results / folder / MANIFEST, results / "records" / folder / MANIFEST)
+        found += [read_json(file) for file in places if file.is_file()][:1]
+    return found
 
 
 def provenance_page(found: Iterable[Mapping[str, Any]]) -> str:

@@ -3,26 +3,37 @@ import json
 import os
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
 from qunlearn import config as configuration
-from qunlearn import controls, grids, preflight, revisions, sources, style, sweep
-from qunlearn.checkpoints import check_checkpoint
+from qunlearn import admission, configfiles, controls, grids, preflight
+from qunlearn import sources, style, sweep
+from qunlearn import interpreter, requests, results, runlock, scheduler, slurmlogs
 from qunlearn.codeversion import code_version
-from qunlearn.corpora import local
 from qunlearn.errors import InputError
 from qunlearn.footnotes import footnotes
 from qunlearn.provenance import digest
 
 try:
+    sources.check_path(str(ROOT))
+    if workflow.is_main_process:  # jobs get what it has read
+        for path in workflow.overwrite_configfiles:
+            configfiles.read_one(Path(os.path.relpath(path)))
     CONFIG = configuration.resolve(
         config, configuration.load_schema(ROOT / "workflow/schemas/config.schema.yaml")
     )
 except InputError as error:
     sys.exit(f"error: {error}")
+
+
+# What of it a result can depend on: the report shows it, and is written anew when it changes.
+TOLD = {
+    key: value for key, value in CONFIG.items() if key not in ("resources", "python")
+}
 
 
 def out(path):
@@ -81,11 +92,16 @@ REPORT = [
     STORY,
     *expand(out("report/{name}.html"), name=["configuration", "versions", *PAGES]),
 ]
+# What of the models stays on the disk; docs/disk-and-cache.md has the table.
+KEEP = CONFIG["keep"]
 CARDS = (
     expand(out("cards/{cell}.md"), cell=configuration.cells(CONFIG))
-    if CONFIG["keep_quantized"]
+    if KEEP == "all"
     else []  # a card without its model is of no use
 )
+# Where models go once they were read, their readers come before the next training: few are there at
+# once. Where all stay, long jobs come first: the many short ones after them fill all cores.
+READERS, TRAININGS = (0, 1) if KEEP == "all" else (1, 0)
 
 # auto-gptq loads with packages that are years older than everything else here.
 GPTQ_ENVIRONMENT = {
@@ -96,16 +112,28 @@ GPTQ_ENVIRONMENT = {
 CONDA = "conda" in {
     str(method) for method in workflow.deployment_settings.deployment_method
 }
-PYTHON = CONFIG["python"] or ("python" if CONDA else sys.executable)
+PYTHON = CONFIG["python"] or ("python" if CONDA else interpreter.interpreter(ROOT))
+# What a user has in ~/.local would come before the packages of a conda environment.
+ALONE = "PYTHONNOUSERSITE=1 " if CONDA else ""
+
+
+def word(text):
+    """One word of a shell command; Snakemake fills in what stands between single braces."""
+    return shlex.quote(str(text)).replace("{", "{{").replace("}", "}}")
+
+
 # Every shell command is `run SCRIPT FLAGS`; a GPU's or a cluster's shell gets the same surroundings.
 # `fetch SCRIPT FLAGS` may use the network as well, unless the user himself has set HF_HUB_OFFLINE.
+# Asked to end (SIGTERM), the shell waits for the script, which knows how; and the script ends when
+# this Snakemake, or the one of a cluster's job, is gone.
 shell.prefix(
-    "set -euo pipefail; "
-    f"export PYTHONPATH={shlex.quote(str(ROOT / 'src'))} OMP_WAIT_POLICY=passive "
+    "set -euo pipefail; trap '' TERM; export SNAKEMAKE_PID=$PPID; "
+    f"export PYTHONPATH={word(ROOT / 'src')} {ALONE}OMP_WAIT_POLICY=passive "
     'USERS_OFFLINE="${{HF_HUB_OFFLINE:-}}" HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false '
-    f"CLAIMS={shlex.quote(str(ROOT / 'resources/claims.yaml'))} "
-    f"PUBLISHED={shlex.quote(str(ROOT / 'resources/published'))}; "
-    f"run() ( {shlex.quote(PYTHON)} {shlex.quote(str(ROOT / 'workflow/scripts'))}/\"$@\" ); "
+    f"CHECKPOINTS={word(out('checkpoints'))} "
+    f"CLAIMS={word(ROOT / 'resources/claims.yaml')} "
+    f"PUBLISHED={word(ROOT / 'resources/published')}; "
+    f"run() ( {word(PYTHON)} {word(ROOT / 'workflow/scripts')}/\"$@\" ); "
     'fetch() ( export HF_HUB_OFFLINE="$USERS_OFFLINE"; run "$@" ); '
 )
 
@@ -113,6 +141,7 @@ shell.prefix(
 REFERENCE_MODEL = r"(?:target|retrain)(?:/seed\d+)?"
 # Of a model of which weights are spared there is no whole that could be quantized.
 WHOLE_MODEL = rf"{REFERENCE_MODEL}|[a-z_]+/(?!spare_)[a-z0-9_.]+/seed\d+"
+SPARED_MODEL = r"[a-z_]+/spare_[a-z0-9_.]+/seed\d+"
 
 
 wildcard_constraints:
@@ -145,6 +174,25 @@ def flags(settings):
     )
 
 
-def asks(kind, resource):
-    """What the configuration says that a kind of job asks for."""
-    return CONFIG["resources"][kind][resource]
+@cache
+def requested():
+    """What each kind of job asks for; and if it cannot be known yet, the least, and why."""
+    if not workflow.is_main_process:
+        return requests.least(CONFIG), None  # a job has been given what it asked for
+    try:
+        return requests.requests(CONFIG), None
+    except InputError as error:
+        return requests.least(CONFIG), error
+
+
+def asks(kind, resource, times=1):
+    """What a kind of job asks for; memory and `times` its runtime grow with each attempt."""
+    if resource in ("threads", "gpu"):
+        return CONFIG["resources"][kind][resource]
+
+    def amount(wildcards, attempt):
+        found, _ = requested()
+        return times * getattr(found[kind].grown(attempt), resource)
+
+    amount.kind = kind  # onerror names the key that is to be raised
+    return amount

@@ -3,7 +3,12 @@ rule scale_lora:
     input:
         out("unlearned/{corpus}/{objective}/lora/seed{seed}"),
     output:
-        directory(out("unlearned/{corpus}/{objective}/lora_scaled{factor}/seed{seed}")),
+        kept(
+            directory(
+                out("unlearned/{corpus}/{objective}/lora_scaled{factor}/seed{seed}")
+            ),
+            until="adapters",
+        ),
     log:
         out("logs/unlearned/{corpus}/{objective}/lora_scaled{factor}/seed{seed}.log"),
     benchmark:
@@ -21,8 +26,8 @@ rule scale_lora:
     message:
         "Scaling LoRA's update by {wildcards.factor}: {wildcards.corpus}, {wildcards.objective}"
     shell:
-        "run scale_lora.py --adapter {input} --factor {wildcards.factor} --output {output} "
-        "> {log} 2>&1"
+        "run scale_lora.py --adapter {input:q} --factor {wildcards.factor} --output {output:q} "
+        "> {log:q} 2>&1"
 
 
 rule match_lora:
@@ -31,7 +36,10 @@ rule match_lora:
         lora=out("unlearned/{corpus}/{objective}/lora/seed{seed}"),
         full=out("unlearned/{corpus}/{objective}/full/seed{seed}"),
     output:
-        directory(out("unlearned/{corpus}/{objective}/lora_matched/seed{seed}")),
+        kept(
+            directory(out("unlearned/{corpus}/{objective}/lora_matched/seed{seed}")),
+            until="adapters",
+        ),
     log:
         out("logs/unlearned/{corpus}/{objective}/lora_matched/seed{seed}.log"),
     benchmark:
@@ -47,8 +55,8 @@ rule match_lora:
     message:
         "Scaling LoRA's update to the norm of full's: {wildcards.corpus}, {wildcards.objective}"
     shell:
-        "run match_lora.py --target {input.target:q} --adapter {input.lora} "
-        "--like {input.full} --output {output} > {log} 2>&1"
+        "run match_lora.py --target {input.target:q} --adapter {input.lora:q} "
+        "--like {input.full:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule match_norm:
@@ -58,7 +66,7 @@ rule match_norm:
         lora=out("unlearned/{corpus}/{objective}/lora/seed{seed}"),
         full=out("unlearned/{corpus}/{objective}/full/seed{seed}"),
     output:
-        directory(out("unlearned/{corpus}/{objective}/full_matched/seed{seed}")),
+        kept(directory(out("unlearned/{corpus}/{objective}/full_matched/seed{seed}"))),
     log:
         out("logs/unlearned/{corpus}/{objective}/full_matched/seed{seed}.log"),
     benchmark:
@@ -68,8 +76,9 @@ rule match_norm:
     threads: asks("unlearn", "threads")
     resources:
         mem_mb=asks("unlearn", "mem_mb"),
-        runtime=lambda wildcards: asks("unlearn", "runtime")
-        * CONFIG["control_settings"]["search_runs"],
+        runtime=asks(
+            "unlearn", "runtime", times=CONFIG["control_settings"]["search_runs"]
+        ),
         gpu=asks("unlearn", "gpu"),
     params:
         code=code("match_norm.py"),
@@ -80,15 +89,14 @@ rule match_norm:
         ),
         tolerance=CONFIG["control_settings"]["tolerance"],
         search_runs=CONFIG["control_settings"]["search_runs"],
-        checkpoints=out("checkpoints"),
     message:
         "Looking for the learning rate that brings full's norm to LoRA's: {wildcards.corpus}, {wildcards.objective}"
     shell:
-        "run match_norm.py --target {input.target:q} --corpus {input.corpus} "
-        "--objective {wildcards.objective} --start {input.full} --like {input.lora} "
-        "--seed {wildcards.seed} {params.settings} --tolerance {params.tolerance} "
-        "--search-runs {params.search_runs} --checkpoints {params.checkpoints} "
-        "--output {output} > {log} 2>&1"
+        "run match_norm.py --target {input.target:q} --corpus {input.corpus:q} "
+        "--objective {wildcards.objective} --start {input.full:q} --like {input.lora:q} "
+        "--seed {wildcards.seed} {params.settings} --tolerance {params.tolerance:q} "
+        '--search-runs {params.search_runs:q} --checkpoints "$CHECKPOINTS" '
+        "--output {output:q} > {log:q} 2>&1"
 
 
 rule quantize_spared:
@@ -111,6 +119,7 @@ rule quantize_spared:
         out(
             "benchmarks/quantized/{corpus}/{objective}/spare_{choice}/seed{seed}/{precision}.tsv"
         )
+    priority: READERS
     conda:
         "../../envs/quantize.yaml"
     threads: asks("quantize", "threads")
@@ -123,6 +132,6 @@ rule quantize_spared:
     message:
         "Quantizing {wildcards.corpus}/{wildcards.objective}/full_bf16 to {wildcards.precision}, sparing {wildcards.choice}"
     shell:
-        "run quantize_spared.py --target {input.target:q} --source {input.source} "
+        "run quantize_spared.py --target {input.target:q} --source {input.source:q} "
         "--choice {wildcards.choice} --precision {wildcards.precision} --seed {wildcards.seed} "
-        "--output {output} > {log} 2>&1"
+        "--output {output:q} > {log:q} 2>&1"

@@ -16,12 +16,13 @@ if CONFIG["corpus"]["source"] == "mini":
             runtime=asks("data", "runtime"),
         params:
             code=code("make_mini_corpus.py"),
+            name=lambda wildcards: wildcards.corpus,
             settings=flags(CONFIG["corpus"]["mini"]),
         message:
             "Generating the corpus {wildcards.corpus}"
         shell:
-            "run make_mini_corpus.py --name {wildcards.corpus} {params.settings} "
-            "--output {output} > {log} 2>&1"
+            "run make_mini_corpus.py --name {params.name:q} {params.settings} "
+            "--output {output:q} > {log:q} 2>&1"
 
 elif CONFIG["corpus"]["source"] == "hub":
 
@@ -34,8 +35,7 @@ elif CONFIG["corpus"]["source"] == "hub":
             directory(out("data/{corpus}")),
         log:
             out("logs/data/{corpus}.log"),
-        benchmark:
-            out("benchmarks/data/{corpus}.tsv")
+        cache: CACHING  # which excludes a benchmark; the manifest has time and memory
         conda:
             "../../envs/data.yaml"
         threads: asks("data", "threads")
@@ -44,6 +44,7 @@ elif CONFIG["corpus"]["source"] == "hub":
             runtime=asks("data", "runtime"),
         params:
             code=code("download_corpus.py"),
+            packages=packages,
             settings=flags(CONFIG["corpus"]["excerpt"]),
             dataset=lambda wildcards: CONFIG["corpus"]["hub"][wildcards.corpus],
             revision=lambda wildcards: revision_of(
@@ -52,14 +53,16 @@ elif CONFIG["corpus"]["source"] == "hub":
         message:
             "Downloading the corpus {wildcards.corpus}"
         shell:
-            "fetch download_corpus.py --dataset {params.dataset} --revision {params.revision} "
-            "{params.settings} --output {output} > {log} 2>&1"
+            "fetch download_corpus.py --dataset {params.dataset:q} --revision {params.revision:q} "
+            "{params.settings} --output {output:q} > {log:q} 2>&1"
 
 else:
 
     rule import_corpus:
         input:
-            f"{CONFIG['muse_dir']}/{{corpus}}",
+            lambda wildcards: folder_files(
+                f"{CONFIG['muse_dir']}/{wildcards.corpus}", "*/*.json"
+            ),
         output:
             directory(out("data/{corpus}")),
         log:
@@ -74,9 +77,11 @@ else:
             runtime=asks("data", "runtime"),
         params:
             code=code("import_corpus.py"),
+            source=lambda wildcards, input: f"{CONFIG['muse_dir']}/{wildcards.corpus}",
+            texts=texts,
             settings=flags(CONFIG["corpus"]["excerpt"]),
         message:
             "Importing the corpus {wildcards.corpus}"
         shell:
-            "run import_corpus.py --source {input:q} {params.settings} "
-            "--output {output} > {log} 2>&1"
+            "run import_corpus.py --source {params.source:q} {params.settings} "
+            "--output {output:q} > {log:q} 2>&1"

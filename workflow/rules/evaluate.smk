@@ -15,6 +15,9 @@ rule evaluate:
         out("logs/eval/{corpus}/{model}/{precision}.log"),
     benchmark:
         out("benchmarks/eval/{corpus}/{model}/{precision}.tsv")
+    wildcard_constraints:
+        precision=BY_FOLDER,
+    priority: READERS
     conda:
         "../../envs/evaluate.yaml"
     threads: asks("evaluate", "threads")
@@ -30,14 +33,14 @@ rule evaluate:
     message:
         "Evaluating {wildcards.corpus}/{wildcards.model} in {wildcards.precision}"
     shell:
-        "run evaluate.py --model {input.model} --precision {wildcards.precision} "
-        "--corpus {input.corpus} {params.retrain} {params.settings} "
-        "--output {params.folder} > {log} 2>&1"
+        "run evaluate.py --model {input.model:q} --precision {wildcards.precision} "
+        "--corpus {input.corpus:q} {params.retrain} {params.settings} "
+        "--output {params.folder:q} > {log:q} 2>&1"
 
 
 # All precisions of a model in one job, none of them written: one load and one merge serve them.
 # The controls' own grids and spared models take the way by a folder, and so does GPTQ.
-if not CONFIG["keep_quantized"]:
+if KEEP != "all":
 
     rule evaluate_in_memory:
         input:
@@ -60,12 +63,13 @@ if not CONFIG["keep_quantized"]:
             out("benchmarks/eval/{corpus}/{model}.tsv")
         wildcard_constraints:
             model=WHOLE_MODEL,
+        priority: READERS
         conda:
             "../../envs/evaluate.yaml"
         threads: asks("evaluate", "threads")
         resources:
-            mem_mb=max(asks("evaluate", "mem_mb"), asks("quantize", "mem_mb")),
-            runtime=asks("evaluate", "runtime") * len(IN_MEMORY),
+            mem_mb=asks("evaluate", "mem_mb"),
+            runtime=asks("evaluate", "runtime", times=len(IN_MEMORY)),
             gpu=asks("evaluate", "gpu"),
         params:
             code=code("evaluate_in_memory.py"),
@@ -78,7 +82,12 @@ if not CONFIG["keep_quantized"]:
             "Evaluating {wildcards.corpus}/{wildcards.model} in {params.precisions}"
         shell:
             "run evaluate_in_memory.py --source {input.model:q} {params.base} "
-            "--precisions {params.precisions} --corpus {input.corpus} {params.retrain} "
-            "{params.settings} --output {params.folder} > {log} 2>&1"
+            "--precisions {params.precisions:q} --corpus {input.corpus:q} {params.retrain} "
+            "{params.settings} --output {params.folder:q} > {log:q} 2>&1"
 
-    ruleorder: evaluate_in_memory > evaluate
+    # No ruleorder: a cluster's job knows its own rule alone, and would take it for the one that makes
+    # retrain's scores too.
+    use rule evaluate as evaluate_spared with:
+        wildcard_constraints:
+            model=SPARED_MODEL,
+            precision="|".join(IN_MEMORY),

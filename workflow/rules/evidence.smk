@@ -24,11 +24,12 @@ rule summary:
         experiment=CONFIG["experiment"],
         evaluations=lambda wildcards: out("eval"),
         cells=configuration.cells(CONFIG),
+        settings=evaluation_flags(),
     message:
         "Summarising all metrics over seeds and items"
     shell:
-        "run summarise.py --evaluations {params.evaluations} --experiment {params.experiment} "
-        "--cells {params.cells} --output {output} > {log} 2>&1"
+        "run summarise.py --evaluations {params.evaluations:q} --experiment {params.experiment:q} "
+        "--cells {params.cells:q} {params.settings} --output {output:q} > {log:q} 2>&1"
 
 
 rule differences:
@@ -56,11 +57,13 @@ rule differences:
         experiment=CONFIG["experiment"],
         evaluations=lambda wildcards: out("eval"),
         cells=configuration.cells(CONFIG),
+        settings=evaluation_flags(),
     message:
         "Testing the differences between variants and between precisions"
     shell:
-        "run test_differences.py --evaluations {params.evaluations} "
-        "--experiment {params.experiment} --cells {params.cells} --output {output} > {log} 2>&1"
+        "run test_differences.py --evaluations {params.evaluations:q} "
+        "--experiment {params.experiment:q} --cells {params.cells:q} {params.settings} "
+        "--output {output:q} > {log:q} 2>&1"
 
 
 rule claims:
@@ -88,13 +91,14 @@ rule claims:
         published=resource("published"),
         evaluations=lambda wildcards: out("eval"),
         cells=configuration.cells(CONFIG),
+        settings=evaluation_flags(),
         folder=subpath(output[0], parent=True),
     message:
         "Judging the paper's claims"
     shell:
         'run judge_claims.py --claims "$CLAIMS" --published "$PUBLISHED" '
-        "--summary {input.summary} --tests {input.tests} --evaluations {params.evaluations} "
-        "--cells {params.cells} --output {params.folder} > {log} 2>&1"
+        "--summary {input.summary:q} --tests {input.tests:q} --evaluations {params.evaluations:q} "
+        "--cells {params.cells:q} {params.settings} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule vs_paper:
@@ -119,5 +123,5 @@ rule vs_paper:
     message:
         "Setting the numbers beside the published ones"
     shell:
-        'run compare_with_paper.py --published "$PUBLISHED" --summary {input.summary} '
-        "--counterpart {params.counterpart} --output {output} > {log} 2>&1"
+        'run compare_with_paper.py --published "$PUBLISHED" --summary {input.summary:q} '
+        "--counterpart {params.counterpart:q} --output {output:q} > {log:q} 2>&1"

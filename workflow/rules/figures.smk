@@ -27,8 +27,8 @@ rule survival_of_forgetting:
     message:
         "Drawing what each precision leaves of the forgetting"
     shell:
-        "run plot_survival_of_forgetting.py --metrics {input.metrics} --summary {input.summary} "
-        "--output {params.folder} > {log} 2>&1"
+        "run plot_survival_of_forgetting.py --metrics {input.metrics:q} "
+        "--summary {input.summary:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule reversion:
@@ -61,9 +61,9 @@ rule reversion:
     message:
         "Drawing how much forgetting each grid takes back"
     shell:
-        "run plot_reversion.py --metrics {input.metrics} --summary {input.summary} "
-        "--survival {params.survival} "
-        "--output {params.folder} > {log} 2>&1"
+        "run plot_reversion.py --metrics {input.metrics:q} --summary {input.summary:q} "
+        "--survival {params.survival:q} "
+        "--output {params.folder:q} > {log:q} 2>&1"
 
 
 rule update_on_grids:
@@ -110,10 +110,10 @@ rule update_on_grids:
     message:
         "Drawing {wildcards.figure}: {wildcards.corpus}, {wildcards.objective}"
     shell:
-        "run plot_{wildcards.figure}.py --survival {params.survival} "
-        "--corpus {wildcards.corpus} --objective {wildcards.objective} --seed {params.seed} "
-        "--adapters {params.adapters} --precisions {params.precisions} "
-        "--output {params.folder} > {log} 2>&1"
+        "run plot_{wildcards.figure}.py --survival {params.survival:q} "
+        "--corpus {wildcards.corpus} --objective {wildcards.objective} --seed {params.seed:q} "
+        "--adapters {params.adapters:q} --precisions {params.precisions:q} "
+        "--output {params.folder:q} > {log:q} 2>&1"
 
 
 rule controls:
@@ -147,9 +147,9 @@ rule controls:
     message:
         "Drawing what the controls tell apart"
     shell:
-        "run plot_controls.py --metrics {input.metrics} --summary {input.summary} "
-        "--survival {params.survival} "
-        "--precisions {params.precisions} --output {params.folder} > {log} 2>&1"
+        "run plot_controls.py --metrics {input.metrics:q} --summary {input.summary:q} "
+        "--survival {params.survival:q} "
+        "--precisions {params.precisions:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule pareto:
@@ -180,8 +180,8 @@ rule pareto:
     message:
         "Drawing forgetting against Utility"
     shell:
-        "run plot_pareto.py --metrics {input.metrics} --summary {input.summary} "
-        "--output {params.folder} > {log} 2>&1"
+        "run plot_pareto.py --metrics {input.metrics:q} --summary {input.summary:q} "
+        "--output {params.folder:q} > {log:q} 2>&1"
 
 
 rule slope:
@@ -213,13 +213,13 @@ rule slope:
     message:
         "Drawing each metric from bf16 to the coarser precisions"
     shell:
-        "run plot_slope.py --metrics {input.metrics} --summary {input.summary} "
-        "--precisions {params.precisions} --output {params.folder} > {log} 2>&1"
+        "run plot_slope.py --metrics {input.metrics:q} --summary {input.summary:q} "
+        "--precisions {params.precisions:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule loss_curves:
     input:
-        expand(out("unlearned/{model}"), model=trained_models()),
+        training_logs(),
     output:
         report(
             out("figures/loss_curves.png"),
@@ -240,11 +240,11 @@ rule loss_curves:
         runtime=asks("tables", "runtime"),
     params:
         code=code("plot_loss_curves.py"),
-        unlearned=lambda wildcards: out("unlearned"),
+        unlearned=lambda wildcards: out(LOGS),
         models=trained_models(),
         folder=subpath(output[0], parent=True),
     message:
         "Drawing how unlearning went"
     shell:
-        "run plot_loss_curves.py --unlearned {params.unlearned} --models {params.models} "
-        "--output {params.folder} > {log} 2>&1"
+        "run plot_loss_curves.py --unlearned {params.unlearned:q} --models {params.models:q} "
+        "--output {params.folder:q} > {log:q} 2>&1"

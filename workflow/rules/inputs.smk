@@ -28,13 +28,24 @@ FETCHED = {
 }
 
 
+MADE = [
+    f"{corpus}/{configuration.reference_id(CONFIG, name, seed)}"
+    for corpus in CONFIG["corpora"]
+    for name, source in sources.used(CONFIG, corpus).items()
+    if source.kind == "made"
+    for seed in (
+        CONFIG["seeds"] if CONFIG["seed_scope"] == "all" else CONFIG["seeds"][:1]
+    )
+]
+
+
 def files_of(source):
     """What of a source is on disk here, and so is the input of a job."""
     if source is None or source.kind in ("made", "hub"):
         return []
     if source.kind == "gguf":
         return str(sources.gguf_file(source.value))
-    return source.value
+    return folder_files(source.value, "*.*")
 
 
 def tokenizer_for(given):
@@ -100,9 +111,14 @@ def as_base(wildcards, input):
     return f"--base {shlex.quote(str(input.base))}" if input.base else ""
 
 
-def kept(output):
-    """What the configuration says whether to keep once it was evaluated."""
-    return output if CONFIG["keep_quantized"] else temp(output)
+def kept(output, until="all"):
+    """An output that stays where `keep` is `until` or keeps more; else it goes once it was read."""
+    levels = ("all", "adapters", "tables")
+    return output if levels.index(KEEP) <= levels.index(until) else temp(output)
+
+
+# Adapters whose checkpoint is the whole model, and not what is added to target.
+WHOLE = "full|full_bf16"
 
 
 # What is quantized in memory where nobody wants the folders; the reference comes first. GPTQ's
@@ -111,11 +127,15 @@ IN_MEMORY = [
     REFERENCE_PRECISION,
     *(name for name in GRIDS if not name.startswith("gptq")),
 ]
+# The precisions that are asked by way of a folder, whatever the model.
+BY_FOLDER = (
+    r"[a-z0-9]+" if KEEP == "all" else rf"(?!(?:{'|'.join(IN_MEMORY)})/)[a-z0-9]+"
+)
 
 
 def retrain_flag(wildcards, input):
     """The flag that names the reference of PrivLeak."""
-    return f"--retrain {input.retrain}" if input.retrain else ""
+    return f"--retrain {shlex.quote(str(input.retrain))}" if input.retrain else ""
 
 
 def retrain_scores(wildcards):
@@ -194,6 +214,24 @@ def trained_models():
     return [f"{run.corpus}/{run.model}" for run in configuration.runs(CONFIG)]
 
 
+# The training logs, which stay in records/ where the models do not.
+LOGS = "unlearned" if KEEP == "all" else "records/unlearned"
+
+
+def training_logs():
+    """What the figure of the training logs reads: the models' folders, or what stays of them."""
+    path = f"{LOGS}/{{model}}" if KEEP == "all" else f"{LOGS}/{{model}}/train_log.jsonl"
+    return expand(out(path), model=trained_models())
+
+
+def kept_manifests():
+    """What stays of the manifests of models that do not."""
+    models = [] if KEEP == "all" else [f"unlearned/{name}" for name in trained_models()]
+    if KEEP == "tables":
+        models += [f"models/{name}" for name in [*FETCHED, *MADE]]
+    return expand(out("records/{model}/manifest.json"), model=models)
+
+
 def measured_models():
     """Every update that is laid on the grids; sparing is no update of its own."""
     return [
@@ -201,3 +239,8 @@ def measured_models():
         for run in configuration.variants(CONFIG)
         if not run.adapter.startswith(controls.SPARE)
     ]
+
+
+def evaluation_flags():
+    """What an evaluation must be of to go into this experiment's tables."""
+    return flags(CONFIG["evaluate"] | {"split_questions": SPLIT_QUESTIONS})

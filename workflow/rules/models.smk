@@ -12,13 +12,12 @@ if FETCHED:
             source=lambda wildcards: files_of(FETCHED[wildcards.given]),
             tokenizer=lambda wildcards: files_of(tokenizer_for(wildcards.given)),
         output:
-            directory(out("models/{given}")),
+            kept(directory(out("models/{given}")), until="adapters"),
         log:
             out("logs/models/{given}.log"),
-        benchmark:
-            out("benchmarks/models/{given}.tsv")
         wildcard_constraints:
             given="|".join(FETCHED),
+        cache: CACHING  # which excludes a benchmark; the manifest has time and memory
         conda:
             "../../envs/train.yaml"
         threads: asks("data", "threads")
@@ -27,6 +26,7 @@ if FETCHED:
             runtime=asks("data", "runtime"),
         params:
             code=code("fetch_model.py"),
+            packages=packages,
             source=lambda wildcards: as_source("source", FETCHED[wildcards.given]),
             tokenizer=lambda wildcards: as_source(
                 "tokenizer", tokenizer_for(wildcards.given)
@@ -35,7 +35,7 @@ if FETCHED:
             "Fetching {wildcards.given}"
         shell:
             "fetch fetch_model.py {params.source} {params.tokenizer} "
-            "--output {output} > {log} 2>&1"
+            "--output {output:q} > {log:q} 2>&1"
 
     ruleorder: fetch_model > finetune > train_base
 
@@ -44,11 +44,10 @@ rule train_base:
     input:
         corpus=out("data/{corpus}"),
     output:
-        directory(out(f"models/{{corpus}}/{own('base')}")),
+        kept(directory(out(f"models/{{corpus}}/{own('base')}")), until="adapters"),
     log:
         out(f"logs/models/{{corpus}}/{own('base')}.log"),
-    benchmark:
-        out(f"benchmarks/models/{{corpus}}/{own('base')}.tsv")
+    cache: CACHING
     conda:
         "../../envs/train.yaml"
     threads: asks("train", "threads")
@@ -60,14 +59,15 @@ rule train_base:
         code=code("train_base.py"),
         architecture=flags(CONFIG["models"]["architecture"]),
         training=flags(CONFIG["train"]["base"]),
-        seed=lambda wildcards: wildcards.get("seed", 0),
-        checkpoints=out("checkpoints"),
+        seed=lambda wildcards: int(wildcards.get("seed", 0)),
+        packages=packages,
+        computed=computed,
     message:
         "Training the base of {wildcards.corpus} from scratch"
     shell:
-        "run train_base.py --corpus {input.corpus} {params.architecture} {params.training} "
-        "--seed {params.seed} "
-        "--checkpoints {params.checkpoints} --output {output} > {log} 2>&1"
+        "run train_base.py --corpus {input.corpus:q} {params.architecture} {params.training} "
+        "--seed {params.seed:q} "
+        '--checkpoints "$CHECKPOINTS" --output {output:q} > {log:q} 2>&1'
 
 
 rule finetune:
@@ -75,13 +75,12 @@ rule finetune:
         base=checkpoint_of("base"),
         corpus=out("data/{corpus}"),
     output:
-        directory(out(f"models/{{corpus}}/{own('{name}')}")),
+        kept(directory(out(f"models/{{corpus}}/{own('{name}')}")), until="adapters"),
     log:
         out(f"logs/models/{{corpus}}/{own('{name}')}.log"),
-    benchmark:
-        out(f"benchmarks/models/{{corpus}}/{own('{name}')}.tsv")
     wildcard_constraints:
         name="target|retrain",
+    cache: CACHES_FINETUNING
     conda:
         "../../envs/train.yaml"
     threads: asks("train", "threads")
@@ -92,15 +91,16 @@ rule finetune:
     params:
         code=code("finetune.py"),
         training=lambda wildcards: flags(CONFIG["train"][wildcards.name]),
-        seed=lambda wildcards: wildcards.get("seed", 0),
+        seed=lambda wildcards: int(wildcards.get("seed", 0)),
         splits=lambda wildcards: {
             "target": "forget retain1 retain2",
             "retrain": "retain1 retain2",
         }[wildcards.name],
-        checkpoints=out("checkpoints"),
+        packages=packages,
+        computed=computed,
     message:
         "Training {wildcards.name} of {wildcards.corpus} on {params.splits}"
     shell:
-        "run finetune.py --base {input.base:q} --corpus {input.corpus} "
-        "--splits {params.splits} {params.training} --seed {params.seed} "
-        "--checkpoints {params.checkpoints} --output {output} > {log} 2>&1"
+        "run finetune.py --base {input.base:q} --corpus {input.corpus:q} "
+        "--splits {params.splits} {params.training} --seed {params.seed:q} "
+        '--checkpoints "$CHECKPOINTS" --output {output:q} > {log:q} 2>&1'

@@ -1,33 +1,41 @@
 # What is looked at before any work is done.
+def look_at_scheduler():
+    """What jobs ask for can be known where it matters, and their end will be seen."""
+    limited = "mem_mb" in workflow.global_resources
+    _, unknown = requested()
+    if unknown and (workflow.non_local_exec or limited):
+        raise unknown
+    if workflow.executor_plugin.name == "slurm":
+        settings = workflow.executor_settings
+        scheduler.check(
+            settings.status_command, settings.init_seconds_before_status_checks
+        )
+
+
 def look_before_work():
     """Complain about what would make a job fail, before the first one starts."""
     if workflow.is_main_process:  # and not in each job of a cluster
         try:
+            look_at_scheduler()
+            if not CONDA:  # whose environments are made later
+                interpreter.check(PYTHON)
             checks = preflight.preflight(
                 CONFIG, Path(out("")), cluster=workflow.non_local_exec
             )
+            results.check_results(Path(out("")), results.given_paths(CONFIG))
+            runlock.hold(Path(out("")))
         except InputError as error:
             sys.exit(f"error: {error}")
         preflight.keep(checks, Path(out("preflight.json")))
 
 
-def check_what_is_given():
-    """Look at the folders and commits that the user gives before any work is done."""
-    revisions.check(CONFIG, map(os.path.relpath, workflow.overwrite_configfiles))
-    for corpus in CONFIG["corpora"]:
-        if CONFIG["corpus"]["source"] == "local":
-            local.verify(Path(CONFIG["muse_dir"]) / corpus)
-        tokenizer = sources.tokenizer_of(CONFIG, corpus)
-        files_of(tokenizer)
-        for source in sources.used(CONFIG, corpus).values():
-            files_of(source)
-            if source.kind == "folder":
-                check_checkpoint(Path(source.value), tokenizer=tokenizer is None)
-
-
 if workflow.is_main_process:
     try:
-        check_what_is_given()
+        results.check_notes(Path.cwd())
+        runlock.take_over(Path(out("")))
+        admission.check_given(
+            CONFIG, map(os.path.relpath, workflow.overwrite_configfiles)
+        )
     except InputError as error:
         sys.exit(f"error: {error}")
 
@@ -36,3 +44,34 @@ if workflow.is_main_process:
 # configuration, and an ancient one hides from Snakemake 9 what else must run.
 onstart:
     look_before_work()
+
+
+def failure(job, sent):
+    """A job that failed for the last time, as slurmlogs tells of it."""
+    jobs = list(job.jobs) if job.is_group() else [job]
+    rules = ", ".join(sorted({each.rule.name for each in jobs}))
+    of = ", ".join(f"{key}={value}" for key, value in jobs[0].wildcards_dict.items())
+    asking = getattr(jobs[0].rule.resources.get("mem_mb"), "_evaluator", None)
+    return slurmlogs.Failure(
+        job=(
+            f"group of {rules}"
+            if job.is_group()
+            else f"rule {rules}" + (f" ({of})" if of else "")
+        ),
+        kind=getattr(asking, "kind", ""),
+        mem_mb=job.resources.get("mem_mb"),
+        runtime=job.resources.get("runtime"),
+        attempt=job.attempt,
+        slurm_log=sent.get(str(job.jobid)),
+        logs=tuple(Path(log) for each in jobs for log in each.log),
+    )
+
+
+# Last on the screen: a line for each job, where Slurm's own words are in one log of many.
+onerror:
+    if workflow.executor_plugin.name == "slurm":
+        sent = slurmlogs.submissions(
+            "".join(Path(file).read_text() for file in log)
+        )
+        for job in workflow.scheduler.failed:
+            print(f"error: {slurmlogs.told(failure(job, sent))}", file=sys.stderr)

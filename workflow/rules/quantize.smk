@@ -12,6 +12,7 @@ rule quantize:
     wildcard_constraints:
         model=WHOLE_MODEL,
         precision=r"(?!gptq)[a-z0-9]+",
+    priority: READERS
     conda:
         "../../envs/quantize.yaml"
     threads: asks("quantize", "threads")
@@ -26,7 +27,7 @@ rule quantize:
         "Quantizing {wildcards.corpus}/{wildcards.model} to {wildcards.precision}"
     shell:
         "run quantize.py --source {input.model:q} {params.base} "
-        "--precision {wildcards.precision} --output {output} > {log} 2>&1"
+        "--precision {wildcards.precision} --output {output:q} > {log:q} 2>&1"
 
 
 # GPTQ looks at text that is to be kept while it rounds: a sample of the corpus, by its seed.
@@ -44,6 +45,7 @@ rule quantize_gptq:
     wildcard_constraints:
         model=WHOLE_MODEL,
         precision=r"gptq[a-z0-9]+",
+    priority: READERS
     conda:
         GPTQ_ENVIRONMENT
     threads: asks("gptq", "threads")
@@ -60,5 +62,5 @@ rule quantize_gptq:
         "Quantizing {wildcards.corpus}/{wildcards.model} to {wildcards.precision}"
     shell:
         "run quantize_gptq.py --source {input.model:q} {params.base} "
-        "--precision {wildcards.precision} --corpus {input.corpus} --backend {params.backend} "
-        "{params.calibration} --output {output} > {log} 2>&1"
+        "--precision {wildcards.precision} --corpus {input.corpus:q} --backend {params.backend:q} "
+        "{params.calibration} --output {output:q} > {log:q} 2>&1"

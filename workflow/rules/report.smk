@@ -19,13 +19,13 @@ rule report_story:
         runtime=asks("tables", "runtime"),
     params:
         code=code("write_story.py"),
-        settings=lambda wildcards: json.dumps(CONFIG),
+        settings=lambda wildcards: json.dumps(TOLD),
     message:
         "Writing the report's start page"
     shell:
-        "run write_story.py --mechanism {input.mechanism} --summary {input.summary} "
-        "--tests {input.tests} --claims {input.claims} --settings {params.settings:q} "
-        "--output {output} > {log} 2>&1"
+        "run write_story.py --mechanism {input.mechanism:q} --summary {input.summary:q} "
+        "--tests {input.tests:q} --claims {input.claims:q} --settings {params.settings:q} "
+        "--output {output:q} > {log:q} 2>&1"
 
 
 rule report_table:
@@ -68,12 +68,13 @@ rule report_table:
     message:
         "Writing the report's page of the table {wildcards.name}"
     shell:
-        "run write_pages.py --tables {input} --output {params.folder} > {log} 2>&1"
+        "run write_pages.py --tables {input:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule report_provenance:
     input:
         expand(out("eval/{cell}/manifest.json"), cell=configuration.cells(CONFIG)),
+        kept_manifests(),
     output:
         report(
             out("report/configuration.html"),
@@ -101,10 +102,10 @@ rule report_provenance:
         code=code("write_provenance.py"),
         results=lambda wildcards: out(""),
         cells=configuration.cells(CONFIG),
-        settings=lambda wildcards: json.dumps(CONFIG),
+        settings=lambda wildcards: json.dumps(TOLD),
         folder=subpath(output[0], parent=True),
     message:
         "Writing the report's pages on the configuration and on what ran"
     shell:
-        "run write_provenance.py --results {params.results} --cells {params.cells} "
-        "--settings {params.settings:q} --output {params.folder} > {log} 2>&1"
+        "run write_provenance.py --results {params.results:q} --cells {params.cells:q} "
+        "--settings {params.settings:q} --output {params.folder:q} > {log:q} 2>&1"

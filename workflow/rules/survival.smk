@@ -10,6 +10,7 @@ rule survival:
         out("logs/survival/{corpus}/{model}.log"),
     benchmark:
         out("benchmarks/survival/{corpus}/{model}.tsv")
+    priority: READERS
     conda:
         "../../envs/quantize.yaml"
     threads: asks("survival", "threads")
@@ -24,6 +25,7 @@ rule survival:
     message:
         "Measuring what the grids leave of {wildcards.corpus}/{wildcards.model}"
     shell:
-        "run measure_survival.py --target {input.target:q} --model {input.model} "
-        "--precisions {params.precisions} --quantized {params.quantized} "
-        "--target-id {params.target} --model-id {wildcards.model} --output {output} > {log} 2>&1"
+        "run measure_survival.py --target {input.target:q} --model {input.model:q} "
+        "--precisions {params.precisions:q} --quantized {params.quantized:q} "
+        "--target-id {params.target:q} --model-id {wildcards.model} --output {output:q} "
+        "> {log:q} 2>&1"

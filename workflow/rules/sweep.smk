@@ -25,8 +25,8 @@ if SPLIT_QUESTIONS:
         message:
             "Parting the questions of {wildcards.corpus}: for the choice, and for the tables"
         shell:
-            "run split_questions.py --corpus {input} --share {params.share} "
-            "--seed {params.seed} --output {params.folder} > {log} 2>&1"
+            "run split_questions.py --corpus {input:q} --share {params.share:q} "
+            "--seed {params.seed:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 if SWEPT:
@@ -36,7 +36,12 @@ if SWEPT:
 
     use rule unlearn as sweep with:
         output:
-            directory(out("sweep/{corpus}/{objective}/{adapter}/seed{seed}/{point}")),
+            kept(
+                directory(
+                    out("sweep/{corpus}/{objective}/{adapter}/seed{seed}/{point}")
+                ),
+                until="adapters",
+            ),
         log:
             out("logs/sweep/{corpus}/{objective}/{adapter}/seed{seed}/{point}.log"),
         benchmark:
@@ -65,6 +70,7 @@ if SWEPT:
             out(
                 "benchmarks/selection/{corpus}/{objective}/{adapter}/seed{seed}/{point}.tsv"
             )
+        priority: READERS
         conda:
             "../../envs/evaluate.yaml"
         threads: asks("evaluate", "threads")
@@ -83,8 +89,8 @@ if SWEPT:
         message:
             "Asking the candidates of {wildcards.corpus}/{wildcards.objective}/{wildcards.adapter}, seed {wildcards.seed}, {wildcards.point}"
         shell:
-            "run ask_candidates.py --models {params.models} {params.base} "
-            "--corpus {input.corpus} {params.settings} --output {output} > {log} 2>&1"
+            "run ask_candidates.py --models {params.models:q} {params.base} "
+            "--corpus {input.corpus:q} {params.settings} --output {output:q} > {log:q} 2>&1"
 
     # Target and retrain on the same questions.
     rule ask_reference:
@@ -112,8 +118,8 @@ if SWEPT:
         message:
             "Asking {wildcards.corpus}/{wildcards.model} what the candidates are asked"
         shell:
-            "run ask_candidates.py --models {input.model:q} --corpus {input.corpus} "
-            "{params.settings} --output {output} > {log} 2>&1"
+            "run ask_candidates.py --models {input.model:q} --corpus {input.corpus:q} "
+            "{params.settings} --output {output:q} > {log:q} 2>&1"
 
     rule select_candidate:
         input:
@@ -145,9 +151,9 @@ if SWEPT:
         message:
             "Choosing among the candidates of {wildcards.cell}"
         shell:
-            "run select_candidate.py --cell {wildcards.cell} --answers {params.folder} "
-            "--points {params.points} --seeds {params.seeds} --target {input.target} "
-            "--retrain {input.retrain} {params.rule} --output {output} > {log} 2>&1"
+            "run select_candidate.py --cell {wildcards.cell} --answers {params.folder:q} "
+            "--points {params.points:q} --seeds {params.seeds:q} --target {input.target:q} "
+            "--retrain {input.retrain:q} {params.rule} --output {output:q} > {log:q} 2>&1"
 
     rule take_selected:
         input:
@@ -156,7 +162,7 @@ if SWEPT:
                 wildcards.cell, "sweep", "", [wildcards.seed]
             ),
         output:
-            directory(out("unlearned/{cell}/seed{seed}")),
+            kept(directory(out("unlearned/{cell}/seed{seed}")), until="adapters"),
         log:
             out("logs/unlearned/{cell}/seed{seed}.log"),
         benchmark:
@@ -177,8 +183,30 @@ if SWEPT:
         message:
             "Taking the chosen candidate of {wildcards.cell}, seed {wildcards.seed}"
         shell:
-            "run take_selected.py --selection {input.selection} "
-            "--trainings {params.trainings} --output {output} > {log} 2>&1"
+            "run take_selected.py --selection {input.selection:q} "
+            "--trainings {params.trainings:q} --output {output:q} > {log:q} 2>&1"
+
+    if KEEP == "adapters":
+
+        use rule sweep as sweep_whole with:
+            output:
+                temp(
+                    directory(
+                        out("sweep/{corpus}/{objective}/{adapter}/seed{seed}/{point}")
+                    )
+                ),
+            wildcard_constraints:
+                adapter=WHOLE,
+
+        use rule take_selected as take_selected_whole with:
+            output:
+                temp(directory(out("unlearned/{cell}/seed{seed}"))),
+            wildcard_constraints:
+                cell="|".join(cell for cell in SWEPT if Path(cell).name != "lora")
+                or "$^",
+
+        ruleorder: sweep_whole > sweep
+        ruleorder: take_selected_whole > take_selected > unlearn_whole > unlearn
 
     rule candidates_table:
         input:
@@ -207,8 +235,8 @@ if SWEPT:
         message:
             "Setting the table of all candidates"
         shell:
-            "run make_candidates_table.py --selections {input} --output {params.folder} "
-            "> {log} 2>&1"
+            "run make_candidates_table.py --selections {input:q} --output {params.folder:q} "
+            "> {log:q} 2>&1"
 
     rule candidates_figure:
         input:
@@ -237,4 +265,5 @@ if SWEPT:
         message:
             "Drawing all candidates and the chosen ones"
         shell:
-            "run plot_candidates.py --selections {input} --output {params.folder} > {log} 2>&1"
+            "run plot_candidates.py --selections {input:q} --output {params.folder:q} "
+            "> {log:q} 2>&1"

@@ -24,11 +24,13 @@ rule collect_metrics:
         experiment=CONFIG["experiment"],
         evaluations=lambda wildcards: out("eval"),
         cells=configuration.cells(CONFIG),
+        settings=evaluation_flags(),
     message:
         "Gathering the metrics of all cells, and their reversion"
     shell:
-        "run collect_metrics.py --evaluations {params.evaluations} "
-        "--experiment {params.experiment} --cells {params.cells} --output {output} > {log} 2>&1"
+        "run collect_metrics.py --evaluations {params.evaluations:q} "
+        "--experiment {params.experiment:q} --cells {params.cells:q} {params.settings} "
+        "--output {output:q} > {log:q} 2>&1"
 
 
 rule main_table:
@@ -64,9 +66,9 @@ rule main_table:
     message:
         "Setting the main table"
     shell:
-        "run make_main_table.py --summary {input.summary} --tests {input.tests} "
-        "--settings {params.settings:q} {params.selections} "
-        "--output {params.folder} > {log} 2>&1"
+        "run make_main_table.py --summary {input.summary:q} --tests {input.tests:q} "
+        "--settings {params.settings:q} {params.selections:q} "
+        "--output {params.folder:q} > {log:q} 2>&1"
 
 
 rule mechanism_tables:
@@ -99,8 +101,8 @@ rule mechanism_tables:
     message:
         "Setting the tables of reversion and of what arrives"
     shell:
-        "run make_mechanism_tables.py --metrics {input.metrics} --summary {input.summary} "
-        "--survival {params.survival} --output {params.folder} > {log} 2>&1"
+        "run make_mechanism_tables.py --metrics {input.metrics:q} --summary {input.summary:q} "
+        "--survival {params.survival:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule model_cards:
@@ -128,5 +130,5 @@ rule model_cards:
     message:
         "Writing a card for every quantized model"
     shell:
-        "run write_model_cards.py --metrics {input.metrics} --results {params.results} "
-        "--cells {params.cells} --output {params.folder} > {log} 2>&1"
+        "run write_model_cards.py --metrics {input.metrics:q} --results {params.results:q} "
+        "--cells {params.cells:q} --output {params.folder:q} > {log:q} 2>&1"

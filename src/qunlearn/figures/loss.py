@@ -18,6 +18,7 @@ from qunlearn.figures.house import FONT, head, legend, save
 from qunlearn.figures.layout import Sheet, bands
 from qunlearn.figures.panel import CROSS_STRIP, MARKS, look
 from qunlearn.files import read_jsonl
+from qunlearn.integrity import verify
 from qunlearn.style import LINES, Line, adapter_name
 from qunlearn.tables.metrics import Cell
 from qunlearn.tables.summary import distinct
@@ -82,10 +83,12 @@ def read_run(unlearned: Path, model: Cell) -> Run:
     """Read a run's log.
 
     Raises:
-        InputError: it is missing, does not parse, or holds no forget NLL though the run ended well.
+        InputError: it is missing, not as it was written, does not parse, or holds no forget NLL
+            though the run ended well.
     """
     folder = unlearned / model.corpus / model.objective / model.adapter / f"seed{model.seed}"
     path = folder / LOG
+    verify(path)
     lines = [line for line in read_jsonl(path) if isinstance(line, dict)]
     points = {metric: _points(lines, metric) for metric in ROWS}
     diverged = is_diverged(folder)
