@@ -1,65 +1,119 @@
-"""The environments agree with each other: pip's, conda's, and what the rules name."""
+"""The environments agree with each other: pip's, conda's, the locks, and what the rules run."""
 
 import os
+import re
 import stat
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import ROOT, Snakemake
+from pinned import NAMES, OURS, canonical, conda_pins, locked, pip_pins, scripts_of
+from reached_imports import third_party
 
-ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
-OURS = [file for file in ENVIRONMENTS if file.stem != "autogptq"]
-"""All but the one that has older versions of everything, for a package that needs them."""
+CUDA = re.compile(r"nvidia-|cuda-|triton")
+
+PACKAGES = {"yaml": "pyyaml", "markdown_it": "markdown-it-py"}
+"""Import name -> package, where they differ by more than the spelling of a dash."""
+FOR_OTHERS = {
+    "train": {"accelerate"},  # transformers' Trainer asks for it
+    "quantize": {"accelerate"},  # transformers asks for it where bitsandbytes quantizes
+    "evaluate": {"accelerate"},
+    "gptq": {"optimum"},  # peft refuses gptqmodel without it
+    # What auto-gptq and transformers 4.46 bring along, where the newest would not go with them.
+    "autogptq": {"auto-gptq", "accelerate", "datasets", "numpy", "pyarrow", "tokenizers"},
+}
+"""Environment -> what is pinned by hand though no script imports it."""
+OF_ANOTHER = {
+    "gptq": {"bitsandbytes"},  # to read what it has packed; GPTQ starts from what nobody has
+    "autogptq": {"bitsandbytes", "gptqmodel"},  # gptqmodel: the same script's other backend
+}
+"""Environment -> what its scripts could import, and never do with the inputs of its rules."""
 
 
-def pins(file: Path) -> dict[str, str]:
-    """Package -> version of a requirements file whose every line is an exact pin."""
-    lines = file.read_text(encoding="utf-8").splitlines()
-    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
-
-
-def conda_pins(file: Path) -> dict[str, str]:
-    """Package -> version of a conda environment, which takes all but Python itself from pip."""
-    environment = yaml.safe_load(file.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", NAMES)
+def test_conda_environments_are_complete_and_exact(name: str) -> None:
+    environment = yaml.safe_load((ROOT / f"envs/{name}.yaml").read_text(encoding="utf-8"))
     assert environment["channels"] == ["conda-forge", "nodefaults"]
     *conda, pip = environment["dependencies"]
-    assert conda == ["python=3.11", "pip"]
-    return dict(line.split("==") for line in pip["pip"])
+    assert conda == ["python=3.11.7", "pip=25.3"]  # one Python for all, the tests' own
+    assert pip["pip"] and all(re.fullmatch(r"[\w.-]+==[\w.+!-]+", pin) for pin in pip["pip"])
+    by_hand, brought = conda_pins(name)
+    assert by_hand and brought and not by_hand.keys() & brought.keys()
 
 
-@pytest.mark.parametrize("file", OURS, ids=lambda file: file.stem)
-def test_conda_environments_pin_what_pip_does(file: Path) -> None:
-    expected = pins(ROOT / "envs/pip/run.txt")
-    for name, version in conda_pins(file).items():
-        assert expected[name] == version
+@pytest.mark.parametrize("name", OURS)
+def test_conda_environments_pin_what_pip_does(name: str) -> None:
+    expected = pip_pins("constraints.txt")
+    by_hand, brought = conda_pins(name)
+    assert by_hand.items() <= expected.items()
+    # pip freeze, from which the constraints are, leaves setuptools out.
+    assert {k: v for k, v in brought.items() if k != "setuptools"}.items() <= expected.items()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_locks_hold_the_versions_of_their_environments_and_hashes(name: str) -> None:
+    by_hand, brought = conda_pins(name)
+    lock = locked(name)
+    assert {package: version for package, (version, _) in lock.items()} == by_hand | brought
+    assert all(hashes for _, hashes in lock.values())
+
+
+def test_cuda_s_libraries_are_locked_apart() -> None:
+    lock = locked("cuda")
+    assert {"nvidia-cublas", "nvidia-cudnn-cu13", "triton"} <= lock.keys()
+    assert all(CUDA.match(package) and hashes for package, (_, hashes) in lock.items())
+    for name in NAMES:
+        assert not any(CUDA.match(package) for package in locked(name))
+
+
+def test_pin_files_are_not_put_beside_environments() -> None:
+    """Snakemake would make the environment from the pin file alone, without its pip part."""
+    assert not list((ROOT / "envs").glob("*.pin.txt"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_environments_hold_what_their_scripts_import_and_no_more(name: str) -> None:
+    by_hand, _ = conda_pins(name)
+    imported = {
+        canonical(PACKAGES.get(package, package)): f"{script.name}, by {file}"
+        for script in scripts_of(name)
+        for package, file in third_party(script).items()
+    }
+    missing = imported.keys() - by_hand.keys() - OF_ANOTHER.get(name, set())
+    assert not missing, {package: imported[package] for package in missing}
+    assert by_hand.keys() - imported.keys() == FOR_OTHERS.get(name, set())
+    assert OF_ANOTHER.get(name, set()) <= imported.keys()
 
 
 def test_gptq_has_environments_of_its_own() -> None:
     """gptqmodel takes much to install and seconds to import, and evaluation does without it."""
-    holders = {file.stem for file in OURS if {"gptqmodel", "optimum"} & conda_pins(file).keys()}
+    holders = {name for name in OURS if {"gptqmodel", "optimum"} & locked(name).keys()}
     assert holders == {"gptq"}
 
 
 def test_auto_gptq_has_what_it_can_be_imported_with() -> None:
-    found = conda_pins(ROOT / "envs/autogptq.yaml")
+    found = conda_pins("autogptq")[0]
     assert found["auto-gptq"] == "0.7.1"
     assert found["transformers"].startswith("4.46.")  # 4.40 cannot read tokenizers of today
     assert found["numpy"].startswith("1.")  # what datasets 2.21 and pyarrow 17 are built for
-    assert "gptqmodel" not in found
+    assert "gptqmodel" not in locked("autogptq")
 
 
 @pytest.mark.parametrize("name", ["run.txt", "dev.txt"])
 def test_constraints_hold_every_pin(name: str) -> None:
-    constraints = {k.lower(): v for k, v in pins(ROOT / "envs/pip/constraints.txt").items()}
-    for package, version in pins(ROOT / "envs/pip" / name).items():
-        assert constraints[package.lower()] == version
+    assert pip_pins(name).items() <= pip_pins("constraints.txt").items()
+
+
+def test_torch_is_installed_by_the_uv_that_locks() -> None:
+    script = (ROOT / "envs/install_torch.sh").read_text(encoding="utf-8")
+    assert f"uv=={pip_pins('dev.txt')['uv']}" in script
 
 
 def test_each_environment_is_named_by_a_rule_and_each_rule_names_one() -> None:
     rules = "".join(file.read_text() for file in (ROOT / "workflow/rules").glob("*.smk"))
-    for file in ENVIRONMENTS:
-        assert f"../../envs/{file.name}" in rules
+    for name in NAMES:
+        assert f"../../envs/{name}.yaml" in rules
     assert rules.count("    conda:") == rules.count("    shell:")
 
 
@@ -82,5 +136,5 @@ def test_use_conda_plans_every_environment(snakemake: Snakemake, tmp_path: Path)
     path = f"{conda.parent}{os.pathsep}{os.environ['PATH']}"
     planned = snakemake(tmp_path, "--use-conda", "--dry-run", environment={"PATH": path})
     assert planned.returncode == 0, planned.stderr
-    for file in OURS:
-        assert f"envs/{file.name} will be created" in planned.stdout + planned.stderr
+    for name in OURS:
+        assert f"envs/{name}.yaml will be created" in planned.stdout + planned.stderr
