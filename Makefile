@@ -2,10 +2,12 @@
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 VENV := .venv
+DRIVER := .venv-driver
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo report test test-slow bench smollm2 setup setup-dev check format docs readme mechanism constraints clean
+.PHONY: demo report test test-slow test-slurm bench reproducibility smollm2 setup setup-dev setup-driver check audit format docs readme mechanism \
+  constraints driver-constraints locks clean
 
 ## Set up, then run the default experiment.
 demo: setup
@@ -25,6 +27,10 @@ test: setup-dev
 test-slow: setup-dev
 	pytest -n $(CORES) --dist loadfile -m slow
 
+## Start a real Slurm on this machine (root; apt-get installs it where it is missing), test, end it.
+test-slurm: setup-dev setup-driver
+	pytest -m cluster tests/cluster
+
 ## Run the default experiment, then every benchmark alone, in turn; write docs/performance.md.
 bench: export OMP_NUM_THREADS := 1
 bench: demo
@@ -33,6 +39,7 @@ bench: demo
 
 setup: $(VENV)/.run
 setup-dev: $(VENV)/.dev
+setup-driver: $(DRIVER)/.done
 
 $(VENV)/.run: envs/pip/run.txt envs/pip/constraints.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; set PYTHON=…")'
@@ -46,6 +53,12 @@ $(VENV)/.dev: $(VENV)/.run envs/pip/dev.txt
 	$(BIN)/pip install --quiet -r envs/pip/dev.txt -c envs/pip/constraints.txt
 	touch $@
 
+## What Snakemake runs on where jobs go to Slurm; the jobs run on what `make setup` makes.
+$(DRIVER)/.done: envs/pip/driver.txt envs/pip/driver-constraints.txt
+	$(PYTHON) -m venv $(DRIVER)
+	$(DRIVER)/bin/pip install --quiet -r envs/pip/driver.txt -c envs/pip/driver-constraints.txt
+	touch $@
+
 ## Everything that CI checks besides the tests.
 check: setup-dev
 	ruff format --check .
@@ -53,6 +66,13 @@ check: setup-dev
 	mypy
 	snakefmt --check Snakefile workflow/rules
 	snakemake --lint
+	bandit --quiet --recursive src workflow/scripts --skip B101,B311,B404,B603,B607,B615  # docs/security.md has the reasons
+
+## Ask PyPI's advisories about every pinned package (needs the internet); what cannot be asked about is a failure.
+audit:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet -r envs/pip/audit.txt
+	.venv-audit/bin/pip-audit --strict --disable-pip --no-deps -r envs/pip/constraints.txt
 
 ## Put code and rules into the project's format.
 format: setup-dev
@@ -82,10 +102,38 @@ mechanism: setup
 	python workflow/scripts/fill_mechanism.py --results results/mini --corpus news --objective npo_gdr \
 	  --precisions nf4 gptq4 rtn4 rtn3g64 --document docs/mechanism.md
 
+## Run one experiment as it is and without AVX; write docs/results/reproducibility.
+reproducibility: WITHOUT_AVX := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE ONEDNN_MAX_CPU_ISA=SSE41
+reproducibility: RUN := snakemake --cores $(CORES) --configfile $(CURDIR)/config/reproducibility.yaml
+reproducibility: RUNS := results/machines
+reproducibility: setup
+	$(RUN) --directory $(RUNS)/as_it_is tables
+	$(WITHOUT_AVX) $(RUN) --directory $(RUNS)/without_avx tables
+	mkdir -p $(RUNS)/asked_without_avx
+	cp -a $(RUNS)/as_it_is/results $(RUNS)/asked_without_avx
+	rm -r $(RUNS)/asked_without_avx/results/reproducibility/eval
+	$(WITHOUT_AVX) $(RUN) --directory $(RUNS)/asked_without_avx --rerun-triggers mtime -- tables
+	for run in without_avx asked_without_avx; do \
+	  python workflow/scripts/compare_runs.py $(RUNS)/as_it_is/results/reproducibility $(RUNS)/$$run/results/reproducibility \
+	  --output docs/results/reproducibility/$$run.csv > docs/results/reproducibility/$$run.md || [ $$? = 1 ] || exit; done
+
 ## Pin what run.txt and dev.txt bring along, as installed now.
 constraints:
 	{ echo "# Exact versions of everything that run.txt and dev.txt bring along; made by: make constraints"; \
 	  $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//'; } > envs/pip/constraints.txt
+
+## Pin what driver.txt brings along: the jobs' versions, but for numpy, which is why there are two environments.
+driver-constraints:
+	rm -rf $(DRIVER)
+	$(PYTHON) -m venv $(DRIVER)
+	grep -v '^numpy==' envs/pip/constraints.txt > $(DRIVER)/jobs.txt
+	$(DRIVER)/bin/pip install --quiet -r envs/pip/driver.txt -c $(DRIVER)/jobs.txt
+	{ echo "# Exact versions of everything that driver.txt brings along; made by: make driver-constraints"; \
+	  $(DRIVER)/bin/pip freeze; } > envs/pip/driver-constraints.txt
+
+## From the pins in envs/*.yaml that are written by hand: what they bring along, and every hash.
+locks: setup-dev
+	python envs/lock.py
 
 ## Remove the results of the default experiment.
 clean:

@@ -1,0 +1,174 @@
+"""What a cluster does to jobs: the run comes back with the same bytes, or says why not."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, Snakemake
+
+from cluster.small_slurm import Slurm, Workflow, begun, wait_for
+from qunlearn.slurmlogs import cause
+
+pytestmark = pytest.mark.cluster
+TARGET = "results/tiny/models/news/target"
+# Time to be interrupted in.
+LONG = {"train": {"target": {"epochs": 40, "checkpoint_every": 5}}}
+GIVEN = ("data", "models/news/base")
+Begin = Callable[..., Workflow]
+Trained = tuple[bytes, list[dict[str, float]]]  # weights and log
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    tiny_run: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory
+) -> Trained:
+    """A target that was trained here, without Slurm."""
+    folder = begun(tiny_run, tmp_path_factory.mktemp("undisturbed"), GIVEN)
+    Workflow(folder, LONG)
+    files = (str(ROOT / "config/tiny.yaml"), str(folder / "test.yaml"))
+    done = snakemake(folder, TARGET, "--configfile", *files)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return trained(folder)
+
+
+def trained(folder: Path) -> Trained:
+    lines = (folder / TARGET / "train_log.jsonl").read_text().splitlines()
+    return (folder / TARGET / "model.safetensors").read_bytes(), list(map(json.loads, lines))
+
+
+@pytest.fixture
+def begin(slurm: Slurm, tiny_run: Path, tmp_path: Path) -> Begin:
+    """Makes a workflow to which only the training of target is left."""
+
+    def made(resources: dict[str, Any] | None = None, **profile: Any) -> Workflow:
+        folder = begun(tiny_run, tmp_path, GIVEN)
+        return Workflow(folder, LONG | {"resources": {"train": resources or {}}}, **profile)
+
+    return made
+
+
+def log(folder: Path) -> str:
+    return (folder / "results/tiny/logs/models/news/target.log").read_text()
+
+
+def slurm_log(job: dict[str, str]) -> str:
+    return Path(job["StdOut"]).read_text()
+
+
+def test_a_cancelled_training_is_sent_again_and_resumes(
+    begin: Begin, slurm: Slurm, undisturbed: Trained
+) -> None:
+    work = begin()
+    driver = work.start(TARGET)
+    work.training(driver, TARGET)
+    [first] = slurm.jobs(work.folder)
+    slurm.ask("scancel", first["JobId"])
+    run = work.end(driver)
+    assert run.code == 0, run.said[-3000:]
+    first, *_, last = slurm.jobs(work.folder)
+    assert (first["JobState"], last["JobState"]) == ("CANCELLED", "COMPLETED")
+    assert cause(slurm_log(first)) == "cancelled"
+    assert "resuming from checkpoint-" in log(work.folder)
+    assert trained(work.folder) == undisturbed
+
+
+def test_a_training_beyond_its_time_gets_more_and_resumes(
+    begin: Begin, slurm: Slurm, undisturbed: Trained
+) -> None:
+    work = begin({"runtime": 1})
+    driver = work.start(TARGET)
+    work.training(driver, TARGET).suspend()  # on a machine of any speed: it is not done in time
+    run = work.end(driver)
+    assert run.code == 0, run.said[-3000:]
+    first, second, *_ = jobs = slurm.jobs(work.folder)
+    assert (first["JobState"], first["TimeLimit"]) == ("TIMEOUT", "00:01:00")
+    assert second["TimeLimit"] == "00:02:00"
+    assert jobs[-1]["JobState"] == "COMPLETED"
+    assert cause(slurm_log(first)) == "time"
+    assert trained(work.folder) == undisturbed
+
+
+def test_a_job_killed_for_memory_is_sent_again_larger_and_then_says_why(
+    begin: Begin, slurm: Slurm, undisturbed: Trained
+) -> None:
+    work = begin({"mem_mb": 200}, retries=1)
+    run = work.run(TARGET)
+    assert run.code != 0
+    jobs = slurm.jobs(work.folder)
+    assert [job["MinMemoryNode"] for job in jobs] == ["200M", "300M"]
+    assert [cause(slurm_log(job)) for job in jobs] == ["memory", "memory"]
+    [line] = run.errors
+    assert line.startswith("error: rule finetune (corpus=news, name=target), attempt 2: killed for")
+    assert "asked for 300 MiB; raise resources.train.mem_mb" in line
+    assert "Traceback" not in run.said
+    assert not (work.folder / TARGET).exists()
+
+    again = Workflow(work.folder, LONG).run(TARGET)
+    assert again.code == 0, again.said[-3000:]
+    assert trained(work.folder) == undisturbed
+
+
+def test_a_node_that_fails_and_comes_back_goes_on_with_its_job(
+    begin: Begin, slurm: Slurm, undisturbed: Trained
+) -> None:
+    work = begin()
+    driver = work.start(TARGET)
+    work.training(driver, TARGET)
+    node = slurm.ask("sinfo", "-h", "-N", "-p", "cpu", "-o", "%N").strip()
+    slurm.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    [job] = wait_for(
+        lambda: [job for job in slurm.jobs(work.folder) if job["JobState"] == "PENDING"],
+        "the job is not in the queue again",
+    )
+    assert cause(slurm_log(job)) == "node"
+    wait_for(lambda: "idle" in slurm.state(), "the node does not come back")
+    # Slurm itself would let it wait for two minutes, in case the node fails again.
+    slurm.ask("scontrol", "update", f"jobid={job['JobId']}", "starttime=now")
+    run = work.end(driver)
+    assert run.code == 0, run.said[-3000:]
+    [job] = slurm.jobs(work.folder)
+    assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
+    assert "resuming from checkpoint-" in log(work.folder)
+    assert trained(work.folder) == undisturbed
+
+
+def test_a_preempted_training_writes_a_checkpoint_and_resumes(
+    begin: Begin, slurm: Slurm, undisturbed: Trained
+) -> None:
+    work = begin()
+    driver = work.start(TARGET)
+    work.training(driver, TARGET)
+    slurm.ask("sbatch", "-p", "urgent", "-c", "4", "-o", "/dev/null", "--wrap", "sleep 1")
+    run = work.end(driver)
+    assert run.code == 0, run.said[-3000:]
+    assert "stopped by SIGTERM at update" in run.said  # in the notice's 10 seconds
+    assert "resuming from checkpoint-" in log(work.folder)
+    assert trained(work.folder) == undisturbed
+
+
+def test_jobs_outlive_a_killed_driver_and_the_next_one_waits_for_them(
+    begin: Begin, slurm: Slurm, undisturbed: Trained
+) -> None:
+    work = begin()
+    driver = work.start(TARGET)
+    work.training(driver, TARGET)
+    driver.kill()
+    driver.wait()
+    [orphan] = slurm.jobs(work.folder)
+    assert orphan["JobState"] == "RUNNING"
+    run = work.run(TARGET)
+    assert run.code == 0, run.said[-3000:]
+    assert {job["JobState"] for job in slurm.jobs(work.folder)} == {"COMPLETED"}
+    assert trained(work.folder) == undisturbed
+
+
+def test_sacct_without_accounting_is_refused_before_any_job(begin: Begin, slurm: Slurm) -> None:
+    work = begin(**{"slurm-status-command": "sacct"})
+    run = work.run(TARGET)
+    assert run.code != 0
+    [line] = run.errors
+    assert "keeps no accounting" in line
+    assert "slurm-status-command: squeue" in line
+    assert not slurm.jobs(work.folder)
