@@ -1,6 +1,7 @@
 """A target and a corpus on disk, runs from there, and what is compared of their output."""
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from qunlearn.training.scratch import new_llama, train_tokenizer
 from qunlearn.training.sharding import rank
 from qunlearn.training.trainer import LOG, RepeatableTrainer
 from qunlearn.training.unlearn import _Unlearner
-from qunlearn.training.unlearn_run import unlearn_and_keep
+from qunlearn.training.unlearn_run import unlearn_and_keep, unlearn_in_process
 
 ROWS = 22  # of forget text
 
@@ -58,7 +59,7 @@ def run(
 def run_killed_at(update: int, **arguments: Any) -> None:
     """For a process of its own, which dies like in a power cut."""
     at_update(pytest.MonkeyPatch(), update, lambda trainer: os._exit(9))
-    run(**arguments)
+    unlearn_in_process(**arguments)
 
 
 def run_with_a_bad_loss(**arguments: Any) -> None:
@@ -70,7 +71,18 @@ def run_with_a_bad_loss(**arguments: Any) -> None:
         return loss * (torch.nan if self.state.global_step == 3 and rank() == 1 else 1.0)
 
     _Unlearner.compute_loss = spoilt  # type: ignore[method-assign]
-    run(**arguments)
+    unlearn_in_process(**arguments)
+
+
+def run_asked_to_end_at(update: int, **arguments: Any) -> None:
+    """For processes of their own, of which the last is asked to end."""
+
+    def ask(trainer: RepeatableTrainer) -> None:
+        if rank() == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    at_update(pytest.MonkeyPatch(), update, ask)
+    unlearn_in_process(**arguments)
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:

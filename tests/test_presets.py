@@ -20,6 +20,7 @@ PRESETS = [
     ("smollm2.yaml",),
     ("smollm2.yaml", "smollm2_cpu.yaml"),
     ("muse_local.yaml",),
+    ("reproducibility.yaml",),
 ]
 LLAMA = {
     "architectures": ["LlamaForCausalLM"],

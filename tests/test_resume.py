@@ -29,8 +29,9 @@ from qunlearn.settings.unlearning import Adapter, Objective
 from qunlearn.training import finetune_run
 from qunlearn.training.adapters import weight_dtype, with_adapter
 from qunlearn.training.finetune import finetune
+from qunlearn.training.preemption import last_checkpoint
 from qunlearn.training.scratch import new_llama
-from qunlearn.training.trainer import RepeatableTrainer, arguments, last_checkpoint
+from qunlearn.training.trainer import RepeatableTrainer, arguments
 from qunlearn.training.unlearn import unlearn
 
 pytestmark = pytest.mark.usefixtures("autocast_left_as_it_was")

@@ -1,5 +1,6 @@
 """Training in shards: two processes on the CPU do what one does."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from qunlearn.files import read_json
 from qunlearn.launch import launch
 from qunlearn.provenance import MANIFEST
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings
+from qunlearn.training import unlearn_run
 from qunlearn.training.spread import check_sharding, micro_batch
 
 # The rows of a batch differ in length: a mean of means would not be the mean.
@@ -37,6 +39,15 @@ def two(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("two") / "two"
     settings = replace(SHARDED, micro_batch_size=1, gradient_checkpointing=True)
     return run(start, output, settings, snapshots=SNAPSHOTS, objective="ga_klr")
+
+
+def in_processes(patch: pytest.MonkeyPatch, name: str, **more: Any) -> None:
+    """Have the processes of a training call a function of small_runs in the place of their own."""
+
+    def launched(processes: int, function: str, hidden: Sequence[str], **arguments: Any) -> None:
+        launch(processes, f"small_runs:{name}", hidden, **more, **arguments)
+
+    patch.setattr(unlearn_run, "launch", launched)
 
 
 def check_losses(found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> None:
@@ -66,13 +77,17 @@ def test_two_processes_do_what_one_does(start: Start, two: Path, tmp_path: Path)
     assert not list(two.parent.glob("* checkpoints/*"))
 
 
-def test_a_killed_run_goes_on_in_shards(start: Start, two: Path, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_in_shards(
+    start: Start, two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = replace(SHARDED, micro_batch_size=1, gradient_checkpointing=True)
     killed = tmp_path / "killed"
     how = {"start": start, "output": killed, "settings": settings}
     how |= {"snapshots": SNAPSHOTS, "objective": "ga_klr"}
-    with pytest.raises(ProcessExitedException):
-        launch(2, "small_runs:run_killed_at", (), update=9, **how)
+    with monkeypatch.context() as patch:
+        in_processes(patch, "run_killed_at", update=9)
+        with pytest.raises(ProcessExitedException):
+            run(**how)
     (mine,) = (tmp_path / "killed checkpoints").iterdir()
     assert [path.name for path in mine.glob("checkpoint-*")] == ["checkpoint-8"]
     run(**how)
@@ -96,10 +111,12 @@ def test_the_stop_rule_with_weights_on_the_host(start: Start, tmp_path: Path) ->
     assert 6.5 <= ends[0] == pytest.approx(ends[1], rel=0.02)
 
 
-def test_one_bad_loss_is_everyones(start: Start, tmp_path: Path) -> None:
+def test_one_bad_loss_is_everyones(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     output = tmp_path / "bad"
-    how = {"start": start, "output": output, "settings": SHARDED}
-    launch(2, "small_runs:run_with_a_bad_loss", (), **how)
+    in_processes(monkeypatch, "run_with_a_bad_loss")
+    run(start, output, SHARDED)
     assert is_diverged(output)
     assert "nan at update 4" in read_json(output / MANIFEST)["reason"]
 

@@ -14,6 +14,7 @@ from qunlearn.errors import InputError
 from qunlearn.files import read_json
 from qunlearn.provenance import MANIFEST, hash_files
 from qunlearn.settings.unlearning import Adapter
+from qunlearn.training import unlearn_run
 from qunlearn.training.snapshots import check_epochs, count_updates, name_of
 from qunlearn.training.trainer import RepeatableTrainer
 
@@ -103,6 +104,23 @@ def test_a_killed_run_has_its_snapshots_still(
         assert files_of(output / name) == files_of(undisturbed / name)
         assert log_of(output / name) == log_of(undisturbed / name)
         assert facts_of(output / name) == facts_of(undisturbed / name)
+
+
+def test_a_kill_while_the_output_is_put_together_costs_no_snapshot(
+    start: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = run(start, tmp_path / "undisturbed", SETTINGS, snapshots=(1, 2))
+
+    def kill(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(unlearn_run, "write_jsonl", kill)
+        run(start, tmp_path / "killed", SETTINGS, snapshots=(1, 2))
+    killed = run(start, tmp_path / "killed", SETTINGS, snapshots=(1, 2))
+    for name in ("epoch1", "epoch2"):
+        assert files_of(killed / name) == files_of(undisturbed / name)
+        assert "model.safetensors" in files_of(killed / name)
 
 
 @pytest.mark.parametrize("adapter", ["full", "lora"])

@@ -2,40 +2,73 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from qunlearn.diskfaults import told_of_disk
 from qunlearn.errors import InputError
+from qunlearn.locks import exclusive
+
+LARGEST_TEXT = 2**31
+"""Bytes of a text file; all of one is read into memory."""
 
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield a folder beside `path` to write into; rename it to `path` when the block succeeds.
 
-    A previous `path` is replaced. When the block fails, nothing is left behind.
+    A previous `path` is replaced. When the block fails, nothing is left behind. Another process
+    that is writing `path`, as a killed workflow may leave one, is waited for.
+
+    Raises:
+        InputError: the disk is full or may not be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     work = path.parent / f".{path.name}.partial"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir()
-    try:
-        yield work
-        if path.exists():
-            shutil.rmtree(path)
-        work.rename(path)
-    finally:
+    with told_of_disk(path), exclusive(path):
         shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        try:
+            with told_of_disk(path):  # before what fills the disk is deleted
+                yield work
+                flush(work)
+                if path.exists():
+                    shutil.rmtree(path)
+                work.rename(path)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def flush(folder: Path) -> None:
+    """Bring the files in `folder` to the disk; some file systems only then tell that it is full.
+
+    Without it, a folder may have its final name after a power cut and its files no content.
+    """
+    for path in folder.rglob("*"):
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 so that `path` is never seen half-written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write `text` as UTF-8 so that `path` is never seen half-written.
+
+    Raises:
+        InputError: the disk is full or may not be written.
+    """
     work = path.parent / f".{path.name}.partial"
-    work.write_text(text, encoding="utf-8")
-    work.replace(path)
+    with told_of_disk(path), exclusive(path):
+        try:
+            work.write_text(text, encoding="utf-8")
+            work.replace(path)
+        finally:
+            work.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -54,13 +87,18 @@ def read_json(path: Path) -> Any:
     Raises:
         InputError: `path` is missing, is not UTF-8 or does not parse.
     """
-    text = _read_text(path)
+    text = read_text(path)
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(
             f"{path}: not valid JSON at line {error.lineno}, column {error.colno} "
             f"({error.msg}); mend or replace the file"
+        ) from error
+    except (RecursionError, ValueError) as error:
+        raise InputError(
+            f"{path}: JSON that is nested too deep, or has a number of thousands of digits; "
+            "replace the file"
         ) from error
 
 
@@ -72,7 +110,7 @@ def read_jsonl(path: Path) -> list[Any]:
     """
     items = []
     # Not splitlines(), which also splits at U+2028 and its like; JSON writes those as they are.
-    lines = _read_text(path).split("\n")
+    lines = read_text(path).split("\n")
     if not lines[-1]:
         lines.pop()
     for number, line in enumerate(lines, start=1):
@@ -91,11 +129,22 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Read a text file.
+
+    Raises:
+        InputError: `path` is missing, unreadable, no file, too large or not UTF-8.
+    """
     try:
+        if path.exists() and not path.is_file():  # reading a pipe or a device might never end
+            raise InputError(f"{path}: a folder or a device; give a file")
+        if path.exists() and path.stat().st_size > LARGEST_TEXT:
+            raise InputError(f"{path}: larger than {LARGEST_TEXT // 2**30} GiB; give an excerpt")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; check the path") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; mend that, or give another file") from error
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8"

@@ -10,10 +10,12 @@ import tempfile
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from signal import SIGTERM
 from typing import Any
 
 from qunlearn.errors import InputError
 from qunlearn.imports import hide
+from qunlearn.signals import Stopped, noted, unwind_when_asked
 
 
 def launch(processes: int, function: str, hidden: Sequence[str], **arguments: Any) -> None:
@@ -28,25 +30,45 @@ def launch(processes: int, function: str, hidden: Sequence[str], **arguments: An
 
     Raises:
         InputError: the function raised it in a process.
+        Stopped: this process, or one of the new ones, was asked to end.
     """
     from torch.multiprocessing import (  # type: ignore[attr-defined]
         ProcessExitedException,
+        ProcessRaisedException,
         start_processes,
     )
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as name, noted() as request:
+        folder = Path(name)
+        context = start_processes(  # type: ignore[no-untyped-call]
+            _work,
+            args=(processes, folder, function, tuple(hidden), arguments),
+            nprocs=processes,
+            join=False,
+            start_method="spawn",
+        )
+        passed_on = False
         try:
-            start_processes(  # type: ignore[no-untyped-call]
-                _work,
-                args=(processes, Path(folder), function, tuple(hidden), arguments),
-                nprocs=processes,
-                start_method="spawn",
-            )
-        except ProcessExitedException:
-            told = Path(folder) / "error"
+            # When one has ended for all, the others come to their own end first.
+            while not context.join(timeout=1, grace_period=10):
+                if request.number and not passed_on:
+                    passed_on = True
+                    for process in context.processes:
+                        process.terminate()
+        except (ProcessExitedException, ProcessRaisedException):
+            told = folder / "error"
+            if request.number or (folder / "stopped").exists():
+                raise _stopped(request.number, folder) from None
             if not told.exists():
                 raise
             raise InputError(told.read_text(encoding="utf-8")) from None
+        if request.number or (folder / "stopped").exists():
+            raise _stopped(request.number, folder)
+
+
+def _stopped(number: int, folder: Path) -> Stopped:
+    told = folder / "stopped"
+    return Stopped(number or SIGTERM, told.read_text(encoding="utf-8") if told.exists() else "")
 
 
 def _work(
@@ -57,6 +79,7 @@ def _work(
     hidden: Sequence[str],
     arguments: dict[str, Any],
 ) -> None:
+    unwind_when_asked()
     hide(*hidden)
     os.environ |= {
         "RANK": str(rank),
@@ -85,4 +108,7 @@ def _work(
     except InputError as error:
         (folder / "error").write_text(str(error), encoding="utf-8")
         os._exit(2)  # at once: the others may wait for this process, and it for them
+    except Stopped as stopped:
+        (folder / "stopped").write_text(stopped.told, encoding="utf-8")
+        os._exit(int(str(stopped.code)))
     dist.destroy_process_group()

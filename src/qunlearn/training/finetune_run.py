@@ -12,7 +12,8 @@ from qunlearn.checkpoints import save_model
 from qunlearn.codeversion import code_version
 from qunlearn.errors import InputError
 from qunlearn.files import new_folder, write_jsonl
-from qunlearn.provenance import Stopwatch, fingerprint, write_manifest
+from qunlearn.locks import exclusive
+from qunlearn.provenance import Stopwatch, fingerprint, made_by, write_manifest
 from qunlearn.settings.training import TrainSettings
 from qunlearn.training.finetune import finetune
 from qunlearn.training.trainer import LOG, Diverged
@@ -50,21 +51,25 @@ def train_and_keep(
         facts=facts,
         code=code_version(Path(__file__)),
     )
-    with new_folder(output) as work:
-        try:
-            log = finetune(model, tokenizer, texts, training, seed, mine)
-        except Diverged as error:
-            shutil.rmtree(mine, ignore_errors=True)
-            raise InputError(f"{step}: {error}; lower its lr {training.lr}") from None
-        save_model(model.to(torch.bfloat16), tokenizer, work)
-        write_jsonl(work / LOG, log)
-        write_manifest(
-            work,
-            step=step,
-            settings=training,
-            inputs=inputs,
-            stopwatch=stopwatch,
-            seed=seed,
-            **facts,
-        )
-    shutil.rmtree(mine, ignore_errors=True)
+    with exclusive(mine) as waited:
+        if waited and made_by(output, mine.name):
+            return  # what was waited for
+        with new_folder(output) as work:
+            try:
+                log = finetune(model, tokenizer, texts, training, seed, mine)
+            except Diverged as error:
+                shutil.rmtree(mine, ignore_errors=True)
+                raise InputError(f"{step}: {error}; lower its lr {training.lr}") from None
+            save_model(model.to(torch.bfloat16), tokenizer, work)
+            write_jsonl(work / LOG, log)
+            write_manifest(
+                work,
+                step=step,
+                settings=training,
+                inputs=inputs,
+                stopwatch=stopwatch,
+                seed=seed,
+                run=mine.name,
+                **facts,
+            )
+        shutil.rmtree(mine, ignore_errors=True)

@@ -5,6 +5,7 @@ rows. Both are constant over a run. The last hidden states of the retain rows ar
 and the logits are computed again from them with a frozen copy of the head.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import accumulate
@@ -110,6 +111,9 @@ class CachedStates:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.unlink(missing_ok=True)
         size = self._starts[-1] * width
+        # A mapped file that meets a full disk would end the process without a word.
+        with file.open("wb") as stream:
+            os.posix_fallocate(stream.fileno(), 0, size * dtype.itemsize)
         self._states = torch.from_file(str(file), shared=True, size=size, dtype=dtype)
         self._states = self._states.view(-1, width)
         with adapter_off(model):

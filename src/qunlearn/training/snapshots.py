@@ -4,6 +4,7 @@ Under a constant learning rate the first five epochs of a run of ten are a run o
 bit, so that one training serves several epoch counts.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from qunlearn.errors import InputError
 from qunlearn.files import new_folder
-from qunlearn.training.trainer import check_finite, last_checkpoint
+from qunlearn.training.preemption import last_checkpoint
+from qunlearn.training.trainer import check_finite
 
 
 def count_updates(epochs: float, rows: int, batch_size: int) -> int:
@@ -94,12 +96,18 @@ class Snapshots(TrainerCallback):
             shutil.rmtree(found)
 
     def take(self, epochs: float, folder: Path) -> bool:
-        """Move a snapshot's files into `folder`; False where the run ended before it was due."""
+        """Bring a snapshot's files into `folder`; False where the run ended before it was due.
+
+        They stay where they were as well: a kill on the way must not cost them.
+        """
         source = self._folder / name_of(epochs)
         if not source.exists():
             return False
         for file in source.iterdir():
-            shutil.move(file, folder / file.name)
+            try:
+                os.link(file, folder / file.name)
+            except OSError:  # another file system, or one without links
+                shutil.copyfile(file, folder / file.name)
         return True
 
     def log_of(

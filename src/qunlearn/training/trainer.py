@@ -1,7 +1,5 @@
 """The one way that a model is trained here: transformers' Trainer, resumable and repeatable."""
 
-import json
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -13,6 +11,15 @@ from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
 
 from qunlearn.errors import InputError
+from qunlearn.files import flush
+from qunlearn.signals import noted
+from qunlearn.training.preemption import (
+    EndWhenAsked,
+    last_checkpoint,
+    save_window,
+    window_file,
+)
+from qunlearn.training.repeatable import ask_for_repeatable_kernels
 from qunlearn.training.sharding import (
     Sharded,
     load_shards,
@@ -20,6 +27,7 @@ from qunlearn.training.sharding import (
     processes,
     save_shards,
     summed,
+    wait_for_all,
 )
 
 LOG = "train_log.jsonl"  # of a run, in its output folder
@@ -64,6 +72,7 @@ class RepeatableTrainer(Trainer):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        ask_for_repeatable_kernels()
         # The Trainer would spread each batch over all GPUs that it sees, and change the numbers.
         kwargs["args"]._n_gpu = min(kwargs["args"].n_gpu, 1)
         super().__init__(*args, **kwargs)
@@ -137,6 +146,13 @@ class RepeatableTrainer(Trainer):
         save_shards(self.model, self.optimizer.optimizer, Path(output_dir))
         if self.args.should_save:
             torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """The last part but the state that tells that a checkpoint is whole: all is there now."""
+        super()._save_rng_state(output_dir)
+        save_window(self, window_file(Path(output_dir)))
+        flush(Path(output_dir))
+        wait_for_all()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if not isinstance(self.model, Sharded):
@@ -213,13 +229,21 @@ def train(trainer: RepeatableTrainer) -> list[dict[str, Any]]:
 
     Raises:
         Diverged: the loss or a weight is not finite.
+        Stopped: the process was asked to end; there is a checkpoint of where it was.
     """
+    folder = Path(trainer.args.output_dir)
     try:
         with trainer.accelerator.main_process_first():  # one deletes what is broken
-            checkpoint = last_checkpoint(Path(trainer.args.output_dir))
+            checkpoint = last_checkpoint(folder)
         if checkpoint:
             print(f"resuming from {Path(checkpoint).name}", flush=True)
-        trainer.train(resume_from_checkpoint=checkpoint)
+        with noted() as request:
+            ending = EndWhenAsked(trainer, request)
+            trainer.add_callback(ending)
+            trainer.train(resume_from_checkpoint=checkpoint)
+            asked = ending.asked()
+        if asked:
+            raise ending.stopped(trainer.state.global_step, folder)
         check_finite(trainer.model, "the last update")
     except Diverged as error:
         error.log = _log(trainer)
@@ -247,21 +271,6 @@ def told_when_out_of_memory(rows: str) -> Iterator[None]:
         ) from None
 
 
-def last_checkpoint(folder: Path) -> str | None:
-    """The newest whole checkpoint in `folder`; broken ones, left by a kill, are deleted.
-
-    The Trainer writes a checkpoint's `trainer_state.json` last, so one that parses is whole.
-    """
-    for checkpoint in sorted(folder.glob("checkpoint-*"), key=_update, reverse=True):
-        try:
-            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            shutil.rmtree(checkpoint)
-            continue
-        return str(checkpoint)
-    return None
-
-
 def check_finite(model: nn.Module, when: str) -> None:
     """Look at every weight.
 
@@ -281,9 +290,9 @@ def check_finite(model: nn.Module, when: str) -> None:
 
 
 def _log(trainer: RepeatableTrainer) -> list[dict[str, Any]]:
-    """All lines but the Trainer's summary, which covers only what was run since a resumption."""
-    return [dict(line) for line in trainer.state.log_history if "train_runtime" not in line]
+    """All lines but the Trainer's summary, which covers only what was run since a resumption.
 
-
-def _update(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
+    Checkpoints sort the keys of the lines before them.
+    """
+    lines = [line for line in trainer.state.log_history if "train_runtime" not in line]
+    return [dict(sorted(line.items())) for line in lines]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from transformers import PreTrainedTokenizerBase
 
 from qunlearn.checkpoints import load_model, load_tokenizer, save_model
@@ -17,12 +16,13 @@ from qunlearn.corpora.layout import load
 from qunlearn.files import new_folder, write_jsonl
 from qunlearn.imports import hidden_packages
 from qunlearn.launch import launch
-from qunlearn.provenance import Stopwatch, fingerprint, write_manifest
+from qunlearn.locks import exclusive
+from qunlearn.provenance import Stopwatch, fingerprint, made_by, write_manifest
 from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
 from qunlearn.training.adapters import merge, read_adapter, weight_dtype, with_adapter
 from qunlearn.training.frozen import narrow_frozen
 from qunlearn.training.rows import make_rows, pad_id, unique_rows
-from qunlearn.training.sharding import Sharded, rank, wait_for_all
+from qunlearn.training.sharding import Sharded, rank
 from qunlearn.training.snapshots import Snapshots, check_epochs, name_of
 from qunlearn.training.spread import check_sharding
 from qunlearn.training.trainer import LOG, Diverged
@@ -58,29 +58,11 @@ def unlearn_and_keep(
         InputError: target, corpus or settings are at fault.
     """
     check_sharding(settings, adapter)
-    if settings.sharding == "fsdp" and not dist.is_initialized():
-        launch(
-            settings.processes,
-            f"{__name__}:unlearn_and_keep",
-            hidden_packages(),
-            target=target,
-            corpus=corpus,
-            objective=objective,
-            adapter=adapter,
-            settings=settings,
-            seed=seed,
-            output=output,
-            checkpoints=checkpoints,
-            snapshots=snapshots,
-        )
-        return
-    stopwatch = Stopwatch()
-    inputs = {"target": target, "corpus": corpus}
     counts = check_epochs(snapshots, settings.epochs)
     if counts:
         settings = replace(settings, epochs=counts[-1])
     mine = checkpoints / fingerprint(
-        inputs=inputs,
+        inputs={"target": target, "corpus": corpus},
         objective=objective,
         adapter=adapter,
         settings=settings,
@@ -88,6 +70,48 @@ def unlearn_and_keep(
         snapshots=counts,
         code=code_version(Path(__file__)),
     )
+    with exclusive(mine) as waited:
+        if waited and made_by(output, mine.name):
+            return  # what was waited for
+        arguments: dict[str, Any] = {
+            "target": target,
+            "corpus": corpus,
+            "objective": objective,
+            "adapter": adapter,
+            "settings": settings,
+            "seed": seed,
+            "output": output,
+            "mine": mine,
+            "counts": counts,
+        }
+        if settings.sharding == "fsdp":
+            function = f"{__name__}:unlearn_in_process"
+            launch(settings.processes, function, hidden_packages(), **arguments)
+        else:
+            unlearn_in_process(**arguments)
+        shutil.rmtree(mine, ignore_errors=True)
+
+
+def unlearn_in_process(
+    target: Path,
+    corpus: Path,
+    objective: Objective,
+    adapter: Adapter,
+    settings: UnlearnSettings,
+    *,
+    seed: int,
+    output: Path,
+    mine: Path,
+    counts: Sequence[float],
+) -> None:
+    """Unlearn in this process, which may be one of several of a training.
+
+    Args:
+        mine: the training's folder of checkpoints, and of what is to outlive a kill.
+        counts: epochs of the snapshots, ascending; the last are the run's.
+    """
+    stopwatch = Stopwatch()
+    inputs = {"target": target, "corpus": corpus}
     own = mine  # where this process keeps what is its own
     if rank() > 0:  # the first process writes; the others do the same into nothing
         own = mine / f"rank{rank()}"
@@ -142,10 +166,7 @@ def unlearn_and_keep(
         if counts:
             facts["snapshots"] = {name_of(count): end["status"] for count, end in ends.items()}
         write_jsonl(work / LOG, log)
-        describe(work, settings=settings, updates=_updates(log), **facts)
-    wait_for_all()
-    if rank() == 0:
-        shutil.rmtree(mine, ignore_errors=True)
+        describe(work, settings=settings, updates=_updates(log), run=mine.name, **facts)
 
 
 def save_weights(tokenizer: PreTrainedTokenizerBase, model: Any, folder: Path) -> None:

@@ -1,0 +1,141 @@
+"""Trainings under fire: a full disk, Ctrl-C, clocks that jump; and then the same bytes."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from conftest import Snakemake
+from small_faults import (
+    CORPUS,
+    TARGET,
+    TINY,
+    end_all,
+    leftovers,
+    remount,
+    results_of,
+    scripts,
+    small_disk,
+    start,
+    told,
+    wait_until,
+)
+
+ONLY_TARGET = (*TINY, "--", TARGET)
+SPARE = 256 * 1024  # bytes that the filler leaves
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    end_all(tmp_path)
+
+
+def training(folder: Path) -> bool:
+    """Whether a training has a checkpoint."""
+    return bool(list((folder / "results/tiny/checkpoints").glob("*/checkpoint-*")))
+
+
+def fill(disk: Path) -> None:
+    """Leave less free than a checkpoint takes, though others are writing too."""
+    with (disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+        while True:
+            filler.write(bytes(2**16))
+    os.truncate(disk / "filler", (disk / "filler").stat().st_size - SPARE)
+
+
+def of_target(folder: Path) -> dict[str, bytes]:
+    found = results_of(folder)
+    return {name: found[name] for name in found if name.startswith(("data/", "models/news/target"))}
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up(folder: Path, tiny_run: Path, snakemake: Snakemake) -> None:
+    """Everything is on it, Snakemake's own files too; it is enlarged afterwards."""
+    disk = folder / "disk"
+    with small_disk(disk, "size=400m"):
+        run = start(disk, *ONLY_TARGET)
+        wait_until(lambda: training(disk) or run.poll() is not None)
+        fill(disk)
+        _, said = run.communicate()
+        assert run.returncode != 0
+        lines = told(said)
+        assert lines, said
+        assert all("the disk is full; make room and give the same command" in x for x in lines)
+        assert all(x.startswith("error: results/tiny/models/news/") for x in lines)
+        assert "Traceback" not in said
+        remount(disk, "size=800m")
+        again = snakemake(disk, *ONLY_TARGET)
+        assert again.returncode == 0, again.stderr[-3000:]
+        assert leftovers(disk) == []
+        assert of_target(disk) == of_target(tiny_run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM", "SIGTERM of all"])
+def test_a_training_that_is_asked_to_end(
+    how: str, folder: Path, tiny_run: Path, snakemake: Snakemake
+) -> None:
+    """SIGTERM of Snakemake alone lets its jobs end; a scheduler sends it to every process."""
+    run = start(folder, *ONLY_TARGET, group=True)
+    wait_until(lambda: training(folder) or run.poll() is not None)
+    if how == "SIGTERM":
+        run.terminate()
+    else:
+        os.killpg(run.pid, signal.SIGINT if how == "Ctrl-C" else signal.SIGTERM)
+    _, said = run.communicate()
+    assert run.returncode != 0, said
+    assert scripts(folder) == []
+    assert "Traceback" not in said
+    log = (folder / "results/tiny/logs/models/news/base.log").read_text()
+    assert ("error: stopped by SIG" in log) == (how != "SIGTERM")
+    again = snakemake(folder, *ONLY_TARGET)
+    assert again.returncode == 0, again.stderr[-3000:]
+    if how != "SIGTERM":
+        log = (folder / "results/tiny/logs/models/news/base.log").read_text()
+        assert "resuming from checkpoint-" in log
+    assert leftovers(folder) == []
+    assert of_target(folder) == of_target(tiny_run)
+
+
+@pytest.mark.slow
+def test_results_from_the_future(folder: Path, tiny_run: Path, snakemake: Snakemake) -> None:
+    """As after a clock that was set back in the middle of a run."""
+    assert snakemake(folder, *TINY, "--", CORPUS).returncode == 0
+    later = (folder / CORPUS).stat().st_mtime + 3600
+    for file in (folder / CORPUS).rglob("*"):
+        os.utime(file, (later, later))
+    refused = snakemake(folder, *ONLY_TARGET)
+    assert refused.returncode != 0
+    (line,) = told(refused.stderr)
+    assert line.startswith(f"error: {CORPUS}/") and "from the future" in line
+    assert not (folder / "results/tiny/models").exists()
+    advice = line.partition("since: ")[2]
+    subprocess.run(["bash", "-c", advice], cwd=folder, check=True)
+    done = snakemake(folder, *ONLY_TARGET)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Generating the corpus" not in done.stdout + done.stderr
+    nothing = snakemake(folder, *ONLY_TARGET)
+    assert "Nothing to be done" in nothing.stdout + nothing.stderr
+    assert of_target(folder) == of_target(tiny_run)
+
+
+@pytest.mark.parametrize("what", ["results", "everything"])
+def test_a_read_only_disk(what: str, tmp_path: Path, snakemake: Snakemake) -> None:
+    folder = tmp_path if what == "results" else tmp_path / "disk"
+    with small_disk(folder / "results" if what == "results" else folder, "size=400m,ro"):
+        run = snakemake(folder, *TINY, "--", CORPUS)
+    assert run.returncode != 0
+    (line,) = told(run.stderr)
+    if what == "results":
+        assert line == (
+            "error: results/tiny: the disk is read-only; make it writable and give the same "
+            "command again: it goes on from there"
+        )
+    else:
+        assert line.startswith(f"error: {folder}: read-only, or not yours to write, and Snakemake")
+    assert "Traceback" not in run.stderr
+    assert "Generating the corpus" not in run.stdout + run.stderr
