@@ -45,11 +45,12 @@ def test_the_cause_is_in_slurms_log(text: str, expected: str) -> None:
     assert cause(text) == expected
 
 
-def failed(folder: Path, text: str, kind: str = "train", own: str = "") -> Failure:
+def failed(folder: Path, text: str, own: str = "") -> Failure:
     slurm, log = folder / "24.log", folder / "target.log"
     slurm.write_text("x" * 300_000 + "\n" + text, encoding="utf-8")
     log.write_text(own, encoding="utf-8")
-    return Failure("rule finetune (name=target)", kind, 450, 30, 3, slurm, (log,))
+    keys = "resources.train.mem_mb", "runtime in the profile's set-resources"
+    return Failure("rule finetune (name=target)", 450, 30, *keys, 3, slurm, (log,))
 
 
 def test_a_line_names_the_job_what_it_asked_for_and_the_key(tmp_path: Path) -> None:
@@ -58,12 +59,8 @@ def test_a_line_names_the_job_what_it_asked_for_and_the_key(tmp_path: Path) -> N
     assert "450 MiB; raise resources.train.mem_mb" in line
     line = told(failed(tmp_path, LIMIT))
     assert "time limit" in line
-    assert "30 minutes; raise resources.train.runtime" in line
+    assert "30 minutes; raise runtime in the profile's set-resources (a training" in line
     assert "\n" not in line
-
-
-def test_where_the_profile_asks_the_profile_is_named(tmp_path: Path) -> None:
-    assert "raise in the profile's set-resources its mem_mb" in told(failed(tmp_path, CGROUP, ""))
 
 
 def test_a_job_that_ended_by_itself_is_told_in_its_own_words(tmp_path: Path) -> None:
@@ -73,7 +70,7 @@ def test_a_job_that_ended_by_itself_is_told_in_its_own_words(tmp_path: Path) -> 
 
 
 def test_a_job_that_slurm_did_not_take_has_no_log_of_slurms() -> None:
-    line = told(Failure("rule unlearn", "unlearn", 1, 1, 1, None, (Path("missing.log"),)))
+    line = told(Failure("rule unlearn", 1, 1, "", "", 1, None, (Path("missing.log"),)))
     assert line == "rule unlearn, attempt 1: failed; see missing.log"
 
 

@@ -20,9 +20,9 @@ CAUSES = {
 """Cause -> a pattern of Slurm's log. The first that is found counts: what is killed for memory is
 said to be cancelled too."""
 WORDS = {
-    "memory": "killed for memory, of which it had asked for {mem_mb} MiB; raise {key}mem_mb, or "
+    "memory": "killed for memory, of which it had asked for {mem_mb} MiB; raise {mem_key}, or "
     "lower what takes it (micro_batch_size, max_tokens)",
-    "time": "ended by the time limit, and it had asked for {runtime} minutes; raise {key}runtime "
+    "time": "ended by the time limit, and it had asked for {runtime} minutes; raise {runtime_key} "
     "(a training goes on from its checkpoint)",
     "preemption": "another job took its node; start again, and raise `retries` in the profile",
     "node": "its node failed; start again",
@@ -39,18 +39,20 @@ class Failure:
 
     Attributes:
         job: its rule with the wildcards, or the rules of its group.
-        kind: the key of `resources` that it asks by; empty where the profile's set-resources does.
         mem_mb: MiB that it asked for at its last attempt; None: it left that to Slurm.
         runtime: minutes, as `mem_mb`.
+        mem_key: where that is set.
+        runtime_key: likewise.
         attempt: its last, counted from 1.
         slurm_log: of the last attempt; None where it never reached Slurm.
         logs: what the job wrote itself.
     """
 
     job: str
-    kind: str
     mem_mb: int | None
     runtime: int | None
+    mem_key: str
+    runtime_key: str
     attempt: int
     slurm_log: Path | None
     logs: tuple[Path, ...] = ()
@@ -64,8 +66,7 @@ def cause(text: str) -> str:
 def told(failure: Failure) -> str:
     """What happened to a job, and what to change, in one line."""
     why = cause(_tail(failure.slurm_log)) if failure.slurm_log else ""
-    key = f"resources.{failure.kind}." if failure.kind else "in the profile's set-resources its "
-    said = WORDS[why].format(key=key, **asdict(failure)) if why else _own_words(failure)
+    said = WORDS[why].format(**asdict(failure)) if why else _own_words(failure)
     return f"{failure.job}, attempt {failure.attempt}: {said}"
 
 

@@ -26,4 +26,5 @@ def slurm() -> Iterator[Slurm]:
                 pytest.fail(up.stderr.strip() or "slurm_up.sh failed")
             yield Slurm(folder)
         finally:
-            subprocess.run([HERE / "slurm_down.sh", folder], check=True)
+            down = [HERE / "slurm_down.sh", folder]
+            subprocess.run(down, check=True, start_new_session=True)  # out of reach of Ctrl-C

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Ends the Slurm that slurm_up.sh FOLDER started, and no other: by its pid files.
 set -uo pipefail
+trap '' INT TERM # Ctrl-C in the tests must not leave daemons behind
 folder=$1
 ours() { [ "$(readlink "/etc/slurm/$1")" = "$folder/$1" ]; }
 if ours slurm.conf; then

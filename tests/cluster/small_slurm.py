@@ -130,7 +130,11 @@ class Slurm:
             comment: a part of it; the plugin writes the rule's name there.
         """
         shown = self.ask("scontrol", "show", "job", "-o").splitlines()
-        jobs = [dict(PAIR.findall(line)) for line in shown if line.startswith("JobId=")]
+        jobs = [
+            {key: value.strip() for key, value in PAIR.findall(line)}
+            for line in shown
+            if line.startswith("JobId=")
+        ]
         found = [
             job
             for job in jobs

@@ -46,21 +46,32 @@ onstart:
     look_before_work()
 
 
+def key_of(rule, resource):
+    """Where it is said what the jobs of a rule ask for."""
+    asking = getattr(rule.resources.get(resource), "_evaluator", None)
+    kind = getattr(asking, "kind", "")
+    return (
+        f"resources.{kind}.{resource}"
+        if kind
+        else f"{resource} in the profile's set-resources"
+    )
+
+
 def failure(job, sent):
     """A job that failed for the last time, as slurmlogs tells of it."""
     jobs = list(job.jobs) if job.is_group() else [job]
     rules = ", ".join(sorted({each.rule.name for each in jobs}))
     of = ", ".join(f"{key}={value}" for key, value in jobs[0].wildcards_dict.items())
-    asking = getattr(jobs[0].rule.resources.get("mem_mb"), "_evaluator", None)
     return slurmlogs.Failure(
         job=(
             f"group of {rules}"
             if job.is_group()
             else f"rule {rules}" + (f" ({of})" if of else "")
         ),
-        kind=getattr(asking, "kind", ""),
         mem_mb=job.resources.get("mem_mb"),
         runtime=job.resources.get("runtime"),
+        mem_key=key_of(jobs[0].rule, "mem_mb"),
+        runtime_key=key_of(jobs[0].rule, "runtime"),
         attempt=job.attempt,
         slurm_log=sent.get(str(job.jobid)),
         logs=tuple(Path(log) for each in jobs for log in each.log),

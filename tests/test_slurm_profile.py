@@ -1,0 +1,42 @@
+"""The profile for Slurm names rules that there are."""
+
+import re
+
+import yaml
+from conftest import ROOT
+
+PROFILE = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text(encoding="utf-8"))
+COMMENTED = re.findall(
+    r"^  # (\w+): \{slurm_partition",
+    (ROOT / "profiles/slurm/config.yaml").read_text(),
+    re.MULTILINE,
+)
+RULES = {
+    name: body
+    for file in sorted((ROOT / "workflow/rules").glob("*.smk"))
+    for name, body in re.findall(
+        r"^ *(?:use rule \w+ as|rule) (\w+)(.*?)(?=^ *(?:use )?rule |\Z)",
+        file.read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+}
+
+
+def test_each_rule_of_the_profile_is_one_of_the_workflow() -> None:
+    named = {*PROFILE["groups"], *PROFILE["set-resources"], *COMMENTED}
+    assert named <= RULES.keys()
+
+
+def test_each_rule_of_a_group_asks_for_little_time_since_a_group_asks_for_the_sum() -> None:
+    minutes = {rule: PROFILE["set-resources"][rule]["runtime"] for rule in PROFILE["groups"]}
+    assert sum(minutes.values()) < 24 * 60
+
+
+def test_each_rule_that_may_ask_for_a_gpu_has_a_line() -> None:
+    asking = {name for name, body in RULES.items() if "gpu=asks(" in body}
+    assert asking <= set(COMMENTED)
+
+
+def test_no_rule_has_retries_of_its_own() -> None:
+    """They would be run inside the job too, in the memory of its first attempt."""
+    assert not [name for name, body in RULES.items() if re.search(r"^ *retries:", body, re.M)]
