@@ -9,6 +9,7 @@ import pytest
 import yaml
 from conftest import ROOT, Snakemake
 from fake_hub import COMMIT
+from safetensors.numpy import save_file
 from test_workflow import jobs
 
 TINY = ("--configfile", str(ROOT / "config/tiny.yaml"))
@@ -37,7 +38,7 @@ def given(tmp_path: Path) -> Path:
     folder = tmp_path / "given"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(LLAMA))
-    (folder / "model.safetensors").write_bytes(b"")
+    save_file({}, folder / "model.safetensors")
     (folder / "tokenizer.json").write_text('{"model": {"vocab": {"a": 0}}}')
     return folder
 

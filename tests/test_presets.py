@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import ROOT, Snakemake
+from safetensors.numpy import save_file
 from small_corpora import run_script
 from test_workflow import jobs
 
@@ -89,7 +90,7 @@ def test_the_whole_paper_is_planned_over_stand_ins(tmp_path: Path, snakemake: Sn
             folder = tmp_path / f"{corpus}_{name}"
             folder.mkdir()
             (folder / "config.json").write_text(json.dumps(LLAMA))
-            (folder / "model.safetensors").write_bytes(b"")
+            save_file({}, folder / "model.safetensors")
             (folder / "tokenizer.json").write_text('{"model": {"vocab": {"a": 0}}}')
     stand_ins = {
         "muse_dir": str(tmp_path),
