@@ -108,7 +108,8 @@ def test_the_whole_paper_is_planned_over_stand_ins(tmp_path: Path, snakemake: Sn
     # 2 corpora x (4 objectives x 2 variants + target + retrain); GPTQ in jobs of its own.
     expected = {
         "import_corpus": 2,
-        "unlearn": 16,
+        "unlearn": 8,
+        "unlearn_whole": 8,  # what does not stay
         "evaluate_in_memory": 20,
         "quantize_gptq": 20,
         "evaluate": 20,
