@@ -15,7 +15,9 @@ def test_asking_by_a_folder_does_not_make_retrains_scores_its_own_way(
     for part in ("results", ".snakemake"):
         shutil.copytree(tiny_run / part, tmp_path / part)
     unkept = tmp_path / "unkept.yaml"
-    unkept.write_text(yaml.safe_dump({"keep": "adapters"}), encoding="utf-8")
+    # The record of the other rule's job has other parameters; here they differ by a setting.
+    change = {"keep": "adapters", "evaluate": {"verbmem_tokens": 9}}
+    unkept.write_text(yaml.safe_dump(change), encoding="utf-8")
     shutil.rmtree(tmp_path / "results/tiny/quantized/news/retrain/bf16")
     planned = snakemake(
         tmp_path,
