@@ -44,7 +44,10 @@ def test_they_are_made_in_fp32_and_rounded_once() -> None:
     left, right = torch.randn(32, 300).bfloat16(), torch.randn(300, 32).bfloat16()
     with bf16.quick_bf16_products():
         found = left @ right
-    assert torch.equal(found, (left.float() @ right.float()).bfloat16())
+        given = torch.mm(left, right, out=torch.empty_like(found))
+    expected = (left.float() @ right.float()).bfloat16()
+    assert torch.equal(found, expected)
+    assert torch.equal(given, expected)
 
 
 def test_other_products_are_left_alone() -> None:

@@ -48,6 +48,9 @@ class _InFloat32(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func in PRODUCTS and all(map(_is_narrow, args)):
             product: Tensor = func(*(matrix.float() for matrix in args), **(kwargs or {}))
             return product.bfloat16()
+        if func is _ATEN.mm.out and kwargs and all(map(_is_narrow, args)):
+            left, right = args
+            return kwargs["out"].copy_(left.float() @ right.float())
         return func(*args, **(kwargs or {}))
 
 
