@@ -52,11 +52,12 @@ def of(values: Mapping[str, Any], *words: str) -> Broken:
 
 
 def every(number: int, strategy: SearchStrategy[Any], check: Callable[[Any], object]) -> None:
-    """Call `check` with `number` examples, nearly all of them different from each other."""
+    """Call `check` with `number` different examples."""
     seen = set()
 
     @settings(
-        max_examples=number,
+        # Many come twice, and which depends on the constants of the modules that are loaded.
+        max_examples=4 * number,
         derandomize=True,
         database=None,
         deadline=None,
@@ -64,11 +65,13 @@ def every(number: int, strategy: SearchStrategy[Any], check: Callable[[Any], obj
     )
     @given(strategy)
     def run(example: Any) -> None:
-        seen.add(repr(example))
-        check(example)
+        shown = repr(example)
+        if len(seen) < number and shown not in seen:
+            seen.add(shown)
+            check(example)
 
     run()
-    assert len(seen) >= 0.9 * number, "the same examples again and again"
+    assert len(seen) == number, f"{len(seen)} examples of {number}, again and again"
 
 
 def admit(files: Iterable[Path], *, machine: bool = True) -> Json:

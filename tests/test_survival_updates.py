@@ -183,7 +183,7 @@ def broken(change: str, source: Path, folder: Path) -> Path:
         ("absent", r"no tensor model\.layers\.1\.mlp\.up_proj\.weight"),
         ("shape", r"up_proj is \[7, 32\], the target's is \[64, 32\]"),
         ("codes", "up_proj.weight is quantized already"),
-        ("cut", "damaged safetensors file"),
+        ("cut", "100 bytes, which end within its header; copy it again"),
     ],
 )
 def test_bad_checkpoints_are_told(

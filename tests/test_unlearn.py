@@ -108,7 +108,8 @@ def test_micro_batches_make_the_same_update(objective: Objective, tmp_path: Path
         difference = (weight - found[1][0][name]).norm()
         assert difference < 0.03 * (weight - start[name]).norm(), name
     for line, other in zip(found[0][1], found[1][1], strict=True):
-        assert line == pytest.approx(other, rel=1e-4, abs=5e-5)
+        # Of the gradient's norm .02 % on AVX2, after two such updates.
+        assert line == pytest.approx(other, rel=1e-3, abs=1e-4)
 
 
 def test_micro_batches_must_divide_the_batch(tmp_path: Path) -> None:

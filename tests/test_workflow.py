@@ -289,8 +289,9 @@ def test_a_changed_loss_runs_unlearning_again_but_no_training(
 def test_a_changed_metric_runs_evaluations_again_and_nothing_before(
     checkout: Path, snakemake: Snakemake
 ) -> None:
+    """The drawings of updates among the rest: their check of what they draw knows the records."""
     edit(checkout / "src/qunlearn/evaluate/metrics.py", "return ", "return 2 * ")
-    assert planned_jobs(checkout, snakemake) == {"evaluate": 20, **TABLES}
+    assert planned_jobs(checkout, snakemake) == {"evaluate": 20, **GRIDS, **TABLES}
 
 
 def test_a_changed_label_of_a_figure_draws_that_figure_again(

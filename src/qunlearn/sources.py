@@ -174,7 +174,10 @@ def gguf_file(value: str) -> Path:
     if path.is_file():
         return path
     if package.isidentifier() and file:
-        spec = find_spec(package)
+        try:
+            spec = find_spec(package)
+        except ValueError:  # A loaded module without a spec, such as __main__: no package.
+            spec = None
         if spec is not None and spec.origin is not None:
             path = Path(spec.origin).parent / file
             if path.is_file():
