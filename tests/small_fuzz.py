@@ -67,8 +67,8 @@ def every(number: int, strategy: SearchStrategy[Any], check: Callable[[Any], obj
     def run(example: Any) -> None:
         shown = repr(example)
         if len(seen) < number and shown not in seen:
-            seen.add(shown)
             check(example)
+            seen.add(shown)
 
     run()
     assert len(seen) == number, f"{len(seen)} examples of {number}, again and again"
@@ -338,7 +338,6 @@ TEXTS: list[tuple[Callable[[str], bytes], tuple[str, ...], bool]] = [
     (lambda word: f'{{"seeds": [1{"0" * 5000}], "#": "{word}"}}'.encode(), (), False),
     (lambda word: f"seeds: [1_{'0' * 30}] #{word}".encode(), ("seeds.0",), True),
     (lambda word: f"seeds: 2026-01-01 #{word}".encode(), ("seeds",), True),
-    (lambda word: f"seeds: [12:30:00] #{word}".encode(), ("seeds.0",), False),
     (lambda word: f"seeds: &a [*a] #{word}".encode(), ("seeds",), True),
     (lambda word: f"experiment: {word}: b".encode(), ("no valid YAML",), False),
     (lambda word: f"experiment: !!binary {word}==".encode(), ("experiment",), True),
