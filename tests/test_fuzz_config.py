@@ -7,22 +7,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import small_fuzz
+import small_configs
 from conftest import Snakemake
 from hypothesis.strategies import SearchStrategy
+from small_configs import SCHEMA, Broken
+from small_contradictions import contradictions
 from small_corpora import run_script
-from small_fuzz import SCHEMA, Broken, admit, complaint, every, nothing_new
+from small_fuzz import admit, complaint, every, nothing_new
 
 from qunlearn import config
 from qunlearn.errors import InputError
 
 EVERY = {
-    "wrong values": (small_fuzz.wrong_values(), 160),
-    "unknown keys": (small_fuzz.unknown_keys(), 60),
-    "odd keys": (small_fuzz.odd_keys(), 25),
-    "patterns of nothing": (small_fuzz.patterns_of_nothing(), 30),
-    "contradictions": (small_fuzz.contradictions(), 120),
-    "odd files": (small_fuzz.odd_files(), 60),
+    "wrong values": (small_configs.wrong_values(), 160),
+    "unknown keys": (small_configs.unknown_keys(), 60),
+    "odd keys": (small_configs.odd_keys(), 25),
+    "patterns of nothing": (small_configs.patterns_of_nothing(), 30),
+    "contradictions": (contradictions(), 120),
+    "odd files": (small_configs.odd_files(), 60),
 }
 
 
@@ -52,7 +54,7 @@ def test_a_valid_configuration_is_resolved_once_and_for_all(folder: Path) -> Non
     """Or refused for a contradiction; never half of it."""
     taken = 0
 
-    def steady(values: small_fuzz.Json) -> None:
+    def steady(values: small_configs.Json) -> None:
         nonlocal taken
         try:
             full = config.resolve(values, SCHEMA)
@@ -62,7 +64,7 @@ def test_a_valid_configuration_is_resolved_once_and_for_all(folder: Path) -> Non
         taken += 1
         assert config.resolve(full, SCHEMA) == full
 
-    every(100, small_fuzz.valid_values(), steady)
+    every(100, small_configs.valid_values(), steady)
     assert taken >= 30
 
 

@@ -17,7 +17,8 @@ from fake_hub import COMMIT, FakeHub, in_place_of_the_hub
 from small_corpora import run_script
 from small_fuzz import as_bytes, complaint, write_tree
 from small_gguf import weights, write_gguf
-from test_fuzz_corpus import CHECKPOINT, whole_corpus
+from test_fuzz_checkpoints import CHECKPOINT
+from test_fuzz_corpus import whole_corpus
 
 from qunlearn import files, hub
 from qunlearn.checkpoints import check_checkpoint, load_model, load_tokenizer

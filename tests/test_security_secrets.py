@@ -11,7 +11,7 @@ import yaml
 from conftest import ROOT, snakemake_command
 from fake_hub import COMMIT, FakeHub, Fault, running
 from muse_on_hub import NEWS, corpus, repository, tables
-from small_fuzz import tiny
+from small_configs import tiny
 
 TINY = str(ROOT / "config/tiny.yaml")
 

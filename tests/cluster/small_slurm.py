@@ -142,6 +142,13 @@ class Slurm:
         ]
         return sorted(found, key=lambda job: int(job["JobId"]))
 
+    @staticmethod
+    def steps() -> list[int]:
+        """Ids of the processes that hold a job's step on the node."""
+        return [
+            each.pid for each in psutil.process_iter(["name"]) if each.info["name"] == "slurmstepd"
+        ]
+
     def state(self) -> str:
         """Of the node."""
         return self.ask("sinfo", "-h", "-p", "cpu", "-o", "%T")

@@ -124,7 +124,8 @@ def test_a_node_that_fails_and_comes_back_goes_on_with_its_job(
     )
     assert cause(slurm_log(job)) == "node"
     wait_for(lambda: "idle" in slurm.state(), "the node does not come back")
-    # Slurm itself would let it wait for two minutes, in case the node fails again.
+    wait_for(lambda: not slurm.steps(), "the node does not end what ran there")
+    # Slurm itself would let it wait for two minutes, for these two reasons.
     slurm.ask("scontrol", "update", f"jobid={job['JobId']}", "starttime=now")
     run = work.end(driver)
     assert run.code == 0, run.said[-3000:]
