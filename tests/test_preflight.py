@@ -11,7 +11,7 @@ from conftest import ROOT
 from fake_hub import COMMIT, FakeHub, in_place_of_the_hub
 from small_gguf import weights, write_gguf
 
-from qunlearn import machine, preflight
+from qunlearn import hardware, machine, preflight
 from qunlearn.config import load_schema, resolve
 from qunlearn.errors import InputError
 from qunlearn.hub import snapshot
@@ -51,7 +51,7 @@ def retrain(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "gpu_bytes", lambda: [])
+    monkeypatch.setattr(hardware, "gpu_bytes", lambda: [])
 
 
 def look(folder: Path, models: dict[str, Any], **changes: Any) -> list[preflight.Check]:
@@ -218,7 +218,7 @@ def test_memory_disk_and_gpu_must_do(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         capacity(monkeypatch, tmp_path, disk_bytes=4_000_000_000, scratch_bytes=2_000_000_000)
     with pytest.raises(InputError, match=r"'resources\.unlearn\.gpu': this machine has no NVIDIA"):
         capacity(monkeypatch, tmp_path, gpu=1)
-    monkeypatch.setattr(machine, "gpu_bytes", lambda: [16_000_000_000, 24_000_000_000])
+    monkeypatch.setattr(hardware, "gpu_bytes", lambda: [16_000_000_000, 24_000_000_000])
     assert capacity(monkeypatch, tmp_path, gpu=1, gpu_bytes=24_000_000_000)
     with pytest.raises(InputError, match=r"needs 25\.0 GB of GPU memory and this machine has 24"):
         capacity(monkeypatch, tmp_path, gpu=1, gpu_bytes=25_000_000_000)

@@ -68,28 +68,6 @@ def versions(python: str) -> dict[str, str]:
     return found
 
 
-def processor() -> str:
-    """What numbers are made on: the GPUs, as nvidia-smi names them, else the kind of CPU."""
-    try:
-        told = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=20,
-        )
-        if names := sorted(set(told.stdout.splitlines())):
-            return ", ".join(names)
-    except (OSError, subprocess.SubprocessError):
-        pass  # no NVIDIA GPU here
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # not on Linux
-        return f"{platform.machine()} {platform.processor()}"
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{platform.machine()} {(named or [''])[0]}"
-
-
 def content(files: list[str]) -> str:
     """What is in files, and in which of them: Snakemake sorts their hashes, without their names."""
     names = {f"{Path(file).parent.name}/{Path(file).name}": sha256(Path(file)) for file in files}

@@ -1,11 +1,11 @@
 """What the machine has, and whether it is enough for the plan. Nothing here loads torch."""
 
 import os
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shutil import disk_usage
 
+from qunlearn import hardware
 from qunlearn.checks import Check
 from qunlearn.config import Json
 from qunlearn.errors import InputError
@@ -27,21 +27,6 @@ def existing(path: Path) -> Path:
     """`path`, or the first of its parents that exists."""
     path = path.absolute()
     return path if path.exists() else existing(path.parent)
-
-
-def gpu_bytes() -> list[int]:
-    """The memory of each NVIDIA GPU, as nvidia-smi tells it; none where there is no nvidia-smi."""
-    try:
-        told = subprocess.run(
-            ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=20,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [int(line) * 2**20 for line in told.stdout.split() if line.isdecimal()]
 
 
 def check_disk(
@@ -94,7 +79,7 @@ def check_memory(config: Json, plan: Sequence[StepPlan], *, cluster: bool) -> It
     Raises:
         InputError: it has not, and jobs run here.
     """
-    gpus = gpu_bytes()
+    gpus = hardware.gpu_bytes()
     asking = [name for name, job in config["resources"].items() if job["gpu"]]
     if asking and not gpus:
         yield _lacking(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from qunlearn.files import read_json, sha256, write_json
+from qunlearn.hardware import cpu_name
 
 PACKAGES = (
     "torch",
@@ -181,23 +182,13 @@ def device_name() -> str:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
-    return _processor() or platform.processor() or platform.machine()
+    return cpu_name()
 
 
 def instructions() -> str | None:
     """The vector instructions that torch's own kernels use here, e.g. AVX2; None without torch."""
     torch = sys.modules.get("torch")
     return None if torch is None else str(torch.backends.cpu.get_cpu_capability())
-
-
-def _processor() -> str:
-    """The processor's name where the system tells it (Linux on x86), else nothing."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else ""
 
 
 def peak_memory_mib() -> int:

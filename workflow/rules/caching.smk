@@ -1,7 +1,7 @@
 # Snakemake's cache between workflows, for what is fetched and for base, target and retrain:
 #   SNAKEMAKE_OUTPUT_CACHE=FOLDER snakemake --cache …
 # What its key is made of, and when two experiments share an entry: docs/disk-and-cache.md.
-from qunlearn import caching
+from qunlearn import caching, hardware
 
 # In a job of a cluster Snakemake knows nothing of the rules before it, and takes folders for files.
 CACHING = workflow.workflow_settings.cache is not None and workflow.is_main_process
@@ -12,7 +12,7 @@ if CACHING:
         VERSIONS = {} if CONDA else caching.versions(PYTHON)
     except InputError as error:
         sys.exit(f"error: {error}")
-    PROCESSOR = caching.processor()
+    COMPUTES = hardware.computes()
 # A base that is the user's own folder would be taken for a file too.
 CACHES_FINETUNING = CACHING and not any(
     name == "base" and source.kind == "folder"
@@ -33,7 +33,7 @@ if CACHING:
 
     def computed(wildcards, threads):
         """What a training's last bits depend on."""
-        return [threads, PROCESSOR]
+        return [threads, COMPUTES]
 
 else:
 
