@@ -72,7 +72,7 @@ def test_the_lock_brings_what_the_environment_needs(
         command = [python, *arguments]
         return subprocess.run(command, capture_output=True, text=True, env=surroundings)
 
-    checked = call("-m", "pip", "check")
+    checked = call("-I", "-m", "pip", "check")  # -I: without what the checkout's own set-up left
     assert checked.returncode == 0, checked.stdout
     for package in conda_pins(name)[0]:
         imported = call("-c", f"import {IMPORTED_AS.get(package, package.replace('-', '_'))}")
