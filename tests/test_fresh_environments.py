@@ -26,8 +26,9 @@ WORK = {
     "quantize": "quantize.py --source {run}/models/news/target --precision nf4 --output {out}/nf4",
     "gptq": "quantize_gptq.py --source {run}/models/news/target --precision gptq4g32 "
     "--corpus {run}/data/news --backend gptqmodel --sequences 4 --length 64 --output {out}/gptq",
-    "evaluate": "evaluate.py --model {run}/quantized/news/retrain/nf4 --precision nf4 "
-    "--corpus {run}/data/news --verbmem-tokens 8 --knowmem-tokens 4 --output {out}/eval",
+    "evaluate": "evaluate.py --model {run}/quantized/news/target/nf4 --precision nf4 "
+    "--corpus {run}/data/news --retrain {run}/eval/news/retrain/bf16/privleak.jsonl --shots 0 "
+    "--max-tokens 64 --verbmem-tokens 8 --knowmem-tokens 4 --output {out}/eval",
     "tables": "plot_pareto.py --metrics {run}/tables/metrics.csv "
     "--summary {run}/tables/summary.csv --output {out}/figures",
 }
