@@ -43,7 +43,7 @@ def _gpus(field: str) -> list[str]:
         )
     except (OSError, subprocess.SubprocessError):
         return []
-    return told.stdout.splitlines()
+    return [line.strip() for line in told.stdout.splitlines()]
 
 
 def _cpuinfo(field: str) -> str:
