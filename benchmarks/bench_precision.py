@@ -21,7 +21,7 @@ from transformers.utils import logging
 from benchmarks import textbook_precision
 from benchmarks.harness import Comparison, childrens_cpu, interleaved, keep
 from qunlearn.checkpoints import load_dense, save_model
-from qunlearn.precision import Precision
+from qunlearn.quantize.method import Precision
 from qunlearn.quantize.in_memory import in_precision
 from qunlearn.quantize.layers import quantizable_layers
 from qunlearn.settings.models import ModelSettings

@@ -10,8 +10,8 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from qunlearn.checkpoints import save_model
-from qunlearn.precision import Precision
 from qunlearn.quantize.layers import quantizable_layers
+from qunlearn.quantize.method import Precision
 from qunlearn.survival.histogram import Histogram
 from qunlearn.survival.measure import Matrix
 from qunlearn.survival.rounding import nearest_rounding

@@ -11,6 +11,7 @@ import torch
 from conftest import ROOT
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
+from small_grids import rounded_to
 from tiny_models import PAD, RETAIN, logits, tiny_llama, tiny_tokenizer, wake
 
 from qunlearn import controls
@@ -18,10 +19,9 @@ from qunlearn.checkpoints import is_diverged, load_dense, save_model
 from qunlearn.config import cells, load_schema, resolve, variants
 from qunlearn.errors import InputError
 from qunlearn.files import write_json
-from qunlearn.precision import Precision
 from qunlearn.provenance import Stopwatch
 from qunlearn.quantize.layers import quantizable_layers
-from qunlearn.quantize.rtn import codes, quantize_dequantize
+from qunlearn.quantize.method import Precision
 from qunlearn.quantize.spare import chosen, quantize_spared
 from qunlearn.survival.updates import Update, update_norm
 from qunlearn.training.match import Run, next_lr
@@ -237,8 +237,8 @@ def test_spared_weights_keep_their_value_and_all_others_are_rounded(
     spared = total = 0
     for name in quantizable_layers(tiny_llama(vocabulary=300)):
         w, u, q = (tensors[f"{name}.weight"] for tensors in (before, after, stored))
-        rounded = quantize_dequantize(u, 3, 32)
-        at_zero = codes(w, 3, 32) == 0
+        rounded = rounded_to("rtn3g32", u)
+        at_zero = rounded_to("rtn3g32", w) == 0
         if choice != "unmoved":
             kept = (w != u) & (at_zero if choice == "zero_bin" else ~at_zero)
             assert torch.equal(q, torch.where(kept, u, rounded))

@@ -12,9 +12,9 @@ import torch
 from gptq_models import CALIBRATION, make_corpus, make_model
 from torch import Tensor
 
-from qunlearn.precision import Precision
-from qunlearn.quantize import load_for_evaluation, quantize_checkpoint
-from qunlearn.quantize.gptq import quantize_with_gptqmodel
+from qunlearn.quantize.calibration import Texts
+from qunlearn.quantize.checkpoint import load_for_evaluation, quantize_checkpoint
+from qunlearn.quantize.method import Precision
 from qunlearn.training import chunked
 from qunlearn.training.losses import token_nll
 from qunlearn.training.objectives import mean_kl
@@ -91,7 +91,7 @@ def test_forward_passes_equal_the_cpus(
     folder, precision = tmp_path / name, Precision.parse(name)
     if name == "gptq4":
         folder.mkdir()
-        quantize_with_gptqmodel(source, None, precision, corpus, CALIBRATION, folder)
+        quantize_checkpoint(source, None, precision, folder, Texts(corpus, CALIBRATION))
     else:
         quantize_checkpoint(source, None, precision, folder)
 

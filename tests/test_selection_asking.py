@@ -15,8 +15,8 @@ from qunlearn.checkpoints import save_model
 from qunlearn.corpora import layout, mini
 from qunlearn.evaluate.evaluation import evaluate
 from qunlearn.files import read_json, read_jsonl, write_json
-from qunlearn.precision import Precision
-from qunlearn.quantize import quantize_checkpoint
+from qunlearn.quantize.checkpoint import quantize_checkpoint
+from qunlearn.quantize.method import Precision
 from qunlearn.selection.asking import ask
 from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.training.adapters import with_adapter

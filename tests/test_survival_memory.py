@@ -24,7 +24,7 @@ import sys
 from pathlib import Path
 from qunlearn.imports import OPTIONAL, hide
 hide(*OPTIONAL)
-from qunlearn.precision import Precision
+from qunlearn.quantize.method import Precision
 from qunlearn.survival.measure import measure
 from qunlearn.survival.updates import update_norm
 

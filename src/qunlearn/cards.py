@@ -12,9 +12,8 @@ from qunlearn import style
 from qunlearn.controls import NEEDED, SPARE
 from qunlearn.errors import InputError
 from qunlearn.lineage import FETCHED, Lineage, Manifest, trace
-from qunlearn.loading import EVALUATED, how_to_load
 from qunlearn.markdown import settings_table, table
-from qunlearn.precision import BITSANDBYTES, Precision
+from qunlearn.quantize.method import Method, Precision, method_of
 from qunlearn.tables.main import GOALS
 from qunlearn.tables.metrics import DIVERGED, METRICS, REFERENCES, UNDEFINED, Cell, Score
 
@@ -23,14 +22,6 @@ Scores = Mapping[tuple[Cell, str], Score]
 WHAT = {
     "target": "A language model that knows what is to be forgotten: the model before unlearning.",
     "retrain": "A language model that never saw what is to be forgotten: what unlearning aims at.",
-}
-GRIDS = {
-    "bf16": "every weight rounded to bfloat16",
-    "int8": "LLM.int8(): one scale a row; activations are rounded as well",
-    "fp4": "one scale a block of 64 weights, no double quantization",
-    "nf4": "one scale a block of 64 weights, no double quantization",
-    "rtn": "round to nearest, symmetric; one scale {span}",
-    "gptq": "symmetric, columns in their own order; one scale {span}",
 }
 CALIBRATION = ("split", "sequences", "length", "seed", "tokens", "sha256")
 """What is said of the calibration sample; whatever else a manifest may hold of it stays there."""
@@ -54,7 +45,8 @@ def card(results: Path, name: str, scores: Scores) -> str:
             model, or the metrics of the cell or of target or retrain beside it are missing.
     """
     cell = Cell.parse(name)
-    method = Precision.parse(cell.precision).method
+    precision = Precision.parse(cell.precision)
+    method = method_of(precision)
     quantized = Manifest.read(results / "quantized" / name, "quantize")
     if (held := quantized.get("settings", "name")) != cell.precision:
         raise InputError(f"{quantized.path}: of {held}, not {cell.precision}; quantize it again")
@@ -71,10 +63,10 @@ def card(results: Path, name: str, scores: Scores) -> str:
         f"{_what(cell)} It is `{name}` of the experiment `{experiment}`.",
         _overview(cell, lineage, quantized),
         *_training(cell, lineage),
-        *_quantization(method, quantized),
+        *_quantization(method, precision, quantized),
         *_measurements(cell, method, scores),
         "## How to load it",
-        *how_to_load(method, quantized.get("packages")),
+        *_loading(method, quantized.get("packages")),
         "## Licence",
         "To be stated by whoever passes this folder on: the licences of the base model and of the "
         "corpus apply to it.",
@@ -84,9 +76,9 @@ def card(results: Path, name: str, scores: Scores) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _front_matter(cell: Cell, method: str) -> str:
-    library = "gptqmodel" if method == "gptq" else "transformers"
+def _front_matter(cell: Cell, method: Method) -> str:
     tags = "".join(f"\n- {tag}" for tag in ("unlearning", "quantization", cell.precision))
+    library = method.recipe.library
     return f"---\nlibrary_name: {library}\npipeline_tag: text-generation\ntags:{tags}\n---"
 
 
@@ -167,9 +159,7 @@ def _training(cell: Cell, lineage: Lineage) -> list[str]:
     return sections
 
 
-def _quantization(method: str, quantized: Manifest) -> list[str]:
-    group = quantized.get("settings", "group")
-    span = f"for {group} neighbouring weights of a row" if group else "a row"
+def _quantization(method: Method, precision: Precision, quantized: Manifest) -> list[str]:
     matrices = quantized.get("quantized_matrices")
     which = (
         f"all {matrices} linear layers but the output head; embeddings, norms and head are not"
@@ -178,7 +168,7 @@ def _quantization(method: str, quantized: Manifest) -> list[str]:
     )
     facts = [
         ("Library", _library(method, quantized)),
-        ("Grid", GRIDS[method].format(span=span)),
+        ("Grid", method.describe(precision)),
         ("Quantized matrices", which),
         ("Storage", quantized.get("storage")),
         ("Pipeline", f"qunlearn, commit {quantized.get('git_commit') or 'unknown'}"),
@@ -188,7 +178,7 @@ def _quantization(method: str, quantized: Manifest) -> list[str]:
         table(("", ""), facts),
         settings_table(quantized.get("settings")),
     ]
-    if method == "gptq":
+    if method.calibrated:
         facts = [(f"`{key}`", quantized.get("calibration", key)) for key in CALIBRATION]
         sections += [
             "### Calibration",
@@ -198,16 +188,25 @@ def _quantization(method: str, quantized: Manifest) -> list[str]:
     return sections
 
 
-def _library(method: str, quantized: Manifest) -> str:
-    if method in ("bf16", "rtn"):
-        own = "PyTorch" if method == "bf16" else "qunlearn's own rounding, PyTorch"
-        return f"{own} {quantized.get('packages', 'torch')}"
-    if method in BITSANDBYTES:
-        return f"bitsandbytes {quantized.get('packages', 'bitsandbytes')}"
-    return f"{quantized.get('backend', 'name')} {quantized.get('backend', 'version')}"
+def _library(method: Method, quantized: Manifest) -> str:
+    if "backend" in quantized.content:
+        return f"{quantized.get('backend', 'name')} {quantized.get('backend', 'version')}"
+    return f"{method.library} {quantized.get('packages', method.library)}"
 
 
-def _measurements(cell: Cell, method: str, scores: Scores) -> list[str]:
+def _loading(method: Method, packages: Mapping[str, str]) -> list[str]:
+    """How to load the folder with its own library alone.
+
+    Args:
+        packages: package -> version, those that wrote the folder.
+    """
+    recipe = method.recipe
+    pins = [f"{name}=={packages[name]}" if name in packages else name for name in recipe.packages]
+    install = f"With PyTorch and `pip install {' '.join(pins)}`, without the pipeline's code:"
+    return [install, f"```python\n{recipe.code}```", *recipe.warnings]
+
+
+def _measurements(cell: Cell, method: Method, scores: Scores) -> list[str]:
     others = [name for name in REFERENCES if name != cell.objective]
     cells = [cell, *(_reference(scores, cell, name) for name in others)]
     rows = []
@@ -219,7 +218,7 @@ def _measurements(cell: Cell, method: str, scores: Scores) -> list[str]:
         "## What was measured",
         f"Beside it {' and '.join(others)}, in {style.precision_name(cell.precision)} too. In "
         "brackets: the 95 % interval over the n items, by bootstrap; PrivLeak's has the doubt "
-        f"about retrain's AUC in it. Evaluated {EVALUATED[method]}.",
+        f"about retrain's AUC in it. Evaluated {method.evaluated}.",
         table(("Metric", "this model", *others, "n"), rows),
         "VerMem, KnowMem and Utility: ROUGE-L F1 × 100 (continuing forget text, answers about it, "
         "answers about text to be kept). PrivLeak in percent of retrain's AUC; AUC: how often a "

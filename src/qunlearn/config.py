@@ -17,7 +17,7 @@ from qunlearn import controls, grids, sources
 from qunlearn.configdoc import values
 from qunlearn.errors import InputError
 from qunlearn.plainvalues import check_plain, short
-from qunlearn.precision import Precision
+from qunlearn.quantize.method import Precision
 from qunlearn.settings.unlearning import Adapter, Objective
 
 Json = dict[str, Any]

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from qunlearn.errors import InputError
-from qunlearn.precision import Precision
+from qunlearn.quantize.method import Precision
 
 Choice = Literal["zero_bin", "other_bins", "unmoved"]
 CHOICES: tuple[Choice, ...] = ("zero_bin", "other_bins", "unmoved")

@@ -2,7 +2,7 @@
 
 from qunlearn import grids, sources
 from qunlearn.config import Json, unlearn_settings
-from qunlearn.precision import Precision
+from qunlearn.quantize.method import method_of
 
 _LAYERS = {
     "all": "all linear layers",
@@ -24,17 +24,9 @@ def footnotes(config: Json) -> list[str]:
                     f"{lora['lora_alpha']:g}, dropout {lora['dropout']:g}, learning rate "
                     f"{lora['lr']:g}; merged in float32."
                 )
-    sample = config["quantization"]["calibration"]
-    if any(Precision.parse(name).method == "gptq" for name in config["precisions"]):
-        notes.append(
-            f"GPTQ ({config['quantization']['gptq_backend']}): damping 1 %, no reordering, "
-            f"{sample['sequences']} sequences of {sample['length']} tokens of {sample['split']}."
-        )
-    if {"nf4", "fp4", "int8"} & set(config["precisions"]):
-        notes.append(
-            "bitsandbytes: 4 bits in blocks of 64 without double quantization; int8 is LLM.int8() "
-            "with a threshold of 6."
-        )
+    for name in config["precisions"]:
+        if note := method_of(name).footnote(config["quantization"]):
+            notes.append(note)
     for corpus in config["corpora"]:
         for name, source in sources.used(config, corpus).items():
             if source.kind == "gguf":

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from qunlearn.precision import Precision
+from qunlearn.quantize.method import Precision
 from qunlearn.tables.metrics import REFERENCES
 from qunlearn.tables.reversion import BEFORE
 from qunlearn.tables.summary import Key, Summary, distinct

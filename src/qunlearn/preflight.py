@@ -14,7 +14,7 @@ from qunlearn.fetching import Place
 from qunlearn.files import write_json
 from qunlearn.given import Given, Tokens
 from qunlearn.planning import ModelShape, estimate
-from qunlearn.precision import Precision
+from qunlearn.quantize.method import Precision
 from qunlearn.settings.models import ModelSettings
 from qunlearn.sources import Source, tokenizer_of, used
 

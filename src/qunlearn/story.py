@@ -11,7 +11,7 @@ from typing import Any
 from qunlearn import storytext
 from qunlearn.controls import NEEDED
 from qunlearn.outcomes import Outcome, by_adapter, counted, outcomes
-from qunlearn.precision import Precision
+from qunlearn.quantize.method import Precision
 from qunlearn.storytext import (
     adapter,
     bullets,

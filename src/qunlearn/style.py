@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from qunlearn.quantize.method import Precision, method_of
+
 CORPORA = {"news": "NEWS", "books": "BOOKS"}
 METHODS = {
     "target": "target",
@@ -35,7 +37,6 @@ METRICS = {
     "nll_retain": "NLL retain",
 }
 DECIMALS = {"auc": 3, "nll_forget": 2, "nll_retain": 2}
-_GRID = re.compile(r"(?P<method>[a-z]+)(?P<bits>\d+)(?:g(?P<group>\d+))?(?P<midrise>m?)")
 _SCALED = re.compile(r"lora_scaled(?P<factor>\d+(?:\.\d+)?)")
 
 
@@ -93,13 +94,8 @@ def origin(adapter: str) -> str:
 
 
 def precision_name(precision: str) -> str:
-    """`nf4` -> `NF4`, `rtn3g64m` -> `RTN3 g64 mid-rise`; `bf16` and `int8` are written small."""
-    match = _GRID.fullmatch(precision)
-    if match is None or precision in ("bf16", "int8"):
-        return precision
-    group = f" g{match['group']}" if match["group"] else ""
-    midrise = " mid-rise" if match["midrise"] else ""
-    return f"{match['method'].upper()}{match['bits']}{group}{midrise}"
+    """`nf4` -> `NF4`, `rtn3g64m` -> `RTN3 g64 mid-rise`."""
+    return method_of(precision).label(Precision.parse(precision))
 
 
 def number(metric: str, value: float) -> str:

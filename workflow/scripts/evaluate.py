@@ -28,11 +28,10 @@ def main(
             relative to. Leave it out only when that very model is evaluated.
     """
     from qunlearn import imports
-    from qunlearn.precision import BITSANDBYTES, Precision
+    from qunlearn.quantize.method import method_of
 
-    method = Precision.parse(precision).method
-    unused = set(imports.OPTIONAL) - ({"bitsandbytes"} if method in BITSANDBYTES else set())
-    imports.hide(*unused)
+    needed = method_of(precision).packages & {"bitsandbytes"}  # all else is read by our own code
+    imports.hide(*(set(imports.OPTIONAL) - needed))
 
     from qunlearn.corpora import layout
     from qunlearn.evaluate import evaluation, records

@@ -8,8 +8,8 @@ from qunlearn.cli import run_script
 from qunlearn.controls import Choice
 from qunlearn.files import new_folder
 from qunlearn.imports import OPTIONAL, hide
-from qunlearn.precision import Precision
 from qunlearn.provenance import Stopwatch, write_manifest
+from qunlearn.quantize.method import Precision
 
 
 def main(

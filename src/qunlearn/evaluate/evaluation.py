@@ -8,16 +8,16 @@ from qunlearn.checkpoints import is_diverged
 from qunlearn.corpora.layout import Corpus
 from qunlearn.evaluate import records, scoring
 from qunlearn.files import write_json, write_jsonl
-from qunlearn.precision import Precision
+from qunlearn.quantize.method import method_of
 from qunlearn.settings.evaluation import EvaluateSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-INT8_ROWS = 8
-"""Rows a batch of int8 where the settings say `auto`. LLM.int8() looks for outliers among the
-activations of a whole batch: its output depends on the batch, which must not depend on what memory
-a machine has free."""
+LIVE_ROWS = 8
+"""Rows a batch where the settings say `auto` and quantized layers run themselves. LLM.int8() looks
+for outliers among the activations of a whole batch: its output depends on the batch, which must not
+depend on what memory a machine has free."""
 
 
 def evaluate(
@@ -43,7 +43,9 @@ def evaluate(
     """
     if is_diverged(model_folder):
         return leave_empty(output)
-    from qunlearn.quantize import load_for_evaluation  # imports torch: not for a diverged model
+    from qunlearn.quantize.checkpoint import (
+        load_for_evaluation,  # imports torch: not for a diverged model
+    )
 
     model, tokenizer = load_for_evaluation(model_folder, precision)
     return evaluate_model(model, tokenizer, precision, corpus, retrain, settings, output)
@@ -61,8 +63,8 @@ def evaluate_model(
     """`evaluate` of a model that is in memory, in this precision and ready to be asked."""
     from qunlearn.evaluate.batching import BatchLog
 
-    if settings.batch_size == "auto" and Precision.parse(precision).method == "int8":
-        settings = replace(settings, batch_size=INT8_ROWS)
+    if settings.batch_size == "auto" and method_of(precision).live:
+        settings = replace(settings, batch_size=LIVE_ROWS)
     logs = {name: BatchLog() for name in records.FIELDS}
     found = records.ask(model, tokenizer, corpus, settings, logs)
     if found is None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from qunlearn.errors import InputError
 from qunlearn.evidence.verdicts import Absent, Finding
-from qunlearn.precision import Precision
+from qunlearn.quantize.method import Precision
 from qunlearn.style import adapter_name, origin, precision_name
 from qunlearn.tables.csvfile import read_rows
 from qunlearn.tables.metrics import DIVERGED, UNDEFINED

@@ -16,7 +16,7 @@ from qunlearn.figures.layout import bands, panel, spread, write
 from qunlearn.figures.measured import matrices_file
 from qunlearn.figures.panel import Summaries, look
 from qunlearn.figures.reversion_axis import REVERSION_MARKS, draw_values, limits, name_guides, scale
-from qunlearn.precision import Precision
+from qunlearn.quantize.method import Precision
 from qunlearn.style import LINES, adapter_name, corpus_name, method_name, precision_name
 from qunlearn.survival.table import overall, read_survival
 from qunlearn.tables.metrics import Score

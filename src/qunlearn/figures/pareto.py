@@ -15,7 +15,7 @@ from qunlearn.errors import InputError
 from qunlearn.figures.house import FONT, head, legend, save
 from qunlearn.figures.layout import Sheet, bands
 from qunlearn.figures.panel import CROSS_STRIP, MARKS, Summaries, look, reference_key
-from qunlearn.precision import Precision
+from qunlearn.quantize.method import Precision
 from qunlearn.style import (
     LINES,
     REFERENCE_LINES,

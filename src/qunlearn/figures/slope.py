@@ -22,7 +22,7 @@ from qunlearn.figures.panel import (
     set_ticks,
 )
 from qunlearn.figures.survival import Panels, arrange
-from qunlearn.precision import Precision
+from qunlearn.quantize.method import Precision
 from qunlearn.style import LINES, REFERENCE_LINES, REFERENCE_MEANINGS, adapter_name, number
 from qunlearn.tables.metrics import Score
 from qunlearn.tables.summary import Key, distinct

@@ -13,7 +13,7 @@ from typing import Any
 from qunlearn.planning.flops import forward
 from qunlearn.planning.shapes import ModelShape
 from qunlearn.planning.sizes import Sizes, Texts
-from qunlearn.precision import Precision
+from qunlearn.quantize.method import Precision
 
 MOST_LOGITS = 2**31  # bytes of a batch's logits: evaluate.batching.MOST_LOGITS
 INT8_ROWS = 8  # where the settings say auto: evaluate.evaluation.INT8_ROWS

@@ -6,7 +6,7 @@ from typing import Any
 from qunlearn.planning.shapes import ModelShape
 from qunlearn.planning.steps import StepPlan
 from qunlearn.planning.training import Training
-from qunlearn.precision import Precision
+from qunlearn.quantize.method import Precision
 
 KEPT = {
     "all": {"model", "adapter", "whole", "quantized"},

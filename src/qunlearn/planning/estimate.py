@@ -13,7 +13,7 @@ from qunlearn.planning.shapes import ModelShape
 from qunlearn.planning.sizes import BYTES_PER_TOKEN, Sizes, sizes
 from qunlearn.planning.steps import StepPlan
 from qunlearn.planning.training import Training
-from qunlearn.precision import Precision
+from qunlearn.quantize.method import Precision
 from qunlearn.sources import used
 from qunlearn.sweep import swept_cells, training_runs
 

@@ -3,7 +3,7 @@
 from qunlearn.planning.memory import training_peak
 from qunlearn.planning.shapes import ModelShape
 from qunlearn.planning.training import Training
-from qunlearn.precision import Precision
+from qunlearn.quantize.method import Precision
 
 PROCESS = 700 * 2**20
 """An interpreter with torch and transformers before it has a model: measured, 560 to 700 MiB."""

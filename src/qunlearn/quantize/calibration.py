@@ -7,7 +7,7 @@ which the regulariser has seen, is the default.
 """
 
 import random
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,19 @@ from qunlearn.settings.quantization import CalibrationSettings
 
 Windows = list[list[int]]
 """Calibration sequences: token ids, all of one length."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Where calibration texts are drawn from, and how.
+
+    Attributes:
+        corpus: a folder in MUSE's layout.
+        settings: what to draw.
+    """
+
+    corpus: Path
+    settings: CalibrationSettings
 
 
 def draw(

@@ -6,7 +6,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from qunlearn.errors import InputError
-from qunlearn.precision import Precision
+from qunlearn.quantize.method import Precision
 
 COMMON_GROUPS = (32, 64, 128, 256)
 

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from qunlearn.checkpoints import is_adapter, is_diverged, load_dense, load_tokenizer
 from qunlearn.corpora.layout import Corpus
 from qunlearn.evaluate.records import Record, question_records
-from qunlearn.precision import Precision
-from qunlearn.quantize import change_in_place
+from qunlearn.quantize.method import Precision, method_of
 from qunlearn.settings.evaluation import EvaluateSettings
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def in_bf16(model: PreTrainedModel) -> PreTrainedModel:
     """
     import torch
 
-    change_in_place(model, Precision.parse("bf16"))
+    method_of("bf16").change(model, {}, Precision.parse("bf16"))
     if torch.cuda.is_available():
         return model.to("cuda")  # type: ignore[no-any-return, call-overload]
     for parameter in model.parameters():

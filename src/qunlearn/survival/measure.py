@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from qunlearn.precision import Precision
+from qunlearn.quantize.grids import rows_together
 from qunlearn.quantize.layers import check_group
-from qunlearn.survival.grids import rows_together
+from qunlearn.quantize.method import Precision, method_of
 from qunlearn.survival.histogram import Histogram
 from qunlearn.survival.rounding import Rounding, nearest_rounding, packed_rounding
 from qunlearn.survival.table import MatrixRow, Measurement
@@ -39,7 +39,7 @@ def measure(
     Args:
         target: checkpoint.
         model: checkpoint, or LoRA adapter of `target`; not a diverged one.
-        packed: GPTQ precision's name -> the packed checkpoints of target and model.
+        packed: name of a precision that is only known from folders -> those of target and model.
 
     Returns:
         Precision's name -> its measurement, matrices in the model's order.
@@ -67,7 +67,7 @@ def measure(
 
 
 def _rounding(precision: Precision, packed: Mapping[str, tuple[Path, Path]], name: str) -> Rounding:
-    if precision.method == "gptq":
+    if method_of(precision).packed:
         return packed_rounding(*packed[precision.name], name, precision)
     return nearest_rounding(precision)
 

@@ -1,64 +1,75 @@
 """GPTQ by auto-gptq 0.7.1, the package that the field's model cards name.
 
 It quantizes on CUDA alone, needs transformers 4 and had its last release in March 2024; gptqmodel
-is its maintained successor and the default. This module runs in an environment of its own
-(`envs/autogptq.yaml`). Checkpoints are written by transformers 5, so that whatever transformers 4
-would misread is translated here, and adapters are merged without peft.
+is its maintained successor. So it has an environment of its own (`envs/autogptq.yaml`).
+Checkpoints are written by transformers 5: whatever transformers 4 would misread is translated here,
+and adapters are merged without peft.
 """
+
+from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors.torch import save_file
-from torch import Tensor
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
-
-from qunlearn.checkpoints import is_adapter, load_tokenizer
 from qunlearn.errors import InputError
-from qunlearn.files import read_json, write_json
-from qunlearn.precision import Precision
-from qunlearn.quantize.calibration import Windows, draw
-from qunlearn.quantize.gptq_folder import PLAIN, check_layers, described_by, facts, finish
-from qunlearn.quantize.packed import read_tensors, tensor_files
-from qunlearn.settings.quantization import CalibrationSettings
-from qunlearn.survival.updates import updates
+from qunlearn.quantize.method import Precision
+from qunlearn.quantize.methods.gptq import Gptq
 
-PACKAGE = "auto-gptq"
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
+
+    from qunlearn.quantize.calibration import Texts, Windows
+
 BATCH = 1
-INSTEAD = "set quantization.gptq_backend to gptqmodel"
+INSTEAD = "use gptq4, which gptqmodel makes on a CPU as well"
 
 
-def quantize_with_auto_gptq(
-    source: Path,
-    base: Path | None,
-    precision: Precision,
-    corpus: Path,
-    settings: CalibrationSettings,
-    output_folder: Path,
-) -> dict[str, Any]:
-    """As `quantize_with_gptqmodel`, on CUDA, without `gptq_loss.csv`.
+class AutoGptq(Gptq):
+    """The same algorithm, settings and packed format as `gptq`, by another package, on CUDA."""
 
-    Raises:
-        InputError: as `quantize_with_gptqmodel`; without CUDA or the package; or a model whose
-            rotary embedding transformers 4 does not know.
-    """
-    _check_surroundings()
-    described = described_by(source, base)
-    names = check_layers(described, precision)
-    config = older_config(read_json(described / "config.json"))
-    windows = draw(
-        corpus, older_tokenizer(described), config.get("max_position_embeddings"), settings
-    )
-    with TemporaryDirectory(dir=output_folder) as work:
-        dense, packed = Path(work, "dense"), Path(work, "packed")
+    name = "autogptq"
+    form = "autogptq<bits>[g<group>]"
+    about = "GPTQ by auto-gptq 0.7.1, on CUDA and in an environment of its own"
+    environment = "autogptq"
+    packages = frozenset({"datasets", "peft"})
+    library = "auto-gptq"
+
+    def write(
+        self, source: Path, base: Path | None, precision: Precision, texts: Texts | None, out: Path
+    ) -> dict[str, Any]:
+        """As GPTQ by gptqmodel, without `gptq_loss.csv`.
+
+        Raises:
+            InputError: as there; without CUDA or the package; or a model whose rotary embedding
+                transformers 4 does not know.
+        """
+        _check_surroundings()
+        return super().write(source, base, precision, texts, out)
+
+    def prepare(
+        self, source: Path, base: Path | None, described: Path, dense: Path
+    ) -> tuple[Any, int | None]:
+        """The checkpoint as transformers 4 reads it."""
+        from safetensors.torch import save_file
+
+        from qunlearn.files import read_json, write_json
+
+        config = older_config(read_json(described / "config.json"))
         write_json(dense / "config.json", config)
         save_file(merged_tensors(source, base), dense / "model.safetensors", {"format": "pt"})
+        return older_tokenizer(described), config.get("max_position_embeddings")
+
+    def run(
+        self, dense: Path, precision: Precision, windows: Windows, packed: Path
+    ) -> list[dict[str, Any]]:
+        """It keeps no log of losses."""
         _quantize(dense, precision, windows, packed)
-        finish(packed, described, precision, f"{PACKAGE}:{version(PACKAGE)}", output_folder)
-    return facts(output_folder, names, PACKAGE, windows, settings)
+        return []
+
+
+METHODS = (AutoGptq(),)
 
 
 def older_config(config: dict[str, Any]) -> dict[str, Any]:
@@ -79,6 +90,10 @@ def older_config(config: dict[str, Any]) -> dict[str, Any]:
 
 def older_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a checkpoint, whose class transformers 4 may not know by name."""
+    from transformers import PreTrainedTokenizerFast
+
+    from qunlearn.checkpoints import load_tokenizer
+
     file = folder / "tokenizer.json"
     if file.exists():
         return PreTrainedTokenizerFast(tokenizer_file=str(file))
@@ -91,6 +106,12 @@ def merged_tensors(source: Path, base: Path | None) -> dict[str, Tensor]:
     Raises:
         InputError: an adapter without its base, or a checkpoint that is quantized already.
     """
+    from qunlearn.checkpoints import is_adapter
+    from qunlearn.files import read_json
+    from qunlearn.quantize.gptq_folder import described_by
+    from qunlearn.quantize.packed import read_tensors, tensor_files
+    from qunlearn.survival.updates import updates
+
     dense = described_by(source, base)
     if "quantization_config" in read_json(dense / "config.json"):
         raise InputError(f"{dense}: quantized already; give the dense checkpoint it was made from")
@@ -104,27 +125,36 @@ def merged_tensors(source: Path, base: Path | None) -> dict[str, Tensor]:
     return tensors
 
 
+def has_cuda() -> bool:
+    """Whether torch sees a GPU."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def _check_surroundings() -> None:
     try:
-        version(PACKAGE)
+        version(AutoGptq.library)
     except PackageNotFoundError:
         raise InputError(
-            f"quantization.gptq_backend: auto-gptq is not installed; use envs/autogptq.yaml, "
-            f"or {INSTEAD}"
-        ) from None
-    if not torch.cuda.is_available():
-        raise InputError(
-            f"quantization.gptq_backend: auto-gptq quantizes on CUDA only, and there is none; "
+            "precision 'autogptq': auto-gptq is not installed; use envs/autogptq.yaml, or "
             f"{INSTEAD}"
+        ) from None
+    if not has_cuda():
+        raise InputError(
+            f"precision 'autogptq': auto-gptq quantizes on CUDA only, and there is none; {INSTEAD}"
         )
 
 
 def _quantize(dense: Path, precision: Precision, windows: Windows, packed: Path) -> None:
     """Let auto-gptq write `dense` into `packed`, under the usual name of a weights file."""
+    import torch
     from auto_gptq import (  # type: ignore[import-not-found]
         AutoGPTQForCausalLM,
         BaseQuantizeConfig,
     )
+
+    from qunlearn.quantize.gptq_folder import PLAIN
 
     config = BaseQuantizeConfig(
         bits=precision.bits,

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from qunlearn.precision import Precision
-from qunlearn.quantize.rtn import largest_code, scales
+from qunlearn.quantize.methods.rtn import largest_code
 
 BLOCK = 64
 """Neighbouring weights of the flattened matrix that share a scale in bitsandbytes' 4 bits."""
@@ -179,30 +178,6 @@ class CodebookGrid(Grid):
 
     def _unblocked(self, blocks: Tensor, like: Tensor) -> Tensor:
         return blocks.view(-1)[: like.numel()].view(like.shape)
-
-
-def grid_of(weight: Tensor, precision: Precision) -> Grid:
-    """The grid that `precision` gives to a matrix, or to a multiple of `rows_together` rows of it.
-
-    Args:
-        weight: [out, in], float32.
-        precision: any but GPTQ.
-    """
-    match precision.method:
-        case "bf16":
-            return Bfloat16Grid()
-        case "int8":
-            return Int8Grid(weight)
-        case "nf4":
-            return CodebookGrid(weight, NF4)
-        case "fp4":
-            return CodebookGrid(weight, FP4)
-        case "rtn":
-            steps = scales(weight, precision.bits, precision.group, midrise=precision.midrise)
-            highest = largest_code(precision.bits)
-            lowest = -highest - 1 if precision.midrise else -highest
-            return UniformGrid(steps, lowest, highest, midrise=precision.midrise)
-    raise ValueError(f"{precision.name} has no grid of its own; use packed_grid")
 
 
 def packed_grid(steps: Tensor, bits: int) -> Grid:
