@@ -77,13 +77,22 @@ class UniformGrid(Grid):
 
     Args:
         steps: [out, in / group], float32.
-        lowest, highest: codes.
+        lowest, highest: codes; where groups differ, tensors [out, in / group, 1].
         midrise: points at odd multiples of half a step, instead of at multiples of it.
     """
 
-    def __init__(self, steps: Tensor, lowest: int, highest: int, *, midrise: bool = False) -> None:
+    def __init__(
+        self,
+        steps: Tensor,
+        lowest: float | Tensor,
+        highest: float | Tensor,
+        *,
+        midrise: bool = False,
+    ) -> None:
         self._steps = steps.clamp(min=_TINY)[..., None]
-        self._lowest, self._highest, self._midrise = lowest, highest, midrise
+        self._lowest = torch.as_tensor(lowest, dtype=torch.float32)
+        self._highest = torch.as_tensor(highest, dtype=torch.float32)
+        self._midrise = midrise
 
     def codes(self, weight: Tensor) -> Tensor:
         """Integers as float32, [out, in]; ties to even, of a mid-rise grid upwards."""
