@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from qunlearn import revisions, sources
+from qunlearn import sources
 from qunlearn.checkpoints import check_checkpoint, check_tokenizer
 from qunlearn.corpora import local, mini
 from qunlearn.errors import InputError
@@ -23,7 +23,7 @@ def check_given(config: Mapping[str, Any], configfiles: Iterable[Path | str]) ->
         InputError: a commit is missing; or a corpus, a checkpoint or a GGUF file is not there or is
             not of its form. The message has the key that names it.
     """
-    revisions.check(config, configfiles)
+    sources.check_pinned(config, configfiles)
     for corpus in config["corpora"]:
         if config["corpus"]["source"] == "mini":
             _check_mini(corpus, MiniSettings(**config["corpus"]["mini"]))
