@@ -23,6 +23,7 @@ from qunlearn.checkpoints import (
     save_model,
 )
 from qunlearn.errors import InputError
+from qunlearn.weights import tensor_files
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -171,6 +172,46 @@ def test_absent_tensors_are_not_invented(checkpoint: Path) -> None:
     save_file(tensors, path, metadata={"format": "pt"})
     with pytest.raises(InputError, match=r"1 tensors of the model, e\.g\. .*up_proj"):
         load_model(checkpoint, torch.float32)
+
+
+@pytest.mark.parametrize(
+    "name", ["model.layers.0.self_attn.k_proj.bias", "model.layers.1.mlp.up_proj.weight"]
+)
+def test_tensors_without_a_place_are_not_left_out(checkpoint: Path, name: str) -> None:
+    path = checkpoint / "model.safetensors"
+    save_file(load_file(path) | {name: torch.ones(64)}, path, metadata={"format": "pt"})
+    with pytest.raises(InputError, match=f"checkpoint: has 1 tensors that .* no place.* {name};"):
+        load_model(checkpoint, torch.float32)
+
+
+def test_buffers_of_older_versions_and_a_tied_head_have_their_place(checkpoint: Path) -> None:
+    path = checkpoint / "model.safetensors"
+    tensors = load_file(path)
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": True}))
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
+    tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(8)
+    save_file(tensors, path, metadata={"format": "pt"})
+    model = load_model(checkpoint, torch.float32)
+    assert torch.equal(model.lm_head.weight, tensors["lm_head.weight"])
+
+
+def test_two_sets_of_weights_are_refused(checkpoint: Path) -> None:
+    whole = (checkpoint / "model.safetensors").read_bytes()
+    (checkpoint / "model.safetensors").unlink()
+    tiny_model().save_pretrained(checkpoint, max_shard_size="50KB")
+    (checkpoint / "model.safetensors").write_bytes(whole)
+    for read in (check_checkpoint, tensor_files):
+        with pytest.raises(InputError, match=r"checkpoint: two sets of weights, model\.safet"):
+            read(checkpoint)
+
+
+def test_an_index_of_one_file_names_one_set(checkpoint: Path) -> None:
+    names = load_file(checkpoint / "model.safetensors")
+    index = {"metadata": {}, "weight_map": dict.fromkeys(names, "model.safetensors")}
+    (checkpoint / "model.safetensors.index.json").write_text(json.dumps(index))
+    check_checkpoint(checkpoint)
+    assert tensor_files(checkpoint).keys() == names.keys()
 
 
 def test_checking_loads_no_torch(checkpoint: Path) -> None:
