@@ -10,7 +10,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from qunlearn.checkpoints import (
@@ -212,6 +212,39 @@ def test_an_index_of_one_file_names_one_set(checkpoint: Path) -> None:
     (checkpoint / "model.safetensors.index.json").write_text(json.dumps(index))
     check_checkpoint(checkpoint)
     assert tensor_files(checkpoint).keys() == names.keys()
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        ("qwen2", "TokenizersBackend"),
+        ("qwen2", "Qwen2Tokenizer"),
+        ("llama", "GPT2Tokenizer"),
+    ],
+)
+def test_ids_are_those_of_tokenizer_json(checkpoint: Path, kind: str, named: str) -> None:
+    texts = ["In 1987 the mill isn't old;\n\nin 1988 it isn't new.", "Café 1987"]
+    core = Tokenizer(models.BPE())
+    bytes_ = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.pre_tokenizer = bytes_
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=320, initial_alphabet=alphabet, show_progress=False)
+    core.train_from_iterator(texts, trainer)
+    # Other pieces than those of GPT-2 (1987), Qwen2 (1 9 8 7) and SentencePiece.
+    threes = pre_tokenizers.Split(Regex(r"\p{N}{1,3}"), "isolated")
+    core.pre_tokenizer = pre_tokenizers.Sequence([threes, bytes_])
+    PreTrainedTokenizerFast(tokenizer_object=core, eos_token="</s>").save_pretrained(checkpoint)
+    for file, changes in (
+        ("config.json", {"model_type": kind}),
+        ("tokenizer_config.json", {"tokenizer_class": named}),
+    ):
+        content = json.loads((checkpoint / file).read_text())
+        (checkpoint / file).write_text(json.dumps(content | changes))
+
+    own = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
+    loaded = load_tokenizer(checkpoint)
+    assert [loaded(text).input_ids for text in texts] == [own.encode(text).ids for text in texts]
+    assert loaded.eos_token == "</s>"
 
 
 def test_checking_loads_no_torch(checkpoint: Path) -> None:

@@ -155,10 +155,16 @@ def check_complete(folder: Path, info: Mapping[str, Any]) -> None:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Read the tokenizer of a checkpoint folder."""
-    from transformers import AutoTokenizer
+    """Read the tokenizer of a checkpoint folder.
 
-    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    A tokenizer.json decides alone which ids a text becomes; tokenizer_config.json only names its
+    special tokens. `AutoTokenizer` is not asked then: for some model types (qwen2) and classes
+    that the config names (GPT2Tokenizer) it keeps the vocabulary and splits texts in its own way.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    reader: Any = PreTrainedTokenizerFast if (folder / "tokenizer.json").exists() else AutoTokenizer
+    return reader.from_pretrained(folder, trust_remote_code=False, local_files_only=True)  # type: ignore[no-any-return]
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
