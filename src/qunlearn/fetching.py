@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from qunlearn import gguf, hub
-from qunlearn.checkpoints import check_checkpoint, check_finite
+from qunlearn.checkpoints import check_checkpoint
 from qunlearn.errors import InputError
 from qunlearn.files import new_folder, sha256
 from qunlearn.provenance import Stopwatch, write_manifest
 from qunlearn.sources import Source, gguf_file
+from qunlearn.weights import check_finite
 
 CONFIGS = ("config.json", "generation_config.json")
 WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")

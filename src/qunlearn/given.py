@@ -118,12 +118,7 @@ def read_tokenizer(place: Place) -> Tokens:
     prints = {}
     if (folder / "tokenizer.json").exists():
         content = _object(folder / "tokenizer.json")
-        settings = folder / "tokenizer_config.json"
-        chosen = _object(settings) if settings.exists() else {}
-        prints["tokenizer.json"] = _hash(
-            [content.get(part) for part in PRINTED]
-            + [chosen.get("add_bos_token"), chosen.get("add_eos_token")]
-        )
+        prints["tokenizer.json"] = _hash([content.get(part) for part in PRINTED])
     if (folder / "tokenizer.model").exists():
         prints["tokenizer.model"] = sha256((folder / "tokenizer.model").read_bytes()).hexdigest()
     return Tokens(prints, folder)

@@ -109,8 +109,8 @@ def merged_tensors(source: Path, base: Path | None) -> dict[str, Tensor]:
     from qunlearn.checkpoints import is_adapter
     from qunlearn.files import read_json
     from qunlearn.quantize.gptq_folder import described_by
-    from qunlearn.quantize.packed import read_tensors, tensor_files
     from qunlearn.survival.updates import updates
+    from qunlearn.weights import read_tensors, tensor_files
 
     dense = described_by(source, base)
     if "quantization_config" in read_json(dense / "config.json"):
