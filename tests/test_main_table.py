@@ -4,6 +4,7 @@ import csv
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 from small_evaluations import CELLS
 from small_manifests import sign_evaluations
 
+from qunlearn.corpora.overlaps import Overlap
+from qunlearn.provenance import Stopwatch, write_manifest
 from qunlearn.style import number, precision_name
 from qunlearn.tables.main import main_table
 from qunlearn.tables.metrics import Cell, Score, collect, read_metrics
@@ -253,10 +256,18 @@ def test_scripts_collect_and_set_the_tables(evaluations: Path, tmp_path: Path) -
     summary, tests = tmp_path / "summary.csv", tmp_path / "tests.csv"
     write_summaries(summary, "mini", found)
     tests.write_text(",".join(TESTED) + "\n" + UNTESTED + "\n", encoding="utf-8")
-    given = ("--summary", summary, "--tests", tests, "--settings", "A note.")
+    data = tmp_path / "data/books"
+    data.mkdir(parents=True)
+    asked = Overlap("knowmem/retain_qa.json", 4, "knowmem/retain_qa_icl.json", count=1, of=9)
+    about = {"settings": {}, "inputs": {}, "stopwatch": Stopwatch(), "overlaps": [asdict(asked)]}
+    write_manifest(data, step="corpus", **about)
+    given = ("--summary", summary, "--tests", tests, "--settings", "A note.", "--corpora", data)
     assert run("make_main_table.py", *given, "--output", folder).returncode == 0
-    assert "* A note." in (folder / "main.md").read_text(encoding="utf-8")
-    write_main_table(main_table(found, better(tests, found), ["A note."]), tmp_path / "again")
+    notes = ["BOOKS: 1 of 9 items of knowmem/retain_qa.json also stands in ", "A note."]
+    shown = (folder / "main.md").read_text(encoding="utf-8")
+    assert all(f"* {note}" in shown for note in notes)
+    notes[0] = f"BOOKS: {asked}."
+    write_main_table(main_table(found, better(tests, found), notes), tmp_path / "again")
     for name in ("main.csv", "main.md", "main.tex", "main.html"):
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 

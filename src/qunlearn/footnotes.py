@@ -1,8 +1,13 @@
-"""What stands under the tables: how the models were trained and quantized."""
+"""What stands under the tables: how the models were trained and quantized, and on what."""
+
+from collections.abc import Iterable
+from pathlib import Path
 
 from qunlearn import grids, sources
 from qunlearn.config import Json, unlearn_settings
+from qunlearn.corpora import overlaps
 from qunlearn.precision import Precision
+from qunlearn.style import corpus_name
 
 _LAYERS = {
     "all": "all linear layers",
@@ -44,3 +49,19 @@ def footnotes(config: Json) -> list[str]:
                 )
     notes.append("Embeddings, norms and lm_head are never quantized.")
     return list(dict.fromkeys(notes))
+
+
+def corpus_notes(folders: Iterable[Path]) -> list[str]:
+    """What the lists of each corpus have in common: sentences under the experiment's table.
+
+    Args:
+        folders: of the corpora, as the workflow wrote them.
+
+    Raises:
+        InputError: a folder has no manifest.
+    """
+    return [
+        f"{corpus_name(folder.name)}: {overlap}."
+        for folder in folders
+        for overlap in overlaps.recorded(folder)
+    ]

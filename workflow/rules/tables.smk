@@ -38,6 +38,7 @@ rule main_table:
         summary=out("tables/summary.csv"),
         tests=out("tables/tests.csv"),
         selections=expand(out("selection/{cell}.json"), cell=SWEPT),
+        corpora=expand(out("data/{corpus}"), corpus=CONFIG["corpora"]),
     output:
         expand(out("tables/main.{form}"), form=["csv", "md", "tex"]),
         report(
@@ -68,7 +69,7 @@ rule main_table:
     shell:
         "run make_main_table.py --summary {input.summary:q} --tests {input.tests:q} "
         "--settings {params.settings:q} {params.selections:q} "
-        "--output {params.folder:q} > {log:q} 2>&1"
+        "--corpora {input.corpora:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule mechanism_tables:

@@ -18,7 +18,7 @@ def main(dataset: str, revision: str, settings: ExcerptSettings, output: Path) -
         settings: how much of it to keep.
         output: folder to write; a previous one is replaced.
     """
-    from qunlearn.corpora import hub, layout
+    from qunlearn.corpora import hub, layout, overlaps
     from qunlearn.corpora.excerpt import excerpt
     from qunlearn.files import new_folder
     from qunlearn.provenance import Stopwatch, write_manifest
@@ -38,6 +38,7 @@ def main(dataset: str, revision: str, settings: ExcerptSettings, output: Path) -
             revision_asked=revision,
             revision=found.revision,
             rows=found.rows,
+            overlaps=overlaps.report(corpus, found.corpus),
         )
 
 

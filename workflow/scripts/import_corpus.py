@@ -14,13 +14,14 @@ def main(source: Path, settings: ExcerptSettings, output: Path) -> None:
         settings: how much of it to keep.
         output: folder to write; a previous one is replaced.
     """
-    from qunlearn.corpora import layout, local
+    from qunlearn.corpora import layout, local, overlaps
     from qunlearn.corpora.excerpt import excerpt
     from qunlearn.files import new_folder
     from qunlearn.provenance import Stopwatch, write_manifest
 
     stopwatch = Stopwatch()
-    corpus = excerpt(local.verify(source), settings)
+    whole = local.verify(source)
+    corpus = excerpt(whole, settings)
     with new_folder(output) as folder:
         layout.write(folder, corpus)
         write_manifest(
@@ -30,6 +31,7 @@ def main(source: Path, settings: ExcerptSettings, output: Path) -> None:
             inputs={"source": source},
             stopwatch=stopwatch,
             source="local",
+            overlaps=overlaps.report(corpus, whole),
         )
 
 

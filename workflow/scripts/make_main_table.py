@@ -11,6 +11,7 @@ def main(
     output: Path,
     settings: tuple[str, ...] = (),
     selections: tuple[Path, ...] = (),
+    corpora: tuple[Path, ...] = (),
 ) -> None:
     """Set the main table, method by precision and adapter, in CSV, Markdown, LaTeX and HTML.
 
@@ -20,7 +21,9 @@ def main(
         output: the folder that main.csv, main.md, main.tex and main.html are written into.
         settings: sentences for the footer on how models were trained and quantized.
         selections: JSON files of select_candidate.py, for sentences on how settings were chosen.
+        corpora: folders in MUSE's layout, for sentences on what their lists have in common.
     """
+    from qunlearn.footnotes import corpus_notes
     from qunlearn.selection.choice import read
     from qunlearn.selection.sentences import notes
     from qunlearn.tables.main import main_table
@@ -29,7 +32,7 @@ def main(
     from qunlearn.tables.summary import summaries
 
     found = summaries(summary)
-    below = [*notes([read(path) for path in selections]), *settings]
+    below = [*corpus_notes(corpora), *notes([read(path) for path in selections]), *settings]
     write_main_table(main_table(found, better(tests, found), below), output)
 
 
