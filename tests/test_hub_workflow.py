@@ -9,6 +9,8 @@ from fake_hub import COMMIT, FakeHub, running
 from muse_on_hub import NEWS, corpus, repository, tables
 
 from qunlearn.corpora import layout
+from qunlearn.corpora.excerpt import excerpt
+from qunlearn.settings.corpora import ExcerptSettings
 
 
 @pytest.fixture
@@ -16,7 +18,11 @@ def folder(tmp_path: Path) -> Path:
     config = {
         "experiment": "fromhub",
         "corpora": ["news"],
-        "corpus": {"source": "hub", "hub": {"news": NEWS}},
+        "corpus": {
+            "source": "hub",
+            "hub": {"news": NEWS},
+            "excerpt": {"texts": 3},  # which leaves a text for the base
+        },
     }
     (tmp_path / "hub.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     pinned = {"revisions": {NEWS: COMMIT}}
@@ -55,4 +61,4 @@ def test_the_network_is_used_unless_the_user_forbids_it(
         assert not hub.requests and not data.exists()
     else:
         assert run.returncode == 0, run.stderr
-        assert layout.verify(data) == corpus()
+        assert layout.verify(data) == excerpt(corpus(), ExcerptSettings(texts=3))

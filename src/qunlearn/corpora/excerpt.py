@@ -91,6 +91,31 @@ def excerpt(corpus: Corpus, settings: ExcerptSettings) -> Corpus:
     return Corpus(raw, knowmem, {"forget": verbmem}, privleak)
 
 
+def check_pretrain(texts: Sequence[str], settings: ExcerptSettings, where: str) -> None:
+    """Complain that a base cannot be trained from scratch.
+
+    Args:
+        texts: of `raw/pretrain`.
+        settings: of the excerpt that they come from.
+        where: the corpus, for the message.
+
+    Raises:
+        InputError: there are none.
+    """
+    if texts:
+        return
+    has, more = "the excerpt leaves no text for", "lower corpus.excerpt.texts"
+    if not settings.texts:
+        has = "there is no"
+        more = "set corpus.excerpt.texts, which leaves the rest of retain1 to it"
+    elif not settings.characters:
+        more = "set corpus.excerpt.characters, so that long documents are cut"
+    raise InputError(
+        f"{where}: {has} raw/pretrain.json, on which models.base: scratch is trained; add the "
+        f"file, {more}, or name a checkpoint in models.base"
+    )
+
+
 def pieces(text: str, characters: int) -> Iterator[str]:
     """`text` in consecutive pieces as `keep_start` cuts them, without white space around them."""
     while text := text.lstrip():
