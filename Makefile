@@ -6,7 +6,7 @@ DRIVER := .venv-driver
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo report test test-slow test-slurm bench reproducibility smollm2 setup setup-dev setup-driver check audit format docs readme mechanism \
+.PHONY: demo report test test-slow test-slurm bench reproducibility golden smollm2 setup setup-dev setup-driver check audit format docs readme mechanism \
   constraints driver-constraints locks clean
 
 ## Set up, then run the default experiment.
@@ -116,6 +116,12 @@ reproducibility: setup
 	for run in without_avx asked_without_avx; do \
 	  python workflow/scripts/compare_runs.py $(RUNS)/as_it_is/results/reproducibility $(RUNS)/$$run/results/reproducibility \
 	  --output docs/results/reproducibility/$$run.csv > docs/results/reproducibility/$$run.md || [ $$? = 1 ] || exit; done
+
+## Keep the tables of the tiny experiment, which a test compares each run with.
+golden: setup
+	snakemake --cores $(CORES) --directory results/golden --configfile $(CURDIR)/config/tiny.yaml -- tables
+	for name in metrics summary tests claims mechanism; do \
+	  cp results/golden/results/tiny/tables/$$name.csv tests/golden/tiny/; done
 
 ## Pin what run.txt and dev.txt bring along, as installed now.
 constraints:

@@ -44,7 +44,7 @@ BAD = {
         "models: {base: train}",
         "'models.base': 'train' is not for base; write 'scratch' to have it trained",
     ),
-    "hub id": ("models: {target: 'hub:llama'}", "'models.target': 'hub:llama' is no id of the hub"),
+    "hub id": ("models: {target: 'hub:llama'}", "'models.target': 'llama' is not a hub id"),
     "corpus without a target": (
         "models: {target: {poems: folder}}",
         "'models.target.news' is missing; say where target of news is",

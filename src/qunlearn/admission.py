@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from qunlearn import revisions, sources
+from qunlearn import sources
 from qunlearn.checkpoints import check_checkpoint, check_tokenizer
 from qunlearn.corpora import local, mini
 from qunlearn.corpora.excerpt import check_pretrain
@@ -25,7 +25,7 @@ def check_given(config: Mapping[str, Any], configfiles: Iterable[Path | str]) ->
             not of its form, or a corpus lacks the text of a base that is trained from scratch. The
             message has the key that names it.
     """
-    revisions.check(config, configfiles)
+    sources.check_pinned(config, configfiles)
     for corpus in config["corpora"]:
         if config["corpus"]["source"] == "mini":
             _check_mini(corpus, MiniSettings(**config["corpus"]["mini"]))
