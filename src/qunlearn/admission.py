@@ -29,6 +29,7 @@ def check_given(config: Mapping[str, Any], configfiles: Iterable[Path | str]) ->
     for corpus in config["corpora"]:
         if config["corpus"]["source"] == "mini":
             _check_mini(corpus, MiniSettings(**config["corpus"]["mini"]))
+            _check_shots(config["evaluate"]["shots"], config["corpus"]["mini"]["shots"])
         # Of an excerpt it is known once the corpus is there: its job looks.
         scratch = sources.from_scratch(config, corpus) and not config["corpus"]["excerpt"]["texts"]
         if config["corpus"]["source"] == "local":
@@ -47,6 +48,14 @@ def _check_mini(name: str, settings: MiniSettings) -> None:
         mini.check(name, settings)
     except InputError as error:
         raise InputError(f"config keys 'corpora' and 'corpus.mini': {error}") from None
+
+
+def _check_shots(asked: int, made: int) -> None:
+    if asked > made:
+        raise InputError(
+            f"config key 'evaluate.shots': {asked} is more than corpus.mini.shots, {made}; lower "
+            "it, or start from a small experiment: --configfile config.yaml and then your own"
+        )
 
 
 def _check_corpus(folder: Path, *, scratch: bool) -> None:
