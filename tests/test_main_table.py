@@ -11,6 +11,7 @@ import pytest
 from small_evaluations import CELLS
 from small_manifests import sign_evaluations
 
+from qunlearn.files import read_json, write_json
 from qunlearn.style import number, precision_name
 from qunlearn.tables.main import main_table
 from qunlearn.tables.metrics import Cell, Score, collect, read_metrics
@@ -254,9 +255,13 @@ def test_scripts_collect_and_set_the_tables(evaluations: Path, tmp_path: Path) -
     write_summaries(summary, "mini", found)
     tests.write_text(",".join(TESTED) + "\n" + UNTESTED + "\n", encoding="utf-8")
     given = ("--summary", summary, "--tests", tests, "--settings", "A note.")
-    assert run("make_main_table.py", *given, "--output", folder).returncode == 0
-    assert "* A note." in (folder / "main.md").read_text(encoding="utf-8")
-    write_main_table(main_table(found, better(tests, found), ["A note."]), tmp_path / "again")
+    made = read_json(evaluations / cells[0] / "manifest.json")
+    write_json(evaluations / cells[0] / "manifest.json", made | {"shortfalls": ["KnowMem: no"]})
+    where = ("--evaluations", evaluations, "--cells", *cells, "--output", folder)
+    assert run("make_main_table.py", *given, *where).returncode == 0
+    notes = ["A note.", "NEWS KnowMem: no."]
+    assert all(f"* {note}" in (folder / "main.md").read_text(encoding="utf-8") for note in notes)
+    write_main_table(main_table(found, better(tests, found), notes), tmp_path / "again")
     for name in ("main.csv", "main.md", "main.tex", "main.html"):
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 

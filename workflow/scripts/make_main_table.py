@@ -11,6 +11,8 @@ def main(
     output: Path,
     settings: tuple[str, ...] = (),
     selections: tuple[Path, ...] = (),
+    evaluations: Path = Path(),
+    cells: tuple[str, ...] = (),
 ) -> None:
     """Set the main table, method by precision and adapter, in CSV, Markdown, LaTeX and HTML.
 
@@ -20,16 +22,22 @@ def main(
         output: the folder that main.csv, main.md, main.tex and main.html are written into.
         settings: sentences for the footer on how models were trained and quantized.
         selections: JSON files of select_candidate.py, for sentences on how settings were chosen.
+        evaluations: the folder that holds <cell>/manifest.json of each cell.
+        cells: e.g. news/target/bf16; the footer says what could not be asked of them in full.
     """
     from qunlearn.selection.choice import read
     from qunlearn.selection.sentences import notes
-    from qunlearn.tables.main import main_table
+    from qunlearn.tables.main import main_table, shortfalls
     from qunlearn.tables.render import write_main_table
     from qunlearn.tables.significance import better
     from qunlearn.tables.summary import summaries
 
     found = summaries(summary)
-    below = [*notes([read(path) for path in selections]), *settings]
+    below = [
+        *notes([read(path) for path in selections]),
+        *settings,
+        *shortfalls(evaluations, cells),
+    ]
     write_main_table(main_table(found, better(tests, found), below), output)
 
 
