@@ -17,6 +17,7 @@ def test_the_footer_says_how_models_were_trained_and_quantized() -> None:
     assert "learning rate 1e-05;" in notes[0] and "learning rate 0.5;" in notes[1]
     assert "128 sequences of 512 tokens of retain1" in notes[2]
     assert notes[3].startswith("bitsandbytes") and notes[4].startswith("Embeddings")
+    assert notes[5].startswith("KnowMem and Utility: asked with the benchmark's prompt")
     plain = footnotes(resolve({"precisions": ["bf16"], "unlearn": {"adapters": ["full"]}}, SCHEMA))
     assert plain == notes[4:]
 
@@ -28,3 +29,8 @@ def test_the_footer_names_weights_that_were_quantized_before() -> None:
     assert len(named) == 1 and named[0].startswith("The base is some_package/model.Q4_1.gguf")
     given = {**models, "target": "folder", "retrain": "folder"}  # nothing comes from the base
     assert not any("gguf" in note for note in footnotes(resolve({"models": given}, SCHEMA)))
+
+
+def test_the_footer_says_where_questions_were_not_asked_as_the_benchmark_does() -> None:
+    notes = footnotes(resolve({"evaluate": {"prompt": "plain"}}, SCHEMA))
+    assert "not to be compared with published numbers" in notes[-1]

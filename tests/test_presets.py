@@ -49,6 +49,15 @@ def test_every_preset_is_valid(names: tuple[str, ...], tmp_path: Path) -> None:
     assert runs(config)
 
 
+@pytest.mark.parametrize("names", PRESETS)
+def test_what_has_a_counterpart_is_asked_as_the_benchmark_asks(
+    names: tuple[str, ...], tmp_path: Path
+) -> None:
+    """And so is SmolLM2 on the benchmark's own text."""
+    asked_as_muse = names[0] in ("paper.yaml", "smollm2.yaml")
+    assert preset(tmp_path, *names)["evaluate"]["prompt"] == ("muse" if asked_as_muse else "plain")
+
+
 def test_no_preset_is_forgotten() -> None:
     there = {file.name for file in (ROOT / "config").glob("*.yaml")}
     assert there == {name for names in PRESETS for name in names}

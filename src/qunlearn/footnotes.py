@@ -1,4 +1,4 @@
-"""What stands under the tables: how the models were trained and quantized, and on what."""
+"""What stands under the tables: how models were trained, quantized and evaluated, and on what."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,10 +14,15 @@ _LAYERS = {
     "qv": "queries and values",
     "odu": "output, down and up projections",
 }
+_PROMPTS = {
+    "muse": "KnowMem and Utility: asked with the benchmark's prompt, and answers read as it does.",
+    "plain": "KnowMem and Utility: asked with a prompt that lacks the space at the end of the "
+    "benchmark's, so not to be compared with published numbers.",
+}
 
 
 def footnotes(config: Json) -> list[str]:
-    """How the models of an experiment were trained and quantized: sentences under its table."""
+    """How the models of an experiment were made and asked: sentences under its table."""
     notes = []
     for corpus in config["corpora"]:
         for objective in config["unlearn"]["objectives"]:
@@ -48,6 +53,7 @@ def footnotes(config: Json) -> list[str]:
                     "before, so its bf16 is not that of the model as trained."
                 )
     notes.append("Embeddings, norms and lm_head are never quantized.")
+    notes.append(_PROMPTS[config["evaluate"]["prompt"]])
     return list(dict.fromkeys(notes))
 
 

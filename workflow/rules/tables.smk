@@ -59,6 +59,8 @@ rule main_table:
         runtime=asks("tables", "runtime"),
     params:
         code=code("make_main_table.py"),
+        evaluations=lambda wildcards: out("eval"),
+        cells=configuration.cells(CONFIG),
         settings=footnotes(CONFIG),
         selections=lambda wildcards, input: (
             ["--selections", *input.selections] if input.selections else []
@@ -68,6 +70,7 @@ rule main_table:
         "Setting the main table"
     shell:
         "run make_main_table.py --summary {input.summary:q} --tests {input.tests:q} "
+        "--evaluations {params.evaluations:q} --cells {params.cells:q} "
         "--settings {params.settings:q} {params.selections:q} "
         "--corpora {input.corpora:q} --output {params.folder:q} > {log:q} 2>&1"
 

@@ -6,8 +6,11 @@ precision of the experiment, and the mean token NLL of the forget texts as a fif
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
+from qunlearn.files import read_json
+from qunlearn.provenance import MANIFEST
 from qunlearn.style import METRICS, corpus_name
 from qunlearn.tables.metrics import REFERENCES
 from qunlearn.tables.summary import Key, Summary, distinct
@@ -89,6 +92,20 @@ def main_table(
         blocks.append(tuple(rows))
     notes = (*_notes(columns, blocks, bool(better)), *settings)
     return MainTable(tuple(corpora), columns, tuple(blocks), notes)
+
+
+def shortfalls(evaluations: Path, cells: Sequence[str]) -> list[str]:
+    """Notes on what could not be asked or answered in full, from the evaluations' manifests.
+
+    Args:
+        evaluations: the folder that holds <cell>/manifest.json.
+        cells: e.g. news/target/bf16; what several have in common is said once.
+    """
+    found = []
+    for cell in cells:
+        lines = read_json(evaluations / cell / MANIFEST).get("shortfalls", [])
+        found += [f"{corpus_name(cell.partition('/')[0])} {line}." for line in lines]
+    return distinct(found)
 
 
 def excerpt(
