@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from small_evaluations import CELLS
 from small_manifests import sign_evaluations
+from small_summaries import over_seeds
 
 from qunlearn.style import number, precision_name
 from qunlearn.tables.main import main_table
@@ -18,7 +19,7 @@ from qunlearn.tables.render import as_csv, as_html, as_latex, as_markdown, write
 from qunlearn.tables.reversion import reversions
 from qunlearn.tables.significance import better
 from qunlearn.tables.summary import TEST_COLUMNS as TESTED
-from qunlearn.tables.summary import Key, Summary, over_seeds, write_summaries
+from qunlearn.tables.summary import Key, Summary, write_summaries
 
 UNTESTED = "mini,news,adapters,utility,npo_gdr,lora,nf4,full,nf4,5,1,9,,,0.5,2,32,1,one text"
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
@@ -107,7 +108,8 @@ def test_markdown_is_a_whole_table_with_n_and_seeds_below(evaluations: Path) -> 
     assert "| NPO+GDR | bf16 | LoRA | 60.0 ±2.0 |" in text
     assert "| NEWS VerMem ↓ | NEWS KnowMem ↓ | NEWS PrivLeak →0 | NEWS Utility ↑ |" in rows[0]
     assert "NEWS: VerMem n = 30, KnowMem n = 31, PrivLeak n = 32, Utility n = 33" in text
-    assert "* Seeds: one unlearning run a row." in text
+    assert "* Seeds: one unlearning run a row; another run may fall outside its interval." in text
+    assert "* Nothing is tested, and so nothing bold, with fewer than three seeds." in text
     assert "* † diverged" in text
     assert "not part of this experiment" not in text
 
@@ -207,7 +209,8 @@ def test_a_cell_with_some_seeds_diverged_says_how_many() -> None:
     assert '"13.0 [12.0, 16.0] †1/3",–,–,–,–' in as_csv(table)
     text = as_markdown(table)
     assert "* Seeds: 3. A number is the mean over seeds." in text
-    assert "bootstrap over the evaluated items and the seeds" in text
+    assert "items and the seeds (3 seeds understate how far runs differ); PrivLeak's" in text
+    assert "Nothing is tested" not in text
     assert "NEWS: VerMem n = 30 to 32." in text
     assert "–: not part of this experiment." in text
 

@@ -24,9 +24,7 @@ def main(first: Positional[Path], second: Positional[Path], output: Path | None 
     from qunlearn.comparing.runs import Run, check_same_experiment
     from qunlearn.comparing.scores import compare_scores
     from qunlearn.comparing.told import is_outside, told, write_rows
-    from qunlearn.imports import hide
 
-    hide("sklearn", "scipy")  # rouge_score reaches for both through nltk and needs neither
     runs = Run(first), Run(second)
     check_same_experiment(*runs)
     rows = compare_scores(*runs)

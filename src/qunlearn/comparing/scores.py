@@ -2,10 +2,10 @@
 
 Both runs asked the same items, so that the difference of a metric is judged paired over them, as
 between two variants of one run. It is *outside noise* where its 95 % interval does not hold 0 and
-its permutation test has p < 0.05 after Holm's correction for all tests of the comparison. A
-difference below `NEGLIGIBLE` is not tested: tables show it in their last digit, if at all. Nor are
-scores that are the same item by item: swapping equals is no test. Where the interval holds 0 the
-test can change nothing; it is not made, and counts in the correction with a p of 1.
+Student's t over the items has p < 0.05 after Holm's correction for all tests of the comparison, or
+all items show the very same difference. A difference below `NEGLIGIBLE` is not tested: tables show
+it in their last digit, if at all. Nor are scores that are the same item by item. Where the interval
+holds 0 the test can change nothing; it is not made, and counts in the correction with a p of 1.
 
 PrivLeak has no test of its own: where its interval does not hold 0, it is outside noise if its AUC
 or that of retrain, which it is made of, is.
@@ -23,9 +23,8 @@ from qunlearn.comparing.runs import Run
 from qunlearn.errors import InputError
 from qunlearn.evidence.bootstrap import item_draws, percentiles
 from qunlearn.evidence.cells import BEFORE, Evaluations, Variant
-from qunlearn.evidence.items import METRICS, Items, value
-from qunlearn.evidence.permutation import DRAWS, holm, paired_p
-from qunlearn.evidence.power import ALPHA
+from qunlearn.evidence.inference import ALPHA, doubt, holm
+from qunlearn.evidence.items import METRICS, Items, difference, value
 from qunlearn.tables.metrics import Cell
 
 NEGLIGIBLE = 1e-5  # of the value: the tables show six significant digits
@@ -50,7 +49,7 @@ class Row:
         first, second: its value in each run; None where the training diverged.
         low, high: the 95 % interval of first - second, paired over the items; None where there
             is nothing to be told.
-        p, p_holm: of the permutation test; None where none was made.
+        p, p_holm: of the test; None where none was made.
         tests: how many the correction is for, this one among them; 0 where it is none of them.
         spread: half the width of the first run's own 95 % interval, which the tables show.
         seed_spread: the standard deviation over the seeds of one run; None with one seed.
@@ -109,16 +108,6 @@ def compare_scores(first: Run, second: Run) -> list[Row]:
     return _judged(_with_seeds(_tested(found)), read[0])
 
 
-def smallest_p(items: int, tests: int) -> float:
-    """What the test of a difference on so many items can give at least, among so many tests."""
-    return max(2.0 ** (1 - items), 1 / (_draws(tests) + 1))
-
-
-def _draws(tests: int) -> int:
-    """Swaps for each test, so that the smallest p is well below 0.05 after Holm's correction."""
-    return max(DRAWS, round(2 * tests / ALPHA))
-
-
 def _absent(cell: str, metric: str, a: Items | None, b: Items | None) -> Row:
     first, second = (None if items is None else value(items) for items in (a, b))
     verdict = Verdict.IDENTICAL if a is b is None else Verdict.DIVERGED
@@ -153,7 +142,8 @@ def _tested(found: Sequence[tuple[Row, tuple[Items, Items] | None]]) -> list[Row
         rows[index] = replace(rows[index], tests=len(places))
         pair = found[index][1]
         if pair is not None and _without_zero(rows[index]):
-            tests[index] = paired_p([pair[0]], [pair[1]], draws=_draws(len(places)))
+            found_p = doubt([difference(*pair)]).p()
+            tests[index] = 0.0 if found_p is None else found_p
     for index, p_holm in zip(places, holm(list(tests.values())), strict=True):
         if _without_zero(rows[index]):
             rows[index] = replace(rows[index], p=tests[index], p_holm=p_holm)

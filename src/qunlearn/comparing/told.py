@@ -8,9 +8,9 @@ from pathlib import Path
 
 from qunlearn.comparing.divergence import StageBytes
 from qunlearn.comparing.runs import Run
-from qunlearn.comparing.scores import NEGLIGIBLE, Row, Verdict, smallest_p
+from qunlearn.comparing.scores import NEGLIGIBLE, Row, Verdict
+from qunlearn.evidence.inference import ALPHA
 from qunlearn.evidence.items import METRICS
-from qunlearn.evidence.power import ALPHA
 from qunlearn.files import write_text
 from qunlearn.tables.summary import digits
 
@@ -18,8 +18,8 @@ NAMED = 5  # of a list that may be long
 LIMITS = f"""\
 * Identical: every item scored the same. Equal to 5 digits: apart by less than {NEGLIGIBLE:g} of the
   value, so that of the tables' six digits the last may differ; not tested.
-* Outside noise: the 95 % interval of A - B, paired over the items, does not hold 0, and the
-  paired permutation test has p < {ALPHA} after Holm's correction for all tests of this
+* Outside noise: the 95 % interval of A - B, paired over the items, does not hold 0, and
+  Student's t over the items has p < {ALPHA} after Holm's correction for all tests of this
   comparison. PrivLeak is judged by its own interval and the tests of the AUCs it is made of.
 * Within noise is not "equal": it says that other items of the same kind could have shown such a
   difference between runs that do alike. Few items hide large differences.
@@ -110,14 +110,8 @@ def _metrics(rows: Sequence[Row]) -> Iterator[str]:
         ("Metric", "Cells", "Identical", "Equal", "Within", "Outside", *_HEADS),
         told,
     )
-    tested = [row for row in rows if row.tests]
-    blind = sum(smallest_p(row.n or 0, row.tests) * row.tests >= ALPHA for row in tested)
     yield ""
-    yield f"Holm's correction is for {len(tested)} tests." + (
-        f" In {blind} of them no difference could be outside noise, for want of items."
-        if blind
-        else ""
-    )
+    yield f"Holm's correction is for {sum(row.tests > 0 for row in rows)} tests."
 
 
 _HEADS = ("Largest difference", "in", "A", "B", "95 % interval", "p (Holm)", "of ±", "of seeds")
