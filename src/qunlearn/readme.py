@@ -46,11 +46,15 @@ def keep_numbers(results: Path, others: Sequence[Path], kept: Path) -> None:
     tables = results / "tables"
     for name in ("summary.csv", "tests.csv"):
         write_text(kept / name, (tables / name).read_text(encoding="utf-8"))
-    lines = (tables / "main.md").read_text(encoding="utf-8").splitlines()
-    *notes, _ = (line.removeprefix("* ") for line in lines if line.startswith("* "))
-    write_text(kept / NOTES, "".join(f"{note}\n" for note in notes))
+    write_text(kept / NOTES, "".join(f"{note}\n" for note in main_notes(results)))
     if rows := measure(Run(results), [Run(other) for other in others]):
         write_spread(kept / SPREAD, rows)
+
+
+def main_notes(results: Path) -> list[str]:
+    """The notes under a run's main table, without what they say of its Markdown."""
+    lines = (results / "tables/main.md").read_text(encoding="utf-8").splitlines()
+    return [line.removeprefix("* ") for line in lines if line.startswith("* ")][:-1]
 
 
 def kept_table(kept: Path, precisions: Sequence[str]) -> str:
