@@ -22,6 +22,7 @@ PRESETS = [
     ("smollm2.yaml", "smollm2_cpu.yaml"),
     ("muse_local.yaml",),
     ("reproducibility.yaml",),
+    *(("window.yaml", f"window_{rate}.yaml") for rate in ("half", "once", "twice")),
 ]
 LLAMA = {
     "architectures": ["LlamaForCausalLM"],

@@ -7,7 +7,7 @@ from qunlearn import grids, sources
 from qunlearn.config import Json, unlearn_settings
 from qunlearn.corpora import overlaps
 from qunlearn.precision import Precision
-from qunlearn.style import corpus_name
+from qunlearn.style import adapter_name, corpus_name, method_name
 
 _LAYERS = {
     "all": "all linear layers",
@@ -31,9 +31,9 @@ def footnotes(config: Json) -> list[str]:
                 lora = unlearn_settings(config, corpus, objective, "lora")
                 notes.append(
                     f"LoRA on {_LAYERS[lora['targets']]}: rank {lora['rank']}, alpha "
-                    f"{lora['lora_alpha']:g}, dropout {lora['dropout']:g}, learning rate "
-                    f"{lora['lr']:g}; merged in float32."
+                    f"{lora['lora_alpha']:g}, dropout {lora['dropout']:g}; merged in float32."
                 )
+    notes.append(learning_rates(config))
     sample = config["quantization"]["calibration"]
     if any(Precision.parse(name).method == "gptq" for name in config["precisions"]):
         notes.append(
@@ -71,3 +71,24 @@ def corpus_notes(folders: Iterable[Path]) -> list[str]:
         for folder in folders
         for overlap in overlaps.recorded(folder)
     ]
+
+
+def learning_rates(config: Json) -> str:
+    """At which learning rate each variant was unlearned, and that its numbers hold there alone."""
+    rates = []
+    for adapter in config["unlearn"]["adapters"]:
+        cells: dict[str, list[str]] = {}
+        for corpus in config["corpora"]:
+            for objective in config["unlearn"]["objectives"]:
+                swept = grids.grid_of(config["sweep"], f"{corpus}/{objective}/{adapter}")
+                lr = unlearn_settings(config, corpus, objective, adapter)["lr"]
+                names = cells.setdefault("chosen from a grid" if swept else f"{lr:g}", [])
+                names.append(f"{corpus_name(corpus)} {method_name(objective)}")
+        shown = [
+            lr if len(cells) == 1 else f"{lr} ({', '.join(names)})" for lr, names in cells.items()
+        ]
+        rates.append(f"{adapter_name(adapter)} {', '.join(shown)}")
+    return (
+        f"Learning rates: {'; '.join(rates)}. How much of an update a grid takes back depends on "
+        "it, most of all with bf16 weights (docs/mechanism.md): at another, other grids may."
+    )

@@ -15,7 +15,7 @@ from qunlearn import sources, style, sweep
 from qunlearn import interpreter, requests, results, runlock, scheduler, slurmlogs
 from qunlearn.codeversion import code_version
 from qunlearn.errors import InputError
-from qunlearn.footnotes import footnotes
+from qunlearn.footnotes import footnotes, learning_rates
 from qunlearn.provenance import digest
 
 try:

@@ -39,6 +39,7 @@ rule main_table:
         tests=out("tables/tests.csv"),
         selections=expand(out("selection/{cell}.json"), cell=SWEPT),
         corpora=expand(out("data/{corpus}"), corpus=CONFIG["corpora"]),
+        manifests=kept_manifests(),
     output:
         expand(out("tables/main.{form}"), form=["csv", "md", "tex"]),
         report(
@@ -59,20 +60,19 @@ rule main_table:
         runtime=asks("tables", "runtime"),
     params:
         code=code("make_main_table.py"),
-        evaluations=lambda wildcards: out("eval"),
-        cells=configuration.cells(CONFIG),
         settings=footnotes(CONFIG),
         selections=lambda wildcards, input: (
             ["--selections", *input.selections] if input.selections else []
         ),
+        results=lambda wildcards: out(""),
+        cells=configuration.cells(CONFIG),
         folder=subpath(output[0], parent=True),
     message:
         "Setting the main table"
     shell:
         "run make_main_table.py --summary {input.summary:q} --tests {input.tests:q} "
-        "--evaluations {params.evaluations:q} --cells {params.cells:q} "
-        "--settings {params.settings:q} {params.selections:q} "
-        "--corpora {input.corpora:q} --output {params.folder:q} > {log:q} 2>&1"
+        "--settings {params.settings:q} {params.selections:q} --results {params.results:q} "
+        "--cells {params.cells:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule mechanism_tables:

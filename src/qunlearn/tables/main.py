@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from qunlearn.evidence.inference import FEWEST_SEEDS
 from qunlearn.files import read_json
 from qunlearn.provenance import MANIFEST
 from qunlearn.style import METRICS, corpus_name
@@ -128,17 +129,20 @@ def _notes(
         "VerMem, KnowMem and Utility: ROUGE-L F1 x 100; PrivLeak in percent; NLL forget: mean NLL "
         "in nats a token of the forget texts, high where the text is not remembered.",
         "Intervals: 95 %, bootstrap over the evaluated items"
-        + (" and the seeds" if seeds > 1 else "")
+        + (f" and the seeds ({seeds} seeds understate how far runs differ)" if seeds > 1 else "")
         + "; PrivLeak's has the doubt about retrain's AUC in it.",
         f"Items: {'; '.join(_items(columns, rows))}.",
         f"Seeds: {seeds}. A number is the mean over seeds."
         if seeds > 1
-        else "Seeds: one unlearning run a row.",
+        else "Seeds: one unlearning run a row; another run may fall outside its interval.",
     ]
+    if seeds < FEWEST_SEEDS:
+        notes.append("Nothing is tested, and so nothing bold, with fewer than three seeds.")
     if marked:
         notes.append(
             "Bold: better than its rival at the same precision (LoRA against each FT variant), "
-            "p < 0.05 in a paired permutation test after Holm's correction."
+            "p < 0.05 after Holm's correction in a test over items and seeds (Clark's min F' and "
+            "Student's t of the seeds, the larger p)."
         )
     if any(cell is not None and cell.diverged for cell in cells):
         notes.append(

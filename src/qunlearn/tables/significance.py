@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from qunlearn.errors import InputError
+from qunlearn.evidence.inference import ALPHA
 from qunlearn.tables.csvfile import read_rows
 from qunlearn.tables.main import GOALS
 from qunlearn.tables.summary import TEST_COLUMNS, Key, Summary
-
-ALPHA = 0.05
 
 
 def better(tests: Path, found: Mapping[Key, Summary]) -> frozenset[Key]:
