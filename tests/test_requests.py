@@ -25,6 +25,7 @@ HUB = {
     "corpora": ["news"],
     "models": {"target": "hub:someone/target", "retrain": "hub:someone/retrain"},
     "revisions": {"someone/target": "0" * 40, "someone/retrain": "1" * 40},
+    "evaluate": {"shots": 2},  # the generated corpus has no more
 }
 
 

@@ -10,7 +10,7 @@ from fake_hub import COMMIT, FakeHub, running
 from small_corpora import run_script
 
 from qunlearn import configfiles, sources
-from qunlearn.config import load_schema, resolve
+from qunlearn.config import load_schema, resolve, unlearn_settings
 from qunlearn.errors import InputError
 
 SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
@@ -114,8 +114,21 @@ class TestConfigfiles:
         assert full["seeds"] == [3]
         assert full["corpus"]["mini"]["forget"] == 5
         assert full["corpus"]["mini"]["retain"] == 6
-        assert full["corpus"]["mini"]["pretrain"] == 600  # of the default experiment
-        assert configfiles.read([])["experiment"] == "mini"
+
+    def test_absent_keys_have_their_defaults(self, tmp_path: Path) -> None:
+        """The documented ones, not the values of the default experiment."""
+        own = self.write(tmp_path / "own.yaml", "seeds: [3]\nunlearn: {settings: {lr: 0.5}}\n")
+        full = configfiles.read([own])
+        assert full == resolve({"seeds": [3], "unlearn": {"settings": {"lr": 0.5}}}, SCHEMA)
+        assert unlearn_settings(full, "news", "npo_gdr", "lora")["lr"] == 0.5
+
+    def test_the_default_experiment_is_read_where_no_file_is_named(self, tmp_path: Path) -> None:
+        default = configfiles.ROOT / "config.yaml"
+        mini = configfiles.read([])
+        assert mini == configfiles.read([default])
+        assert mini["evaluate"]["shots"] == 0 != resolve({}, SCHEMA)["evaluate"]["shots"]
+        own = self.write(tmp_path / "own.yaml", "seeds: [3]\n")
+        assert configfiles.read([default, own]) == mini | {"seeds": [3]}
 
     @pytest.mark.parametrize(
         ("text", "complaint"),

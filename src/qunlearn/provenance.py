@@ -178,9 +178,17 @@ def device_name() -> str:
 
 
 def instructions() -> str | None:
-    """The vector instructions that torch's own kernels use here, e.g. AVX2; None without torch."""
+    """The vector instructions that torch's kernels use here, e.g. AVX2 or AVX512_BF16.
+
+    None without torch, and where a GPU computes.
+    """
     torch = sys.modules.get("torch")
-    return None if torch is None else str(torch.backends.cpu.get_cpu_capability())
+    if torch is None or torch.cuda.is_available():
+        return None
+    found = str(torch.backends.cpu.get_cpu_capability())
+    # Products in bf16 are oneDNN's, which has its own idea of what the processor may be asked.
+    bf16 = torch.cpu._is_avx512_bf16_supported() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return f"{found}_BF16" if found == "AVX512" and bf16 else found
 
 
 def peak_memory_mib() -> int:

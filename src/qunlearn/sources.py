@@ -163,6 +163,16 @@ def used(config: Mapping[str, Any], corpus: str) -> dict[str, Source]:
     return sources
 
 
+def from_scratch(config: Mapping[str, Any], corpus: str) -> bool:
+    """Whether the base of a corpus is trained by the workflow, on raw/pretrain.json.
+
+    Raises:
+        InputError: as `used` does.
+    """
+    base = used(config, corpus).get("base")
+    return base is not None and base.kind == "made"
+
+
 def fetched(config: Mapping[str, Any], corpus: str) -> list[str]:
     """Those of base, target and retrain that a job must first bring into our form.
 
