@@ -13,9 +13,9 @@ from qunlearn.errors import InputError
 from qunlearn.fetching import Place
 from qunlearn.files import write_json
 from qunlearn.given import Given, Tokens
-from qunlearn.planning import ModelShape, estimate
+from qunlearn.models.shape import ModelShape
+from qunlearn.plan import Job, estimate
 from qunlearn.precision import Precision
-from qunlearn.settings.models import ModelSettings
 from qunlearn.sources import Source, tokenizer_of, used
 
 GROUPS = (256, 128, 64, 32)
@@ -37,8 +37,8 @@ class Models:
     tokens: Mapping[str, Tokens | None]
 
 
-def preflight(config: Json, results: Path, *, cluster: bool) -> list[Check]:
-    """Everything that was looked at.
+def preflight(config: Json, results: Path, *, cluster: bool) -> tuple[list[Check], list[Job]]:
+    """Everything that was looked at, and the plan of the experiment.
 
     Args:
         config: full, as `config.resolve` gives it.
@@ -60,7 +60,7 @@ def preflight(config: Json, results: Path, *, cluster: bool) -> list[Check]:
             *check_lengths(config, corpus, models[corpus].shapes),
         ]
     shapes = {corpus: found.shapes["target"] for corpus, found in models.items()}
-    plan = estimate(config, shapes)
+    jobs = estimate(config, shapes)
     missing = sum(found.download for each in models.values() for found in each.given.values())
     cached = sum(
         found.weights - found.download
@@ -68,9 +68,9 @@ def preflight(config: Json, results: Path, *, cluster: bool) -> list[Check]:
         for name, found in each.given.items()
         if not (results / "models" / corpus / name).exists()
     )
-    checks += machine.check_disk(plan, results, missing, cached)
-    checks += machine.check_memory(config, plan, cluster=cluster)
-    return checks
+    checks += machine.check_disk(jobs, results, missing, cached)
+    checks += machine.check_memory(config, jobs, cluster=cluster)
+    return checks, jobs
 
 
 def keep(checks: Sequence[Check], file: Path) -> None:
@@ -98,7 +98,7 @@ def look(config: Json, corpus: str) -> Models:
     tokens: dict[str, Tokens | None] = {}
     for name, source in used(config, corpus).items():  # the base is the first, where it is needed
         if source.kind == "made":
-            base = ModelShape.from_settings(ModelSettings(**config["models"]["architecture"]))
+            base = ModelShape.from_architecture(config["models"]["architecture"])
             shapes[name] = shapes.get("base", base)
             tokens[name] = tokens.get("base")
             continue
