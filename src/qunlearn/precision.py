@@ -31,6 +31,17 @@ class Precision:
     group: int | None = None
     midrise: bool = False
 
+    @property
+    def stored_bits(self) -> float:
+        """Bits of a quantized weight on the disk, with its share of scales and zero points.
+
+        A group of GPTQ has a scale of 16 bits, a block of bitsandbytes' 4 bits one of 32; the grid
+        points of RTN are stored as they are, in fp32.
+        """
+        if self.method == "gptq":
+            return self.bits + (16 + self.bits) / (self.group or GPTQ_GROUP)
+        return {"rtn": 32.0, "fp4": 4 + 32 / 64, "nf4": 4 + 32 / 64}.get(self.method, self.bits)
+
     @classmethod
     def parse(cls, name: str) -> "Precision":
         """Read a name such as `bf16`, `nf4`, `gptq4`, `rtn3g64` or `rtn3g64m`.

@@ -3,16 +3,16 @@ import json
 import os
 import shlex
 import sys
-from functools import cache
+from math import ceil
 from pathlib import Path
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
 from qunlearn import config as configuration
-from qunlearn import admission, configfiles, controls, grids, preflight
+from qunlearn import admission, configfiles, controls, grids, plan, preflight
 from qunlearn import sources, style, sweep
-from qunlearn import interpreter, requests, results, runlock, scheduler, slurmlogs
+from qunlearn import interpreter, results, runlock, scheduler, slurmlogs
 from qunlearn.codeversion import code_version
 from qunlearn.errors import InputError
 from qunlearn.footnotes import footnotes, learning_rates
@@ -176,25 +176,26 @@ def flags(settings):
     )
 
 
-@cache
-def requested():
-    """What each kind of job asks for; and if it cannot be known yet, the least, and why."""
-    if not workflow.is_main_process:
-        return requests.least(CONFIG), None  # a job has been given what it asked for
-    try:
-        return requests.requests(CONFIG), None
-    except InputError as error:
-        return requests.least(CONFIG), error
+# Memory and time of each kind of job; the plan's, once preflight has looked at the models.
+NEEDS = plan.needs(CONFIG, [])
 
 
-def asks(kind, resource, times=1):
-    """What a kind of job asks for; memory and `times` its runtime grow with each attempt."""
-    if resource in ("threads", "gpu"):
-        return CONFIG["resources"][kind][resource]
+def cores(kind):
+    """The threads of a kind of job."""
+    return CONFIG["resources"][kind]["threads"]
 
-    def amount(wildcards, attempt):
-        found, _ = requested()
-        return times * getattr(found[kind].grown(attempt), resource)
 
-    amount.kind = kind  # onerror names the key that is to be raised
-    return amount
+def needs(kind, times=1):
+    """The resources of a kind of job: each further attempt has half as much memory again and the
+    runtime once more.
+
+    Args:
+        times: how much longer it takes than its kind.
+    """
+    return {
+        "mem_mb": lambda wildcards, attempt: ceil(
+            1.5 ** (attempt - 1) * NEEDS[kind]["mem_mb"]
+        ),
+        "runtime": lambda wildcards, attempt: attempt * times * NEEDS[kind]["runtime"],
+        "gpu": CONFIG["resources"][kind]["gpu"],
+    }

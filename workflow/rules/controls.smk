@@ -17,10 +17,9 @@ rule scale_lora:
         )
     conda:
         "../../envs/train.yaml"
-    threads: asks("survival", "threads")
+    threads: cores("survival")
     resources:
-        mem_mb=asks("survival", "mem_mb"),
-        runtime=asks("survival", "runtime"),
+        **needs("survival"),
     params:
         code=code("scale_lora.py"),
     message:
@@ -46,10 +45,9 @@ rule match_lora:
         out("benchmarks/unlearned/{corpus}/{objective}/lora_matched/seed{seed}.tsv")
     conda:
         "../../envs/train.yaml"
-    threads: asks("survival", "threads")
+    threads: cores("survival")
     resources:
-        mem_mb=asks("survival", "mem_mb"),
-        runtime=asks("survival", "runtime"),
+        **needs("survival"),
     params:
         code=code("match_lora.py"),
     message:
@@ -73,13 +71,9 @@ rule match_norm:
         out("benchmarks/unlearned/{corpus}/{objective}/full_matched/seed{seed}.tsv")
     conda:
         "../../envs/train.yaml"
-    threads: asks("unlearn", "threads")
+    threads: cores("unlearn")
     resources:
-        mem_mb=asks("unlearn", "mem_mb"),
-        runtime=asks(
-            "unlearn", "runtime", times=CONFIG["control_settings"]["search_runs"]
-        ),
-        gpu=asks("unlearn", "gpu"),
+        **needs("unlearn", times=CONFIG["control_settings"]["search_runs"]),
     params:
         code=code("match_norm.py"),
         settings=lambda wildcards: flags(
@@ -122,11 +116,9 @@ rule quantize_spared:
     priority: READERS
     conda:
         "../../envs/quantize.yaml"
-    threads: asks("quantize", "threads")
+    threads: cores("quantize")
     resources:
-        mem_mb=asks("quantize", "mem_mb"),
-        runtime=asks("quantize", "runtime"),
-        gpu=asks("quantize", "gpu"),
+        **needs("quantize"),
     params:
         code=code("quantize_spared.py"),
     message:

@@ -20,11 +20,9 @@ rule evaluate:
     priority: READERS
     conda:
         "../../envs/evaluate.yaml"
-    threads: asks("evaluate", "threads")
+    threads: cores("evaluate")
     resources:
-        mem_mb=asks("evaluate", "mem_mb"),
-        runtime=asks("evaluate", "runtime"),
-        gpu=asks("evaluate", "gpu"),
+        **needs("evaluate"),
     params:
         code=code("evaluate.py"),
         settings=flags(CONFIG["evaluate"]),
@@ -66,11 +64,9 @@ if KEEP != "all":
         priority: READERS
         conda:
             "../../envs/evaluate.yaml"
-        threads: asks("evaluate", "threads")
+        threads: cores("evaluate")
         resources:
-            mem_mb=asks("evaluate", "mem_mb"),
-            runtime=asks("evaluate", "runtime", times=len(IN_MEMORY)),
-            gpu=asks("evaluate", "gpu"),
+            **needs("evaluate", times=len(IN_MEMORY)),
         params:
             code=code("evaluate_in_memory.py"),
             base=as_base,

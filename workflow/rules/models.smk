@@ -20,10 +20,9 @@ if FETCHED:
         cache: CACHING  # which excludes a benchmark; the manifest has time and memory
         conda:
             "../../envs/train.yaml"
-        threads: asks("data", "threads")
+        threads: cores("data")
         resources:
-            mem_mb=asks("data", "mem_mb"),
-            runtime=asks("data", "runtime"),
+            **needs("data"),
         params:
             code=code("fetch_model.py"),
             packages=packages,
@@ -50,11 +49,9 @@ rule train_base:
     cache: CACHING
     conda:
         "../../envs/train.yaml"
-    threads: asks("train", "threads")
+    threads: cores("train")
     resources:
-        mem_mb=asks("train", "mem_mb"),
-        runtime=asks("train", "runtime"),
-        gpu=asks("train", "gpu"),
+        **needs("train"),
     params:
         code=code("train_base.py"),
         architecture=flags(CONFIG["models"]["architecture"]),
@@ -83,11 +80,9 @@ rule finetune:
     cache: CACHES_FINETUNING
     conda:
         "../../envs/train.yaml"
-    threads: asks("train", "threads")
+    threads: cores("train")
     resources:
-        mem_mb=asks("train", "mem_mb"),
-        runtime=asks("train", "runtime"),
-        gpu=asks("train", "gpu"),
+        **needs("train"),
     params:
         code=code("finetune.py"),
         training=lambda wildcards: flags(CONFIG["train"][wildcards.name]),

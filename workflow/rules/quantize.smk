@@ -15,11 +15,9 @@ rule quantize:
     priority: READERS
     conda:
         "../../envs/quantize.yaml"
-    threads: asks("quantize", "threads")
+    threads: cores("quantize")
     resources:
-        mem_mb=asks("quantize", "mem_mb"),
-        runtime=asks("quantize", "runtime"),
-        gpu=asks("quantize", "gpu"),
+        **needs("quantize"),
     params:
         code=code("quantize.py"),
         base=as_base,
@@ -48,11 +46,9 @@ rule quantize_gptq:
     priority: READERS
     conda:
         GPTQ_ENVIRONMENT
-    threads: asks("gptq", "threads")
+    threads: cores("gptq")
     resources:
-        mem_mb=asks("gptq", "mem_mb"),
-        runtime=asks("gptq", "runtime"),
-        gpu=asks("gptq", "gpu"),
+        **needs("gptq"),
     params:
         code=code("quantize_gptq.py"),
         base=as_base,

@@ -13,10 +13,9 @@ rule survival:
     priority: READERS
     conda:
         "../../envs/quantize.yaml"
-    threads: asks("survival", "threads")
+    threads: cores("survival")
     resources:
-        mem_mb=asks("survival", "mem_mb"),
-        runtime=asks("survival", "runtime"),
+        **needs("survival"),
     params:
         code=code("measure_survival.py"),
         precisions=measured_precisions,

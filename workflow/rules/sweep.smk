@@ -13,10 +13,9 @@ if SPLIT_QUESTIONS:
             out("benchmarks/questions/{corpus}.tsv")
         conda:
             "../../envs/data.yaml"
-        threads: asks("data", "threads")
+        threads: cores("data")
         resources:
-            mem_mb=asks("data", "mem_mb"),
-            runtime=asks("data", "runtime"),
+            **needs("data"),
         params:
             code=code("split_questions.py"),
             share=CONFIG["selection"]["share"],
@@ -73,11 +72,9 @@ if SWEPT:
         priority: READERS
         conda:
             "../../envs/evaluate.yaml"
-        threads: asks("evaluate", "threads")
+        threads: cores("evaluate")
         resources:
-            mem_mb=asks("evaluate", "mem_mb"),
-            runtime=asks("evaluate", "runtime"),
-            gpu=asks("evaluate", "gpu"),
+            **needs("evaluate"),
         params:
             code=code("ask_candidates.py"),
             models=lambda wildcards, input: [
@@ -107,11 +104,9 @@ if SWEPT:
             model=REFERENCE_MODEL,
         conda:
             "../../envs/evaluate.yaml"
-        threads: asks("evaluate", "threads")
+        threads: cores("evaluate")
         resources:
-            mem_mb=asks("evaluate", "mem_mb"),
-            runtime=asks("evaluate", "runtime"),
-            gpu=asks("evaluate", "gpu"),
+            **needs("evaluate"),
         params:
             code=code("ask_candidates.py"),
             settings=flags(ASKING),
@@ -138,10 +133,9 @@ if SWEPT:
             cell="|".join(SWEPT),
         conda:
             "../../envs/tables.yaml"
-        threads: asks("tables", "threads")
+        threads: cores("tables")
         resources:
-            mem_mb=asks("tables", "mem_mb"),
-            runtime=asks("tables", "runtime"),
+            **needs("tables"),
         params:
             code=code("select_candidate.py"),
             folder=lambda wildcards: out(f"selection/{wildcards.cell}"),
@@ -171,10 +165,9 @@ if SWEPT:
             cell="|".join(SWEPT),
         conda:
             "../../envs/tables.yaml"
-        threads: asks("tables", "threads")
+        threads: cores("tables")
         resources:
-            mem_mb=asks("tables", "mem_mb"),
-            runtime=asks("tables", "runtime"),
+            **needs("tables"),
         params:
             code=code("take_selected.py"),
             trainings=lambda wildcards: out(
@@ -225,10 +218,9 @@ if SWEPT:
             out("benchmarks/tables/candidates.tsv")
         conda:
             "../../envs/tables.yaml"
-        threads: asks("tables", "threads")
+        threads: cores("tables")
         resources:
-            mem_mb=asks("tables", "mem_mb"),
-            runtime=asks("tables", "runtime"),
+            **needs("tables"),
         params:
             code=code("make_candidates_table.py"),
             folder=subpath(output[0], parent=True),
@@ -255,10 +247,9 @@ if SWEPT:
             out("benchmarks/figures/candidates.tsv")
         conda:
             "../../envs/tables.yaml"
-        threads: asks("tables", "threads")
+        threads: cores("tables")
         resources:
-            mem_mb=asks("tables", "mem_mb"),
-            runtime=asks("tables", "runtime"),
+            **needs("tables"),
         params:
             code=code("plot_candidates.py"),
             folder=subpath(output[0], parent=True),

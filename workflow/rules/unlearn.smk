@@ -15,11 +15,9 @@ rule unlearn:
     priority: TRAININGS
     conda:
         "../../envs/train.yaml"
-    threads: asks("unlearn", "threads")
+    threads: cores("unlearn")
     resources:
-        mem_mb=asks("unlearn", "mem_mb"),
-        runtime=asks("unlearn", "runtime"),
-        gpu=asks("unlearn", "gpu"),
+        **needs("unlearn"),
     params:
         code=code("unlearn.py"),
         settings=lambda wildcards: flags(
@@ -70,8 +68,7 @@ if KEEP != "all":
             "../../envs/tables.yaml"
         threads: 1
         resources:
-            mem_mb=asks("tables", "mem_mb"),
-            runtime=asks("tables", "runtime"),
+            **needs("tables"),
         params:
             folder=subpath(output[0], parent=True),
         message:
@@ -95,8 +92,7 @@ if KEEP != "all":
             "../../envs/tables.yaml"
         threads: 1
         resources:
-            mem_mb=asks("tables", "mem_mb"),
-            runtime=asks("tables", "runtime"),
+            **needs("tables"),
         message:
             "Keeping the manifest of {wildcards.model}"
         shell:

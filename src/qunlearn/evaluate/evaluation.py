@@ -11,14 +11,10 @@ from qunlearn.evaluate import reach, records, scoring
 from qunlearn.files import write_json, write_jsonl
 from qunlearn.precision import Precision
 from qunlearn.settings.evaluation import EvaluateSettings
+from qunlearn.settings.fixed import INT8_ROWS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-INT8_ROWS = 8
-"""Rows a batch of int8 where the settings say `auto`. LLM.int8() looks for outliers among the
-activations of a whole batch: its output depends on the batch, which must not depend on what memory
-a machine has free."""
 
 
 def evaluate(
