@@ -15,15 +15,15 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
+from qunlearn.quantize.in_memory import in_precision
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
 from benchmarks import textbook_precision
 from benchmarks.harness import Comparison, childrens_cpu, interleaved, keep
 from qunlearn.checkpoints import load_dense, save_model
-from qunlearn.quantize.method import Precision
-from qunlearn.quantize.in_memory import in_precision
 from qunlearn.quantize.layers import quantizable_layers
+from qunlearn.quantize.method import Precision
 from qunlearn.settings.models import ModelSettings
 from qunlearn.training.scratch import train_tokenizer
 

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from qunlearn.imports import OPTIONAL, hide
-from qunlearn.planning import ModelShape
+from qunlearn.models.shape import ModelShape
 from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
 
 UPDATES = 2  # in the second one the moments are there from the start
@@ -85,6 +85,7 @@ def measure(case: Case) -> int:
     from qunlearn.training.unlearn import unlearn
 
     gc.collect()
+    gc.disable()  # what only a collection frees may still be there when the most is
     shape, settings = case.shape, case.settings
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(

@@ -40,7 +40,7 @@ from benchmarks.bench_training import our_loss
 from benchmarks.harness import KEPT, machine
 from qunlearn.cli import run_script
 from qunlearn.files import write_json
-from qunlearn.planning.cards import CARDS
+from qunlearn.plan import CARDS
 from qunlearn.training.losses import suit_attention
 from qunlearn.training.rows import collate
 
@@ -140,7 +140,7 @@ def measure(shape: Shape, mode: Mode, rows: int, checkpointing: bool, updates: i
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     adapter = sum(weight.numel() for weight in trained) if mode == "lora" else 0
     flops = update_flops(shape, mode, tokens, adapter)
-    peak = next((card.flops for card in CARDS if card.name.split("-")[0] in name), None)
+    peak = next((card.flops for card in CARDS if card.name in name), None)
     memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None
     return {
         "device": name,

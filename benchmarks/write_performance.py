@@ -93,7 +93,7 @@ SECTIONS = (
         "takes it.",
         "python -m benchmarks.bench_plan",
         columns=("Predicted", "Measured"),
-        within=0.15,
+        within=0.05,
     ),
     Section(
         "step_7b",

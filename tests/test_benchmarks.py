@@ -173,7 +173,7 @@ def test_the_document_shows_ratios_goals_and_what_is_missing(
     kept(
         tmp_path,
         "plan",
-        Comparison("lora", "MiB", [90.0], [100.0], "share"),
+        Comparison("lora", "MiB", [96.0], [100.0], "share"),
         Comparison("full", "MiB", [120.0], [100.0], "share"),
         monkeypatch=monkeypatch,
     )
@@ -181,8 +181,8 @@ def test_the_document_shows_ratios_goals_and_what_is_missing(
     assert "| full | s | 1 | 2 | 1.6 (1–2) | speed-up | ≥ 1.5 | yes |" in text
     assert "| memory | MiB | 50 | 100 | 0.5 | share | ≤ 0.55 | yes |" in text
     assert "| other | s | 1 | 1 | 1 | share | – | – |" in text
-    assert "| lora | MiB | 90 | 100 | 0.9 | share | 1 ± 0.15 | yes |" in text
-    assert "| full | MiB | 120 | 100 | 1.2 | share | 1 ± 0.15 | no |" in text
+    assert "| lora | MiB | 96 | 100 | 0.96 | share | 1 ± 0.05 | yes |" in text
+    assert "| full | MiB | 120 | 100 | 1.2 | share | 1 ± 0.05 | no |" in text
     assert "Rows:\n\n| a b | c |\n| --- | --- |\n| 1 | yes |" in text
     assert text.count("What bounds it: the clock") == 2
     assert "Not measured: no GPU. `python -m benchmarks.step_7b`" in text

@@ -16,7 +16,7 @@ from qunlearn import hardware, machine, preflight
 from qunlearn.config import load_schema, resolve
 from qunlearn.errors import InputError
 from qunlearn.hub import snapshot
-from qunlearn.planning import StepPlan
+from qunlearn.plan import Job
 
 SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
 LLAMA = {
@@ -58,7 +58,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def look(folder: Path, models: dict[str, Any], **changes: Any) -> list[preflight.Check]:
     config = {"corpora": ["news"], "precisions": ["bf16", "nf4", "rtn4"], "models": models}
     full = resolve({"evaluate": {"max_tokens": 256}} | config | changes, SCHEMA)
-    return preflight.preflight(full, folder / "results", cluster=False)
+    return preflight.preflight(full, folder / "results", cluster=False)[0]
 
 
 def edit(file: Path, **changes: Any) -> None:
@@ -217,10 +217,9 @@ def test_models_that_are_given_have_rows_of_their_own(
     assert not [c for c in look(tmp_path, models, evaluate=asked) if "rows" in c.note]
 
 
-def plan(**sizes: int) -> list[StepPlan]:
-    smaller = StepPlan("train_base", 1, 1, 1, gpu_bytes=1, host_bytes=1, disk_bytes=1)
-    sizes = {"gpu_bytes": 0, "host_bytes": 0, "disk_bytes": 0} | sizes
-    return [smaller, StepPlan("unlearn news/npo_gdr/full", 1, 1, 1, **sizes)]
+def plan(**sizes: int) -> list[Job]:
+    smaller = Job("train", "train base", 1, host=1, gpu=1, disk=1)
+    return [smaller, Job("unlearn", "unlearn full", 1, **{"host": 0, **sizes})]
 
 
 def capacity(
@@ -228,40 +227,38 @@ def capacity(
     tmp_path: Path,
     *,
     cluster: bool = False,
-    gpu: int = 0,
+    uses: int = 0,
     **sizes: int,
 ) -> list[preflight.Check]:
     monkeypatch.setattr(preflight, "estimate", lambda config, shapes: plan(**sizes))
     monkeypatch.setattr(machine, "host_bytes", lambda: 8_000_000_000)
     monkeypatch.setattr(machine, "free_bytes", lambda path: 5_000_000_000)
-    resources = {"unlearn": {"gpu": gpu}}
+    resources = {"unlearn": {"gpu": uses}}
     full = resolve({"corpora": ["news"], "resources": resources}, SCHEMA)
-    return preflight.preflight(full, tmp_path / "results", cluster=cluster)
+    return preflight.preflight(full, tmp_path / "results", cluster=cluster)[0]
 
 
 def test_memory_disk_and_gpu_must_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    enough = {"host_bytes": 8_000_000_000, "disk_bytes": 4_999_999_999}
+    enough = {"host": 8_000_000_000, "disk": 4_999_999_999}
     assert capacity(monkeypatch, tmp_path, **enough)
-    with pytest.raises(
-        InputError, match=r"unlearn news/npo_gdr/full needs 8\.1 GB of memory .*machine has 8\.0 GB"
-    ):
-        capacity(monkeypatch, tmp_path, host_bytes=8_100_000_000)
-    with pytest.raises(InputError, match=r"results: the disk has 5\.0 GB free, .*another 6\.0 GB"):
-        capacity(monkeypatch, tmp_path, disk_bytes=4_000_000_000, scratch_bytes=2_000_000_000)
-    with pytest.raises(InputError, match=r"'resources\.unlearn\.gpu': this machine has no NVIDIA"):
-        capacity(monkeypatch, tmp_path, gpu=1)
+    with pytest.raises(InputError, match=r"unlearn full: 8\.1 GB of host memory .* has 8\.0 GB"):
+        capacity(monkeypatch, tmp_path, host=8_100_000_000)
+    with pytest.raises(InputError, match=r"results: another 6\.0 GB are needed, and 5\.0 GB"):
+        capacity(monkeypatch, tmp_path, disk=4_000_000_000, scratch=2_000_000_000)
+    with pytest.raises(InputError, match=r"'resources\.unlearn\.gpu': no NVIDIA GPU"):
+        capacity(monkeypatch, tmp_path, uses=1)
     monkeypatch.setattr(hardware, "gpu_bytes", lambda: [16_000_000_000, 24_000_000_000])
-    assert capacity(monkeypatch, tmp_path, gpu=1, gpu_bytes=24_000_000_000)
-    with pytest.raises(InputError, match=r"needs 25\.0 GB of GPU memory and this machine has 24"):
-        capacity(monkeypatch, tmp_path, gpu=1, gpu_bytes=25_000_000_000)
+    assert capacity(monkeypatch, tmp_path, uses=1, gpu=24_000_000_000)
+    with pytest.raises(InputError, match=r"25\.0 GB of gpu memory .* has 24"):
+        capacity(monkeypatch, tmp_path, uses=1, gpu=25_000_000_000)
 
 
 def test_what_the_head_of_a_cluster_lacks_is_a_warning(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    checks = capacity(monkeypatch, tmp_path, cluster=True, gpu=1, host_bytes=8_100_000_000)
-    warned = {check.check for check in checks if check.note and check.of != "evaluate.max_tokens"}
-    assert warned == {"memory", "GPU"}
+    checks = capacity(monkeypatch, tmp_path, cluster=True, uses=1, host=8_100_000_000)
+    warned = {check.of for check in checks if check.check == "machine" and check.note}
+    assert warned == {"host memory", "resources.unlearn.gpu"}
 
 
 def test_what_is_there_already_needs_no_room(
@@ -269,9 +266,9 @@ def test_what_is_there_already_needs_no_room(
 ) -> None:
     (tmp_path / "results").mkdir()
     (tmp_path / "results/file").write_bytes(b"x" * 1000)
-    assert capacity(monkeypatch, tmp_path, disk_bytes=5_000_000_999)
+    assert capacity(monkeypatch, tmp_path, disk=5_000_000_999)
     with pytest.raises(InputError, match="disk"):
-        capacity(monkeypatch, tmp_path, disk_bytes=5_000_001_001)
+        capacity(monkeypatch, tmp_path, disk=5_000_001_001)
 
 
 @pytest.fixture
@@ -299,17 +296,17 @@ def test_what_the_hub_s_cache_needs(
     hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing besides the plan's on the results' disk; on another one all of the weights."""
-    monkeypatch.setattr(preflight, "estimate", lambda config, shapes: plan(disk_bytes=7000))
+    monkeypatch.setattr(preflight, "estimate", lambda config, shapes: plan(disk=7000))
 
     def needed() -> dict[str, int]:
         checks = look(tmp_path, HUB_MODELS, revisions=REVISIONS)
-        return {c.of: c.numbers["needed_bytes"] for c in checks if c.check == "disk"}
+        return {Path(c.of).name: c.numbers["needed_bytes"] for c in checks if c.check == "disk"}
 
     assert needed() == {"results": 7001}
     snapshot("maker/target", COMMIT, kind="model", patterns=["*.safetensors"])
     assert needed() == {"results": 2001}  # 5000 are there, to be linked
     monkeypatch.setattr(machine, "_disk", lambda path: path.name == "cache")
-    assert needed() == {"results": 7001, "the hub's cache": 3000}
+    assert needed() == {"results": 7001, "cache": 3000}
 
 
 def test_a_hub_model_with_pickled_weights_alone_is_refused(hub: FakeHub, tmp_path: Path) -> None:

@@ -59,5 +59,5 @@ def test_a_checkpoint_lies_on_the_grid_and_says_what_it_is(tmp_path: Path) -> No
         expected = rounded_to(NAME, layer.weight.detach())
         assert torch.equal(model.get_submodule(path).weight.cpu(), expected)
     assert method.label(precision) == "RTN4 asym g16"
-    assert method.bits(precision) == 5.25
+    assert method.stored_bits(precision) == 32  # the points, not the codes
     assert "integer zero point for 16" in method.describe(precision)

@@ -22,7 +22,10 @@ from qunlearn.settings.unlearning import Adapter, Objective
 
 Json = dict[str, Any]
 
-REPLACED = {"keep_quantized": "write `keep: all` for true, and `keep: adapters` for false"}
+REPLACED = {
+    "keep": "write `keep_models: true` for all, else `keep_models: false`",
+    "quantization.gptq_backend": "name autogptq4 among the precisions",
+}
 """Keys of earlier versions -> what to write instead."""
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """YAML's safe loader: in C, where PyYAML was built with it; 0.2 s less for the schema."""

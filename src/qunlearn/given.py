@@ -12,8 +12,8 @@ from qunlearn.checkpoints import check_no_code, check_tokenizer
 from qunlearn.errors import InputError
 from qunlearn.fetching import CONFIGS, TOKENIZER, WEIGHTS, Place
 from qunlearn.files import read_json
+from qunlearn.models.shape import ModelShape
 from qunlearn.plainvalues import short
-from qunlearn.planning.shapes import ModelShape
 from qunlearn.sources import gguf_file
 
 LLAMA_LIKE = ("llama", "mistral", "qwen2", "qwen3")

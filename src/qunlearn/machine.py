@@ -1,4 +1,4 @@
-"""What the machine has, and whether it is enough for the plan. Nothing here loads torch."""
+"""Whether the machine has the disk, the memory and the GPU that the plan takes."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -9,8 +9,7 @@ from qunlearn import hardware
 from qunlearn.checks import Check
 from qunlearn.config import Json
 from qunlearn.errors import InputError
-from qunlearn.planning import StepPlan
-from qunlearn.planning.disk import standing, working
+from qunlearn.plan import Job, disk
 
 
 def host_bytes() -> int:
@@ -19,101 +18,80 @@ def host_bytes() -> int:
 
 
 def free_bytes(path: Path) -> int:
-    """What is free on the disk that `path`, or the first of its parents that exists, is on."""
+    """What is free on the disk that `path`, or its first parent that exists, is on."""
     return disk_usage(existing(path)).free
 
 
 def existing(path: Path) -> Path:
-    """`path`, or the first of its parents that exists."""
+    """`path`, or its first parent that exists."""
     path = path.absolute()
     return path if path.exists() else existing(path.parent)
 
 
-def check_disk(
-    plan: Sequence[StepPlan], results: Path, missing: int = 0, cached: int = 0
-) -> Iterator[Check]:
-    """There is room for what the jobs leave, for what one at a time has, and for downloads.
-
-    Weights in the hub's cache are linked into the results where both are on one disk, so that
-    what the plan counts of them is all that they take.
+def check_disk(jobs: Sequence[Job], results: Path, missing: int, cached: int) -> Iterator[Check]:
+    """There is room for what jobs leave, for what one at a time has besides, and for downloads.
 
     Args:
-        plan: of the experiment.
         results: where the experiment's outputs go.
-        missing: bytes of weights that are still to come into the hub's cache.
-        cached: bytes of weights that are there, but not yet in the results.
+        missing: bytes of weights that the hub's cache lacks.
+        cached: bytes of weights that it has and the results do not: where both are on one disk
+            they will be links, which take no room.
 
     Raises:
         InputError: there is not.
     """
+    stay, wait, work = disk(jobs)
     present = sum(file.lstat().st_size for file in results.rglob("*") if file.is_file())
-    linked = 0
+    needed = {results: stay + wait - present}
     if missing or cached:
         from huggingface_hub import constants
 
         cache = Path(constants.HF_HUB_CACHE)
         if _disk(cache) == _disk(results):
-            linked = cached
+            needed[results] -= cached
         else:
-            yield _room("the hub's cache", cache, missing)
-    yield _room("results", results, max(0, standing(plan) - present - linked) + working(plan))
+            needed[cache] = missing
+    needed[results] = max(0, needed[results]) + work
+    for path, size in needed.items():
+        free = free_bytes(path)
+        if size > free:
+            raise InputError(
+                f"{path}: another {size / 1e9:.1f} GB are needed, and {free / 1e9:.1f} GB are "
+                "free; make room, set keep_models to false, or use a larger disk"
+            )
+        yield Check("disk", str(path), numbers={"needed_bytes": size, "free_bytes": free})
 
 
-def _disk(path: Path) -> int:
-    return existing(path).stat().st_dev
+def check_memory(config: Json, jobs: Sequence[Job], *, cluster: bool) -> Iterator[Check]:
+    """The machine has the memory and the GPU that jobs take.
 
-
-def _room(whose: str, path: Path, needed: int) -> Check:
-    free = free_bytes(path)
-    if needed > free:
-        raise InputError(
-            f"{path}: the disk has {_gb(free)} free, and {whose} need another {_gb(needed)}; make "
-            "room, lower `keep`, or use a larger disk"
-        )
-    return Check("disk", whose, numbers={"needed_bytes": needed, "free_bytes": free})
-
-
-def check_memory(config: Json, plan: Sequence[StepPlan], *, cluster: bool) -> Iterator[Check]:
-    """The machine has the memory and the GPU that the jobs take.
+    Args:
+        cluster: whether jobs run on other machines: then what this one lacks is a warning.
 
     Raises:
         InputError: it has not, and jobs run here.
     """
     gpus = hardware.gpu_bytes()
-    asking = [name for name, job in config["resources"].items() if job["gpu"]]
+    asking = [f"resources.{kind}.gpu" for kind, job in config["resources"].items() if job["gpu"]]
+    problems = {}
     if asking and not gpus:
-        yield _lacking(
-            Check("GPU", f"resources.{asking[0]}.gpu", numbers={"gpus": 0}),
-            f"config key 'resources.{asking[0]}.gpu': this machine has no NVIDIA GPU; write 0 to "
-            "run on the processor, or run where there is one",
-            cluster,
+        problems[asking[0]] = (
+            f"config key '{asking[0]}': no NVIDIA GPU is here; write 0, or use one"
         )
-    largest = [("memory", "host_bytes", host_bytes())]
-    if gpus:
-        largest.append(("GPU memory", "gpu_bytes", max(gpus)))
-    for what, part, has in largest:
-        if not plan:
-            continue
-        step = max(plan, key=lambda step: int(getattr(step, part)))
-        needed = int(getattr(step, part))
-        check = Check(what, step.step, numbers={"needed_bytes": needed, "machine_bytes": has})
-        if needed <= has:
-            yield check
-        else:
-            yield _lacking(
-                check,
-                f"{step.step} needs {_gb(needed)} of {what} and this machine has {_gb(has)}; see "
-                "plan.py for what takes it, lower micro_batch_size or max_tokens, or use a larger "
-                "machine",
-                cluster,
+    for part, has in ({"host": host_bytes()} | ({"gpu": max(gpus)} if gpus else {})).items():
+        job = max(jobs, key=lambda job: int(getattr(job, part)))
+        needed = int(getattr(job, part))
+        if needed > has:
+            problems[f"{part} memory"] = (
+                f"{job.stage}: {needed / 1e9:.1f} GB of {part} memory are needed, and this machine "
+                f"has {has / 1e9:.1f} GB; lower micro_batch_size, or use a larger machine"
             )
+        yield Check(f"{part} memory", job.stage, numbers={"needed_bytes": needed, "has_bytes": has})
+    for what, problem in problems.items():
+        if not cluster:
+            raise InputError(problem)
+        yield Check("machine", what, "warning", note=problem)
 
 
-def _lacking(check: Check, message: str, cluster: bool) -> Check:
-    if not cluster:
-        raise InputError(message)
-    return Check(check.check, check.of, "warning", check.numbers, message)
-
-
-def _gb(size: int) -> str:
-    return f"{size / 1e9:.1f} GB"
+def _disk(path: Path) -> int:
+    return existing(path).stat().st_dev

@@ -9,14 +9,14 @@ from typing import Any
 from qunlearn import given, machine
 from qunlearn.checks import Check
 from qunlearn.config import Json, runs, unlearn_settings
+from qunlearn.corpora.sizes import read_sizes
 from qunlearn.errors import InputError
 from qunlearn.fetching import Place
 from qunlearn.files import write_json
 from qunlearn.given import Given, Tokens
-from qunlearn.planning import ModelShape, estimate
-from qunlearn.planning.sizes import sizes
+from qunlearn.models.shape import ModelShape
+from qunlearn.plan import Job, estimate
 from qunlearn.quantize.method import Precision
-from qunlearn.settings.models import ModelSettings
 from qunlearn.sources import Source, tokenizer_of, used
 
 GROUPS = (256, 128, 64, 32)
@@ -38,8 +38,8 @@ class Models:
     tokens: Mapping[str, Tokens | None]
 
 
-def preflight(config: Json, results: Path, *, cluster: bool) -> list[Check]:
-    """Everything that was looked at.
+def preflight(config: Json, results: Path, *, cluster: bool) -> tuple[list[Check], list[Job]]:
+    """Everything that was looked at, and the plan of the experiment.
 
     Args:
         config: full, as `config.resolve` gives it.
@@ -62,7 +62,7 @@ def preflight(config: Json, results: Path, *, cluster: bool) -> list[Check]:
             *check_trained_lengths(config, corpus, models[corpus].shapes["target"].context),
         ]
     shapes = {corpus: found.shapes["target"] for corpus, found in models.items()}
-    plan = estimate(config, shapes)
+    jobs = estimate(config, shapes)
     missing = sum(found.download for each in models.values() for found in each.given.values())
     cached = sum(
         found.weights - found.download
@@ -70,9 +70,9 @@ def preflight(config: Json, results: Path, *, cluster: bool) -> list[Check]:
         for name, found in each.given.items()
         if not (results / "models" / corpus / name).exists()
     )
-    checks += machine.check_disk(plan, results, missing, cached)
-    checks += machine.check_memory(config, plan, cluster=cluster)
-    return checks
+    checks += machine.check_disk(jobs, results, missing, cached)
+    checks += machine.check_memory(config, jobs, cluster=cluster)
+    return checks, jobs
 
 
 def keep(checks: Sequence[Check], file: Path) -> None:
@@ -100,7 +100,7 @@ def look(config: Json, corpus: str) -> Models:
     tokens: dict[str, Tokens | None] = {}
     for name, source in used(config, corpus).items():  # the base is the first, where it is needed
         if source.kind == "made":
-            base = ModelShape.from_settings(ModelSettings(**config["models"]["architecture"]))
+            base = ModelShape.from_architecture(config["models"]["architecture"])
             shapes[name] = shapes.get("base", base)
             tokens[name] = tokens.get("base")
             continue
@@ -259,18 +259,19 @@ def check_trained_lengths(config: Json, corpus: str, context: int) -> Iterator[C
 
 def _asked(config: Json, corpus: str) -> Iterator[tuple[str, float]]:
     """Each metric, with the keys that decide its length, and the tokens that a model reads."""
-    settings, texts = config["evaluate"], sizes(config, corpus)
-    prompt = texts["verbmem/forget"].mean
+    settings = config["evaluate"]
+    means = {name: mean for name, (_, mean) in read_sizes(config, corpus).items()}
+    prompt = means["verbmem/forget"]
     yield "VerMem (evaluate.verbmem_tokens)", prompt + settings["verbmem_tokens"]
     examples = settings["shots"] * max(
-        texts[f"knowmem/{split}_qa_icl"].mean for split in ("forget", "retain")
+        means[f"knowmem/{split}_qa_icl"] for split in ("forget", "retain")
     )
-    question = max(texts[f"knowmem/{split}_qa"].mean for split in ("forget", "retain"))
+    question = max(means[f"knowmem/{split}_qa"] for split in ("forget", "retain"))
     yield (
         "KnowMem (evaluate.shots, evaluate.knowmem_tokens)",
         examples + question + settings["knowmem_tokens"],
     )
-    longest = max(texts[f"privleak/{split}"].mean for split in ("forget", "retain", "holdout"))
+    longest = max(means[f"privleak/{split}"] for split in ("forget", "retain", "holdout"))
     yield "PrivLeak (evaluate.max_tokens)", min(longest, settings["max_tokens"])
 
 

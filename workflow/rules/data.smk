@@ -10,10 +10,9 @@ if CONFIG["corpus"]["source"] == "mini":
             out("benchmarks/data/{corpus}.tsv")
         conda:
             "../../envs/data.yaml"
-        threads: asks("data", "threads")
+        threads: cores("data")
         resources:
-            mem_mb=asks("data", "mem_mb"),
-            runtime=asks("data", "runtime"),
+            **needs("data"),
         params:
             code=code("make_mini_corpus.py"),
             name=lambda wildcards: wildcards.corpus,
@@ -38,10 +37,9 @@ elif CONFIG["corpus"]["source"] == "hub":
         cache: CACHING  # which excludes a benchmark; the manifest has time and memory
         conda:
             "../../envs/data.yaml"
-        threads: asks("data", "threads")
+        threads: cores("data")
         resources:
-            mem_mb=asks("data", "mem_mb"),
-            runtime=asks("data", "runtime"),
+            **needs("data"),
         params:
             code=code("download_corpus.py"),
             packages=packages,
@@ -72,10 +70,9 @@ else:
             out("benchmarks/data/{corpus}.tsv")
         conda:
             "../../envs/data.yaml"
-        threads: asks("data", "threads")
+        threads: cores("data")
         resources:
-            mem_mb=asks("data", "mem_mb"),
-            runtime=asks("data", "runtime"),
+            **needs("data"),
         params:
             code=code("import_corpus.py"),
             source=lambda wildcards, input: f"{CONFIG['muse_dir']}/{wildcards.corpus}",

@@ -15,10 +15,9 @@ rule summary:
         out("benchmarks/tables/summary.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("summarise.py"),
         experiment=CONFIG["experiment"],
@@ -48,10 +47,9 @@ rule differences:
         out("benchmarks/tables/tests.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("test_differences.py"),
         experiment=CONFIG["experiment"],
@@ -81,10 +79,9 @@ rule claims:
         out("benchmarks/tables/claims.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("judge_claims.py"),
         claims=resource("claims.yaml"),
@@ -114,10 +111,9 @@ rule vs_paper:
         out("benchmarks/tables/vs_paper.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("compare_with_paper.py"),
         published=resource("published"),

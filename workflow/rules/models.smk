@@ -12,7 +12,7 @@ if FETCHED:
             source=lambda wildcards: files_of(FETCHED[wildcards.given]),
             tokenizer=lambda wildcards: files_of(tokenizer_for(wildcards.given)),
         output:
-            kept(directory(out("models/{given}")), until="adapters"),
+            directory(out("models/{given}")),
         log:
             out("logs/models/{given}.log"),
         wildcard_constraints:
@@ -20,10 +20,9 @@ if FETCHED:
         cache: CACHING  # which excludes a benchmark; the manifest has time and memory
         conda:
             "../../envs/train.yaml"
-        threads: asks("data", "threads")
+        threads: cores("data")
         resources:
-            mem_mb=asks("data", "mem_mb"),
-            runtime=asks("data", "runtime"),
+            **needs("data"),
         params:
             code=code("fetch_model.py"),
             packages=packages,
@@ -44,17 +43,15 @@ rule train_base:
     input:
         corpus=out("data/{corpus}"),
     output:
-        kept(directory(out(f"models/{{corpus}}/{own('base')}")), until="adapters"),
+        directory(out(f"models/{{corpus}}/{own('base')}")),
     log:
         out(f"logs/models/{{corpus}}/{own('base')}.log"),
     cache: CACHING
     conda:
         "../../envs/train.yaml"
-    threads: asks("train", "threads")
+    threads: cores("train")
     resources:
-        mem_mb=asks("train", "mem_mb"),
-        runtime=asks("train", "runtime"),
-        gpu=asks("train", "gpu"),
+        **needs("train"),
     params:
         code=code("train_base.py"),
         architecture=flags(CONFIG["models"]["architecture"]),
@@ -75,7 +72,7 @@ rule finetune:
         base=checkpoint_of("base"),
         corpus=out("data/{corpus}"),
     output:
-        kept(directory(out(f"models/{{corpus}}/{own('{name}')}")), until="adapters"),
+        directory(out(f"models/{{corpus}}/{own('{name}')}")),
     log:
         out(f"logs/models/{{corpus}}/{own('{name}')}.log"),
     wildcard_constraints:
@@ -83,11 +80,9 @@ rule finetune:
     cache: CACHES_FINETUNING
     conda:
         "../../envs/train.yaml"
-    threads: asks("train", "threads")
+    threads: cores("train")
     resources:
-        mem_mb=asks("train", "mem_mb"),
-        runtime=asks("train", "runtime"),
-        gpu=asks("train", "gpu"),
+        **needs("train"),
     params:
         code=code("finetune.py"),
         training=lambda wildcards: flags(CONFIG["train"][wildcards.name]),

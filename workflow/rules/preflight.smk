@@ -1,10 +1,6 @@
 # What is looked at before any work is done.
 def look_at_scheduler():
-    """What jobs ask for can be known where it matters, and their end will be seen."""
-    limited = "mem_mb" in workflow.global_resources
-    _, unknown = requested()
-    if unknown and (workflow.non_local_exec or limited):
-        raise unknown
+    """The end of jobs will be seen."""
     if workflow.executor_plugin.name == "slurm":
         settings = workflow.executor_settings
         scheduler.check(
@@ -19,9 +15,10 @@ def look_before_work():
             look_at_scheduler()
             if not CONDA:  # whose environments are made later
                 interpreter.check(PYTHON)
-            checks = preflight.preflight(
+            checks, jobs = preflight.preflight(
                 CONFIG, Path(out("")), cluster=workflow.non_local_exec
             )
+            NEEDS.update(plan.needs(CONFIG, jobs))
             results.check_results(Path(out("")), results.given_paths(CONFIG))
             runlock.hold(Path(out("")))
         except InputError as error:

@@ -13,10 +13,9 @@ rule report_story:
         out("benchmarks/report/story.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("write_story.py"),
         settings=lambda wildcards: json.dumps(TOLD),
@@ -58,10 +57,9 @@ rule report_table:
         name="|".join(PAGES),
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("write_pages.py"),
         folder=subpath(output[0], parent=True),
@@ -74,7 +72,7 @@ rule report_table:
 rule report_provenance:
     input:
         expand(out("eval/{cell}/manifest.json"), cell=configuration.cells(CONFIG)),
-        kept_manifests(),
+        records(),
     output:
         report(
             out("report/configuration.html"),
@@ -94,10 +92,9 @@ rule report_provenance:
         out("benchmarks/report/provenance.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("write_provenance.py"),
         results=lambda wildcards: out(""),

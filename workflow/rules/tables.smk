@@ -15,10 +15,9 @@ rule collect_metrics:
         out("benchmarks/tables/metrics.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("collect_metrics.py"),
         experiment=CONFIG["experiment"],
@@ -39,7 +38,7 @@ rule main_table:
         tests=out("tables/tests.csv"),
         selections=expand(out("selection/{cell}.json"), cell=SWEPT),
         corpora=expand(out("data/{corpus}"), corpus=CONFIG["corpora"]),
-        manifests=kept_manifests(),
+        records=records(),
     output:
         expand(out("tables/main.{form}"), form=["csv", "md", "tex"]),
         report(
@@ -54,10 +53,9 @@ rule main_table:
         out("benchmarks/tables/main.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("make_main_table.py"),
         settings=footnotes(CONFIG),
@@ -94,10 +92,9 @@ rule mechanism_tables:
         out("benchmarks/tables/mechanism.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("make_mechanism_tables.py"),
         survival=lambda wildcards: out("survival"),
@@ -122,10 +119,9 @@ rule model_cards:
         out("benchmarks/tables/cards.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("write_model_cards.py"),
         results=lambda wildcards: out(""),

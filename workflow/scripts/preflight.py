@@ -21,7 +21,8 @@ def main(configfile: tuple[Path, ...] = (), output: Path = Path("preflight.json"
     if config["python"]:
         interpreter.check(config["python"])
     results = Path("results") / config["experiment"]
-    keep(preflight(config, results, cluster=False), output)
+    checks, _ = preflight(config, results, cluster=False)
+    keep(checks, output)
 
 
 if __name__ == "__main__":

@@ -11,14 +11,10 @@ from qunlearn.evaluate import reach, records, scoring
 from qunlearn.files import write_json, write_jsonl
 from qunlearn.quantize.method import method_of
 from qunlearn.settings.evaluation import EvaluateSettings
+from qunlearn.settings.fixed import INT8_ROWS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-LIVE_ROWS = 8
-"""Rows a batch where the settings say `auto` and quantized layers run themselves. LLM.int8() looks
-for outliers among the activations of a whole batch: its output depends on the batch, which must not
-depend on what memory a machine has free."""
 
 
 def evaluate(
@@ -66,7 +62,7 @@ def evaluate_model(
     from qunlearn.evaluate.batching import BatchLog
 
     if settings.batch_size == "auto" and method_of(precision).live:
-        settings = replace(settings, batch_size=LIVE_ROWS)
+        settings = replace(settings, batch_size=INT8_ROWS)
     logs = {name: BatchLog() for name in records.FIELDS}
     context = model.config.max_position_embeddings
     short = reach.shortfalls(tokenizer, context, corpus, settings)

@@ -103,6 +103,8 @@ class Method(ABC):
         live: whether evaluation runs the quantized layers themselves, whose output depends on the
             rows of a batch; otherwise it runs dense weights.
         sixteen_bit: whether a GPU evaluates it in bfloat16.
+        speed: weights that a core rounds in a second, measured; where texts are needed the plan
+            counts operations instead.
         evaluated: how the metrics were computed, the end of a sentence.
         recipe: how to load a folder elsewhere.
     """
@@ -117,6 +119,7 @@ class Method(ABC):
     packed: ClassVar[bool] = False
     live: ClassVar[bool] = False
     sixteen_bit: ClassVar[bool] = False
+    speed: ClassVar[float] = 6.4e7
     evaluated: ClassVar[str] = "on the weights dequantized to float32"
     recipe: ClassVar[Recipe] = Recipe()
 
@@ -125,12 +128,12 @@ class Method(ABC):
         """The precision that a name means, or None where it is not one of this method's."""
 
     @abstractmethod
-    def bits(self, precision: Precision) -> float:
-        """Bits that a weight takes on disk, its share of scales and zero points included."""
-
-    @abstractmethod
     def describe(self, precision: Precision) -> str:
         """The grid in words, for the model card."""
+
+    def stored_bits(self, precision: Precision) -> float:
+        """Bits that a weight takes in a folder, its share of scales included: points in float32."""
+        return 32.0
 
     def label(self, precision: Precision) -> str:
         """How tables and figures print it: `RTN3 g64`."""

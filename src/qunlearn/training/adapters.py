@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, set_seed
 
 from qunlearn.checkpoints import load_model
 from qunlearn.errors import InputError
+from qunlearn.settings.fixed import LORA_LAYERS
 from qunlearn.settings.unlearning import Adapter, Targets, UnlearnSettings
 from qunlearn.training.losses import suit_attention
 from qunlearn.training.reference import to_device
@@ -24,9 +25,6 @@ from qunlearn.training.rows import collate
 
 if TYPE_CHECKING:
     from peft import PeftModel
-
-LAYERS = {"qv": ["q_proj", "v_proj"], "odu": ["o_proj", "down_proj", "up_proj"]}
-"""The paper's smaller sets of layers under LoRA, by the names that Llama and its kin have."""
 
 
 def weight_dtype(adapter: Adapter) -> torch.dtype:
@@ -69,12 +67,12 @@ def _layers(model: PreTrainedModel, targets: Targets) -> str | list[str]:
     if targets == "all":
         return "all-linear"
     present = {name.rpartition(".")[2] for name, _ in model.named_modules()}
-    if missing := [name for name in LAYERS[targets] if name not in present]:
+    if missing := [name for name in LORA_LAYERS[targets] if name not in present]:
         raise InputError(
             f"targets {targets}: the model has no layers named {', '.join(missing)}; "
             "use targets all"
         )
-    return LAYERS[targets]
+    return LORA_LAYERS[targets]
 
 
 def read_adapter(target: Path, folder: Path, device: torch.device) -> PeftModel:

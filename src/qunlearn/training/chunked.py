@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-CHUNK = 2**23  # logits held at once, and a few times over: 32 MiB in fp32
+from qunlearn.settings.fixed import CHUNK
 
 
 def chunk_length(vocabulary: int) -> int:

@@ -18,6 +18,7 @@ from qunlearn.imports import hidden_packages
 from qunlearn.launch import launch
 from qunlearn.locks import exclusive
 from qunlearn.provenance import Stopwatch, fingerprint, made_by, write_manifest
+from qunlearn.settings.fixed import PROBE_ROWS, PROBE_TOKENS
 from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
 from qunlearn.training.adapters import merge, read_adapter, weight_dtype, with_adapter
 from qunlearn.training.frozen import narrow_frozen
@@ -122,7 +123,7 @@ def unlearn_in_process(
         for split in ("forget", "retain1")
     )
     # On these merging an adapter is checked: short, since both forms' logits are held at once.
-    probe = [row[:256] for row in forget[:8] + retain[:8]]
+    probe = [row[:PROBE_TOKENS] for row in forget[:PROBE_ROWS] + retain[:PROBE_ROWS]]
     pad = pad_id(tokenizer)
     model: Any = with_adapter(load_model(target, weight_dtype(adapter)), adapter, settings, seed)
     if settings.sharding == "fsdp":

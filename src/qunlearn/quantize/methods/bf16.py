@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,14 @@ class Bfloat16(Method):
     name = form = "bf16"
     about = "every weight rounded to bfloat16"
     sixteen_bit = True
+    speed = inf  # nothing beside reading and writing
     evaluated = "in float32 arithmetic on a CPU, in bfloat16 on a GPU"
 
     def parse(self, name: str) -> Precision | None:
         """`bf16` alone."""
         return Precision(name, self.name, 16) if name == self.name else None
 
-    def bits(self, precision: Precision) -> float:
+    def stored_bits(self, precision: Precision) -> float:
         """16."""
         return 16.0
 

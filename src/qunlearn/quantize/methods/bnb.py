@@ -65,11 +65,12 @@ class Int8(BitsAndBytes):
     name = form = "int8"
     about = "LLM.int8() by bitsandbytes"
     live = True
+    speed = 1e8
     sixteen_bit = True
     evaluated = "live, since LLM.int8() rounds activations too"
     recipe = Recipe(_INSTALL)
 
-    def bits(self, precision: Precision) -> float:
+    def stored_bits(self, precision: Precision) -> float:
         """8; a scale a row is not worth counting."""
         return 8.0
 
@@ -104,6 +105,7 @@ class FourBit(BitsAndBytes):
         name: `nf4` or `fp4`.
     """
 
+    speed = 3e7
     evaluated = "on the weights dequantized to float32 right after loading"
     recipe = Recipe(
         _INSTALL,
@@ -125,7 +127,7 @@ model = model.dequantize(dtype=torch.float32)
         self.name = self.form = name  # type: ignore[misc]  # two instances of one class
         self.about = f"{name.upper()} by bitsandbytes"  # type: ignore[misc]
 
-    def bits(self, precision: Precision) -> float:
+    def stored_bits(self, precision: Precision) -> float:
         """The code, and a 32-bit scale a block."""
         return 4 + 32 / BLOCK
 

@@ -76,7 +76,7 @@ model = GPTQModel.load(folder)
             return None
         return Precision(name, self.name, int(match["bits"]), int(match["group"] or GROUP))
 
-    def bits(self, precision: Precision) -> float:
+    def stored_bits(self, precision: Precision) -> float:
         """The code, and for each group a 16-bit scale and a zero point."""
         assert precision.group is not None  # see parse
         return precision.bits + (16 + precision.bits) / precision.group

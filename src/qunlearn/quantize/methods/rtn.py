@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from qunlearn.quantize.grids import Grid
 
 _NAME = re.compile(r"rtn(?P<bits>[2-8])(?:g(?P<group>[1-9]\d*))?(?P<midrise>m)?")
-SCALE_BITS = 16
 
 
 class RoundToNearest(Method):
@@ -44,10 +43,6 @@ class RoundToNearest(Method):
             return None
         group = int(match["group"]) if match["group"] else None
         return Precision(name, self.name, int(match["bits"]), group, match["midrise"] is not None)
-
-    def bits(self, precision: Precision) -> float:
-        """The codes and a 16-bit scale a group, as a packed format would store them."""
-        return precision.bits + (SCALE_BITS / precision.group if precision.group else 0)
 
     def describe(self, precision: Precision) -> str:
         """How the scales are shared."""

@@ -36,10 +36,6 @@ class AsymmetricRounding(Method):
             name, self.name, int(match["bits"]), int(match["group"]) if match["group"] else None
         )
 
-    def bits(self, precision: Precision) -> float:
-        """The code, and for each group a 16-bit scale and a zero point."""
-        return precision.bits + ((16 + precision.bits) / precision.group if precision.group else 0)
-
     def describe(self, precision: Precision) -> str:
         """How scales and zero points are shared."""
         group = precision.group
