@@ -23,16 +23,13 @@ ASKS = (
 LATER = {
     "ask_candidates.py": ASKS,
     "evaluate.py": ASKS,
-    "evaluate_in_memory.py": ASKS,
     "finetune.py": OPENS_A_MODEL,
     "quantize.py": OPENS_A_MODEL,
-    "quantize_gptq.py": (*OPENS_A_MODEL, "from gptqmodel import GPTQModel"),
     "quantize_spared.py": OPENS_A_MODEL,
     "train_base.py": OPENS_A_MODEL,
     "unlearn.py": OPENS_A_MODEL,
 }
-KEPT = {"quantize_gptq.py": {"gptqmodel"}}
-"""Optional packages that the plainest job of a script needs: the others are hidden from it."""
+
 
 
 @dataclass(frozen=True)
@@ -63,8 +60,7 @@ def start_of(script: Path) -> Start:
     for node in nodes:
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("hide", "imports.hide"):
             constants = [value.value for value in node.args if isinstance(value, ast.Constant)]
-            kept = KEPT.get(script.name, set())
-            hidden = tuple(map(str, constants)) or tuple(p for p in OPTIONAL if p not in kept)
+            hidden = tuple(map(str, constants)) or OPTIONAL
     text = "\n".join((*statements, *LATER.get(script.name, ())))
     return Start(compile(text, str(script), "exec"), hidden)
 

@@ -62,13 +62,6 @@ SECTIONS = (
         "python -m benchmarks.bench_evaluation",
     ),
     Section(
-        "precision",
-        "One more precision of a model",
-        "The obvious way merges, writes and reloads the model for each precision, in a process of "
-        "its own. The evaluation is the same in both and has no part in it.",
-        "python -m benchmarks.bench_precision",
-    ),
-    Section(
         "start",
         "Starting: `--help`, the imports of a job, the dry run",
         "A job that does nothing but start, as the workflow has it, beside one that lets "

@@ -78,10 +78,10 @@ BAD = {
     "text for a list": ("corpora: news", "'corpora': 'news' is not of type 'array'; see config"),
     "number for a switch": ("controls: 1", "'controls': 1 is not of type 'boolean'"),
     "key of an earlier version": (
-        "keep_quantized: false",
-        "'keep_quantized' is no more; write `keep: all` for true, and `keep: adapters` for false",
+        "keep: adapters",
+        "'keep' is no more; write `keep_models: true` for all, else `keep_models: false`",
     ),
-    "unknown level": ("keep: some", "'keep': 'some' is unknown; use one of: all, adapters, tables"),
+    "no switch": ("keep_models: some", "'keep_models': 'some' is not of type 'boolean'"),
     "switch for a number": ("seeds: [true]", "'seeds.0': True is not of type 'integer'"),
     "dropout of one": ("unlearn: {settings: {dropout: 1}}", "'unlearn.settings.dropout': 1 is"),
     "slash": ("experiment: a/b", "'experiment': 'a/b' is no name; use letters, digits"),

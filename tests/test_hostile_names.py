@@ -181,8 +181,7 @@ CLOSED = {
     "a model of the hub's owner": lambda name: {"models": {"base": f"hub:owner/{name}"}},
     "a seed": lambda name: {"seeds": [name]},
     "a number": lambda name: {"unlearn": {"settings": {"lr": name}}},
-    "what stays": lambda name: {"keep": name},
-    "a backend": lambda name: {"quantization": {"gptq_backend": name}},
+    "what stays": lambda name: {"selection": {"rule": name}},
     "a batch": lambda name: {"evaluate": {"batch_size": name}},
     "a chosen candidate": lambda name: {
         "sweep": {"*/*/lora": {"lr": [1.0]}},

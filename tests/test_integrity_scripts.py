@@ -40,19 +40,16 @@ FOLDERS = {
     *(("match_norm.py", name) for name in ("target", "corpus", "start", "like")),
     *(("match_lora.py", name) for name in ("adapter", "target", "like")),
     ("scale_lora.py", "adapter"),
-    *(("quantize.py", name) for name in ("source", "base")),
-    *(("quantize_gptq.py", name) for name in ("source", "base", "corpus")),
+    *(("quantize.py", name) for name in ("source", "base", "corpus")),
     *(("quantize_spared.py", name) for name in ("target", "source")),
     *(("evaluate.py", name) for name in ("model", "corpus")),
-    *(("evaluate_in_memory.py", name) for name in ("source", "base", "corpus")),
     *(("measure_survival.py", name) for name in ("target", "model")),
     *(("ask_candidates.py", name) for name in ("models", "corpus", "base")),
     ("split_questions.py", "corpus"),
     ("import_corpus.py", "source"),
-    ("make_main_table.py", "corpora"),
 }
 """What a script reads whole: any of these that is damaged ends it before its work."""
-LISTED = {(name, "retrain") for name in ("evaluate.py", "evaluate_in_memory.py", "rescore.py")}
+LISTED = {(name, "retrain") for name in ("evaluate.py", "rescore.py")}
 """Files that lie in a folder with a manifest."""
 BELOW = {
     *((name, "evaluations") for name in ("collect_metrics.py", "summarise.py")),
@@ -99,7 +96,7 @@ def test_scripts_that_read_folders_of_folders_say_so(script: str, name: str) -> 
 def arguments(script: str, damaged: str, folder: Path) -> list[str]:
     """A command line on which nothing is wrong but that `damaged` is."""
     given = {
-        "precision": "gptq4" if script == "quantize_gptq.py" else "bf16",
+        "precision": "gptq4" if script == "quantize.py" else "bf16",
         "precisions": "bf16",
         "splits": "forget",
         "objective": "npo_gdr",

@@ -115,7 +115,7 @@ def test_the_papers_experiment() -> None:
     assert counts["unlearn"] == len(runs(config)) == counts["survival"]
     assert counts["evaluate"] == len(cells(config)) == counts["quantize"] + counts["gptq"]
     stay, wait, work = plan.disk(jobs)
-    assert stay == 4 * 2 * LLAMA.parameters + sum(job.disk for job in jobs if "lora" in job.stage)
+    assert stay == 4 * 2 * LLAMA.parameters
     assert 150e9 < stay + wait + work < 400e9
     a100, h100, consumer = plan.CARDS
     largest = max(jobs, key=lambda job: job.gpu)
@@ -124,20 +124,17 @@ def test_the_papers_experiment() -> None:
     assert 15 < hours[1] < 30 < hours[0] < 90
 
 
-def test_what_stays_at_each_level() -> None:
-    disks = {keep: plan.disk(paper(keep=keep)[1]) for keep in ("all", "adapters", "tables")}
-    stays = [stay for stay, _, _ in disks.values()]
-    assert stays[0] > 10 * stays[1] > 0 == stays[2]
-    assert disks["all"][1] == 0  # nothing else waits
+def test_what_stays_where_models_do_and_where_they_do_not() -> None:
+    kept, passing = (plan.disk(paper(keep_models=keep)[1]) for keep in (True, False))
     fetched = 4 * 2 * LLAMA.parameters
-    assert disks["tables"][1] == disks["adapters"][1] + fetched
-    whole = 4 * LLAMA.parameters
-    assert disks["adapters"][2] == disks["tables"][2] > disks["all"][2] + whole
+    assert kept[0] > 10 * fetched and passing[0] == fetched
+    assert kept[1] == 0 < passing[1]  # GPTQ's folders of target wait for all survival jobs
+    assert passing[2] > kept[2] + 4 * LLAMA.parameters  # one whole model
 
 
 def test_models_that_wait_for_a_control_are_all_there_at_once() -> None:
     shapes = {"news": ModelShape.from_architecture(full()["models"]["architecture"])}
-    config = full(controls=True, keep="adapters")
+    config = full(controls=True, keep_models=False)
     jobs = plan.estimate(config, shapes)
     whole = [job for job in jobs if job.stage.startswith("unlearn full")]
     # Of each objective fp32 twice (full and full_matched) and bf16 once.
@@ -195,17 +192,16 @@ def test_rules_request_what_their_kind_does_and_more_at_each_attempt(tmp_path: P
     changes = tmp_path / "changes.yaml"
     resources = dict.fromkeys(configfiles.read([TINY_FILE])["resources"], NUMBERS)
     resources["unlearn"] = NUMBERS | {"gpu": 1, "threads": 2}
-    settings = {"controls": True, "keep": "adapters", "resources": resources}
+    settings = {"controls": True, "keep_models": False, "resources": resources}
     changes.write_text(yaml.safe_dump(settings), "utf-8")
     files = ("--configfile", str(TINY_FILE), str(changes))
     tries = full()["control_settings"]["search_runs"]
     for attempt, memory, minutes in (("1", 1234, 56), ("3", 2777, 168)):
         found = asked(tmp_path, "--dry-run", "--attempt", attempt, *files)
-        for rule in ("train_base", "unlearn", "quantize_gptq", "scale_lora", "collect_metrics"):
+        for rule in ("train_base", "unlearn", "quantize", "scale_lora", "collect_metrics"):
             assert found[rule][0]["mem_mb"] == memory, rule
             assert found[rule][0]["runtime"] == minutes, rule
         assert found["match_norm"][0]["runtime"] == tries * minutes
-        assert found["evaluate_in_memory"][0]["runtime"] == 3 * minutes  # bf16, nf4, rtn3g64
     assert found["unlearn"][0] | {"gpu": 1, "_cores": 2} == found["unlearn"][0]
 
 

@@ -135,14 +135,12 @@ def test_the_whole_paper_is_planned_over_stand_ins(tmp_path: Path, snakemake: Sn
     )
     assert planned.returncode == 0, planned.stdout + planned.stderr
     found = jobs(planned.stdout)
-    # 2 corpora x (4 objectives x 2 variants + target + retrain); GPTQ in jobs of its own.
+    # 2 corpora x (4 objectives x 2 variants + target + retrain); 5 precisions each.
     expected = {
         "import_corpus": 2,
-        "unlearn": 8,
-        "unlearn_whole": 8,  # what does not stay
-        "evaluate_in_memory": 20,
-        "quantize_gptq": 20,
-        "evaluate": 20,
+        "unlearn": 16,
+        "quantize": 100,
+        "evaluate": 100,
         "survival": 16,
     }
     assert {name: found.get(name) for name in expected} == expected

@@ -124,7 +124,7 @@ RUNS = {"loss_curves": 1}
         ),
         pytest.param(
             {"unlearn": {"overrides": {"*/*/lora": {"lr": 0.01}}}},
-            {"unlearn": 1, "quantize": 3, "quantize_gptq": 1, "evaluate": 4, "survival": 1}
+            {"unlearn": 1, "quantize": 4, "evaluate": 4, "survival": 1}
             | RUNS
             | GRIDS
             | TABLES,
@@ -137,15 +137,14 @@ RUNS = {"loss_curves": 1}
         ),
         pytest.param(
             {"quantization": {"calibration": {"seed": 1}}},
-            {"quantize_gptq": 5, "evaluate": 5, "survival": 3, **GRIDS, **TABLES},
+            {"quantize": 5, "evaluate": 5, "survival": 3, **GRIDS, **TABLES},
             id="another calibration sample: GPTQ's cells",
         ),
         pytest.param(
             {"seeds": [0, 1]},
             {
                 "unlearn": 3,
-                "quantize": 9,
-                "quantize_gptq": 3,
+                "quantize": 12,
                 "evaluate": 12,
                 "survival": 3,
                 **RUNS,
@@ -155,7 +154,7 @@ RUNS = {"loss_curves": 1}
         ),
         pytest.param(
             {"seeds": [0, 1], "seed_scope": "all"},
-            {"train_base": 2, "finetune": 4, "unlearn": 6, "quantize": 30, "quantize_gptq": 10}
+            {"train_base": 2, "finetune": 4, "unlearn": 6, "quantize": 40}
             | {"evaluate": 40, "survival": 6}
             | RUNS
             | GRIDS
@@ -164,7 +163,7 @@ RUNS = {"loss_curves": 1}
         ),
         pytest.param(
             {"train": {"target": {"epochs": 3}}},
-            {"finetune": 1, "unlearn": 3, "quantize": 12, "quantize_gptq": 4, "evaluate": 16}
+            {"finetune": 1, "unlearn": 3, "quantize": 16, "evaluate": 16}
             | {"survival": 3}
             | RUNS
             | GRIDS
@@ -178,7 +177,7 @@ RUNS = {"loss_curves": 1}
                     "overrides": {"*/npo_gdr/*": {"alpha": 3}},
                 }
             },
-            {"unlearn": 3, "quantize": 9, "quantize_gptq": 3, "evaluate": 12, "survival": 3}
+            {"unlearn": 3, "quantize": 12, "evaluate": 12, "survival": 3}
             | RUNS
             | GRIDS  # of the new objective; the other's stay
             | TABLES,
@@ -186,7 +185,7 @@ RUNS = {"loss_curves": 1}
         ),
         pytest.param(
             {"unlearn": {"overrides": {"*/npo_klr/*": {"alpha": 3}}}},
-            {"unlearn": 3, "quantize": 9, "quantize_gptq": 3, "evaluate": 12, "survival": 3}
+            {"unlearn": 3, "quantize": 12, "evaluate": 12, "survival": 3}
             | RUNS
             | GRIDS
             | TABLES,
@@ -199,7 +198,7 @@ RUNS = {"loss_curves": 1}
         ),
         pytest.param(
             {"train": {"retrain": {"epochs": 3}}},
-            {"finetune": 1, "quantize": 3, "quantize_gptq": 1, "evaluate": 20, **TABLES},
+            {"finetune": 1, "quantize": 4, "evaluate": 20, **TABLES},
             id="how retrain is trained: retrain, and what is compared with it",
         ),
     ],
@@ -276,8 +275,7 @@ def test_a_changed_loss_runs_unlearning_again_but_no_training(
     )
     assert planned_jobs(checkout, snakemake) == {
         "unlearn": 3,
-        "quantize": 9,
-        "quantize_gptq": 3,
+        "quantize": 12,
         "evaluate": 12,
         "survival": 3,
         **RUNS,
