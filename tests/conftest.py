@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from filelock import FileLock
@@ -79,28 +78,6 @@ def evaluations(tmp_path: Path) -> Path:
         evaluate(folder, cell, {"status": "ok", "metrics": entries(10.0 * index)})
     evaluate(folder, CELLS[-1], {"status": "diverged", "metrics": {}})
     return folder
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
-    """A stand-in for the hub that has one model, in place of the hub."""
-    from fake_hub import FakeHub, in_place_of_the_hub
-    from model_on_hub import FILES, MODEL
-
-    files = {f"models:{MODEL}": dict(FILES)}
-    with in_place_of_the_hub(FakeHub(files), tmp_path / "cache", monkeypatch) as hub:
-        yield hub
-
-
-@pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses between attempts at a download, which the tests do not wait for."""
-    from qunlearn import huberrors
-
-    found: list[float] = []
-    # Not time.sleep itself: other libraries' threads sleep too.
-    monkeypatch.setattr(huberrors, "time", SimpleNamespace(sleep=found.append))
-    return found
 
 
 @pytest.fixture(scope="module")

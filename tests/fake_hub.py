@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from hashlib import sha1, sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -17,63 +16,79 @@ from huggingface_hub import constants
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "hf_a_secret_that_nobody_may_see"
-
+LARGE = (".parquet", ".safetensors", ".bin")
+"""What the hub keeps in LFS, and serves from an address that it signs."""
 ROUTE = re.compile(
-    r"/(?:api/(?P<api_kind>models|datasets)/(?P<api_id>[^/]+/[^/]+)(?P<rest>/.*)?"
-    r"|(?P<prefix>datasets/)?(?P<id>[^/]+/[^/]+)/resolve/(?P<commit>[^/]+)/(?P<path>.+))"
+    r"/(?:api/(?P<kind>model|dataset)s/(?P<id>[^/]+/[^/]+?)(?:/(?P<list>tree|revision)/(?P<at>[^/]+))?"
+    r"|(?P<data>datasets/)?(?P<of>[^/]+/[^/]+)/resolve/(?P<commit>[^/]+)/(?P<path>.+))"
 )
+Answer = tuple[int, bytes, dict[str, str]]
 
 
 @dataclass
 class Fault:
-    """What the next matching requests get instead of an answer.
+    """What the next GET requests get that have `path` in their address.
 
-    Attributes:
-        path: a part of the request's path.
-        status: HTTP status; 0 closes the connection without an answer.
-        times: how many requests.
-        headers: of the answer.
-        after: bytes of the body to send before the connection breaks (with status 200).
-        stalls: whether the connection stays open then, and brings nothing more.
-        method: the requests that it is about.
+    An answer with `status` and the hub's `code`; or, without a status, the first bytes of the right
+    answer, up to `after`, before the connection breaks.
     """
 
     path: str
-    status: int
+    status: int = 0
+    code: str = ""
     times: int = 1
-    headers: dict[str, str] = field(default_factory=dict)
-    after: int | None = None
-    stalls: bool = False
-    method: str = "GET"
+    after: int = 0
 
 
 @dataclass
 class FakeHub:
-    """The repositories `kind:id` -> {path: bytes}, and what was asked of them."""
+    """The repositories `models:owner/name` or `datasets:…` -> {path: bytes}, and what was asked."""
 
     files: dict[str, dict[str, bytes]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    hashes: dict[str, str] = field(default_factory=dict)  # path -> a hash that is not the content's
     url: str = ""
-    cdn: str = ""
-    ranges: bool = True
-    closing: threading.Event = field(default_factory=threading.Event)
 
     def asked(self, part: str, method: str = "GET") -> list[dict[str, str]]:
         """The headers of the requests whose address has `part` in it."""
         return [head for verb, url, head in self.requests if verb == method and part in url]
 
+    def answer(self, path: str) -> Answer:
+        if path.startswith("/cdn/"):
+            key, _, name = path.removeprefix("/cdn/").partition("//")
+            return 200, self.files[key][name], {}
+        match = ROUTE.fullmatch(path)
+        if match is None:
+            return 404, b"{}", {}
+        kind = match["kind"] or ("dataset" if match["data"] else "model")
+        key = f"{kind}s:{match['id'] or match['of']}"
+        if key not in self.files:
+            return 404, b"{}", {"X-Error-Code": "RepoNotFound"}
+        if (match["at"] or match["commit"]) not in (None, "main", COMMIT):
+            return 404, b"{}", {"X-Error-Code": "RevisionNotFound"}
+        if match["path"]:
+            return self._file(key, match["path"])
+        listing = [
+            {"type": "file", "path": name, "size": len(content), "oid": "0" * 40}
+            for name, content in self.files[key].items()
+        ]
+        about = {"id": match["id"], "sha": COMMIT}
+        return 200, json.dumps(listing if match["list"] == "tree" else about).encode(), {}
 
-def is_large(path: str) -> bool:
-    """Whether the hub would keep a file in LFS."""
-    return path.endswith((".parquet", ".safetensors", ".bin"))
-
-
-def blob_name(path: str, content: bytes) -> str:
-    """What the hub, and its cache, knows a file's content by."""
-    if is_large(path):
-        return sha256(content).hexdigest()
-    return sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    def _file(self, key: str, path: str) -> Answer:
+        content = self.files[key].get(path)
+        if content is None:
+            return 404, b"{}", {"X-Error-Code": "EntryNotFound"}
+        large = path.endswith(LARGE)
+        git = sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        name = self.hashes.get(path, sha256(content).hexdigest() if large else git)
+        headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{name}"'}
+        if not large:
+            return 200, content, headers
+        headers |= {"X-Linked-Etag": f'"{name}"', "X-Linked-Size": str(len(content))}
+        cdn = self.url.replace("127.0.0.1", "localhost")  # another host, as of the real hub
+        return 302, b"", headers | {"Location": f"{cdn}/cdn/{key}//{path}?Signature=secret"}
 
 
 @contextmanager
@@ -93,144 +108,47 @@ def in_place_of_the_hub(
 
 @contextmanager
 def running(hub: FakeHub) -> Iterator[FakeHub]:
-    """Serve `hub`, and the large files from another address, as the real one does."""
-    servers = [ThreadingHTTPServer(("127.0.0.1", 0), _handler(hub)) for _ in range(2)]
-    hub.url, hub.cdn = (f"http://127.0.0.1:{server.server_port}" for server in servers)
-    for server in servers:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        yield hub
-    finally:
-        hub.closing.set()
-        for server in servers:
-            server.shutdown()
-            server.server_close()
+    """Serve `hub` at an address of this machine."""
 
-
-def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, *_: object) -> None:
             pass
 
-        def do_HEAD(self) -> None:
-            self._do("HEAD")
-
         def do_GET(self) -> None:
-            self._do("GET")
-
-        def _do(self, method: str) -> None:
             path = unquote(urlsplit(self.path).path)
-            if not path.startswith("/cdn/") and not ROUTE.fullmatch(path):
-                self._send(method, 404, b"{}", {})  # what the library asks for its own purposes
-                return
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            hub.requests.append((method, path, headers))
-            fault = next(
-                (f for f in hub.faults if f.method == method and f.path in path and f.times), None
-            )
+            if path.startswith("/cdn/") or ROUTE.fullmatch(path):  # else the library's own affairs
+                head = {name.lower(): value for name, value in self.headers.items()}
+                hub.requests.append((self.command, path, head))
+            status, body, headers = hub.answer(path)
+            matching = (f for f in hub.faults if f.times and f.path in path)
+            fault = next(matching, None) if self.command == "GET" else None
             if fault is not None:
                 fault.times -= 1
-                if fault.status == 0:
-                    self.close_connection = True
-                    return
-                if fault.status != 200:
-                    self._send(method, fault.status, b"{}", fault.headers)
-                    return
-            broken = None if fault is None else fault.after
-            self._answer(method, path, broken)
-            if fault is not None and fault.stalls:
-                hub.closing.wait(60)
-
-        def _answer(self, method: str, path: str, broken: int | None) -> None:
-            if path.startswith("/cdn/"):
-                key, _, name = path.removeprefix("/cdn/").partition("//")
-                self._content(method, hub.files[key][name], {}, broken)
-                return
-            match = ROUTE.fullmatch(path)
-            assert match, path
-            if match["api_kind"]:
-                kind, repo_id, rest = match["api_kind"], match["api_id"], match["rest"] or ""
-                commit = rest.split("/")[2] if rest else COMMIT
-            else:
-                kind, repo_id = "datasets" if match["prefix"] else "models", match["id"]
-                commit, rest = match["commit"], "file"
-            key = f"{kind}:{repo_id}"
-            if key not in hub.files:
-                self._send(method, 404, b"{}", {"X-Error-Code": "RepoNotFound"})
-            elif commit not in (COMMIT, "main"):
-                self._send(method, 404, b"{}", {"X-Error-Code": "RevisionNotFound"})
-            elif rest == "file":
-                self._file(method, key, match["path"], broken)
-            elif rest.startswith("/tree/"):
-                self._json(method, [_in_tree(*item) for item in hub.files[key].items()])
-            else:
-                siblings = [_sibling(*item) for item in hub.files[key].items()]
-                self._json(method, {"id": repo_id, "sha": COMMIT, "siblings": siblings})
-
-        def _file(self, method: str, key: str, path: str, broken: int | None) -> None:
-            content = hub.files[key].get(path)
-            if content is None:
-                self._send(method, 404, b"{}", {"X-Error-Code": "EntryNotFound"})
-                return
-            headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{blob_name(path, content)}"'}
-            if not is_large(path):
-                self._content(method, content, headers, broken)
-                return
-            headers |= {
-                "X-Linked-Etag": f'"{blob_name(path, content)}"',
-                "X-Linked-Size": str(len(content)),
-                "Location": f"{hub.cdn}/cdn/{key}//{path}?Signature=of-the-address",
-            }
-            self._send(method, 302, b"", headers)
-
-        def _content(
-            self, method: str, content: bytes, headers: dict[str, str], broken: int | None
-        ) -> None:
-            status, start = 200, 0
-            if hub.ranges and (asked := self.headers.get("Range")):
-                status, start = 206, int(asked.removeprefix("bytes=").removesuffix("-"))
-                span = f"bytes {start}-{len(content) - 1}/{len(content)}"
-                headers = headers | {"Content-Range": span}
-            self._send(method, status, content[start:], headers, broken)
-
-        def _json(self, method: str, value: Any) -> None:
-            kind = {"Content-Type": "application/json"}
-            self._send(method, 200, json.dumps(value).encode(), kind)
-
-        def _send(
-            self,
-            method: str,
-            status: int,
-            body: bytes,
-            headers: dict[str, str],
-            broken: int | None = None,
-        ) -> None:
+                if fault.status:
+                    status, body, headers = fault.status, b"{}", {"X-Error-Code": fault.code}
+            if status == 200 and (span := self.headers.get("Range")):
+                start = int(span.removeprefix("bytes=").removesuffix("-"))
+                headers |= {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"}
+                status, body = 206, body[start:]
             self.send_response(status)
-            for name, value in headers.items():
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            if method == "GET":
-                self.wfile.write(body[:broken])
-            if broken is not None:
-                self.close_connection = True
+            broken = fault is not None and not fault.status
+            if self.command == "GET":
+                self.wfile.write(body[: fault.after] if broken and fault else body)
+            self.close_connection = self.close_connection or broken
 
-    return Handler
+        do_HEAD = do_GET
 
-
-def _sibling(path: str, content: bytes) -> dict[str, Any]:
-    entry = {"rfilename": path, "size": len(content), "blobId": "0" * 40}
-    if is_large(path):
-        large = {"sha256": blob_name(path, content), "size": len(content), "pointerSize": 130}
-        entry["lfs"] = large
-    return entry
-
-
-def _in_tree(path: str, content: bytes) -> dict[str, Any]:
-    entry = {"type": "file", "path": path, "size": len(content), "oid": "0" * 40}
-    if is_large(path):
-        entry["lfs"] = {"oid": blob_name(path, content), "size": len(content), "pointerSize": 130}
-    return entry
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    hub.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()

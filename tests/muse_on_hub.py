@@ -2,13 +2,11 @@
 
 import io
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pyarrow
 import pyarrow.parquet
 import yaml
-from fake_hub import COMMIT, blob_name
 from small_corpora import SMALL
 
 from qunlearn.corpora import mini
@@ -85,17 +83,3 @@ def parquet(rows: list[Mapping[str, Any]]) -> bytes:
     stream = io.BytesIO()
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist([dict(row) for row in rows]), stream)
     return stream.getvalue()
-
-
-def put_into_cache(home: Path, repo_id: str, files: Mapping[str, bytes]) -> Path:
-    """Lay `files` out as huggingface_hub's cache does, without a listing; returns the snapshot."""
-    repository = home / f"hub/datasets--{repo_id.replace('/', '--')}"
-    snapshot = repository / "snapshots" / COMMIT
-    (repository / "blobs").mkdir(parents=True)
-    for name, content in files.items():
-        blob = repository / "blobs" / blob_name(name, content)
-        blob.write_bytes(content)
-        (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
-        depth = len(Path(name).parts)
-        (snapshot / name).symlink_to(Path(*[".."] * (depth + 1), "blobs", blob.name))
-    return snapshot

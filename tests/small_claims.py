@@ -31,7 +31,7 @@ def key(adapter: str, precision: str, metric: str = "utility") -> Key:
 def number(value: float, error: float = 1.0, n: int = 64, note: str = "") -> Summary:
     """With a 95 % interval of 1.96 times `error` to both sides."""
     half = 1.959964 * error
-    return Summary(value, value - half, value + half, 1, 0, n=n, note=note)
+    return Summary(value, value - half, value + half, 3, 0, n=n, note=note)
 
 
 def missing(diverged: int = 0, undefined: int = 0) -> Summary:

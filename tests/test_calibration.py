@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 from gptq_models import make_corpus
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from qunlearn.errors import InputError
@@ -49,6 +50,17 @@ def test_windows_of_the_joined_texts_by_hand(corpus: Path) -> None:
     windows = [row + "\n\n" for row in rows][:5]  # the last text lacks the blank line after it
 
     assert texts(corpus, settings) == [windows[index] for index in order.sample(range(5), 3)]
+
+
+def test_windows_are_text_alone(corpus: Path) -> None:
+    settings = CalibrationSettings(sequences=3, length=22, seed=5)
+    around = letters()
+    around.add_special_tokens({"bos_token": "<s>", "eos_token": "</s>"})
+    around.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 256), ("</s>", 257)]
+    )
+    assert around("a").input_ids[0] == 256
+    assert draw(corpus, around, None, settings) == draw(corpus, letters(), None, settings)
 
 
 def test_windows_are_drawn_without_replacement_and_cover_the_text(corpus: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from qunlearn.checkpoints import (
@@ -23,6 +23,7 @@ from qunlearn.checkpoints import (
     save_model,
 )
 from qunlearn.errors import InputError
+from qunlearn.weights import tensor_files
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -171,6 +172,79 @@ def test_absent_tensors_are_not_invented(checkpoint: Path) -> None:
     save_file(tensors, path, metadata={"format": "pt"})
     with pytest.raises(InputError, match=r"1 tensors of the model, e\.g\. .*up_proj"):
         load_model(checkpoint, torch.float32)
+
+
+@pytest.mark.parametrize(
+    "name", ["model.layers.0.self_attn.k_proj.bias", "model.layers.1.mlp.up_proj.weight"]
+)
+def test_tensors_without_a_place_are_not_left_out(checkpoint: Path, name: str) -> None:
+    path = checkpoint / "model.safetensors"
+    save_file(load_file(path) | {name: torch.ones(64)}, path, metadata={"format": "pt"})
+    with pytest.raises(InputError, match=f"checkpoint: has 1 tensors that .* no place.* {name};"):
+        load_model(checkpoint, torch.float32)
+
+
+def test_buffers_of_older_versions_and_a_tied_head_have_their_place(checkpoint: Path) -> None:
+    path = checkpoint / "model.safetensors"
+    tensors = load_file(path)
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": True}))
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
+    tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(8)
+    save_file(tensors, path, metadata={"format": "pt"})
+    model = load_model(checkpoint, torch.float32)
+    assert torch.equal(model.lm_head.weight, tensors["lm_head.weight"])
+
+
+def test_two_sets_of_weights_are_refused(checkpoint: Path) -> None:
+    whole = (checkpoint / "model.safetensors").read_bytes()
+    (checkpoint / "model.safetensors").unlink()
+    tiny_model().save_pretrained(checkpoint, max_shard_size="50KB")
+    (checkpoint / "model.safetensors").write_bytes(whole)
+    for read in (check_checkpoint, tensor_files):
+        with pytest.raises(InputError, match=r"checkpoint: two sets of weights, model\.safet"):
+            read(checkpoint)
+
+
+def test_an_index_of_one_file_names_one_set(checkpoint: Path) -> None:
+    names = load_file(checkpoint / "model.safetensors")
+    index = {"metadata": {}, "weight_map": dict.fromkeys(names, "model.safetensors")}
+    (checkpoint / "model.safetensors.index.json").write_text(json.dumps(index))
+    check_checkpoint(checkpoint)
+    assert tensor_files(checkpoint).keys() == names.keys()
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        ("qwen2", "TokenizersBackend"),
+        ("qwen2", "Qwen2Tokenizer"),
+        ("llama", "GPT2Tokenizer"),
+    ],
+)
+def test_ids_are_those_of_tokenizer_json(checkpoint: Path, kind: str, named: str) -> None:
+    texts = ["In 1987 the mill isn't old;\n\nin 1988 it isn't new.", "Café 1987"]
+    core = Tokenizer(models.BPE())
+    bytes_ = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.pre_tokenizer = bytes_
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=320, initial_alphabet=alphabet, show_progress=False)
+    core.train_from_iterator(texts, trainer)
+    # Other pieces than those of GPT-2 (1987), Qwen2 (1 9 8 7) and SentencePiece.
+    threes = pre_tokenizers.Split(Regex(r"\p{N}{1,3}"), "isolated")
+    core.pre_tokenizer = pre_tokenizers.Sequence([threes, bytes_])
+    PreTrainedTokenizerFast(tokenizer_object=core, eos_token="</s>").save_pretrained(checkpoint)
+    for file, changes in (
+        ("config.json", {"model_type": kind}),
+        ("tokenizer_config.json", {"tokenizer_class": named}),
+    ):
+        content = json.loads((checkpoint / file).read_text())
+        (checkpoint / file).write_text(json.dumps(content | changes))
+
+    own = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
+    loaded = load_tokenizer(checkpoint)
+    assert [loaded(text).input_ids for text in texts] == [own.encode(text).ids for text in texts]
+    assert loaded.eos_token == "</s>"
 
 
 def test_checking_loads_no_torch(checkpoint: Path) -> None:

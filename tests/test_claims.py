@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from small_claims import a_pair, claim, key, missing, number
@@ -13,6 +14,7 @@ from qunlearn.tables.summary import Key, Summary
 
 NLL = "reversion_nll_forget"
 BOTH = ("four_bit", "coarsest")
+UNTESTED = "the whole interval is above 0, but it was not tested"
 
 
 def only(kind: str, numbers: Mapping[Key, Summary], **changes: object) -> Judgement:
@@ -29,7 +31,7 @@ def test_level_subtracts_and_adds_the_errors() -> None:
     numbers = {key("lora", "nf4"): number(60, 3), key("full", "nf4"): number(40, 4, n=50)}
     found = only("level", numbers)
 
-    assert found.verdict == "supported"
+    assert (found.verdict, found.reason) == ("undecided", UNTESTED)  # there are no items
     assert finding(found).value == 20
     assert finding(found).low == pytest.approx(20 - 1.96 * 5, abs=1e-3)  # sqrt(3^2 + 4^2)
     assert finding(found).n == 50
@@ -39,11 +41,25 @@ def test_level_subtracts_and_adds_the_errors() -> None:
 
 def test_level_prefers_the_paired_test_whichever_way_round() -> None:
     numbers = {key("lora", "nf4"): number(60, 9), key("full", "nf4"): number(40, 9)}
-    test = Finding(-20, -25, -12, 64, 7, 0.01, "one seed")
+    test = Finding(-20, -25, -12, 64, 7, 3, 0.01, "n < 10")
     (found,) = judge([claim("level")], Evidence(numbers, a_pair("full", "lora", test)))
 
-    assert finding(found) == Finding(20, 12, 25, 64, 7, 0.01, "one seed")
+    assert finding(found) == Finding(20, 12, 25, 64, 7, 3, 0.01, "n < 10")
     assert found.verdict == "supported"
+
+
+def test_with_one_seed_a_difference_is_undecided_and_a_reversion_is_of_one_run() -> None:
+    numbers = {
+        key("lora", "nf4"): replace(number(60), seeds=1),
+        key("full", "nf4"): number(40),
+        key("lora", "nf4", NLL): replace(number(0.0, 0.01), seeds=1),
+    }
+    level, kept = judge([claim("level"), claim("kept")], Evidence(numbers))
+    assert (level.verdict, level.reason) == ("undecided", f"{UNTESTED}: one seed")
+    assert (kept.verdict, kept.reason) == (
+        "supported",
+        "the whole interval is below 0.1, over the items of one run",
+    )
 
 
 def test_a_test_of_a_diverged_model_is_no_number() -> None:
@@ -63,7 +79,7 @@ def test_drop_is_what_the_other_loses_minus_what_the_variant_loses() -> None:
 
     assert finding(found).value == (70 - 50) - (60 - 55)
     assert finding(found).high == pytest.approx(15 + 1.96 * 2, abs=1e-3)  # sqrt(4 * 1^2)
-    assert found.verdict == "supported"
+    assert (found.verdict, found.reason) == ("undecided", UNTESTED)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +96,8 @@ def test_nearer_zero_compares_distances_on_either_side(
     found = only("nearer_zero", numbers, metrics=("privleak",))
 
     assert finding(found).value == value
-    assert found.verdict == ("supported" if value > 0 else "contradicted")
+    side = "above" if value > 0 else "below"
+    assert found.reason == f"the whole interval is {side} 0, but it was not tested"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +109,7 @@ def test_nearer_zero_turns_the_test_of_one_side(sign: int, expected: str) -> Non
         key("full", "nf4", "privleak"): number(sign * 50, 9),
         key("lora", "nf4", "privleak"): number(sign * 50 - 10, 9),
     }
-    tests = a_pair("lora", "full", Finding(-10, -12, -8, 64, 3, 0.01), "privleak")
+    tests = a_pair("lora", "full", Finding(-10, -12, -8, 64, 3, 3, 0.01), "privleak")
     wanted = [claim("nearer_zero", metrics=("privleak",))]
     (found,) = judge(wanted, Evidence(numbers, tests))
 
@@ -105,7 +122,7 @@ def test_a_number_near_zero_is_not_left_to_the_signed_test() -> None:
         key("full", "nf4", "privleak"): number(-30, 9),
         key("lora", "nf4", "privleak"): number(1, 9),
     }
-    tests = a_pair("lora", "full", Finding(31, 30, 32, 64, 3, 0.01), "privleak")
+    tests = a_pair("lora", "full", Finding(31, 30, 32, 64, 3, 3, 0.01), "privleak")
     (found,) = judge([claim("nearer_zero", metrics=("privleak",))], Evidence(numbers, tests))
 
     assert finding(found).value == 29
@@ -253,7 +270,7 @@ def test_tests_of_a_claim_itself_are_corrected_within_a_corpus() -> None:
     }
     ps = iter([0.04, 0.02, 0.03])
     paired = Evidence(
-        numbers, {}, lambda terms, absolute: Finding(5, 1, 9, 64, 5, next(ps), corrected=False)
+        numbers, {}, lambda terms, absolute: Finding(5, 1, 9, 64, 5, 3, next(ps), corrected=False)
     )
     found = judge([claim("drop")], paired)
 
@@ -267,7 +284,7 @@ def test_two_small_p_values_of_many_are_not_enough() -> None:
         for adapter in ("full", "lora")
         for precision in ("bf16", "nf4", "rtn4")
     }
-    finds = Finding(5, 1, 9, 64, 5, 0.03, corrected=False)
+    finds = Finding(5, 1, 9, 64, 5, 3, 0.03, corrected=False)
     found = judge([claim("drop")], Evidence(numbers, {}, lambda terms, absolute: finds))
 
     assert [finding(each).p for each in found] == pytest.approx([0.06, 0.06])

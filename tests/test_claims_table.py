@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,11 @@ NUMBERS = {
     key("lora", "fp4"): number(30.0, 1), key("full", "fp4"): missing(diverged=1),
     key("full", "nf4", NLL): number(0.456, 0.02),
 }  # fmt: skip
-TEST = Finding(20.0, 17.25, 22.5, 64, 3.125, 0.0125)
-JUDGED = judge(
-    [claim("level"), claim("reverts", "full", "")], Evidence(NUMBERS, a_pair("lora", "full", TEST))
-)
+TEST = Finding(20.0, 17.25, 22.5, 64, 3.125, 3, 0.0125)
+WORSE = Finding(-10.0, -12.0, -8.0, 64, 3.0, 3, 0.001)
+TESTS = a_pair("lora", "full", TEST)
+TESTS |= {pair._replace(precision="gptq4"): WORSE for pair in TESTS}
+JUDGED = judge([claim("level"), claim("reverts", "full", "")], Evidence(NUMBERS, TESTS))
 
 
 def test_csv_has_a_row_a_place() -> None:
@@ -43,6 +45,13 @@ def test_csv_has_a_row_a_place() -> None:
     numbers = ("value", "ci_low", "ci_high", "p", "n", "minimum_effect")
     assert [rows[3][name] for name in numbers] == [""] * 6
     assert rows[3]["reason"] == "FT (fp32 masters) at FP4: diverged"
+
+
+def test_one_seed_stands_where_a_p_would() -> None:
+    numbers = {each: replace(found, seeds=1) for each, found in NUMBERS.items()}
+    level, *_, reverts = judge([claim("level"), claim("reverts", "full", "")], Evidence(numbers))
+    (row, _) = csv.DictReader(io.StringIO(as_csv([level, reverts])))
+    assert (row["verdict"], row["p"]) == ("undecided", "one seed")
 
 
 def test_counts_in_words() -> None:
@@ -68,13 +77,14 @@ def test_sign_test_by_hand(count: int, n: int, p: float) -> None:
 
 
 def test_markdown_says_what_was_compared_and_why(tmp_path: Path) -> None:
-    write_claims(JUDGED, JUDGED[:4], tmp_path)
+    write_claims(JUDGED, JUDGED[:4], tmp_path, ["Learning rates: LoRA 0.0005."])
     text = (tmp_path / "claims.md").read_text(encoding="utf-8")
     ours, theirs = text.split("# The same rule on the paper's table")
 
     assert (
         "| `level` | It is so. | supported in 1 of 4, contradicted in 1, undecided in 2 |" in ours
     )
+    assert "\nLearning rates: LoRA 0.0005.\n" in ours
     assert "* The number: LoRA minus FT (fp32 masters). Threshold: 0." in ours
     assert (
         "| NEWS | NPO+GDR | NF4 | Utility | 20.0 | 17.2 to 22.5 | 0.013 | 64 | 3.1 | supported "
@@ -82,7 +92,7 @@ def test_markdown_says_what_was_compared_and_why(tmp_path: Path) -> None:
     ) in ours
     assert "| NEWS | NPO+GDR | NF4 | NLL forget | 0.46 | 0.42 to 0.50 | – | 64 | 0.06 |" in ours
     assert "| FP4 | Utility | – | – | – | – | – | undecided |" in ours
-    assert "added as if independent (in 2 of 3); n < 10 (in 1 of 3)." in ours
+    assert "added as if independent (in 1 of 3); n < 10 (in 1 of 3)." in ours
     assert "sign test" not in ours
     assert "(sign test)." in theirs
     assert (tmp_path / "claims_published.csv").read_text() == as_csv(JUDGED[:4])

@@ -5,8 +5,8 @@ import pytest
 from qunlearn.evidence.verdicts import Absent, Finding, Verdict, decide
 
 
-def found(low: float, high: float, p: float | None = None) -> Finding:
-    return Finding((low + high) / 2, low, high, 32, 0.5, p)
+def found(low: float, high: float, p: float | None = None, seeds: int = 3) -> Finding:
+    return Finding((low + high) / 2, low, high, 32, 0.5, seeds, p)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,23 @@ def test_each_branch(
     finding: Finding | Absent, threshold: float, above: bool, verdict: Verdict, reason: str
 ) -> None:
     assert decide(finding, threshold, above) == (verdict, reason)
+
+
+def test_what_takes_a_test_is_undecided_without_one() -> None:
+    reason = "the whole interval is above 0"
+    assert decide(found(0.1, 2, p=0.05), 0, tested=True) == ("supported", reason)
+    assert decide(found(0.1, 2), 0, tested=True)[1] == f"{reason}, but it was not tested"
+    for seeds, words in ((1, "one seed"), (2, "two seeds")):
+        untested = decide(found(0.1, 2, seeds=seeds), 0, tested=True)
+        assert untested == ("undecided", f"{reason}, but it was not tested: {words}")
+    assert decide(found(-1, 2, seeds=1), 0, tested=True)[1] == "the interval holds 0"
+
+
+def test_an_interval_of_one_run_says_so() -> None:
+    assert decide(found(0.2, 0.9, seeds=1), 0.1) == (
+        "supported",
+        "the whole interval is above 0.1, over the items of one run",
+    )
 
 
 def test_where_a_contradiction_would_mean_nothing_there_is_none() -> None:

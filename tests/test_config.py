@@ -8,7 +8,6 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import yaml
 from conftest import ROOT
-from snakemake.utils import update_config
 
 from qunlearn.config import Run, cells, load_schema, resolve, runs, unlearn_settings
 from qunlearn.configdoc import HEAD, as_markdown
@@ -161,17 +160,6 @@ def test_the_default_experiment_is_valid() -> None:
         for run in runs(full)
     }
     assert len(stops) == 1
-
-
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
-def test_other_experiments_are_valid_over_it(path: Path) -> None:
-    config = read(ROOT / "config.yaml")
-    own = read(path)
-    update_config(config, own)  # as Snakemake's --configfile does
-    config.setdefault("muse_dir", "given on the command line")
-    full = resolve(config, SCHEMA)
-    assert full["experiment"] == own["experiment"] == path.stem
-    assert runs(full)
 
 
 def test_experiments_keep_to_folders_of_their_own() -> None:

@@ -40,11 +40,15 @@ BAD = {
         "{seed_scope: all, models: {target: folder}}",
         "'seed_scope': all trains target for each seed, but models.target is given",
     ),
+    "another prompt than the counterpart's": (
+        "{counterpart: paper, evaluate: {prompt: plain}}",
+        "'evaluate.prompt': the numbers of the counterpart were not made with the plain prompt",
+    ),
     "a base that is no base": (
         "models: {base: train}",
         "'models.base': 'train' is not for base; write 'scratch' to have it trained",
     ),
-    "hub id": ("models: {target: 'hub:llama'}", "'models.target': 'hub:llama' is no id of the hub"),
+    "hub id": ("models: {target: 'hub:llama'}", "'models.target': 'llama' is not a hub id"),
     "corpus without a target": (
         "models: {target: {poems: folder}}",
         "'models.target.news' is missing; say where target of news is",

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from small_manifests import sign_measurements
+from small_summaries import over_seeds
 from small_survival import MATRIX, write_cell
 
 from qunlearn.errors import InputError
@@ -18,7 +19,7 @@ from qunlearn.figures.controls import METRIC, gather, plot_controls
 from qunlearn.figures.interventions import draw_interventions, interventions
 from qunlearn.style import LINES, adapter_name, origin, precision_name
 from qunlearn.tables.metrics import DIVERGED, UNDEFINED, Cell, Score, write_metrics
-from qunlearn.tables.summary import Key, over_seeds, write_summaries
+from qunlearn.tables.summary import Key, write_summaries
 
 SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/plot_controls.py"
 SIZES = {"full": 2.0, "full_bf16": 4.0, "lora": 5.0, "lora_scaled0.5": 2.5, "full_matched": 5.0}

@@ -9,13 +9,14 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
+from small_summaries import over_seeds
 
 from qunlearn.errors import InputError
 from qunlearn.figures import pareto
 from qunlearn.figures.pareto import BETTER, gather, plot_pareto
 from qunlearn.style import LINES, REFERENCE_LINES
 from qunlearn.tables.metrics import Cell, Score, write_metrics
-from qunlearn.tables.summary import Key, over_seeds, write_summaries
+from qunlearn.tables.summary import Key, write_summaries
 
 SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/plot_pareto.py"
 FULL, LORA = LINES["full"], LINES["lora"]

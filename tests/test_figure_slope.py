@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from small_summaries import over_seeds
 
 from qunlearn.errors import InputError
 from qunlearn.figures import slope
 from qunlearn.figures.slope import ROWS, choose, plot_slope
 from qunlearn.style import LINES
 from qunlearn.tables.metrics import Cell, Score, write_metrics
-from qunlearn.tables.summary import over_seeds, write_summaries
+from qunlearn.tables.summary import write_summaries
 
 SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/plot_slope.py"
 FULL, LORA = LINES["full"], LINES["lora"]

@@ -131,6 +131,14 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
         gguf.describe(bad)
 
 
+@pytest.mark.parametrize("name", ["blk.0.attn_q.bias", "rope_freqs.weight"])
+def test_a_tensor_that_transformers_leaves_out_is_refused(tmp_path: Path, name: str) -> None:
+    arrays = weights() | {name: np.ones(HIDDEN, np.float32)}
+    file = write_gguf(tmp_path / "more.gguf", arrays)
+    with pytest.raises(InputError, match=rf"more\.gguf: {name} is not in both"):
+        gguf.dequantize(file, tmp_path)
+
+
 def test_a_weight_that_is_no_number_is_told(tmp_path: Path) -> None:
     arrays = weights()
     arrays["output_norm.weight"][3] = np.nan

@@ -49,6 +49,7 @@ FOLDERS = {
     *(("ask_candidates.py", name) for name in ("models", "corpus", "base")),
     ("split_questions.py", "corpus"),
     ("import_corpus.py", "source"),
+    ("make_main_table.py", "corpora"),
 }
 """What a script reads whole: any of these that is damaged ends it before its work."""
 LISTED = {(name, "retrain") for name in ("evaluate.py", "evaluate_in_memory.py", "rescore.py")}
@@ -81,6 +82,8 @@ def test_every_path_that_a_script_reads_is_looked_at() -> None:
     others |= {("fill_mechanism.py", "results"), ("select_candidate.py", "target")}
     others |= {("select_candidate.py", "retrain")}
     others |= {("compare_runs.py", name) for name in ("first", "second")}
+    others |= {("make_main_table.py", "results"), ("fill_readme.py", "others")}
+    others |= {("fill_window.py", name) for name in ("results", "kept")}
     assert rest == others  # manifests alone, finished tables, answers; runs that are to be compared
     assert known <= READ
 

@@ -4,21 +4,25 @@ import csv
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from small_evaluations import CELLS
 from small_manifests import sign_evaluations
+from small_summaries import over_seeds
 
+from qunlearn.corpora.overlaps import Overlap
+from qunlearn.files import read_json, write_json
+from qunlearn.provenance import Stopwatch, write_manifest
 from qunlearn.style import number, precision_name
 from qunlearn.tables.main import main_table
 from qunlearn.tables.metrics import Cell, Score, collect, read_metrics
 from qunlearn.tables.render import as_csv, as_html, as_latex, as_markdown, write_main_table
 from qunlearn.tables.reversion import reversions
-from qunlearn.tables.significance import better
 from qunlearn.tables.summary import TEST_COLUMNS as TESTED
-from qunlearn.tables.summary import Key, Summary, over_seeds, write_summaries
+from qunlearn.tables.summary import Key, Summary, write_summaries
 
 UNTESTED = "mini,news,adapters,utility,npo_gdr,lora,nf4,full,nf4,5,1,9,,,0.5,2,32,1,one text"
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
@@ -107,7 +111,8 @@ def test_markdown_is_a_whole_table_with_n_and_seeds_below(evaluations: Path) -> 
     assert "| NPO+GDR | bf16 | LoRA | 60.0 ±2.0 |" in text
     assert "| NEWS VerMem ↓ | NEWS KnowMem ↓ | NEWS PrivLeak →0 | NEWS Utility ↑ |" in rows[0]
     assert "NEWS: VerMem n = 30, KnowMem n = 31, PrivLeak n = 32, Utility n = 33" in text
-    assert "* Seeds: one unlearning run a row." in text
+    assert "* Seeds: one unlearning run a row; another run may fall outside its interval." in text
+    assert "* Nothing is tested, and so nothing bold, with fewer than three seeds." in text
     assert "* † diverged" in text
     assert "not part of this experiment" not in text
 
@@ -207,7 +212,8 @@ def test_a_cell_with_some_seeds_diverged_says_how_many() -> None:
     assert '"13.0 [12.0, 16.0] †1/3",–,–,–,–' in as_csv(table)
     text = as_markdown(table)
     assert "* Seeds: 3. A number is the mean over seeds." in text
-    assert "bootstrap over the evaluated items and the seeds" in text
+    assert "items and the seeds (3 seeds understate how far runs differ); PrivLeak's" in text
+    assert "Nothing is tested" not in text
     assert "NEWS: VerMem n = 30 to 32." in text
     assert "–: not part of this experiment." in text
 
@@ -253,12 +259,22 @@ def test_scripts_collect_and_set_the_tables(evaluations: Path, tmp_path: Path) -
     summary, tests = tmp_path / "summary.csv", tmp_path / "tests.csv"
     write_summaries(summary, "mini", found)
     tests.write_text(",".join(TESTED) + "\n" + UNTESTED + "\n", encoding="utf-8")
+    asked = Overlap("knowmem/retain_qa.json", 4, "knowmem/retain_qa_icl.json", count=1, of=9)
+    for corpus in {cell.split("/")[0] for cell in cells}:
+        data = tmp_path / "data" / corpus
+        data.mkdir(parents=True)
+        about = {"settings": {}, "inputs": {}, "stopwatch": Stopwatch()}
+        write_manifest(data, step="corpus", **about, overlaps=[asdict(asked)])
+    made = read_json(evaluations / cells[0] / "manifest.json")
+    write_json(evaluations / cells[0] / "manifest.json", made | {"shortfalls": ["KnowMem: no"]})
     given = ("--summary", summary, "--tests", tests, "--settings", "A note.")
-    assert run("make_main_table.py", *given, "--output", folder).returncode == 0
-    assert "* A note." in (folder / "main.md").read_text(encoding="utf-8")
-    write_main_table(main_table(found, better(tests, found), ["A note."]), tmp_path / "again")
-    for name in ("main.csv", "main.md", "main.tex", "main.html"):
-        assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+    where = ("--results", tmp_path, "--cells", *cells, "--output", folder)
+    done = run("make_main_table.py", *given, *where)
+    assert done.returncode == 0, done.stderr
+    notes = [f"NEWS: {asked}.", "A note.", "NEWS KnowMem: no."]
+    shown = (folder / "main.md").read_text(encoding="utf-8")
+    assert all(f"* {note}" in shown for note in notes)
+    assert "* Processor: " in shown
 
     given = ("--evaluations", evaluations, "--experiment", "mini", "--output", tidy)
     failed = run("collect_metrics.py", *given, "--cells", "books/target/bf16")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from small_summaries import over_seeds
 
 from qunlearn.errors import InputError
 from qunlearn.survival.table import MatrixRow, write_survival
@@ -16,7 +17,6 @@ from qunlearn.tables.mechanism import (
     write_mechanism,
 )
 from qunlearn.tables.metrics import Cell, Score
-from qunlearn.tables.summary import over_seeds
 
 HALF = MatrixRow(
     layer=0, module="q_proj", n=100, norm_w=10.0, norm_d=1.0, relative_d=0.1, moved=0.5,

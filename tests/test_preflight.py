@@ -1,6 +1,7 @@
 """What is told before the first long job, and what it costs to look."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,9 +113,13 @@ def test_target_and_retrain_read_text_alike(target: Path, retrain: Path, tmp_pat
 def test_a_bos_token_of_one_alone_is_a_difference(
     target: Path, retrain: Path, tmp_path: Path
 ) -> None:
+    models = {"target": str(target), "retrain": str(retrain)}
+    # Beside a tokenizer.json transformers pays no heed to it, and leaves it out of what it saves.
     (retrain / "tokenizer_config.json").write_text('{"add_bos_token": true}')
+    assert look(tmp_path, models)
+    edit(retrain / "tokenizer.json", post_processor={"type": "TemplateProcessing"})
     with pytest.raises(InputError, match="have different tokenizers"):
-        look(tmp_path, {"target": str(target), "retrain": str(retrain)})
+        look(tmp_path, models)
 
 
 def test_a_retrain_that_is_trained_has_the_tokenizer_of_its_base(
@@ -183,6 +188,33 @@ def test_training_rows_must_fit_the_context_of_what_is_trained(tmp_path: Path) -
 def test_texts_that_will_be_cut_are_a_warning(tmp_path: Path) -> None:
     checks = look(tmp_path, {}, evaluate={"max_tokens": 2048})
     assert [check.of for check in checks if check.note] == ["evaluate.max_tokens"]
+
+
+def test_evaluation_beyond_the_training_rows_is_a_warning(target: Path, tmp_path: Path) -> None:
+    models = {"target": str(target)}  # and retrain is trained
+    rows = {"retrain": {"max_tokens": 64}}
+    asked = {"max_tokens": 256, "shots": 0, "knowmem_tokens": 8, "verbmem_tokens": 100}
+
+    def warned(**changes: Any) -> list[str]:
+        return [f"{c.of}: {c.note}" for c in look(tmp_path, models, **changes) if "rows" in c.note]
+
+    found = warned(train=rows, evaluate=asked)
+    assert len(found) == 1
+    assert re.fullmatch(
+        r"train\.retrain\.max_tokens: evaluation of news goes beyond rows of 64 tokens: "
+        r"about 1\d\d in VerMem \(evaluate\.verbmem_tokens\); raise it, or .*",
+        found[0],
+    )
+    assert not warned(train=rows, evaluate=asked | {"verbmem_tokens": 8})
+    assert not warned(train={"retrain": {"max_tokens": 256}}, evaluate=asked)
+
+
+def test_models_that_are_given_have_rows_of_their_own(
+    target: Path, retrain: Path, tmp_path: Path
+) -> None:
+    models = {"target": str(target), "retrain": str(retrain)}
+    asked = {"max_tokens": 256, "verbmem_tokens": 400}
+    assert not [c for c in look(tmp_path, models, evaluate=asked) if "rows" in c.note]
 
 
 def plan(**sizes: int) -> list[Job]:

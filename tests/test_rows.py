@@ -5,11 +5,53 @@ import copy
 import pytest
 import torch
 from tiny_models import TEXTS
+from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from qunlearn.errors import InputError
 from qunlearn.settings.rows import Chunking
 from qunlearn.training.rows import IGNORED, collate, make_rows, pad_id, unique_rows
+
+
+def with_template(tokenizer: PreTrainedTokenizerFast, template: str) -> PreTrainedTokenizerFast:
+    """The same tokenizer, that lays tokens of its own around a text."""
+    changed = copy.deepcopy(tokenizer)
+    changed.add_special_tokens({"bos_token": "<s>", "eos_token": "</s>"})
+    special = [(token, changed.convert_tokens_to_ids(token)) for token in ("<s>", "</s>")]
+    changed.backend_tokenizer.post_processor = TemplateProcessing(
+        single=template, special_tokens=special
+    )
+    return changed
+
+
+@pytest.mark.parametrize("max_tokens", [4, 9, 64])
+@pytest.mark.parametrize("chunking", ["documents", "stream"])
+@pytest.mark.parametrize(
+    ("template", "begin"),
+    [("$A", []), ("<s> $A", ["<s>"]), ("<s> $A </s>", ["<s>"]), ("$A </s>", [])],
+)
+def test_every_row_begins_as_the_tokenizer_begins_a_text(
+    tokenizer: PreTrainedTokenizerFast,
+    template: str,
+    begin: list[str],
+    chunking: Chunking,
+    max_tokens: int,
+) -> None:
+    changed = with_template(tokenizer, template)
+    rows = make_rows(TEXTS, changed, max_tokens, chunking)
+    assert max(map(len, rows)) <= max_tokens
+    first = changed.convert_tokens_to_ids(begin)
+    assert all(row[: len(first)] == first for row in rows)
+    pieces = [row[len(first) :] for row in rows]
+    assert max(map(len, pieces)) <= max_tokens - len(first)
+    # Behind its beginning a row is text alone, and each document ends in </s> once.
+    texts = [f"{text}</s>" for text in TEXTS] if chunking == "documents" else ["\n\n".join(TEXTS)]
+    assert changed.decode([token for piece in pieces for token in piece]) == "".join(texts)
+
+
+def test_a_beginning_that_fills_the_row_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
+    with pytest.raises(InputError, match="max_tokens: every row of 2 tokens begins with 2 of"):
+        make_rows(TEXTS, with_template(tokenizer, "<s> <s> $A"), 2, "stream")
 
 
 @pytest.mark.parametrize("max_tokens", [2, 5, 8, 64])
@@ -53,10 +95,12 @@ def test_no_end_token_where_the_tokenizer_has_none(tokenizer: PreTrainedTokenize
 def test_texts_without_tokens_are_refused(
     tokenizer: PreTrainedTokenizerFast, chunking: Chunking
 ) -> None:
-    with pytest.raises(InputError, match="no text has two tokens"):
-        make_rows([""], tokenizer, 16, chunking)
-    kept = make_rows(["", TEXTS[0]], tokenizer, 64, "documents")
-    assert len(kept) == 1  # the empty text's lone end token predicts nothing
+    for texts in ([], [""]):
+        with pytest.raises(InputError, match="no text has two tokens"):
+            make_rows(texts, tokenizer, 16, chunking)
+    for template in ("$A", "<s> $A"):  # nor is there anything to learn between <s> and </s>
+        changed = with_template(tokenizer, template)
+        assert len(make_rows(["", TEXTS[0]], changed, 64, "documents")) == 1
 
 
 def test_unique_rows_keep_their_order() -> None:

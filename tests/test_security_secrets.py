@@ -66,7 +66,7 @@ def from_hub(tmp_path: Path) -> tuple[Path, list[str]]:
     folder = tmp_path / "run"
     folder.mkdir()
     changes = {
-        "corpus": {"source": "hub", "hub": {"news": NEWS}},
+        "corpus": {"source": "hub", "hub": {"news": NEWS}, "excerpt": {"texts": 3}},
         "revisions": {NEWS: COMMIT},
     }
     (folder / "hub.yaml").write_text(yaml.safe_dump(tiny(changes)), encoding="utf-8")
@@ -97,9 +97,8 @@ def test_a_download_that_fails_tells_no_token(
 ) -> None:
     folder, arguments = from_hub
     served = FakeHub({f"datasets:{NEWS}": repository(tables(corpus()))})
-    wait = {"Retry-After": "0"}
     path = "/cdn/" if status != 401 else ""  # after its address was signed, or at once
-    served.faults = [Fault(path, 400 if status == 500 else status, times=99, headers=wait)]
+    served.faults = [Fault(path, status, times=99)]
     with running(served):
         environment = surroundings(tmp_path / "home", secret, HF_ENDPOINT=served.url)
         done = run(folder, environment, *arguments)

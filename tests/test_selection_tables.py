@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from small_corpora import run_script
 from small_evaluations import CELLS
+from small_summaries import over_seeds
 from test_main_table import UNTESTED
 
 from qunlearn.errors import InputError
@@ -18,7 +19,7 @@ from qunlearn.selection.sentences import WARNING, notes
 from qunlearn.selection.table import as_csv, as_markdown
 from qunlearn.selection.take import take
 from qunlearn.tables.metrics import collect
-from qunlearn.tables.summary import TEST_COLUMNS, over_seeds, write_summaries
+from qunlearn.tables.summary import TEST_COLUMNS, write_summaries
 
 CELL = "news/npo_gdr/lora"
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from small_summaries import over_seeds
 
 from qunlearn.errors import InputError
 from qunlearn.tables.main import GOALS, main_table
@@ -10,7 +11,7 @@ from qunlearn.tables.metrics import Cell, Score
 from qunlearn.tables.render import as_html, as_latex, as_markdown
 from qunlearn.tables.significance import better
 from qunlearn.tables.summary import TEST_COLUMNS as TESTED
-from qunlearn.tables.summary import Key, Summary, over_seeds
+from qunlearn.tables.summary import Key, Summary
 
 TEST = "mini,news,adapters,utility,npo_gdr,lora,nf4,full,nf4,5,1,9,0.001,0.01,0.5,2,32,1,"
 
@@ -59,7 +60,8 @@ def test_the_better_of_two_that_differ_stands_out(
     "row",
     [
         TEST.replace(",0.01,", ",0.2,"),  # after Holm's correction it is chance
-        TEST.replace(",0.01,", ",,"),  # no p
+        TEST.replace(",0.001,0.01,", ",one seed,one seed,"),
+        TEST.replace(",0.001,0.01,", ",undefined,undefined,"),
         TEST.replace("adapters", "quantization"),
         TEST.replace("utility", "auc"),  # not in the table
     ],

@@ -11,7 +11,6 @@ from qunlearn.sources import (
     Source,
     fetched,
     gguf_file,
-    hub_models,
     parse,
     source_of,
     tokenizer_of,
@@ -42,9 +41,9 @@ def test_parse(text: str, expected: Source) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("hub:llama", "no id of the hub; write hub:<owner>/<name>"),
-        ("hub:a/b/c", "no id of the hub"),
-        ("hub:a/b@main", "no id of the hub"),
+        ("hub:llama", "not a hub id; write owner/name"),
+        ("hub:a/b/c", "not a hub id"),
+        ("hub:a/b@main", "not a hub id"),
         ("gguf:", "names no file"),
     ],
 )
@@ -86,14 +85,6 @@ def test_what_is_fetched() -> None:
     assert fetched(config(**given, tokenizer="hub:a/t"), "news") == ["base", "target"]
     # A base from the hub that nothing is trained from is not downloaded.
     assert fetched(config(base="hub:a/b", target="x", retrain="y"), "news") == []
-
-
-def test_hub_models_are_each_named_once() -> None:
-    found = config(
-        base="hub:a/unused", target="hub:m/{Corpus}", retrain="hub:m/r", tokenizer="hub:a/t"
-    )
-    assert hub_models(found) == ["m/News", "m/r", "a/t", "m/Books"]
-    assert hub_models(config()) == []
 
 
 def test_a_tokenizer_of_its_own() -> None:

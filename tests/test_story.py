@@ -21,7 +21,15 @@ from qunlearn.tables.summary import Key, Summary, write_summaries
 SETTINGS: dict[str, Any] = {
     "experiment": "made_up",
     "seeds": [0],
+    "corpora": ["news"],
     "corpus": {"source": "mini"},
+    "sweep": {},
+    "unlearn": {
+        "objectives": ["npo_gdr"],
+        "adapters": ["full", "lora"],
+        "settings": {"lr": 3.5e-5},
+        "overrides": {"*/*/lora": {"lr": 5e-4}},
+    },
     "models": {
         "base": "scratch",
         "target": "train",
@@ -103,6 +111,7 @@ def test_seeds_are_spoken_of_as_they_are() -> None:
     several = SETTINGS | {"seeds": [0, 1]}
     found = {key("lora"): KEPT}
     assert "One seed: the intervals" in told(found)
+    assert "decided of this run; another may fall outside" in told(found)
     drawn = told(found, settings=several)
     assert "over these seeds, drawn together" in drawn
     assert "One seed" not in drawn
@@ -142,9 +151,19 @@ def test_tests_and_claims_are_counted_where_there_are_any() -> None:
     tests = [{"family": "adapters", "p_holm": value} for value in ("0.04", "0.05", "undefined")]
     claims = [{"claim": "kept", "verdict": verdict} for verdict in ("supported", "undecided")]
     text = told({key("lora"): KEPT}, tests=tests, claims=claims)
+    assert "Tests over items and seeds" in text
     assert "``adapters``: 1 of 2 tests with a p-value have one below 0.05." in text
     assert "``kept``: supported in 1, undecided in 1 of 2." in text
     assert "What was tested" not in told({key("lora"): KEPT})
+    untested = [{"family": "adapters", "p_holm": "one seed"}]
+    text = told({key("lora"): KEPT}, tests=untested)
+    assert "Nothing: a difference is tested over items and seeds, and that takes three" in text
+    assert "p-value" not in text
+
+
+def test_the_learning_rates_are_named_with_what_depends_on_them() -> None:
+    text = told({key("lora"): KEPT})
+    assert "**Learning rates**: FT (fp32 masters) 3.5e-05; LoRA 0.0005. How much of an" in text
 
 
 def test_what_unlearning_cost() -> None:

@@ -8,7 +8,6 @@ on first use.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +17,12 @@ from qunlearn.files import read_json
 from qunlearn.integrity import check_safetensors
 from qunlearn.plainvalues import short
 from qunlearn.provenance import MANIFEST
+from qunlearn.weights import check_tensor, damaged, weight_files
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-WEIGHT_INDEX = "model.safetensors.index.json"
-_SHARD = re.compile(r"[^/\\\0]+\.safetensors")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
@@ -39,7 +37,8 @@ def check_checkpoint(folder: Path, *, tokenizer: bool = True) -> None:
 
     Raises:
         InputError: the folder, its config, weights (or a shard) or tokenizer is missing,
-            unreadable or cut short, or the tokenizer has ids that the model has no embedding for.
+            unreadable or cut short, there are two sets of weights, or the tokenizer has ids that
+            the model has no embedding for.
     """
     _check_folder(folder)
     config_path = folder / "config.json"
@@ -49,7 +48,8 @@ def check_checkpoint(folder: Path, *, tokenizer: bool = True) -> None:
     if not isinstance(config, dict):
         raise InputError(f"{config_path}: not a JSON object; replace it with the model's config")
     check_no_code(config, str(config_path))
-    _check_weights(folder)
+    for file in weight_files(folder):
+        check_safetensors(file)
     rows = config.get("vocab_size")
     if rows is not None and not isinstance(rows, int):
         raise InputError(f"{config_path}: vocab_size {short(rows)} is no number; replace the file")
@@ -74,25 +74,6 @@ def check_no_code(config: Mapping[str, Any], where: str) -> None:
             f"{where}: auto_map names code, and none of a checkpoint is run here; "
             "if the model works without it, save a copy without auto_map"
         )
-
-
-def check_finite(folder: Path) -> None:
-    """Complain about a weight that is NaN or infinite, which would spoil all that follows.
-
-    Reads every tensor of a checkpoint once; memory: the largest tensor.
-
-    Raises:
-        InputError: there is one, or a weights file is damaged.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    for file in sorted(folder.glob("model*.safetensors")):
-        try:
-            with safe_open(file, framework="pt") as tensors:
-                for name in tensors.keys():  # noqa: SIM118 - not a dict
-                    _complain_unless_finite(folder, name, tensors.get_tensor(name))
-        except SafetensorError as error:
-            raise _damaged(folder, error) from error
 
 
 def is_adapter(folder: Path) -> bool:
@@ -120,9 +101,9 @@ def load_model(
             them all; the CPU by default.
 
     Raises:
-        InputError: the checkpoint fails `check_checkpoint`, a weights file is damaged, weights
-            are absent (transformers would fill them with random numbers and go on), or the
-            checkpoint is not the workflow's own and has weights that are not finite.
+        InputError: the checkpoint fails `check_checkpoint` or `check_complete`, a weights file is
+            damaged, or the checkpoint is not the workflow's own and has weights that are not
+            finite.
     """
     check_checkpoint(folder)
     from safetensors import SafetensorError
@@ -139,24 +120,51 @@ def load_model(
             device_map={"": device} if device is not None and device.type != "cpu" else None,
         )
     except SafetensorError as error:
-        raise _damaged(folder, error) from error
+        raise damaged(folder, error) from error
     model, info = loaded
-    if missing := sorted(info["missing_keys"]):
-        raise InputError(
-            f"{folder}: no weights for {len(missing)} tensors of the model, e.g. {missing[0]}; "
-            "config.json and the safetensors files do not belong together"
-        )
+    check_complete(folder, info)
     if not (folder / MANIFEST).exists():  # the workflow looked at its own when it wrote them
         for name, weight in model.named_parameters():
-            _complain_unless_finite(folder, name, weight)
+            check_tensor(folder, name, weight)
     return model.eval()  # type: ignore[no-any-return]
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Read the tokenizer of a checkpoint folder."""
-    from transformers import AutoTokenizer
+def check_complete(folder: Path, info: Mapping[str, Any]) -> None:
+    """Complain about a checkpoint and a config.json that do not belong together.
 
-    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    transformers fills weights that are absent with random numbers, leaves out those that the model
+    has no place for (attention biases without `attention_bias`, layers beyond
+    `num_hidden_layers`), and goes on. Buffers of older versions of a model are not counted.
+
+    Args:
+        folder: for the message.
+        info: what `from_pretrained(..., output_loading_info=True)` returns beside the model.
+
+    Raises:
+        InputError: a tensor is missing or left over.
+    """
+    for key, fault in (
+        ("missing_keys", "lacks {} tensors of the model"),
+        ("unexpected_keys", "has {} tensors that the model has no place for"),
+    ):
+        if names := info[key]:
+            raise InputError(
+                f"{folder}: {fault.format(len(names))}, e.g. {min(names)}; config.json and the "
+                "weights must be those of one model"
+            )
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Read the tokenizer of a checkpoint folder.
+
+    A tokenizer.json decides alone which ids a text becomes; tokenizer_config.json only names its
+    special tokens. `AutoTokenizer` is not asked then: for some model types (qwen2) and classes
+    that the config names (GPT2Tokenizer) it keeps the vocabulary and splits texts in its own way.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    reader: Any = PreTrainedTokenizerFast if (folder / "tokenizer.json").exists() else AutoTokenizer
+    return reader.from_pretrained(folder, trust_remote_code=False, local_files_only=True)  # type: ignore[no-any-return]
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -203,24 +211,6 @@ def load_dense(
     return adapted.merge_and_unload().to(dtype).eval()  # type: ignore[no-any-return]
 
 
-def _damaged(folder: Path, error: Exception) -> InputError:
-    return InputError(f"{folder}: damaged safetensors file ({error}); copy it again")
-
-
-def _complain_unless_finite(folder: Path, name: str, weight: torch.Tensor) -> None:
-    import torch
-
-    weight = weight.detach()
-    # A sum is one pass without a copy; where it is not finite (float16 may overflow) look again.
-    if not weight.is_floating_point() or torch.isfinite(weight.sum()):
-        return
-    if not torch.isfinite(weight).all():
-        raise InputError(
-            f"{folder}: {name} has weights that are NaN or infinite; get the checkpoint again, or "
-            "train it with a smaller learning rate"
-        )
-
-
 def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such checkpoint folder; check the path")
@@ -230,41 +220,6 @@ def _check_unquantized(folder: Path) -> None:
     check_checkpoint(folder)
     if "quantization_config" in read_json(folder / "config.json"):
         raise InputError(f"{folder}: quantized already; give the dense checkpoint it was made from")
-
-
-def _check_weights(folder: Path) -> None:
-    index = folder / WEIGHT_INDEX
-    shards = ["model.safetensors"]
-    if index.exists():
-        shards = _shards(index)
-        if missing := [shard for shard in shards if not (folder / shard).exists()]:
-            raise InputError(
-                f"{index}: names {len(missing)} of {len(shards)} shards that are missing, "
-                f"e.g. {missing[0]}; copy the whole checkpoint"
-            )
-    elif not (folder / "model.safetensors").exists():
-        pickled = sorted(folder.glob("pytorch_model*.bin"))
-        advice = (
-            f"found {pickled[0].name}: convert it to safetensors"
-            if pickled
-            else f"add model.safetensors, or {WEIGHT_INDEX} and its shards"
-        )
-        raise InputError(f"{folder}: checkpoint folder without weights; {advice}")
-    for shard in shards:
-        check_safetensors(folder / shard)
-
-
-def _shards(index: Path) -> list[str]:
-    """The files that an index names: of its own folder, whatever it says."""
-    names = list(_field(index, "weight_map").values())
-    wrong = [name for name in names if not isinstance(name, str) or not _SHARD.fullmatch(name)]
-    if wrong or not names:
-        what = short(wrong[0]) if wrong else "nothing"
-        raise InputError(
-            f"{index}: names {what} as a shard; a shard is a .safetensors file beside it, so copy "
-            "the whole checkpoint again"
-        )
-    return sorted(set(names))
 
 
 def check_tokenizer(folder: Path, vocab_size: int | None) -> None:
@@ -309,11 +264,3 @@ def _count_ids(path: Path) -> int:
             f"{path}: no tokenizer with ids for its tokens; replace the file"
         ) from None
     return max([*ids, *added], default=-1) + 1
-
-
-def _field(path: Path, name: str) -> dict[str, Any]:
-    value = read_json(path)
-    if not isinstance(value, dict) or not isinstance(value.get(name), dict):
-        raise InputError(f"{path}: no object '{name}' in it; replace the file")
-    found: dict[str, Any] = value[name]
-    return found

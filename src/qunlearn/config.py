@@ -216,6 +216,11 @@ def _check_meaning(config: Json) -> None:
                     f"config key 'seed_scope': all trains {name} for each seed, but models.{name} "
                     "is given; use unlearning, or set it to train"
                 )
+    if config["counterpart"] != "none" and config["evaluate"]["prompt"] != "muse":
+        raise InputError(
+            "config key 'evaluate.prompt': the numbers of the counterpart were not made with the "
+            "plain prompt; set it to muse, or counterpart to none"
+        )
     if config["corpus"]["source"] == "local" and not config["muse_dir"]:
         raise InputError("config key 'muse_dir' is not set; name the folder: --config muse_dir=…")
     for key in ("muse_dir", "python"):

@@ -9,6 +9,9 @@ HEAD = """# Every key of a configuration
 Made from `workflow/schemas/config.schema.yaml` by `make docs`; do not edit. A key that a
 configuration leaves out has the default below; a key that is not below is refused.
 
+`--configfile FILE` replaces `config.yaml`, the default experiment. Of several files,
+`--configfile FILE CHANGES`, later ones win, key by key; `--config key=value` wins over all files.
+
 | key | values | default | meaning |
 |---|---|---|---|
 """

@@ -19,13 +19,15 @@ TEMPLATE = "__use_yte__"
 
 
 def read(paths: Sequence[Path]) -> config.Json:
-    """The full configuration: the default experiment's, changed by each of `paths` in turn.
+    """The full configuration that `paths` make: later files win, absent keys have their default.
+
+    Without any it is the one of the default experiment, `config.yaml`.
 
     Raises:
         InputError: as `read_one` and `config.resolve` do.
     """
     merged: config.Json = {}
-    for path in (ROOT / "config.yaml", *paths):
+    for path in paths or [ROOT / "config.yaml"]:
         merged = _over(merged, read_one(path))
     return config.resolve(merged, config.load_schema(SCHEMA))
 

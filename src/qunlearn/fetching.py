@@ -1,12 +1,11 @@
 """Checkpoints from the hub, from GGUF files and with other tokenizers, in the form we work with.
 
 That form is a folder with safetensors, config.json, a tokenizer and manifest.json. Of the hub only
-files that cannot run code are taken. Large files are hard links where the file system allows it:
-13 GB are not copied, and the hashes that the hub's cache has just checked are not computed again.
+files that cannot run code are taken. Weights are hard links where the file system allows it: 13 GB
+are not copied.
 """
 
 import os
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from qunlearn import gguf, hub
-from qunlearn.checkpoints import check_checkpoint, check_finite
+from qunlearn.checkpoints import check_checkpoint
 from qunlearn.errors import InputError
 from qunlearn.files import new_folder, sha256
 from qunlearn.provenance import Stopwatch, write_manifest
 from qunlearn.sources import Source, gguf_file
+from qunlearn.weights import check_finite
 
 CONFIGS = ("config.json", "generation_config.json")
 WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
@@ -49,15 +49,14 @@ def fetch(place: Place, output: Path, tokenizer: Place | None = None) -> None:
             does not fit the embeddings, or a weight is not finite.
     """
     stopwatch = Stopwatch()
+    facts: dict[str, Any] = {}
     with new_folder(output) as folder:
         if place.source.kind == "gguf":
             facts = gguf.dequantize(gguf_file(place.source.value), folder)
-            hashes: dict[str, str] = {}
         else:
-            own = () if tokenizer else TOKENIZER
-            facts, hashes = {}, _bring(place, CONFIGS + WEIGHTS + own, folder)
+            _bring(place, CONFIGS + WEIGHTS + (() if tokenizer else TOKENIZER), folder)
         if tokenizer:
-            hashes |= _replace_tokenizer(folder, tokenizer)
+            _replace_tokenizer(folder, tokenizer)
         _check(place, folder)
         write_manifest(
             folder,
@@ -65,32 +64,20 @@ def fetch(place: Place, output: Path, tokenizer: Place | None = None) -> None:
             settings={"source": _named(place), "tokenizer": tokenizer and _named(tokenizer)},
             inputs={},
             stopwatch=stopwatch,
-            hashes=hashes,
             **facts,
         )
     if caveat := facts.get("caveat"):
         print(f"caveat: {caveat}", flush=True)
 
 
-def _bring(place: Place, patterns: Sequence[str], folder: Path) -> dict[str, str]:
-    """Link or copy the files that match into `folder`; return the SHA-256 of those that have one.
-
-    Large files of the hub's cache are named by their hash, which `hub.snapshot` has checked.
-    """
+def _bring(place: Place, patterns: Sequence[str], folder: Path) -> None:
+    """Link or copy the files that match into `folder`."""
+    found = Path(place.source.value)
     if place.source.kind == "hub":
-        found = hub.snapshot(
-            place.source.value, place.revision, kind="model", patterns=list(patterns)
-        )
-    else:
-        found = Path(place.source.value)
-    hashes = {}
+        found = hub.snapshot(place.source.value, place.revision, kind="model", patterns=patterns)
     for pattern in patterns:
         for file in sorted(found.glob(pattern)):
-            content = file.resolve()
-            _link(content, folder / file.name)
-            if content.parent.name == "blobs" and re.fullmatch("[0-9a-f]{64}", content.name):
-                hashes[file.name] = content.name
-    return hashes
+            _link(file.resolve(), folder / file.name)
 
 
 def _link(source: Path, target: Path) -> None:
@@ -103,13 +90,13 @@ def _link(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
-def _replace_tokenizer(folder: Path, place: Place) -> dict[str, str]:
+def _replace_tokenizer(folder: Path, place: Place) -> None:
     for name in TOKENIZER:
         (folder / name).unlink(missing_ok=True)
     if place.source.kind == "gguf":
         gguf.save_tokenizer(gguf_file(place.source.value), folder)
-        return {}
-    return _bring(place, TOKENIZER, folder)
+    else:
+        _bring(place, TOKENIZER, folder)
 
 
 def _check(place: Place, folder: Path) -> None:

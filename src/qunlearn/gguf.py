@@ -6,6 +6,7 @@ stay in float32 after that, since scale times integer plus minimum is in general
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -27,7 +28,8 @@ def dequantize(file: Path, folder: Path) -> dict[str, Any]:
         As `describe`.
 
     Raises:
-        InputError: the file is damaged, or transformers does not read this kind of model.
+        InputError: the file is damaged, or transformers does not read this kind of model, or not
+            all of it.
     """
     facts = describe(file)
     import torch
@@ -46,6 +48,7 @@ def dequantize(file: Path, folder: Path) -> dict[str, Any]:
         )
     except ValueError as error:
         raise InputError(f"{file}: transformers cannot read this model ({error})") from error
+    _check_all_read(file, [name for name, _ in model.named_parameters()])
     save_model(model, load_gguf_tokenizer(file), folder)
     return facts
 
@@ -143,6 +146,22 @@ def _open(file: Path) -> "GGUFReader":
         return Bounded(file)
     except (ValueError, IndexError, KeyError, TypeError, ArithmeticError, OSError) as error:
         raise InputError(f"{file}: not a whole GGUF file ({error}); get it again") from error
+
+
+def _check_all_read(file: Path, parameters: Iterable[str]) -> None:
+    """Complain about tensors that transformers leaves out (biases, `rope_freqs`) or makes up."""
+    from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
+
+    reader = _open(file)
+    kind = _value(reader, "general.architecture")
+    architecture = next(key for key, name in MODEL_ARCH_NAMES.items() if name == kind)
+    names = get_tensor_name_map(architecture, _value(reader, f"{kind}.block_count"))
+    made = {names.get_name(name, try_suffixes=(".weight", ".bias")) or name for name in parameters}
+    if unlike := sorted(made ^ {tensor.name for tensor in reader.tensors}):
+        raise InputError(
+            f"{file}: {unlike[0]} is not in both the file and the model that transformers makes of "
+            "it; give the model as safetensors"
+        )
 
 
 def _caveat(file: Path, types: Counter[str], chat: bool) -> str:

@@ -82,9 +82,7 @@ def read_model(place: Place) -> Given:
     else:
         folder = Path(source.value)
         if source.kind == "hub":
-            folder = hub.small_files(
-                source.value, place.revision, kind="model", names=list(CONFIGS)
-            )
+            folder = hub.snapshot(source.value, place.revision, kind="model", patterns=CONFIGS)
             weights, download = _weights_on_hub(place, folder)
         config = read_json(folder / "config.json")
     if not isinstance(config, dict):
@@ -116,16 +114,11 @@ def read_tokenizer(place: Place) -> Tokens:
         return Tokens({"gguf": found}, count=count)
     folder = Path(source.value)
     if source.kind == "hub":
-        folder = hub.small_files(source.value, place.revision, kind="model", names=list(TOKENIZER))
+        folder = hub.snapshot(source.value, place.revision, kind="model", patterns=TOKENIZER)
     prints = {}
     if (folder / "tokenizer.json").exists():
         content = _object(folder / "tokenizer.json")
-        settings = folder / "tokenizer_config.json"
-        chosen = _object(settings) if settings.exists() else {}
-        prints["tokenizer.json"] = _hash(
-            [content.get(part) for part in PRINTED]
-            + [chosen.get("add_bos_token"), chosen.get("add_eos_token")]
-        )
+        prints["tokenizer.json"] = _hash([content.get(part) for part in PRINTED])
     if (folder / "tokenizer.model").exists():
         prints["tokenizer.model"] = sha256((folder / "tokenizer.model").read_bytes()).hexdigest()
     return Tokens(prints, folder)
@@ -153,7 +146,7 @@ def _weights_on_hub(place: Place, cached: Path) -> tuple[int, int]:
     present = sum(file.stat().st_size for name in WEIGHTS for file in cached.glob(name))
     if constants.is_offline_mode():
         return present, 0
-    size = hub.size_on_hub(place.source.value, place.revision, "model", WEIGHTS)
+    size = hub.size_on_hub(place.source.value, place.revision, kind="model", patterns=WEIGHTS)
     if not size:
         raise InputError(
             f"no safetensors at {place.revision}, and pickled weights can run code, so they are "

@@ -9,6 +9,7 @@ from typing import Any
 from qunlearn import given, machine
 from qunlearn.checks import Check
 from qunlearn.config import Json, runs, unlearn_settings
+from qunlearn.corpora.sizes import read_sizes
 from qunlearn.errors import InputError
 from qunlearn.fetching import Place
 from qunlearn.files import write_json
@@ -58,6 +59,7 @@ def preflight(config: Json, results: Path, *, cluster: bool) -> tuple[list[Check
             *check_agreement(config, corpus, models[corpus]),
             *check_groups(config, corpus, models[corpus].shapes),
             *check_lengths(config, corpus, models[corpus].shapes),
+            *check_trained_lengths(config, corpus, models[corpus].shapes["target"].context),
         ]
     shapes = {corpus: found.shapes["target"] for corpus, found in models.items()}
     jobs = estimate(config, shapes)
@@ -225,6 +227,51 @@ def check_lengths(config: Json, corpus: str, shapes: Mapping[str, ModelShape]) -
             {"tokens": cut, "context": context},
             f"texts of {corpus} are cut to the context",
         )
+
+
+def check_trained_lengths(config: Json, corpus: str, context: int) -> Iterator[Check]:
+    """Warn where evaluation goes beyond the training rows of a target or retrain that is made.
+
+    A model that has seen a text in short rows has not learned to go on at the end of a long prompt.
+    Only the mean lengths of a corpus's prompts are known here, as estimates.
+    """
+    rows = {
+        name: config["train"][name]["max_tokens"]
+        for name in ("target", "retrain")
+        if used(config, corpus)[name].kind == "made"
+    }
+    if not rows:
+        return
+    shortest = min(rows.values())
+    lengths = {name: round(min(context, length)) for name, length in _asked(config, corpus)}
+    beyond = [f"about {length} in {name}" for name, length in lengths.items() if length > shortest]
+    yield Check(
+        "evaluation within the training rows",
+        " and ".join(f"train.{name}.max_tokens" for name in rows if rows[name] == shortest),
+        "warning" if beyond else "ok",
+        {"tokens": max(lengths.values()), "row": shortest},
+        f"evaluation of {corpus} goes beyond rows of {shortest} tokens: {', '.join(beyond)}; raise "
+        "it, or shorten what is evaluated"
+        if beyond
+        else "",
+    )
+
+
+def _asked(config: Json, corpus: str) -> Iterator[tuple[str, float]]:
+    """Each metric, with the keys that decide its length, and the tokens that a model reads."""
+    settings, texts = config["evaluate"], read_sizes(config, corpus)
+    prompt = texts["verbmem/forget"].mean
+    yield "VerMem (evaluate.verbmem_tokens)", prompt + settings["verbmem_tokens"]
+    examples = settings["shots"] * max(
+        texts[f"knowmem/{split}_qa_icl"].mean for split in ("forget", "retain")
+    )
+    question = max(texts[f"knowmem/{split}_qa"].mean for split in ("forget", "retain"))
+    yield (
+        "KnowMem (evaluate.shots, evaluate.knowmem_tokens)",
+        examples + question + settings["knowmem_tokens"],
+    )
+    longest = max(texts[f"privleak/{split}"].mean for split in ("forget", "retain", "holdout"))
+    yield "PrivLeak (evaluate.max_tokens)", min(longest, settings["max_tokens"])
 
 
 def _lengths(

@@ -54,7 +54,6 @@ def write_manifest(
     inputs: Mapping[str, Path],
     stopwatch: Stopwatch,
     seed: int | None = None,
-    hashes: Mapping[str, str] | None = None,
     **facts: Any,
 ) -> None:
     """Describe the finished `folder` in its `manifest.json`; call it last.
@@ -64,7 +63,6 @@ def write_manifest(
         step: the name of the step, e.g. `unlearn`.
         settings: a dataclass or mapping, the resolved settings of this step.
         inputs: name -> file or folder that the step read; recorded by content, not by path.
-        hashes: relative path -> SHA-256 of files that need not be read for it.
         facts: what else a reader should know, e.g. `status="diverged"`.
     """
     write_json(
@@ -74,7 +72,7 @@ def write_manifest(
             "seed": seed,
             "settings": asdict(settings) if is_dataclass(settings) else settings,  # type: ignore[arg-type]
             "inputs": {name: digest(path) for name, path in inputs.items()},
-            "outputs": hash_files(folder, hashes),
+            "outputs": hash_files(folder),
             **facts,
             "git_commit": git_commit(),
             "python": platform.python_version(),
@@ -127,19 +125,13 @@ def inputs_of(folder: Path) -> dict[str, str]:
     return found
 
 
-def hash_files(folder: Path, known: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:
-    """Relative path -> {sha256, bytes} of every file under `folder` but its manifest.
-
-    Args:
-        folder: what is described.
-        known: relative path -> SHA-256 of files that need not be read for it.
-    """
+def hash_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Relative path -> {sha256, bytes} of every file under `folder` but its manifest."""
     described = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path != folder / MANIFEST:
             name = path.relative_to(folder).as_posix()
-            found = (known or {}).get(name) or sha256(path)
-            described[name] = {"sha256": found, "bytes": path.stat().st_size}
+            described[name] = {"sha256": sha256(path), "bytes": path.stat().st_size}
     return described
 
 
@@ -186,9 +178,17 @@ def device_name() -> str:
 
 
 def instructions() -> str | None:
-    """The vector instructions that torch's own kernels use here, e.g. AVX2; None without torch."""
+    """The vector instructions that torch's kernels use here, e.g. AVX2 or AVX512_BF16.
+
+    None without torch, and where a GPU computes.
+    """
     torch = sys.modules.get("torch")
-    return None if torch is None else str(torch.backends.cpu.get_cpu_capability())
+    if torch is None or torch.cuda.is_available():
+        return None
+    found = str(torch.backends.cpu.get_cpu_capability())
+    # Products in bf16 are oneDNN's, which has its own idea of what the processor may be asked.
+    bf16 = torch.cpu._is_avx512_bf16_supported() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return f"{found}_BF16" if found == "AVX512" and bf16 else found
 
 
 def peak_memory_mib() -> int:

@@ -1,10 +1,19 @@
 """The parts of the README that are results: written by a command, never by hand."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from qunlearn.errors import InputError
 from qunlearn.files import write_text
+from qunlearn.tables.main import excerpt
+from qunlearn.tables.render import as_markdown
+from qunlearn.tables.significance import better
+from qunlearn.tables.spread import Run, measure, read_spread, spread_notes, write_spread
+from qunlearn.tables.summary import summaries
+
+NOTES, SPREAD = "notes.txt", "spread.csv"
 
 
 def replace_marked(file: Path, name: str, text: str) -> None:
@@ -21,3 +30,42 @@ def replace_marked(file: Path, name: str, text: str) -> None:
     if count != 1:
         raise InputError(f"{file}: needs one '<!-- {name}: … -->' and '<!-- end of {name} -->'")
     write_text(file, replaced)
+
+
+def keep_numbers(results: Path, others: Sequence[Path], kept: Path) -> None:
+    """Copy what the README's table is made from: the numbers, the notes, how far runs lie apart.
+
+    Args:
+        results: a finished run.
+        others: finished runs of it on other processors.
+        kept: the folder to write into.
+
+    Raises:
+        InputError: a table of a run is missing or broken.
+    """
+    tables = results / "tables"
+    for name in ("summary.csv", "tests.csv"):
+        write_text(kept / name, (tables / name).read_text(encoding="utf-8"))
+    write_text(kept / NOTES, "".join(f"{note}\n" for note in main_notes(results)))
+    if rows := measure(Run(results), [Run(other) for other in others]):
+        write_spread(kept / SPREAD, rows)
+
+
+def main_notes(results: Path) -> list[str]:
+    """The notes under a run's main table, without what they say of its Markdown."""
+    lines = (results / "tables/main.md").read_text(encoding="utf-8").splitlines()
+    return [line.removeprefix("* ") for line in lines if line.startswith("* ")][:-1]
+
+
+def kept_table(kept: Path, precisions: Sequence[str]) -> str:
+    """The main table of a few precisions, from what was kept of a run.
+
+    Raises:
+        InputError: a file is missing or broken.
+    """
+    found = summaries(kept / "summary.csv")
+    table = excerpt(found, better(kept / "tests.csv", found), precisions)
+    notes = (kept / NOTES).read_text(encoding="utf-8").splitlines()
+    if (kept / SPREAD).exists():
+        notes += spread_notes(read_spread(kept / SPREAD))
+    return as_markdown(replace(table, notes=tuple(notes)))

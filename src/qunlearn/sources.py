@@ -3,10 +3,13 @@
 A *source* is written as one string: `scratch` or `train` (made by the workflow), `hub:<id>` (at the
 commit that `revisions` pins), `gguf:<file>` or a folder. `{corpus}` and `{Corpus}` in it stand for
 the corpus, as it is and capitalised. A model may also have a map from the corpora to strings.
+
+`revisions` is the one place where the hub's models and datasets are pinned, so that two runs of a
+configuration use the same bytes.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +21,7 @@ NAMES = ("base", "target", "retrain")
 MADE = {"base": "scratch", "target": "train", "retrain": "train"}
 """What the workflow makes of each of them."""
 Kind = Literal["made", "folder", "hub", "gguf"]
+RepositoryKind = Literal["model", "dataset"]
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,33 @@ def parse(text: str, corpus: str | None = None) -> Source:
         if not value:
             raise InputError(f"'{text}' names no file; write gguf:<path> or gguf:<package>/<file>")
         return Source("gguf", value)
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", value):
-        raise InputError(f"'{text}' is no id of the hub; write hub:<owner>/<name>")
+    check_id(value)
     return Source("hub", value)
+
+
+def check_id(repo_id: str) -> None:
+    """Refuse what cannot be a repository on the hub.
+
+    Raises:
+        InputError: it is not of the form owner/name.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", repo_id, re.ASCII):
+        raise InputError(f"'{repo_id}' is not a hub id; write owner/name")
+
+
+def is_commit(revision: object) -> bool:
+    """Whether `revision` is a full commit hash, which stands for the same files for ever."""
+    return isinstance(revision, str) and re.fullmatch("[0-9a-f]{40}", revision) is not None
+
+
+def check_commit(repo_id: str, revision: object) -> None:
+    """Refuse a branch, a tag or a short hash, which may stand for other files tomorrow.
+
+    Raises:
+        InputError: `revision` is not a full commit hash.
+    """
+    if not is_commit(revision):
+        raise InputError(f"{repo_id}: '{revision}' is not a full commit hash (40 hex digits)")
 
 
 def check_path(path: str) -> None:
@@ -135,6 +163,16 @@ def used(config: Mapping[str, Any], corpus: str) -> dict[str, Source]:
     return sources
 
 
+def from_scratch(config: Mapping[str, Any], corpus: str) -> bool:
+    """Whether the base of a corpus is trained by the workflow, on raw/pretrain.json.
+
+    Raises:
+        InputError: as `used` does.
+    """
+    base = used(config, corpus).get("base")
+    return base is not None and base.kind == "made"
+
+
 def fetched(config: Mapping[str, Any], corpus: str) -> list[str]:
     """Those of base, target and retrain that a job must first bring into our form.
 
@@ -148,17 +186,57 @@ def fetched(config: Mapping[str, Any], corpus: str) -> list[str]:
     ]
 
 
-def hub_models(config: Mapping[str, Any]) -> list[str]:
-    """The hub ids of all models and tokenizers that an experiment needs, each once.
+def repositories(config: Mapping[str, Any]) -> dict[str, RepositoryKind]:
+    """Hub id -> kind of every dataset, model and tokenizer that an experiment takes from the hub.
 
     Raises:
-        InputError: as `used` does.
+        InputError: as `used` does; or a corpus has no dataset, or one that is not a hub id.
     """
-    found = []
+    found: dict[str, RepositoryKind] = {}
+    if config["corpus"]["source"] == "hub":
+        found |= {_dataset(config, corpus): "dataset" for corpus in config["corpora"]}
     for corpus in config["corpora"]:
-        found += [*used(config, corpus).values(), tokenizer_of(config, corpus)]
-    ids = [source.value for source in found if source is not None and source.kind == "hub"]
-    return list(dict.fromkeys(ids))
+        for source in (*used(config, corpus).values(), tokenizer_of(config, corpus)):
+            if source is not None and source.kind == "hub":
+                found[source.value] = "model"
+    return found
+
+
+def _dataset(config: Mapping[str, Any], corpus: str) -> str:
+    key = f"corpus.hub.{corpus}"
+    if corpus not in config["corpus"]["hub"]:
+        raise InputError(
+            f"config key '{key}' is missing; name its dataset on the hub, e.g. "
+            "muse-bench/MUSE-News, or take the corpus out of corpora"
+        )
+    repo_id = str(config["corpus"]["hub"][corpus])
+    try:
+        check_id(repo_id)
+    except InputError as error:
+        raise InputError(f"config key '{key}': {error}") from None
+    return repo_id
+
+
+def check_pinned(config: Mapping[str, Any], configfiles: Iterable[Path | str]) -> None:
+    """Refuse a configuration that leaves open which commits it means.
+
+    Args:
+        config: a full configuration.
+        configfiles: where it was read from; the advice names them.
+
+    Raises:
+        InputError: as `repositories` does; or one of them is not pinned to a full commit.
+    """
+    files = " ".join(map(str, configfiles)) or "config.yaml"
+    for repo_id, kind in repositories(config).items():
+        commit = config["revisions"].get(repo_id)
+        if not is_commit(commit):
+            raise InputError(
+                f"config key 'revisions': the {kind} {repo_id} needs a full commit hash (40 hex "
+                f"digits), not {commit or 'nothing'}; pin it: python workflow/scripts/"
+                f"pin_revisions.py --configfile {files} --output revisions.yaml, then "
+                f"--configfile {files} revisions.yaml"
+            )
 
 
 def gguf_file(value: str) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 
 from qunlearn import storytext
 from qunlearn.controls import NEEDED
+from qunlearn.footnotes import learning_rates
 from qunlearn.outcomes import Outcome, by_adapter, counted, outcomes
 from qunlearn.precision import Precision
 from qunlearn.storytext import (
@@ -170,6 +171,7 @@ def _done(summaries: Summaries, settings: Mapping[str, Any]) -> str:
         "Variants of the update": listed(map(adapter, distinct(key.adapter for key in keys))),
         "Seeds": f"{listed(map(str, seeds))}: {plural(len(seeds), 'run', 'runs')} of each",
         "Precisions": listed(map(precision, distinct(key.precision for key in summaries))),
+        "Learning rates": escaped(learning_rates(dict(settings))).split(": ", 1)[1].rstrip("."),
     }
     return bullets(f"**{name}**: {fact}." for name, fact in facts.items())
 
@@ -233,7 +235,8 @@ def _mechanism(summaries: Summaries, mechanism: Rows) -> list[str]:
 
 
 def _numbers(rows: Rows, column: str) -> list[float]:
-    return [float(row[column]) for row in rows if row[column] not in ("", "undefined")]
+    """Those of a column; where a row has none, its cell is empty or a word says why."""
+    return [float(row[column]) for row in rows if row[column][-1:].isdigit()]
 
 
 def _controls(summaries: Summaries) -> list[str]:
@@ -267,8 +270,10 @@ def _tests(tests: Rows) -> list[str]:
             f"{literal(family)}: {low} of {plural(len(values), 'test', 'tests')} with a p-value "
             f"have one below {SIGNIFICANT:g}."
         )
+    if not _numbers(tests, "p_holm"):
+        return [storytext.UNTESTED]
     return [
-        "Paired permutation tests over the items, p-values after Holm's correction in each family:",
+        "Tests over items and seeds, p-values after Holm's correction in each family:",
         bullets(lines),
     ]
 
@@ -287,7 +292,10 @@ def _claims(claims: Rows) -> list[str]:
 def _limits(settings: Mapping[str, Any]) -> str:
     over = "over the items that were asked"
     if len(settings["seeds"]) == 1:
-        limits = [f"One seed: the intervals are {over}, not over training runs."]
+        limits = [
+            f"One seed: the intervals are {over}, not over training runs. What they decide is "
+            "decided of this run; another may fall outside them."
+        ]
     else:
         limits = [f"The intervals are {over} and over these seeds, drawn together."]
     if settings["models"]["base"] == "scratch":

@@ -60,6 +60,10 @@ NO_CONTROLS = (
     "None were run (``--config controls=true`` runs them), so that the size of an update, its rank "
     "and the weights that it moves are not told apart here."
 )
+UNTESTED = (
+    "Nothing: a difference is tested over items and seeds, and that takes three seeds. One run's "
+    "own luck cannot be told from what its settings do."
+)
 SCRATCH = (
     "The base was trained from scratch by this workflow. Nothing here says that a large pretrained "
     "model behaves alike."

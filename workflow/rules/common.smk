@@ -15,7 +15,7 @@ from qunlearn import sources, style, sweep
 from qunlearn import interpreter, results, runlock, scheduler, slurmlogs
 from qunlearn.codeversion import code_version
 from qunlearn.errors import InputError
-from qunlearn.footnotes import footnotes
+from qunlearn.footnotes import footnotes, learning_rates
 from qunlearn.provenance import digest
 
 try:
@@ -124,6 +124,7 @@ def word(text):
 
 # Every shell command is `run SCRIPT FLAGS`; a GPU's or a cluster's shell gets the same surroundings.
 # `fetch SCRIPT FLAGS` may use the network as well, unless the user himself has set HF_HUB_OFFLINE.
+# `warn LOG` shows the warnings of a log on the screen too.
 # Asked to end (SIGTERM), the shell waits for the script, which knows how; and the script ends when
 # this Snakemake, or the one of a cluster's job, is gone.
 shell.prefix(
@@ -135,6 +136,7 @@ shell.prefix(
     f"PUBLISHED={word(ROOT / 'resources/published')}; "
     f"run() ( {word(PYTHON)} {word(ROOT / 'workflow/scripts')}/\"$@\" ); "
     'fetch() ( export HF_HUB_OFFLINE="$USERS_OFFLINE"; run "$@" ); '
+    'warn() ( grep "^warning: " "$1" | sort -u >&2 || true ); '
 )
 
 

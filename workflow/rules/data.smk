@@ -48,11 +48,12 @@ elif CONFIG["corpus"]["source"] == "hub":
             revision=lambda wildcards: revision_of(
                 CONFIG["corpus"]["hub"][wildcards.corpus]
             ),
+            scratch=lambda wildcards: sources.from_scratch(CONFIG, wildcards.corpus),
         message:
             "Downloading the corpus {wildcards.corpus}"
         shell:
             "fetch download_corpus.py --dataset {params.dataset:q} --revision {params.revision:q} "
-            "{params.settings} --output {output:q} > {log:q} 2>&1"
+            "{params.settings} --scratch {params.scratch} --output {output:q} > {log:q} 2>&1"
 
 else:
 
@@ -77,8 +78,9 @@ else:
             source=lambda wildcards, input: f"{CONFIG['muse_dir']}/{wildcards.corpus}",
             texts=texts,
             settings=flags(CONFIG["corpus"]["excerpt"]),
+            scratch=lambda wildcards: sources.from_scratch(CONFIG, wildcards.corpus),
         message:
             "Importing the corpus {wildcards.corpus}"
         shell:
             "run import_corpus.py --source {params.source:q} {params.settings} "
-            "--output {output:q} > {log:q} 2>&1"
+            "--scratch {params.scratch} --output {output:q} > {log:q} 2>&1"

@@ -33,7 +33,7 @@ rule evaluate:
     shell:
         "run evaluate.py --model {input.model:q} --precision {wildcards.precision} "
         "--corpus {input.corpus:q} {params.retrain} {params.settings} "
-        "--output {params.folder:q} > {log:q} 2>&1"
+        "--output {params.folder:q} > {log:q} 2>&1; warn {log:q}"
 
 
 # All precisions of a model in one job, none of them written: one load and one merge serve them.
@@ -79,7 +79,7 @@ if KEEP != "all":
         shell:
             "run evaluate_in_memory.py --source {input.model:q} {params.base} "
             "--precisions {params.precisions:q} --corpus {input.corpus:q} {params.retrain} "
-            "{params.settings} --output {params.folder:q} > {log:q} 2>&1"
+            "{params.settings} --output {params.folder:q} > {log:q} 2>&1; warn {log:q}"
 
     # No ruleorder: a cluster's job knows its own rule alone, and would take it for the one that makes
     # retrain's scores too.

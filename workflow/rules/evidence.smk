@@ -89,13 +89,15 @@ rule claims:
         evaluations=lambda wildcards: out("eval"),
         cells=configuration.cells(CONFIG),
         settings=evaluation_flags(),
+        notes=learning_rates(CONFIG),
         folder=subpath(output[0], parent=True),
     message:
         "Judging the paper's claims"
     shell:
         'run judge_claims.py --claims "$CLAIMS" --published "$PUBLISHED" '
         "--summary {input.summary:q} --tests {input.tests:q} --evaluations {params.evaluations:q} "
-        "--cells {params.cells:q} {params.settings} --output {params.folder:q} > {log:q} 2>&1"
+        "--cells {params.cells:q} {params.settings} --notes {params.notes:q} "
+        "--output {params.folder:q} > {log:q} 2>&1"
 
 
 rule vs_paper:

@@ -1,7 +1,7 @@
 # The three models that unlearning is measured against: base, target and retrain.
 if FETCHED:
 
-    if sources.hub_models(CONFIG):
+    if "model" in sources.repositories(CONFIG).values():
 
         # Nodes of a cluster often have no way to the hub.
         localrules:

@@ -37,6 +37,8 @@ rule main_table:
         summary=out("tables/summary.csv"),
         tests=out("tables/tests.csv"),
         selections=expand(out("selection/{cell}.json"), cell=SWEPT),
+        corpora=expand(out("data/{corpus}"), corpus=CONFIG["corpora"]),
+        manifests=kept_manifests(),
     output:
         expand(out("tables/main.{form}"), form=["csv", "md", "tex"]),
         report(
@@ -60,13 +62,15 @@ rule main_table:
         selections=lambda wildcards, input: (
             ["--selections", *input.selections] if input.selections else []
         ),
+        results=lambda wildcards: out(""),
+        cells=configuration.cells(CONFIG),
         folder=subpath(output[0], parent=True),
     message:
         "Setting the main table"
     shell:
         "run make_main_table.py --summary {input.summary:q} --tests {input.tests:q} "
-        "--settings {params.settings:q} {params.selections:q} "
-        "--output {params.folder:q} > {log:q} 2>&1"
+        "--settings {params.settings:q} {params.selections:q} --results {params.results:q} "
+        "--cells {params.cells:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule mechanism_tables:

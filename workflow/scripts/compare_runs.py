@@ -1,4 +1,4 @@
-"""Compare two runs of one experiment: where they part, by how much, whether within noise."""
+"""Compare the tables of two runs of one experiment, by tolerance."""
 
 import sys
 from pathlib import Path
@@ -9,31 +9,25 @@ from qunlearn.cli import run_script
 
 
 def main(first: Positional[Path], second: Positional[Path], output: Path | None = None) -> None:
-    """Say what differs between two runs of one experiment, by how much, and whether within noise.
+    """Compare the tables of two runs of one experiment: what differs, and whether within noise.
 
-    Exits with 0 when the runs are identical or within noise, with 1 when a difference is outside
-    noise, and with 2 when they cannot be compared.
+    Exits with 1 where a number is outside noise or a row is in one run only.
 
     Args:
-        first: results of a run, e.g. results/mini.
-        second: those of another run of the same configuration, on another machine or from before a
-            change of packages.
-        output: a CSV file for every metric of every cell.
+        first: results of a run, e.g. results/mini, or a folder of kept tables.
+        second: those of another machine, other packages or other code.
+        output: a CSV file for every number.
     """
-    from qunlearn.comparing.divergence import compare_bytes
-    from qunlearn.comparing.runs import Run, check_same_experiment
-    from qunlearn.comparing.scores import compare_scores
-    from qunlearn.comparing.told import is_outside, told, write_rows
-    from qunlearn.imports import hide
+    from qunlearn.analysis.compare import compare, parting, summarize
 
-    hide("sklearn", "scipy")  # rouge_score reaches for both through nltk and needs neither
-    runs = Run(first), Run(second)
-    check_same_experiment(*runs)
-    rows = compare_scores(*runs)
-    print(told(*runs, compare_bytes(*runs), rows), end="")
+    found = compare(first, second)
+    part = parting(first, second)
+    if part:
+        print(f"The runs part at {part}: its files have other bytes.\n")
+    print(summarize(found), end="")
     if output is not None:
-        write_rows(output, rows)
-    if is_outside(rows):
+        found.to_csv(output, index=False)
+    if found["verdict"].isin(["outside", "missing"]).any():
         sys.exit(1)
 
 

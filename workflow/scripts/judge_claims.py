@@ -16,6 +16,7 @@ def main(
     evaluations: Path | None = None,
     cells: tuple[str, ...] = (),
     split_questions: bool = False,
+    notes: tuple[str, ...] = (),
 ) -> None:
     """Judge each claim by the numbers of an experiment, and by those that the paper published.
 
@@ -27,9 +28,10 @@ def main(
         settings: how the models are asked; an evaluation of other settings is refused.
         output: the folder that claims.csv, claims_published.csv and claims.md are written into.
         evaluations: the folder that holds the records of each cell, so that differences are drawn
-            item by item; without it their intervals are wider than they need be.
+            item by item; without it their intervals are wider than they need be, and not tested.
         cells: of the summary, as for summarise.py; needed with evaluations.
         split_questions: whether questions on which settings were chosen are left out.
+        notes: sentences on how the models were trained.
     """
     from qunlearn.evidence.cells import Evaluations
     from qunlearn.evidence.claims import judge, published_claims, read_claims
@@ -47,7 +49,7 @@ def main(
         paired = PairedSums(Evaluations(evaluations, cells))
     ours = judge(wanted, Evidence(summaries(summary), read_tests(tests), paired))
     theirs = judge(published_claims(wanted), Evidence(published_numbers(published)))
-    write_claims(ours, theirs, output)
+    write_claims(ours, theirs, output, notes)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ def main(
     output: Path,
     settings: tuple[str, ...] = (),
     selections: tuple[Path, ...] = (),
+    results: Path | None = None,
+    cells: tuple[str, ...] = (),
 ) -> None:
     """Set the main table, method by precision and adapter, in CSV, Markdown, LaTeX and HTML.
 
@@ -20,16 +22,26 @@ def main(
         output: the folder that main.csv, main.md, main.tex and main.html are written into.
         settings: sentences for the footer on how models were trained and quantized.
         selections: JSON files of select_candidate.py, for sentences on how settings were chosen.
+        results: the experiment's folder, whose manifests say on which processors it ran.
+        cells: of the summary; needed with results.
     """
+    from qunlearn.footnotes import corpus_notes
     from qunlearn.selection.choice import read
     from qunlearn.selection.sentences import notes
-    from qunlearn.tables.main import main_table
+    from qunlearn.tables.main import main_table, shortfalls
+    from qunlearn.tables.processors import processors
     from qunlearn.tables.render import write_main_table
     from qunlearn.tables.significance import better
     from qunlearn.tables.summary import summaries
 
     found = summaries(summary)
     below = [*notes([read(path) for path in selections]), *settings]
+    if results is not None:
+        corpora = dict.fromkeys(cell.split("/")[0] for cell in cells)
+        below = [*corpus_notes(results / "data" / corpus for corpus in corpora), *below]
+        below += shortfalls(results / "eval", cells)
+        if ran := processors(results, cells):
+            below.append(f"Processor: {ran}; another one moves numbers, as another seed does.")
     write_main_table(main_table(found, better(tests, found), below), output)
 
 

@@ -8,7 +8,8 @@ from qunlearn.cli import run_script
 def main(configfile: tuple[Path, ...], output: Path) -> None:
     """Write down the commits that the hub's datasets and models of an experiment are at.
 
-    What is pinned already stays as it is. Run the experiment with the file that is written:
+    What is pinned already stays as it is; a branch, a tag or a short hash becomes its commit. Run
+    the experiment with the file that is written:
     snakemake --configfile config/paper.yaml revisions.yaml
 
     Args:
@@ -17,15 +18,21 @@ def main(configfile: tuple[Path, ...], output: Path) -> None:
     """
     from datetime import date
 
-    from qunlearn import configfiles, revisions
+    import yaml
+
+    from qunlearn import configfiles, hub, sources
     from qunlearn.files import write_text
 
     config = configfiles.read(configfile)
-    pinned = revisions.pin(config)
-    write_text(output, revisions.as_yaml(pinned, configfile, date.today().isoformat()))
-    for repo_id, commit in pinned.items():
-        known = config["revisions"].get(repo_id) == commit
-        print(f"{repo_id}: {commit}{' (as before)' if known else ''}")
+    pinned = {}
+    for repo_id, kind in sources.repositories(config).items():
+        given = config["revisions"].get(repo_id)
+        known = sources.is_commit(given)
+        pinned[repo_id] = given if known else hub.present_commit(repo_id, kind, given)
+        print(f"{repo_id}: {pinned[repo_id]}{' (as before)' if known else ''}")
+    header = f"# Commits of the hub's repositories in {' '.join(map(str, configfile))}, "
+    header += f"as of {date.today().isoformat()}; made by pin_revisions.py\n"
+    write_text(output, header + yaml.safe_dump({"revisions": pinned}, sort_keys=False))
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def download(repo_id: str, revision: str) -> Download:
             lacks a subset or split; a file is unreadable; a column is missing or is no text; the
             number of rows is not that of the card; or as `local.verify` does.
     """
-    card = hub.small_files(repo_id, revision, kind="dataset", names=[CARD]) / CARD
+    card = hub.snapshot(repo_id, revision, kind="dataset", patterns=[CARD]) / CARD
     declared = _declared(repo_id, card)
     subsets = _subsets(repo_id, declared)
     patterns = [CARD, *(pattern for name in subsets for pattern in _patterns(declared[name]))]

@@ -1,12 +1,13 @@
 """One evaluation: from a model, or from its folder, to the files of its result."""
 
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qunlearn.checkpoints import is_diverged
 from qunlearn.corpora.layout import Corpus
-from qunlearn.evaluate import records, scoring
+from qunlearn.evaluate import reach, records, scoring
 from qunlearn.files import write_json, write_jsonl
 from qunlearn.precision import Precision
 from qunlearn.settings.evaluation import EvaluateSettings
@@ -32,7 +33,8 @@ def evaluate(
     Returns:
         Facts for the manifest: `status` is `ok`, or `diverged` when the model's training ended in
         numbers that are none, or the model gives such numbers; then the records are empty and
-        there are no metrics. `batches`, of a model that was asked: see `batching.BatchLog`.
+        there are no metrics. Of a model that was asked also `batches` (see `batching.BatchLog`)
+        and `shortfalls` (see `reach`), which are said on stderr before it is asked.
 
     Raises:
         InputError: the model, the corpus or the settings do not fit, or the memory is too small.
@@ -60,6 +62,10 @@ def evaluate_model(
     if settings.batch_size == "auto" and Precision.parse(precision).method == "int8":
         settings = replace(settings, batch_size=INT8_ROWS)
     logs = {name: BatchLog() for name in records.FIELDS}
+    context = model.config.max_position_embeddings
+    short = reach.shortfalls(tokenizer, context, corpus, settings)
+    for line in short:
+        print(f"warning: {line}", file=sys.stderr)
     found = records.ask(model, tokenizer, corpus, settings, logs)
     if found is None:
         return leave_empty(output)
@@ -68,7 +74,7 @@ def evaluate_model(
     result = scoring.score(output, retrain, settings.stemmer)
     write_json(output / scoring.METRICS, result)
     batches = {name.removesuffix(".jsonl"): asdict(log) for name, log in logs.items()}
-    return {"status": result["status"], "batches": batches}
+    return {"status": result["status"], "batches": batches, "shortfalls": short}
 
 
 def leave_empty(output: Path) -> dict[str, Any]:

@@ -21,8 +21,8 @@ Floats = NDArray[np.float64]
 def rouge_l(prediction: str, reference: str, stemmer: bool) -> float:
     """ROUGE-L F1 in 0-1: the longest common subsequence of words (Lin 2004).
 
-    Words are lower-cased runs of a-z and 0-9; with `stemmer`, those of more than three letters are
-    reduced by Porter's stemmer. 0 when either text has no word.
+    Words are those of `words`: in English, lower-cased runs of a-z and 0-9; with `stemmer`, those
+    of more than three letters are reduced by Porter's stemmer. 0 when either text has no word.
     """
     return float(_scorer(stemmer).score(reference, prediction)["rougeL"].fmeasure)
 
@@ -31,7 +31,9 @@ def rouge_l(prediction: str, reference: str, stemmer: bool) -> float:
 def _scorer(stemmer: bool) -> "RougeScorer":
     from rouge_score.rouge_scorer import RougeScorer
 
-    return RougeScorer(["rougeL"], use_stemmer=stemmer)
+    from qunlearn.evaluate.words import Words
+
+    return RougeScorer(["rougeL"], tokenizer=Words(stemmer))
 
 
 def min_k(logprobs: Sequence[float] | Floats, share: float) -> float:

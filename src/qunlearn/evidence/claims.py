@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 import yaml
 
 from qunlearn.errors import InputError
+from qunlearn.evidence.inference import holm
 from qunlearn.evidence.numbers import Evidence, Pair, Term
-from qunlearn.evidence.permutation import holm
 from qunlearn.evidence.verdicts import Absent, Finding, Verdict, decide
 from qunlearn.tables.metrics import METRICS, REFERENCES
 from qunlearn.tables.reversion import BEFORE, FORGET_METRICS
 from qunlearn.tables.summary import Key, Summary
 
-PAIRED_KINDS = ("level", "drop", "nearer_zero", "more")
+TESTED_KINDS = ("level", "drop", "nearer_zero")
+PAIRED_KINDS = (*TESTED_KINDS, "more")
 KINDS = (*PAIRED_KINDS, "kept", "reverts", "grows")
 EXPLANATIONS = ("more", "grows")
 OF_REVERSION = ("kept", "reverts", *EXPLANATIONS)
@@ -117,7 +118,8 @@ def judge(claims: Sequence[Claim], evidence: Evidence) -> list[Judgement]:
             above = claim.kind != "kept"
             explains = claim.kind in EXPLANATIONS and not _reverts(claim, place, evidence)
             idle = NOTHING_REVERTS if explains else ""
-            verdict, reason = decide(finding, claim.threshold, above, idle)
+            tested = claim.kind in TESTED_KINDS
+            verdict, reason = decide(finding, claim.threshold, above, idle, tested)
             judgements.append(Judgement(claim, place, finding, verdict, reason))
     return judgements
 
@@ -155,11 +157,11 @@ def _corrected(
     """A claim's findings, those with a test of its own after Holm's correction in each corpus."""
     families: dict[str, dict[int, Finding]] = {}
     for index, (place, finding) in enumerate(zip(places, findings, strict=True)):
-        if isinstance(finding, Finding) and not finding.corrected:
+        if isinstance(finding, Finding) and finding.p is not None and not finding.corrected:
             families.setdefault(place.corpus, {})[index] = finding
     corrected = list(findings)
     for family in families.values():
-        p_values = holm([1.0 if found.p is None else found.p for found in family.values()])
+        p_values = holm([found.p or 0.0 for found in family.values()])
         for (index, found), p in zip(family.items(), p_values, strict=True):
             corrected[index] = replace(found, p=p, corrected=True)
     return corrected

@@ -7,7 +7,7 @@ from the main variants: to run them does not change what is said of those.
 * `quantization`: each model in a precision against itself in bf16; two-sided.
 * `reversion`: the same for unlearned models and forget metrics, one-sided: does quantization bring
   them nearer to the target? Where reversion is undefined there is nothing that could come back, and
-  no test.
+  no test. Nor is there one of fewer than three seeds: see `inference`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,9 +17,8 @@ from typing import get_args
 
 from qunlearn.evidence.bootstrap import estimate
 from qunlearn.evidence.cells import BEFORE, Evaluations, Variant, check_same_items
+from qunlearn.evidence.inference import Side, doubt, effect_dz, holm, too_few
 from qunlearn.evidence.items import Items, difference
-from qunlearn.evidence.permutation import DRAWS, SMALLEST, Side, holm, paired_p
-from qunlearn.evidence.power import ALPHA, effect_dz, minimum_effect, paired_units
 from qunlearn.evidence.summaries import absences
 from qunlearn.settings.unlearning import Adapter
 from qunlearn.tables.metrics import DIVERGED, REFERENCES, UNDEFINED
@@ -42,7 +41,8 @@ class Comparison:
         p: of the test; None where none was made.
         p_holm: corrected for the number of tests in the family.
         effect_dz: Cohen's d_z; None where it is undefined.
-        minimum_effect: the smallest true difference that this n would show with a power of 0.8.
+        minimum_effect: the smallest true difference that this n at these seeds would show with a
+            power of 0.8; of fewer than three seeds, that other items of these runs would.
         n: the items; None where there is no difference.
         seeds: how many have a number for both models.
         note: what limits the numbers, in words.
@@ -159,11 +159,10 @@ def _numbers(
     side: Side | None,
     notes: Sequence[str],
 ) -> Comparison:
-    """The row of a comparison in these seeds; without a p where `side` is None."""
-    first, second = [a for a, _ in by_seed], [b for _, b in by_seed]
-    known = estimate([difference(a, b) for a, b in by_seed])
-    units = paired_units(first, second)
-    effect = minimum_effect(first, second)
+    """The row of a comparison in these seeds; without a test where `side` is None."""
+    differences = [difference(a, b) for a, b in by_seed]
+    known, found = estimate(differences), doubt(differences)
+    effect = found.minimum_effect()
     limits = [*notes, *known.limits]
     if side is None:
         limits.append("no test")
@@ -176,10 +175,10 @@ def _numbers(
         difference=known.value,
         low=known.low,
         high=known.high,
-        p=None if side is None else paired_p(first, second, side),
-        effect_dz=None if units is None else effect_dz(units),
+        p=None if side is None or too_few(found.seeds) else found.p(side),
+        effect_dz=effect_dz(by_seed),
         minimum_effect=effect,
-        n=sum(first[0].sizes),
+        n=sum(differences[0].sizes),
         seeds=len(by_seed),
         note="; ".join(limits),
     )
@@ -195,8 +194,5 @@ def _corrected(rows: Sequence[Comparison]) -> list[Comparison]:
     corrected = list(rows)
     for members in families.values():
         for index, p in zip(members, holm([rows[i].p or 0.0 for i in members]), strict=True):
-            note = rows[index].note
-            if p > ALPHA and rows[index].p == SMALLEST:
-                note = "; ".join(filter(None, (note, f"no p of {DRAWS} draws can be smaller")))
-            corrected[index] = replace(rows[index], p_holm=p, note=note)
+            corrected[index] = replace(rows[index], p_holm=p)
     return corrected

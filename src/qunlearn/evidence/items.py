@@ -1,4 +1,4 @@
-"""A metric of one model as its scores item by item: what is drawn again and what is permuted.
+"""A metric of one model as its scores item by item: what is drawn again.
 
 Items come in one group or more: prompts, questions or texts of one split; forget and holdout texts
 for what tells the two apart. A group is drawn by itself. `weights` are what a draw makes of the
@@ -6,7 +6,7 @@ items: a matrix [resamples, items] for each group, whose rows sum to 1.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -72,16 +72,6 @@ class Items:
     def draw(self, weights: Weights) -> Floats:
         """[resamples]: the metric in each draw; NaN where a draw has none."""
         return self.formula(self.groups, weights)
-
-    def joined(self, other: "Items") -> "Items":
-        """The items of both models, in each group this one's before the other's.
-
-        Weights that split each item between its two copies give the metric of a model that answers
-        some items as the one model does and the others as the other.
-        """
-        pairs = zip(self.groups, other.groups, strict=True)
-        groups = tuple(np.concatenate(pair, axis=1) for pair in pairs)
-        return replace(self, ids=self.ids + other.ids, groups=groups)
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,9 +155,7 @@ def likelihood(items: list[Record], split: str) -> Items:
 def membership(items: list[Record]) -> Items:
     """`metrics.auc` of the Min-K% scores; the groups are the forget and the holdout texts.
 
-    What is kept of a score is its rank among the model's own, which is all that an AUC knows. Two
-    models' scores lie on different scales: to swap them for each other in a permutation test, ranks
-    are needed (Venkatraman and Begg 1996, Biometrika 83(4)).
+    What is kept of a score is its rank among the model's own, which is all that an AUC knows.
     """
     flat = "every forget text compares alike with every holdout text"
     return Items(_texts(items), _ranks(items), _auc, units=None, flat=flat)

@@ -8,6 +8,7 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 from qunlearn.errors import InputError
+from qunlearn.evidence.inference import too_few
 from qunlearn.evidence.verdicts import Absent, Finding
 from qunlearn.precision import Precision
 from qunlearn.style import adapter_name, origin, precision_name
@@ -51,7 +52,7 @@ class Evidence:
 
     numbers: Mapping[Key, Summary]
     tests: Mapping[Pair, Finding | Absent] = field(default_factory=dict)
-    paired: Callable[[Sequence[Term], bool], Finding] | None = None
+    paired: Callable[[Sequence[Term], bool], Finding | Absent] | None = None
 
     def tested(self, pair: Pair) -> Finding | Absent | None:
         """A test of the pair, whichever way round it was made; None where none was."""
@@ -76,6 +77,8 @@ class Evidence:
             return _single(summaries[0])
         if self.paired is not None:
             found = self.paired(terms, absolute)
+            if isinstance(found, Absent):
+                return found
             return replace(found, note="; ".join(distinct_notes(summaries)))
         values = [summary.value or 0.0 for summary in summaries]
         value = math.fsum(
@@ -89,6 +92,7 @@ class Evidence:
             value + INTERVAL * error,
             min((summary.n for summary in summaries if summary.n is not None), default=None),
             DETECTABLE * error or None,
+            min(map(_counted, summaries)),
             note="; ".join([UNPAIRED, *distinct_notes(summaries)]),
         )
 
@@ -133,7 +137,7 @@ def read_tests(path: Path) -> dict[Pair, Finding | Absent]:
         InputError: the file is missing, has other columns, or a row does not parse.
     """
     tests: dict[Pair, Finding | Absent] = {}
-    for line, row in read_rows(path, TEST_COLUMNS, "test the differences"):
+    for line, row in read_rows(path, TEST_COLUMNS, "test the differences", may_be_empty=True):
         if row["family"] != "adapters":
             continue
         names = ("corpus", "objective", "precision_a", "metric", "adapter_a", "adapter_b")
@@ -150,6 +154,7 @@ def read_tests(path: Path) -> dict[Pair, Finding | Absent]:
                 float(row["ci_high"]),
                 int(row["n"]),
                 _number(row["minimum_effect"]),
+                int(row["seeds"]),
                 _number(row["p_holm"]),
                 row["note"],
             )
@@ -163,17 +168,21 @@ def read_tests(path: Path) -> dict[Pair, Finding | Absent]:
 def _single(summary: Summary) -> Finding:
     assert summary.value is not None and summary.low is not None and summary.high is not None
     effect = DETECTABLE * standard_error(summary) or None
-    return Finding(summary.value, summary.low, summary.high, summary.n, effect, note=summary.note)
+    ends = summary.value, summary.low, summary.high
+    return Finding(*ends, summary.n, effect, _counted(summary), note=summary.note)
+
+
+def _counted(summary: Summary) -> int:
+    """The seeds that have a number."""
+    return summary.seeds - summary.diverged - summary.undefined
 
 
 def _number(text: str) -> float | None:
-    return None if text in ("", UNDEFINED) else float(text)
+    return None if text in ("", UNDEFINED, too_few(1), too_few(2)) else float(text)
 
 
 def _negative(test: Finding) -> Finding:
-    return Finding(
-        -test.value, -test.high, -test.low, test.n, test.minimum_effect, test.p, test.note
-    )
+    return replace(test, value=-test.value, low=-test.high, high=-test.low)
 
 
 def _why_absent(key: Key, summary: Summary | None) -> str:

@@ -1,90 +1,77 @@
 """Sums of numbers whose items and seeds are drawn together, from the records of an experiment."""
 
 from collections.abc import Sequence
-from statistics import fmean
 
-import numpy as np
-
-from qunlearn.evidence.bootstrap import crossed, item_draws, percentiles
+from qunlearn.evidence.bootstrap import estimate
 from qunlearn.evidence.cells import Evaluations, Variant, check_same_items
-from qunlearn.evidence.items import Floats, Items, Statistic, mean, value
-from qunlearn.evidence.numbers import DETECTABLE, Term
-from qunlearn.evidence.permutation import paired_p
-from qunlearn.evidence.verdicts import Finding
+from qunlearn.evidence.inference import doubt, too_few
+from qunlearn.evidence.items import Combination, Floats, Statistic
+from qunlearn.evidence.numbers import Term
+from qunlearn.evidence.verdicts import Absent, Finding
 from qunlearn.tables.reversion import reversion
 from qunlearn.tables.summary import Key
+
+NO_COMMON_SEED = "no seed has a number for all that is compared"
 
 
 class PairedSums:
     """Estimates sums of numbers; see `numbers.Evidence.paired`.
 
-    The same items are drawn for every variant and precision, and the same seeds by their place, so
-    that what a hard question does to all variants alike is no part of the interval.
+    The sum is made within each seed, and the same items are drawn for every variant and precision:
+    what a hard question or a lucky run does to all variants alike is no part of the interval.
     """
 
     def __init__(self, evaluations: Evaluations) -> None:
         self._evaluations = evaluations
         self._names = evaluations.variants()
-        self._found: dict[Key, tuple[float, Floats, str, Statistic]] = {}
 
-    def __call__(self, terms: Sequence[Term], absolute: bool) -> Finding:
-        """The sum of `terms`, each with a number in at least one seed.
+    def __call__(self, terms: Sequence[Term], absolute: bool) -> Finding | Absent:
+        """The sum of `terms`, of their distances from 0 where `absolute`.
+
+        A sum of reversions has no p: it is compared with a margin and not with 0.
 
         Raises:
             InputError: the terms are not of the same items.
         """
-        parts = [(term.sign, *self._number(term.key)) for term in terms]
+        found = [self._statistics(term.key) for term in terms]
         metric = terms[0].key.metric.removeprefix("reversion_")
-        check_same_items(metric, [(name, items) for *_, name, items in parts])
-        known = sum(sign * (abs(number) if absolute else number) for sign, number, *_ in parts)
-        draws = np.sum(
-            [sign * (abs(drawn) if absolute else drawn) for sign, _, drawn, *_ in parts], axis=0
+        check_same_items(metric, [named for each in found for named in each.values()])
+        signs = [term.sign for term in terms]
+
+        def total(*draws: Floats) -> Floats:
+            parts = zip(signs, draws, strict=True)
+            return sum((sign * (abs(x) if absolute else x) for sign, x in parts), 0.0 * draws[0])
+
+        by_seed = [
+            Combination(tuple(each[seed][1] for each in found), total, "the same for all items")
+            for seed in found[0]
+            if all(seed in each for each in found)
+        ]
+        if not by_seed:
+            return Absent(NO_COMMON_SEED)
+        known, doubted = estimate(by_seed), doubt(by_seed)
+        tested = metric == terms[0].key.metric and not too_few(doubted.seeds)
+        return Finding(
+            known.value,
+            known.low,
+            known.high,
+            sum(by_seed[0].sizes),
+            doubted.minimum_effect(),
+            doubted.seeds,
+            doubted.p() if tested else None,
+            corrected=False,
         )
-        low, high = percentiles(draws)
-        effect = DETECTABLE * float(np.nanstd(draws)) or None
-        p = None if absolute else self._p(terms)
-        n = sum(parts[0][-1].sizes)
-        return Finding(known, low, high, n, effect, p, corrected=p is None)
 
-    def _p(self, terms: Sequence[Term]) -> float | None:
-        """Of the sum being 0, by flipping the sign of each item's; None where items have none.
-
-        Two models whose items are swapped in two precisions at once swap their changes: this is the
-        test of one change against another (see `permutation`).
-        """
-        units: list[Floats] = []
-        for sign, key in terms:
-            found = list(self._statistics(key).values())
-            own = [
-                items.units(items.groups)
-                for items in found
-                if isinstance(items, Items) and items.units is not None
-            ]
-            if len(own) < len(found):
-                return None
-            units.append(sign * np.mean(own, axis=0))
-        total = np.sum(units, axis=0)
-        ids = range(len(total))
-        return paired_p([mean(ids, list(total))], [mean(ids, [0.0] * len(total))])
-
-    def _number(self, key: Key) -> tuple[float, Floats, str, Statistic]:
-        """A metric's mean over its seeds, its draws, and one of its cells with its items."""
-        if key not in self._found:
-            statistics = self._statistics(key)
-            known = fmean(value(statistic) for statistic in statistics.values())
-            draws = crossed([item_draws(statistic) for statistic in statistics.values()])
-            self._found[key] = known, draws, *next(iter(statistics.items()))
-        return self._found[key]
-
-    def _statistics(self, key: Key) -> dict[str, Statistic]:
-        found: dict[str, Statistic] = {}
-        for name in self._names[Variant(*key[:4])].values():
-            metric = key.metric.removeprefix("reversion_")
+    def _statistics(self, key: Key) -> dict[int | None, tuple[str, Statistic]]:
+        """Of each seed that has a number, its cell's name and the number."""
+        metric = key.metric.removeprefix("reversion_")
+        found: dict[int | None, tuple[str, Statistic]] = {}
+        for seed, name in self._names[Variant(*key[:4])].items():
             statistic: Statistic | str | None = (
                 self._evaluations.items(name, metric)
                 if metric == key.metric
                 else reversion(self._evaluations, name, metric)
             )
             if statistic is not None and not isinstance(statistic, str):
-                found[name] = statistic
+                found[seed] = name, statistic
         return found

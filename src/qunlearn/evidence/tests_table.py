@@ -1,7 +1,8 @@
 """`tests.csv`: one paired test a row.
 
 Where there is no number there is a word: `diverged` for the difference of a model without scores,
-beside empty cells, and `undefined` for a p, an effect or a minimum effect that does not exist.
+beside empty cells; `one seed` or `two seeds` for a p, which takes three; `undefined` for a p, an
+effect or a minimum effect that does not exist.
 """
 
 import csv
@@ -10,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from qunlearn.evidence.comparisons import Comparison
+from qunlearn.evidence.inference import too_few
 from qunlearn.files import write_text
 from qunlearn.tables.metrics import DIVERGED, UNDEFINED
 from qunlearn.tables.summary import TEST_COLUMNS, digits
@@ -31,7 +33,13 @@ def _numbers(row: Comparison) -> list[str]:
     """The cells from `difference` to `n`."""
     if row.difference is None:
         return [DIVERGED, *[""] * 7]
-    numbers = (row.difference, row.low, row.high)
-    derived = (row.p, row.p_holm, row.effect_dz, row.minimum_effect)
-    cells = [UNDEFINED if number is None else digits(number) for number in (*numbers, *derived)]
-    return [*cells, str(row.n)]
+    why = too_few(row.seeds) or UNDEFINED
+    p = [why if number is None else digits(number) for number in (row.p, row.p_holm)]
+    first, last = (
+        [UNDEFINED if number is None else digits(number) for number in numbers]
+        for numbers in (
+            (row.difference, row.low, row.high),
+            (row.effect_dz, row.minimum_effect),
+        )
+    )
+    return [*first, *p, *last, str(row.n)]

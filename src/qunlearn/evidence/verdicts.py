@@ -5,18 +5,21 @@ claim says on which side of it the number lies.
 
 * supported: the whole 95 % interval lies on the claimed side of the threshold;
 * contradicted: the whole interval lies on the other side;
-* undecided: the interval holds the threshold, or a test was made and its p after Holm's correction
-  is above 0.05, or there is no number. Then this many items at this many seeds cannot tell.
+* undecided: the interval holds the threshold, or there is no number, or the claim compares two
+  variants and its p after Holm's correction is above 0.05 or, with fewer than three seeds, missing.
+  Then this many items at this many seeds cannot tell.
 
+Reversion is judged by its interval alone, which with one seed is over the items of one run.
 An explanation of reversion cannot be contradicted where nothing reverts: it is undecided there.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
+from qunlearn.evidence.inference import ALPHA, too_few
+
 Verdict = Literal["supported", "contradicted", "undecided"]
 VERDICTS: tuple[Verdict, ...] = ("supported", "contradicted", "undecided")
-ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Finding:
         n: the items it stands on; None where that is not known.
         minimum_effect: the smallest true effect that would be found with a power of 0.8 at 0.05
             (two-sided), in the unit of `value`; None where that is undefined.
-        p: of a paired test of no difference; None where none was made.
+        seeds: the runs it stands on.
+        p: of a test of no difference; None where none was made.
         note: what limits the number.
         corrected: whether p is after Holm's correction; `decide` wants it to be.
     """
@@ -39,6 +43,7 @@ class Finding:
     high: float
     n: int | None
     minimum_effect: float | None
+    seeds: int
     p: float | None = None
     note: str = ""
     corrected: bool = True
@@ -52,7 +57,11 @@ class Absent:
 
 
 def decide(
-    finding: Finding | Absent, threshold: float, claims_above: bool = True, idle: str = ""
+    finding: Finding | Absent,
+    threshold: float,
+    claims_above: bool = True,
+    idle: str = "",
+    tested: bool = False,
 ) -> tuple[Verdict, str]:
     """The verdict on a claim, and the reason for it in words.
 
@@ -61,19 +70,22 @@ def decide(
         threshold: in the unit of the number.
         claims_above: whether the claim says that the number is above the threshold or below.
         idle: why a contradiction would mean nothing here; empty where it would mean something.
+        tested: whether the claim takes a test, and not an interval alone.
     """
     if isinstance(finding, Absent):
         return "undecided", finding.reason
-    if finding.low > threshold:
-        verdict: Verdict = "supported" if claims_above else "contradicted"
-        reason = f"the whole interval is above {threshold:g}"
-    elif finding.high < threshold:
-        verdict = "contradicted" if claims_above else "supported"
-        reason = f"the whole interval is below {threshold:g}"
-    else:
+    if finding.low <= threshold <= finding.high:
         return "undecided", f"the interval holds {threshold:g}"
+    above = finding.low > threshold
+    reason = f"the whole interval is {'above' if above else 'below'} {threshold:g}"
+    if tested and finding.p is None:
+        why = too_few(finding.seeds)
+        return "undecided", f"{reason}, but it was not tested" + (f": {why}" if why else "")
     if finding.p is not None and finding.p > ALPHA:
         return "undecided", f"{reason}, but p is above {ALPHA:g} after Holm's correction"
+    verdict: Verdict = "supported" if above == claims_above else "contradicted"
     if verdict == "contradicted" and idle:
         return "undecided", idle
+    if not tested and finding.seeds == 1:
+        reason += ", over the items of one run"
     return verdict, reason

@@ -22,9 +22,9 @@ from qunlearn.files import read_json, write_json
 from qunlearn.precision import Precision
 from qunlearn.quantize.calibration import Windows, draw
 from qunlearn.quantize.gptq_folder import PLAIN, check_layers, described_by, facts, finish
-from qunlearn.quantize.packed import read_tensors, tensor_files
 from qunlearn.settings.quantization import CalibrationSettings
 from qunlearn.survival.updates import updates
+from qunlearn.weights import read_tensors, tensor_files
 
 PACKAGE = "auto-gptq"
 BATCH = 1

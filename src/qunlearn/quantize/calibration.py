@@ -31,8 +31,9 @@ def draw(
     """Draw calibration sequences from a corpus.
 
     The texts of `raw/<split>.json` are shuffled, joined by blank lines, tokenized as one stream
-    (without special tokens, so that every window is like the others) and cut into windows, of
-    which `sequences` are drawn without replacement.
+    and cut into windows, of which `sequences` are drawn without replacement. Windows are running
+    text, without the tokens that begin a text: so do GPTQ's own scripts cut them (Frantar et al.
+    2023), and the outlier activations of `<s>` would weigh in every window's Hessian.
 
     Args:
         corpus: a folder in MUSE's layout.

@@ -16,18 +16,17 @@ import and turns whole checkpoints into dense ones on disk; this takes one matri
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from qunlearn.checkpoints import WEIGHT_INDEX, check_checkpoint
+from qunlearn.checkpoints import check_checkpoint, check_complete
 from qunlearn.errors import InputError
 from qunlearn.files import read_json
+from qunlearn.weights import read_tensors, tensor_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -103,11 +102,7 @@ def load_packed(folder: Path) -> PreTrainedModel:
         None, config=config, state_dict=tensors, dtype=torch.float32, output_loading_info=True
     )
     model, info = loaded
-    if missing := sorted(info["missing_keys"]):
-        raise InputError(
-            f"{folder}: no weights for {len(missing)} tensors of the model, e.g. {missing[0]}; "
-            "config.json and the safetensors files do not belong together"
-        )
+    check_complete(folder, info)
     if (folder / GENERATION).exists():
         # Else it would be made from config.json, in which training may have turned the cache off.
         model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
@@ -127,43 +122,6 @@ def stored_bits(folder: Path) -> int:
         held = f"a {method} checkpoint in the format {form}" if method else "a dense checkpoint"
         raise InputError(f"{folder}: {held}, not GPTQ's first format; quantize it again")
     return int(quantization["bits"])
-
-
-def tensor_files(folder: Path) -> dict[str, Path]:
-    """Tensor name -> the safetensors file that holds it."""
-    index = folder / WEIGHT_INDEX
-    if index.exists():
-        return {name: folder / shard for name, shard in read_json(index)["weight_map"].items()}
-    file = folder / "model.safetensors"
-    if not file.exists():
-        raise InputError(f"{folder}: no model.safetensors or {WEIGHT_INDEX}; check the path")
-    with _open(file) as stream:
-        return dict.fromkeys(stream.keys(), file)
-
-
-def read_tensors(folder: Path, names: list[str]) -> dict[str, Tensor]:
-    """Read some tensors of a checkpoint and no others.
-
-    Raises:
-        InputError: one is not in it, or a file is damaged.
-    """
-    files = tensor_files(folder)
-    if missing := [name for name in names if name not in files]:
-        raise InputError(
-            f"{folder}: no tensor {missing[0]} in it; give the checkpoint it belongs to"
-        )
-    with ExitStack() as stack:
-        streams = {
-            file: stack.enter_context(_open(file)) for file in {files[name] for name in names}
-        }
-        return {name: streams[files[name]].get_tensor(name) for name in names}
-
-
-def _open(file: Path) -> Any:
-    try:
-        return safe_open(file, framework="pt")
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{file}: damaged safetensors file ({error}); copy it again") from error
 
 
 def _unpack(words: Tensor, bits: int) -> Tensor:

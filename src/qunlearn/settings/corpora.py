@@ -34,7 +34,7 @@ class ExcerptSettings:
 
     Attributes:
         texts: texts of each list that are kept.
-        characters: length to which a text is cut.
+        characters: length to which a text is cut, and of the pieces of a few long documents.
         questions: questions of each list that are kept.
     """
 

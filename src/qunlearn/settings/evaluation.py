@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 BatchSize = int | Literal["auto"]
+Prompt = Literal["muse", "plain"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class EvaluateSettings:
         verbmem_tokens: tokens of the prompt's continuation that are generated for VerMem.
         knowmem_tokens: tokens generated for an answer.
         shots: in-context examples before each question.
+        prompt: how questions are asked and answers are read: as MUSE does, or plainly, without its
+            space at the end; see `evaluate.prompts`.
         max_tokens: length to which a PrivLeak text is cut.
         min_k: share of a text's least likely tokens that Min-K% averages over.
         stemmer: whether ROUGE-L compares stems (the paper) or words (MUSE).
@@ -26,6 +29,7 @@ class EvaluateSettings:
     verbmem_tokens: int = 128
     knowmem_tokens: int = 32
     shots: int = 10
+    prompt: Prompt = "muse"
     max_tokens: int = 2048
     min_k: float = 0.4
     stemmer: bool = True

@@ -14,7 +14,7 @@ class TrainSettings:
         lr: peak learning rate of AdamW, which decays to 0 along a cosine.
         warmup: updates over which the learning rate first rises.
         batch_size: rows an update.
-        max_tokens: longest row in tokens.
+        max_tokens: longest row in tokens, with those that the tokenizer begins a text with.
         chunking: `documents`: a row never crosses a document; `stream`: documents are joined by
             a blank line and cut into equal rows.
         autocast: multiply in bf16 (weights, gradients and optimizer stay fp32).

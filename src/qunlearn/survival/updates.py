@@ -17,7 +17,7 @@ from qunlearn.checkpoints import check_checkpoint, is_adapter
 from qunlearn.errors import InputError
 from qunlearn.files import read_json
 from qunlearn.quantize.layers import quantizable_layers
-from qunlearn.quantize.packed import read_tensors
+from qunlearn.weights import read_tensors
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 UNSUPPORTED = (

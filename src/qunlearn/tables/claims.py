@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from qunlearn.evidence.claims import OF_REVERSION, SCOPES, Claim, Judgement
-from qunlearn.evidence.verdicts import ALPHA, VERDICTS, Absent, Finding
+from qunlearn.evidence.claims import OF_REVERSION, SCOPES, TESTED_KINDS, Claim, Judgement
+from qunlearn.evidence.inference import ALPHA, too_few
+from qunlearn.evidence.verdicts import VERDICTS, Absent, Finding
 from qunlearn.files import write_text
 from qunlearn.style import METRICS, adapter_name, corpus_name, method_name, precision_name
 from qunlearn.tables.summary import digits, distinct
@@ -53,9 +54,13 @@ be contradicted on a grid on which nothing reverts.
 
 * **supported**: the whole 95 % interval is on the claimed side of the threshold.
 * **contradicted**: the whole interval is on the other side.
-* **undecided**: the interval holds the threshold, there is no number, or a paired test was made and
-  its p is above {ALPHA:g} after Holm's correction, which allows for the number of tests. A number
-  without a p stands by its interval alone.
+* **undecided**: the interval holds the threshold, or there is no number. A difference between two
+  variants takes a test as well: it is undecided where p is above {ALPHA:g} after Holm's correction,
+  which allows for the number of tests, and with fewer than three seeds, on which nothing is tested.
+  (The test is over items and seeds: `src/qunlearn/evidence/inference.py`.)
+
+Reversion stands by its interval alone. With one seed that is over the items of one run: another run
+may fall outside it.
 
 *Undecided* does not mean *false*. *Could show* is the smallest true effect that this many items
 would have found four times out of five, in the unit of the number. The cells of an experiment share
@@ -64,8 +69,9 @@ models and questions, so that their counts are no independent votes.
 _PUBLISHED = """\
 # The same rule on the paper's table
 
-The paper gives no intervals: one seed, 100 questions a score, 100 forget against 100 holdout texts.
-So each number has the interval that its items alone imply, ± 1.96 standard errors:
+The paper has one seed and gives no intervals: 100 questions a score, 100 forget against 100 holdout
+texts. So no difference can be tested, and none is decided. Each number has the interval that its
+items alone imply, ± 1.96 standard errors:
 
 * a score of mean p (0 to 1) over n questions has at most the standard error √(p(1 − p)/n), here 5
   points at p = 0.5; scores that are not all 0 or 1 have less, 3.7 points where they spread with a
@@ -80,10 +86,20 @@ counts. The cells of a corpus share their questions, so that its p is rather too
 """
 
 
-def write_claims(ours: Sequence[Judgement], published: Sequence[Judgement], folder: Path) -> None:
-    """Write claims.csv, claims_published.csv and claims.md into `folder`."""
+def write_claims(
+    ours: Sequence[Judgement],
+    published: Sequence[Judgement],
+    folder: Path,
+    notes: Sequence[str] = (),
+) -> None:
+    """Write claims.csv, claims_published.csv and claims.md into `folder`.
+
+    Args:
+        notes: sentences on how the models were trained, which the verdicts hold for.
+    """
     theirs = _report(published, own_models=True)
-    text = f"{_INTRODUCTION}\n{_report(ours)}\n{_PUBLISHED}\n{theirs}"
+    introduction = "\n".join([_INTRODUCTION, *(f"{note}\n" for note in notes)])
+    text = f"{introduction}\n{_report(ours)}\n{_PUBLISHED}\n{theirs}"
     write_text(folder / "claims.csv", as_csv(ours))
     write_text(folder / "claims_published.csv", as_csv(published))
     write_text(folder / "claims.md", text)
@@ -97,9 +113,7 @@ def as_csv(judgements: Sequence[Judgement]) -> str:
     for found in judgements:
         place = found.place
         where = (place.corpus, place.objective, place.scope, place.precision, place.metric)
-        writer.writerow(
-            [found.claim.id, *where, found.verdict, *_numbers(found.finding), _reason(found)]
-        )
+        writer.writerow([found.claim.id, *where, found.verdict, *_numbers(found), _reason(found)])
     return stream.getvalue()
 
 
@@ -199,7 +213,7 @@ def _line(found: Judgement) -> list[str]:
         numbers = [
             format(finding.value, form),
             f"{finding.low:{form}} to {finding.high:{form}}",
-            "–" if finding.p is None else format(finding.p, ".2g"),
+            (_untested(found) or "–") if finding.p is None else format(finding.p, ".2g"),
             "–" if finding.n is None else str(finding.n),
             "–" if finding.minimum_effect is None else format(finding.minimum_effect, form),
         ]
@@ -230,13 +244,20 @@ def _limits(judgements: Sequence[Judgement]) -> str:
     )
 
 
-def _numbers(finding: Finding | Absent) -> list[str]:
+def _untested(found: Judgement) -> str:
+    """Too few seeds of a claim that takes a test, in words; else empty."""
+    if found.claim.kind not in TESTED_KINDS or isinstance(found.finding, Absent):
+        return ""
+    return too_few(found.finding.seeds)
+
+
+def _numbers(found: Judgement) -> list[str]:
     """Value, both ends, p, n and minimum effect as in the CSV; empty where there is none."""
+    finding = found.finding
     if isinstance(finding, Absent):
         return [""] * 6
-    p, effect = (
-        "" if number is None else digits(number) for number in (finding.p, finding.minimum_effect)
-    )
+    p = _untested(found) if finding.p is None else digits(finding.p)
+    effect = "" if finding.minimum_effect is None else digits(finding.minimum_effect)
     ends = (digits(number) for number in (finding.value, finding.low, finding.high))
     return [*ends, p, "" if finding.n is None else str(finding.n), effect]
 

@@ -6,8 +6,12 @@ precision of the experiment, and the mean token NLL of the forget texts as a fif
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
+from qunlearn.evidence.inference import FEWEST_SEEDS
+from qunlearn.files import read_json
+from qunlearn.provenance import MANIFEST
 from qunlearn.style import METRICS, corpus_name
 from qunlearn.tables.metrics import REFERENCES
 from qunlearn.tables.summary import Key, Summary, distinct
@@ -91,6 +95,20 @@ def main_table(
     return MainTable(tuple(corpora), columns, tuple(blocks), notes)
 
 
+def shortfalls(evaluations: Path, cells: Sequence[str]) -> list[str]:
+    """Notes on what could not be asked or answered in full, from the evaluations' manifests.
+
+    Args:
+        evaluations: the folder that holds <cell>/manifest.json.
+        cells: e.g. news/target/bf16; what several have in common is said once.
+    """
+    found = []
+    for cell in cells:
+        lines = read_json(evaluations / cell / MANIFEST).get("shortfalls", [])
+        found += [f"{corpus_name(cell.partition('/')[0])} {line}." for line in lines]
+    return distinct(found)
+
+
 def excerpt(
     found: Mapping[Key, Summary], better: Collection[Key], precisions: Collection[str]
 ) -> MainTable:
@@ -111,17 +129,20 @@ def _notes(
         "VerMem, KnowMem and Utility: ROUGE-L F1 x 100; PrivLeak in percent; NLL forget: mean NLL "
         "in nats a token of the forget texts, high where the text is not remembered.",
         "Intervals: 95 %, bootstrap over the evaluated items"
-        + (" and the seeds" if seeds > 1 else "")
+        + (f" and the seeds ({seeds} seeds understate how far runs differ)" if seeds > 1 else "")
         + "; PrivLeak's has the doubt about retrain's AUC in it.",
         f"Items: {'; '.join(_items(columns, rows))}.",
         f"Seeds: {seeds}. A number is the mean over seeds."
         if seeds > 1
-        else "Seeds: one unlearning run a row.",
+        else "Seeds: one unlearning run a row; another run may fall outside its interval.",
     ]
+    if seeds < FEWEST_SEEDS:
+        notes.append("Nothing is tested, and so nothing bold, with fewer than three seeds.")
     if marked:
         notes.append(
             "Bold: better than its rival at the same precision (LoRA against each FT variant), "
-            "p < 0.05 in a paired permutation test after Holm's correction."
+            "p < 0.05 after Holm's correction in a test over items and seeds (Clark's min F' and "
+            "Student's t of the seeds, the larger p)."
         )
     if any(cell is not None and cell.diverged for cell in cells):
         notes.append(

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from qunlearn.errors import InputError
+from qunlearn.evidence.inference import ALPHA
 from qunlearn.tables.csvfile import read_rows
 from qunlearn.tables.main import GOALS
 from qunlearn.tables.summary import TEST_COLUMNS, Key, Summary
-
-ALPHA = 0.05
 
 
 def better(tests: Path, found: Mapping[Key, Summary]) -> frozenset[Key]:
@@ -19,10 +18,11 @@ def better(tests: Path, found: Mapping[Key, Summary]) -> frozenset[Key]:
         found: the values; PrivLeak is the better, the nearer it is to 0.
 
     Raises:
-        InputError: the file is missing, empty or of another form, or not of the same cells.
+        InputError: the file is missing or of another form, or not of the same cells.
     """
     winners = set()
-    for line, row in read_rows(tests, TEST_COLUMNS, "test the differences"):
+    rows = read_rows(tests, TEST_COLUMNS, "test the differences", may_be_empty=True)
+    for line, row in rows:
         goal = GOALS.get(row["metric"])
         if row["family"] != "adapters" or goal is None or not _significant(row["p_holm"]):
             continue

@@ -6,16 +6,15 @@ Where there is no number the value is a word that says why, beside an empty inte
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import NamedTuple, TypeVar
 
 from qunlearn.errors import InputError
 from qunlearn.files import write_text
 from qunlearn.tables.csvfile import read_rows
-from qunlearn.tables.metrics import DIVERGED, UNDEFINED, Score
+from qunlearn.tables.metrics import DIVERGED, UNDEFINED
 
 T = TypeVar("T")
 
@@ -76,7 +75,7 @@ class Summary:
     Attributes:
         value: the mean over the seeds that have a number; None where none has.
         low, high: the ends of its 95 % interval. In `summary.csv` seeds and items are drawn again
-            together; with one seed, and from `over_seeds`, the interval is over items alone.
+            together; with one seed the interval is over items alone.
         seeds: how many runs there are.
         diverged: how many of them diverged.
         undefined: of how many the metric is undefined.
@@ -145,20 +144,6 @@ def digits(number: float) -> str:
     return format(number + 0.0, ".6g")
 
 
-def over_seeds(scores: Iterable[Score]) -> dict[Key, Summary]:
-    """Average `scores` over their seeds, and the ends of their intervals likewise.
-
-    The items are the same in every seed, so that such an interval shows the doubt that the choice
-    of items leaves, not that of seeds.
-    """
-    groups: dict[Key, list[Score]] = {}
-    for score in scores:
-        cell = score.cell
-        key = Key(cell.corpus, cell.objective, cell.adapter, cell.precision, score.metric)
-        groups.setdefault(key, []).append(score)
-    return {key: _average(group) for key, group in groups.items()}
-
-
 def distinct(values: Iterable[T]) -> list[T]:
     """`values` without repeats, in the order of their first appearance (the configuration's)."""
     return list(dict.fromkeys(values))
@@ -173,19 +158,3 @@ def _parse_row(row: Mapping[str, str]) -> tuple[Key, Summary]:
         value, low, high = (float(row[name]) for name in ("value", "ci_low", "ci_high"))
         n = int(row["n"])
     return key, Summary(value, low, high, seeds, diverged, undefined, n, row["note"])
-
-
-def _average(scores: Sequence[Score]) -> Summary:
-    ends = [
-        (score.value, score.ci_low, score.ci_high)
-        for score in scores
-        if score.value is not None and score.ci_low is not None and score.ci_high is not None
-    ]
-    diverged, undefined = (
-        sum(score.absent == reason for score in scores) for reason in (DIVERGED, UNDEFINED)
-    )
-    if not ends:
-        return Summary(None, None, None, len(scores), diverged, undefined)
-    value, low, high = (fmean(column) for column in zip(*ends, strict=True))
-    n = max(score.n for score in scores if score.n is not None)
-    return Summary(value, low, high, len(scores), diverged, undefined, n)

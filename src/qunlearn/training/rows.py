@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from qunlearn.errors import InputError
 from qunlearn.settings.rows import Chunking
+from qunlearn.tokens import begin_ids
 
 IGNORED = -100  # the label that torch's cross entropy skips
 
@@ -31,19 +32,29 @@ def make_rows(
     """Tokenize `texts` once and cut them into rows of at most `max_tokens` tokens.
 
     A text (`documents`) or all of them joined by a blank line (`stream`) is cut into pieces of
-    equal length, so that no short last piece weighs as much as a full one. In `documents` the
-    end-of-text token closes each text. Rows of fewer than two tokens predict nothing and are left
-    out.
+    equal length, so that no short last piece weighs as much as a full one. Every row, wherever it
+    was cut, begins with the tokens that the tokenizer puts before a text (Llama's `<s>`), as
+    evaluation prompts do, and the rows of open-unlearning and of MUSE's own code. Tokens that the
+    tokenizer appends are left out; in `documents` the end-of-text token closes each text, once.
+    Empty texts and rows of fewer than two tokens, which predict nothing, are left out.
 
     Raises:
-        InputError: no row is left.
+        InputError: no row is left, or `max_tokens` leaves no room for text.
     """
-    if chunking == "stream":
-        sequences = [tokenizer("\n\n".join(texts)).input_ids]
-    else:
-        end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-        sequences = [tokenizer(text).input_ids + end for text in texts]
-    rows = [row for sequence in sequences for row in _equal_pieces(sequence, max_tokens)]
+    begin = begin_ids(tokenizer)
+    room = max_tokens - len(begin)
+    if room < 1:
+        raise InputError(
+            f"max_tokens: every row of {max_tokens} tokens begins with {len(begin)} of the "
+            "tokenizer's own, which leaves none for text; raise it"
+        )
+    closes = chunking == "documents" and tokenizer.eos_token_id is not None
+    end = [tokenizer.eos_token_id] if closes else []
+    rows = []
+    for text in ["\n\n".join(texts)] if chunking == "stream" else texts:
+        ids = tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+        if ids:
+            rows += [begin + piece for piece in _equal_pieces(ids + end, room)]
     rows = [row for row in rows if len(row) > 1]
     if not rows:
         raise InputError("no text has two tokens or more; check the corpus")
@@ -82,5 +93,5 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 def _equal_pieces(sequence: list[int], longest: int) -> list[list[int]]:
     count = -(-len(sequence) // longest)
-    bounds = [len(sequence) * index // count for index in range(count + 1)] if count else [0]
+    bounds = [len(sequence) * index // count for index in range(count + 1)]
     return [sequence[start:end] for start, end in pairwise(bounds)]

@@ -1,0 +1,1 @@
+"""From the records of all cells to the tables of an experiment."""
