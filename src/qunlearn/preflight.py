@@ -259,18 +259,19 @@ def check_trained_lengths(config: Json, corpus: str, context: int) -> Iterator[C
 
 def _asked(config: Json, corpus: str) -> Iterator[tuple[str, float]]:
     """Each metric, with the keys that decide its length, and the tokens that a model reads."""
-    settings, texts = config["evaluate"], read_sizes(config, corpus)
-    prompt = texts["verbmem/forget"].mean
+    settings = config["evaluate"]
+    means = {name: mean for name, (_, mean) in read_sizes(config, corpus).items()}
+    prompt = means["verbmem/forget"]
     yield "VerMem (evaluate.verbmem_tokens)", prompt + settings["verbmem_tokens"]
     examples = settings["shots"] * max(
-        texts[f"knowmem/{split}_qa_icl"].mean for split in ("forget", "retain")
+        means[f"knowmem/{split}_qa_icl"] for split in ("forget", "retain")
     )
-    question = max(texts[f"knowmem/{split}_qa"].mean for split in ("forget", "retain"))
+    question = max(means[f"knowmem/{split}_qa"] for split in ("forget", "retain"))
     yield (
         "KnowMem (evaluate.shots, evaluate.knowmem_tokens)",
         examples + question + settings["knowmem_tokens"],
     )
-    longest = max(texts[f"privleak/{split}"].mean for split in ("forget", "retain", "holdout"))
+    longest = max(means[f"privleak/{split}"] for split in ("forget", "retain", "holdout"))
     yield "PrivLeak (evaluate.max_tokens)", min(longest, settings["max_tokens"])
 
 

@@ -37,7 +37,7 @@ def read_sizes(config: Mapping[str, Any], corpus: str) -> dict[str, Texts]:
     rate = BYTES_A_SMALL_TOKEN if made else BYTES_A_TOKEN
     if source == "hub":
         known = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
-        sizes = known.get(config["corpus"]["hub"].get(corpus), known["muse-bench/MUSE-News"])
+        sizes = dict(known.get(config["corpus"]["hub"].get(corpus), known["muse-bench/MUSE-News"]))
         rate = sizes.pop("bytes_per_token")
     else:
         if source == "mini":
