@@ -111,7 +111,7 @@ def test_it_is_quick_and_loads_no_torch(tmp_path: Path) -> None:
     )
     script = ROOT / "workflow/scripts/preflight.py"
     file = tmp_path / "longer.yaml"
-    file.write_text("evaluate: {max_tokens: 2048}", encoding="utf-8")
+    file.write_text("evaluate: {max_tokens: 2048, shots: 2}", encoding="utf-8")
     done = subprocess.run(
         [
             *(sys.executable, "-c", program, str(script), "--configfile", str(file)),

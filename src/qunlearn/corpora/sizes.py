@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -15,15 +15,19 @@ BYTES_A_TOKEN, BYTES_A_SMALL_TOKEN = 3.93, 2.7
 """Of English news under Llama-2's tokenizer (`PUBLISHED`); of generated texts under their own,
 whose vocabulary is about a thousand tokens: measured."""
 
-Texts = tuple[int, float]
-"""A list of texts: how many, and the mean of their tokens."""
+
+class Texts(NamedTuple):
+    """A list of texts: how many, and the mean of their tokens."""
+
+    number: int
+    mean: float
 
 
 def read_sizes(config: Mapping[str, Any], corpus: str) -> dict[str, Texts]:
     """`raw/forget` and so on -> its texts: a hub's dataset as published, others counted.
 
     A dataset that is not in resources/corpora.yaml is taken for MUSE-News. Tokens are bytes over a
-    constant; of a question they are without its answer, also where it is an example.
+    constant; of a question they are without its answer, but where it is an example.
 
     Raises:
         InputError: a local corpus is not in MUSE's layout.
@@ -41,7 +45,7 @@ def read_sizes(config: Mapping[str, Any], corpus: str) -> dict[str, Texts]:
         else:
             found = layout.verify(Path(config["muse_dir"], corpus))
         sizes = {
-            f"{part}/{name}": (len(items), sum(len(_text(item).encode()) for item in items))
+            f"{part}/{name}": (len(items), sum(len(_text(name, item).encode()) for item in items))
             for part in ("raw", "knowmem", "verbmem", "privleak")
             for name, items in getattr(found, part).items()
         }
@@ -49,7 +53,7 @@ def read_sizes(config: Mapping[str, Any], corpus: str) -> dict[str, Texts]:
     for name, (count, size) in sizes.items():
         most = excerpt["questions" if name.startswith("knowmem") else "texts"] or count
         mean = size / max(1, count)
-        texts[name] = min(most, count), min(excerpt["characters"] or mean, mean) / rate
+        texts[name] = Texts(min(most, count), min(excerpt["characters"] or mean, mean) / rate)
     return texts
 
 
@@ -68,5 +72,9 @@ def training_rows(lists: Iterable[Texts | None], settings: Mapping[str, Any]) ->
     return rows, tokens
 
 
-def _text(item: Any) -> str:
-    return str(item if isinstance(item, str) else item.get("prompt") or item["question"])
+def _text(name: str, item: Any) -> str:
+    """What a model reads of an item of a list."""
+    if isinstance(item, str):
+        return item
+    answer = f" {item['answer']}" if name.endswith("_icl") else ""
+    return f"{item.get('prompt') or item['question']}{answer}"
