@@ -31,7 +31,6 @@ LATER = {
 }
 
 
-
 @dataclass(frozen=True)
 class Start:
     """How a job of a script begins.

@@ -124,10 +124,7 @@ RUNS = {"loss_curves": 1}
         ),
         pytest.param(
             {"unlearn": {"overrides": {"*/*/lora": {"lr": 0.01}}}},
-            {"unlearn": 1, "quantize": 4, "evaluate": 4, "survival": 1}
-            | RUNS
-            | GRIDS
-            | TABLES,
+            {"unlearn": 1, "quantize": 4, "evaluate": 4, "survival": 1} | RUNS | GRIDS | TABLES,
             id="one variant's learning rate: its cells",
         ),
         pytest.param(
@@ -185,10 +182,7 @@ RUNS = {"loss_curves": 1}
         ),
         pytest.param(
             {"unlearn": {"overrides": {"*/npo_klr/*": {"alpha": 3}}}},
-            {"unlearn": 3, "quantize": 12, "evaluate": 12, "survival": 3}
-            | RUNS
-            | GRIDS
-            | TABLES,
+            {"unlearn": 3, "quantize": 12, "evaluate": 12, "survival": 3} | RUNS | GRIDS | TABLES,
             id="the weight of the one objective: its cells, but no training before them",
         ),
         pytest.param(

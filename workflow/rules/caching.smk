@@ -1,6 +1,6 @@
 # Snakemake's cache between workflows, for what is fetched and for base, target and retrain:
 #   SNAKEMAKE_OUTPUT_CACHE=FOLDER snakemake --cache …
-# What its key is made of, and when two experiments share an entry: docs/disk-and-cache.md.
+# What its key is made of, and when two experiments share an entry: docs/disk.md.
 from qunlearn import caching, hardware
 
 # In a job of a cluster Snakemake knows nothing of the rules before it, and takes folders for files.
