@@ -17,8 +17,8 @@ from qunlearn.errors import InputError
 from qunlearn.quantize.calibration import Texts
 from qunlearn.quantize.checkpoint import quantize_checkpoint
 from qunlearn.quantize.method import Precision
-from qunlearn.quantize.methods import autogptq, gptq
-from qunlearn.quantize.methods.autogptq import merged_tensors, older_config, older_tokenizer
+from qunlearn.quantize.methods import gptq, gptq_auto
+from qunlearn.quantize.methods.gptq_auto import merged_tensors, older_config, older_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +68,9 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     module.AutoGPTQForCausalLM = SimpleNamespace(from_pretrained=from_pretrained)  # type: ignore[attr-defined]
     module.BaseQuantizeConfig = SimpleNamespace  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "auto_gptq", module)
-    for place in (autogptq, gptq):
+    for place in (gptq_auto, gptq):
         monkeypatch.setattr(place, "version", lambda package: "0.7.1")
-    monkeypatch.setattr(autogptq, "has_cuda", lambda: True)
+    monkeypatch.setattr(gptq_auto, "has_cuda", lambda: True)
     return told
 
 
@@ -179,7 +179,7 @@ def test_without_cuda_it_is_one_line(
     installed: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(autogptq, "has_cuda", lambda: False)
+    monkeypatch.setattr(gptq_auto, "has_cuda", lambda: False)
 
     with pytest.raises(
         InputError,
