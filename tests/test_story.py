@@ -21,15 +21,7 @@ from qunlearn.tables.summary import Key, Summary, write_summaries
 SETTINGS: dict[str, Any] = {
     "experiment": "made_up",
     "seeds": [0],
-    "corpora": ["news"],
     "corpus": {"source": "mini"},
-    "sweep": {},
-    "unlearn": {
-        "objectives": ["npo_gdr"],
-        "adapters": ["full", "lora"],
-        "settings": {"lr": 3.5e-5},
-        "overrides": {"*/*/lora": {"lr": 5e-4}},
-    },
     "models": {
         "base": "scratch",
         "target": "train",
@@ -161,9 +153,9 @@ def test_tests_and_claims_are_counted_where_there_are_any() -> None:
     assert "p-value" not in text
 
 
-def test_the_learning_rates_are_named_with_what_depends_on_them() -> None:
-    text = told({key("lora"): KEPT})
-    assert "**Learning rates**: FT (fp32 masters) 3.5e-05; LoRA 0.0005. How much of an" in text
+def test_how_the_models_were_trained_is_repeated() -> None:
+    text = told({key("lora"): KEPT}, notes=["Learning rates: my_way 0.0005. At another, others."])
+    assert r"* Learning rates: my\_way 0.0005. At another, others." in text
 
 
 def test_what_unlearning_cost() -> None:

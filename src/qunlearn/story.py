@@ -10,7 +10,6 @@ from typing import Any
 
 from qunlearn import storytext
 from qunlearn.controls import NEEDED
-from qunlearn.footnotes import learning_rates
 from qunlearn.outcomes import Outcome, by_adapter, counted, outcomes
 from qunlearn.quantize.method import Precision
 from qunlearn.storytext import (
@@ -51,6 +50,7 @@ def story(
     settings: Mapping[str, Any],
     tests: Rows = (),
     claims: Rows = (),
+    notes: Sequence[str] = (),
 ) -> str:
     """The page.
 
@@ -60,12 +60,13 @@ def story(
         settings: the resolved configuration.
         tests: the rows of tests.csv; none where the experiment has no such table.
         claims: the rows of claims.csv; likewise.
+        notes: sentences on how the models were trained.
     """
     main = {key: found for key, found in summaries.items() if _is_main(key)}
     sections = {
         "What was asked": [storytext.ASKED],
         "The answer in this experiment": _answer(main, len(settings["seeds"])),
-        "What was done": [_done(main, settings)],
+        "What was done": [_done(main, settings, notes)],
         "What else changed": _costs(main),
         "What arrived of the updates": _mechanism(main, mechanism),
         "What the controls show": _controls(summaries),
@@ -148,7 +149,7 @@ def _table(found: Sequence[Outcome]) -> list[list[str]]:
     return [["Method", "Variant", *map(precision, grids)], *lines]
 
 
-def _done(summaries: Summaries, settings: Mapping[str, Any]) -> str:
+def _done(summaries: Summaries, settings: Mapping[str, Any], notes: Sequence[str]) -> str:
     keys = [key for key in summaries if key.objective not in REFERENCES]
     source = settings["corpus"]["source"]
     models = settings["models"]
@@ -171,9 +172,9 @@ def _done(summaries: Summaries, settings: Mapping[str, Any]) -> str:
         "Variants of the update": listed(map(adapter, distinct(key.adapter for key in keys))),
         "Seeds": f"{listed(map(str, seeds))}: {plural(len(seeds), 'run', 'runs')} of each",
         "Precisions": listed(map(precision, distinct(key.precision for key in summaries))),
-        "Learning rates": escaped(learning_rates(dict(settings))).split(": ", 1)[1].rstrip("."),
     }
-    return bullets(f"**{name}**: {fact}." for name, fact in facts.items())
+    lines = [f"**{name}**: {fact}." for name, fact in facts.items()]
+    return bullets([*lines, *map(escaped, notes)])
 
 
 def _costs(summaries: Summaries) -> list[str]:

@@ -19,12 +19,13 @@ rule report_story:
     params:
         code=code("write_story.py"),
         settings=lambda wildcards: json.dumps(TOLD),
+        notes=learning_rates(CONFIG),
     message:
         "Writing the report's start page"
     shell:
         "run write_story.py --mechanism {input.mechanism:q} --summary {input.summary:q} "
         "--tests {input.tests:q} --claims {input.claims:q} --settings {params.settings:q} "
-        "--output {output:q} > {log:q} 2>&1"
+        "--notes {params.notes:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule report_table:

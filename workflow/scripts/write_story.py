@@ -12,6 +12,7 @@ def main(
     claims: Path,
     settings: str,
     output: Path,
+    notes: tuple[str, ...] = (),
 ) -> None:
     """Write the start page of an experiment's report: its story in words, from its numbers.
 
@@ -22,6 +23,7 @@ def main(
         claims: claims.csv, the verdicts.
         settings: the resolved configuration, as JSON.
         output: the page, in reStructuredText.
+        notes: sentences on how the models were trained.
     """
     import json
 
@@ -36,6 +38,7 @@ def main(
         json.loads(settings),
         read_table(tests, "family", "p_holm"),
         read_table(claims, "claim", "verdict"),
+        notes,
     )
     write_text(output, text)
 
