@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from qunlearn import config as configuration
 from qunlearn import admission, configfiles, controls, grids, preflight
 from qunlearn import sources, style, sweep
-from qunlearn import interpreter, requests, results, runlock, scheduler, slurmlogs
+from qunlearn import interpreter, requests, results, runlock
 from qunlearn.codeversion import code_version
 from qunlearn.errors import InputError
 from qunlearn.footnotes import footnotes
@@ -190,9 +190,6 @@ def asks(kind, resource, times=1):
     if resource in ("threads", "gpu"):
         return CONFIG["resources"][kind][resource]
 
-    def amount(wildcards, attempt):
-        found, _ = requested()
-        return times * getattr(found[kind].grown(attempt), resource)
-
-    amount.kind = kind  # onerror names the key that is to be raised
-    return amount
+    return lambda wildcards, attempt: times * getattr(
+        requested()[0][kind].grown(attempt), resource
+    )
