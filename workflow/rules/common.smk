@@ -92,7 +92,7 @@ REPORT = [
     STORY,
     *expand(out("report/{name}.html"), name=["configuration", "versions", *PAGES]),
 ]
-# What of the models stays on the disk; docs/disk-and-cache.md has the table.
+# What of the models stays on the disk; docs/disk.md has the table.
 KEEP = CONFIG["keep"]
 CARDS = (
     expand(out("cards/{cell}.md"), cell=configuration.cells(CONFIG))
