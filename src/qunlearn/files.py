@@ -11,7 +11,6 @@ from typing import Any
 
 from qunlearn.diskfaults import told_of_disk
 from qunlearn.errors import InputError
-from qunlearn.locks import exclusive
 
 LARGEST_TEXT = 2**31
 """Bytes of a text file; all of one is read into memory."""
@@ -21,16 +20,15 @@ LARGEST_TEXT = 2**31
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield a folder beside `path` to write into; rename it to `path` when the block succeeds.
 
-    A previous `path` is replaced. When the block fails, nothing is left behind. Another process
-    that is writing `path`, as a killed workflow may leave one, is waited for.
+    A previous `path` is replaced. When the block fails, nothing is left behind.
 
     Raises:
         InputError: the disk is full or may not be written.
     """
     work = path.parent / f".{path.name}.partial"
-    with told_of_disk(path), exclusive(path):
+    with told_of_disk(path):
         shutil.rmtree(work, ignore_errors=True)
-        work.mkdir()
+        work.mkdir(parents=True)
         try:
             with told_of_disk(path):  # before what fills the disk is deleted
                 yield work
@@ -63,7 +61,8 @@ def write_text(path: Path, text: str) -> None:
         InputError: the disk is full or may not be written.
     """
     work = path.parent / f".{path.name}.partial"
-    with told_of_disk(path), exclusive(path):
+    with told_of_disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             work.write_text(text, encoding="utf-8")
             work.replace(path)

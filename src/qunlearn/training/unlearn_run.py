@@ -1,6 +1,5 @@
 """A run of unlearning: from the target on disk to what was trained, or to the word `diverged`."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,11 +15,11 @@ from qunlearn.corpora.layout import load
 from qunlearn.files import new_folder, write_jsonl
 from qunlearn.imports import hidden_packages
 from qunlearn.launch import launch
-from qunlearn.locks import exclusive
 from qunlearn.provenance import Stopwatch, fingerprint, made_by, write_manifest
 from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
 from qunlearn.training.adapters import merge, read_adapter, weight_dtype, with_adapter
 from qunlearn.training.frozen import narrow_frozen
+from qunlearn.training.preemption import held
 from qunlearn.training.rows import make_rows, pad_id, unique_rows
 from qunlearn.training.sharding import Sharded, rank
 from qunlearn.training.snapshots import Snapshots, check_epochs, name_of
@@ -70,9 +69,10 @@ def unlearn_and_keep(
         snapshots=counts,
         code=code_version(Path(__file__)),
     )
-    with exclusive(mine) as waited:
-        if waited and made_by(output, mine.name):
-            return  # what was waited for
+    before = output.exists()
+    with held(mine):
+        if not before and made_by(output, mine.name):
+            return  # by the process that was waited for
         arguments: dict[str, Any] = {
             "target": target,
             "corpus": corpus,
@@ -89,7 +89,6 @@ def unlearn_and_keep(
             launch(settings.processes, function, hidden_packages(), **arguments)
         else:
             unlearn_in_process(**arguments)
-        shutil.rmtree(mine, ignore_errors=True)
 
 
 def unlearn_in_process(
