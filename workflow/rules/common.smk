@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from qunlearn import config as configuration
 from qunlearn import admission, configfiles, controls, grids, preflight
 from qunlearn import sources, style, sweep
-from qunlearn import interpreter, requests, results, unlock
+from qunlearn import interpreter, requests, unlock
 from qunlearn.codeversion import code_version
 from qunlearn.errors import InputError
 from qunlearn.footnotes import footnotes

@@ -13,16 +13,14 @@ def look_before_work():
             checks = preflight.preflight(
                 CONFIG, Path(out("")), cluster=workflow.non_local_exec
             )
-            results.check_results(Path(out("")), results.given_paths(CONFIG))
+            preflight.keep(checks, Path(out("preflight.json")))
         except InputError as error:
             sys.exit(f"error: {error}")
-        preflight.keep(checks, Path(out("preflight.json")))
         unlock.note_run()
 
 
 if workflow.is_main_process:
     try:
-        results.check_notes(Path.cwd())
         unlock.unlock_after_kill()
         admission.check_given(
             CONFIG, map(os.path.relpath, workflow.overwrite_configfiles)
