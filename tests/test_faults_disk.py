@@ -6,41 +6,26 @@ from pathlib import Path
 import pytest
 from small_faults import remount, small_disk
 
-from qunlearn.diskfaults import disk_fault
 from qunlearn.errors import InputError
-from qunlearn.files import new_folder, write_text
+from qunlearn.files import disk_error, new_folder, write_text
 
-FULL = "the disk is full; make room and give the same command again: it goes on from there"
+FULL = "no space left on device; make room and give the same command again"
 
 
 @pytest.mark.parametrize(
-    ("error", "says"),
-    [
-        (OSError(errno.ENOSPC, "No space left on device"), FULL),
-        (OSError(errno.EDQUOT, "Disk quota exceeded"), "the disk's quota is used up; make room"),
-        (RuntimeError("I/O error: No space left on device (os error 28)"), FULL),
-        (RuntimeError("I/O error: Disk quota exceeded (os error 122)"), "the disk's quota is used"),
-        (RuntimeError("unable to mmap: No space left on device"), FULL),
-    ],
+    "error", [ValueError("28"), RuntimeError("28"), OSError(errno.EIO, "Input/output error")]
 )
-def test_a_full_disk_is_told_whoever_met_it(error: Exception, says: str, tmp_path: Path) -> None:
-    fault = disk_fault(error, tmp_path / "output")
-    assert str(fault).startswith(f"{tmp_path / 'output'}: {says}")
-
-
-def test_a_full_disk_behind_another_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="the disk is full"), new_folder(tmp_path / "output"):
-        try:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        except OSError:
-            raise RuntimeError("could not save") from None
-
-
-@pytest.mark.parametrize("error", [ValueError("28"), OSError(errno.EIO, "Input/output error")])
 def test_other_errors_stay_what_they_are(error: Exception, tmp_path: Path) -> None:
-    assert disk_fault(error, tmp_path) is None
+    assert disk_error(error, tmp_path) is None
     with pytest.raises(type(error)), new_folder(tmp_path / "output"):
         raise error
+
+
+def test_a_quota_is_like_a_full_disk(tmp_path: Path) -> None:
+    fault = disk_error(OSError(errno.EDQUOT, "Disk quota exceeded"), tmp_path)
+    assert (
+        str(fault) == f"{tmp_path}: disk quota exceeded; make room and give the same command again"
+    )
 
 
 def test_every_library_that_writes_large_files(tmp_path: Path) -> None:
@@ -82,5 +67,5 @@ def test_a_disk_that_is_read_only(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     with small_disk(disk, "size=1m"):
         remount(disk, "ro")
-        with pytest.raises(InputError, match=f"^{disk}/.*the disk is read-only; make it writable"):
+        with pytest.raises(InputError, match=f"^{disk}/.*read-only file system; make it writable"):
             write_text(disk / "file", "text")

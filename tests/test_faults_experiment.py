@@ -63,7 +63,7 @@ def test_a_disk_that_fills_up(folder: Path, tiny_run: Path, snakemake: Snakemake
         assert run.returncode != 0
         lines = told(said)
         assert lines, said
-        assert all("the disk is full; make room and give the same command" in x for x in lines)
+        assert all("no space left on device; make room and give the same" in x for x in lines)
         assert all(x.startswith("error: results/tiny/models/news/") for x in lines)
         assert "Traceback" not in said
         remount(disk, "size=800m")
@@ -105,6 +105,6 @@ def test_a_read_only_disk(tmp_path: Path, snakemake: Snakemake) -> None:
         run = snakemake(tmp_path, *TINY, "--", CORPUS)
     assert run.returncode != 0
     (line,) = told(run.stderr)
-    assert line.startswith("error: results/tiny: the disk is read-only; make it")
+    assert line.startswith("error: results/tiny: read-only file system; make it")
     assert "Traceback" not in run.stderr
     assert "Generating the corpus" not in run.stdout + run.stderr
