@@ -88,16 +88,21 @@ def test_a_wish_in_the_last_update(
 
 
 def test_two_processes_agree_to_end(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start: Start,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Slurm asks all of them; a user may ask one."""
     settings = replace(SETTINGS, sharding="fsdp", processes=2, autocast=False)
     undisturbed = run(start, tmp_path / "undisturbed", settings)
     with monkeypatch.context() as patch:
         in_processes(patch, "run_asked_to_end_at", update=4)
-        with pytest.raises(Stopped) as caught:
+        with pytest.raises(SystemExit) as ended:
             run(start, tmp_path / "asked", settings)
-    assert "at update 5; the same command resumes from checkpoint-5" in caught.value.told
+    assert ended.value.code == 143
+    said = capfd.readouterr().err
+    assert "at update 5; the same command resumes from checkpoint-5" in said
     check_the_same(run(start, tmp_path / "asked", settings), undisturbed)
 
 
