@@ -3,6 +3,9 @@
 import json
 import os
 import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT
 from small_runs import files_of, make_start, run
 from test_sharding import in_processes
 from tiny_models import UNLEARNING, at_update
@@ -18,6 +22,7 @@ from qunlearn.provenance import MANIFEST
 from qunlearn.settings.unlearning import Adapter, Objective
 from qunlearn.signals import Stopped
 from qunlearn.training import unlearn_run
+from qunlearn.training.preemption import held
 from qunlearn.training.trainer import LOG, RepeatableTrainer
 
 pytestmark = pytest.mark.usefixtures("autocast_left_as_it_was")
@@ -83,33 +88,57 @@ def test_a_wish_in_the_last_update(
 
 
 def test_two_processes_agree_to_end(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start: Start,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Slurm asks all of them; a user may ask one."""
     settings = replace(SETTINGS, sharding="fsdp", processes=2, autocast=False)
     undisturbed = run(start, tmp_path / "undisturbed", settings)
     with monkeypatch.context() as patch:
         in_processes(patch, "run_asked_to_end_at", update=4)
-        with pytest.raises(Stopped) as caught:
+        with pytest.raises(SystemExit) as ended:
             run(start, tmp_path / "asked", settings)
-    assert "at update 5; the same command resumes from checkpoint-5" in caught.value.told
+    assert ended.value.code == 143
+    said = capfd.readouterr().err
+    assert "at update 5; the same command resumes from checkpoint-5" in said
     check_the_same(run(start, tmp_path / "asked", settings), undisturbed)
 
 
-@pytest.mark.parametrize("changed", [False, True])
 def test_who_had_to_wait_takes_what_was_made_meanwhile(
-    changed: bool, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a cluster a job may still run when its Snakemake is gone and the next one asks again."""
+    """On a cluster a job may still run when its driver is gone and the next one sends it again."""
     made = run(start, tmp_path / "made", SETTINGS)
-    before = (made / MANIFEST).stat().st_mtime_ns
-    again = replace(SETTINGS, lr=2e-3) if changed else SETTINGS
+    manifest = (made / MANIFEST).read_bytes()
+    made.rename(tmp_path / "elsewhere")
 
     @contextmanager
-    def waited(path: Path) -> Iterator[bool]:
-        yield True
+    def waited(checkpoints: Path) -> Iterator[None]:
+        with held(checkpoints):
+            (tmp_path / "elsewhere").rename(made)
+            yield
 
-    with monkeypatch.context() as patch:
-        patch.setattr(unlearn_run, "exclusive", waited)
-        run(start, made, again)
-    assert ((made / MANIFEST).stat().st_mtime_ns != before) == changed
+    monkeypatch.setattr(unlearn_run, "held", waited)
+    run(start, made, SETTINGS)
+    assert (made / MANIFEST).read_bytes() == manifest
+    assert not list((tmp_path / "made checkpoints").iterdir())
+
+
+def test_one_process_at_a_time_has_the_checkpoints(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    code = "import sys; from pathlib import Path; from qunlearn.training.preemption import held\n"
+    code += "with held(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(mine)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={"PYTHONPATH": str(ROOT / "src")},
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        threading.Timer(0.5, other.kill).start()  # a lock ends with its process
+        with held(mine):
+            assert other.wait() != 0
+    assert not mine.exists()

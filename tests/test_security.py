@@ -58,7 +58,7 @@ def test_nothing_that_runs_code_from_data_is_called() -> None:
 
 
 def test_nothing_is_unpickled() -> None:
-    """torch.multiprocessing hands arguments to processes that it starts itself; nothing else."""
+    """torch's launcher hands arguments to processes that it starts itself; nothing else."""
     modules = {"pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle", "imp"}
     for path in CODE:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -66,10 +66,7 @@ def test_nothing_is_unpickled() -> None:
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             found = modules & {name.partition(".")[0] for name in names}
             assert not found, f"{path.relative_to(ROOT)} imports {found}"
-    loads = [(path, call) for path, name, call in EVERYWHERE if name == "torch.load"]
-    assert {path.name for path, _ in loads} == {"trainer.py"}, "only our own optimizer's state"
-    for path, call in loads:
-        assert keyword(call, "weights_only") == "True", where(path, call)
+    assert [where(path, call) for path, name, call in EVERYWHERE if name == "torch.load"] == []
 
 
 def test_models_and_tokenizers_are_read_from_this_machine_and_as_safetensors() -> None:

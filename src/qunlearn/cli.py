@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 from qunlearn import signals
-from qunlearn.diskfaults import disk_fault
 from qunlearn.errors import InputError
+from qunlearn.files import disk_error
 
 # A waiting OpenMP thread that spins starves its neighbours: 20x slower steps beside a busy core.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -50,7 +51,7 @@ def run_script(main: Callable[..., None]) -> None:
     except signals.Stopped as stopped:
         sys.exit(_tell(stopped.told, int(str(stopped.code))))
     except Exception as error:
-        if (fault := disk_fault(error)) is None:
+        if (fault := disk_error(error, Path.cwd())) is None:
             raise
         sys.exit(_tell(str(fault), 2))
 

@@ -1,5 +1,6 @@
 """Outputs that are whole or absent, and JSON that is read with a useful complaint."""
 
+import errno
 import hashlib
 import json
 import os
@@ -9,37 +10,74 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from qunlearn.diskfaults import told_of_disk
 from qunlearn.errors import InputError
-from qunlearn.locks import exclusive
 
 LARGEST_TEXT = 2**31
 """Bytes of a text file; all of one is read into memory."""
+DISK = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EROFS: "make it writable",
+    errno.EACCES: "make it yours to read and write",
+}
+FULL = 2**20  # bytes free, below which a library that could not write had no space
+
+
+def disk_error(error: Exception, path: Path) -> InputError | None:
+    """The one line for a full or closed disk, whichever library met it; None for other errors.
+
+    safetensors and tokenizers raise errors of their own with the system's words, torch a
+    RuntimeError without.
+
+    Args:
+        path: what was being written.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if "No space left on device" in str(error) or (isinstance(error, RuntimeError) and _full(path)):
+        number = errno.ENOSPC
+    if isinstance(error, InputError) or number not in DISK:
+        return None
+    closed = number in (errno.EROFS, errno.EACCES) and getattr(error, "filename", None)
+    why = os.strerror(number).lower()
+    return InputError(f"{closed or path}: {why}; {DISK[number]} and give the same command again")
+
+
+def _full(path: Path) -> bool:
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    return shutil.disk_usage(folder).free < FULL
+
+
+@contextmanager
+def _in_one_line(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if (fault := disk_error(error, path)) is None:
+            raise
+        raise fault from error
 
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield a folder beside `path` to write into; rename it to `path` when the block succeeds.
 
-    A previous `path` is replaced. When the block fails, nothing is left behind. Another process
-    that is writing `path`, as a killed workflow may leave one, is waited for.
+    A previous `path` is replaced. When the block fails, nothing is left behind.
 
     Raises:
         InputError: the disk is full or may not be written.
     """
     work = path.parent / f".{path.name}.partial"
-    with told_of_disk(path), exclusive(path):
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir()
-        try:
-            with told_of_disk(path):  # before what fills the disk is deleted
-                yield work
-                flush(work)
-                if path.exists():
-                    shutil.rmtree(path)
-                work.rename(path)
-        finally:
+    try:
+        with _in_one_line(path):  # before what fills the disk is deleted
             shutil.rmtree(work, ignore_errors=True)
+            work.mkdir(parents=True)
+            yield work
+            flush(work)
+            if path.exists():
+                shutil.rmtree(path)
+            work.rename(path)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def flush(folder: Path) -> None:
@@ -63,7 +101,8 @@ def write_text(path: Path, text: str) -> None:
         InputError: the disk is full or may not be written.
     """
     work = path.parent / f".{path.name}.partial"
-    with told_of_disk(path), exclusive(path):
+    with _in_one_line(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             work.write_text(text, encoding="utf-8")
             work.replace(path)

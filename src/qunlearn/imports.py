@@ -36,8 +36,3 @@ def hide(*packages: str) -> None:
     for package in packages:
         # None is Python's own mark of a halted import; importlib.util.find_spec honours it too.
         sys.modules.setdefault(package, None)  # type: ignore[arg-type]
-
-
-def hidden_packages() -> list[str]:
-    """What was hidden in this process, for those that it starts."""
-    return [name for name in OPTIONAL if name in sys.modules and sys.modules[name] is None]

@@ -6,7 +6,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from hashlib import sha256 as new_sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -143,10 +143,10 @@ def list_again(folder: Path, name: str) -> None:
     write_json(folder / MANIFEST, made)
 
 
-def installed(others: Sequence[str] = ()) -> dict[str, str]:
-    """The versions of the packages that decide numbers, and of `others`, without importing them."""
+def installed() -> dict[str, str]:
+    """The versions of the packages that decide numbers, without importing them."""
     found = {}
-    for package in (*PACKAGES, *others):
+    for package in PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -37,10 +37,6 @@ class Run:
     code: int
     said: str
 
-    @property
-    def errors(self) -> list[str]:
-        return [line for line in self.said.splitlines() if line.startswith("error: ")]
-
 
 class Workflow:
     """The workflow in a folder of its own, driven from the driver's environment."""

@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from qunlearn import config as configuration
 from qunlearn import admission, configfiles, controls, grids, plan, preflight
 from qunlearn import sources, style, sweep
-from qunlearn import interpreter, results, runlock, scheduler, slurmlogs
+from qunlearn import interpreter, unlock
 from qunlearn.codeversion import code_version
 from qunlearn.errors import InputError
 from qunlearn.footnotes import footnotes, learning_rates

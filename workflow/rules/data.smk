@@ -34,7 +34,8 @@ elif CONFIG["corpus"]["source"] == "hub":
             directory(out("data/{corpus}")),
         log:
             out("logs/data/{corpus}.log"),
-        cache: CACHING  # which excludes a benchmark; the manifest has time and memory
+        benchmark:
+            out("benchmarks/data/{corpus}.tsv")
         conda:
             "../../envs/data.yaml"
         threads: cores("data")
@@ -42,7 +43,6 @@ elif CONFIG["corpus"]["source"] == "hub":
             **needs("data"),
         params:
             code=code("download_corpus.py"),
-            packages=packages,
             settings=flags(CONFIG["corpus"]["excerpt"]),
             dataset=lambda wildcards: CONFIG["corpus"]["hub"][wildcards.corpus],
             revision=lambda wildcards: revision_of(
@@ -76,7 +76,6 @@ else:
         params:
             code=code("import_corpus.py"),
             source=lambda wildcards, input: f"{CONFIG['muse_dir']}/{wildcards.corpus}",
-            texts=texts,
             settings=flags(CONFIG["corpus"]["excerpt"]),
             scratch=lambda wildcards: sources.from_scratch(CONFIG, wildcards.corpus),
         message:

@@ -39,6 +39,12 @@ MADE = [
 ]
 
 
+def folder_files(folder, pattern):
+    """The files of a user's folder: Snakemake sees when one changes. The folder, if there are none."""
+    found = (str(path) for path in Path(folder).glob(pattern) if path.is_file())
+    return sorted(found) or folder
+
+
 def files_of(source):
     """What of a source is on disk here, and so is the input of a job."""
     if source is None or source.kind in ("made", "hub"):

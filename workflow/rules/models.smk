@@ -15,9 +15,10 @@ if FETCHED:
             directory(out("models/{given}")),
         log:
             out("logs/models/{given}.log"),
+        benchmark:
+            out("benchmarks/models/{given}.tsv")
         wildcard_constraints:
             given="|".join(FETCHED),
-        cache: CACHING  # which excludes a benchmark; the manifest has time and memory
         conda:
             "../../envs/train.yaml"
         threads: cores("data")
@@ -25,7 +26,6 @@ if FETCHED:
             **needs("data"),
         params:
             code=code("fetch_model.py"),
-            packages=packages,
             source=lambda wildcards: as_source("source", FETCHED[wildcards.given]),
             tokenizer=lambda wildcards: as_source(
                 "tokenizer", tokenizer_for(wildcards.given)
@@ -46,7 +46,8 @@ rule train_base:
         directory(out(f"models/{{corpus}}/{own('base')}")),
     log:
         out(f"logs/models/{{corpus}}/{own('base')}.log"),
-    cache: CACHING
+    benchmark:
+        out(f"benchmarks/models/{{corpus}}/{own('base')}.tsv")
     conda:
         "../../envs/train.yaml"
     threads: cores("train")
@@ -57,8 +58,6 @@ rule train_base:
         architecture=flags(CONFIG["models"]["architecture"]),
         training=flags(CONFIG["train"]["base"]),
         seed=lambda wildcards: int(wildcards.get("seed", 0)),
-        packages=packages,
-        computed=computed,
     message:
         "Training the base of {wildcards.corpus} from scratch"
     shell:
@@ -75,9 +74,10 @@ rule finetune:
         directory(out(f"models/{{corpus}}/{own('{name}')}")),
     log:
         out(f"logs/models/{{corpus}}/{own('{name}')}.log"),
+    benchmark:
+        out(f"benchmarks/models/{{corpus}}/{own('{name}')}.tsv")
     wildcard_constraints:
         name="target|retrain",
-    cache: CACHES_FINETUNING
     conda:
         "../../envs/train.yaml"
     threads: cores("train")
@@ -91,8 +91,6 @@ rule finetune:
             "target": "forget retain1 retain2",
             "retrain": "retain1 retain2",
         }[wildcards.name],
-        packages=packages,
-        computed=computed,
     message:
         "Training {wildcards.name} of {wildcards.corpus} on {params.splits}"
     shell:

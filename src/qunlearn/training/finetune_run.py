@@ -12,10 +12,10 @@ from qunlearn.checkpoints import save_model
 from qunlearn.codeversion import code_version
 from qunlearn.errors import InputError
 from qunlearn.files import new_folder, write_jsonl
-from qunlearn.locks import exclusive
 from qunlearn.provenance import Stopwatch, fingerprint, made_by, write_manifest
 from qunlearn.settings.training import TrainSettings
 from qunlearn.training.finetune import finetune
+from qunlearn.training.preemption import held
 from qunlearn.training.trainer import LOG, Diverged
 
 
@@ -51,9 +51,10 @@ def train_and_keep(
         facts=facts,
         code=code_version(Path(__file__)),
     )
-    with exclusive(mine) as waited:
-        if waited and made_by(output, mine.name):
-            return  # what was waited for
+    before = output.exists()
+    with held(mine):
+        if not before and made_by(output, mine.name):
+            return  # by the process that was waited for
         with new_folder(output) as work:
             try:
                 log = finetune(model, tokenizer, texts, training, seed, mine)
@@ -72,4 +73,3 @@ def train_and_keep(
                 run=mine.name,
                 **facts,
             )
-        shutil.rmtree(mine, ignore_errors=True)

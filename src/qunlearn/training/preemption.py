@@ -2,11 +2,14 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGTERM, Signals
 from typing import Any, Protocol
 
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -23,6 +26,19 @@ class Logging(Protocol):
     _tr_loss: Tensor
     _globalstep_last_logged: int
     _parts: dict[str, list[Tensor]]
+
+
+@contextmanager
+def held(checkpoints: Path) -> Iterator[None]:
+    """Keep a training's folder to this process; delete it when the block succeeds.
+
+    On a cluster, jobs outlive a driver that is killed, and the next driver sends the same training
+    again: it waits here until the first one is done.
+    """
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    with FileLock(checkpoints / "lock"):
+        yield
+        shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 def last_checkpoint(folder: Path) -> str | None:

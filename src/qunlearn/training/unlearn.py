@@ -29,9 +29,8 @@ from qunlearn.training.objectives import (
 )
 from qunlearn.training.reference import Autocast, CachedStates, Rows
 from qunlearn.training.rows import collate
-from qunlearn.training.sharding import Sharded, rank, within
+from qunlearn.training.sharding import micro_batch, rank, trainer_settings, within
 from qunlearn.training.snapshots import Snapshots, count_updates
-from qunlearn.training.spread import micro_batch
 from qunlearn.training.stopping import StopAtForgetNll, spread_row_nll
 from qunlearn.training.trainer import (
     RepeatableTrainer,
@@ -68,7 +67,7 @@ class _Unlearner(RepeatableTrainer):
         }
 
     def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
-        if self.args.gradient_checkpointing and not isinstance(model, Sharded):
+        if self.args.gradient_checkpointing and self.settings.sharding == "none":
             terms = self._one_after_the_other(model, inputs)
         else:
             with self.autocast():
@@ -166,9 +165,9 @@ def unlearn(
     updates = count_updates(settings.epochs, len(forget), settings.batch_size)
     pairs = draw_pairs(len(forget), len(retain), updates * settings.batch_size, seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not isinstance(model, Sharded):
+    if settings.sharding == "none":
         model.to(device)
-    suit_attention(model.whole if isinstance(model, Sharded) else model, device)
+    suit_attention(model, device)
     autocast = partial(
         torch.autocast,
         device.type,
@@ -205,6 +204,7 @@ def unlearn(
             seed=seed,
             gradient_checkpointing=settings.gradient_checkpointing,
             optimizer=settings.optimizer,
+            **trainer_settings(settings),
         ),
         train_dataset=Steps(pairs),
         data_collator=collate_pairs,
