@@ -114,7 +114,8 @@ def test_it_is_quick_and_loads_no_torch(tmp_path: Path) -> None:
     file.write_text("evaluate: {max_tokens: 2048, shots: 2}", encoding="utf-8")
     done = subprocess.run(
         [
-            *(sys.executable, "-c", program, str(script), "--configfile", str(file)),
+            *(sys.executable, "-c", program, str(script)),
+            *("--configfile", str(ROOT / "config.yaml"), str(file)),
             *("--output", str(tmp_path / "preflight.json")),
         ],
         capture_output=True,
