@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from qunlearn.figures.house import FONT, MARGIN, WIDTH, head, legend, save
+from qunlearn.report.figures.house import FONT, MARGIN, WIDTH, head, legend, save
 
 TITLE = "Where do the experiment's seconds go?"
 HOW_TO_READ = "Seconds of all jobs of a rule. No number of cores shortens the critical path."

@@ -15,8 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from qunlearn.imports import OPTIONAL, hide
 from qunlearn.models.shape import ModelShape
+from qunlearn.run.imports import OPTIONAL, hide
 from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
 
 UPDATES = 2  # in the second one the moments are there from the start

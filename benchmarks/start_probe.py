@@ -13,7 +13,7 @@ from types import CodeType
 
 OPENS_A_MODEL = (
     "from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM",
-    "import qunlearn.checkpoints",
+    "import qunlearn.models.checkpoints",
 )
 ASKS = (
     *OPENS_A_MODEL,
@@ -46,7 +46,7 @@ class Start:
 
 def start_of(script: Path) -> Start:
     """Read a script's `main`: its imports, wherever they stand in it, and what it hides."""
-    from qunlearn.imports import OPTIONAL
+    from qunlearn.run.imports import OPTIONAL
 
     tree = ast.parse(script.read_text(encoding="utf-8"))
     main = next(
@@ -66,8 +66,8 @@ def start_of(script: Path) -> Start:
 
 def probe(script: Path, show_all: bool) -> None:
     """Start the script and do nothing; with `show_all`, hide nothing from it."""
-    from qunlearn.cli import run_script
-    from qunlearn.imports import hide
+    from qunlearn.run.cli import run_script
+    from qunlearn.run.imports import hide
 
     start = start_of(script)
     runpy.run_path(str(script), run_name="start_probe")

@@ -38,9 +38,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.bench_training import our_loss
 from benchmarks.harness import KEPT, machine
-from qunlearn.cli import run_script
-from qunlearn.files import write_json
 from qunlearn.plan import CARDS
+from qunlearn.run.cli import run_script
+from qunlearn.run.files import write_json
 from qunlearn.training.losses import suit_attention
 from qunlearn.training.rows import collate
 

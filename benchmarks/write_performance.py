@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import KEPT, ROOT
-from qunlearn.files import read_json, write_text
-from qunlearn.markdown import table
+from qunlearn.report.markdown import table
+from qunlearn.run.files import read_json, write_text
 
 DOCUMENT = ROOT / "docs/performance.md"
 INTRODUCTION = """\

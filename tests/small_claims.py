@@ -1,9 +1,9 @@
 """Claims and numbers that are small enough to judge by hand."""
 
-from qunlearn.evidence.claims import Claim
-from qunlearn.evidence.numbers import Pair
-from qunlearn.evidence.verdicts import Absent, Finding
-from qunlearn.tables.summary import Key, Summary
+from qunlearn.analysis.claims import Claim
+from qunlearn.analysis.numbers import Pair
+from qunlearn.analysis.summary import Key, Summary
+from qunlearn.analysis.verdicts import Absent, Finding
 
 
 def claim(kind: str, variant: str = "lora", against: str = "full", **changes: object) -> Claim:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from jsonschema import Draft202012Validator
 
-from qunlearn import config, configfiles
+from qunlearn.experiment import config, configfiles
 
 Json = dict[str, Any]
 SCHEMA = config.load_schema(configfiles.SCHEMA)

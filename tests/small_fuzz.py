@@ -12,8 +12,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
 
-from qunlearn import admission, configfiles, interpreter, preflight
-from qunlearn.errors import InputError
+from qunlearn import admission, preflight
+from qunlearn.experiment import configfiles
+from qunlearn.run import interpreter
+from qunlearn.run.errors import InputError
 
 Json = dict[str, Any]
 

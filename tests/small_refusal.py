@@ -2,7 +2,7 @@
 
 import time
 
-from qunlearn.errors import InputError
+from qunlearn.run.errors import InputError
 
 
 def refuse(value: str) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from qunlearn.tables.metrics import Score
-from qunlearn.tables.summary import Key, Summary
+from qunlearn.analysis.metrics import Score
+from qunlearn.analysis.summary import Key, Summary
 
 
 def over_seeds(scores: Iterable[Score]) -> dict[Key, Summary]:

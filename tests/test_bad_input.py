@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from conftest import ROOT, Snakemake
 
-from qunlearn.checkpoints import save_model
 from qunlearn.corpora.layout import write
 from qunlearn.corpora.mini import generate
+from qunlearn.models.checkpoints import save_model
+from qunlearn.models.scratch import new_llama, train_tokenizer
 from qunlearn.settings.corpora import MiniSettings
 from qunlearn.settings.models import ModelSettings
-from qunlearn.training.scratch import new_llama, train_tokenizer
 
 
 def complaint(done: subprocess.CompletedProcess[str], folder: Path) -> str:

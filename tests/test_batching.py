@@ -10,12 +10,12 @@ import torch
 from talking_models import TEXTS, greedy_by_hand, small_corpus, talking_model, talking_tokenizer
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from qunlearn.errors import InputError
 from qunlearn.evaluate import batching, evaluation, reach, records
 from qunlearn.evaluate.batching import BatchLog, RowCost, ask_in_batches
 from qunlearn.evaluate.generate import continuations
 from qunlearn.evaluate.likelihood import token_logprobs
 from qunlearn.evaluate.prompts import cut_answer, is_answered
+from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import BatchSize, EvaluateSettings
 
 CPU = torch.device("cpu")

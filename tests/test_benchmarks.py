@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from qunlearn.errors import InputError
+from qunlearn.run.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))

@@ -19,9 +19,9 @@ from small_manifests import (
     unlearn,
 )
 
-from qunlearn.cards import by_cell, card
-from qunlearn.errors import InputError
-from qunlearn.tables.metrics import METRICS, Cell, Score, write_metrics
+from qunlearn.analysis.metrics import METRICS, Cell, Score, write_metrics
+from qunlearn.report.cards import by_cell, card
+from qunlearn.run.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "workflow/scripts/write_model_cards.py"

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from small_claims import a_pair, claim, key, missing, number
 
-from qunlearn.evidence.claims import NOTHING_REVERTS, Judgement, judge, published_claims
-from qunlearn.evidence.numbers import UNPAIRED, Evidence, Pair, scope_of
-from qunlearn.evidence.verdicts import Absent, Finding
-from qunlearn.tables.summary import Key, Summary
+from qunlearn.analysis.claims import NOTHING_REVERTS, Judgement, judge, published_claims
+from qunlearn.analysis.numbers import UNPAIRED, Evidence, Pair, scope_of
+from qunlearn.analysis.summary import Key, Summary
+from qunlearn.analysis.verdicts import Absent, Finding
 
 NLL = "reversion_nll_forget"
 BOTH = ("four_bit", "coarsest")

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from qunlearn.errors import InputError
-from qunlearn.evidence.claims import KINDS, read_claims
+from qunlearn.analysis.claims import KINDS, read_claims
+from qunlearn.run.errors import InputError
 
 CLAIMS = Path(__file__).parents[1] / "resources/claims.yaml"
 ENTRY = {

@@ -7,11 +7,11 @@ import pytest
 from small_claims import key
 from small_records import evaluate
 
-from qunlearn.errors import InputError
-from qunlearn.evidence.cells import Evaluations
-from qunlearn.evidence.numbers import Term
-from qunlearn.evidence.paired import NO_COMMON_SEED, PairedSums
-from qunlearn.evidence.verdicts import Absent, Finding
+from qunlearn.analysis.cells import Evaluations
+from qunlearn.analysis.numbers import Term
+from qunlearn.analysis.paired import NO_COMMON_SEED, PairedSums
+from qunlearn.analysis.verdicts import Absent, Finding
+from qunlearn.run.errors import InputError
 
 # Utility of eight questions. Each variant has its own shift, the same for every question.
 EASY = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)

@@ -11,12 +11,12 @@ from small_claims import key, missing, number
 from small_manifests import sign_evaluations
 from small_records import evaluate
 
-from qunlearn.evidence.numbers import Pair, read_tests
-from qunlearn.evidence.published import read_table
-from qunlearn.evidence.tests_table import write_tests
-from qunlearn.evidence.verdicts import Finding
-from qunlearn.tables.summary import Key, write_summaries
-from qunlearn.tables.vs_paper import NO_COUNTERPART, NOT_RUN
+from qunlearn.analysis.numbers import Pair, read_tests
+from qunlearn.analysis.published import read_table
+from qunlearn.analysis.summary import Key, write_summaries
+from qunlearn.analysis.tests_table import write_tests
+from qunlearn.analysis.verdicts import Finding
+from qunlearn.analysis.vs_paper import NO_COUNTERPART, NOT_RUN
 
 ROOT = Path(__file__).parents[1]
 CLAIMS, PUBLISHED = ROOT / "resources/claims.yaml", ROOT / "resources/published"
@@ -153,7 +153,7 @@ def test_help_loads_no_library(script: str) -> None:
     )
     assert done.returncode == 0
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "qunlearn.cli" in loaded
+    assert "qunlearn.run.cli" in loaded
     assert not loaded & {"numpy", "yaml", "torch"}
 
 

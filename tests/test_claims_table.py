@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from small_claims import a_pair, claim, key, missing, number
 
-from qunlearn.evidence.claims import judge
-from qunlearn.evidence.numbers import Evidence
-from qunlearn.evidence.verdicts import Finding
-from qunlearn.tables.claims import as_csv, in_words, sign_test, signs_in_words, write_claims
+from qunlearn.analysis.claims import judge
+from qunlearn.analysis.numbers import Evidence
+from qunlearn.analysis.verdicts import Finding
+from qunlearn.report.claims_table import as_csv, in_words, sign_test, signs_in_words, write_claims
 
 NLL = "reversion_nll_forget"
 NUMBERS = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qunlearn.evidence.verdicts import Absent, Finding, Verdict, decide
+from qunlearn.analysis.verdicts import Absent, Finding, Verdict, decide
 
 
 def found(low: float, high: float, p: float | None = None, seeds: int = 3) -> Finding:

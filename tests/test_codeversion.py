@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from qunlearn import codeversion
-from qunlearn.codeversion import code_version
-from qunlearn.files import write_text
+from qunlearn.run import fingerprint as codeversion
+from qunlearn.run.files import write_text
+from qunlearn.run.fingerprint import code_version
 
 SCRIPT = '''"""A script."""
 
@@ -139,7 +139,7 @@ def test_every_script_has_a_version_that_covers_what_it_imports(
         stream.write("\nX = 1\n")
     monkeypatch.setattr(codeversion, "PACKAGE", package)
     codeversion._parsed.cache_clear()
-    assert code_version(path) != before  # all meet the shell through qunlearn.cli
+    assert code_version(path) != before  # all meet the shell through qunlearn.run.cli
     codeversion._parsed.cache_clear()
 
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from qunlearn.config import Run, cells, load_schema, resolve, runs, unlearn_settings
-from qunlearn.configdoc import HEAD, as_markdown
+from qunlearn.experiment.config import Run, cells, load_schema, resolve, runs, unlearn_settings
+from qunlearn.experiment.configdoc import HEAD, as_markdown
 from qunlearn.settings.corpora import ExcerptSettings, MiniSettings
 from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.settings.models import ModelSettings

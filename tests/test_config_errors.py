@@ -4,8 +4,8 @@ import pytest
 import yaml
 from test_config import SCHEMA
 
-from qunlearn.config import resolve
-from qunlearn.errors import InputError
+from qunlearn.experiment.config import resolve
+from qunlearn.run.errors import InputError
 
 BAD = {
     "unknown key": ("experimnt: a", "'experimnt' is unknown; did you mean 'experiment'?"),

@@ -14,16 +14,16 @@ from safetensors.torch import load_file
 from small_grids import rounded_to
 from tiny_models import PAD, RETAIN, logits, tiny_llama, tiny_tokenizer, wake
 
-from qunlearn import controls
-from qunlearn.checkpoints import is_diverged, load_dense, save_model
-from qunlearn.config import cells, load_schema, resolve, variants
-from qunlearn.errors import InputError
-from qunlearn.files import write_json
-from qunlearn.provenance import Stopwatch
-from qunlearn.quantize.layers import quantizable_layers
+from qunlearn.experiment import controls
+from qunlearn.experiment.config import cells, load_schema, resolve, variants
+from qunlearn.models.checkpoints import is_diverged, load_dense, save_model
+from qunlearn.models.layers import quantizable_layers
+from qunlearn.models.updates import Update, update_norm
 from qunlearn.quantize.method import Precision
 from qunlearn.quantize.spare import chosen, quantize_spared
-from qunlearn.survival.updates import Update, update_norm
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import write_json
+from qunlearn.run.manifest import Stopwatch
 from qunlearn.training.match import Run, next_lr
 from qunlearn.training.scale import keep_scaled, scale_adapter
 

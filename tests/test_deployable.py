@@ -15,10 +15,10 @@ import torch
 from bitsandbytes import functional
 from gptq_models import CALIBRATION, make_corpus, make_model
 
-from qunlearn.checkpoints import load_model
+from qunlearn.models.checkpoints import load_model
+from qunlearn.models.layers import quantizable_layers
 from qunlearn.quantize.calibration import Texts
 from qunlearn.quantize.checkpoint import load_for_evaluation, quantize_checkpoint
-from qunlearn.quantize.layers import quantizable_layers
 from qunlearn.quantize.method import Precision
 
 TOLERANCE = {"int8": 1e-6, "nf4": 0.01, "fp4": 0.01, "gptq4": 0.03}

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from conftest import ROOT, Snakemake
 
-from qunlearn.files import read_json, sha256
-from qunlearn.provenance import MANIFEST
+from qunlearn.run.files import read_json, sha256
+from qunlearn.run.manifest import MANIFEST
 
 RESULTS = Path("results/tiny")
 LAST_FIRST = (

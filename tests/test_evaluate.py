@@ -21,12 +21,12 @@ from transformers import (
 )
 
 from qunlearn.corpora import layout
-from qunlearn.errors import InputError
 from qunlearn.evaluate import evaluation, records, scoring
 from qunlearn.evaluate.generate import continuations
 from qunlearn.evaluate.likelihood import token_logprobs
 from qunlearn.evaluate.prompts import cut_answer, is_answered
-from qunlearn.files import read_json, read_jsonl, write_json
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json, read_jsonl, write_json
 from qunlearn.settings.evaluation import EvaluateSettings
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"

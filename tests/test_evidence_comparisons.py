@@ -10,11 +10,11 @@ import pytest
 from small_manifests import sign_evaluations
 from small_records import evaluate
 
-from qunlearn.errors import InputError
-from qunlearn.evidence.comparisons import Comparison, comparisons
-from qunlearn.evidence.inference import holm
-from qunlearn.evidence.tests_table import write_tests
-from qunlearn.tables.summary import TEST_COLUMNS
+from qunlearn.analysis.comparisons import Comparison, comparisons
+from qunlearn.analysis.summary import TEST_COLUMNS
+from qunlearn.analysis.tests_table import write_tests
+from qunlearn.run.errors import InputError
+from qunlearn.statistics.inference import holm
 
 SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/test_differences.py"
 PRECISIONS = ("bf16", "rtn4")

@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 from test_evidence_bootstrap import membership, nll, scores
 
-from qunlearn.evidence.bootstrap import item_draws
-from qunlearn.evidence.inference import Doubt, Side, doubt, effect_dz, holm, too_few
-from qunlearn.evidence.items import Floats, Statistic, difference
+from qunlearn.statistics.bootstrap import item_draws
+from qunlearn.statistics.inference import Doubt, Side, doubt, effect_dz, holm, too_few
+from qunlearn.statistics.items import Floats, Statistic, difference
 
 ZERO = scores(np.zeros(4))
 

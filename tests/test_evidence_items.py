@@ -6,19 +6,12 @@ import numpy as np
 import pytest
 from small_records import evaluate
 
-from qunlearn.errors import InputError
+from qunlearn.analysis.cells import Evaluations
 from qunlearn.evaluate import records
-from qunlearn.evidence.bootstrap import item_draws
-from qunlearn.evidence.cells import Evaluations
-from qunlearn.evidence.items import (
-    METRICS,
-    difference,
-    likelihood,
-    mean,
-    membership,
-    privleak,
-    value,
-)
+from qunlearn.evaluate.definitions import METRICS, likelihood, membership, privleak
+from qunlearn.run.errors import InputError
+from qunlearn.statistics.bootstrap import item_draws
+from qunlearn.statistics.items import difference, mean, value
 
 
 def texts(forget: list[float], holdout: list[float]) -> list[records.Record]:

@@ -9,11 +9,11 @@ import pytest
 from small_manifests import sign_evaluations
 from small_records import evaluate
 
-from qunlearn.errors import InputError
-from qunlearn.evidence.summaries import summarise
-from qunlearn.tables.metrics import METRICS, Score
-from qunlearn.tables.reversion import reversions
-from qunlearn.tables.summary import COLUMNS, Key, Summary, summaries, write_summaries
+from qunlearn.analysis.metrics import METRICS, Score
+from qunlearn.analysis.reversion import reversions
+from qunlearn.analysis.summaries import summarise
+from qunlearn.analysis.summary import COLUMNS, Key, Summary, summaries, write_summaries
+from qunlearn.run.errors import InputError
 
 SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/summarise.py"
 SEEDS = [f"news/npo_gdr/lora/seed{seed}" for seed in range(3)]

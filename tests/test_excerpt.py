@@ -13,8 +13,8 @@ from qunlearn.corpora import layout
 from qunlearn.corpora.excerpt import excerpt, keep_end, keep_start, pieces
 from qunlearn.corpora.layout import Corpus
 from qunlearn.corpora.passages import Passages
-from qunlearn.errors import InputError
-from qunlearn.provenance import digest
+from qunlearn.run.errors import InputError
+from qunlearn.run.manifest import digest
 from qunlearn.settings.corpora import ExcerptSettings
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from small_faults import remount, small_disk
 
-from qunlearn.errors import InputError
-from qunlearn.files import disk_error, new_folder, write_text
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import disk_error, new_folder, write_text
 
 FULL = "no space left on device; make room and give the same command again"
 

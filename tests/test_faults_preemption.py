@@ -18,7 +18,7 @@ from small_runs import files_of, make_start, run
 from test_sharding import in_processes
 from tiny_models import UNLEARNING, at_update
 
-from qunlearn.provenance import MANIFEST
+from qunlearn.run.manifest import MANIFEST
 from qunlearn.settings.unlearning import Adapter, Objective
 from qunlearn.signals import Stopped
 from qunlearn.training import unlearn_run

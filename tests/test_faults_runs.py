@@ -8,7 +8,7 @@ import pytest
 from conftest import Snakemake
 from small_faults import BASE, TINY, end_all, leftovers, scripts, start, wait_until
 
-from qunlearn import unlock
+from qunlearn.run import unlock
 
 ONLY_BASE = (*TINY, "--", BASE)
 

@@ -14,8 +14,8 @@ from qunlearn.signals import STARTER, Stopped, noted
 SCRIPT = """
 import time
 from pathlib import Path
-from qunlearn.cli import run_script
-from qunlearn.files import new_folder
+from qunlearn.run.cli import run_script
+from qunlearn.run.files import new_folder
 
 def main(output: Path) -> None:
     with new_folder(output) as work:

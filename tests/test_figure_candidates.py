@@ -4,10 +4,10 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qunlearn.figures.candidates import draw
-from qunlearn.selection.candidates import Asked, Candidate, Scores
-from qunlearn.selection.choice import Selection, choose
-from qunlearn.style import LINES
+from qunlearn.analysis.selection.candidates import Asked, Candidate, Scores
+from qunlearn.analysis.selection.choice import Selection, choose
+from qunlearn.experiment.labels import LINES
+from qunlearn.report.figures.candidates import draw
 
 FRONT = [(0.0, 30.0), (10.0, 40.0), (50.0, 60.0)]
 BEATEN = [(20.0, 35.0)]

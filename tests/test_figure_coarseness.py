@@ -14,13 +14,13 @@ from small_manifests import sign_measurements
 from small_summaries import over_seeds
 from small_survival import MATRIX, write_cell
 
-from qunlearn.errors import InputError
-from qunlearn.figures import coarseness
-from qunlearn.figures.coarseness import ROWS, gather, plot_reversion
-from qunlearn.figures.reversion_axis import draw_values, limits, scale
-from qunlearn.style import LINES
-from qunlearn.tables.metrics import DIVERGED, UNDEFINED, Cell, Score, write_metrics
-from qunlearn.tables.summary import Summary, write_summaries
+from qunlearn.analysis.metrics import DIVERGED, UNDEFINED, Cell, Score, write_metrics
+from qunlearn.analysis.summary import Summary, write_summaries
+from qunlearn.experiment.labels import LINES
+from qunlearn.report.figures import coarseness
+from qunlearn.report.figures.coarseness import ROWS, gather, plot_reversion
+from qunlearn.report.figures.reversion_axis import draw_values, limits, scale
+from qunlearn.run.errors import InputError
 
 SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/plot_reversion.py"
 ERRORS = {"nf4": 0.09, "rtn4": 0.13, "rtn3g64": 0.25}

@@ -13,13 +13,13 @@ from small_manifests import sign_measurements
 from small_summaries import over_seeds
 from small_survival import MATRIX, write_cell
 
-from qunlearn.errors import InputError
-from qunlearn.figures import controls
-from qunlearn.figures.controls import METRIC, gather, plot_controls
-from qunlearn.figures.interventions import draw_interventions, interventions
-from qunlearn.style import LINES, adapter_name, origin, precision_name
-from qunlearn.tables.metrics import DIVERGED, UNDEFINED, Cell, Score, write_metrics
-from qunlearn.tables.summary import Key, write_summaries
+from qunlearn.analysis.metrics import DIVERGED, UNDEFINED, Cell, Score, write_metrics
+from qunlearn.analysis.summary import Key, write_summaries
+from qunlearn.experiment.labels import LINES, adapter_name, origin, precision_name
+from qunlearn.report.figures import controls
+from qunlearn.report.figures.controls import METRIC, gather, plot_controls
+from qunlearn.report.figures.interventions import draw_interventions, interventions
+from qunlearn.run.errors import InputError
 
 SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/plot_controls.py"
 SIZES = {"full": 2.0, "full_bf16": 4.0, "lora": 5.0, "lora_scaled0.5": 2.5, "full_matched": 5.0}

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from small_manifests import sign_measurements
 from small_survival import MATRIX, STILL, write_cell
 
-from qunlearn.errors import InputError
-from qunlearn.figures import heatmap
-from qunlearn.figures.heatmap import grid, plot_update_survival
-from qunlearn.tables.metrics import Cell
+from qunlearn.analysis.metrics import Cell
+from qunlearn.report.figures import heatmap
+from qunlearn.report.figures.heatmap import grid, plot_update_survival
+from qunlearn.run.errors import InputError
 
 SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/plot_update_survival.py"
 CELLS = [

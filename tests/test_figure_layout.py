@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from qunlearn.figures.labels import (
+from qunlearn.report.figures.labels import (
     DIRECTIONS,
     DISTANCES,
     LEADER_FROM,
@@ -15,7 +15,7 @@ from qunlearn.figures.labels import (
     place,
     text_size,
 )
-from qunlearn.figures.layout import bands, even_rows, panel, spread
+from qunlearn.report.figures.layout import bands, even_rows, panel, spread
 
 FRAME = (0.0, 0.0, 100.0, 100.0)
 

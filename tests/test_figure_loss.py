@@ -12,11 +12,19 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qunlearn.errors import InputError
-from qunlearn.figures import loss
-from qunlearn.figures.loss import FORGET, LOG, NO_RETAIN, RETAIN, axis, plot_loss_curves, read_run
-from qunlearn.style import LINES
-from qunlearn.tables.metrics import Cell
+from qunlearn.analysis.metrics import Cell
+from qunlearn.experiment.labels import LINES
+from qunlearn.report.figures import loss
+from qunlearn.report.figures.loss import (
+    FORGET,
+    LOG,
+    NO_RETAIN,
+    RETAIN,
+    axis,
+    plot_loss_curves,
+    read_run,
+)
+from qunlearn.run.errors import InputError
 
 SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/plot_loss_curves.py"
 FULL, LORA = "news/npo_gdr/full/seed0", "news/npo_gdr/lora/seed0"

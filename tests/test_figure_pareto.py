@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from small_summaries import over_seeds
 
-from qunlearn.errors import InputError
-from qunlearn.figures import pareto
-from qunlearn.figures.pareto import BETTER, gather, plot_pareto
-from qunlearn.style import LINES, REFERENCE_LINES
-from qunlearn.tables.metrics import Cell, Score, write_metrics
-from qunlearn.tables.summary import Key, write_summaries
+from qunlearn.analysis.metrics import Cell, Score, write_metrics
+from qunlearn.analysis.summary import Key, write_summaries
+from qunlearn.experiment.labels import LINES, REFERENCE_LINES
+from qunlearn.report.figures import pareto
+from qunlearn.report.figures.pareto import BETTER, gather, plot_pareto
+from qunlearn.run.errors import InputError
 
 SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/plot_pareto.py"
 FULL, LORA = LINES["full"], LINES["lora"]

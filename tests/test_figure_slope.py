@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from small_summaries import over_seeds
 
-from qunlearn.errors import InputError
-from qunlearn.figures import slope
-from qunlearn.figures.slope import ROWS, choose, plot_slope
-from qunlearn.style import LINES
-from qunlearn.tables.metrics import Cell, Score, write_metrics
-from qunlearn.tables.summary import write_summaries
+from qunlearn.analysis.metrics import Cell, Score, write_metrics
+from qunlearn.analysis.summary import write_summaries
+from qunlearn.experiment.labels import LINES
+from qunlearn.report.figures import slope
+from qunlearn.report.figures.slope import ROWS, choose, plot_slope
+from qunlearn.run.errors import InputError
 
 SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/plot_slope.py"
 FULL, LORA = LINES["full"], LINES["lora"]

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from small_manifests import sign_measurements
 from small_survival import BINS, write_cell
 
-from qunlearn.errors import InputError
-from qunlearn.figures import steps
-from qunlearn.figures.steps import moves, plot_update_over_step
-from qunlearn.style import LINES
+from qunlearn.analysis.metrics import Cell
+from qunlearn.experiment.labels import LINES
+from qunlearn.report.figures import steps
+from qunlearn.report.figures.steps import moves, plot_update_over_step
+from qunlearn.run.errors import InputError
 from qunlearn.survival.table import Bin
-from qunlearn.tables.metrics import Cell
 
 SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/plot_update_over_step.py"
 CELLS = [Cell("news", "npo_gdr", adapter, 0, "nf4") for adapter in ("full", "full_bf16")]

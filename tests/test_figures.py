@@ -10,12 +10,12 @@ import pytest
 from matplotlib.figure import Figure
 from small_summaries import over_seeds
 
-from qunlearn.errors import InputError
-from qunlearn.figures.panel import curve, draw_panel, name_references, scale_limit, set_ticks
-from qunlearn.figures.survival import ROWS, arrange, plot_survival
-from qunlearn.style import LINES, REFERENCE_LINES
-from qunlearn.tables.metrics import METRICS, Cell, Score, write_metrics
-from qunlearn.tables.summary import Key, write_summaries
+from qunlearn.analysis.metrics import METRICS, Cell, Score, write_metrics
+from qunlearn.analysis.summary import Key, write_summaries
+from qunlearn.experiment.labels import LINES, REFERENCE_LINES
+from qunlearn.report.figures.panel import curve, draw_panel, name_references, scale_limit, set_ticks
+from qunlearn.report.figures.survival import ROWS, arrange, plot_survival
+from qunlearn.run.errors import InputError
 
 SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/plot_survival_of_forgetting.py"
 PRECISIONS = ("bf16", "nf4", "rtn3g64")

@@ -2,8 +2,8 @@
 
 from conftest import ROOT
 
-from qunlearn.config import load_schema, resolve
-from qunlearn.footnotes import footnotes, learning_rates
+from qunlearn.experiment.config import load_schema, resolve
+from qunlearn.report.footnotes import footnotes, learning_rates
 
 SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from small_fuzz import as_bytes, complaint, every, nothing_new, write_tree
 from test_fuzz_corpus import Damage, apply, no_files, remove
 
-from qunlearn import admission, config, preflight
+from qunlearn import admission, preflight
+from qunlearn.experiment import config
 
 LLAMA = {
     "architectures": ["LlamaForCausalLM"],

@@ -15,8 +15,8 @@ from small_contradictions import contradictions
 from small_corpora import run_script
 from small_fuzz import admit, complaint, every, nothing_new
 
-from qunlearn import config
-from qunlearn.errors import InputError
+from qunlearn.experiment import config
+from qunlearn.run.errors import InputError
 
 EVERY = {
     "wrong values": (small_configs.wrong_values(), 160),

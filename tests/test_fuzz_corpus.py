@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from small_corpora import run_script
 from small_fuzz import as_bytes, complaint, every, nothing_new, write_tree
 
-from qunlearn import admission, config, configfiles
+from qunlearn import admission
 from qunlearn.corpora import layout, mini
+from qunlearn.experiment import config, configfiles
 from qunlearn.settings.corpora import MiniSettings
 
 NEWS = mini.generate("news", MiniSettings(forget=3, retain=3, holdout=3, pretrain=6))

@@ -13,12 +13,12 @@ from small_gguf import CONTEXT, HEADS, HIDDEN, KV_HEADS, LAYERS, MLP, TOKENS, we
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from qunlearn import gguf
-from qunlearn.checkpoints import check_checkpoint, load_model, load_tokenizer
-from qunlearn.errors import InputError
-from qunlearn.fetching import Place, fetch
-from qunlearn.given import read_model
-from qunlearn.sources import Source
+from qunlearn.models import gguf
+from qunlearn.models.checkpoints import check_checkpoint, load_model, load_tokenizer
+from qunlearn.models.fetching import Place, fetch
+from qunlearn.models.given import read_model
+from qunlearn.models.sources import Source
+from qunlearn.run.errors import InputError
 
 
 @pytest.fixture(scope="module")

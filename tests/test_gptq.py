@@ -11,14 +11,14 @@ from small_corpora import run_script
 from small_grids import rounded_to
 from torch import Tensor
 
-from qunlearn.checkpoints import load_model, load_tokenizer, save_model
-from qunlearn.errors import InputError
-from qunlearn.files import sha256
+from qunlearn.models.checkpoints import load_model, load_tokenizer, save_model
+from qunlearn.models.layers import quantizable_layers
 from qunlearn.quantize.calibration import Texts, describe
 from qunlearn.quantize.checkpoint import load_for_evaluation, quantize_checkpoint
-from qunlearn.quantize.layers import quantizable_layers
 from qunlearn.quantize.method import Precision
 from qunlearn.quantize.packed import read_matrix
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import sha256
 
 ATTENTION = "model.layers.0.self_attn"
 Made = dict[str, Path]

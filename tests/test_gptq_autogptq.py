@@ -12,13 +12,13 @@ from gptq_models import CALIBRATION, drawn, make_corpus, make_model
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from qunlearn.checkpoints import load_dense, load_model
-from qunlearn.errors import InputError
+from qunlearn.models.checkpoints import load_dense, load_model
 from qunlearn.quantize.calibration import Texts
 from qunlearn.quantize.checkpoint import quantize_checkpoint
 from qunlearn.quantize.method import Precision
 from qunlearn.quantize.methods import gptq, gptq_auto
 from qunlearn.quantize.methods.gptq_auto import merged_tensors, older_config, older_tokenizer
+from qunlearn.run.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def test_scaled_rotary_embeddings_are_refused() -> None:
 
 
 def test_tokenizer_is_read_without_the_name_of_its_class(source: Path) -> None:
-    from qunlearn.checkpoints import load_tokenizer
+    from qunlearn.models.checkpoints import load_tokenizer
 
     text = "Wörld, and some more of it."
     assert older_tokenizer(source)(text).input_ids == load_tokenizer(source)(text).input_ids

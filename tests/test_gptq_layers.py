@@ -8,9 +8,9 @@ import pytest
 from gptq_models import CALIBRATION, FLAGS, MODEL, make_corpus, make_model
 from small_corpora import run_script
 
-from qunlearn.errors import InputError
 from qunlearn.quantize.gptq_folder import layers_of
 from qunlearn.quantize.method import Precision, method_of
+from qunlearn.run.errors import InputError
 from qunlearn.settings.quantization import CalibrationSettings
 
 

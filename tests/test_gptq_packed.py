@@ -10,11 +10,11 @@ from gptq_models import CALIBRATION, make_corpus, make_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from qunlearn.errors import InputError
 from qunlearn.quantize.calibration import Texts
 from qunlearn.quantize.checkpoint import load_for_evaluation, quantize_checkpoint
 from qunlearn.quantize.method import Precision
 from qunlearn.quantize.packed import read_matrix
+from qunlearn.run.errors import InputError
 
 NAMES = ("gptq2", "gptq3g64", "gptq4g32", "gptq8")
 LAYER = "model.layers.0.mlp.down_proj"

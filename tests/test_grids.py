@@ -8,12 +8,12 @@ import pytest
 import yaml
 from test_config import SCHEMA
 
-from qunlearn.config import resolve
-from qunlearn.errors import InputError
-from qunlearn.footnotes import footnotes
-from qunlearn.grids import grid_of, points
+from qunlearn.experiment.config import resolve
+from qunlearn.experiment.sweep import SweepRun, splits_questions, swept_cells, training_runs
+from qunlearn.experiment.sweep_grids import grid_of, points
+from qunlearn.report.footnotes import footnotes
+from qunlearn.run.errors import InputError
 from qunlearn.settings.unlearning import UnlearnSettings
-from qunlearn.sweep import SweepRun, splits_questions, swept_cells, training_runs
 
 SETTINGS = dataclasses.asdict(UnlearnSettings(lr=1e-5, epochs=3, rank=8, lora_alpha=5.0))
 PAPER = {

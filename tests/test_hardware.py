@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from qunlearn import hardware
+from qunlearn.run import hardware
 
 
 def test_the_processor_s_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,9 @@ from small_fuzz import write_tree
 from test_fuzz_checkpoints import CHECKPOINT
 from test_fuzz_corpus import whole_corpus
 
-from qunlearn import admission, config
-from qunlearn.errors import InputError
+from qunlearn import admission
+from qunlearn.experiment import config
+from qunlearn.run.errors import InputError
 
 NAMES = [
     "with space",

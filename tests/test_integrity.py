@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from small_corpora import SMALL
 
-from qunlearn.checkpoints import check_checkpoint
 from qunlearn.corpora import layout, local, mini
-from qunlearn.errors import InputError
-from qunlearn.files import read_json, sha256, write_json
-from qunlearn.integrity import THREADS, check_safetensors, verify
-from qunlearn.provenance import MANIFEST, Stopwatch, digest, list_again, write_manifest
+from qunlearn.models.checkpoints import check_checkpoint
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json, sha256, write_json
+from qunlearn.run.integrity import THREADS, check_safetensors, verify
+from qunlearn.run.manifest import MANIFEST, Stopwatch, digest, list_again, write_manifest
 from qunlearn.survival.table import read_survival
 
 SCRIPTS = Path(__file__).parents[1] / "workflow/scripts"
@@ -134,7 +134,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def fail(file: Path) -> str:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("qunlearn.integrity.sha256", fail)
+    monkeypatch.setattr("qunlearn.run.integrity.sha256", fail)
     with pytest.raises(InputError, match=r"config\.json: cannot be read \(Input/output error\)"):
         verify(folder)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from test_integrity import cut, flip, made
 
-from qunlearn.cli import run_script
-from qunlearn.files import write_json
-from qunlearn.integrity import WRITTEN
+from qunlearn.run.cli import run_script
+from qunlearn.run.files import write_json
+from qunlearn.run.integrity import WRITTEN
 
 SCRIPTS = Path(__file__).parents[1] / "workflow/scripts"
 

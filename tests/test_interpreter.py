@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from qunlearn import interpreter
-from qunlearn.errors import InputError
+from qunlearn.run import interpreter
+from qunlearn.run.errors import InputError
 
 
 def test_snakemakes_own_python_runs_the_jobs_where_it_can(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from small_corpora import SMALL
 
 from qunlearn.corpora import layout, local, mini
-from qunlearn.errors import InputError
+from qunlearn.run.errors import InputError
 
 
 def put(path: Path, content: Any) -> None:

@@ -13,16 +13,16 @@ from small_evaluations import CELLS
 from small_manifests import sign_evaluations
 from small_summaries import over_seeds
 
+from qunlearn.analysis.metrics import Cell, Score, collect, read_metrics
+from qunlearn.analysis.reversion import reversions
+from qunlearn.analysis.summary import TEST_COLUMNS as TESTED
+from qunlearn.analysis.summary import Key, Summary, write_summaries
 from qunlearn.corpora.overlaps import Overlap
-from qunlearn.files import read_json, write_json
-from qunlearn.provenance import Stopwatch, write_manifest
-from qunlearn.style import number, precision_name
-from qunlearn.tables.main import main_table
-from qunlearn.tables.metrics import Cell, Score, collect, read_metrics
-from qunlearn.tables.render import as_csv, as_html, as_latex, as_markdown, write_main_table
-from qunlearn.tables.reversion import reversions
-from qunlearn.tables.summary import TEST_COLUMNS as TESTED
-from qunlearn.tables.summary import Key, Summary, write_summaries
+from qunlearn.experiment.labels import number, precision_name
+from qunlearn.report.main_table import main_table
+from qunlearn.report.render import as_csv, as_html, as_latex, as_markdown, write_main_table
+from qunlearn.run.files import read_json, write_json
+from qunlearn.run.manifest import Stopwatch, write_manifest
 
 UNTESTED = "mini,news,adapters,utility,npo_gdr,lora,nf4,full,nf4,5,1,9,,,0.5,2,32,1,one text"
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"

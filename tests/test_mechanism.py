@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from small_summaries import over_seeds
 
-from qunlearn.errors import InputError
-from qunlearn.survival.table import MatrixRow, write_survival
-from qunlearn.tables.mechanism import (
+from qunlearn.analysis.mechanism import (
     arrivals,
     mechanism_markdown,
     reversion_markdown,
     write_mechanism,
 )
-from qunlearn.tables.metrics import Cell, Score
+from qunlearn.analysis.metrics import Cell, Score
+from qunlearn.run.errors import InputError
+from qunlearn.survival.table import MatrixRow, write_survival
 
 HALF = MatrixRow(
     layer=0, module="q_proj", n=100, norm_w=10.0, norm_d=1.0, relative_d=0.1, moved=0.5,

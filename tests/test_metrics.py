@@ -4,7 +4,6 @@ import pytest
 from rouge_score.rouge_scorer import RougeScorer
 from sklearn.metrics import roc_auc_score
 
-from qunlearn.errors import InputError
 from qunlearn.evaluate.metrics import auc, min_k, privleak, rouge_l
 from qunlearn.evaluate.prompts import (
     STOP_STRINGS,
@@ -14,6 +13,7 @@ from qunlearn.evaluate.prompts import (
     question_prompt,
     scored_reference,
 )
+from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import Prompt
 
 

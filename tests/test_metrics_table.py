@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 from small_evaluations import CELLS, entries, evaluate
 
-from qunlearn.errors import InputError
-from qunlearn.tables.metrics import (
+from qunlearn.analysis.metrics import (
     COLUMNS,
     METRICS,
     Cell,
@@ -15,6 +14,7 @@ from qunlearn.tables.metrics import (
     read_metrics,
     write_metrics,
 )
+from qunlearn.run.errors import InputError
 
 
 def test_metrics_csv_has_these_bytes(tmp_path: Path) -> None:

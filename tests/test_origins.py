@@ -11,12 +11,12 @@ from small_manifests import manifest, sign_measurements
 from small_records import evaluate
 from small_survival import write_cell
 
-from qunlearn.errors import InputError
-from qunlearn.evidence.origins import check_evaluations, check_measurements
-from qunlearn.files import read_json, write_json
-from qunlearn.provenance import MANIFEST, MODEL_INPUTS, digest, hash_files, inputs_of
+from qunlearn.analysis.metrics import Cell
+from qunlearn.analysis.origins import check_evaluations, check_measurements
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json, write_json
+from qunlearn.run.manifest import MANIFEST, MODEL_INPUTS, digest, hash_files, inputs_of
 from qunlearn.settings.evaluation import EvaluateSettings
-from qunlearn.tables.metrics import Cell
 
 SETTINGS = EvaluateSettings(verbmem_tokens=9)
 FULL, LORA, SCALED = (f"news/ga/{adapter}/seed0" for adapter in ("full", "lora", "lora_scaled0.5"))

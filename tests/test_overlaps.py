@@ -15,8 +15,8 @@ from qunlearn.corpora import layout, local
 from qunlearn.corpora.hub import download
 from qunlearn.corpora.layout import Corpus
 from qunlearn.corpora.overlaps import Overlap, find
-from qunlearn.errors import InputError
-from qunlearn.footnotes import corpus_notes
+from qunlearn.report.footnotes import corpus_notes
+from qunlearn.run.errors import InputError
 
 BOOKS = "muse-bench/MUSE-Books"
 IN_BOOKS = [

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from qunlearn.pages import configuration_page, manifests, markdown_page, provenance_page
+from qunlearn.report.pages import configuration_page, manifests, markdown_page, provenance_page
 
 
 def manifest(folder: Path, **facts: Any) -> dict[str, Any]:

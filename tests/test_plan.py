@@ -20,12 +20,13 @@ from qunlearn.precision import Precision
 
 from benchmarks.bench_plan import predicted
 from benchmarks.peak_probe import CASES, Case
-from qunlearn import configfiles, plan
-from qunlearn.config import Json, cells, load_schema, resolve, runs
-from qunlearn.errors import InputError
+from qunlearn import plan
+from qunlearn.experiment import configfiles
+from qunlearn.experiment.config import Json, cells, load_schema, resolve, runs
+from qunlearn.experiment.sweep import training_runs
 from qunlearn.models.shape import ModelShape, Training
+from qunlearn.run.errors import InputError
 from qunlearn.settings.unlearning import UnlearnSettings
-from qunlearn.sweep import training_runs
 from qunlearn.training.adapters import with_adapter
 
 SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")

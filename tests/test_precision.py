@@ -2,9 +2,9 @@
 
 import pytest
 
-from qunlearn.errors import InputError
+from qunlearn.experiment.labels import precision_name
 from qunlearn.quantize.method import Precision
-from qunlearn.style import precision_name
+from qunlearn.run.errors import InputError
 
 
 @pytest.mark.parametrize(

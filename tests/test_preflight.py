@@ -12,11 +12,12 @@ from conftest import ROOT
 from fake_hub import COMMIT, FakeHub, in_place_of_the_hub
 from small_gguf import weights, write_gguf
 
-from qunlearn import hardware, machine, preflight
-from qunlearn.config import load_schema, resolve
-from qunlearn.errors import InputError
-from qunlearn.hub import snapshot
+from qunlearn import machine, preflight
+from qunlearn.experiment.config import load_schema, resolve
+from qunlearn.models.hub import snapshot
 from qunlearn.plan import Job
+from qunlearn.run import hardware
+from qunlearn.run.errors import InputError
 
 SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
 LLAMA = {

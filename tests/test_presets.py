@@ -11,8 +11,8 @@ from safetensors.numpy import save_file
 from small_corpora import run_script
 from test_workflow import jobs
 
-from qunlearn import configfiles
-from qunlearn.config import runs, unlearn_settings
+from qunlearn.experiment import configfiles
+from qunlearn.experiment.config import runs, unlearn_settings
 
 PRESETS = [
     ("tiny.yaml",),

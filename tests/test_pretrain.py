@@ -10,10 +10,11 @@ from books_like import books
 from muse_on_hub import corpus
 from small_corpora import run_script
 
-from qunlearn import config, sources
 from qunlearn.admission import check_given
 from qunlearn.corpora import layout
-from qunlearn.errors import InputError
+from qunlearn.experiment import config
+from qunlearn.models import sources
+from qunlearn.run.errors import InputError
 
 WITHOUT = "there is no raw/pretrain.json, on which models.base: scratch is trained; add the file,"
 DATASET = "muse-bench/MUSE-News"

@@ -9,8 +9,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from qunlearn.files import read_json, sha256, write_text
-from qunlearn.provenance import MANIFEST, Stopwatch, digest, fingerprint, hash_files, write_manifest
+from qunlearn.run.files import read_json, sha256, write_text
+from qunlearn.run.manifest import (
+    MANIFEST,
+    Stopwatch,
+    digest,
+    fingerprint,
+    hash_files,
+    write_manifest,
+)
 from qunlearn.settings.training import TrainSettings
 
 SHA256_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -110,7 +117,7 @@ def test_fingerprint_tells_runs_apart_by_content(tmp_path: Path) -> None:
 
 def test_fingerprint_is_the_same_in_another_process() -> None:
     """Python's own hashes differ from process to process, which must not matter."""
-    code = "from qunlearn.provenance import fingerprint; print(fingerprint(b='x', a={'k': [1]}))"
+    code = "from qunlearn.run.manifest import fingerprint; print(fingerprint(b='x', a={'k': [1]}))"
     there = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.strip()

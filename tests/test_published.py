@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qunlearn.errors import InputError
-from qunlearn.evidence.published import (
+from qunlearn.analysis.published import (
     auc_error,
     privleak_error,
     published_numbers,
@@ -15,8 +14,9 @@ from qunlearn.evidence.published import (
     read_table,
     score_error,
 )
-from qunlearn.tables.csvfile import read_rows
-from qunlearn.tables.summary import Key
+from qunlearn.analysis.summary import Key
+from qunlearn.run.csvfile import read_rows
+from qunlearn.run.errors import InputError
 
 PUBLISHED = Path(__file__).parents[1] / "resources/published"
 CELLS = [

@@ -17,11 +17,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from qunlearn.checkpoints import save_model
-from qunlearn.errors import InputError
+from qunlearn.models.checkpoints import save_model
+from qunlearn.models.layers import quantizable_layers
 from qunlearn.quantize.checkpoint import load_for_evaluation, quantize_checkpoint
-from qunlearn.quantize.layers import check_group, quantizable_layers
-from qunlearn.quantize.method import Precision
+from qunlearn.quantize.method import Precision, check_group
+from qunlearn.run.errors import InputError
 
 PROMPT = torch.arange(40).view(2, 20)
 

@@ -10,9 +10,9 @@ from transformers import PreTrainedTokenizerFast
 from qunlearn.evaluate import evaluation, records
 from qunlearn.evaluate.prompts import question_prompts
 from qunlearn.evaluate.reach import shortfalls
-from qunlearn.files import write_json
+from qunlearn.report import main_table as main
+from qunlearn.run.files import write_json
 from qunlearn.settings.evaluation import EvaluateSettings
-from qunlearn.tables import main
 
 SETTINGS = EvaluateSettings(
     batch_size=4, verbmem_tokens=6, knowmem_tokens=20, shots=0, max_tokens=20

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from qunlearn.errors import InputError
-from qunlearn.readme import kept_table, replace_marked
-from qunlearn.tables.spread import Run, read_spread
-from qunlearn.tables.summary import summaries
+from qunlearn.analysis.summary import summaries
+from qunlearn.report.readme import kept_table, replace_marked
+from qunlearn.report.spread import Run, read_spread
+from qunlearn.run.errors import InputError
 
 MARKED = "before\n<!-- table: by a command -->\nold\n<!-- end of table -->\nafter\n"
 

@@ -23,14 +23,14 @@ from tiny_models import (
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from qunlearn.errors import InputError
+from qunlearn.models.scratch import new_llama
+from qunlearn.run.errors import InputError
 from qunlearn.settings.models import ModelSettings
 from qunlearn.settings.unlearning import Adapter, Objective
 from qunlearn.training import finetune_run
 from qunlearn.training.adapters import weight_dtype, with_adapter
 from qunlearn.training.finetune import finetune
 from qunlearn.training.preemption import last_checkpoint
-from qunlearn.training.scratch import new_llama
 from qunlearn.training.trainer import RepeatableTrainer, arguments
 from qunlearn.training.unlearn import unlearn
 

@@ -9,9 +9,10 @@ from conftest import ROOT
 from fake_hub import COMMIT, FakeHub, running
 from small_corpora import run_script
 
-from qunlearn import configfiles, sources
-from qunlearn.config import load_schema, resolve, unlearn_settings
-from qunlearn.errors import InputError
+from qunlearn.experiment import configfiles
+from qunlearn.experiment.config import load_schema, resolve, unlearn_settings
+from qunlearn.models import sources
+from qunlearn.run.errors import InputError
 
 SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
 DATASETS = {"news": "muse-bench/MUSE-News", "books": "muse-bench/MUSE-Books"}

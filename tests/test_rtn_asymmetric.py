@@ -7,9 +7,9 @@ import torch
 from small_grids import grid_of, rounded_to
 from test_quantize import tiny_model, tiny_tokenizer
 
-from qunlearn.checkpoints import save_model
+from qunlearn.models.checkpoints import save_model
+from qunlearn.models.layers import quantizable_layers
 from qunlearn.quantize.checkpoint import load_for_evaluation, quantize_checkpoint
-from qunlearn.quantize.layers import quantizable_layers
 from qunlearn.quantize.method import Precision, method_of
 
 NAME = "rtn4a16"

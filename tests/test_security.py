@@ -19,8 +19,8 @@ from small_gguf import weights, write_gguf
 from test_fuzz_checkpoints import CHECKPOINT
 from test_fuzz_corpus import whole_corpus
 
-from qunlearn import files
-from qunlearn.checkpoints import check_checkpoint, load_model, load_tokenizer
+from qunlearn.models.checkpoints import check_checkpoint, load_model, load_tokenizer
+from qunlearn.run import files
 
 CODE = sorted(
     path for folder in ("src", "workflow", "envs") for path in (ROOT / folder).rglob("*.py")
@@ -70,7 +70,7 @@ def test_nothing_is_unpickled() -> None:
 
 
 def test_models_and_tokenizers_are_read_from_this_machine_and_as_safetensors() -> None:
-    """Downloads go through qunlearn.hub alone, which asks for a commit and compares hashes."""
+    """Downloads go through models.hub alone, which asks for a commit and compares hashes."""
     reads = [one for one in EVERYWHERE if one[1].endswith(".from_pretrained")]
     assert len(reads) >= 8
     for path, name, call in reads:
@@ -92,8 +92,8 @@ def test_yaml_is_read_by_safe_loaders() -> None:
             assert keyword(call, "Loader") in ("LOADER", "_Strict"), where(path, call)
     import yaml
 
-    from qunlearn.config import LOADER
-    from qunlearn.configfiles import _Strict
+    from qunlearn.experiment.config import LOADER
+    from qunlearn.experiment.configfiles import _Strict
 
     evil = "!!python/object/apply:os.system ['touch marker']"
     for loader in (LOADER, _Strict):
@@ -235,7 +235,7 @@ def test_counts_of_a_gguf_header_are_bounded(gguf_file: Path, tmp_path: Path) ->
     program = (
         "import resource, signal, sys; from pathlib import Path\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))\n"
-        "from qunlearn import gguf; from qunlearn.errors import InputError\n"
+        "from qunlearn import gguf; from qunlearn.run.errors import InputError\n"
         "for file in sys.argv[1:]:\n"
         "    signal.alarm(60)\n"
         "    print(file, flush=True)\n"

@@ -11,15 +11,15 @@ from small_evaluations import CELLS
 from small_summaries import over_seeds
 from test_main_table import UNTESTED
 
-from qunlearn.errors import InputError
-from qunlearn.files import read_json, write_json
-from qunlearn.selection.candidates import Asked, Candidate, Scores, gather, reference
-from qunlearn.selection.choice import Rule, Selection, choose, read, write
-from qunlearn.selection.sentences import WARNING, notes
-from qunlearn.selection.table import as_csv, as_markdown
-from qunlearn.selection.take import take
-from qunlearn.tables.metrics import collect
-from qunlearn.tables.summary import TEST_COLUMNS, write_summaries
+from qunlearn.analysis.metrics import collect
+from qunlearn.analysis.selection.candidates import Asked, Candidate, Scores, gather, reference
+from qunlearn.analysis.selection.choice import Rule, Selection, choose, read, write
+from qunlearn.analysis.selection.sentences import WARNING, notes
+from qunlearn.analysis.selection.table import as_csv, as_markdown
+from qunlearn.analysis.selection.take import take
+from qunlearn.analysis.summary import TEST_COLUMNS, write_summaries
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json, write_json
 
 CELL = "news/npo_gdr/lora"
 

@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 from small_runs import facts_of, files_of, log_of, make_start, run
 from tiny_models import UNLEARNING
 
-from qunlearn.checkpoints import is_diverged, load_dense
-from qunlearn.errors import InputError
-from qunlearn.files import read_json
 from qunlearn.launch import launch
-from qunlearn.provenance import MANIFEST
+from qunlearn.models.checkpoints import is_diverged, load_dense
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json
+from qunlearn.run.manifest import MANIFEST
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 from qunlearn.training import unlearn_run
 from qunlearn.training.sharding import check_sharding, micro_batch

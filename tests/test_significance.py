@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 from small_summaries import over_seeds
 
-from qunlearn.errors import InputError
-from qunlearn.tables.main import GOALS, main_table
-from qunlearn.tables.metrics import Cell, Score
-from qunlearn.tables.render import as_html, as_latex, as_markdown
-from qunlearn.tables.significance import better
-from qunlearn.tables.summary import TEST_COLUMNS as TESTED
-from qunlearn.tables.summary import Key, Summary
+from qunlearn.analysis.metrics import Cell, Score
+from qunlearn.analysis.significance import better
+from qunlearn.analysis.summary import TEST_COLUMNS as TESTED
+from qunlearn.analysis.summary import Key, Summary
+from qunlearn.experiment.labels import GOALS
+from qunlearn.report.main_table import main_table
+from qunlearn.report.render import as_html, as_latex, as_markdown
+from qunlearn.run.errors import InputError
 
 TEST = "mini,news,adapters,utility,npo_gdr,lora,nf4,full,nf4,5,1,9,0.001,0.01,0.5,2,32,1,"
 

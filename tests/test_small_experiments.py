@@ -15,8 +15,8 @@ from small_manifests import sign_evaluations, sign_measurements
 from small_records import evaluate
 from small_survival import MATRIX, write_cell
 
-from qunlearn.config import load_schema, resolve
-from qunlearn.files import write_json
+from qunlearn.experiment.config import load_schema, resolve
+from qunlearn.run.files import write_json
 from qunlearn.settings.evaluation import EvaluateSettings
 
 SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")

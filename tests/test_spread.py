@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from qunlearn.errors import InputError
-from qunlearn.readme import keep_numbers, kept_table
-from qunlearn.tables.metrics import Cell, Score, write_metrics
-from qunlearn.tables.processors import processors
-from qunlearn.tables.spread import Run, Spread, measure, read_spread, spread_notes, write_spread
-from qunlearn.tables.summary import TEST_COLUMNS, Key, Summary, write_summaries
+from qunlearn.analysis.metrics import Cell, Score, write_metrics
+from qunlearn.analysis.summary import TEST_COLUMNS, Key, Summary, write_summaries
+from qunlearn.report.processors import processors
+from qunlearn.report.readme import keep_numbers, kept_table
+from qunlearn.report.spread import Run, Spread, measure, read_spread, spread_notes, write_spread
+from qunlearn.run.errors import InputError
 
 LORA = "news/npo_gdr/lora/seed{}/nf4"
 

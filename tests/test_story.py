@@ -12,11 +12,11 @@ import pytest
 from conftest import ROOT
 from docutils.core import publish_parts
 
-from qunlearn.errors import InputError
-from qunlearn.outcomes import Outcome
-from qunlearn.story import MECHANISM, story
-from qunlearn.storynumbers import read_table
-from qunlearn.tables.summary import Key, Summary, write_summaries
+from qunlearn.analysis.outcomes import Outcome
+from qunlearn.analysis.summary import Key, Summary, write_summaries
+from qunlearn.report.story import MECHANISM, story
+from qunlearn.report.storynumbers import read_table
+from qunlearn.run.errors import InputError
 
 SETTINGS: dict[str, Any] = {
     "experiment": "made_up",

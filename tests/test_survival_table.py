@@ -9,9 +9,10 @@ from small_grids import grid_of
 from survival_models import random_update, survival
 from torch import Tensor
 
-from qunlearn.errors import InputError
+from qunlearn.models.updates import Update
 from qunlearn.quantize.grids import Grid
 from qunlearn.quantize.method import Precision
+from qunlearn.run.errors import InputError
 from qunlearn.survival.rounding import Rounded
 from qunlearn.survival.table import (
     Bin,
@@ -22,7 +23,6 @@ from qunlearn.survival.table import (
     write_histogram,
     write_survival,
 )
-from qunlearn.survival.updates import Update
 
 
 def still(update: Update) -> Update:

@@ -18,7 +18,7 @@ from tiny_models import (
 )
 from torch import nn
 
-from qunlearn.errors import InputError
+from qunlearn.run.errors import InputError
 from qunlearn.settings.unlearning import Adapter, Objective
 from qunlearn.training.adapters import weight_dtype, with_adapter
 from qunlearn.training.finetune import shuffled_passes

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from qunlearn.errors import InputError
-from qunlearn.tables.summary import Key, Summary, write_summaries
-from qunlearn.tables.window import read_rate, window_markdown
+from qunlearn.analysis.summary import Key, Summary, write_summaries
+from qunlearn.report.window import read_rate, window_markdown
+from qunlearn.run.errors import InputError
 
 CELL = ("news", "npo_gdr", "full_bf16")
 COLUMNS = "corpus,objective,adapter,seed,precision,moved,projection_adaptive"

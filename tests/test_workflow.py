@@ -290,7 +290,9 @@ def test_a_changed_label_of_a_figure_draws_that_figure_again(
     checkout: Path, snakemake: Snakemake
 ) -> None:
     edit(
-        checkout / "src/qunlearn/figures/loss.py", 'NO_RETAIN = "no retain term"', 'NO_RETAIN = "-"'
+        checkout / "src/qunlearn/report/figures/loss.py",
+        'NO_RETAIN = "no retain term"',
+        'NO_RETAIN = "-"',
     )
     assert planned_jobs(checkout, snakemake) == {**RUNS, "all": 1}
 

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from qunlearn import sources
-from qunlearn.checkpoints import check_checkpoint, check_tokenizer
 from qunlearn.corpora import local, mini
 from qunlearn.corpora.excerpt import check_pretrain
-from qunlearn.errors import InputError
+from qunlearn.models import sources
+from qunlearn.models.checkpoints import check_checkpoint, check_tokenizer
+from qunlearn.models.sources import Source
+from qunlearn.run.errors import InputError
 from qunlearn.settings.corpora import ExcerptSettings, MiniSettings
-from qunlearn.sources import Source
 
 
 def check_given(config: Mapping[str, Any], configfiles: Iterable[Path | str]) -> None:

@@ -10,8 +10,8 @@ import uuid
 from importlib import import_module
 from typing import Any
 
-from qunlearn.errors import InputError
-from qunlearn.imports import OPTIONAL, hide
+from qunlearn.run.errors import InputError
+from qunlearn.run.imports import OPTIONAL, hide
 from qunlearn.signals import ASKING, Stopped, unwind_when_asked
 
 PATIENCE = 3600  # seconds for a last checkpoint

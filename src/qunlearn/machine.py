@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shutil import disk_usage
 
-from qunlearn import hardware
 from qunlearn.checks import Check
-from qunlearn.config import Json
-from qunlearn.errors import InputError
+from qunlearn.experiment.config import Json
 from qunlearn.plan import Job, disk
+from qunlearn.run import hardware
+from qunlearn.run.errors import InputError
 
 
 def host_bytes() -> int:

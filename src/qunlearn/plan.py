@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
-from qunlearn import controls
-from qunlearn.config import Json, cells, unlearn_settings, variants
 from qunlearn.corpora.sizes import Texts, read_sizes, training_rows
+from qunlearn.experiment import controls
+from qunlearn.experiment.config import Json, cells, unlearn_settings, variants
+from qunlearn.experiment.sweep import swept_cells, training_runs
 from qunlearn.models.shape import ModelShape, Training
+from qunlearn.models.sources import used
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.settings.fixed import INT8_ROWS, MOST_LOGITS
-from qunlearn.sources import used
-from qunlearn.sweep import swept_cells, training_runs
 
 # Measured on the machine of docs/performance.md:
 PROCESS = 700 * 2**20  # bytes of a process with torch and transformers, 560 to 700 MiB

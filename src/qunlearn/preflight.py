@@ -6,18 +6,19 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from qunlearn import given, machine
+from qunlearn import machine
 from qunlearn.checks import Check
-from qunlearn.config import Json, runs, unlearn_settings
 from qunlearn.corpora.sizes import read_sizes
-from qunlearn.errors import InputError
-from qunlearn.fetching import Place
-from qunlearn.files import write_json
-from qunlearn.given import Given, Tokens
+from qunlearn.experiment.config import Json, runs, unlearn_settings
+from qunlearn.models import given
+from qunlearn.models.fetching import Place
+from qunlearn.models.given import Given, Tokens
 from qunlearn.models.shape import ModelShape
+from qunlearn.models.sources import Source, tokenizer_of, used
 from qunlearn.plan import Job, estimate
 from qunlearn.quantize.method import Precision
-from qunlearn.sources import Source, tokenizer_of, used
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import write_json
 
 GROUPS = (256, 128, 64, 32)
 """Usual group sizes, for advice."""

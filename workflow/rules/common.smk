@@ -9,14 +9,16 @@ from pathlib import Path
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
-from qunlearn import config as configuration
-from qunlearn import admission, configfiles, controls, grids, plan, preflight
-from qunlearn import sources, style, sweep
-from qunlearn import interpreter, unlock
-from qunlearn.codeversion import code_version
-from qunlearn.errors import InputError
-from qunlearn.footnotes import footnotes, learning_rates
-from qunlearn.provenance import digest
+from qunlearn.experiment import config as configuration
+from qunlearn import admission, plan, preflight
+from qunlearn.experiment import configfiles, controls, sweep_grids as grids
+from qunlearn.models import sources
+from qunlearn.experiment import labels as style, sweep
+from qunlearn.run import interpreter, unlock
+from qunlearn.run.fingerprint import code_version
+from qunlearn.run.errors import InputError
+from qunlearn.report.footnotes import footnotes, learning_rates
+from qunlearn.run.manifest import digest
 from qunlearn.quantize.method import method_of, module_file
 
 try:

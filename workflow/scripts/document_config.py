@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(schema: Path, output: Path) -> None:
@@ -12,9 +12,9 @@ def main(schema: Path, output: Path) -> None:
         schema: the JSON schema of the configuration.
         output: the Markdown file to write.
     """
-    from qunlearn.config import load_schema
-    from qunlearn.configdoc import as_markdown
-    from qunlearn.files import write_text
+    from qunlearn.experiment.config import load_schema
+    from qunlearn.experiment.configdoc import as_markdown
+    from qunlearn.run.files import write_text
 
     write_text(output, as_markdown(load_schema(schema)))
 

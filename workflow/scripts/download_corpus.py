@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 from qunlearn.settings.corpora import ExcerptSettings
 
 
@@ -23,8 +23,8 @@ def main(
     """
     from qunlearn.corpora import hub, layout, overlaps
     from qunlearn.corpora.excerpt import check_pretrain, excerpt
-    from qunlearn.files import new_folder
-    from qunlearn.provenance import Stopwatch, write_manifest
+    from qunlearn.run.files import new_folder
+    from qunlearn.run.manifest import Stopwatch, write_manifest
 
     stopwatch = Stopwatch()
     found = hub.download(dataset, revision)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 FIGURES = (
     "reversion",
@@ -27,11 +27,11 @@ def main(
         document: the file; what stands between its marks is written anew, and the figures that it
             shows are put beside it.
     """
-    from qunlearn.controls import NEEDED
-    from qunlearn.readme import main_notes, replace_marked
-    from qunlearn.tables.mechanism import arrivals, mechanism_markdown, reversion_markdown
-    from qunlearn.tables.metrics import read_metrics
-    from qunlearn.tables.summary import summaries
+    from qunlearn.analysis.mechanism import arrivals, mechanism_markdown, reversion_markdown
+    from qunlearn.analysis.metrics import read_metrics
+    from qunlearn.analysis.summary import summaries
+    from qunlearn.experiment.controls import NEEDED
+    from qunlearn.report.readme import main_notes, replace_marked
 
     found = {
         key: summary

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(
@@ -22,7 +22,7 @@ def main(
             The numbers behind the table are kept beside it, in results/.
         others: runs of the same experiment on other processors, for how far those move a number.
     """
-    from qunlearn.readme import keep_numbers, kept_table, replace_marked
+    from qunlearn.report.readme import keep_numbers, kept_table, replace_marked
 
     kept = figure.parent / "results"
     keep_numbers(results, others, kept)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(
@@ -24,9 +24,9 @@ def main(
             beside it.
         kept: the CSV file for the numbers.
     """
-    from qunlearn.figures.window import FILE, plot_window
-    from qunlearn.readme import replace_marked
-    from qunlearn.tables.window import read_rate, window_markdown, write_window
+    from qunlearn.report.figures.window import FILE, plot_window
+    from qunlearn.report.readme import replace_marked
+    from qunlearn.report.window import read_rate, window_markdown, write_window
 
     found = [read_rate(run, corpus, objective, adapter) for run in results]
     rates = sorted(found, key=lambda rate: rate.lr)

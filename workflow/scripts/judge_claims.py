@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 from qunlearn.settings.evaluation import EvaluateSettings
 
 
@@ -33,14 +33,14 @@ def main(
         split_questions: whether questions on which settings were chosen are left out.
         notes: sentences on how the models were trained.
     """
-    from qunlearn.evidence.cells import Evaluations
-    from qunlearn.evidence.claims import judge, published_claims, read_claims
-    from qunlearn.evidence.numbers import Evidence, read_tests
-    from qunlearn.evidence.origins import check_evaluations
-    from qunlearn.evidence.paired import PairedSums
-    from qunlearn.evidence.published import published_numbers
-    from qunlearn.tables.claims import write_claims
-    from qunlearn.tables.summary import summaries
+    from qunlearn.analysis.cells import Evaluations
+    from qunlearn.analysis.claims import judge, published_claims, read_claims
+    from qunlearn.analysis.numbers import Evidence, read_tests
+    from qunlearn.analysis.origins import check_evaluations
+    from qunlearn.analysis.paired import PairedSums
+    from qunlearn.analysis.published import published_numbers
+    from qunlearn.analysis.summary import summaries
+    from qunlearn.report.claims_table import write_claims
 
     wanted = read_claims(claims)
     paired = None

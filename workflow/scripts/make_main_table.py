@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(
@@ -25,14 +25,14 @@ def main(
         results: the experiment's folder, whose manifests say on which processors it ran.
         cells: of the summary; needed with results.
     """
-    from qunlearn.footnotes import corpus_notes
-    from qunlearn.selection.choice import read
-    from qunlearn.selection.sentences import notes
-    from qunlearn.tables.main import main_table, shortfalls
-    from qunlearn.tables.processors import processors
-    from qunlearn.tables.render import write_main_table
-    from qunlearn.tables.significance import better
-    from qunlearn.tables.summary import summaries
+    from qunlearn.analysis.selection.choice import read
+    from qunlearn.analysis.selection.sentences import notes
+    from qunlearn.analysis.significance import better
+    from qunlearn.analysis.summary import summaries
+    from qunlearn.report.footnotes import corpus_notes
+    from qunlearn.report.main_table import main_table, shortfalls
+    from qunlearn.report.processors import processors
+    from qunlearn.report.render import write_main_table
 
     found = summaries(summary)
     below = [*notes([read(path) for path in selections]), *settings]

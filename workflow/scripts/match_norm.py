@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 from qunlearn.settings.unlearning import Objective, UnlearnSettings
 
 
@@ -34,10 +34,10 @@ def main(
         search_runs: trainings that the search may take.
         seed: decides the order of the rows.
     """
-    from qunlearn.checkpoints import check_checkpoint
+    from qunlearn.models.checkpoints import check_checkpoint
 
     check_checkpoint(target)
-    from qunlearn.imports import OPTIONAL, hide
+    from qunlearn.run.imports import OPTIONAL, hide
 
     hide(*OPTIONAL)
     from qunlearn.training.match import match_norm

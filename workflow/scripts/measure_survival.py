@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from qunlearn.checkpoints import is_diverged
-from qunlearn.cli import run_script
-from qunlearn.errors import InputError
-from qunlearn.files import new_folder
-from qunlearn.imports import OPTIONAL, hide
-from qunlearn.integrity import verify
-from qunlearn.provenance import Stopwatch, write_manifest
+from qunlearn.models.checkpoints import is_diverged
 from qunlearn.quantize.method import Precision, method_of
+from qunlearn.run.cli import run_script
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import new_folder
+from qunlearn.run.imports import OPTIONAL, hide
+from qunlearn.run.integrity import verify
+from qunlearn.run.manifest import Stopwatch, write_manifest
 
 
 def main(

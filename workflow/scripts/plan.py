@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 if TYPE_CHECKING:
     from qunlearn.models.shape import ModelShape
@@ -22,8 +22,8 @@ def shape_of(config: Mapping[str, Any], corpus: str) -> "ModelShape":
     import yaml
 
     from qunlearn import preflight
-    from qunlearn.errors import InputError
     from qunlearn.models.shape import ModelShape
+    from qunlearn.run.errors import InputError
 
     name = config["models"]["shape"]
     if name is None:
@@ -75,7 +75,7 @@ def main(configfile: tuple[Path, ...] = ()) -> None:
     Args:
         configfile: the experiment's configuration; of several, later ones win.
     """
-    from qunlearn import configfiles
+    from qunlearn.experiment import configfiles
     from qunlearn.plan import estimate
 
     config = configfiles.read(configfile)

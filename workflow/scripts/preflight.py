@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(configfile: tuple[Path, ...] = (), output: Path = Path("preflight.json")) -> None:
@@ -12,9 +12,10 @@ def main(configfile: tuple[Path, ...] = (), output: Path = Path("preflight.json"
         configfile: the experiment's configuration; of several, later ones win.
         output: JSON file to write.
     """
-    from qunlearn import configfiles, interpreter
     from qunlearn.admission import check_given
+    from qunlearn.experiment import configfiles
     from qunlearn.preflight import keep, preflight
+    from qunlearn.run import interpreter
 
     config = configfiles.read(configfile)
     check_given(config, configfile)

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from qunlearn.checkpoints import is_adapter, is_diverged
-from qunlearn.cli import run_script
-from qunlearn.files import new_folder
-from qunlearn.imports import OPTIONAL, hide
-from qunlearn.provenance import Stopwatch, write_manifest
+from qunlearn.models.checkpoints import is_adapter, is_diverged
 from qunlearn.quantize.method import Precision, method_of
+from qunlearn.run.cli import run_script
+from qunlearn.run.files import new_folder
+from qunlearn.run.imports import OPTIONAL, hide
+from qunlearn.run.manifest import Stopwatch, write_manifest
 from qunlearn.settings.quantization import CalibrationSettings
 
 

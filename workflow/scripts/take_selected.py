@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(selection: Path, trainings: Path, output: Path) -> None:
@@ -13,10 +13,10 @@ def main(selection: Path, trainings: Path, output: Path) -> None:
         trainings: folder of one seed's trainings: <point>/epoch<e>/.
         output: the unlearned model; a previous one is replaced.
     """
-    from qunlearn.files import new_folder
-    from qunlearn.integrity import verify
-    from qunlearn.selection.choice import read
-    from qunlearn.selection.take import take
+    from qunlearn.analysis.selection.choice import read
+    from qunlearn.analysis.selection.take import take
+    from qunlearn.run.files import new_folder
+    from qunlearn.run.integrity import verify
 
     chosen = trainings / read(selection).chosen
     verify(chosen)

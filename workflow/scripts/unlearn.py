@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
 
 
@@ -32,10 +32,10 @@ def main(
         snapshots: epoch counts; the output then holds a folder for each (`epoch5`), with what a
             run of so many epochs ends with, and the run ends with the last of them.
     """
-    from qunlearn.checkpoints import check_checkpoint
+    from qunlearn.models.checkpoints import check_checkpoint
 
     check_checkpoint(target)
-    from qunlearn.imports import OPTIONAL, hide
+    from qunlearn.run.imports import OPTIONAL, hide
 
     used = {"peft"} if adapter == "lora" else set()
     used |= {"bitsandbytes"} if settings.optimizer == "adamw_8bit" else set()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(tables: tuple[Path, ...], output: Path) -> None:
@@ -12,8 +12,8 @@ def main(tables: tuple[Path, ...], output: Path) -> None:
         tables: Markdown files, e.g. reversion.md.
         output: the folder that a page of the same name is written into for each.
     """
-    from qunlearn.files import write_text
-    from qunlearn.pages import markdown_page
+    from qunlearn.report.pages import markdown_page
+    from qunlearn.run.files import write_text
 
     for table in tables:
         text = table.read_text(encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(results: Path, cells: tuple[str, ...], settings: str, output: Path) -> None:
@@ -16,8 +16,8 @@ def main(results: Path, cells: tuple[str, ...], settings: str, output: Path) -> 
     """
     import json
 
-    from qunlearn.files import write_text
-    from qunlearn.pages import configuration_page, manifests, provenance_page
+    from qunlearn.report.pages import configuration_page, manifests, provenance_page
+    from qunlearn.run.files import write_text
 
     write_text(output / "configuration.html", configuration_page(json.loads(settings)))
     write_text(output / "versions.html", provenance_page(manifests(results, cells)))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(
@@ -27,10 +27,10 @@ def main(
     """
     import json
 
-    from qunlearn.files import write_text
-    from qunlearn.story import MECHANISM, story
-    from qunlearn.storynumbers import read_table
-    from qunlearn.tables.summary import summaries
+    from qunlearn.analysis.summary import summaries
+    from qunlearn.report.story import MECHANISM, story
+    from qunlearn.report.storynumbers import read_table
+    from qunlearn.run.files import write_text
 
     text = story(
         summaries(summary),

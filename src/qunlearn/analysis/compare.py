@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from qunlearn.errors import InputError
-from qunlearn.files import read_json
-from qunlearn.provenance import MANIFEST
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json
+from qunlearn.run.manifest import MANIFEST
 
 EQUAL = 1e-5
 """Relative difference below which two numbers print alike."""

@@ -13,7 +13,7 @@ from itertools import zip_longest
 
 from qunlearn.corpora.layout import Continuation, Corpus
 from qunlearn.corpora.passages import Passages
-from qunlearn.errors import InputError
+from qunlearn.run.errors import InputError
 from qunlearn.settings.corpora import ExcerptSettings
 
 

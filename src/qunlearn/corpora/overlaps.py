@@ -14,9 +14,9 @@ from typing import Any
 
 from qunlearn.corpora.layout import Corpus
 from qunlearn.corpora.passages import Passages
-from qunlearn.errors import InputError
-from qunlearn.files import read_json
-from qunlearn.provenance import MANIFEST
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json
+from qunlearn.run.manifest import MANIFEST
 
 RETAIN1, RETAIN2 = "raw/retain1.json", "raw/retain2.json"
 RETAINED = (RETAIN1, RETAIN2, "raw/pretrain.json")

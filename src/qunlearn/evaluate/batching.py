@@ -23,7 +23,7 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from qunlearn.errors import InputError
+from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import BatchSize
 from qunlearn.settings.fixed import MOST_LOGITS
 

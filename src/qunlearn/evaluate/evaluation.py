@@ -5,11 +5,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qunlearn.checkpoints import is_diverged
 from qunlearn.corpora.layout import Corpus
 from qunlearn.evaluate import reach, records, scoring
-from qunlearn.files import write_json, write_jsonl
+from qunlearn.models.checkpoints import is_diverged
 from qunlearn.quantize.method import method_of
+from qunlearn.run.files import write_json, write_jsonl
 from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.settings.fixed import INT8_ROWS
 

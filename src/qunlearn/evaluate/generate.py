@@ -15,12 +15,12 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from qunlearn.errors import InputError
 from qunlearn.evaluate.batching import BatchLog, RowCost, ask_in_batches
 from qunlearn.evaluate.prefix import Prefix
 from qunlearn.evaluate.prompts import STOP_STRINGS
+from qunlearn.models.tokens import plain_ids
+from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import BatchSize
-from qunlearn.tokens import plain_ids
 
 
 @torch.inference_mode()

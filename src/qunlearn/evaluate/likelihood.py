@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from qunlearn.errors import InputError
 from qunlearn.evaluate.batching import BatchLog, RowCost, ask_in_batches
+from qunlearn.models.tokens import plain_ids
+from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import BatchSize
-from qunlearn.tokens import plain_ids
 
 
 @torch.inference_mode()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from qunlearn.errors import InputError
+from qunlearn.run.errors import InputError
 
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer

@@ -12,7 +12,7 @@ reference is cut as the answer is.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from qunlearn.errors import InputError
+from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import EvaluateSettings, Prompt
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from qunlearn.corpora.layout import Corpus
 from qunlearn.evaluate.prompts import STOP_STRINGS, question_prompts, scored_reference
+from qunlearn.models.tokens import plain_ids
 from qunlearn.settings.evaluation import EvaluateSettings
-from qunlearn.tokens import plain_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qunlearn.errors import InputError
 from qunlearn.evaluate.metrics import min_k, rouge_l
 from qunlearn.evaluate.prompts import (
     cut_answer,
@@ -15,7 +14,8 @@ from qunlearn.evaluate.prompts import (
     question_prompts,
     scored_reference,
 )
-from qunlearn.files import read_jsonl
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_jsonl
 from qunlearn.settings.evaluation import EvaluateSettings
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qunlearn.errors import InputError
+from qunlearn.run.errors import InputError
 from qunlearn.settings.fixed import CHUNK, LORA_LAYERS, PROBE_ROWS, PROBE_TOKENS
 
 LARGEST = 2**31 - 1

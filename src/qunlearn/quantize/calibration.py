@@ -15,7 +15,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from qunlearn.corpora import layout
-from qunlearn.errors import InputError
+from qunlearn.run.errors import InputError
 from qunlearn.settings.quantization import CalibrationSettings
 
 Windows = list[list[int]]

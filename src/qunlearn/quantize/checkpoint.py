@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qunlearn.checkpoints import load_tokenizer
-from qunlearn.errors import InputError
-from qunlearn.files import read_json
-from qunlearn.provenance import MANIFEST
+from qunlearn.models.checkpoints import load_tokenizer
 from qunlearn.quantize.method import Precision, method_of
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json
+from qunlearn.run.manifest import MANIFEST
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -14,11 +14,11 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from qunlearn.checkpoints import check_checkpoint, is_adapter
-from qunlearn.errors import InputError
-from qunlearn.files import read_json, write_json
-from qunlearn.quantize.layers import quantizable_layers
+from qunlearn.models.checkpoints import check_checkpoint, is_adapter
+from qunlearn.models.layers import quantizable_layers
 from qunlearn.quantize.method import Precision
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json, write_json
 
 DAMPING = 0.01
 """Added to the Hessian's diagonal, as a share of its mean: Frantar et al. (2023)."""

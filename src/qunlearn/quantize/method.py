@@ -20,7 +20,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from qunlearn.errors import InputError
+from qunlearn.run.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from qunlearn.quantize.calibration import Texts
     from qunlearn.quantize.grids import Grid
     from qunlearn.quantize.packed import PackedMatrix
+
+
+COMMON_GROUPS = (32, 64, 128, 256)
 
 
 @dataclass(frozen=True)
@@ -154,8 +157,6 @@ class Method(ABC):
         Raises:
             InputError: names the first layer at fault and what would fit.
         """
-        from qunlearn.quantize.layers import check_group
-
         check_group(layers, precision)
 
     def write(
@@ -174,8 +175,8 @@ class Method(ABC):
         Raises:
             InputError: a bad checkpoint, or a precision that does not fit the model.
         """
-        from qunlearn.checkpoints import is_adapter, load_dense, load_tokenizer, save_model
-        from qunlearn.quantize.layers import quantizable_layers
+        from qunlearn.models.checkpoints import is_adapter, load_dense, load_tokenizer, save_model
+        from qunlearn.models.layers import quantizable_layers
 
         model = load_dense(source, base)
         layers = quantizable_layers(model)
@@ -209,7 +210,7 @@ class Method(ABC):
         """
         import torch
 
-        from qunlearn.checkpoints import load_model
+        from qunlearn.models.checkpoints import load_model
 
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         half = device.type == "cuda" and self.sixteen_bit
@@ -260,3 +261,26 @@ def module_file(precision: str) -> Path:
     module = import_module(type(method_of(precision)).__module__)
     assert module.__file__ is not None  # a module of this package
     return Path(module.__file__)
+
+
+def check_group(layers: Mapping[str, nn.Linear], precision: Precision) -> None:
+    """Complain before any work when the precision's group does not divide every layer's rows.
+
+    Raises:
+        InputError: names the first layer at fault and the usual groups that fit all layers.
+    """
+    group = precision.group
+    if group is None:
+        return
+    for name, layer in layers.items():
+        if layer.in_features % group:
+            fitting = [
+                f"{precision.method}{precision.bits}g{size}"
+                for size in COMMON_GROUPS
+                if all(other.in_features % size == 0 for other in layers.values())
+            ]
+            advice = ", ".join(fitting) or f"rtn{precision.bits}, one scale a row"
+            raise InputError(
+                f"precision '{precision.name}': group {group} does not divide the "
+                f"{layer.in_features} inputs of {name}; use {advice}"
+            )

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from qunlearn.checkpoints import check_checkpoint, check_complete
-from qunlearn.errors import InputError
-from qunlearn.files import read_json
+from qunlearn.models.checkpoints import check_checkpoint, check_complete
+from qunlearn.models.weights import read_tensors, tensor_files
 from qunlearn.quantize.method import Precision
-from qunlearn.weights import read_tensors, tensor_files
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

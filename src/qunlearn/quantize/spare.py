@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qunlearn.checkpoints import load_dense, load_tokenizer, save_model
-from qunlearn.controls import Choice
-from qunlearn.quantize.layers import check_group, quantizable_layers
-from qunlearn.quantize.method import Precision, method_of
-from qunlearn.survival.updates import Update, updates
+from qunlearn.models.checkpoints import load_dense, load_tokenizer, save_model
+from qunlearn.models.layers import quantizable_layers
+from qunlearn.models.updates import Update, updates
+from qunlearn.quantize.method import Precision, check_group, method_of
+from qunlearn.settings.fixed import Choice
 
 
 def quantize_spared(

@@ -1,5 +1,7 @@
 """What jobs go by whatever the settings are; the plan reckons with the same numbers."""
 
+from typing import Literal
+
 CHUNK = 2**23
 """Logits that a loss holds at once, and a few times over: 32 MiB in fp32."""
 MOST_LOGITS = 2**31
@@ -8,6 +10,8 @@ INT8_ROWS = 8
 """Rows of an evaluation's batch of int8 where `batch_size` is `auto`. LLM.int8() looks for outliers
 among the activations of a whole batch: its output depends on the batch, which must not depend on
 what memory a machine has free."""
+Choice = Literal["zero_bin", "other_bins", "unmoved"]
+"""Which weights a control leaves unrounded: see quantize/spare.py."""
 PROBE_ROWS, PROBE_TOKENS = 8, 256
 """Rows of each list, and tokens of a row, by which a merged adapter is compared with an unmerged
 one."""

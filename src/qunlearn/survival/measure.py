@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from qunlearn.models.updates import Update, frobenius_norm, quantized_layers, updates
 from qunlearn.quantize.grids import rows_together
-from qunlearn.quantize.layers import check_group
-from qunlearn.quantize.method import Precision, method_of
+from qunlearn.quantize.method import Precision, check_group, method_of
 from qunlearn.survival.histogram import Histogram
 from qunlearn.survival.rounding import Rounding, nearest_rounding, packed_rounding
 from qunlearn.survival.table import MatrixRow, Measurement
-from qunlearn.survival.updates import Update, frobenius_norm, quantized_layers, updates
 
 BLOCK_WEIGHTS = 2**16
 """About as many weights a block: its temporaries stay in the processor's cache."""

@@ -12,10 +12,10 @@ from dataclasses import Field, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from qunlearn.errors import InputError
-from qunlearn.files import write_text
-from qunlearn.integrity import verify
-from qunlearn.tables.csvfile import read_rows
+from qunlearn.run.csvfile import read_rows
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import write_text
+from qunlearn.run.integrity import verify
 
 UNDEFINED = "undefined"
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import PreTrainedModel, set_seed
 
-from qunlearn.checkpoints import load_model
-from qunlearn.errors import InputError
+from qunlearn.models.checkpoints import load_model
+from qunlearn.run.errors import InputError
 from qunlearn.settings.fixed import LORA_LAYERS
 from qunlearn.settings.unlearning import Adapter, Targets, UnlearnSettings
 from qunlearn.training.losses import suit_attention

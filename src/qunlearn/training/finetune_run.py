@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from qunlearn.checkpoints import save_model
-from qunlearn.codeversion import code_version
-from qunlearn.errors import InputError
-from qunlearn.files import new_folder, write_jsonl
-from qunlearn.provenance import Stopwatch, fingerprint, made_by, write_manifest
+from qunlearn.models.checkpoints import save_model
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import new_folder, write_jsonl
+from qunlearn.run.fingerprint import code_version
+from qunlearn.run.manifest import Stopwatch, fingerprint, made_by, write_manifest
 from qunlearn.settings.training import TrainSettings
 from qunlearn.training.finetune import finetune
 from qunlearn.training.preemption import held

@@ -11,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from qunlearn.checkpoints import is_diverged
-from qunlearn.codeversion import code_version
-from qunlearn.errors import InputError
-from qunlearn.files import new_folder, read_json, write_json
-from qunlearn.provenance import MANIFEST, Stopwatch, fingerprint, write_manifest
+from qunlearn.models.checkpoints import is_diverged
+from qunlearn.models.updates import update_norm
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import new_folder, read_json, write_json
+from qunlearn.run.fingerprint import code_version
+from qunlearn.run.manifest import MANIFEST, Stopwatch, fingerprint, write_manifest
 from qunlearn.settings.unlearning import Objective, UnlearnSettings
-from qunlearn.survival.updates import update_norm
 from qunlearn.training.preemption import held
 from qunlearn.training.unlearn_run import unlearn_and_keep
 

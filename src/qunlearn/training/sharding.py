@@ -25,7 +25,7 @@ from torch.distributed.fsdp import (
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
-from qunlearn.errors import InputError
+from qunlearn.run.errors import InputError
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 
 R = TypeVar("R")

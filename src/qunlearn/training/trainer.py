@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
 
-from qunlearn.errors import InputError
-from qunlearn.files import flush
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import flush
 from qunlearn.signals import noted
 from qunlearn.training.preemption import (
     EndWhenAsked,

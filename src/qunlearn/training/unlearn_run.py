@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from qunlearn.checkpoints import load_model, load_tokenizer, save_model
-from qunlearn.codeversion import code_version
 from qunlearn.corpora.layout import load
-from qunlearn.files import new_folder, write_jsonl
 from qunlearn.launch import launch
-from qunlearn.provenance import Stopwatch, fingerprint, made_by, write_manifest
+from qunlearn.models.checkpoints import load_model, load_tokenizer, save_model
+from qunlearn.run.files import new_folder, write_jsonl
+from qunlearn.run.fingerprint import code_version
+from qunlearn.run.manifest import Stopwatch, fingerprint, made_by, write_manifest
 from qunlearn.settings.fixed import PROBE_ROWS, PROBE_TOKENS
 from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
 from qunlearn.training.adapters import merge, read_adapter, weight_dtype, with_adapter

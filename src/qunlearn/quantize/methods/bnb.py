@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qunlearn.errors import InputError
 from qunlearn.quantize.method import Method, Precision, Recipe
+from qunlearn.run.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -86,7 +86,7 @@ class Int8(BitsAndBytes):
         """Onto the GPU by transformers itself; such a model is not to be moved."""
         import torch
 
-        from qunlearn.checkpoints import load_model
+        from qunlearn.models.checkpoints import load_model
 
         half = torch.cuda.is_available()
         return load_model(folder, torch.bfloat16 if half else torch.float32)
@@ -156,7 +156,7 @@ model = model.dequantize(dtype=torch.float32)
         """Dequantized at once: after a forward pass the packed weights cannot be read back."""
         import torch
 
-        from qunlearn.checkpoints import load_model
+        from qunlearn.models.checkpoints import load_model
 
         model: Any = load_model(folder, torch.float32).dequantize(dtype=torch.float32)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -218,7 +218,7 @@ def _config(model: PreTrainedModel, method: str) -> BitsAndBytesConfig:
     import torch
     from transformers import BitsAndBytesConfig
 
-    from qunlearn.quantize.layers import output_head
+    from qunlearn.models.layers import output_head
 
     head = output_head(model)
     kept = [name for name, module in model.named_modules() if module is head]

@@ -20,8 +20,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from qunlearn.errors import InputError
 from qunlearn.quantize.method import Method, Precision, Recipe
+from qunlearn.run.errors import InputError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -152,7 +152,7 @@ model = GPTQModel.load(folder)
         Returns:
             Its tokenizer, and the longest sequence that it takes, if it has a limit.
         """
-        from qunlearn.checkpoints import load_dense, load_tokenizer, save_model
+        from qunlearn.models.checkpoints import load_dense, load_tokenizer, save_model
 
         model, tokenizer = load_dense(source, base), load_tokenizer(described)
         save_model(model, tokenizer, dense)

@@ -12,9 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qunlearn.errors import InputError
 from qunlearn.quantize.method import Precision
 from qunlearn.quantize.methods.gptq import Gptq
+from qunlearn.run.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,7 +54,7 @@ class AutoGptq(Gptq):
         """The checkpoint as transformers 4 reads it."""
         from safetensors.torch import save_file
 
-        from qunlearn.files import read_json, write_json
+        from qunlearn.run.files import read_json, write_json
 
         config = older_config(read_json(described / "config.json"))
         write_json(dense / "config.json", config)
@@ -92,7 +92,7 @@ def older_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a checkpoint, whose class transformers 4 may not know by name."""
     from transformers import PreTrainedTokenizerFast
 
-    from qunlearn.checkpoints import load_tokenizer
+    from qunlearn.models.checkpoints import load_tokenizer
 
     file = folder / "tokenizer.json"
     if file.exists():
@@ -106,11 +106,11 @@ def merged_tensors(source: Path, base: Path | None) -> dict[str, Tensor]:
     Raises:
         InputError: an adapter without its base, or a checkpoint that is quantized already.
     """
-    from qunlearn.checkpoints import is_adapter
-    from qunlearn.files import read_json
+    from qunlearn.models.checkpoints import is_adapter
+    from qunlearn.models.updates import updates
+    from qunlearn.models.weights import read_tensors, tensor_files
     from qunlearn.quantize.gptq_folder import described_by
-    from qunlearn.survival.updates import updates
-    from qunlearn.weights import read_tensors, tensor_files
+    from qunlearn.run.files import read_json
 
     dense = described_by(source, base)
     if "quantization_config" in read_json(dense / "config.json"):
