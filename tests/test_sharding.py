@@ -130,6 +130,19 @@ def test_an_input_error_ends_all_with_its_line(capfd: pytest.CaptureFixture[str]
     assert "error: seven: not that; use another\n" in capfd.readouterr().err
 
 
+def test_the_environment_of_another_launcher_is_not_ours() -> None:
+    code = "import os; from qunlearn.cli import run_script; "
+    code += "run_script(lambda: print([k for k in ('RANK', 'WORLD_SIZE') if k in os.environ]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "RANK": "0", "WORLD_SIZE": "2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n"
+
+
 def test_who_launched_passes_sigterm_on() -> None:
     code = "from qunlearn.launch import launch; launch(2, 'small_refusal:wait')"
     with subprocess.Popen(

@@ -18,6 +18,9 @@ from qunlearn.signals import end, end_with_starter, listen
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # With one workspace a stream cuBLAS sums in one order; it reads this when CUDA starts.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+# What torchrun or a pod of PyTorch jobs leaves in a shell: the Trainer would wait for processes
+# that nobody starts. qunlearn.launch starts ours, and tells them.
+LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 def run_script(main: Callable[..., None]) -> None:
@@ -30,6 +33,8 @@ def run_script(main: Callable[..., None]) -> None:
     """
     listen(end)
     end_with_starter()
+    for name in LAUNCHERS:
+        os.environ.pop(name, None)
     import tyro
 
     # Importing torch makes a million objects that live to the end: a collector that looks at them
