@@ -136,8 +136,10 @@ def test_no_script_works_on_a_damaged_folder(
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(sys, "argv", [script, *arguments(script, name, tmp_path)])
-    for function in ("unwind_when_asked", "end_with_starter"):  # not for the tests' own process
-        monkeypatch.setattr(f"qunlearn.signals.{function}", lambda: None)
+    monkeypatch.setattr(
+        "qunlearn.run.cli.listen", lambda handler: None
+    )  # in the tests' own process
+    monkeypatch.delenv("SNAKEMAKE_PID", raising=False)
     with pytest.raises(SystemExit) as ended:
         run_script(module.main)
     told = capsys.readouterr().err

@@ -14,13 +14,13 @@ from safetensors.torch import load_file
 from small_runs import facts_of, files_of, log_of, make_start, run
 from tiny_models import UNLEARNING
 
-from qunlearn.launch import launch
 from qunlearn.models.checkpoints import is_diverged, load_dense
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 from qunlearn.training import unlearn_run
+from qunlearn.training.launch import launch
 from qunlearn.training.sharding import check_sharding, micro_batch
 
 # The rows of a batch differ in length: a mean of means would not be the mean.
@@ -130,8 +130,21 @@ def test_an_input_error_ends_all_with_its_line(capfd: pytest.CaptureFixture[str]
     assert "error: seven: not that; use another\n" in capfd.readouterr().err
 
 
+def test_the_environment_of_another_launcher_is_not_ours() -> None:
+    code = "import os; from qunlearn.run.cli import run_script; "
+    code += "run_script(lambda: print([k for k in ('RANK', 'WORLD_SIZE') if k in os.environ]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "RANK": "0", "WORLD_SIZE": "2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n"
+
+
 def test_who_launched_passes_sigterm_on() -> None:
-    code = "from qunlearn.launch import launch; launch(2, 'small_refusal:wait')"
+    code = "from qunlearn.training.launch import launch; launch(2, 'small_refusal:wait')"
     with subprocess.Popen(
         [sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}"},

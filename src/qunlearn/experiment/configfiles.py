@@ -13,7 +13,7 @@ from qunlearn.run import files
 from qunlearn.run.errors import InputError
 from qunlearn.run.plainvalues import check_plain
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 TEMPLATE = "__use_yte__"
 """With this key Snakemake takes a file for a template, and runs the code in it."""

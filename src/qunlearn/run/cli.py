@@ -10,14 +10,17 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from qunlearn import signals
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import disk_error
+from qunlearn.run.signals import end, end_with_starter, listen
 
 # A waiting OpenMP thread that spins starves its neighbours: 20x slower steps beside a busy core.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # With one workspace a stream cuBLAS sums in one order; it reads this when CUDA starts.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+# What torchrun or a pod of PyTorch jobs leaves in a shell: the Trainer would wait for processes
+# that nobody starts. qunlearn.training.launch starts ours, and tells them.
+LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 def run_script(main: Callable[..., None]) -> None:
@@ -28,8 +31,10 @@ def run_script(main: Callable[..., None]) -> None:
     Exits with 2 and one line on stderr when the command line, an input or the disk is at fault, and
     with 128 + the signal's number when it was asked to end.
     """
-    signals.unwind_when_asked()
-    signals.end_with_starter()
+    listen(end)
+    end_with_starter()
+    for name in LAUNCHERS:
+        os.environ.pop(name, None)
     import tyro
 
     # Importing torch makes a million objects that live to the end: a collector that looks at them
@@ -48,8 +53,6 @@ def run_script(main: Callable[..., None]) -> None:
         tyro.cli(checked, config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff))
     except InputError as error:
         sys.exit(_tell(str(error), 2))
-    except signals.Stopped as stopped:
-        sys.exit(_tell(stopped.told, int(str(stopped.code))))
     except Exception as error:
         if (fault := disk_error(error, Path.cwd())) is None:
             raise

@@ -156,7 +156,7 @@ def installed() -> dict[str, str]:
 
 def git_commit() -> str | None:
     """The commit of the checkout that this code runs from, `+changed` if the tree differs."""
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     try:
         described = subprocess.run(
             ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+changed"],

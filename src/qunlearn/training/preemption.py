@@ -5,27 +5,16 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from signal import SIGTERM, Signals
-from typing import Any, Protocol
+from signal import SIGTERM, signal
+from types import FrameType
+from typing import Any
 
 import torch
 from filelock import FileLock
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from qunlearn.signals import Request, Stopped
-from qunlearn.training.sharding import rank, summed
-
-LOSS, LOGGED = "loss", "logged"  # keys of a window; a part of the loss is `part.<name>`
-
-
-class Logging(Protocol):
-    """What a Trainer has gathered since the last line of its log."""
-
-    _tr_loss: Tensor
-    _globalstep_last_logged: int
-    _parts: dict[str, list[Tensor]]
+from qunlearn.run.signals import listen
+from qunlearn.training.sharding import summed
 
 
 @contextmanager
@@ -60,26 +49,32 @@ def _update(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-class EndWhenAsked(TrainerCallback):
-    """Saves a checkpoint and ends the training after the update in which the wish came.
+class StopWhenAsked(TrainerCallback):
+    """Saves a checkpoint and stops the training after the update in which SIGTERM or Ctrl-C came.
 
-    The processes of a training agree on it, since all must take part in a checkpoint.
+    The Trainer's own `enable_jit_checkpoint` (transformers 5.23) listens to SIGTERM alone, waits
+    three seconds, and saves between an update's forward pass and its step: the resumed run draws
+    other dropout and ends with other weights.
+
+    Attributes:
+        stopped: the signal's number, once it has stopped the training; else 0.
     """
 
-    def __init__(self, trainer: Logging, request: Request) -> None:
-        self._trainer, self._request = trainer, request
+    stopped = 0
+    _asked = 0
 
-    def on_train_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
-    ) -> None:
-        """Take up the checkpoint's window, which the Trainer does not keep."""
-        file = window_file(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
-        if file.exists():
-            load_window(self._trainer, file)
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Only note within the block that the process is asked to end."""
+        before = listen(self._note)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._asked = number
 
     def on_step_end(
         self,
@@ -88,45 +83,8 @@ class EndWhenAsked(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> TrainerControl:
-        """End here, unless this was the last update anyway."""
-        if not control.should_training_stop and self.asked():
+        """Stop, unless this was the last update anyway; all processes of a training together."""
+        if summed(torch.tensor(float(self._asked))) and not control.should_training_stop:
+            self.stopped = self._asked or SIGTERM  # another process got it
             control.should_training_stop = control.should_save = True
         return control
-
-    def asked(self) -> bool:
-        """Whether any process was asked to end; all must call it."""
-        return bool(summed(torch.tensor(float(self._request.number))))
-
-    def stopped(self, update: int, folder: Path) -> Stopped:
-        """What to raise after the training.
-
-        Args:
-            update: after which it ended.
-            folder: of the checkpoints.
-        """
-        number = self._request.number or SIGTERM  # another process got it
-        kept = last_checkpoint(folder)
-        then = f"resumes from {Path(kept).name}" if kept else "starts anew"
-        name = Signals(number).name
-        return Stopped(number, f"stopped by {name} at update {update}; the same command {then}")
-
-
-def window_file(checkpoint: Path) -> Path:
-    """Of this process; the parts of the loss are its own."""
-    return checkpoint / f"window{rank()}.safetensors"
-
-
-def save_window(trainer: Logging, file: Path) -> None:
-    """Keep what the next line of the log is to be the mean of: a checkpoint may be between two."""
-    parts = {f"part.{name}": torch.stack(values) for name, values in trainer._parts.items()}
-    logged = torch.tensor(trainer._globalstep_last_logged)
-    save_file({LOSS: trainer._tr_loss, LOGGED: logged, **parts}, file)
-
-
-def load_window(trainer: Logging, file: Path) -> None:
-    """Take up what `save_window` kept."""
-    window = load_file(file, device=str(trainer._tr_loss.device))
-    trainer._tr_loss.copy_(window.pop(LOSS))
-    trainer._globalstep_last_logged = int(window.pop(LOGGED))
-    for name, values in window.items():
-        trainer._parts[name.removeprefix("part.")] = list(values.unbind())

@@ -13,13 +13,8 @@ from transformers import Trainer, TrainingArguments
 
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import flush
-from qunlearn.signals import noted
-from qunlearn.training.preemption import (
-    EndWhenAsked,
-    last_checkpoint,
-    save_window,
-    window_file,
-)
+from qunlearn.run.signals import leave
+from qunlearn.training.preemption import StopWhenAsked, last_checkpoint
 from qunlearn.training.repeatable import ask_for_repeatable_kernels
 from qunlearn.training.sharding import local, processes, summed
 
@@ -128,7 +123,6 @@ class RepeatableTrainer(Trainer):
     def _save_rng_state(self, output_dir: str) -> None:
         """The last part but the state that tells that a checkpoint is whole: all is there now."""
         super()._save_rng_state(output_dir)
-        save_window(self, window_file(Path(output_dir)))
         flush(Path(output_dir))
 
 
@@ -197,7 +191,7 @@ def train(trainer: RepeatableTrainer) -> list[dict[str, Any]]:
 
     Raises:
         Diverged: the loss or a weight is not finite.
-        Stopped: the process was asked to end; there is a checkpoint of where it was.
+        SystemExit: the process was asked to end; there is a checkpoint of where it was.
     """
     folder = Path(trainer.args.output_dir)
     try:
@@ -205,13 +199,13 @@ def train(trainer: RepeatableTrainer) -> list[dict[str, Any]]:
             checkpoint = last_checkpoint(folder)
         if checkpoint:
             print(f"resuming from {Path(checkpoint).name}", flush=True)
-        with noted() as request:
-            ending = EndWhenAsked(trainer, request)
-            trainer.add_callback(ending)
+        stop = StopWhenAsked()
+        trainer.add_callback(stop)
+        with stop.listening():
             trainer.train(resume_from_checkpoint=checkpoint)
-            asked = ending.asked()
-        if asked:
-            raise ending.stopped(trainer.state.global_step, folder)
+        if stop.stopped:
+            update = trainer.state.global_step
+            leave(stop.stopped, f"the same command resumes after update {update}")
         check_finite(trainer.model, "the last update")
     except Diverged as error:
         error.log = _log(trainer)

@@ -10,7 +10,6 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from qunlearn.corpora.layout import load
-from qunlearn.launch import launch
 from qunlearn.models.checkpoints import load_model, load_tokenizer, save_model
 from qunlearn.run.files import new_folder, write_jsonl
 from qunlearn.run.fingerprint import code_version
@@ -19,6 +18,7 @@ from qunlearn.settings.fixed import PROBE_ROWS, PROBE_TOKENS
 from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
 from qunlearn.training.adapters import merge, read_adapter, weight_dtype, with_adapter
 from qunlearn.training.frozen import narrow_frozen
+from qunlearn.training.launch import launch
 from qunlearn.training.preemption import held
 from qunlearn.training.rows import make_rows, pad_id, unique_rows
 from qunlearn.training.sharding import check_sharding, gather, is_sharded, rank, shard

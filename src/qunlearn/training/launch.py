@@ -12,7 +12,7 @@ from typing import Any
 
 from qunlearn.run.errors import InputError
 from qunlearn.run.imports import OPTIONAL, hide
-from qunlearn.signals import ASKING, Stopped, unwind_when_asked
+from qunlearn.run.signals import ASKING, end, listen
 
 PATIENCE = 3600  # seconds for a last checkpoint
 
@@ -58,7 +58,7 @@ def launch(processes: int, function: str, **arguments: Any) -> None:
 
 
 def _work(function: str, arguments: dict[str, Any]) -> None:
-    unwind_when_asked()
+    listen(end)
     hide(*OPTIONAL)  # what trains in shards needs none of them
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all processes are on this machine
@@ -71,8 +71,9 @@ def _work(function: str, arguments: dict[str, Any]) -> None:
     try:
         module, _, name = function.partition(":")
         getattr(import_module(module), name)(**arguments)
-    except (InputError, Stopped) as error:
-        told, code = (str(error), 2) if isinstance(error, InputError) else (error.told, error.code)
-        print(f"error: {told}", file=sys.stderr, flush=True)
-        os._exit(int(str(code)))  # at once: the others may wait for this process, and it for them
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        os._exit(2)  # at once: the others may wait for this process, and it for them
+    except SystemExit as stopped:
+        os._exit(int(str(stopped.code)))
     dist.destroy_process_group()
