@@ -103,6 +103,7 @@ def test_flops_by_hand() -> None:
 def test_bits_on_the_disk() -> None:
     names = ("bf16", "nf4", "gptq4", "rtn3")
     bits = {name: method_of(name).stored_bits(Precision.parse(name)) for name in names}
+    assert bits == {"bf16": 16, "nf4": 4.5, "gptq4": 4 + 20 / 128, "rtn3": 32}
 
 
 def test_the_papers_experiment() -> None:
