@@ -23,7 +23,7 @@ from qunlearn.experiment import configfiles
 from qunlearn.experiment.config import Json, cells, load_schema, resolve, runs
 from qunlearn.experiment.sweep import training_runs
 from qunlearn.models.shape import ModelShape, Training
-from qunlearn.quantize.method import Precision
+from qunlearn.quantize.method import Precision, method_of
 from qunlearn.run.errors import InputError
 from qunlearn.settings.unlearning import UnlearnSettings
 from qunlearn.training.adapters import with_adapter
