@@ -218,6 +218,16 @@ def test_a_cell_with_some_seeds_diverged_says_how_many() -> None:
     assert "–: not part of this experiment." in text
 
 
+@pytest.mark.parametrize(("seeds", "said"), [(1, True), (3, False)])
+def test_that_target_and_retrain_are_one_run_is_said_where_they_are(seeds: int, said: bool) -> None:
+    found = {
+        Key("news", "npo", "lora", "bf16", "verbmem"): Summary(1.0, 0.0, 2.0, 3, 0, n=32),
+        Key("news", "target", "none", "bf16", "verbmem"): Summary(9.0, 8.0, 9.5, seeds, 0, n=32),
+    }
+    text = as_markdown(main_table(found))
+    assert ("mean over seeds; target and retrain are one run each." in text) is said
+
+
 def test_names_and_numbers_in_print() -> None:
     names = ["bf16", "int8", "nf4", "fp4", "rtn4", "rtn4g128", "rtn3g64", "gptq4"]
 

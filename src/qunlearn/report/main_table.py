@@ -130,7 +130,7 @@ def _notes(
         + (f" and the seeds ({seeds} seeds understate how far runs differ)" if seeds > 1 else "")
         + "; PrivLeak's has the doubt about retrain's AUC in it.",
         f"Items: {'; '.join(_items(columns, rows))}.",
-        f"Seeds: {seeds}. A number is the mean over seeds."
+        f"Seeds: {seeds}. A number is the mean over seeds{_shared(rows)}."
         if seeds > 1
         else "Seeds: one unlearning run a row; another run may fall outside its interval.",
     ]
@@ -150,6 +150,12 @@ def _notes(
     if any(cell is None for cell in cells):
         notes.append("–: not part of this experiment.")
     return tuple(notes)
+
+
+def _shared(rows: Sequence[Row]) -> str:
+    """That target and retrain are not of several seeds, where they are there and are not."""
+    cells = [cell for row in rows if row.objective in REFERENCES for cell in row.cells if cell]
+    return "; target and retrain are one run each" if {cell.seeds for cell in cells} == {1} else ""
 
 
 def _items(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
