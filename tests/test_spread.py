@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from small_text import unpadded
 
 from qunlearn.analysis.metrics import Cell, Score, write_metrics
 from qunlearn.analysis.summary import TEST_COLUMNS, Key, Summary, write_summaries
@@ -102,10 +103,9 @@ def test_the_file_and_its_sentences(tmp_path: Path) -> None:
     write_spread(tmp_path / "spread.csv", rows)
     assert read_spread(tmp_path / "spread.csv") == rows
     assert spread_notes(rows) == [
-        "Another seed moves a number by, median and most over all cells: VerMem 1.2 and 20.0, "
+        "Another seed moves a number by (median and largest): VerMem 1.2 and 20.0, "
         "NLL forget 0.03 and 0.25.",
-        "Another processor (B) moves a number by, median and most over all cells: "
-        "VerMem 2.0 and 3.0.",
+        "Another processor (B) moves a number by (median and largest): VerMem 2.0 and 3.0.",
     ]
 
 
@@ -123,7 +123,7 @@ def test_what_is_kept_of_a_run_makes_the_table_and_its_notes(tmp_path: Path) -> 
 
     keep_numbers(results, [], tmp_path / "kept")
 
-    table = kept_table(tmp_path / "kept", ["nf4"])
+    table = unpadded(kept_table(tmp_path / "kept", ["nf4"]))
     assert "| NPO+GDR | NF4 | LoRA | 18.0 ±10.0 |" in table and "RTN4" not in table
     notes = [line for line in table.splitlines() if line.startswith("* ")]
     assert notes[0] == "* A note."

@@ -8,14 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from conftest import ROOT
 from docutils.core import publish_parts
 
 from qunlearn.analysis.outcomes import Outcome
 from qunlearn.analysis.summary import Key, Summary, write_summaries
+from qunlearn.report.finished import read_table
 from qunlearn.report.story import MECHANISM, story
-from qunlearn.report.storynumbers import read_table
 from qunlearn.run.errors import InputError
 
 SETTINGS: dict[str, Any] = {
@@ -43,8 +44,15 @@ def key(adapter: str, precision: str = "rtn3g64", metric: str = "reversion_nll_f
 
 def told(found: dict[Key, Summary], **more: Any) -> str:
     """The page in one line of words, after docutils found nothing to complain of."""
-    settings = more.pop("settings", SETTINGS)
-    text = story(found, more.pop("mechanism", []), settings, **more)
+    tables = [
+        pd.DataFrame(more.get(name, []), columns=columns, dtype=str)
+        for name, columns in (
+            ("mechanism", MECHANISM),
+            ("tests", ["family", "p_holm"]),
+            ("claims", ["claim", "verdict"]),
+        )
+    ]
+    text = story(found, *tables, more.get("settings", SETTINGS), more.get("notes", ()))
     publish_parts(text, writer="html", settings_overrides={"halt_level": 2, "report_level": 2})
     return " ".join(text.split())
 
@@ -85,12 +93,12 @@ def test_nothing_comes_back() -> None:
 def test_nothing_was_forgotten_or_training_diverged() -> None:
     text = told({key("full"): UNDEFINED, key("lora"): DIVERGED})
     assert "came back in 0, is undefined in 1, training diverged in 1." in text
-    assert "What arrived" not in text
+    assert "of the updates arrived" not in text
 
 
 def test_bf16_alone_says_nothing_of_what_comes_back() -> None:
     text = told({key("lora", "bf16"): KEPT})
-    assert "nothing can be said of what comes back" in text
+    assert "cannot show what comes back" in text
     assert "forgetting came back in" not in text
 
 
@@ -103,7 +111,7 @@ def test_seeds_are_spoken_of_as_they_are() -> None:
     several = SETTINGS | {"seeds": [0, 1]}
     found = {key("lora"): KEPT}
     assert "One seed: the intervals" in told(found)
-    assert "decided of this run; another may fall outside" in told(found)
+    assert "hold for this run; another may fall outside" in told(found)
     drawn = told(found, settings=several)
     assert "over these seeds, drawn together" in drawn
     assert "One seed" not in drawn
@@ -112,7 +120,7 @@ def test_seeds_are_spoken_of_as_they_are() -> None:
 def test_given_models_are_not_called_trained_here() -> None:
     models = {"base": "a/b", "target": "c/d", "retrain": "e/f"}
     text = told({key("lora"): KEPT}, settings=SETTINGS | {"models": models})
-    assert "a checkpoint given by the user" in text
+    assert "a checkpoint supplied by the user" in text
     assert "from scratch" not in text
     assert "by the workflow" not in text
 
@@ -144,12 +152,12 @@ def test_tests_and_claims_are_counted_where_there_are_any() -> None:
     claims = [{"claim": "kept", "verdict": verdict} for verdict in ("supported", "undecided")]
     text = told({key("lora"): KEPT}, tests=tests, claims=claims)
     assert "Tests over items and seeds" in text
-    assert "``adapters``: 1 of 2 tests with a p-value have one below 0.05." in text
+    assert "``adapters``: p below 0.05 in 1 of 2 tests." in text
     assert "``kept``: supported in 1, undecided in 1 of 2." in text
     assert "What was tested" not in told({key("lora"): KEPT})
     untested = [{"family": "adapters", "p_holm": "one seed"}]
     text = told({key("lora"): KEPT}, tests=untested)
-    assert "Nothing: a difference is tested over items and seeds, and that takes three" in text
+    assert "Nothing: a difference is tested over items and seeds, which takes three" in text
     assert "p-value" not in text
 
 
@@ -182,28 +190,24 @@ def test_a_table_without_the_column_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file; make the table first"):
         read_table(table, "claim")
     table.write_text("claim\nkept\n", encoding="utf-8")
-    assert read_table(table, "claim") == [{"claim": "kept"}]
+    assert read_table(table, "claim").to_dict("records") == [{"claim": "kept"}]
     with pytest.raises(InputError, match=re.escape("no column 'verdict'")):
         read_table(table, "claim", "verdict")
 
 
 def test_the_script_writes_the_same_bytes_twice(tmp_path: Path) -> None:
-    write_summaries(tmp_path / "summary.csv", "x", {key("lora"): BACK})
+    write_summaries(tmp_path / "tables/summary.csv", "x", {key("lora"): BACK})
     for name, head in (
         ("mechanism", ",".join(MECHANISM)),
         ("tests", "family,p_holm"),
         ("claims", "claim,verdict"),
     ):
-        (tmp_path / f"{name}.csv").write_text(f"{head}\n", encoding="utf-8")
-    tables = [
-        part
-        for name in ("summary", "mechanism", "tests", "claims")
-        for part in (f"--{name}", tmp_path / f"{name}.csv")
-    ]
+        (tmp_path / f"tables/{name}.csv").write_text(f"{head}\n", encoding="utf-8")
     written = []
     for name in ("first", "second"):
-        command = [sys.executable, ROOT / "workflow/scripts/write_story.py", *tables]
-        command += ["--settings", json.dumps(SETTINGS), "--output", tmp_path / f"{name}.rst"]
+        command = [sys.executable, ROOT / "workflow/scripts/write_page.py", "--page", "story"]
+        command += ["--results", tmp_path, "--settings", json.dumps(SETTINGS)]
+        command += ["--cells", "news/target/bf16", "--output", tmp_path / f"{name}.rst"]
         subprocess.run(command, check=True)
         written.append((tmp_path / f"{name}.rst").read_bytes())
     assert written[0] == written[1]

@@ -3,18 +3,18 @@
 Two runs are compared cell by cell; a run beside itself, seed by seed.
 """
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from statistics import median
 
+import pandas as pd
+
 from qunlearn.analysis.metrics import Cell, read_metrics
-from qunlearn.analysis.summary import digits, distinct
+from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import GOALS, METRICS, number
+from qunlearn.report.finished import read_table
 from qunlearn.report.processors import processors
-from qunlearn.run.csvfile import read_rows
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_text
 
@@ -74,35 +74,33 @@ def measure(run: Run, others: Sequence[Run] = ()) -> list[Spread]:
     """Between the seeds of `run`, and between it and each of `others`, metric by metric.
 
     Raises:
-        InputError: another run is of the same processors, so that it says nothing of others.
+        InputError: another run used the same processors, so it shows nothing about others.
     """
     for other in others:
         if other.processors == run.processors:
             raise InputError(
-                f"both runs were {run.processors}; give one of another processor, or of this one "
-                "with some of its instructions forbidden (docs/reproducibility.md)"
+                f"both runs were {run.processors}; compare with a run on another processor, or on "
+                "this one with some of its instructions disabled (docs/reproducibility.md)"
             )
     return [spread for second in (run, *others) for spread in _spreads(run, second)]
 
 
 def write_spread(path: Path, rows: Sequence[Spread]) -> None:
     """Write the rows, six significant digits."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Spread))
-    for row in rows:
-        writer.writerow(digits(x) if isinstance(x, float) else x for x in astuple(row))
-    write_text(path, stream.getvalue())
+    frame = pd.DataFrame(map(asdict, rows))
+    write_text(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
 def read_spread(path: Path) -> list[Spread]:
     """The rows of such a file.
 
     Raises:
-        InputError: it is missing or has other columns.
+        InputError: it is missing or lacks a column.
     """
     columns = [field.name for field in fields(Spread)]
-    return [_parse(row) for _, row in read_rows(path, columns, "make readme")]
+    numbers = {"pairs": int, "median": float, "largest": float}
+    frame = read_table(path, *columns).astype(numbers)
+    return [Spread(*row) for row in frame[columns].itertuples(index=False)]
 
 
 def spread_notes(rows: Sequence[Spread]) -> list[str]:
@@ -116,8 +114,8 @@ def spread_notes(rows: Sequence[Spread]) -> list[str]:
             for row in own
             if row.metric in GOALS
         ]
-        what = "Another seed moves" if first == second else f"Another processor ({second}) moves"
-        found.append(f"{what} a number by, median and most over all cells: {', '.join(shown)}.")
+        what = "Another seed" if first == second else f"Another processor ({second})"
+        found.append(f"{what} moves a number by (median and largest): {', '.join(shown)}.")
     return found
 
 
@@ -136,15 +134,3 @@ def _spreads(first: Run, second: Run) -> Iterator[Spread]:
         middle = median(difference for difference, _ in differences)
         name = f"{cell.corpus}/{cell.model}/{cell.precision}"
         yield Spread(first.name, second.name, metric, len(differences), middle, largest, name)
-
-
-def _parse(row: dict[str, str]) -> Spread:
-    return Spread(
-        row["first"],
-        row["second"],
-        row["metric"],
-        int(row["pairs"]),
-        float(row["median"]),
-        float(row["largest"]),
-        row["cell"],
-    )
