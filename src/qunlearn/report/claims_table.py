@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from scipy.stats import binomtest
 
 from qunlearn.analysis.claims import OF_REVERSION, SCOPES, TESTED_KINDS, Claim, Judgement
-from qunlearn.analysis.summary import digits, distinct
+from qunlearn.analysis.summary import digits
 from qunlearn.analysis.verdicts import VERDICTS, Absent, Finding
 from qunlearn.experiment.labels import (
     METRICS,
@@ -99,43 +100,37 @@ def signs_in_words(judgements: Sequence[Judgement], own_models: bool = False) ->
     return words
 
 
-def _report(judgements: Sequence[Judgement], own_models: bool = False) -> str:
+def _report(judgements: Sequence[Judgement], own_models: bool = False) -> dict[str, Any]:
     """The overview and a section a claim; with sign tests where each cell has its own models."""
-    claims = distinct(found.claim for found in judgements)
-    groups = {
-        (claim, scope): [
-            found for found in judgements if (found.claim, found.place.scope) == (claim, scope)
-        ]
-        for claim in claims
-        for scope in SCOPES
-    }
-    scopes = [scope for scope in SCOPES if any(groups[claim, scope] for claim in claims)]
+    groups: dict[Claim, dict[str, list[Judgement]]] = {}
+    for found in judgements:
+        groups.setdefault(found.claim, {}).setdefault(found.place.scope, []).append(found)
+    scopes = [scope for scope in SCOPES if any(scope in group for group in groups.values())]
     overview = [
-        [
-            f"`{claim.id}`",
-            claim.statement,
-            *(in_words(groups[claim, scope]) if groups[claim, scope] else "–" for scope in scopes),
-        ]
-        for claim in claims
+        [f"`{claim.id}`", claim.statement]
+        + [in_words(group[scope]) if scope in group else "–" for scope in scopes]
+        for claim, group in groups.items()
     ]
-    parts = [table(("Claim", "Statement", *(SCOPES[scope] for scope in scopes)), overview)]
-    for claim in claims:
-        parts.append(_describe(claim))
-        for scope, words in SCOPES.items():
-            if found := groups[claim, scope]:
-                parts.append(
-                    f"With {words}: {in_words(found)}. {signs_in_words(found, own_models)}"
-                )
+    sections = []
+    for claim, group in groups.items():
         own = [found for found in judgements if found.claim == claim]
-        parts.append(table(HEADER, [_line(found) for found in own], right=_NUMBERS))
-        if limits := _limits(own):
-            parts.append(f"Limits: {limits}.")
-    return "\n\n".join(parts)
+        counts = [
+            f"With {SCOPES[scope]}: {in_words(group[scope])}. "
+            f"{signs_in_words(group[scope], own_models)}"
+            for scope in scopes
+            if scope in group
+        ]
+        lines = table(HEADER, [_line(found) for found in own], right=_NUMBERS)
+        section = {"claim": claim, "number": _number(claim), "counts": counts, "table": lines}
+        sections.append({**section, "limits": _limits(own)})
+    head = ("Claim", "Statement", *(SCOPES[scope] for scope in scopes))
+    return {"overview": table(head, overview), "sections": sections}
 
 
-def _describe(claim: Claim) -> str:
+def _number(claim: Claim) -> str:
+    """What is estimated, in words."""
     variant, against = adapter_name(claim.variant), adapter_name(claim.against)
-    number = {
+    return {
         "level": f"{variant} minus {against}",
         "drop": f"what {against} loses compared with bf16, minus what {variant} loses",
         "nearer_zero": f"distance from 0 of {against} minus that of {variant}",
@@ -144,13 +139,6 @@ def _describe(claim: Claim) -> str:
         "more": f"reversion of {variant} minus that of {against}",
         "grows": f"reversion of {variant} on the coarser grid minus that at 4 bits",
     }[claim.kind]
-    return (
-        f"## `{claim.id}`\n\n"
-        f"{claim.statement}\n\n"
-        f"* Source: {claim.source}.\n"
-        f"* The number: {number}. Threshold: {claim.threshold:g}.\n"
-        f"* Supports it: {claim.supported} Contradicts it: {claim.contradicted}"
-    )
 
 
 def _line(found: Judgement) -> list[str]:
