@@ -158,34 +158,36 @@ def test_a_checkpoint_of_the_users_is_called_so(results: Path) -> None:
         assert "How target was trained" not in text
 
 
-def test_a_scaled_adapter_has_its_factor_and_the_settings_it_was_trained_with(
-    results: Path,
-) -> None:
-    model = "news/npo_gdr/lora_scaled0.5/seed0"
-    scaled = results / "unlearned" / model
-    manifest(scaled, "scale", {"factor": 0.5}, {"adapter": results / "unlearned" / LORA})
-    quantize(results, f"{model}/nf4", scaled)
-    text = written(results, f"{model}/nf4")
-
-    assert "| Variant of the update | LoRA × 0.5 (`lora_scaled0.5`) |" in text
-    assert "| Update scaled by | 0.5 |" in text
-    assert "| `rank` | 16 |" in text
-    assert "It is a control" in text and "It is a control" not in written(results, f"{LORA}/nf4")
-
-
-def test_the_other_controls_have_the_manifests_that_made_them(results: Path) -> None:
-    matched = unlearn(results, "news/npo_gdr/full_matched/seed0", step="match_norm")
-    quantize(results, "news/npo_gdr/full_matched/seed0/nf4", matched)
+def test_controls_have_the_manifests_that_made_them(results: Path) -> None:
+    unlearned = results / "unlearned"
+    scaled, matched, spared = (
+        f"news/npo_gdr/{name}/seed0"
+        for name in ("lora_scaled0.5", "full_matched", "spare_zero_bin")
+    )
+    manifest(unlearned / scaled, "scale", {"factor": 0.5}, {"adapter": unlearned / LORA})
+    quantize(results, f"{scaled}/nf4", unlearned / scaled)
+    quantize(results, f"{matched}/nf4", unlearn(results, matched, step="match_norm"))
     rounded = unlearn(results, "news/npo_gdr/full_bf16/seed0")
-    spared = "news/npo_gdr/spare_zero_bin/seed0/rtn3g64"
-    quantize(results, spared, rounded, choice="zero_bin", spared=0.25, moved=0.375)
+    facts = {"choice": "zero_bin", "spared": 0.25, "moved": 0.375}
+    quantize(results, f"{spared}/rtn3g64", rounded, **facts)
 
-    assert "FT at LoRA's norm" in written(results, "news/npo_gdr/full_matched/seed0/nf4")
-    text = written(results, spared)
-    assert "| Weights left unrounded | `zero_bin` |" in text
-    assert "| Their share of the quantized matrices | 0.25 |" in text
-    assert "| Share of weights that unlearning moved | 0.375 |" in text
-    assert "| Optimizer steps | 110 |" in text
+    for cell, expected in {
+        f"{scaled}/nf4": [
+            "| Variant of the update | LoRA × 0.5 (`lora_scaled0.5`) |",
+            "| Update scaled by | 0.5 |",
+            "| `rank` | 16 |",
+        ],
+        f"{matched}/nf4": ["FT at LoRA's norm"],
+        f"{spared}/rtn3g64": [
+            "| Weights left unrounded | `zero_bin` |",
+            "| Their share of the quantized matrices | 0.25 |",
+            "| Share of weights that unlearning moved | 0.375 |",
+            "| Optimizer steps | 110 |",
+        ],
+    }.items():
+        text = written(results, cell)
+        assert [fact for fact in [*expected, "It is a control"] if fact not in text] == []
+    assert "It is a control" not in written(results, f"{LORA}/nf4")
 
 
 def test_a_diverged_model_has_one_line(results: Path) -> None:

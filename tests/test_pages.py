@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from qunlearn.report.pages import configuration_page, markdown_page, provenance_page
+from qunlearn.report.pages import configuration_page, markdown_page, provenance_page, report_page
 from qunlearn.report.processors import manifests
 
 
@@ -30,6 +30,17 @@ def test_a_markdown_table_becomes_one_of_html_and_html_in_it_stays_text() -> Non
     assert "<th>a</th>" in text
     assert "&lt;b&gt;x&lt;/b&gt;" in text
     assert "http" not in text
+
+
+def test_a_page_is_chosen_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/reversion.md").write_text("| a |\n| --- |\n| 0.5 |\n", encoding="utf-8")
+    table, configuration = (
+        report_page(name, tmp_path, {"seeds": [0]}, [], [])
+        for name in ("reversion", "configuration")
+    )
+    assert "<h1>Reversion</h1>" in table and "<td>0.5</td>" in table
+    assert "<pre>seeds:\n- 0\n</pre>" in configuration
 
 
 def test_the_configuration_is_shown_as_yaml_in_its_own_order() -> None:

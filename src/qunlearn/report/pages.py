@@ -34,7 +34,7 @@ def report_page(
         notes: sentences on how the models were trained.
 
     Raises:
-        InputError: a table or manifest is missing or broken.
+        InputError: a CSV table or a manifest is missing or broken.
     """
     if name == "story":
         return experiment_story(results / "tables", settings, notes)
