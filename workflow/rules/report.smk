@@ -54,7 +54,7 @@ rule page:
     message:
         "Writing {output}"
     shell:
-        "run write_page.py --page {params.page} --results {params.results:q} "
+        "run write_page.py --page {params.page:q} --results {params.results:q} "
         "--settings {params.settings:q} --cells {params.cells:q} --notes {params.notes:q} "
         "--output {output:q} > {log:q} 2>&1"
 
