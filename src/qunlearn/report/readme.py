@@ -47,7 +47,8 @@ def keep_numbers(results: Path, others: Sequence[Path], kept: Path) -> None:
     for name in ("summary.csv", "tests.csv"):
         write_text(kept / name, (tables / name).read_text(encoding="utf-8"))
     write_text(kept / NOTES, "".join(f"{note}\n" for note in main_notes(results)))
-    if rows := measure(Run(results), [Run(other) for other in others]):
+    rows = measure(Run(results), [Run(other) for other in others])
+    if len(rows):
         write_spread(kept / SPREAD, rows)
 
 
