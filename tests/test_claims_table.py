@@ -5,13 +5,13 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from small_claims import a_pair, claim, key, missing, number
+from small_text import unpadded
 
 from qunlearn.analysis.claims import judge
 from qunlearn.analysis.numbers import Evidence
 from qunlearn.analysis.verdicts import Finding
-from qunlearn.report.claims_table import as_csv, in_words, sign_test, signs_in_words, write_claims
+from qunlearn.report.claims_table import as_csv, in_words, signs_in_words, write_claims
 
 NLL = "reversion_nll_forget"
 NUMBERS = {
@@ -61,24 +61,18 @@ def test_counts_in_words() -> None:
 
 
 def test_signs_in_words() -> None:
-    assert signs_in_words(JUDGED[:4]) == "The number itself is above 0 in 1 of 3."
+    assert signs_in_words(JUDGED[:4]) == "The number is above 0 in 1 of 3."
     assert signs_in_words(JUDGED[3:4]) == "No number."
-    assert "without ties: 2), so uneven" in signs_in_words(JUDGED[:4], own_models=True)
+    tested = signs_in_words(JUDGED[:4], own_models=True)
+    assert "(2 without ties)" in tested and "p = 1 (sign test)" in tested
+    assert "p = 0.5 (sign test)" in signs_in_words(JUDGED[:1] * 2, own_models=True)
     kept = judge([claim("kept", "full")], Evidence(NUMBERS))
-    assert signs_in_words(kept) == "The number itself is below 0.1 in 0 of 1."
-
-
-@pytest.mark.parametrize(
-    ("count", "n", "p"),
-    [(8, 8, 2 / 256), (0, 8, 2 / 256), (7, 8, 18 / 256), (5, 8, 186 / 256), (4, 8, 1), (1, 1, 1)],
-)
-def test_sign_test_by_hand(count: int, n: int, p: float) -> None:
-    assert sign_test(count, n) == pytest.approx(p)
+    assert signs_in_words(kept) == "The number is below 0.1 in 0 of 1."
 
 
 def test_markdown_says_what_was_compared_and_why(tmp_path: Path) -> None:
     write_claims(JUDGED, JUDGED[:4], tmp_path, ["Learning rates: LoRA 0.0005."])
-    text = (tmp_path / "claims.md").read_text(encoding="utf-8")
+    text = unpadded((tmp_path / "claims.md").read_text(encoding="utf-8"))
     ours, theirs = text.split("# The same rule on the paper's table")
 
     assert (
