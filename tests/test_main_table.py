@@ -17,7 +17,7 @@ from small_text import unpadded
 from qunlearn.analysis.metrics import Cell, Score, collect, read_metrics
 from qunlearn.analysis.reversion import reversions
 from qunlearn.analysis.summary import TEST_COLUMNS as TESTED
-from qunlearn.analysis.summary import write_summaries
+from qunlearn.analysis.summary import Key, Summary, write_summaries
 from qunlearn.corpora.overlaps import Overlap
 from qunlearn.experiment.labels import number, precision_name
 from qunlearn.report.main_table import MainTable, main_table
