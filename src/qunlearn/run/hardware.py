@@ -1,9 +1,11 @@
 """What computes here, as the system reports it."""
 
+import os
 import platform
 import re
 import subprocess
 from pathlib import Path
+from shutil import disk_usage
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -32,3 +34,24 @@ def cpu_name() -> str:
         text = ""
     found = re.search(r"^model name\s*:(.*)$", text, re.M)
     return (found[1].strip() if found else "") or platform.processor() or platform.machine()
+
+
+def host_bytes() -> int:
+    """The machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def free_bytes(path: Path) -> int:
+    """What is free on the disk of `path`."""
+    return disk_usage(existing(path)).free
+
+
+def disk_of(path: Path) -> int:
+    """The number of the disk that `path` is on, or would be."""
+    return existing(path).stat().st_dev
+
+
+def existing(path: Path) -> Path:
+    """`path`, or its first parent that exists."""
+    path = path.absolute()
+    return path if path.exists() else existing(path.parent)
