@@ -15,8 +15,7 @@ from qunlearn.analysis.lineage import Manifest, trace
 from qunlearn.analysis.metrics import Cell
 from qunlearn.evaluate.records import PRIVLEAK
 from qunlearn.run.errors import InputError
-from qunlearn.run.integrity import verify
-from qunlearn.run.manifest import MODEL_INPUTS
+from qunlearn.run.manifest import MODEL_INPUTS, verify
 from qunlearn.settings.evaluation import EvaluateSettings
 
 

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qunlearn.models.weights import check_tensor, damaged, weight_files
+from qunlearn.models.weights import check_safetensors, check_tensor, damaged, weight_files
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
-from qunlearn.run.integrity import check_safetensors
 from qunlearn.run.manifest import MANIFEST
 from qunlearn.run.plainvalues import short
 
