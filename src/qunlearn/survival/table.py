@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 from qunlearn.run.csvfile import read_rows
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_text
-from qunlearn.run.integrity import verify
+from qunlearn.run.manifest import verify
 
 UNDEFINED = "undefined"
 
