@@ -26,7 +26,7 @@ from transformers import PreTrainedTokenizerFast
 from qunlearn.models.scratch import new_llama
 from qunlearn.run.errors import InputError
 from qunlearn.settings.models import ModelSettings
-from qunlearn.settings.unlearning import Adapter, Objective
+from qunlearn.settings.unlearning import Adapter
 from qunlearn.training import finetune_run
 from qunlearn.training.adapters import weight_dtype, with_adapter
 from qunlearn.training.finetune import finetune
@@ -130,7 +130,7 @@ def test_a_killed_training_goes_on(
     ],
 )
 def test_a_killed_unlearning_goes_on(
-    objective: Objective,
+    objective: str,
     adapter: Adapter,
     micro: int,
     tmp_path: Path,

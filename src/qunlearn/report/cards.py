@@ -16,6 +16,7 @@ from qunlearn.experiment.labels import GOALS
 from qunlearn.quantize.method import Method, Precision, method_of
 from qunlearn.report.markdown import settings_table, table
 from qunlearn.run.errors import InputError
+from qunlearn.training.objectives import Objective
 
 Scores = Mapping[tuple[Cell, str], Score]
 
@@ -140,16 +141,15 @@ def _training(cell: Cell, lineage: Lineage) -> list[str]:
     sections = []
     if lineage.trained:
         settings = dict(lineage.trained.get("settings"))
-        forget, _, retain = cell.objective.partition("_")
+        objective = Objective.parse(cell.objective)
         unused = [] if style.origin(cell.adapter) == "lora" else ["rank", "lora_alpha", "dropout"]
-        unused += [] if forget == "npo" else ["beta"]
-        unused += [] if retain else ["alpha"]
+        unused += objective.unused
         kept = {key: value for key, value in settings.items() if key not in unused}
         sections += [
             "## How it was unlearned",
-            "The loss is gamma × forget term + alpha × retain term; beta is NPO's inverse "
-            "temperature. Training ends after `epochs`, or once the mean token NLL of the forget "
-            "texts reaches `stop_nll` (0: never). What this run did not use is left out.",
+            f"{objective.describe()} Training ends after `epochs`, or once the mean token NLL of "
+            "the forget texts reaches `stop_nll` (0: never). What this run did not use is left "
+            "out.",
             settings_table({"seed": lineage.trained.get("seed"), **kept}),
         ]
     for name, made in (("target", lineage.target), ("retrain", lineage.retrain)):
