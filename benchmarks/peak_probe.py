@@ -80,8 +80,7 @@ def measure(case: Case) -> int:
     from torch.profiler import ProfilerActivity, profile
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from qunlearn.training.adapters import merge, weight_dtype, with_adapter
-    from qunlearn.training.frozen import narrow_frozen
+    from qunlearn.training.adapters import merge, narrow_frozen, weight_dtype, with_adapter
     from qunlearn.training.unlearn import unlearn
 
     gc.collect()

@@ -23,7 +23,7 @@ BAD = {
     ),
     "objective": (
         "unlearn: {objectives: [npo_gdr, npo_gdx]}",
-        "'unlearn.objectives': objective 'npo_gdx' is unknown; use one of: ga, npo, ga_gdr,",
+        "'unlearn.objectives': objective 'npo_gdx' is unknown; use one of: ga, npo,",
     ),
     "adapter": (
         "unlearn: {adapters: [qlora]}",

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from qunlearn.run.manifest import device_name, instructions
-from qunlearn.training.repeatable import ask_for_repeatable_kernels
+from qunlearn.training.trainer import ask_for_repeatable_kernels
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 

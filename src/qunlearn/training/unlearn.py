@@ -18,10 +18,10 @@ from transformers import (
 )
 
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings
-from qunlearn.training.bf16 import quick_bf16_products
 from qunlearn.training.finetune import shuffled_passes
 from qunlearn.training.losses import head_weight, hidden_states, suit_attention
 from qunlearn.training.objectives import Objective, Seen, Term
+from qunlearn.training.products import quick_bf16_products
 from qunlearn.training.reference import Autocast, Reference, Rows, remember, spread_row_nll
 from qunlearn.training.rows import collate
 from qunlearn.training.sharding import micro_batch, rank, trainer_settings, within

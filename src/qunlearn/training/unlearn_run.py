@@ -16,8 +16,13 @@ from qunlearn.run.fingerprint import code_version
 from qunlearn.run.manifest import Stopwatch, fingerprint, made_by, write_manifest
 from qunlearn.settings.fixed import PROBE_ROWS, PROBE_TOKENS
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings
-from qunlearn.training.adapters import merge, read_adapter, weight_dtype, with_adapter
-from qunlearn.training.frozen import narrow_frozen
+from qunlearn.training.adapters import (
+    merge,
+    narrow_frozen,
+    read_adapter,
+    weight_dtype,
+    with_adapter,
+)
 from qunlearn.training.launch import launch
 from qunlearn.training.objectives import Objective
 from qunlearn.training.preemption import held
