@@ -20,7 +20,8 @@ from qunlearn.models import sources
 from qunlearn.quantize.method import Precision
 from qunlearn.run.errors import InputError
 from qunlearn.run.plainvalues import check_plain, short
-from qunlearn.settings.unlearning import Adapter, Objective
+from qunlearn.settings.unlearning import Adapter
+from qunlearn.training.objectives import check_objectives, objectives
 
 Json = dict[str, Any]
 
@@ -201,6 +202,7 @@ def _explain(error: ValidationError) -> str:
 
 def _check_meaning(config: Json) -> None:
     made = _check_sources(config)
+    check_objectives(config["unlearn"]["objectives"])
     _check_precisions("precisions", config["precisions"])
     if "base" in made:
         _check_heads(config["models"]["architecture"])
@@ -309,7 +311,7 @@ def _could_match(pattern: str) -> bool:
     corpus = pattern.partition("/")[0]
     return any(
         fnmatchcase(f"{corpus}/{objective}/{adapter}", pattern)
-        for objective in get_args(Objective)
+        for objective in objectives()
         for adapter in get_args(Adapter)
     )
 

@@ -5,7 +5,6 @@ from typing import Literal
 
 from qunlearn.settings.rows import Chunking
 
-Objective = Literal["ga", "npo", "ga_gdr", "ga_klr", "npo_gdr", "npo_klr"]
 Adapter = Literal["full", "full_bf16", "lora"]
 Variant = Literal["paper", "muse"]
 Targets = Literal["all", "qv", "odu"]
@@ -27,7 +26,7 @@ class UnlearnSettings:
         alpha: weight of the retain term.
         beta: inverse temperature of NPO.
         variant: whose definitions of NPO and KLR: open-unlearning's, which the paper uses, or the
-            MUSE benchmark's, on raw logits (`training.objectives` has both).
+            MUSE benchmark's, on raw logits (`training.objectives` says more).
         clip: largest gradient norm.
         max_tokens: longest row in tokens.
         chunking: as in training.
