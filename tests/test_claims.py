@@ -8,7 +8,7 @@ import pytest
 from small_claims import a_pair, claim, key, missing, number
 
 from qunlearn.analysis.claims import NOTHING_REVERTS, Judgement, judge, published_claims
-from qunlearn.analysis.numbers import UNPAIRED, Evidence, Pair, scope_of
+from qunlearn.analysis.evidence import UNPAIRED, Evidence, Pair, scope_of
 from qunlearn.analysis.summary import Key, Summary
 from qunlearn.analysis.verdicts import Absent, Finding
 

@@ -9,7 +9,7 @@ import pytest
 from small_claims import a_pair, claim, key, missing, number
 
 from qunlearn.analysis.claims import judge
-from qunlearn.analysis.numbers import Evidence
+from qunlearn.analysis.evidence import Evidence
 from qunlearn.analysis.verdicts import Finding
 from qunlearn.report.claims_table import as_csv, in_words, sign_test, signs_in_words, write_claims
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qunlearn.analysis.verdicts import Absent, Finding, Verdict, decide
+from qunlearn.analysis.verdicts import Absent, ClaimVerdict, Finding, decide
 
 
 def found(low: float, high: float, p: float | None = None, seeds: int = 3) -> Finding:
@@ -40,7 +40,7 @@ def found(low: float, high: float, p: float | None = None, seeds: int = 3) -> Fi
     ],
 )  # fmt: skip
 def test_each_branch(
-    finding: Finding | Absent, threshold: float, above: bool, verdict: Verdict, reason: str
+    finding: Finding | Absent, threshold: float, above: bool, verdict: ClaimVerdict, reason: str
 ) -> None:
     assert decide(finding, threshold, above) == (verdict, reason)
 

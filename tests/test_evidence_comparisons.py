@@ -10,9 +10,8 @@ import pytest
 from small_manifests import sign_evaluations
 from small_records import evaluate
 
-from qunlearn.analysis.comparisons import Comparison, comparisons
-from qunlearn.analysis.summary import TEST_COLUMNS
-from qunlearn.analysis.tests_table import write_tests
+from qunlearn.analysis.comparisons import Comparison, comparisons, write_tests
+from qunlearn.analysis.frame import TESTS_TABLE
 from qunlearn.run.errors import InputError
 from qunlearn.statistics.inference import holm
 
@@ -231,7 +230,7 @@ def test_the_file_has_words_where_there_is_no_number(folder: Path, tmp_path: Pat
     write_tests(tmp_path / "tests.csv", "mini", rows)
     with (tmp_path / "tests.csv").open(newline="") as stream:
         read = list(csv.DictReader(stream))
-    assert list(read[0]) == list(TEST_COLUMNS) and len(read) == len(rows)
+    assert list(read[0]) == list(TESTS_TABLE.columns) and len(read) == len(rows)
     assert "nan" not in (tmp_path / "tests.csv").read_text().lower()
     gone = read[rows.index(found(rows, "adapters", "verbmem"))]
     assert [gone[name] for name in ("difference", "p", "n", "seeds")] == ["diverged", "", "", "0"]
@@ -250,4 +249,4 @@ def test_the_script_writes_the_same_bytes_each_time(folder: Path) -> None:
         subprocess.run(command, check=True)
         texts.append((folder / name).read_bytes())
     assert texts[0] == texts[1]
-    assert texts[0].decode().splitlines()[0] == ",".join(TEST_COLUMNS)
+    assert texts[0].decode().splitlines()[0] == ",".join(TESTS_TABLE.columns)

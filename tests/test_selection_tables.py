@@ -11,13 +11,14 @@ from small_evaluations import CELLS
 from small_summaries import over_seeds
 from test_main_table import UNTESTED
 
+from qunlearn.analysis.frame import TESTS_TABLE
 from qunlearn.analysis.metrics import collect
-from qunlearn.analysis.selection.candidates import Asked, Candidate, Scores, gather, reference
 from qunlearn.analysis.selection.choice import Rule, Selection, choose, read, write
+from qunlearn.analysis.selection.links import link_folder
+from qunlearn.analysis.selection.listing import as_csv, as_markdown
+from qunlearn.analysis.selection.scores import Asked, Candidate, Scores, gather, reference
 from qunlearn.analysis.selection.sentences import WARNING, notes
-from qunlearn.analysis.selection.table import as_csv, as_markdown
-from qunlearn.analysis.selection.take import take
-from qunlearn.analysis.summary import TEST_COLUMNS, write_summaries
+from qunlearn.analysis.summary import write_summaries
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, write_json
 
@@ -212,7 +213,7 @@ def test_the_table_in_markdown() -> None:
 def test_the_main_table_says_how_settings_were_chosen(evaluations: Path, tmp_path: Path) -> None:
     summary, tests = tmp_path / "summary.csv", tmp_path / "tests.csv"
     write_summaries(summary, "mini", over_seeds(collect(evaluations, CELLS, "mini")))
-    tests.write_text(",".join(TEST_COLUMNS) + f"\n{UNTESTED}\n", encoding="utf-8")
+    tests.write_text(",".join(TESTS_TABLE.columns) + f"\n{UNTESTED}\n", encoding="utf-8")
     write(tmp_path / "choice.json", selection(questions="test"))
     run_script(
         "make_main_table.py",
@@ -251,7 +252,7 @@ def test_the_chosen_one_is_taken_without_a_copy(tmp_path: Path) -> None:
     assert (taken / "weights").samefile(trained / "weights")
 
     done = run_script("take_selected.py", *flags, f"--trainings={tmp_path / 'seed1'}", code=2)
-    assert "seed1/r2/epoch10: the chosen candidate is not there" in done.stderr
+    assert "seed1/r2/epoch10: the chosen candidate is missing" in done.stderr
     assert (taken / "weights").exists()  # the earlier one is left whole
 
 
@@ -264,6 +265,6 @@ def test_it_is_copied_where_the_disk_has_no_links(
     monkeypatch.setattr(os, "link", refuse)
     (tmp_path / "a").mkdir()
     (tmp_path / "a/weights").write_bytes(b"1")
-    take(tmp_path / "a", tmp_path / "b")
+    link_folder(tmp_path / "a", tmp_path / "b")
     assert (tmp_path / "b/weights").read_bytes() == b"1"
     assert not (tmp_path / "b/weights").samefile(tmp_path / "a/weights")

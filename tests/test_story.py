@@ -12,8 +12,8 @@ import pytest
 from conftest import ROOT
 from docutils.core import publish_parts
 
-from qunlearn.analysis.outcomes import Outcome
 from qunlearn.analysis.summary import Key, Summary, write_summaries
+from qunlearn.analysis.verdicts import Outcome
 from qunlearn.report.story import MECHANISM, story
 from qunlearn.report.storynumbers import read_table
 from qunlearn.run.errors import InputError
@@ -53,9 +53,9 @@ def told(found: dict[Key, Summary], **more: Any) -> str:
     ("summary", "verdict"),
     [
         (KEPT, "survived"),
-        (BACK, "back"),
-        (OPEN, "undecided"),
-        (Summary(0.1, 0.1, 0.1, 1, 0), "undecided"),  # on the margin is on neither side
+        (BACK, "came back"),
+        (OPEN, "inconclusive"),
+        (Summary(0.1, 0.1, 0.1, 1, 0), "inconclusive"),  # on the margin is on neither side
         (Summary(-0.5, -0.9, -0.1, 1, 0), "survived"),
         (UNDEFINED, "undefined"),
         (DIVERGED, "diverged"),
@@ -67,12 +67,12 @@ def test_an_interval_decides(summary: Summary, verdict: str) -> None:
 
 def test_something_comes_back() -> None:
     text = told({key("full"): BACK, key("lora"): KEPT, key("lora", "nf4"): OPEN})
-    assert "forgetting came back in 1, survived in 1, is undecided in 1." in text
+    assert "forgetting came back in 1, survived in 1, is inconclusive in 1." in text
     assert (
         "FT (fp32 masters): came back in the only one. Where it came back: "
         "RTN3 g64 under NPO+GDR: 0.88 [0.80, 0.95]." in text
     )
-    assert "LoRA: of 2, survived in 1, is undecided in 1." in text
+    assert "LoRA: of 2, survived in 1, is inconclusive in 1." in text
     assert "(n = 32), one seed: of 3 combinations" in text
 
 

@@ -4,15 +4,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from qunlearn.analysis.metrics import DIVERGED, Cell
 from qunlearn.evaluate import records
 from qunlearn.evaluate.definitions import METRICS
 from qunlearn.evaluate.scoring import METRICS as SCORES
+from qunlearn.experiment.names import BEFORE, DIVERGED, Cell
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 from qunlearn.statistics.items import Items, Statistic
-
-BEFORE = "bf16"  # the precision in which forgetting is taken to be whole
 
 
 class Variant(NamedTuple):

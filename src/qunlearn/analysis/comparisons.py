@@ -10,15 +10,17 @@ from the main variants: to run them does not change what is said of those.
   no test. Nor is there one of fewer than three seeds: see `inference`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
-from qunlearn.analysis.cells import BEFORE, Evaluations, Variant, check_same_items
-from qunlearn.analysis.metrics import DIVERGED, REFERENCES, UNDEFINED
+from qunlearn.analysis.cells import Evaluations, Variant, check_same_items
+from qunlearn.analysis.frame import TESTS_TABLE
+from qunlearn.analysis.over_seeds import absences
 from qunlearn.analysis.reversion import FORGET_METRICS, reversion
-from qunlearn.analysis.summaries import absences
+from qunlearn.experiment.names import BEFORE, DIVERGED, REFERENCES, UNDEFINED
+from qunlearn.run.csvfile import Value
 from qunlearn.settings.unlearning import Adapter
 from qunlearn.statistics.bootstrap import estimate
 from qunlearn.statistics.inference import Side, doubt, effect_dz, holm, too_few
@@ -88,6 +90,31 @@ def comparisons(evaluations: Path, cells: Sequence[str]) -> list[Comparison]:
         ),
     ]
     return _corrected(rows)
+
+
+def write_tests(path: Path, experiment: str, rows: Iterable[Comparison]) -> None:
+    """Write `rows` as `tests.csv`, in their order."""
+    TESTS_TABLE.write(
+        path,
+        (
+            (
+                *(experiment, row.a.corpus, row.family, row.metric, row.a.objective),
+                *(row.a.adapter, row.a.precision, row.b.adapter, row.b.precision),
+                *(*_fields(row), row.seeds, row.note),
+            )
+            for row in rows
+        ),
+    )
+
+
+def _fields(row: Comparison) -> list[Value]:
+    """From `difference` to `n`; a word where there is no number."""
+    if row.difference is None:
+        return [DIVERGED, *[None] * 7]
+    untested = too_few(row.seeds) or UNDEFINED
+    p = [untested if number is None else number for number in (row.p, row.p_holm)]
+    effects = [UNDEFINED if x is None else x for x in (row.effect_dz, row.minimum_effect)]
+    return [row.difference, row.low, row.high, *p, *effects, row.n]
 
 
 def _adapters(variants: Sequence[Variant]) -> list[tuple[Variant, Variant]]:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qunlearn.analysis.metrics import REFERENCES, Cell
 from qunlearn.experiment import labels as style
 from qunlearn.experiment.controls import SPARE
+from qunlearn.experiment.names import REFERENCES, Cell
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST, digest

@@ -10,10 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from qunlearn.analysis.cells import BEFORE, Evaluations
+from qunlearn.analysis.cells import Evaluations
 from qunlearn.analysis.lineage import Manifest, trace
-from qunlearn.analysis.metrics import Cell
 from qunlearn.evaluate.records import PRIVLEAK
+from qunlearn.experiment.names import BEFORE, Cell
 from qunlearn.run.errors import InputError
 from qunlearn.run.integrity import verify
 from qunlearn.run.manifest import MODEL_INPUTS

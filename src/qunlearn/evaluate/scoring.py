@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from qunlearn.evaluate import definitions, records
-from qunlearn.evaluate.metrics import auc, rouge_l
+from qunlearn.evaluate.formulas import auc, rouge_l
 from qunlearn.evaluate.records import of_split
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json

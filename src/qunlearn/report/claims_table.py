@@ -1,15 +1,13 @@
 """The verdicts on the claims as CSV, and as Markdown for people."""
 
-import csv
-import io
 import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from qunlearn.analysis.claims import OF_REVERSION, SCOPES, TESTED_KINDS, Claim, Judgement
-from qunlearn.analysis.summary import digits, distinct
-from qunlearn.analysis.verdicts import VERDICTS, Absent, Finding
+from qunlearn.analysis.claims import SCOPES, Claim, Judgement, as_csv
+from qunlearn.analysis.summary import distinct
+from qunlearn.analysis.verdicts import VERDICTS, Finding
 from qunlearn.experiment.labels import (
     METRICS,
     adapter_name,
@@ -18,24 +16,8 @@ from qunlearn.experiment.labels import (
     precision_name,
 )
 from qunlearn.run.files import write_text
-from qunlearn.statistics.inference import ALPHA, too_few
+from qunlearn.statistics.inference import ALPHA
 
-COLUMNS = (
-    "claim",
-    "corpus",
-    "objective",
-    "scope",
-    "precision",
-    "metric",
-    "verdict",
-    "value",
-    "ci_low",
-    "ci_high",
-    "p",
-    "n",
-    "minimum_effect",
-    "reason",
-)
 HEADER = (
     "Corpus",
     "Method",
@@ -111,18 +93,6 @@ def write_claims(
     write_text(folder / "claims.md", text)
 
 
-def as_csv(judgements: Sequence[Judgement]) -> str:
-    """A row a judgement; the numbers are empty where there is none."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for found in judgements:
-        place = found.place
-        where = (place.corpus, place.objective, place.scope, place.precision, place.metric)
-        writer.writerow([found.claim.id, *where, found.verdict, *_numbers(found), _reason(found)])
-    return stream.getvalue()
-
-
 def in_words(judgements: Sequence[Judgement]) -> str:
     """`supported in 3 of 8, contradicted in 1, undecided in 4`; a verdict of none is left out."""
     counts = Counter(found.verdict for found in judgements)
@@ -137,7 +107,7 @@ def signs_in_words(judgements: Sequence[Judgement], own_models: bool = False) ->
     findings = [found.finding for found in judgements if isinstance(found.finding, Finding)]
     if not findings:
         return "No number."
-    sign, side = (-1, "below") if claim.kind == "kept" else (1, "above")
+    sign, side = (1, "above") if claim.of.above else (-1, "below")
     distances = [sign * (finding.value - claim.threshold) for finding in findings]
     count = sum(distance > 0 for distance in distances)
     words = f"The number itself is {side} {claim.threshold:g} in {count} of {len(findings)}."
@@ -215,29 +185,23 @@ def _line(found: Judgement) -> list[str]:
     place, finding = found.place, found.finding
     numbers = ["–"] * 5
     if isinstance(finding, Finding):
-        form = "z.2f" if found.claim.kind in OF_REVERSION else "z.1f"
+        form = "z.2f" if found.claim.of.reversion else "z.1f"
         numbers = [
             format(finding.value, form),
             f"{finding.low:{form}} to {finding.high:{form}}",
-            (_untested(found) or "–") if finding.p is None else format(finding.p, ".2g"),
+            (found.untested or "–") if finding.p is None else format(finding.p, ".2g"),
             "–" if finding.n is None else str(finding.n),
             "–" if finding.minimum_effect is None else format(finding.minimum_effect, form),
         ]
     return [
         corpus_name(place.corpus),
         method_name(place.objective),
-        " to ".join(map(precision_name, place.precision.split(" to "))) or "–",
+        " to ".join(map(precision_name, place.precision.split(" to "))) if place.precision else "–",
         METRICS[place.metric.removeprefix("reversion_")],
         *numbers,
         found.verdict,
         found.reason,
     ]
-
-
-def _reason(found: Judgement) -> str:
-    """With what limits the number, for the CSV."""
-    note = found.finding.note if isinstance(found.finding, Finding) else ""
-    return "; ".join(part for part in (found.reason, note) if part)
 
 
 def _limits(judgements: Sequence[Judgement]) -> str:
@@ -248,24 +212,6 @@ def _limits(judgements: Sequence[Judgement]) -> str:
         note if count == len(findings) else f"{note} (in {count} of {len(findings)})"
         for note, count in counts.items()
     )
-
-
-def _untested(found: Judgement) -> str:
-    """Too few seeds of a claim that takes a test, in words; else empty."""
-    if found.claim.kind not in TESTED_KINDS or isinstance(found.finding, Absent):
-        return ""
-    return too_few(found.finding.seeds)
-
-
-def _numbers(found: Judgement) -> list[str]:
-    """Value, both ends, p, n and minimum effect as in the CSV; empty where there is none."""
-    finding = found.finding
-    if isinstance(finding, Absent):
-        return [""] * 6
-    p = _untested(found) if finding.p is None else digits(finding.p)
-    effect = "" if finding.minimum_effect is None else digits(finding.minimum_effect)
-    ends = (digits(number) for number in (finding.value, finding.low, finding.high))
-    return [*ends, p, "" if finding.n is None else str(finding.n), effect]
 
 
 def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

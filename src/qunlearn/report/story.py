@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from qunlearn.analysis.metrics import REFERENCES
-from qunlearn.analysis.outcomes import Outcome, by_adapter, counted, outcomes
 from qunlearn.analysis.reversion import BEFORE, FORGET_METRICS
 from qunlearn.analysis.summary import Key, Summary, distinct
+from qunlearn.analysis.verdicts import Outcome, by_adapter, counted, outcomes
 from qunlearn.experiment.controls import NEEDED
 from qunlearn.experiment.labels import METRICS, number
 from qunlearn.quantize.method import Precision
@@ -31,9 +31,9 @@ from qunlearn.report.storytext import (
     spread,
     tallied,
 )
+from qunlearn.statistics.inference import ALPHA
 
 MAIN_METRIC = "nll_forget"  # moves smoothly where scores of a few dozen items jump
-SIGNIFICANT = 0.05
 MEASURED = (
     ("projection_adaptive", "projection", ".2f"),
     ("zero_bin_moved", "share of the moved weights in the bin of 0", ".2f"),
@@ -117,7 +117,7 @@ def _answer(summaries: Summaries, seeds: int) -> list[str]:
 
 def _headline(found: Sequence[Outcome]) -> str:
     counts = counted(found)
-    return tallied(counts if "back" in counts else {"back": 0, **counts})
+    return tallied(counts if "came back" in counts else {"came back": 0, **counts})
 
 
 def _by_variant(found: Iterable[Outcome]) -> list[str]:
@@ -127,7 +127,7 @@ def _by_variant(found: Iterable[Outcome]) -> list[str]:
             f"{precision(outcome.key.precision)} under {method(outcome.key.objective)}: "
             f"{interval(outcome.reversion)}"
             for outcome in group
-            if outcome.verdict == "back"
+            if outcome.verdict == "came back"
         ]
         shown = f" Where it came back: {'; '.join(back)}." if back else ""
         of = "" if len(counted(group)) == 1 else f"of {len(group)}, "
@@ -141,7 +141,7 @@ def _table(found: Sequence[Outcome]) -> list[list[str]]:
     for outcome in found:
         key, shown = outcome.key, interval(outcome.reversion)
         row = rows.setdefault((key.objective, key.adapter), {})
-        row[key.precision] = f"**{shown}**" if outcome.verdict == "back" else shown
+        row[key.precision] = f"**{shown}**" if outcome.verdict == "came back" else shown
     lines = [
         [method(objective), adapter(name), *(row.get(grid, "–") for grid in grids)]
         for (objective, name), row in rows.items()
@@ -216,7 +216,7 @@ def _mechanism(summaries: Summaries, mechanism: Rows) -> list[str]:
         key = Key(row["corpus"], row["objective"], row["adapter"], row["precision"], MAIN_METRIC)
         if key in verdicts:
             groups.setdefault(verdicts[key], []).append(row)
-    names = {"back": "came back", "survived": "survived", "undecided": "is undecided"}
+    names = {"came back": "came back", "survived": "survived", "inconclusive": "is inconclusive"}
     lines = []
     for verdict, name in names.items():
         if rows := groups.get(verdict, []):
@@ -266,10 +266,10 @@ def _tests(tests: Rows) -> list[str]:
     lines = []
     for family in distinct(row["family"] for row in tests):
         values = _numbers([row for row in tests if row["family"] == family], "p_holm")
-        low = sum(value < SIGNIFICANT for value in values)
+        low = sum(value < ALPHA for value in values)
         lines.append(
             f"{literal(family)}: {low} of {plural(len(values), 'test', 'tests')} with a p-value "
-            f"have one below {SIGNIFICANT:g}."
+            f"have one below {ALPHA:g}."
         )
     if not _numbers(tests, "p_holm"):
         return [storytext.UNTESTED]

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from qunlearn.analysis.outcomes import MARGIN, Verdict
 from qunlearn.analysis.summary import Summary
+from qunlearn.analysis.verdicts import MARGIN, ReversionVerdict
 from qunlearn.experiment import labels as style
 
 # Snakemake's page holds the start page in a narrow column whose top is out of reach when it is
@@ -33,8 +33,8 @@ RULE = (
     "*Reversion* is the share of the forgetting that a grid undoes: 0 where the model is as in "
     "bf16, 1 where it is back at the target quantized to the same grid. Forgetting *came back* "
     f"where the whole 95 % interval of the reversion lies above {MARGIN:g}, and *survived* where "
-    f"the whole interval lies below {MARGIN:g}; between them it is *undecided* at this number of "
-    "items. It is *undefined* where the model in bf16 cannot be told from the target, so that "
+    f"the whole interval lies below {MARGIN:g}; between them it is *inconclusive* at this number "
+    "of items. It is *undefined* where the model in bf16 cannot be told from the target, so that "
     "there is nothing that could come back."
 )
 SOURCES = {
@@ -73,10 +73,10 @@ LIMITS = (
     "prompts, sampling or further training may bring back what these measures call forgotten.",
     "Grids, methods and settings that are not named above were not tried.",
 )
-_WORDS: Mapping[Verdict, str] = {
-    "back": "came back in",
+_WORDS: Mapping[ReversionVerdict, str] = {
+    "came back": "came back in",
     "survived": "survived in",
-    "undecided": "is undecided in",
+    "inconclusive": "is inconclusive in",
     "undefined": "is undefined in",
     "diverged": "training diverged in",
 }
@@ -122,7 +122,7 @@ def interval(summary: Summary) -> str:
     return shown if left == summary.seeds else f"{shown} ({left} of {summary.seeds} seeds)"
 
 
-def tallied(counts: Mapping[Verdict, int]) -> str:
+def tallied(counts: Mapping[ReversionVerdict, int]) -> str:
     """`came back in 2, survived in 28`, or `survived in all 30`; always how often it came back."""
     total = sum(counts.values())
     if len(counts) == 1:
