@@ -11,8 +11,8 @@ from small_claims import key, missing, number
 from small_manifests import sign_evaluations
 from small_records import evaluate
 
-from qunlearn.analysis.comparisons import write_tests
 from qunlearn.analysis.evidence import Pair, read_tests
+from qunlearn.analysis.frame import TESTS_TABLE
 from qunlearn.analysis.published import NO_COUNTERPART, NOT_RUN, read_table
 from qunlearn.analysis.summary import Key, write_summaries
 from qunlearn.analysis.verdicts import Finding
@@ -45,7 +45,7 @@ def tables(tmp_path: Path) -> Path:
     numbers[key("lora", "fp4", "reversion_nll_forget")] = number(0.0, 0.01)
     numbers[key("full", "fp4", "privleak")] = missing(diverged=1)
     write_summaries(tmp_path / "summary.csv", "small", numbers)
-    write_tests(tmp_path / "tests.csv", "small", [])
+    (tmp_path / "tests.csv").write_text(",".join(TESTS_TABLE.columns) + "\n")
     (tmp_path / "tests.csv").open("a").write(
         "small,news,adapters,utility,npo_gdr,lora,fp4,full,fp4,"
         "7,2,12,0.001,0.02,0.4,5,64,3,n < 10\n"
