@@ -130,6 +130,13 @@ def _by_variant(found: Iterable[Outcome]) -> list[str]:
             if outcome.verdict == "came back"
         ]
         shown = f" Where it came back: {'; '.join(back)}." if back else ""
+        doubtful = [
+            f"{precision(outcome.key.precision)} under {method(outcome.key.objective)}: "
+            f"{interval(outcome.reversion)}, could show {outcome.could_show:.2f}"
+            for outcome in group
+            if outcome.verdict == "inconclusive"
+        ]
+        shown += f" Inconclusive: {'; '.join(doubtful)}." if doubtful else ""
         of = "" if len(counted(group)) == 1 else f"of {len(group)}, "
         lines.append(f"{adapter(name)}: {of}{tallied(counted(group))}.{shown}")
     return lines

@@ -33,8 +33,9 @@ RULE = (
     "*Reversion* is the share of the forgetting that a grid undoes: 0 where the model is as in "
     "bf16, 1 where it is back at the target quantized to the same grid. Forgetting *came back* "
     f"where the whole 95 % interval of the reversion lies above {MARGIN:g}, and *survived* where "
-    f"the whole interval lies below {MARGIN:g}; between them it is *inconclusive* at this number "
-    "of items. It is *undefined* where the model in bf16 cannot be told from the target, so that "
+    f"the whole interval lies below {MARGIN:g}; between them it is *inconclusive*: "
+    "these items *could show*, four times out of five, no smaller a distance from that margin than "
+    "is given. It is *undefined* where the model in bf16 cannot be told from the target, so that "
     "there is nothing that could come back."
 )
 SOURCES = {
