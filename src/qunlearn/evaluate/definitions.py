@@ -69,7 +69,7 @@ def privleak(items: list[Record], retrain: list[Record]) -> Items:
     )
 
 
-METRICS = {
+DEFINITIONS = {
     "verbmem": Definition(records.VERBMEM, lambda own, _: text_scores(own)),
     "knowmem": Definition(records.KNOWMEM_FORGET, lambda own, _: text_scores(own)),
     "privleak": Definition(records.PRIVLEAK, lambda own, retrain: privleak(own, retrain())),

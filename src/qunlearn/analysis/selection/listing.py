@@ -13,9 +13,9 @@ from qunlearn.run.csvfile import Value
 from qunlearn.run.csvfile import as_csv as csv_text
 from qunlearn.run.files import write_text
 
-METRICS = ("knowmem", "utility", "nll_forget")
+SCORES = ("knowmem", "utility", "nll_forget")
 COLUMNS = (
-    *("corpus", "objective", "adapter", "point", "epochs", *METRICS),
+    *("corpus", "objective", "adapter", "point", "epochs", *SCORES),
     *("n_forget", "n_retain", "seeds", "diverged", "front", "chosen"),
 )
 _HEADER = (
@@ -85,4 +85,4 @@ def _name(candidate: Candidate) -> str:
 def _shown(scores: Scores | None) -> list[str]:
     if scores is None:
         return [DIVERGED] * 3
-    return [number(name, value) for name, value in zip(METRICS, scores.values, strict=True)]
+    return [number(name, value) for name, value in zip(SCORES, scores.values, strict=True)]
