@@ -12,7 +12,17 @@ from qunlearn.experiment.names import DIVERGED, METRICS, REFERENCES, UNDEFINED, 
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 
-__all__ = ["DIVERGED", "METRICS", "REFERENCES", "UNDEFINED", "Cell", "Score", "collect"]
+__all__ = [
+    "DIVERGED",
+    "METRICS",
+    "REFERENCES",
+    "UNDEFINED",
+    "Cell",
+    "Score",
+    "collect",
+    "read_metrics",
+    "write_metrics",
+]
 
 
 @dataclass(frozen=True)
