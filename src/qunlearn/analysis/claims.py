@@ -212,14 +212,17 @@ def _corrected(
     sites: Sequence[Site], findings: Sequence[Finding | Absent]
 ) -> list[Finding | Absent]:
     """A claim's findings, those with a test of its own after Holm's correction in each corpus."""
-    families: dict[str, dict[int, Finding]] = {}
-    for index, (site, finding) in enumerate(zip(sites, findings, strict=True)):
-        if isinstance(finding, Finding) and finding.p is not None and not finding.corrected:
-            families.setdefault(site.corpus, {})[index] = finding
     corrected = list(findings)
-    for family in families.values():
-        p_values = holm([found.p or 0.0 for found in family.values()])
-        for (index, found), p in zip(family.items(), p_values, strict=True):
+    for corpus in distinct(site.corpus for site in sites):
+        family = [
+            (index, found)
+            for index, (site, found) in enumerate(zip(sites, findings, strict=True))
+            if site.corpus == corpus
+            and isinstance(found, Finding)
+            and not (found.corrected or found.p is None)
+        ]
+        p_values = holm([found.p or 0.0 for _, found in family])
+        for (index, found), p in zip(family, p_values, strict=True):
             corrected[index] = replace(found, p=p, corrected=True)
     return corrected
 
