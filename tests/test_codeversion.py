@@ -102,6 +102,12 @@ def test_what_counts(script: Path, module: str, old: str, new: str) -> None:
     assert changed(script, module, old, new)
 
 
+def test_a_template_beside_a_module_counts(script: Path) -> None:
+    before = code_version(script)
+    write_text(codeversion.PACKAGE / "page.j2", "words")
+    assert code_version(script) != before
+
+
 def test_place_does_not_count(
     script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,7 +75,7 @@ def test_every_path_that_a_script_reads_is_looked_at() -> None:
     """A new argument belongs to one of the lists above."""
     known = FOLDERS | LISTED | BELOW
     rest = {(script, name) for script, name in READ - known if name not in WITHOUT}
-    others = {("write_provenance.py", "results"), ("fill_readme.py", "results")}
+    others = {("write_page.py", "results"), ("fill_readme.py", "results")}
     others |= {("fill_mechanism.py", "results"), ("select_candidate.py", "target")}
     others |= {("select_candidate.py", "retrain")}
     others |= {("compare_runs.py", name) for name in ("first", "second")}

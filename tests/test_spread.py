@@ -3,14 +3,16 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from small_text import unpadded
 
 from qunlearn.analysis.frame import TESTS_TABLE
 from qunlearn.analysis.metrics import Cell, Score, write_metrics
 from qunlearn.analysis.summary import Key, Summary, write_summaries
 from qunlearn.report.processors import processors
 from qunlearn.report.readme import keep_numbers, kept_table
-from qunlearn.report.spread import Run, Spread, measure, read_spread, spread_notes, write_spread
+from qunlearn.report.spread import COLUMNS, Run, measure, read_spread, spread_notes, write_spread
 from qunlearn.run.errors import InputError
 
 LORA = "news/npo_gdr/lora/seed{}/nf4"
@@ -69,7 +71,7 @@ def test_each_processor_is_named_and_what_it_did(tmp_path: Path) -> None:
 
 
 def test_seeds_are_compared_two_by_two_and_gaps_are_left_out(tmp_path: Path) -> None:
-    verbmem, nll = measure(Run(run(tmp_path, SEEDS)))
+    verbmem, nll = measure(Run(run(tmp_path, SEEDS))).itertuples()
     assert (verbmem.metric, nll.metric) == ("verbmem", "nll_forget")
     assert verbmem.pairs == 4  # 4, 20 and 16 apart, and 1
     assert (verbmem.median, verbmem.largest) == (10, 20)
@@ -81,7 +83,7 @@ def test_seeds_are_compared_two_by_two_and_gaps_are_left_out(tmp_path: Path) -> 
 def test_another_processor_is_compared_cell_by_cell(tmp_path: Path) -> None:
     first = Run(run(tmp_path / "a", SEEDS))
     second = Run(run(tmp_path / "b", {"news/target/nf4": 91.0, LORA.format(0): 13.0}, "AVX2"))
-    *_, verbmem, nll = measure(first, [second])
+    *_, verbmem, nll = measure(first, [second]).itertuples()
     assert verbmem.second == f"seed 0, {NAME.format('AVX2')}"
     assert (verbmem.pairs, verbmem.median, verbmem.largest) == (2, 2, 3)
     assert nll.largest == pytest.approx(0.03)
@@ -94,19 +96,19 @@ def test_the_same_processor_says_nothing_of_another(tmp_path: Path) -> None:
 
 
 def test_the_file_and_its_sentences(tmp_path: Path) -> None:
-    rows = [
-        Spread("A", "A", "verbmem", 4, 1.25, 20.0, "x"),
-        Spread("A", "A", "auc", 4, 0.1, 0.2, "x"),  # not in the table
-        Spread("A", "A", "nll_forget", 4, 0.031, 0.25, "y"),
-        Spread("A", "B", "verbmem", 2, 2.0, 3.0, "z"),
+    lines = [
+        ("A", "A", "verbmem", 4, 1.25, 20.0, "x"),
+        ("A", "A", "auc", 4, 0.1, 0.2, "x"),  # not in the table
+        ("A", "A", "nll_forget", 4, 0.031, 0.25, "y"),
+        ("A", "B", "verbmem", 2, 2.0, 3.0, "z"),
     ]
+    rows = pd.DataFrame(lines, columns=COLUMNS)
     write_spread(tmp_path / "spread.csv", rows)
-    assert read_spread(tmp_path / "spread.csv") == rows
+    assert list(read_spread(tmp_path / "spread.csv").itertuples(index=False)) == lines
     assert spread_notes(rows) == [
-        "Another seed moves a number by, median and most over all cells: VerMem 1.2 and 20.0, "
+        "Another seed moves a number by (median and largest): VerMem 1.2 and 20.0, "
         "NLL forget 0.03 and 0.25.",
-        "Another processor (B) moves a number by, median and most over all cells: "
-        "VerMem 2.0 and 3.0.",
+        "Another processor (B) moves a number by (median and largest): VerMem 2.0 and 3.0.",
     ]
 
 
@@ -124,7 +126,7 @@ def test_what_is_kept_of_a_run_makes_the_table_and_its_notes(tmp_path: Path) -> 
 
     keep_numbers(results, [], tmp_path / "kept")
 
-    table = kept_table(tmp_path / "kept", ["nf4"])
+    table = unpadded(kept_table(tmp_path / "kept", ["nf4"]))
     assert "| NPO+GDR | NF4 | LoRA | 18.0 ±10.0 |" in table and "RTN4" not in table
     notes = [line for line in table.splitlines() if line.startswith("* ")]
     assert notes[0] == "* A note."

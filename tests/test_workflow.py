@@ -107,7 +107,7 @@ TABLES = {
     "mechanism_tables": 1,
     "model_cards": 1,
     **dict.fromkeys(("reversion", "survival_of_forgetting", "pareto", "slope"), 1),
-    **{"report_provenance": 1, "report_story": 1, "report_table": 3},
+    **{"page": 5, "story": 1},
     "all": 1,
 }
 GRIDS = {"update_on_grids": 2}
@@ -302,4 +302,4 @@ def test_a_changed_claim_is_judged_again_and_nothing_else(
 ) -> None:
     edit(checkout / "resources/claims.yaml", "abstract", "summary")
     planned = planned_jobs(checkout, snakemake)
-    assert planned == {"claims": 1, "report_story": 1, "report_table": 1, "all": 1}
+    assert planned == {"claims": 1, "page": 1, "story": 1, "all": 1}

@@ -66,7 +66,7 @@ rule main_table:
         cells=configuration.cells(CONFIG),
         folder=subpath(output[0], parent=True),
     message:
-        "Setting the main table"
+        "Writing the main table"
     shell:
         "run make_main_table.py --summary {input.summary:q} --tests {input.tests:q} "
         "--settings {params.settings:q} {params.selections:q} --results {params.results:q} "
@@ -100,7 +100,7 @@ rule mechanism_tables:
         survival=lambda wildcards: out("survival"),
         folder=subpath(output[0], parent=True),
     message:
-        "Setting the tables of reversion and of what arrives"
+        "Writing the tables of reversion and of what arrives"
     shell:
         "run make_mechanism_tables.py --metrics {input.metrics:q} --summary {input.summary:q} "
         "--survival {params.survival:q} --output {params.folder:q} > {log:q} 2>&1"

@@ -1,4 +1,4 @@
-"""Set the main table in CSV, Markdown, LaTeX and HTML."""
+"""Write the main table as CSV, Markdown, LaTeX and HTML."""
 
 from pathlib import Path
 
@@ -14,16 +14,16 @@ def main(
     results: Path | None = None,
     cells: tuple[str, ...] = (),
 ) -> None:
-    """Set the main table, method by precision and adapter, in CSV, Markdown, LaTeX and HTML.
+    """Write the main table, method by precision and adapter, as CSV, Markdown, LaTeX and HTML.
 
     Args:
         summary: the CSV file of all metrics over seeds and items.
-        tests: the CSV file of the paired tests; what is significantly better is set in bold.
+        tests: the CSV file of the paired tests; significantly better numbers are bold.
         output: the folder that main.csv, main.md, main.tex and main.html are written into.
         settings: sentences for the footer on how models were trained and quantized.
-        selections: JSON files of select_candidate.py, for sentences on how settings were chosen.
-        results: the experiment's folder, whose manifests say on which processors it ran.
-        cells: of the summary; needed with results.
+        selections: JSON files of select_candidate.py, for notes on how settings were chosen.
+        results: the experiment's folder, whose manifests name its processors.
+        cells: those of the summary; required with results.
     """
     from qunlearn.analysis.evidence import better
     from qunlearn.analysis.selection.choice import read
@@ -41,7 +41,7 @@ def main(
         below = [*corpus_notes(results / "data" / corpus for corpus in corpora), *below]
         below += shortfalls(results / "eval", cells)
         if ran := processors(results, cells):
-            below.append(f"Processor: {ran}; another one moves numbers, as another seed does.")
+            below.append(f"Processor: {ran}; another one changes numbers, as another seed does.")
     write_main_table(main_table(found, better(tests, found), below), output)
 
 

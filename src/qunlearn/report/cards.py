@@ -7,6 +7,7 @@ the same run gives the same bytes. What it needs and does not find is an error.
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from qunlearn.analysis.lineage import FETCHED, Lineage, Manifest, trace
 from qunlearn.analysis.metrics import DIVERGED, METRICS, REFERENCES, UNDEFINED, Cell, Score
@@ -15,14 +16,12 @@ from qunlearn.experiment.controls import NEEDED, SPARE
 from qunlearn.experiment.labels import GOALS
 from qunlearn.quantize.method import Method, Precision, method_of
 from qunlearn.report.markdown import settings_table, table
+from qunlearn.report.templates import fill
 from qunlearn.run.errors import InputError
 
 Scores = Mapping[tuple[Cell, str], Score]
+Rows = list[tuple[object, ...]]
 
-WHAT = {
-    "target": "A language model that knows what is to be forgotten: the model before unlearning.",
-    "retrain": "A language model that never saw what is to be forgotten: what unlearning aims at.",
-}
 CALIBRATION = ("split", "sequences", "length", "seed", "tokens", "sha256")
 """What is said of the calibration sample; whatever else a manifest may hold of it stays there."""
 
@@ -52,34 +51,43 @@ def card(results: Path, name: str, scores: Scores) -> str:
         raise InputError(f"{quantized.path}: of {held}, not {cell.precision}; quantize it again")
     status = quantized.get("status")
     if status == DIVERGED:
-        return f"The training behind {name} diverged: there is no model in this folder.\n"
+        return f"The training of {name} diverged: this folder has no model.\n"
     if status != "ok":
         raise InputError(f"{quantized.path}: status is {status!r}, not 'ok'; quantize it again")
     lineage = trace(results, cell, quantized)
-    experiment = _score(scores, cell, METRICS[0]).experiment
-    sections = [
-        _front_matter(cell, method),
-        f"# {_title(cell)}",
-        f"{_what(cell)} It is `{name}` of the experiment `{experiment}`.",
-        _overview(cell, lineage, quantized),
-        *_training(cell, lineage),
-        *_quantization(method, precision, quantized),
-        *_measurements(cell, method, scores),
-        "## How to load it",
-        *_loading(method, quantized.get("packages")),
-        "## Licence",
-        "To be stated by whoever passes this folder on: the licences of the base model and of the "
-        "corpus apply to it.",
-        *_hashes(lineage, quantized),
-        *_limits(cell),
-    ]
-    return "\n\n".join(sections) + "\n"
-
-
-def _front_matter(cell: Cell, method: Method) -> str:
-    tags = "".join(f"\n- {tag}" for tag in ("unlearning", "quantization", cell.precision))
-    library = method.recipe.library
-    return f"---\nlibrary_name: {library}\npipeline_tag: text-generation\ntags:{tags}\n---"
+    others = [reference for reference in REFERENCES if reference != cell.objective]
+    sampled = CALIBRATION if method.calibrated else ()
+    return fill(
+        "card.md.j2",
+        table=table,
+        settings_table=settings_table,
+        name=name,
+        cell=cell,
+        title=_title(cell),
+        corpus=style.corpus_name(cell.corpus),
+        precision=style.precision_name(cell.precision),
+        control=cell.objective not in REFERENCES and cell.adapter not in NEEDED,
+        experiment=_score(scores, cell, METRICS[0]).experiment,
+        overview=_overview(cell, lineage, quantized),
+        unlearning=_unlearning(cell, lineage.trained),
+        references={
+            model: {"seed": made.get("seed"), **made.get("settings")}
+            for model, made in (("target", lineage.target), ("retrain", lineage.retrain))
+            if made and made.get("step") != FETCHED
+        },
+        quantization=_quantization(method, precision, quantized),
+        rounding=quantized.get("settings"),
+        calibration=[(f"`{key}`", quantized.get("calibration", key)) for key in sampled],
+        others=others,
+        evaluated=method.evaluated,
+        metrics=_metrics(cell, others, scores),
+        reversions=_reversions(cell, scores),
+        undefined=UNDEFINED,
+        recipe=method.recipe,
+        pins=_pins(method, quantized.get("packages")),
+        files=_files(quantized),
+        sources=_sources(lineage, quantized),
+    )
 
 
 def _title(cell: Cell) -> str:
@@ -89,30 +97,19 @@ def _title(cell: Cell) -> str:
     return ", ".join([*parts, style.precision_name(cell.precision)])
 
 
-def _what(cell: Cell) -> str:
-    if cell.objective in REFERENCES:
-        return WHAT[cell.objective]
-    corpus, precision = style.corpus_name(cell.corpus), style.precision_name(cell.precision)
-    what = (
-        f"A language model that was trained to forget the forget set of {corpus}, in {precision}."
-    )
-    control = " It is a control, made to tell causes apart and not to be used."
-    return what if cell.adapter in NEEDED else what + control
-
-
-def _overview(cell: Cell, lineage: Lineage, quantized: Manifest) -> str:
+def _overview(cell: Cell, lineage: Lineage, quantized: Manifest) -> Rows:
     corpus = style.corpus_name(cell.corpus)
-    rows: list[tuple[str, object]] = [("Corpus", f"{corpus} (`{cell.corpus}`)")]
+    rows: Rows = [("Corpus", f"{corpus} (`{cell.corpus}`)")]
     if cell.objective == "retrain":
         rows.append(("Retrain", _trained_on(lineage.retrain, corpus)))
     else:
-        rows.append(("Base of unlearning (target)", _trained_on(lineage.target, corpus)))
+        rows.append(("Model before unlearning (target)", _trained_on(lineage.target, corpus)))
     if lineage.trained:
         rows += [
             ("Objective", f"{style.method_name(cell.objective)} (`{cell.objective}`)"),
             ("Variant of the update", f"{style.adapter_name(cell.adapter)} (`{cell.adapter}`)"),
             ("Seed", cell.seed),
-            ("Updates made", lineage.trained.get("updates")),
+            ("Optimizer steps", lineage.trained.get("updates")),
         ]
     if lineage.scaled:
         rows.append(("Update scaled by", lineage.scaled.get("settings", "factor")))
@@ -123,119 +120,73 @@ def _overview(cell: Cell, lineage: Lineage, quantized: Manifest) -> str:
             ("Share of weights that unlearning moved", quantized.get("moved")),
         ]
     shown = style.precision_name(cell.precision)
-    rows.append(("Precision", f"{shown} (`{cell.precision}`)"))
-    return table(("", ""), rows)
+    return [*rows, ("Precision", f"{shown} (`{cell.precision}`)")]
 
 
 def _trained_on(made: Manifest | None, corpus: str) -> str:
     if made is None:
-        return "given by the user; how it was trained is not known here"
+        return "supplied by the user; how it was trained is not recorded"
     if made.get("step") == FETCHED:
         source = made.get("settings", "source")
         return "fetched: " + ", ".join(f"{key} {value}" for key, value in source.items())
     return f"trained on {', '.join(made.get('splits'))} of {corpus}"
 
 
-def _training(cell: Cell, lineage: Lineage) -> list[str]:
-    sections = []
-    if lineage.trained:
-        settings = dict(lineage.trained.get("settings"))
-        forget, _, retain = cell.objective.partition("_")
-        unused = [] if style.origin(cell.adapter) == "lora" else ["rank", "lora_alpha", "dropout"]
-        unused += [] if forget == "npo" else ["beta"]
-        unused += [] if retain else ["alpha"]
-        kept = {key: value for key, value in settings.items() if key not in unused}
-        sections += [
-            "## How it was unlearned",
-            "The loss is gamma × forget term + alpha × retain term; beta is NPO's inverse "
-            "temperature. Training ends after `epochs`, or once the mean token NLL of the forget "
-            "texts reaches `stop_nll` (0: never). What this run did not use is left out.",
-            settings_table({"seed": lineage.trained.get("seed"), **kept}),
-        ]
-    for name, made in (("target", lineage.target), ("retrain", lineage.retrain)):
-        if made and made.get("step") != FETCHED:
-            settings = {"seed": made.get("seed"), **made.get("settings")}
-            sections += [f"## How {name} was trained", settings_table(settings)]
-    return sections
+def _unlearning(cell: Cell, trained: Manifest | None) -> dict[str, Any]:
+    """The settings that the cell's unlearning used; empty for target and retrain."""
+    if trained is None:
+        return {}
+    forget, _, retain = cell.objective.partition("_")
+    unused = [] if style.origin(cell.adapter) == "lora" else ["rank", "lora_alpha", "dropout"]
+    unused += [] if forget == "npo" else ["beta"]
+    unused += [] if retain else ["alpha"]
+    settings = {"seed": trained.get("seed"), **trained.get("settings")}
+    return {key: value for key, value in settings.items() if key not in unused}
 
 
-def _quantization(method: Method, precision: Precision, quantized: Manifest) -> list[str]:
+def _quantization(method: Method, precision: Precision, quantized: Manifest) -> Rows:
+    if "backend" in quantized.content:
+        library = f"{quantized.get('backend', 'name')} {quantized.get('backend', 'version')}"
+    else:
+        library = f"{method.library} {quantized.get('packages', method.library)}"
     matrices = quantized.get("quantized_matrices")
-    which = (
-        f"all {matrices} linear layers but the output head; embeddings, norms and head are not"
-        if matrices
-        else "none; all weights are only rounded"
-    )
-    facts = [
-        ("Library", _library(method, quantized)),
+    return [
+        ("Library", library),
         ("Grid", method.describe(precision)),
-        ("Quantized matrices", which),
+        (
+            "Quantized matrices",
+            f"all {matrices} linear layers except the output head; embeddings and norms are not"
+            if matrices
+            else "none; all weights are only rounded",
+        ),
         ("Storage", quantized.get("storage")),
         ("Pipeline", f"qunlearn, commit {quantized.get('git_commit') or 'unknown'}"),
     ]
-    sections = [
-        "## How it was quantized",
-        table(("", ""), facts),
-        settings_table(quantized.get("settings")),
-    ]
-    if method.calibrated:
-        facts = [(f"`{key}`", quantized.get("calibration", key)) for key in CALIBRATION]
-        sections += [
-            "### Calibration",
-            "Text that the rounding was fitted to; `sha256` is of its token ids.",
-            table(("Calibration", "Value"), facts),
-        ]
-    return sections
 
 
-def _library(method: Method, quantized: Manifest) -> str:
-    if "backend" in quantized.content:
-        return f"{quantized.get('backend', 'name')} {quantized.get('backend', 'version')}"
-    return f"{method.library} {quantized.get('packages', method.library)}"
+def _pins(method: Method, packages: Mapping[str, str]) -> list[str]:
+    """What to install to load the folder, in the versions that wrote it."""
+    names = method.recipe.packages
+    return [f"{name}=={packages[name]}" if name in packages else name for name in names]
 
 
-def _loading(method: Method, packages: Mapping[str, str]) -> list[str]:
-    """How to load the folder with its own library alone.
-
-    Args:
-        packages: package -> version, those that wrote the folder.
-    """
-    recipe = method.recipe
-    pins = [f"{name}=={packages[name]}" if name in packages else name for name in recipe.packages]
-    install = f"With PyTorch and `pip install {' '.join(pins)}`, without the pipeline's code:"
-    return [install, f"```python\n{recipe.code}```", *recipe.warnings]
-
-
-def _measurements(cell: Cell, method: Method, scores: Scores) -> list[str]:
-    others = [name for name in REFERENCES if name != cell.objective]
+def _metrics(cell: Cell, others: Iterable[str], scores: Scores) -> Rows:
     cells = [cell, *(_reference(scores, cell, name) for name in others)]
-    rows = []
+    rows: Rows = []
     for metric in METRICS:
         found = [_score(scores, each, metric) for each in cells]
         label = f"{style.METRICS[metric]} {GOALS.get(metric, '')}".rstrip()
-        rows.append((label, *(_shown(score) for score in found), found[0].n))
-    sections = [
-        "## What was measured",
-        f"Beside it {' and '.join(others)}, in {style.precision_name(cell.precision)} too. In "
-        "brackets: the 95 % interval over the n items, by bootstrap; PrivLeak's has the doubt "
-        f"about retrain's AUC in it. Evaluated {method.evaluated}.",
-        table(("Metric", "this model", *others, "n"), rows),
-        "VerMem, KnowMem and Utility: ROUGE-L F1 × 100 (continuing forget text, answers about it, "
-        "answers about text to be kept). PrivLeak in percent of retrain's AUC; AUC: how often a "
-        "holdout text looks more like training text than a forget text does. NLL: nats a token.",
-    ]
-    back = [s for (at, name), s in scores.items() if at == cell and name.startswith("reversion_")]
-    if back:
-        names = [style.METRICS[score.metric.removeprefix("reversion_")] for score in back]
-        sections += [
-            "Reversion: what quantization undid of the forgetting that bf16 shows. 0: nothing; "
-            f"1: back at the target in the same precision; {UNDEFINED}: bf16 shows no forgetting.",
-            table(
-                ("Reversion of", "this model", "n"),
-                [(name, _shown(s), s.n) for name, s in zip(names, back, strict=True)],
-            ),
-        ]
-    return sections
+        rows.append((label, *map(_shown, found), found[0].n))
+    return rows
+
+
+def _reversions(cell: Cell, scores: Scores) -> Rows:
+    found = {
+        metric.removeprefix("reversion_"): score
+        for (at, metric), score in scores.items()
+        if at == cell and metric.startswith("reversion_")
+    }
+    return [(style.METRICS[metric], _shown(score), score.n) for metric, score in found.items()]
 
 
 def _reference(scores: Scores, cell: Cell, name: str) -> Cell:
@@ -248,7 +199,7 @@ def _reference(scores: Scores, cell: Cell, name: str) -> Cell:
 def _score(scores: Scores, cell: Cell, metric: str) -> Score:
     score = scores.get((cell, metric))
     if score is None or score.absent == DIVERGED:
-        state = "missing" if score is None else "'diverged', though its weights are there"
+        state = "missing" if score is None else "'diverged', though the model has weights"
         model = f"{cell.corpus}/{cell.model}/{cell.precision}"
         raise InputError(f"metrics: {metric} of {model} is {state}; collect the metrics again")
     return score
@@ -265,31 +216,20 @@ def _shown(score: Score) -> str:
     return f"{number(score.value)} [{number(score.ci_low)}, {number(score.ci_high)}]"
 
 
-def _hashes(lineage: Lineage, quantized: Manifest) -> list[str]:
+def _files(quantized: Manifest) -> Rows:
     outputs = quantized.get("outputs")
     files = [name for name in outputs if name.endswith(".safetensors")]
     if not files:
         raise InputError(f"{quantized.path}: no weight files in its outputs; quantize it again")
-    rows = [(f"`{name}`", outputs[name]["bytes"], f"`{outputs[name]['sha256']}`") for name in files]
-    sections = ["## Hashes", table(("File", "Bytes", "SHA-256"), rows)]
-    sources = {f"quantize: {k}": v for k, v in quantized.get("inputs").items()}
-    for made in (lineage.scaled, lineage.trained, lineage.target, lineage.retrain):
-        if made:
-            step = made.get("step")
-            sources |= {f"{step}: {k}": v for k, v in made.get("inputs").items()}
-    return [
-        *sections,
-        "Of what each step read (a folder: over the names and hashes of its files):",
-        table(("Input", "SHA-256"), [(name, f"`{value}`") for name, value in sources.items()]),
-    ]
+    return [(f"`{name}`", outputs[name]["bytes"], f"`{outputs[name]['sha256']}`") for name in files]
 
 
-def _limits(cell: Cell) -> list[str]:
-    limits = "The numbers are of the n items above alone, and of one training run."
-    if cell.objective not in REFERENCES:
-        limits = (
-            "Forgetting was measured on the n items above alone, of one training run. It is no "
-            "proof that the text is gone: other prompts, sampling, further training or another "
-            "quantizer may bring it back."
-        )
-    return ["## What this card does not promise", limits]
+def _sources(lineage: Lineage, quantized: Manifest) -> Rows:
+    chain = (quantized, lineage.scaled, lineage.trained, lineage.target, lineage.retrain)
+    found = {
+        f"{made.get('step')}: {name}": value
+        for made in chain
+        if made
+        for name, value in made.get("inputs").items()
+    }
+    return [(name, f"`{value}`") for name, value in found.items()]

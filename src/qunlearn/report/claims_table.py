@@ -1,12 +1,13 @@
 """The verdicts on the claims as CSV, and as Markdown for people."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from scipy.stats import binomtest
 
 from qunlearn.analysis.claims import SCOPES, Claim, Judgement, as_csv
-from qunlearn.analysis.summary import distinct
 from qunlearn.analysis.verdicts import VERDICTS, Finding
 from qunlearn.experiment.labels import (
     METRICS,
@@ -15,63 +16,17 @@ from qunlearn.experiment.labels import (
     method_name,
     precision_name,
 )
+from qunlearn.report.markdown import table
+from qunlearn.report.templates import fill
 from qunlearn.run.files import write_text
 from qunlearn.statistics.inference import ALPHA
 
 HEADER = (
-    "Corpus",
-    "Method",
-    "Precision",
-    "Metric",
-    "Number",
-    "95 % interval",
-    "p",
-    "n",
-    "Could show",
-    "Verdict",
-    "Why",
+    *("Corpus", "Method", "Precision", "Metric"),
+    *("Number", "95 % interval", "p", "n", "Could show"),
+    *("Verdict", "Why"),
 )
-_INTRODUCTION = f"""\
-# What is claimed, and what this experiment says
-
-Each claim is judged in every corpus, method, precision and metric by itself. A claim says on which
-side of a threshold a number lies: above 0 for differences of Utility and PrivLeak; above or below a
-margin for *reversion*, which is the share of the way back to the equally quantized target (0: all
-that was forgotten stayed forgotten; 1: all of it came back). What explains reversion is not held to
-be contradicted on a grid on which nothing reverts.
-
-* **supported**: the whole 95 % interval is on the claimed side of the threshold.
-* **contradicted**: the whole interval is on the other side.
-* **undecided**: the interval holds the threshold, or there is no number. A difference between two
-  variants takes a test as well: it is undecided where p is above {ALPHA:g} after Holm's correction,
-  which allows for the number of tests, and with fewer than three seeds, on which nothing is tested.
-  (The test is over items and seeds: `src/qunlearn/statistics/inference.py`.)
-
-Reversion stands by its interval alone. With one seed that is over the items of one run: another run
-may fall outside it.
-
-*Undecided* does not mean *false*. *Could show* is the smallest true effect that this many items
-would have found four times out of five, in the unit of the number. The cells of an experiment share
-models and questions, so that their counts are no independent votes.
-"""
-_PUBLISHED = """\
-# The same rule on the paper's table
-
-The paper has one seed and gives no intervals: 100 questions a score, 100 forget against 100 holdout
-texts. So no difference can be tested, and none is decided. Each number has the interval that its
-items alone imply, ± 1.96 standard errors:
-
-* a score of mean p (0 to 1) over n questions has at most the standard error √(p(1 − p)/n), here 5
-  points at p = 0.5; scores that are not all 0 or 1 have less, 3.7 points where they spread with a
-  standard deviation of 37;
-* PrivLeak has that of its AUC by Hanley and McNeil's formula (1982), divided by the AUC of retrain,
-  which is held fixed.
-
-The two variants answered the same questions, but their answers were not published: a paired
-comparison, which would be sharper, cannot be made. Reversion cannot be computed, since no quantized
-target was published. What no single cell decides, their signs may: a sign test stands beside the
-counts. The cells of a corpus share their questions, so that its p is rather too small.
-"""
+_NUMBERS = HEADER[4:9]
 
 
 def write_claims(
@@ -85,9 +40,13 @@ def write_claims(
     Args:
         notes: sentences on how the models were trained, which the verdicts hold for.
     """
-    theirs = _report(published, own_models=True)
-    introduction = "\n".join([_INTRODUCTION, *(f"{note}\n" for note in notes)])
-    text = f"{introduction}\n{_report(ours)}\n{_PUBLISHED}\n{theirs}"
+    text = fill(
+        "claims.md.j2",
+        notes=notes,
+        alpha=f"{ALPHA:g}",
+        ours=_report(ours),
+        theirs=_report(published, own_models=True),
+    )
     write_text(folder / "claims.csv", as_csv(ours))
     write_text(folder / "claims_published.csv", as_csv(published))
     write_text(folder / "claims.md", text)
@@ -110,75 +69,56 @@ def signs_in_words(judgements: Sequence[Judgement], own_models: bool = False) ->
     sign, side = (1, "above") if claim.of.above else (-1, "below")
     distances = [sign * (finding.value - claim.threshold) for finding in findings]
     count = sum(distance > 0 for distance in distances)
-    words = f"The number itself is {side} {claim.threshold:g} in {count} of {len(findings)}."
+    words = f"The number is {side} {claim.threshold:g} in {count} of {len(findings)}."
     untied = sum(distance != 0 for distance in distances)
     if own_models and untied:
-        chance = sign_test(count, untied)
+        chance = binomtest(count, untied).pvalue
         words += (
-            f" Were these independent (without ties: {untied}), so uneven a count would come up by "
-            f"chance with p = {chance:.2g} (sign test)."
+            f" If these were independent ({untied} without ties), a count this uneven would arise "
+            f"by chance with p = {chance:.2g} (sign test)."
         )
     return words
 
 
-def sign_test(count: int, n: int) -> float:
-    """Two-sided p of `count` heads in `n` throws of a fair coin (the sign test)."""
-    tail: int = sum(math.comb(n, k) for k in range(max(count, n - count), n + 1))
-    return min(1.0, 2.0 * tail / float(2**n))
-
-
-def _report(judgements: Sequence[Judgement], own_models: bool = False) -> str:
+def _report(judgements: Sequence[Judgement], own_models: bool = False) -> dict[str, Any]:
     """The overview and a section a claim; with sign tests where each cell has its own models."""
-    claims = distinct(found.claim for found in judgements)
-    groups = {
-        (claim, scope): [
-            found for found in judgements if (found.claim, found.place.scope) == (claim, scope)
-        ]
-        for claim in claims
-        for scope in SCOPES
-    }
-    scopes = [scope for scope in SCOPES if any(groups[claim, scope] for claim in claims)]
+    groups: dict[Claim, dict[str, list[Judgement]]] = {}
+    for found in judgements:
+        groups.setdefault(found.claim, {}).setdefault(found.place.scope, []).append(found)
+    scopes = [scope for scope in SCOPES if any(scope in group for group in groups.values())]
     overview = [
-        [
-            f"`{claim.id}`",
-            claim.statement,
-            *(in_words(groups[claim, scope]) if groups[claim, scope] else "–" for scope in scopes),
-        ]
-        for claim in claims
+        [f"`{claim.id}`", claim.statement]
+        + [in_words(group[scope]) if scope in group else "–" for scope in scopes]
+        for claim, group in groups.items()
     ]
-    parts = [_table(("Claim", "It says", *(SCOPES[scope] for scope in scopes)), overview)]
-    for claim in claims:
-        parts.append(_describe(claim))
-        for scope, words in SCOPES.items():
-            if found := groups[claim, scope]:
-                parts.append(
-                    f"With {words}: {in_words(found)}. {signs_in_words(found, own_models)}\n"
-                )
+    sections = []
+    for claim, group in groups.items():
         own = [found for found in judgements if found.claim == claim]
-        parts.append(_table(HEADER, [_line(found) for found in own]))
-        if limits := _limits(own):
-            parts.append(f"Limits: {limits}.\n")
-    return "\n".join(parts)
+        counts = [
+            f"With {SCOPES[scope]}: {in_words(group[scope])}. "
+            f"{signs_in_words(group[scope], own_models)}"
+            for scope in scopes
+            if scope in group
+        ]
+        lines = table(HEADER, [_line(found) for found in own], right=_NUMBERS)
+        section = {"claim": claim, "number": _number(claim), "counts": counts, "table": lines}
+        sections.append({**section, "limits": _limits(own)})
+    head = ("Claim", "Statement", *(SCOPES[scope] for scope in scopes))
+    return {"overview": table(head, overview), "sections": sections}
 
 
-def _describe(claim: Claim) -> str:
+def _number(claim: Claim) -> str:
+    """What is estimated, in words."""
     variant, against = adapter_name(claim.variant), adapter_name(claim.against)
-    number = {
+    return {
         "level": f"{variant} minus {against}",
-        "drop": f"what {against} loses from bf16 on, minus what {variant} loses",
+        "drop": f"what {against} loses compared with bf16, minus what {variant} loses",
         "nearer_zero": f"distance from 0 of {against} minus that of {variant}",
         "kept": f"reversion of {variant}",
         "reverts": f"reversion of {variant}",
         "more": f"reversion of {variant} minus that of {against}",
         "grows": f"reversion of {variant} on the coarser grid minus that at 4 bits",
     }[claim.kind]
-    return (
-        f"## `{claim.id}`\n\n"
-        f"{claim.statement}\n\n"
-        f"* Source: {claim.source}.\n"
-        f"* The number: {number}. Threshold: {claim.threshold:g}.\n"
-        f"* Supports it: {claim.supported} Contradicts it: {claim.contradicted}\n"
-    )
 
 
 def _line(found: Judgement) -> list[str]:
@@ -205,17 +145,10 @@ def _line(found: Judgement) -> list[str]:
 
 
 def _limits(judgements: Sequence[Judgement]) -> str:
-    """What limits the numbers, each once; with its count where it is not said of all of them."""
+    """What limits the numbers, each once; with a count where it does not limit all of them."""
     findings = [found.finding for found in judgements if isinstance(found.finding, Finding)]
     counts = Counter(note for finding in findings for note in finding.note.split("; ") if note)
     return "; ".join(
         note if count == len(findings) else f"{note} (in {count} of {len(findings)})"
         for note, count in counts.items()
     )
-
-
-def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A pipe table; what is in words stands left, numbers stand right."""
-    words = ("Why", "Verdict", "It says", "Claim", *SCOPES.values(), *HEADER[:4])
-    marks = ["---" if name in words else "--:" for name in header]
-    return "".join(f"| {' | '.join(line)} |\n" for line in (header, marks, *lines))

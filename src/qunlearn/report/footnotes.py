@@ -1,4 +1,4 @@
-"""What stands under the tables: how models were trained, quantized and evaluated, and on what."""
+"""The notes below the tables: how models were trained, quantized and evaluated, and on what."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,14 +16,14 @@ _LAYERS = {
     "odu": "output, down and up projections",
 }
 _PROMPTS = {
-    "muse": "KnowMem and Utility: asked with the benchmark's prompt, and answers read as it does.",
-    "plain": "KnowMem and Utility: asked with a prompt that lacks the space at the end of the "
-    "benchmark's, so not to be compared with published numbers.",
+    "muse": "KnowMem and Utility use the benchmark's prompt and its way of reading answers.",
+    "plain": "KnowMem and Utility use a prompt without the space that ends the benchmark's, so "
+    "they cannot be compared with published numbers.",
 }
 
 
 def footnotes(config: Json) -> list[str]:
-    """How the models of an experiment were made and asked: sentences under its table."""
+    """How the models of an experiment were made and evaluated: sentences below its table."""
     notes = []
     for corpus in config["corpora"]:
         for objective in config["unlearn"]["objectives"]:
@@ -42,8 +42,8 @@ def footnotes(config: Json) -> list[str]:
         for name, source in sources.used(config, corpus).items():
             if source.kind == "gguf":
                 notes.append(
-                    f"The {name} is {source.value} dequantized: its weights had been quantized "
-                    "before, so its bf16 is not that of the model as trained."
+                    f"The {name} is {source.value}, dequantized: its weights had already been "
+                    "quantized, so its bf16 differs from that of the model as trained."
                 )
     notes.append("Embeddings, norms and lm_head are never quantized.")
     notes.append(_PROMPTS[config["evaluate"]["prompt"]])
@@ -51,7 +51,7 @@ def footnotes(config: Json) -> list[str]:
 
 
 def corpus_notes(folders: Iterable[Path]) -> list[str]:
-    """What the lists of each corpus have in common: sentences under the experiment's table.
+    """What the lists of each corpus have in common: sentences below the experiment's table.
 
     Args:
         folders: of the corpora, as the workflow wrote them.
@@ -67,7 +67,7 @@ def corpus_notes(folders: Iterable[Path]) -> list[str]:
 
 
 def learning_rates(config: Json) -> str:
-    """At which learning rate each variant was unlearned, and that its numbers hold there alone."""
+    """The learning rate of each variant, and that its numbers hold for that rate alone."""
     rates = []
     for adapter in config["unlearn"]["adapters"]:
         cells: dict[str, list[str]] = {}
@@ -83,5 +83,5 @@ def learning_rates(config: Json) -> str:
         rates.append(f"{adapter_name(adapter)} {', '.join(shown)}")
     return (
         f"Learning rates: {'; '.join(rates)}. How much of an update a grid takes back depends on "
-        "it, most of all with bf16 weights (docs/mechanism.md): at another, other grids may."
+        "the rate, most of all with bf16 weights (docs/mechanism.md); at another, other grids may."
     )

@@ -1,4 +1,4 @@
-"""The parts of the README that are results: written by a command, never by hand."""
+"""The parts of README and docs that are results: written by a command, never by hand."""
 
 import re
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def replace_marked(file: Path, name: str, text: str) -> None:
 
 
 def keep_numbers(results: Path, others: Sequence[Path], kept: Path) -> None:
-    """Copy what the README's table is made from: the numbers, the notes, how far runs lie apart.
+    """Copy what the README's table is made from: numbers, notes, and how far runs lie apart.
 
     Args:
         results: a finished run.
@@ -47,18 +47,19 @@ def keep_numbers(results: Path, others: Sequence[Path], kept: Path) -> None:
     for name in ("summary.csv", "tests.csv"):
         write_text(kept / name, (tables / name).read_text(encoding="utf-8"))
     write_text(kept / NOTES, "".join(f"{note}\n" for note in main_notes(results)))
-    if rows := measure(Run(results), [Run(other) for other in others]):
+    rows = measure(Run(results), [Run(other) for other in others])
+    if len(rows):
         write_spread(kept / SPREAD, rows)
 
 
 def main_notes(results: Path) -> list[str]:
-    """The notes under a run's main table, without what they say of its Markdown."""
+    """The notes below a run's main table, except the one on its Markdown."""
     lines = (results / "tables/main.md").read_text(encoding="utf-8").splitlines()
     return [line.removeprefix("* ") for line in lines if line.startswith("* ")][:-1]
 
 
 def kept_table(kept: Path, precisions: Sequence[str]) -> str:
-    """The main table of a few precisions, from what was kept of a run.
+    """The main table of some precisions, from what was kept of a run.
 
     Raises:
         InputError: a file is missing or broken.

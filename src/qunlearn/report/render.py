@@ -1,10 +1,10 @@
 """The main table as CSV, Markdown, LaTeX and HTML."""
 
-import csv
-import io
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
+
+import pandas as pd
 
 from qunlearn.analysis.summary import Summary
 from qunlearn.experiment.labels import (
@@ -16,50 +16,27 @@ from qunlearn.experiment.labels import (
     number,
     precision_name,
 )
-from qunlearn.report.main_table import Column, MainTable, Row
+from qunlearn.report import markdown
+from qunlearn.report.html_page import html_table, page
+from qunlearn.report.main_table import MainTable
+from qunlearn.report.templates import fill
 from qunlearn.run.files import write_text
 
 KEYS = ("Method", "Precision", "Adapter")
-_TEX = str.maketrans(
+_TEX_MARKS = str.maketrans({"–": "--", "†": r"$^\dagger$"})
+_TEX = _TEX_MARKS | str.maketrans(
     {
         "\\": r"\textbackslash{}",
-        "_": r"\_",
-        "&": r"\&",
-        "%": r"\%",
-        "#": r"\#",
-        "$": r"\$",
-        "{": r"\{",
-        "}": r"\}",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
-        "–": "--",
-        "†": r"$^\dagger$",
+        "↓": r"$\downarrow$",
+        "↑": r"$\uparrow$",
+        "→": r"$\to$ ",
+        "<": "$<$",
+        **{sign: f"\\{sign}" for sign in "_&%#${}"},
     }
 )
-_TEX_HEAD = (
-    r"\documentclass[9pt]{extarticle}",
-    r"\usepackage[a3paper,landscape,margin=1cm]{geometry}",
-    r"\usepackage{booktabs}",
-    r"\begin{document}",
-    r"\noindent",
-)
-_TEX_GOALS = {"↓": r"$\downarrow$", "↑": r"$\uparrow$", "→0": r"$\to 0$"}
-_STYLE = """\
-:root { color-scheme: light dark; --line: #8888; --faint: #8882; }
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 90rem; }
-body { padding: 0 1rem; }
-h1 { font-size: 1.3rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap; }
-th, td { padding: .2rem .7rem; text-align: right; }
-th:nth-child(-n+3), td:nth-child(-n+3) { text-align: left; font-weight: 500; }
-thead tr:first-child th { text-align: center; }
-thead tr:last-child th { border-bottom: 2px solid var(--line); }
-tbody { border-bottom: 1px solid var(--line); }
-tbody tr:hover { background: var(--faint); }
-small { opacity: .7; font-size: .8em; }
-footer { font-size: .85rem; margin-top: 1rem; max-width: 60rem; }
-footer p { margin: .2rem 0; }"""
+Show = Callable[[str, float, float, float], str]
 
 
 def write_main_table(table: MainTable, folder: Path) -> None:
@@ -71,28 +48,18 @@ def write_main_table(table: MainTable, folder: Path) -> None:
 
 def as_csv(table: MainTable) -> str:
     """One header line, one line a row, `17.2 [13.1, 21.4]` a cell; the notes are left out."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    columns = [f"{corpus_name(corpus)} {METRICS[metric]}" for corpus, metric in table.columns]
-    writer.writerow([*(key.lower() for key in KEYS), *columns])
-    for block in table.blocks:
-        for row in block:
-            writer.writerow([*_names(row), *_cells(table, row, _bracketed)])
-    return stream.getvalue()
+    shown = _printed(table, _bracketed)
+    shown.columns = [f"{corpus_name(corpus)} {METRICS[metric]}" for corpus, metric in table.columns]
+    return shown.to_csv(index_label=[key.lower() for key in KEYS], lineterminator="\n")
 
 
 def as_markdown(table: MainTable) -> str:
     """A pipe table with half-widths, `17.2 ±4.2`, and the notes under it."""
-    heads = [f"{corpus_name(corpus)} {_head(metric)}" for corpus, metric in table.columns]
-    lines = [[*KEYS, *heads], [*("---",) * 3, *("--:",) * len(heads)]]
-    lines += [
-        [*_names(row), *_cells(table, row, _half_width, "**{}**")]
-        for block in table.blocks
-        for row in block
-    ]
-    body = ["| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines]
+    shown = _printed(table, _half_width, "**{}**")
+    heads = list(map(" ".join, shown.columns))
     notes = [*table.notes, "± is half the width of the interval; main.csv has its ends."]
-    return "\n".join([*body, "", *(f"* {note}" for note in notes)]) + "\n"
+    text = markdown.table((*KEYS, *heads), shown.reset_index().to_numpy().tolist(), right=heads)
+    return "\n".join([text, "", *(f"* {note}" for note in notes)]) + "\n"
 
 
 def as_latex(table: MainTable) -> str:
@@ -100,86 +67,54 @@ def as_latex(table: MainTable) -> str:
 
     What stands between the two marks can be put into a paper that uses booktabs.
     """
-    width = len(table.columns) // len(table.corpora)
-    groups, rules = [], []
-    for index, corpus in enumerate(table.corpora):
-        groups.append(rf"\multicolumn{{{width}}}{{c}}{{{_tex(corpus_name(corpus))}}}")
-        first = len(KEYS) + 1 + index * width
-        rules.append(rf"\cmidrule(lr){{{first}-{first + width - 1}}}")
-    heads = [f"{_tex(METRICS[column.metric])} {_tex_goal(column)}" for column in table.columns]
-    lines = [
-        *_TEX_HEAD,
-        "% --- the table ---",
-        rf"\begin{{tabular}}{{{'l' * len(KEYS)}{'r' * len(table.columns)}}}",
-        r"\toprule",
-        " & ".join([*("",) * len(KEYS), *groups]).lstrip() + r" \\",
-        " ".join(rules),
-        " & ".join([*KEYS, *heads]) + r" \\",
-    ]
-    for block in table.blocks:
-        lines.append(r"\midrule")
-        for row in block:
-            names = [_tex(name) for name in _names(row)]
-            shown = _cells(table, row, _ends, r"{{\boldmath {}}}")
-            cells = [_tex_marks(cell) for cell in shown]
-            lines.append(" & ".join([*names, *cells]) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}", r"\par\medskip{\footnotesize"]
-    lines += [rf"{_tex(note)}\par" for note in table.notes]
-    return "\n".join([*lines, "}", "% --- end of the table ---", r"\end{document}"]) + "\n"
+    shown = _printed(table, _ends, r"{{\boldmath {}}}", _tex).map(_tex_marks)
+    rules = {name: rf"\midrule {name}" for name in shown.index.unique(0)[1:]}
+    tabular = shown.rename(index=rules, level=0).style.to_latex(
+        hrules=True,
+        multirow_align="naive",
+        multicol_align="c",
+        column_format="l" * len(KEYS) + "r" * len(shown.columns),
+    )
+    return fill("main.tex.j2", table=tabular.strip(), notes=[_tex(note) for note in table.notes])
 
 
 def as_html(table: MainTable) -> str:
     """A page that needs no other file; a block of rows a method, the notes as its footer."""
-    width = len(table.columns) // len(table.corpora)
-    groups = "".join(
-        f'<th colspan="{width}">{escape(corpus_name(corpus))}</th>' for corpus in table.corpora
-    )
-    heads = "".join(
-        f"<th>{escape(head)}</th>" for head in (*KEYS, *(_head(m) for _, m in table.columns))
-    )
-    bodies = []
-    for block in table.blocks:
-        rows = []
-        for row in block:
-            names = "".join(f"<td>{escape(name)}</td>" for name in _names(row))
-            cells = "".join(
-                f"<td>{cell}</td>" for cell in _cells(table, row, _small_interval, "<b>{}</b>")
-            )
-            rows.append(f"<tr>{names}{cells}</tr>")
-        bodies.append("<tbody>\n" + "\n".join(rows) + "\n</tbody>")
-    notes = "\n".join(f"<p>{escape(note)}</p>" for note in table.notes)
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width">\n'
-        f"<title>Unlearning under quantization</title>\n<style>\n{_STYLE}\n</style>\n</head>\n"
-        "<body>\n<h1>Unlearning under quantization</h1>\n"
-        f'<div class="wide"><table>\n<thead>\n<tr><th colspan="3"></th>{groups}</tr>\n'
-        f"<tr>{heads}</tr>\n</thead>\n" + "\n".join(bodies) + "\n</table></div>\n"
-        f"<footer>\n{notes}\n</footer>\n</body>\n</html>\n"
-    )
+    shown = _printed(table, _small_interval, "<b>{}</b>", escape)
+    body = html_table(shown, escape=False, classes="main")
+    return page("Unlearning under quantization", body, table.notes)
 
 
-def _names(row: Row) -> list[str]:
-    return [method_name(row.objective), precision_name(row.precision), adapter_name(row.adapter)]
+def _printed(
+    table: MainTable, show: Show, strong: str = "{}", name: Callable[[str], str] = str
+) -> pd.DataFrame:
+    """The table in print.
 
-
-def _head(metric: str) -> str:
-    return f"{METRICS[metric]} {GOALS[metric]}"
-
-
-Shown = Callable[[str, float, float, float], str]
-
-
-def _cells(table: MainTable, row: Row, show: Shown, strong: str = "{}") -> list[str]:
-    """The numbers of a row; `strong` is what the better ones are put into."""
-    triples = zip(table.columns, row.cells, row.better, strict=True)
-    return [
-        (strong if better else "{}").format(_cell(column.metric, cell, show))
-        for column, cell, better in triples
+    Args:
+        show: a metric's value and the ends of its interval.
+        strong: what the better numbers are put into.
+        name: what makes the names of rows and columns safe.
+    """
+    texts = [
+        [
+            (strong if better else "{}").format(_cell(metric, cell, show))
+            for (_, metric), cell, better in zip(table.columns, cells, marks, strict=True)
+        ]
+        for cells, marks in zip(table.cells, table.better, strict=True)
     ]
+    rows = [
+        (name(method_name(objective)), name(precision_name(precision)), name(adapter_name(adapter)))
+        for objective, precision, adapter in table.rows
+    ]
+    columns = [
+        (name(corpus_name(corpus)), name(f"{METRICS[metric]} {GOALS[metric]}"))
+        for corpus, metric in table.columns
+    ]
+    index = pd.MultiIndex.from_tuples(rows, names=KEYS)
+    return pd.DataFrame(texts, index=index, columns=pd.MultiIndex.from_tuples(columns))
 
 
-def _cell(metric: str, cell: Summary | None, show: Shown) -> str:
+def _cell(metric: str, cell: Summary | None, show: Show) -> str:
     if cell is None:
         return "–"
     if cell.value is None or cell.low is None or cell.high is None:
@@ -211,9 +146,5 @@ def _tex(text: str) -> str:
 
 
 def _tex_marks(cell: str) -> str:
-    """The marks of a cell whose numbers are LaTeX already."""
-    return cell.replace("–", "--").replace("†", r"$^\dagger$")
-
-
-def _tex_goal(column: Column) -> str:
-    return _TEX_GOALS[GOALS[column.metric]]
+    """A cell whose numbers are LaTeX already, with its marks."""
+    return cell.translate(_TEX_MARKS)

@@ -1,42 +1,26 @@
 """How far seeds and processors move the numbers of an experiment, measured on its runs.
 
-Two runs are compared cell by cell; a run beside itself, seed by seed.
+Two runs are compared cell by cell; a run beside itself, seed by seed. The result is a table with a
+row for each two runs and metric: `first` and `second` name the runs (the same one where its seeds
+are compared), `pairs` counts the cells with a number in both, `median` and `largest` are those of
+the absolute differences, in the metric's own unit, and `cell` is where the largest is.
 """
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from statistics import median
+
+import pandas as pd
 
 from qunlearn.analysis.metrics import Cell, read_metrics
-from qunlearn.analysis.summary import digits, distinct
+from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import GOALS, METRICS, number
+from qunlearn.report.finished import read_table
 from qunlearn.report.processors import processors
-from qunlearn.run.csvfile import read_rows
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_text
 
-
-@dataclass(frozen=True)
-class Spread:
-    """How far two runs lie apart in one metric, in its own unit.
-
-    Attributes:
-        first, second: the runs as `Run.name` has them; the same where a run's seeds are compared.
-        pairs: of cells that have a number in both.
-        median, largest: of their absolute differences.
-        cell: where the largest is.
-    """
-
-    first: str
-    second: str
-    metric: str
-    pairs: int
-    median: float
-    largest: float
-    cell: str
+COLUMNS = ["first", "second", "metric", "pairs", "median", "largest", "cell"]
 
 
 class Run:
@@ -45,7 +29,8 @@ class Run:
     Attributes:
         seeds: e.g. (0, 1, 2).
         processors: where it was trained and evaluated, in words.
-        values: of each cell and metric that has a number.
+        values: a row for each cell and metric that has a number: the cell's name, the name without
+            its seed, its seed, metric and value.
     """
 
     def __init__(self, results: Path) -> None:
@@ -57,11 +42,18 @@ class Run:
         scores = read_metrics(results / "tables/metrics.csv")
         cells = distinct(score.cell for score in scores)
         self.seeds = sorted({cell.seed for cell in cells if cell.seed is not None})
-        names = [f"{cell.corpus}/{cell.model}/{cell.precision}" for cell in cells]
-        self.processors = processors(results, names) or "of unknown processors"
-        self.values = {
-            (score.cell, score.metric): score.value for score in scores if score.value is not None
-        }
+        self.processors = processors(results, list(map(_name, cells))) or "of unknown processors"
+        rows = [
+            {
+                "name": _name(score.cell),
+                "variant": _name(replace(score.cell, seed=None)),
+                "seed": score.cell.seed,
+                "metric": score.metric,
+                "value": score.value,
+            }
+            for score in scores
+        ]
+        self.values = pd.DataFrame(rows).dropna(subset="value")
 
     @property
     def name(self) -> str:
@@ -70,81 +62,64 @@ class Run:
         return f"{word} {', '.join(map(str, self.seeds))}, {self.processors}"
 
 
-def measure(run: Run, others: Sequence[Run] = ()) -> list[Spread]:
+def measure(run: Run, others: Sequence[Run] = ()) -> pd.DataFrame:
     """Between the seeds of `run`, and between it and each of `others`, metric by metric.
 
     Raises:
-        InputError: another run is of the same processors, so that it says nothing of others.
+        InputError: another run used the same processors, so it shows nothing about others.
     """
     for other in others:
         if other.processors == run.processors:
             raise InputError(
-                f"both runs were {run.processors}; give one of another processor, or of this one "
-                "with some of its instructions forbidden (docs/reproducibility.md)"
+                f"both runs were {run.processors}; compare with a run on another processor, or on "
+                "this one with some of its instructions disabled (docs/reproducibility.md)"
             )
-    return [spread for second in (run, *others) for spread in _spreads(run, second)]
+    return pd.concat([_between(run, second) for second in (run, *others)], ignore_index=True)
 
 
-def write_spread(path: Path, rows: Sequence[Spread]) -> None:
+def write_spread(path: Path, rows: pd.DataFrame) -> None:
     """Write the rows, six significant digits."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Spread))
-    for row in rows:
-        writer.writerow(digits(x) if isinstance(x, float) else x for x in astuple(row))
-    write_text(path, stream.getvalue())
+    write_text(path, rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
-def read_spread(path: Path) -> list[Spread]:
+def read_spread(path: Path) -> pd.DataFrame:
     """The rows of such a file.
 
     Raises:
-        InputError: it is missing or has other columns.
+        InputError: it is missing or lacks a column.
     """
-    columns = [field.name for field in fields(Spread)]
-    return [_parse(row) for _, row in read_rows(path, columns, "make readme")]
+    numbers = {"pairs": int, "median": float, "largest": float}
+    return read_table(path, *COLUMNS).astype(numbers)
 
 
-def spread_notes(rows: Sequence[Spread]) -> list[str]:
+def spread_notes(rows: pd.DataFrame) -> list[str]:
     """A sentence for each two runs, on the metrics of the main table."""
-    found = []
-    for first, second in distinct((row.first, row.second) for row in rows):
-        own = [row for row in rows if (row.first, row.second) == (first, second)]
-        shown = [
-            f"{METRICS[row.metric]} {number(row.metric, row.median)} and "
-            f"{number(row.metric, row.largest)}"
-            for row in own
-            if row.metric in GOALS
-        ]
-        what = "Another seed moves" if first == second else f"Another processor ({second}) moves"
-        found.append(f"{what} a number by, median and most over all cells: {', '.join(shown)}.")
-    return found
+    found: dict[tuple[str, str], list[str]] = {}
+    for first, second, metric, median, largest in zip(
+        *(rows[name] for name in ("first", "second", "metric", "median", "largest")), strict=True
+    ):
+        if metric in GOALS:
+            shown = f"{METRICS[metric]} {number(metric, median)} and {number(metric, largest)}"
+            found.setdefault((first, second), []).append(shown)
+    return [
+        ("Another seed" if first == second else f"Another processor ({second})")
+        + f" moves a number by (median and largest): {', '.join(shown)}."
+        for (first, second), shown in found.items()
+    ]
 
 
-def _spreads(first: Run, second: Run) -> Iterator[Spread]:
-    found: dict[str, list[tuple[float, Cell]]] = {}
-    for (cell, metric), value in first.values.items():
-        same = [cell]
-        if second is first:  # each two seeds once
-            same = [replace(cell, seed=seed) for seed in first.seeds if seed > (cell.seed or 0)]
-            same = same if cell.seed is not None else []
-        for other in same:
-            if (theirs := second.values.get((other, metric))) is not None:
-                found.setdefault(metric, []).append((abs(value - theirs), cell))
-    for metric, differences in found.items():
-        largest, cell = max(differences, key=lambda each: each[0])
-        middle = median(difference for difference, _ in differences)
-        name = f"{cell.corpus}/{cell.model}/{cell.precision}"
-        yield Spread(first.name, second.name, metric, len(differences), middle, largest, name)
+def _name(cell: Cell) -> str:
+    return f"{cell.corpus}/{cell.model}/{cell.precision}"
 
 
-def _parse(row: dict[str, str]) -> Spread:
-    return Spread(
-        row["first"],
-        row["second"],
-        row["metric"],
-        int(row["pairs"]),
-        float(row["median"]),
-        float(row["largest"]),
-        row["cell"],
-    )
+def _between(first: Run, second: Run) -> pd.DataFrame:
+    pairs = first.values.merge(second.values, on=["variant", "metric"])
+    if first is second:
+        pairs = pairs[pairs["seed_x"] < pairs["seed_y"]]  # each two seeds once
+    else:
+        pairs = pairs[pairs["name_x"] == pairs["name_y"]]
+    apart = (pairs["value_x"] - pairs["value_y"]).abs()
+    found = apart.groupby(pairs["metric"], sort=False).agg(["size", "median", "max", "idxmax"])
+    cells = pairs["name_x"].loc[found["idxmax"]].to_list()
+    found = found.drop(columns="idxmax").reset_index().set_axis(COLUMNS[2:-1], axis=1)
+    return found.assign(first=first.name, second=second.name, cell=cells)[COLUMNS]

@@ -1,36 +1,35 @@
-"""The report's start page: what was asked, done and found, in words that follow the numbers.
+"""The report's start page: the question, what was done and found, in words that follow the numbers.
 
 Every sentence is chosen by the numbers of the experiment at hand, so that none can be false of
 another experiment's. The page is reStructuredText, as Snakemake takes it.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from qunlearn.analysis.metrics import REFERENCES
 from qunlearn.analysis.reversion import BEFORE, FORGET_METRICS
-from qunlearn.analysis.summary import Key, Summary, distinct
-from qunlearn.analysis.verdicts import Outcome, by_adapter, counted, outcomes
+from qunlearn.analysis.summary import Key, Summary, distinct, summaries
+from qunlearn.analysis.verdicts import MARGIN, Outcome, by_adapter, counted, outcomes
 from qunlearn.experiment.controls import NEEDED
 from qunlearn.experiment.labels import METRICS, number
 from qunlearn.quantize.method import Precision
-from qunlearn.report import storytext
-from qunlearn.report.storytext import (
+from qunlearn.report.finished import read_table
+from qunlearn.report.rst import (
     adapter,
-    bullets,
     corpus,
     escaped,
     interval,
-    list_table,
     listed,
-    literal,
     method,
-    plural,
     precision,
     spread,
     tallied,
 )
+from qunlearn.report.templates import fill
 from qunlearn.statistics.inference import ALPHA
 
 MAIN_METRIC = "nll_forget"  # moves smoothly where scores of a few dozen items jump
@@ -40,84 +39,102 @@ MEASURED = (
     ("relative_norm", "size of the update", ".3f"),
 )
 MECHANISM = ("corpus", "objective", "adapter", "precision", *(name for name, _, _ in MEASURED))
+SOURCES = {
+    "mini": "generated text about invented entities",
+    "local": "text in MUSE's layout, from a folder supplied by the user",
+}
+MODELS = {
+    "scratch": "trained from scratch by the workflow",
+    "train": "trained by the workflow",
+}
+GIVEN = "a checkpoint supplied by the user"
 Summaries = Mapping[Key, Summary]
-Rows = Sequence[Mapping[str, str]]
+
+
+def experiment_story(tables: Path, settings: Mapping[str, Any], notes: Sequence[str] = ()) -> str:
+    """The page of a finished experiment, from its folder of tables.
+
+    Args:
+        settings: the resolved configuration.
+        notes: sentences on how the models were trained.
+
+    Raises:
+        InputError: a table is missing or broken.
+    """
+    return story(
+        summaries(tables / "summary.csv"),
+        read_table(tables / "mechanism.csv", *MECHANISM),
+        read_table(tables / "tests.csv", "family", "p_holm"),
+        read_table(tables / "claims.csv", "claim", "verdict"),
+        settings,
+        notes,
+    )
 
 
 def story(
-    summaries: Summaries,
-    mechanism: Rows,
+    found: Summaries,
+    mechanism: pd.DataFrame,
+    tests: pd.DataFrame,
+    claims: pd.DataFrame,
     settings: Mapping[str, Any],
-    tests: Rows = (),
-    claims: Rows = (),
     notes: Sequence[str] = (),
 ) -> str:
     """The page.
 
     Args:
-        summaries: every metric of every variant and precision, over its seeds.
-        mechanism: the rows of mechanism.csv.
+        found: every metric of every variant and precision, over its seeds.
+        mechanism, tests, claims: the rows of these tables, as text.
         settings: the resolved configuration.
-        tests: the rows of tests.csv; none where the experiment has no such table.
-        claims: the rows of claims.csv; likewise.
         notes: sentences on how the models were trained.
     """
-    main = {key: found for key, found in summaries.items() if _is_main(key)}
-    sections = {
-        "What was asked": [storytext.ASKED],
-        "The answer in this experiment": _answer(main, len(settings["seeds"])),
-        "What was done": [_done(main, settings, notes)],
-        "What else changed": _costs(main),
-        "What arrived of the updates": _mechanism(main, mechanism),
-        "What the controls show": _controls(summaries),
-        "What was tested": [*_tests(tests), *_claims(claims)],
-        "What this does not show": [_limits(settings)],
-    }
-    title = "Does unlearning survive quantization?"
-    parts = [storytext.STYLE, f"{title}\n{'=' * len(title)}"]
-    parts += [f"Experiment {literal(settings['experiment'])}. {storytext.MEANING}"]
-    for head, paragraphs in sections.items():
-        if paragraphs:
-            parts += [f"{head}\n{'-' * len(head)}", *paragraphs]
-    return "\n\n".join(parts) + "\n"
+    main = {key: one for key, one in found.items() if _is_main(key)}
+    reversions = outcomes(found, MAIN_METRIC)
+    midrise = [one for one in reversions if one.midrise and one.key.adapter in NEEDED]
+    tested = _tests(tests)
+    return fill(
+        "story.rst.j2",
+        experiment=settings["experiment"],
+        seeds=len(settings["seeds"]),
+        scratch=settings["models"]["base"] == "scratch",
+        margin=f"{MARGIN:g}",
+        corpora=[_answer(main, name) for name in distinct(key.corpus for key in main)],
+        facts=_facts(main, settings),
+        notes=list(map(escaped, notes)),
+        costs=_costs(main),
+        arrived=_arrived(main, mechanism),
+        controls=_by_variant(one for one in reversions if one.key.adapter not in NEEDED),
+        midrise=_by_variant(midrise),
+        tests=tested,
+        untested=len(tests) > 0 and not tested,
+        claims=_claims(claims),
+    )
 
 
 def _is_main(key: Key) -> bool:
     return key.adapter in ("none", *NEEDED) and not Precision.parse(key.precision).midrise
 
 
-def _answer(summaries: Summaries, seeds: int) -> list[str]:
-    paragraphs = []
-    for name in distinct(key.corpus for key in summaries):
-        own = {key: one for key, one in summaries.items() if key.corpus == name}
-        found = outcomes(own, MAIN_METRIC)
-        if not found:
-            paragraphs.append(
-                f"{corpus(name)}: no model was unlearned and quantized to anything but bf16, so "
-                "that nothing can be said of what comes back."
-            )
-            continue
-        paragraphs += [
-            f"**{corpus(name)}.** By the NLL of the forget texts{_items(found)}, "
-            f"{'one seed' if seeds == 1 else f'the mean of {seeds} seeds'}: of "
-            f"{plural(len(found), 'combination', 'combinations')} of method, variant and grid, "
-            f"forgetting {_headline(found)}.",
-            bullets(_by_variant(found)),
-            "By the other measures of forgetting:",
-            bullets(
-                f"{METRICS[metric]}{_items(others)}: {tallied(counted(others))}."
-                for metric in FORGET_METRICS
-                if metric != MAIN_METRIC and (others := outcomes(own, metric))
-            ),
-            f"Reversion by the NLL of the forget texts of {corpus(name)}, with 95 % intervals:",
-            list_table(_table(found)),
-        ]
-    return [*paragraphs, storytext.RULE]
-
-
-def _headline(found: Sequence[Outcome]) -> str:
-    counts = counted(found)
-    return tallied(counts if "came back" in counts else {"came back": 0, **counts})
+def _answer(found: Summaries, name: str) -> dict[str, Any]:
+    """What the page says of one corpus."""
+    own = {key: one for key, one in found.items() if key.corpus == name}
+    main = outcomes(own, MAIN_METRIC)
+    if not main:
+        return {"name": corpus(name), "count": 0}
+    counts = counted(main)
+    others = {metric: outcomes(own, metric) for metric in FORGET_METRICS if metric != MAIN_METRIC}
+    return {
+        "name": corpus(name),
+        "count": len(main),
+        "measured": _items(main),
+        "headline": tallied(counts if "came back" in counts else {"came back": 0, **counts}),
+        "variants": _by_variant(main),
+        "measures": [
+            f"{METRICS[metric]}{_items(one)}: {tallied(counted(one))}."
+            for metric, one in others.items()
+            if one
+        ],
+        "table": _table(main),
+    }
 
 
 def _by_variant(found: Iterable[Outcome]) -> list[str]:
@@ -143,172 +160,115 @@ def _by_variant(found: Iterable[Outcome]) -> list[str]:
 
 
 def _table(found: Sequence[Outcome]) -> list[list[str]]:
+    """A row for each method and variant, a column for each grid; the first row is the head."""
     grids = distinct(outcome.key.precision for outcome in found)
-    rows: dict[tuple[str, str], dict[str, str]] = {}
-    for outcome in found:
-        key, shown = outcome.key, interval(outcome.reversion)
-        row = rows.setdefault((key.objective, key.adapter), {})
-        row[key.precision] = f"**{shown}**" if outcome.verdict == "came back" else shown
+    cells = {outcome.key[1:4]: outcome for outcome in found}
+
+    def shown(outcome: Outcome | None) -> str:
+        if outcome is None:
+            return "–"
+        text = interval(outcome.reversion)
+        return f"**{text}**" if outcome.verdict == "came back" else text
+
+    rows = distinct((outcome.key.objective, outcome.key.adapter) for outcome in found)
     lines = [
-        [method(objective), adapter(name), *(row.get(grid, "–") for grid in grids)]
-        for (objective, name), row in rows.items()
+        [method(objective), adapter(name)]
+        + [shown(cells.get((objective, name, grid))) for grid in grids]
+        for objective, name in rows
     ]
     return [["Method", "Variant", *map(precision, grids)], *lines]
 
 
-def _done(summaries: Summaries, settings: Mapping[str, Any], notes: Sequence[str]) -> str:
-    keys = [key for key in summaries if key.objective not in REFERENCES]
-    source = settings["corpus"]["source"]
-    models = settings["models"]
+def _facts(found: Summaries, settings: Mapping[str, Any]) -> dict[str, str]:
+    keys = [key for key in found if key.objective not in REFERENCES]
+    source, models, seeds = settings["corpus"]["source"], settings["models"], settings["seeds"]
     size = ""
     if models["base"] == "scratch":
         shape = models["architecture"]
         size = f" (a Llama of {shape['layers']} layers, {shape['hidden']} wide)"
-    seeds = settings["seeds"]
-    made = {
-        name: storytext.MODELS.get(str(models[name]), storytext.GIVEN)
-        for name in ("base", "target", "retrain")
-    }
-    facts = {
-        "Corpora": f"{listed(map(corpus, distinct(key.corpus for key in summaries)))}, "
-        f"{storytext.SOURCES.get(source, f'from the source {source}')}",
-        "Base": f"{made['base']}{size}",
-        "Target": f"what was made to forget; {made['target']}",
-        "Retrain": f"stands for never having seen it; {made['retrain']}",
+    base, target, retrain = (
+        MODELS.get(str(models[name]), GIVEN) for name in ("base", "target", "retrain")
+    )
+    return {
+        "Corpora": f"{listed(map(corpus, distinct(key.corpus for key in found)))}, "
+        f"{SOURCES.get(source, f'from the source {source}')}",
+        "Base": f"{base}{size}",
+        "Target": f"the model before unlearning; {target}",
+        "Retrain": f"stands for never having seen the forget texts; {retrain}",
         "Methods": listed(map(method, distinct(key.objective for key in keys))),
         "Variants of the update": listed(map(adapter, distinct(key.adapter for key in keys))),
-        "Seeds": f"{listed(map(str, seeds))}: {plural(len(seeds), 'run', 'runs')} of each",
-        "Precisions": listed(map(precision, distinct(key.precision for key in summaries))),
+        "Seeds": f"{listed(map(str, seeds))} ({len(seeds)} run{'s' * (len(seeds) > 1)} of each)",
+        "Precisions": listed(map(precision, distinct(key.precision for key in found))),
     }
-    lines = [f"**{name}**: {fact}." for name, fact in facts.items()]
-    return bullets([*lines, *map(escaped, notes)])
 
 
-def _costs(summaries: Summaries) -> list[str]:
+def _costs(found: Summaries) -> list[str]:
     lines = []
-    for name in distinct(key.corpus for key in summaries):
+    for name in distinct(key.corpus for key in found):
         for metric in ("utility", "privleak"):
-            target, retrain = (
-                found.value
-                if (found := summaries.get(Key(name, reference, "none", BEFORE, metric)))
-                else None
-                for reference in REFERENCES
-            )
-            values = [
-                found.value
-                for key, found in summaries.items()
+            values = {
+                key[1:3]: one.value
+                for key, one in found.items()
                 if (key.corpus, key.precision, key.metric) == (name, BEFORE, metric)
-                and key.objective not in REFERENCES
-                and found.value is not None
-            ]
+                and one.value is not None
+            }
+            target, retrain = (values.pop((each, "none"), None) for each in REFERENCES)
             if values and target is not None and retrain is not None:
-                ends = distinct(number(metric, value) for value in (min(values), max(values)))
+                ends = (min(values.values()), max(values.values()))
+                shown = distinct(number(metric, value) for value in ends)
                 lines.append(
-                    f"{METRICS[metric]} in bf16, {corpus(name)}: {' to '.join(ends)} in the "
+                    f"{METRICS[metric]} in bf16, {corpus(name)}: {' to '.join(shown)} in the "
                     f"unlearned models, {number(metric, target)} in target, "
                     f"{number(metric, retrain)} in retrain."
                 )
-    if not lines:
-        return []
-    return [
-        bullets(lines),
-        storytext.COSTS,
-    ]
+    return lines
 
 
-def _mechanism(summaries: Summaries, mechanism: Rows) -> list[str]:
-    verdicts = {outcome.key: outcome.verdict for outcome in outcomes(summaries, MAIN_METRIC)}
-    groups: dict[str, list[Mapping[str, str]]] = {}
-    for row in mechanism:
-        key = Key(row["corpus"], row["objective"], row["adapter"], row["precision"], MAIN_METRIC)
-        if key in verdicts:
-            groups.setdefault(verdicts[key], []).append(row)
+def _arrived(found: Summaries, mechanism: pd.DataFrame) -> list[str]:
+    verdicts = {outcome.key[:4]: outcome.verdict for outcome in outcomes(found, MAIN_METRIC)}
+    cells = zip(*(mechanism[name] for name in MECHANISM[:4]), strict=True)
+    reached = pd.Series([verdicts.get(cell, "") for cell in cells], mechanism.index, dtype=object)
     names = {"came back": "came back", "survived": "survived", "inconclusive": "is inconclusive"}
     lines = []
     for verdict, name in names.items():
-        if rows := groups.get(verdict, []):
+        rows = mechanism[reached == verdict]
+        if len(rows):
             parts = [
                 f"{words} {spread(values, form)}"
                 for column, words, form in MEASURED
-                if (values := _numbers(rows, column))
+                if (values := _numbers(rows[column]))
             ]
             lines.append(f"where forgetting {name} ({len(rows)}): {'; '.join(parts)}.")
-    if not lines:
-        return []
-    return [
-        storytext.ARRIVED,
-        bullets(lines),
-        "That numbers go together does not say which is the cause: that takes the controls.",
-    ]
+    return lines
 
 
-def _numbers(rows: Rows, column: str) -> list[float]:
+def _numbers(column: pd.Series) -> list[float]:
     """Those of a column; where a row has none, its cell is empty or a word says why."""
-    return [float(row[column]) for row in rows if row[column][-1:].isdigit()]
+    return pd.to_numeric(column, errors="coerce").dropna().tolist()
 
 
-def _controls(summaries: Summaries) -> list[str]:
-    found = outcomes(summaries, MAIN_METRIC)
-    models = [one for one in found if one.key.adapter not in NEEDED]
-    midrise = [one for one in found if one.midrise and one.key.adapter in NEEDED]
-    if not models and not midrise:
-        return [storytext.NO_CONTROLS]
-    paragraphs = []
-    if models:
-        paragraphs += [
-            "Models that were made to tell causes apart, by the NLL of the forget texts:",
-            bullets(_by_variant(models)),
-        ]
-    if midrise:
-        paragraphs += [
-            "The main variants on a grid with a boundary at 0, where the others have a bin:",
-            bullets(_by_variant(midrise)),
-        ]
-    return paragraphs
-
-
-def _tests(tests: Rows) -> list[str]:
-    if not tests:
+def _tests(tests: pd.DataFrame) -> list[str]:
+    """How many tests of each family are significant; nothing where no test has a p-value."""
+    families = {
+        name: _numbers(tests.loc[tests["family"] == name, "p_holm"])
+        for name in distinct(tests["family"])
+    }
+    if not any(families.values()):
         return []
-    lines = []
-    for family in distinct(row["family"] for row in tests):
-        values = _numbers([row for row in tests if row["family"] == family], "p_holm")
-        low = sum(value < ALPHA for value in values)
-        lines.append(
-            f"{literal(family)}: {low} of {plural(len(values), 'test', 'tests')} with a p-value "
-            f"have one below {ALPHA:g}."
-        )
-    if not _numbers(tests, "p_holm"):
-        return [storytext.UNTESTED]
     return [
-        "Tests over items and seeds, p-values after Holm's correction in each family:",
-        bullets(lines),
+        f"``{name}``: p below {ALPHA:g} in {sum(value < ALPHA for value in values)} of "
+        f"{len(values)} test{'s' * (len(values) != 1)}."
+        for name, values in families.items()
     ]
 
 
-def _claims(claims: Rows) -> list[str]:
-    if not claims:
-        return []
+def _claims(claims: pd.DataFrame) -> list[str]:
     lines = []
-    for name in distinct(row["claim"] for row in claims):
-        counts = Counter(row["verdict"] for row in claims if row["claim"] == name)
-        shown = (f"{escaped(verdict)} in {count}" for verdict, count in sorted(counts.items()))
-        lines.append(f"{literal(name)}: {', '.join(shown)} of {sum(counts.values())}.")
-    return ["Verdicts on the claims that the table of claims spells out:", bullets(lines)]
-
-
-def _limits(settings: Mapping[str, Any]) -> str:
-    over = "over the items that were asked"
-    if len(settings["seeds"]) == 1:
-        limits = [
-            f"One seed: the intervals are {over}, not over training runs. What they decide is "
-            "decided of this run; another may fall outside them."
-        ]
-    else:
-        limits = [f"The intervals are {over} and over these seeds, drawn together."]
-    if settings["models"]["base"] == "scratch":
-        limits.append(storytext.SCRATCH)
-    return bullets([*limits, *storytext.LIMITS])
+    for name in distinct(claims["claim"]):
+        verdicts = list(claims.loc[claims["claim"] == name, "verdict"])
+        shown = [f"{escaped(one)} in {verdicts.count(one)}" for one in sorted(set(verdicts))]
+        lines.append(f"``{name}``: {', '.join(shown)} of {len(verdicts)}.")
+    return lines
 
 
 def _items(found: Iterable[Outcome]) -> str:

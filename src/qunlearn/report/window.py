@@ -3,28 +3,23 @@
 Each learning rate is an experiment of its own; what is shown is in its finished tables.
 """
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
+
+import pandas as pd
 
 from qunlearn.analysis.reversion import BEFORE
 from qunlearn.analysis.summary import Key, Summary, digits, summaries
 from qunlearn.experiment.labels import precision_name
+from qunlearn.report.finished import read_table
 from qunlearn.report.markdown import table
-from qunlearn.report.storynumbers import read_table
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, write_text
 from qunlearn.run.manifest import MANIFEST
 
 METRIC = "nll_forget"
 _MEASURED = ("projection_adaptive", "moved")
-COLUMNS = (
-    *("lr", "precision", "moved", "projection", "nll_forget_bf16", "reversion_nll_forget"),
-    *("ci_low", "ci_high", "n", "seeds", "diverged", "undefined", "note"),
-)
 
 
 @dataclass(frozen=True)
@@ -54,14 +49,12 @@ def read_rate(results: Path, corpus: str, objective: str, adapter: str) -> Rate:
     """
     runs = sorted((results / "unlearned" / corpus / objective / adapter).glob(f"seed*/{MANIFEST}"))
     rates = {read_json(run)["settings"]["lr"] for run in runs}
-    measured = [
-        row
-        for row in read_table(results / "tables/mechanism.csv", *Key._fields[:4], *_MEASURED)
-        if (row["corpus"], row["objective"], row["adapter"]) == (corpus, objective, adapter)
-    ]
+    frame = read_table(results / "tables/mechanism.csv", *Key._fields[:4], *_MEASURED)
+    variant = (frame["objective"] == objective) & (frame["adapter"] == adapter)
+    measured = frame[variant & (frame["corpus"] == corpus)]
     found = summaries(results / "tables/summary.csv")
     before = found.get(Key(corpus, objective, adapter, BEFORE, METRIC))
-    if len(rates) != 1 or before is None or not measured:
+    if len(rates) != 1 or before is None or measured.empty:
         raise InputError(
             f"{results}: no finished run of {corpus}/{objective}/{adapter} at one learning rate; "
             "run make window"
@@ -75,7 +68,7 @@ def read_rate(results: Path, corpus: str, objective: str, adapter: str) -> Rate:
     ]
 
     def mean(column: str, precision: str) -> float:
-        return fmean(float(row[column]) for row in measured if row["precision"] == precision)
+        return float(measured.loc[measured["precision"] == precision, column].astype(float).mean())
 
     return Rate(
         rates.pop(),
@@ -91,19 +84,26 @@ def read_rate(results: Path, corpus: str, objective: str, adapter: str) -> Rate:
 
 def write_window(path: Path, rates: Sequence[Rate]) -> None:
     """A row a learning rate and precision: six significant digits, or the word for why none."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for rate in rates:
-        before = _digits(rate.before.value) or rate.before.absent
-        for name, found in rate.reversions.items():
-            measured = (digits(rate.moved), digits(rate.projections[name]))
-            numbers = [_digits(number) for number in (found.value, found.low, found.high)]
-            counts = (found.n or "", found.seeds, found.diverged, found.undefined, found.note)
-            value, *ends = numbers
-            row = [digits(rate.lr), name, *measured, before, value or found.absent, *ends, *counts]
-            writer.writerow(row)
-    write_text(path, stream.getvalue())
+    rows = [
+        {
+            "lr": digits(rate.lr),
+            "precision": name,
+            "moved": digits(rate.moved),
+            "projection": digits(rate.projections[name]),
+            "nll_forget_bf16": _digits(rate.before.value) or rate.before.absent,
+            "reversion_nll_forget": _digits(found.value) or found.absent,
+            "ci_low": _digits(found.low),
+            "ci_high": _digits(found.high),
+            "n": found.n or "",
+            "seeds": found.seeds,
+            "diverged": found.diverged,
+            "undefined": found.undefined,
+            "note": found.note,
+        }
+        for rate in rates
+        for name, found in rate.reversions.items()
+    ]
+    write_text(path, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
 
 
 def window_markdown(rates: Sequence[Rate]) -> str:
@@ -119,7 +119,7 @@ def window_markdown(rates: Sequence[Rate]) -> str:
         ]
         for rate in rates
     ]
-    return table(head, rows) + "\n"
+    return table(head, rows, right=head) + "\n"
 
 
 def _shown(found: Summary) -> str:

@@ -1,7 +1,8 @@
 """A fingerprint of the code behind a step: what a change of code must run again, and what not.
 
 Comments, docstrings, blank lines and formatting do not count; any other change to a script or to a
-module of this package that it imports, directly or through others, does.
+module of this package that it imports, directly or through others, does. So does a change to a
+template beside such a module.
 """
 
 import ast
@@ -21,7 +22,11 @@ def code_version(script: Path) -> str:
         if file not in seen:
             seen.add(file)
             waiting += _parsed(file)[1]
-    parts = sorted(f"{file.name}:{_parsed(file)[0]}" for file in seen)
+    templates = {file for module in seen for file in module.parent.glob("*.j2")}
+    parts = sorted(
+        [f"{file.name}:{_parsed(file)[0]}" for file in seen]
+        + [f"{file.name}:{file.read_text(encoding='utf-8')}" for file in templates]
+    )
     return sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
