@@ -20,8 +20,7 @@ from small_fuzz import write_tree
 from test_fuzz_checkpoints import CHECKPOINT
 from test_fuzz_corpus import whole_corpus
 
-from qunlearn import admission
-from qunlearn.experiment import config
+from qunlearn.experiment import config, inputs
 from qunlearn.run.errors import InputError
 
 NAMES = [
@@ -209,7 +208,7 @@ def test_where_a_name_is_one_of_few_a_hostile_one_is_refused(what: str) -> None:
             continue  # patterns are compared, and never a part of a path
         with pytest.raises(InputError) as caught:
             full = config.resolve(over({"corpora": ["news"]}, CLOSED[what](name)), SCHEMA)
-            admission.check_given(full, [])
+            inputs.check_given(full, [])
         assert str(caught.value).isprintable()
 
 

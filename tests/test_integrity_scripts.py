@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_integrity import cut, flip, made
+from test_manifest import cut, flip, made
 
 from qunlearn.run.cli import run_script
 from qunlearn.run.files import write_json
-from qunlearn.run.integrity import WRITTEN
+from qunlearn.run.manifest import WRITTEN
 
 SCRIPTS = Path(__file__).parents[1] / "workflow/scripts"
 
@@ -27,12 +27,6 @@ def parameters(script: Path) -> dict[str, str]:
     return {each.arg: ast.unparse(each.annotation or ast.Constant(None)) for each in arguments}
 
 
-READ = {
-    (script.name, name)
-    for script in sorted(SCRIPTS.glob("*.py"))
-    for name, annotation in parameters(script).items()
-    if "Path" in annotation and name not in WRITTEN
-}
 FOLDERS = {
     *(("train_base.py", name) for name in ("corpus",)),
     *(("finetune.py", name) for name in ("base", "corpus")),
@@ -49,48 +43,6 @@ FOLDERS = {
     ("import_corpus.py", "source"),
 }
 """What a script reads whole: any of these that is damaged ends it before its work."""
-LISTED = {(name, "retrain") for name in ("evaluate.py", "rescore.py")}
-"""Files that lie in a folder with a manifest."""
-BELOW = {
-    *((name, "evaluations") for name in ("collect_metrics.py", "summarise.py")),
-    *((name, "evaluations") for name in ("test_differences.py", "judge_claims.py")),
-    ("measure_survival.py", "quantized"),
-    ("take_selected.py", "trainings"),
-    ("write_model_cards.py", "results"),
-    *((f"plot_{name}.py", "survival") for name in ("reversion", "controls")),
-    *((f"plot_update_{name}.py", "survival") for name in ("survival", "over_step")),
-    *((name, "survival") for name in ("make_mechanism_tables.py",)),
-    ("plot_loss_curves.py", "unlearned"),
-}
-"""Folders of folders: the script itself verifies, or what it reads with does."""
-WITHOUT = {
-    "metrics", "summary", "tests", "claims", "published", "selection", "selections", "answers",
-    "schema", "config", "configs", "configfile", "tables", "mechanism", "readme", "figure",
-    "document", "templates",
-}  # fmt: skip
-"""Files and folders that have no manifest: tables, answers, and what lies in the repository."""
-
-
-def test_every_path_that_a_script_reads_is_looked_at() -> None:
-    """A new argument belongs to one of the lists above."""
-    known = FOLDERS | LISTED | BELOW
-    rest = {(script, name) for script, name in READ - known if name not in WITHOUT}
-    others = {("write_page.py", "results"), ("fill_readme.py", "results")}
-    others |= {("fill_mechanism.py", "results"), ("select_candidate.py", "target")}
-    others |= {("select_candidate.py", "retrain")}
-    others |= {("compare_runs.py", name) for name in ("first", "second")}
-    others |= {("make_main_table.py", "results"), ("fill_readme.py", "others")}
-    others |= {("fill_window.py", name) for name in ("results", "kept")}
-    assert rest == others  # manifests alone, finished tables, answers; runs that are to be compared
-    assert known <= READ
-
-
-CHECKS = {"evaluations": "check_evaluations(", "survival": "check_measurements("}
-
-
-@pytest.mark.parametrize(("script", "name"), sorted(BELOW - {("plot_loss_curves.py", "unlearned")}))
-def test_scripts_that_read_folders_of_folders_say_so(script: str, name: str) -> None:
-    assert CHECKS.get(name, "verify(") in (SCRIPTS / script).read_text(encoding="utf-8")
 
 
 def arguments(script: str, damaged: str, folder: Path) -> list[str]:

@@ -10,9 +10,9 @@ from books_like import books
 from muse_on_hub import corpus
 from small_corpora import run_script
 
-from qunlearn.admission import check_given
 from qunlearn.corpora import layout
 from qunlearn.experiment import config
+from qunlearn.experiment.inputs import check_given
 from qunlearn.models import sources
 from qunlearn.run.errors import InputError
 
@@ -34,7 +34,8 @@ def muse(tmp_path: Path) -> dict[str, Any]:
 def test_a_local_corpus(muse: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         check_given(full(muse), [])
-    assert str(caught.value).startswith(f"config key 'muse_dir': {tmp_path}/news: {WITHOUT} set ")
+    assert f"config key 'muse_dir' ({tmp_path}/news): " in str(caught.value)
+    assert f"{tmp_path}/news: {WITHOUT} set " in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from qunlearn.run.manifest import device_name, instructions
+from qunlearn.run.hardware import device_name, instructions
 from qunlearn.training.repeatable import ask_for_repeatable_kernels
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
@@ -63,7 +63,7 @@ def test_what_the_manifests_tell_of_the_processor() -> None:
 @pytest.mark.parametrize(("forbidden", "known"), [("avx2", "AVX2"), ("default", "DEFAULT")])
 def test_forbidden_instructions_are_not_named(forbidden: str, known: str) -> None:
     environment = os.environ | {"ATEN_CPU_CAPABILITY": forbidden, "ONEDNN_MAX_CPU_ISA": "AVX2"}
-    program = "import torch; from qunlearn.run.manifest import instructions; print(instructions())"
+    program = "import torch; from qunlearn.run.hardware import instructions; print(instructions())"
     told = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )

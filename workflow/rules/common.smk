@@ -10,24 +10,28 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
 from qunlearn.experiment import config as configuration
-from qunlearn import admission, plan, preflight
-from qunlearn.experiment import configfiles, controls, sweep_grids as grids
+from qunlearn import plan, preflight
+from qunlearn.experiment import commandline, configfiles, controls, inputs
+from qunlearn.experiment import sweep_grids as grids
 from qunlearn.models import sources
 from qunlearn.experiment import labels as style, sweep
-from qunlearn.run import interpreter, unlock
+from qunlearn.run import unlock
 from qunlearn.run.fingerprint import code_version
 from qunlearn.run.errors import InputError
 from qunlearn.report.footnotes import footnotes, learning_rates
+from qunlearn.run.interpreter import job_python
 from qunlearn.run.manifest import digest
 from qunlearn.quantize.method import method_of, module_file
 
 try:
     sources.check_path(str(ROOT))
     if workflow.is_main_process:  # jobs get what it has read
+        commandline.check_flags(sys.argv)
         for path in workflow.overwrite_configfiles:
             configfiles.read_one(Path(os.path.relpath(path)))
     CONFIG = configuration.resolve(
-        config, configuration.load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+        commandline.with_words(config, workflow.config_settings.config),
+        configuration.load_schema(ROOT / "workflow/schemas/config.schema.yaml"),
     )
 except InputError as error:
     sys.exit(f"error: {error}")
@@ -109,7 +113,7 @@ READERS, TRAININGS = (0, 1) if KEEP else (1, 0)
 CONDA = "conda" in {
     str(method) for method in workflow.deployment_settings.deployment_method
 }
-PYTHON = CONFIG["python"] or ("python" if CONDA else interpreter.interpreter(ROOT))
+PYTHON = CONFIG["python"] or ("python" if CONDA else job_python(ROOT))
 # What a user has in ~/.local would come before the packages of a conda environment.
 ALONE = "PYTHONNOUSERSITE=1 " if CONDA else ""
 

@@ -3,13 +3,14 @@ def look_before_work():
     """Complain about what would make a job fail, before the first one starts."""
     if workflow.is_main_process:  # and not in each job of a cluster
         try:
-            if not CONDA:  # whose environments are made later
-                interpreter.check(PYTHON)
-            checks, jobs = preflight.preflight(
-                CONFIG, Path(out("")), cluster=workflow.non_local_exec
+            warnings, jobs = preflight.preflight(
+                CONFIG,
+                Path(out("")),
+                cluster=workflow.non_local_exec,
+                python=None if CONDA else PYTHON,  # conda's environments are made later
             )
             NEEDS.update(plan.needs(CONFIG, jobs))
-            preflight.keep(checks, Path(out("preflight.json")))
+            preflight.keep(warnings, Path(out("preflight.json")))
         except InputError as error:
             sys.exit(f"error: {error}")
         unlock.note_run()
@@ -18,9 +19,7 @@ def look_before_work():
 if workflow.is_main_process:
     try:
         unlock.unlock_after_kill()
-        admission.check_given(
-            CONFIG, map(os.path.relpath, workflow.overwrite_configfiles)
-        )
+        inputs.check_given(CONFIG, map(os.path.relpath, workflow.overwrite_configfiles))
     except InputError as error:
         sys.exit(f"error: {error}")
 

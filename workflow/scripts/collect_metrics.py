@@ -24,8 +24,8 @@ def main(
         output: the CSV file to write.
         split_questions: whether questions on which settings were chosen are left out.
     """
+    from qunlearn.analysis.lineage import check_evaluations
     from qunlearn.analysis.metrics import collect, write_metrics
-    from qunlearn.analysis.origins import check_evaluations
     from qunlearn.analysis.reversion import reversions
 
     check_evaluations(evaluations, cells, settings, split_questions)

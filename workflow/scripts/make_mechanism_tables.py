@@ -14,9 +14,9 @@ def main(metrics: Path, summary: Path, survival: Path, output: Path) -> None:
         survival: the folder of the survival measurements, <corpus>/<model id>/<precision>.csv.
         output: the folder that mechanism.csv, mechanism.md and reversion.md are written into.
     """
+    from qunlearn.analysis.lineage import check_measurements
     from qunlearn.analysis.mechanism import arrivals, write_mechanism
     from qunlearn.analysis.metrics import read_metrics
-    from qunlearn.analysis.origins import check_measurements
     from qunlearn.analysis.summary import summaries
 
     scores = read_metrics(metrics)

@@ -8,8 +8,7 @@ from qunlearn.run.cli import run_script
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder
 from qunlearn.run.imports import OPTIONAL, hide
-from qunlearn.run.integrity import verify
-from qunlearn.run.manifest import Stopwatch, write_manifest
+from qunlearn.run.manifest import Stopwatch, verify, write_manifest
 
 
 def main(

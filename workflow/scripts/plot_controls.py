@@ -17,8 +17,8 @@ def main(
         precisions: the coarse ones, a panel each, the coarsest last: e.g. rtn4 rtn3g64.
         output: the folder that controls.png and .pdf are written into.
     """
+    from qunlearn.analysis.lineage import check_measurements
     from qunlearn.analysis.metrics import read_metrics
-    from qunlearn.analysis.origins import check_measurements
     from qunlearn.analysis.summary import summaries
     from qunlearn.report.figures.controls import plot_controls
 

@@ -14,8 +14,8 @@ def main(metrics: Path, summary: Path, survival: Path, output: Path) -> None:
         survival: the folder of the measurements, <corpus>/<objective>/<adapter>/seed<k>/ below it.
         output: the folder that reversion.png and .pdf are written into.
     """
+    from qunlearn.analysis.lineage import check_measurements
     from qunlearn.analysis.metrics import read_metrics
-    from qunlearn.analysis.origins import check_measurements
     from qunlearn.analysis.summary import summaries
     from qunlearn.report.figures.coarseness import plot_reversion
 

@@ -25,8 +25,8 @@ def main(
         precisions: a row of panels each, e.g. nf4 rtn4 rtn3g64.
         output: the folder that update_survival_<corpus>_<objective>.png and .pdf are written into.
     """
+    from qunlearn.analysis.lineage import check_measurements
     from qunlearn.analysis.metrics import Cell
-    from qunlearn.analysis.origins import check_measurements
     from qunlearn.report.figures.heatmap import plot_update_survival
 
     cells = [

@@ -15,8 +15,7 @@ def main(folder: Path, retrain: Path | None = None) -> None:
     from qunlearn.evaluate import records, scoring
     from qunlearn.run.files import write_json
     from qunlearn.run.imports import hide
-    from qunlearn.run.integrity import verify
-    from qunlearn.run.manifest import list_again
+    from qunlearn.run.manifest import list_again, verify
 
     hide("sklearn", "scipy")  # rouge_score reaches for both through nltk and needs neither
     for name in records.FIELDS:

@@ -24,7 +24,7 @@ def main(
         output: the CSV file to write.
         split_questions: whether questions on which settings were chosen are left out.
     """
-    from qunlearn.analysis.origins import check_evaluations
+    from qunlearn.analysis.lineage import check_evaluations
     from qunlearn.analysis.over_seeds import summarise
     from qunlearn.analysis.summary import write_summaries
 

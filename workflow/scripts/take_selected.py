@@ -16,7 +16,7 @@ def main(selection: Path, trainings: Path, output: Path) -> None:
     from qunlearn.analysis.selection.choice import read
     from qunlearn.analysis.selection.links import link_folder
     from qunlearn.run.files import new_folder
-    from qunlearn.run.integrity import verify
+    from qunlearn.run.manifest import verify
 
     chosen = trainings / read(selection).chosen
     verify(chosen)

@@ -25,7 +25,7 @@ def main(
         split_questions: whether questions on which settings were chosen are left out.
     """
     from qunlearn.analysis.comparisons import comparisons, write_tests
-    from qunlearn.analysis.origins import check_evaluations
+    from qunlearn.analysis.lineage import check_evaluations
 
     check_evaluations(evaluations, cells, settings, split_questions)
     write_tests(output, experiment, comparisons(evaluations, cells))

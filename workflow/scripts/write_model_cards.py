@@ -17,7 +17,7 @@ def main(metrics: Path, results: Path, cells: list[str], output: Path) -> None:
     from qunlearn.analysis.metrics import read_metrics
     from qunlearn.report.cards import by_cell, card
     from qunlearn.run.files import write_text
-    from qunlearn.run.integrity import verify
+    from qunlearn.run.manifest import verify
 
     for cell in cells:
         verify(results / "quantized" / cell, content=False)  # all of them at once: sizes will do

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from qunlearn.corpora import layout, overlaps
 from qunlearn.corpora.layout import Corpus
-from qunlearn.run.integrity import verify as verify_files
+from qunlearn.run.manifest import verify as verify_files
 
 MEANT = "put it back as it was, or delete {folder}/manifest.json if the change is meant"
 

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qunlearn.models.weights import check_tensor, damaged, weight_files
+from qunlearn.models.weights import check_safetensors, check_tensor, damaged, weight_files
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
-from qunlearn.run.integrity import check_safetensors
 from qunlearn.run.manifest import MANIFEST
 from qunlearn.run.plainvalues import short
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+ATTENTION = ("sdpa", "eager")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
@@ -44,10 +44,7 @@ def check_checkpoint(folder: Path, *, tokenizer: bool = True) -> None:
     config_path = folder / "config.json"
     if not config_path.exists():
         raise InputError(f"{folder}: checkpoint folder without config.json; give a full checkpoint")
-    config = read_json(config_path)
-    if not isinstance(config, dict):
-        raise InputError(f"{config_path}: not a JSON object; replace it with the model's config")
-    check_no_code(config, str(config_path))
+    config = read_config(config_path)
     for file in weight_files(folder):
         check_safetensors(file)
     rows = config.get("vocab_size")
@@ -55,6 +52,26 @@ def check_checkpoint(folder: Path, *, tokenizer: bool = True) -> None:
         raise InputError(f"{config_path}: vocab_size {short(rows)} is no number; replace the file")
     if tokenizer:
         check_tokenizer(folder, rows)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A checkpoint's config.json.
+
+    Raises:
+        InputError: it is unreadable or not an object, names code, or wants an attention that works
+            in 16 bits alone, while training and evaluation are in float32.
+    """
+    config = read_json(path)
+    if not isinstance(config, dict):
+        raise InputError(f"{path}: not a JSON object; replace it with the model's config")
+    check_no_code(config, str(path))
+    for key in ("_attn_implementation", "attn_implementation"):
+        if config.get(key) not in (None, *ATTENTION):
+            raise InputError(
+                f"{path}: {key} is {short(config[key])}, and models run with "
+                f"{' or '.join(ATTENTION)} here; remove the key"
+            )
+    return config
 
 
 def check_no_code(config: Mapping[str, Any], where: str) -> None:
@@ -160,11 +177,20 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     A tokenizer.json decides alone which ids a text becomes; tokenizer_config.json only names its
     special tokens. `AutoTokenizer` is not asked then: for some model types (qwen2) and classes
     that the config names (GPT2Tokenizer) it keeps the vocabulary and splits texts in its own way.
+
+    Raises:
+        InputError: it is missing, or cannot be read.
     """
+    check_tokenizer(folder, None)
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     reader: Any = PreTrainedTokenizerFast if (folder / "tokenizer.json").exists() else AutoTokenizer
-    return reader.from_pretrained(folder, trust_remote_code=False, local_files_only=True)  # type: ignore[no-any-return]
+    try:
+        return reader.from_pretrained(folder, trust_remote_code=False, local_files_only=True)  # type: ignore[no-any-return]
+    except Exception as error:  # tokenizers raises nothing narrower
+        raise InputError(
+            f"{folder}: the tokenizer cannot be read ({error}); copy its files again"
+        ) from error
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -237,9 +263,12 @@ def check_tokenizer(folder: Path, vocab_size: int | None) -> None:
             f"{folder}: checkpoint folder without a tokenizer ({', '.join(TOKENIZER_FILES)}); "
             "copy the tokenizer's files into it"
         )
-    settings = folder / "tokenizer_config.json"
-    if settings.exists() and isinstance(content := read_json(settings), dict):
-        check_no_code(content, str(settings))
+    for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
+        if (settings := folder / name).exists():
+            content = read_json(settings)
+            if not isinstance(content, dict):
+                raise InputError(f"{settings}: not a JSON object; copy the file again")
+            check_no_code(content, str(settings))
     path = folder / "tokenizer.json"
     if path.exists() and vocab_size is not None and (size := _count_ids(path)) > vocab_size:
         raise InputError(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+LONGEST_HEADER = 100_000_000  # bytes; the format's own limit
 _SHARD = re.compile(r"[^/\\\0]+\.safetensors")
 
 
@@ -119,6 +121,35 @@ def check_tensor(folder: Path, name: str, weight: torch.Tensor) -> None:
             f"{folder}: {name} has weights that are NaN or infinite; get the checkpoint again, or "
             "train it with a smaller learning rate"
         )
+
+
+def check_safetensors(file: Path) -> None:
+    """Compare a safetensors file's size with what its header says, without reading any tensor.
+
+    The format: 8 bytes with the length of the header (little endian), the header (JSON: each
+    tensor's first and last offset in the data), the data without gaps.
+    https://github.com/huggingface/safetensors#format
+
+    Raises:
+        InputError: the file is shorter or longer, or is no safetensors file.
+    """
+    if not file.is_file():  # a pipe would be waited for, for ever
+        raise InputError(f"{file}: no file; copy the checkpoint again")
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        start = int.from_bytes(stream.read(8), "little")
+        if size < 8 or start > size - 8:
+            raise InputError(f"{file}: {size} bytes, which end within its header; copy it again")
+        try:
+            header = json.loads(stream.read(min(start, LONGEST_HEADER)))
+            tensors = [entry for name, entry in header.items() if name != "__metadata__"]
+            wanted = 8 + start + max((entry["data_offsets"][1] for entry in tensors), default=0)
+        except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
+            raise InputError(
+                f"{file}: no safetensors file, or one whose header is damaged; copy it again"
+            ) from None
+    if size != wanted:
+        raise InputError(f"{file}: {size} bytes instead of {wanted}; copy it again")
 
 
 def damaged(path: Path, error: Exception) -> InputError:

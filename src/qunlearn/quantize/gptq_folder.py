@@ -6,7 +6,6 @@ everything else from the checkpoint that was quantized.
 """
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ DAMPING = 0.01
 """Added to the Hessian's diagonal, as a share of its mean: Frantar et al. (2023)."""
 PLAIN = {"damp_percent": DAMPING, "desc_act": False, "sym": True}
 """GPTQ as published, without the later orders of columns."""
-WORD = 32
 CARRIED = (
     "tokenizer*",
     "special_tokens_map.json",
@@ -56,21 +54,6 @@ def layers_of(folder: Path) -> dict[str, nn.Linear]:
     with torch.device("meta"):
         model: Any = AutoModelForCausalLM.from_config(config)
     return quantizable_layers(model)
-
-
-def check_widths(layers: Mapping[str, nn.Linear], precision: Precision) -> None:
-    """Complain about layers that do not fill the 32-bit words of the packed format.
-
-    Raises:
-        InputError: names the first layer at fault.
-    """
-    for name, layer in layers.items():
-        for side, width in (("inputs", layer.in_features), ("outputs", layer.out_features)):
-            if width % WORD:
-                raise InputError(
-                    f"precision '{precision.name}': {name} has {width} {side}, which GPTQ's packed "
-                    f"format takes in multiples of {WORD}; use nf4 or rtn{precision.bits}"
-                )
 
 
 def finish(packed: Path, source: Path, precision: Precision, package: str, folder: Path) -> None:

@@ -44,7 +44,7 @@ def run_script(main: Callable[..., None]) -> None:
 
     @wraps(main)
     def checked(**arguments: Any) -> None:
-        from qunlearn.run.integrity import check_inputs
+        from qunlearn.run.manifest import check_inputs
 
         check_inputs(arguments)
         main(**arguments)

@@ -1,5 +1,6 @@
-"""The Python that jobs run on, where Snakemake runs on another: docs/slurm.md tells why."""
+"""The Python that jobs run on, where Snakemake runs on another: docs/slurm.md says why."""
 
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -8,10 +9,9 @@ from pathlib import Path
 from qunlearn.run.errors import InputError
 
 NEEDED = "torch"  # what the jobs' environment has, and Snakemake's need not have
-PATIENCE = 60  # seconds; a shared disk may be slow
 
 
-def interpreter(root: Path) -> str:
+def job_python(root: Path) -> str:
     """Snakemake's own Python where it can run jobs, else that of `make setup`.
 
     Args:
@@ -21,21 +21,29 @@ def interpreter(root: Path) -> str:
     return str(made) if find_spec(NEEDED) is None and made.exists() else sys.executable
 
 
-def check(python: str) -> None:
-    """Complain about a Python that cannot run the jobs.
+def run_on(python: str, module: str, argument: str, text: str) -> str:
+    """What a module of this package prints when the jobs' Python runs it.
+
+    Args:
+        text: for its standard input.
 
     Raises:
-        InputError: there is none of that name, or it lacks torch.
+        InputError: the module's own, or `python` cannot run it.
     """
-    advice = "run make setup, or set it to the Python of an environment with envs/pip/run.txt"
-    look = f"import sys, importlib.util as u; sys.exit(u.find_spec('{NEEDED}') is None)"
+    surroundings = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [python, "-m", module, argument]
     try:
-        looked = subprocess.run([python, "-c", look], capture_output=True, timeout=PATIENCE)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise InputError(
-            f"config key 'python': {python} does not run ({error}); {advice}"
-        ) from None
-    if looked.returncode:
-        raise InputError(
-            f"config key 'python': {python} has no {NEEDED}, and the jobs run on it; {advice}"
-        )
+        done = subprocess.run(command, input=text, capture_output=True, text=True, env=surroundings)
+    except OSError as error:
+        why = f"does not run ({error.strerror})"
+    else:
+        if done.returncode == 0:
+            return done.stdout
+        *_, line = done.stderr.splitlines() or [""]
+        if line.startswith("error: "):
+            raise InputError(line.removeprefix("error: "))
+        why = f"cannot run the jobs ({line})"
+    raise InputError(
+        f"config key 'python': {python} {why}; run make setup, or set it to the Python of an "
+        "environment with envs/pip/run.txt"
+    )

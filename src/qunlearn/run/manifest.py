@@ -1,12 +1,15 @@
-"""`manifest.json`: what made an output, from what, with what, and how long it took."""
+"""`manifest.json`: what made an output, from what, with what; and whether it is still so.
+
+A folder that the workflow made has one, which lists the size and the SHA-256 of every file in it. A
+folder without one is the user's own, and is taken as it is.
+"""
 
 import os
 import platform
-import resource
 import subprocess
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, is_dataclass
 from hashlib import sha256 as new_sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -14,8 +17,9 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
+from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, sha256, write_json
-from qunlearn.run.hardware import cpu_name
+from qunlearn.run.hardware import device_name, instructions, peak_memory_mib
 
 PACKAGES = (
     "torch",
@@ -32,6 +36,16 @@ PACKAGES = (
 MANIFEST = "manifest.json"
 MODEL_INPUTS = "model_inputs"
 """In an evaluation's manifest: what its quantized model was made from, which may be gone since."""
+
+
+WRITTEN = ("output", "checkpoints", "folder")
+"""Names of a script's arguments that it writes into, rather than reads."""
+CARD = "README.md"  # laid into a quantized model after its manifest was written
+THREADS = 4
+AGAIN = (
+    "put it back as it was, or delete {folder} and give the command again that makes it and what "
+    "follows from it"
+)
 
 
 class Stopwatch:
@@ -135,6 +149,60 @@ def hash_files(folder: Path) -> dict[str, dict[str, Any]]:
     return described
 
 
+def check_inputs(arguments: Mapping[str, Any]) -> None:
+    """Verify every file and folder among a script's arguments that the workflow has made.
+
+    Raises:
+        InputError: as `verify` does.
+    """
+    for name, value in arguments.items():
+        for path in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(path, Path) and name not in WRITTEN:
+                verify(path)
+
+
+def verify(path: Path, *, content: bool = True, mend: str = AGAIN) -> None:
+    """Compare a folder, or one file of it, with its manifest.
+
+    Sizes first, which finds what was cut short without reading it; then hashes, several files at
+    a time (hashing lets other threads work). Besides what is listed there may be hidden files, a
+    model card, and folders with a manifest of their own; anything else could be read in place of
+    what was written.
+
+    Args:
+        path: a folder, or a file in one; without a manifest there is nothing to compare with.
+        content: whether files are read and hashed, or looked at for their size alone.
+        mend: what the user is to do; `{folder}` stands for the folder.
+
+    Raises:
+        InputError: names the first file that is missing, of another size or content, unreadable,
+            or not listed.
+    """
+    folder = path if path.is_dir() else path.parent
+    listed = outputs_of(folder)
+    if listed is None:
+        return
+    advice = mend.format(folder=folder)
+    if path != folder:
+        listed = {name: entry for name, entry in listed.items() if name == path.name}
+    elif stranger := next(_strangers(folder, listed), None):
+        raise InputError(
+            f"{stranger}: not listed in {folder / MANIFEST}, so another program put it there; "
+            "remove it"
+        )
+    for name, entry in listed.items():
+        _check_size(folder / name, entry["bytes"], advice)
+    if content:
+        with ThreadPoolExecutor(THREADS) as pool:
+            found = pool.map(lambda name: _hash(folder / name, advice), listed)
+            for (name, entry), digest in zip(listed.items(), found, strict=True):
+                if digest != entry["sha256"]:
+                    raise InputError(
+                        f"{folder / name}: other content than when it was written (its SHA-256 is "
+                        f"{digest[:12]}…, not {entry['sha256'][:12]}…); {advice}"
+                    )
+
+
 def list_again(folder: Path, name: str) -> None:
     """Bring a manifest's entry up to date with a file that was written anew."""
     made = read_json(folder / MANIFEST)
@@ -169,34 +237,6 @@ def git_commit() -> str | None:
     return described.stdout.strip()
 
 
-def device_name() -> str:
-    """The GPU's name when torch is loaded and sees one, else the CPU's."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        return str(torch.cuda.get_device_name())
-    return cpu_name()
-
-
-def instructions() -> str | None:
-    """The vector instructions that torch's kernels use here, e.g. AVX2 or AVX512_BF16.
-
-    None without torch, and where a GPU computes.
-    """
-    torch = sys.modules.get("torch")
-    if torch is None or torch.cuda.is_available():
-        return None
-    found = str(torch.backends.cpu.get_cpu_capability())
-    # Products in bf16 are oneDNN's, which has its own idea of what the processor may be asked.
-    bf16 = torch.cpu._is_avx512_bf16_supported() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return f"{found}_BF16" if found == "AVX512" and bf16 else found
-
-
-def peak_memory_mib() -> int:
-    """The largest resident memory of this process so far, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak // (1024 * 1024) if sys.platform == "darwin" else peak // 1024
-
-
 def fingerprint(**parts: Any) -> str:
     """Sixteen hex digits of what decides a run, to tell its checkpoints from another run's.
 
@@ -216,3 +256,37 @@ def made_by(folder: Path, run: str) -> bool:
     """Whether the training with the fingerprint `run` has made `folder`."""
     made = folder / MANIFEST
     return made.is_file() and read_json(made).get("run") == run
+
+
+def _strangers(folder: Path, listed: Mapping[str, Any]) -> Iterator[Path]:
+    """Files of a folder that its manifest should list and does not."""
+    for file in sorted(folder.rglob("*")):
+        place = file.relative_to(folder)
+        if place.as_posix() in listed or str(place) in (MANIFEST, CARD) or not file.is_file():
+            continue
+        hidden = any(part.startswith(".") for part in place.parts)
+        others = any((folder / parent / MANIFEST).exists() for parent in list(place.parents)[:-1])
+        if not hidden and not others:
+            yield file
+
+
+def _check_size(file: Path, wanted: int, advice: str) -> None:
+    try:
+        size = file.stat().st_size
+    except FileNotFoundError:
+        raise InputError(f"{file}: missing; {advice}") from None
+    except OSError as error:
+        raise _unreadable(file, error, advice) from error
+    if size != wanted:
+        raise InputError(f"{file}: {size} bytes instead of {wanted}; {advice}")
+
+
+def _hash(file: Path, advice: str) -> str:
+    try:
+        return sha256(file)
+    except OSError as error:  # a disk that fails, or a file that others may not read
+        raise _unreadable(file, error, advice) from error
+
+
+def _unreadable(file: Path, error: OSError, advice: str) -> InputError:
+    return InputError(f"{file}: cannot be read ({error.strerror}); {advice}")

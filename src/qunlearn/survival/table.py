@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from qunlearn.run.csvfile import read_rows, write_rows
 from qunlearn.run.errors import InputError
-from qunlearn.run.integrity import verify
+from qunlearn.run.manifest import verify
 
 UNDEFINED = "undefined"
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 GROUP = 128
 """Weights that share a scale where a name gives no group: the usual choice."""
 LOSSES = "gptq_loss.csv"
+WORD = 32  # bits of a packed integer
 BATCH = 8
 SURROUNDINGS = {
     "GPTQMODEL_CPU_WORKERS": "2",  # with one, its default on two cores, its loader refuses to work
@@ -105,10 +106,8 @@ model = GPTQModel.load(folder)
         Raises:
             InputError: names the first layer at fault.
         """
-        from qunlearn.quantize.gptq_folder import check_widths
-
         super().check(layers, precision)
-        check_widths(layers, precision)
+        _check_widths(layers, precision)
 
     def write(
         self, source: Path, base: Path | None, precision: Precision, texts: Texts | None, out: Path
@@ -228,3 +227,18 @@ def _write_losses(path: Path, names: Iterable[str], log: Iterable[Mapping[str, A
             found = re.search(r"\d+\..+", name)
             entry = entries[found.group() if found else name]
             writer.writerow([entry[key] for key in ("layer", "module", "loss", "samples")])
+
+
+def _check_widths(layers: Mapping[str, nn.Linear], precision: Precision) -> None:
+    """Complain about layers that do not fill the 32-bit words of the packed format.
+
+    Raises:
+        InputError: names the first layer at fault.
+    """
+    for name, layer in layers.items():
+        for side, width in (("inputs", layer.in_features), ("outputs", layer.out_features)):
+            if width % WORD:
+                raise InputError(
+                    f"precision '{precision.name}': {name} has {width} {side}, which GPTQ's packed "
+                    f"format takes in multiples of {WORD}; use nf4 or rtn{precision.bits}"
+                )

@@ -21,7 +21,7 @@ from qunlearn.report.figures.layout import Sheet, bands
 from qunlearn.report.figures.panel import CROSS_STRIP, MARKS, look
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_jsonl
-from qunlearn.run.integrity import verify
+from qunlearn.run.manifest import verify
 
 FILE = "loss_curves"
 LOG = "train_log.jsonl"

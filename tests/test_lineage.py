@@ -1,4 +1,4 @@
-"""An evaluation or measurement of another experiment is told by its manifests, and named."""
+"""An evaluation or measurement of another experiment is known by its manifests, and named."""
 
 import json
 import shutil
@@ -11,8 +11,8 @@ from small_manifests import manifest, sign_measurements
 from small_records import evaluate
 from small_survival import write_cell
 
+from qunlearn.analysis.lineage import check_evaluations, check_measurements
 from qunlearn.analysis.metrics import Cell
-from qunlearn.analysis.origins import check_evaluations, check_measurements
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, write_json
 from qunlearn.run.manifest import MANIFEST, MODEL_INPUTS, digest, hash_files, inputs_of
@@ -213,7 +213,7 @@ def test_what_is_anothers_is_named(
 
 
 def test_other_settings_and_other_questions(results: Path) -> None:
-    with pytest.raises(InputError, match=r"settings\.verbmem_tokens is 9 and not 128: the eval"):
+    with pytest.raises(InputError, match=r"settings\.verbmem_tokens is 9 and not 128: of another"):
         check(results, EvaluateSettings())
     with pytest.raises(InputError, match=r"settings\.stemmer is True and not False"):
         check(results, replace(SETTINGS, stemmer=False))

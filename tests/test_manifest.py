@@ -1,9 +1,13 @@
-"""Damage that a job must not read: by manifest, by a weight file's header, in every script."""
+"""Manifests: what made an output, by content; and damage that a job must not read."""
 
+import hashlib
 import json
 import os
 import re
+import shutil
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +17,24 @@ from small_corpora import SMALL
 
 from qunlearn.corpora import layout, local, mini
 from qunlearn.models.checkpoints import check_checkpoint
+from qunlearn.models.weights import check_safetensors
 from qunlearn.run.errors import InputError
-from qunlearn.run.files import read_json, sha256, write_json
-from qunlearn.run.integrity import THREADS, check_safetensors, verify
-from qunlearn.run.manifest import MANIFEST, Stopwatch, digest, list_again, write_manifest
+from qunlearn.run.files import read_json, sha256, write_json, write_text
+from qunlearn.run.manifest import (
+    MANIFEST,
+    THREADS,
+    Stopwatch,
+    digest,
+    fingerprint,
+    hash_files,
+    list_again,
+    verify,
+    write_manifest,
+)
+from qunlearn.settings.training import TrainSettings
 from qunlearn.survival.table import read_survival
 
-SCRIPTS = Path(__file__).parents[1] / "workflow/scripts"
+SHA256_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 FILES = {"config.json": b"{}", "model.safetensors": bytes(1000), "raw/forget.json": b'["a text"]'}
 
 
@@ -45,25 +60,29 @@ def cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1])
 
 
+def stranger(file: Path) -> None:
+    (file.parent / "adapter_config.json").write_text("{}")
+
+
 DAMAGES: list[tuple[Callable[[Path], object], str]] = [
-    (Path.unlink, "missing; put it back"),
-    (cut, r"\d+ bytes instead of \d+; put it back"),
-    (flip, "other content than when it was written"),
+    (Path.unlink, r"{name}: missing; put it back as it was, or delete {folder} and give the comm"),
+    (cut, r"{name}: \d+ bytes instead of \d+; put it back"),
+    (flip, r"{name}: other content than when it was written .*delete {folder} and give"),
+    (stranger, r"adapter_config\.json: not listed in .*manifest\.json.*remove it"),
 ]
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize(("damage", "told"), DAMAGES)
+@pytest.mark.parametrize(("damage", "words"), DAMAGES)
 def test_damage_is_named(
-    tmp_path: Path, name: str, damage: Callable[[Path], object], told: str
+    tmp_path: Path, name: str, damage: Callable[[Path], object], words: str
 ) -> None:
     folder = made(tmp_path / "model")
     verify(folder)
     damage(folder / name)
-    with pytest.raises(InputError) as error:
+    expected = words.replace("{name}", re.escape(str(folder / name)))
+    with pytest.raises(InputError, match=expected.replace("{folder}", re.escape(str(folder)))):
         verify(folder)
-    assert re.match(f"{re.escape(str(folder / name))}: {told}", str(error.value))
-    assert f"delete {folder} and give the command again" in str(error.value)
 
 
 def test_sizes_alone_when_contents_are_not_asked_for(tmp_path: Path) -> None:
@@ -134,7 +153,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def fail(file: Path) -> str:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("qunlearn.run.integrity.sha256", fail)
+    monkeypatch.setattr("qunlearn.run.manifest.sha256", fail)
     with pytest.raises(InputError, match=r"config\.json: cannot be read \(Input/output error\)"):
         verify(folder)
 
@@ -214,3 +233,99 @@ def test_a_survival_table_is_compared_when_it_is_read(tmp_path: Path) -> None:
     flip(tmp_path / "nf4.csv")
     with pytest.raises(InputError, match=r"nf4\.csv: other content"):
         read_survival(tmp_path / "nf4.csv")
+
+
+def output(folder: Path, text: str = "abc", **facts: Any) -> Path:
+    """A small output with its manifest, which also has a fact of each kind."""
+    write_text(folder / "part" / "weights", text)
+    source = folder.parent / "source.txt"
+    write_text(source, "abc")
+    write_manifest(
+        folder,
+        step="train",
+        settings=TrainSettings(lr=0.5),
+        inputs={"source": source},
+        stopwatch=Stopwatch(),
+        seed=3,
+        **facts,
+    )
+    return folder
+
+
+def test_a_manifest_says_what_made_an_output(tmp_path: Path) -> None:
+    folder = output(tmp_path / "model", status="diverged")
+    manifest = read_json(folder / MANIFEST)
+    assert manifest["step"] == "train"
+    assert manifest["seed"] == 3
+    assert manifest["status"] == "diverged"
+    assert manifest["settings"]["lr"] == 0.5
+    assert manifest["settings"]["checkpoint_every"] == 100
+    assert manifest["inputs"] == {"source": SHA256_OF_ABC}
+    assert manifest["outputs"] == {"part/weights": {"sha256": SHA256_OF_ABC, "bytes": 3}}
+    assert manifest["packages"]["torch"].startswith("2.")
+    assert manifest["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert manifest["wall_seconds"] >= 0
+    assert 10 < manifest["peak_memory_mib"] < 100_000
+    assert str(tmp_path) not in json.dumps(manifest)  # content, not places
+
+
+def test_digest_of_a_folder_is_its_names_and_contents(tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    write_text(first / "a" / "b", "abc")
+    expected = json.dumps({"a/b": {"bytes": 3, "sha256": SHA256_OF_ABC}})
+    assert digest(first) == hashlib.sha256(expected.encode()).hexdigest()
+    moved = Path(shutil.copytree(first, tmp_path / "moved"))
+    assert digest(moved) == digest(first)
+    (moved / "a" / "b").rename(moved / "a" / "c")
+    assert digest(moved) != digest(first)
+
+
+def test_digest_of_an_output_is_the_same_with_and_without_its_manifest(tmp_path: Path) -> None:
+    folder = output(tmp_path / "model")
+    known = digest(folder)
+    (folder / MANIFEST).unlink()
+    assert digest(folder) == known
+
+
+def test_digest_forgets_times_and_facts(tmp_path: Path) -> None:
+    first = output(tmp_path / "first", wall="short")
+    second = output(tmp_path / "second", wall="long")
+    other = output(tmp_path / "other", text="abd")
+    assert digest(first) == digest(second) != digest(other)
+
+
+def test_nested_manifests_count_as_content(tmp_path: Path) -> None:
+    write_text(tmp_path / MANIFEST, "{}")
+    write_text(tmp_path / "model" / MANIFEST, "{}")
+    assert list(hash_files(tmp_path)) == [f"model/{MANIFEST}"]
+
+
+def test_fingerprint_tells_runs_apart_by_content(tmp_path: Path) -> None:
+    model = output(tmp_path / "model")
+    twin = output(tmp_path / "twin")
+    other = output(tmp_path / "other", text="abd")
+
+    def of(**changes: Any) -> str:
+        parts: dict[str, Any] = {"seed": 0, "settings": TrainSettings(), "inputs": {"base": model}}
+        return fingerprint(**(parts | changes))
+
+    assert re.fullmatch("[0-9a-f]{16}", of())
+    assert of() == of()
+    assert of(inputs={"base": twin}) == of()
+    changed = [
+        of(seed=1),
+        of(settings=TrainSettings(lr=1.0)),
+        of(inputs={"base": other}),
+        of(inputs={"target": model}),
+        of(objective="ga"),
+    ]
+    assert len({of(), *changed}) == 6
+
+
+def test_fingerprint_is_the_same_in_another_process() -> None:
+    """Python's own hashes differ from process to process, which must not matter."""
+    code = "from qunlearn.run.manifest import fingerprint; print(fingerprint(b='x', a={'k': [1]}))"
+    there = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert there == fingerprint(a={"k": [1]}, b="x")
