@@ -1,7 +1,7 @@
 """Claims and numbers that are small enough to judge by hand."""
 
 from qunlearn.analysis.claims import Claim
-from qunlearn.analysis.numbers import Pair
+from qunlearn.analysis.evidence import Pair
 from qunlearn.analysis.summary import Key, Summary
 from qunlearn.analysis.verdicts import Absent, Finding
 
@@ -19,7 +19,6 @@ def claim(kind: str, variant: str = "lora", against: str = "full", **changes: ob
         "scopes": ("four_bit",),
         "supported": "Yes.",
         "contradicted": "No.",
-        "threshold": 0.1 if reversion else 0.0,
     }
     return Claim(**{**fields, **changes})  # type: ignore[arg-type]
 

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from qunlearn.analysis.cells import BEFORE
 from qunlearn.analysis.metrics import METRICS, Cell, Score
 from qunlearn.evaluate.records import PRIVLEAK
+from qunlearn.experiment.names import BEFORE
 from qunlearn.run.manifest import MANIFEST, digest, hash_files
 from qunlearn.settings.evaluation import EvaluateSettings
 

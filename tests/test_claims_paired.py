@@ -8,8 +8,7 @@ from small_claims import key
 from small_records import evaluate
 
 from qunlearn.analysis.cells import Evaluations
-from qunlearn.analysis.numbers import Term
-from qunlearn.analysis.paired import NO_COMMON_SEED, PairedSums
+from qunlearn.analysis.evidence import NO_COMMON_SEED, PairedSums, Term
 from qunlearn.analysis.verdicts import Absent, Finding
 from qunlearn.run.errors import InputError
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from small_claims import a_pair, claim, key, missing, number
 from small_text import unpadded
 
-from qunlearn.analysis.claims import judge
-from qunlearn.analysis.numbers import Evidence
+from qunlearn.analysis.claims import as_csv, judge
+from qunlearn.analysis.evidence import Evidence
 from qunlearn.analysis.verdicts import Finding
-from qunlearn.report.claims_table import as_csv, in_words, signs_in_words, write_claims
+from qunlearn.report.claims_table import in_words, signs_in_words, write_claims
 
 NLL = "reversion_nll_forget"
 NUMBERS = {

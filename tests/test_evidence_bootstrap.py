@@ -6,7 +6,7 @@ from scipy import stats
 
 from qunlearn.evaluate.definitions import likelihood
 from qunlearn.evaluate.definitions import membership as membership_of
-from qunlearn.evaluate.metrics import comparisons
+from qunlearn.evaluate.formulas import comparisons
 from qunlearn.statistics.bootstrap import RESAMPLES, crossed, estimate, item_draws, percentiles
 from qunlearn.statistics.items import Combination, Floats, Items, difference, mean
 

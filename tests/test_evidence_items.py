@@ -8,7 +8,8 @@ from small_records import evaluate
 
 from qunlearn.analysis.cells import Evaluations
 from qunlearn.evaluate import records
-from qunlearn.evaluate.definitions import METRICS, likelihood, membership, privleak
+from qunlearn.evaluate.definitions import DEFINITIONS, likelihood, membership, privleak
+from qunlearn.experiment.names import METRICS
 from qunlearn.run.errors import InputError
 from qunlearn.statistics.bootstrap import item_draws
 from qunlearn.statistics.items import difference, mean, value
@@ -43,6 +44,7 @@ def test_every_metric_by_hand(tmp_path: Path) -> None:
     read = Evaluations(tmp_path, ["news/target/nf4"])
 
     found = {metric: read.items("news/target/nf4", metric) for metric in METRICS}
+    assert tuple(DEFINITIONS) == METRICS
 
     assert {metric: value(items) for metric, items in found.items() if items} == pytest.approx(
         {

@@ -4,8 +4,8 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qunlearn.analysis.selection.candidates import Asked, Candidate, Scores
 from qunlearn.analysis.selection.choice import Selection, choose
+from qunlearn.analysis.selection.scores import Asked, Candidate, Scores
 from qunlearn.experiment.labels import LINES
 from qunlearn.report.figures.candidates import draw
 

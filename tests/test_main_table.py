@@ -14,9 +14,9 @@ from small_manifests import sign_evaluations
 from small_summaries import over_seeds
 from small_text import unpadded
 
+from qunlearn.analysis.frame import TESTS_TABLE
 from qunlearn.analysis.metrics import Cell, Score, collect, read_metrics
 from qunlearn.analysis.reversion import reversions
-from qunlearn.analysis.summary import TEST_COLUMNS as TESTED
 from qunlearn.analysis.summary import Key, Summary, write_summaries
 from qunlearn.corpora.overlaps import Overlap
 from qunlearn.experiment.labels import number, precision_name
@@ -229,7 +229,7 @@ def test_scripts_collect_and_write_the_tables(evaluations: Path, tmp_path: Path)
     found = over_seeds(expected)
     summary, tests = tmp_path / "summary.csv", tmp_path / "tests.csv"
     write_summaries(summary, "mini", found)
-    tests.write_text(",".join(TESTED) + "\n" + UNTESTED + "\n", encoding="utf-8")
+    tests.write_text(",".join(TESTS_TABLE.columns) + "\n" + UNTESTED + "\n", encoding="utf-8")
     asked = Overlap("knowmem/retain_qa.json", 4, "knowmem/retain_qa_icl.json", count=1, of=9)
     for corpus in {cell.split("/")[0] for cell in cells}:
         data = tmp_path / "data" / corpus

@@ -62,10 +62,10 @@ def test_zero_bins_are_weighed_by_the_weights_that_they_are_shares_of(survival: 
     first, second = arrivals(SCORES, survival)
 
     assert first.cell == Cell("news", "npo_gdr", "full", 0, "rtn3g64")
-    assert first.zero_bin == pytest.approx((100 * 0.2 + 300 * 0.4) / 400)
-    assert first.zero_bin_moved == pytest.approx((50 * 0.9 + 150 * 0.5) / 200)
-    assert first.whole.flips_adaptive == pytest.approx(0.1)
-    assert second.zero_bin_moved == pytest.approx(0.9)
+    assert first.numbers["zero_bin"] == pytest.approx((100 * 0.2 + 300 * 0.4) / 400)
+    assert first.numbers["zero_bin_moved"] == pytest.approx((50 * 0.9 + 150 * 0.5) / 200)
+    assert first.numbers["flips_adaptive"] == pytest.approx(0.1)
+    assert second.numbers["zero_bin_moved"] == pytest.approx(0.9)
 
 
 def test_mechanism_averages_seeds_and_leaves_out_what_has_no_update(survival: Path) -> None:

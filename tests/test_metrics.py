@@ -4,7 +4,7 @@ import pytest
 from rouge_score.rouge_scorer import RougeScorer
 from sklearn.metrics import roc_auc_score
 
-from qunlearn.evaluate.metrics import auc, min_k, privleak, rouge_l
+from qunlearn.evaluate.formulas import auc, min_k, privleak, rouge_l
 from qunlearn.evaluate.prompts import (
     STOP_STRINGS,
     cut_answer,

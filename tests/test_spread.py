@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from small_text import unpadded
 
+from qunlearn.analysis.frame import TESTS_TABLE
 from qunlearn.analysis.metrics import Cell, Score, write_metrics
-from qunlearn.analysis.summary import TEST_COLUMNS, Key, Summary, write_summaries
+from qunlearn.analysis.summary import Key, Summary, write_summaries
 from qunlearn.report.processors import processors
 from qunlearn.report.readme import keep_numbers, kept_table
 from qunlearn.report.spread import COLUMNS, Run, measure, read_spread, spread_notes, write_spread
@@ -120,7 +121,7 @@ def test_what_is_kept_of_a_run_makes_the_table_and_its_notes(tmp_path: Path) -> 
         {Key("news", "npo_gdr", "lora", name, "verbmem"): number for name in ("nf4", "rtn4")},
     )
     row = "mini,news,quantization,verbmem,npo_gdr,lora,nf4,lora,bf16,5,1,9,0.1,0.2,0.5,2,32,3,"
-    (results / "tables/tests.csv").write_text(f"{','.join(TEST_COLUMNS)}\n{row}\n", "utf-8")
+    (results / "tables/tests.csv").write_text(f"{','.join(TESTS_TABLE.columns)}\n{row}\n", "utf-8")
     (results / "tables/main.md").write_text("| a |\n\n* A note.\n* ± is half.\n", "utf-8")
 
     keep_numbers(results, [], tmp_path / "kept")

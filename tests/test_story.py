@@ -13,8 +13,8 @@ import pytest
 from conftest import ROOT
 from docutils.core import publish_parts
 
-from qunlearn.analysis.outcomes import Outcome
 from qunlearn.analysis.summary import Key, Summary, write_summaries
+from qunlearn.analysis.verdicts import Outcome
 from qunlearn.report.finished import read_table
 from qunlearn.report.story import MECHANISM, story
 from qunlearn.run.errors import InputError
@@ -61,9 +61,9 @@ def told(found: dict[Key, Summary], **more: Any) -> str:
     ("summary", "verdict"),
     [
         (KEPT, "survived"),
-        (BACK, "back"),
-        (OPEN, "undecided"),
-        (Summary(0.1, 0.1, 0.1, 1, 0), "undecided"),  # on the margin is on neither side
+        (BACK, "came back"),
+        (OPEN, "inconclusive"),
+        (Summary(0.1, 0.1, 0.1, 1, 0), "inconclusive"),  # on the margin is on neither side
         (Summary(-0.5, -0.9, -0.1, 1, 0), "survived"),
         (UNDEFINED, "undefined"),
         (DIVERGED, "diverged"),
@@ -86,10 +86,11 @@ CLAIMS = [{"claim": "kept", "verdict": verdict} for verdict in ("supported", "un
             {key("full"): BACK, key("lora"): KEPT, key("lora", "nf4"): OPEN},
             {},
             [
-                "forgetting came back in 1, survived in 1, is undecided in 1.",
+                "forgetting came back in 1, survived in 1, is inconclusive in 1.",
                 "FT (fp32 masters): came back in the only one. Where it came back: RTN3 g64 under "
                 "NPO+GDR: 0.88 [0.80, 0.95].",
-                "LoRA: of 2, survived in 1, is undecided in 1.",
+                "LoRA: of 2, survived in 1, is inconclusive in 1. Inconclusive: NF4 under NPO+GDR: "
+                "0.10 [0.02, 0.30], could show 0.20.",
                 "(n = 32), one seed: of 3 combinations",
                 "One seed: the intervals",
                 "hold for this run; another may fall outside",

@@ -27,7 +27,7 @@ def run(results: Path, lr: float, reversion: float | None, seeds: int = 2) -> Pa
         ends = (None, None) if value is None else (value - 0.1, value + 0.1)
         found.setdefault(Key(*CELL, name, "nll_forget"), Summary(1.0, 0.9, 1.1, seeds, 0, n=32))
         found[Key(*CELL, name, "reversion_nll_forget")] = Summary(
-            value, *ends, seeds, 0, seeds if value is None else 0, 32
+            value, *ends, seeds, 0, seeds if value is None else 0, None if value is None else 32
         )
         for seed in range(seeds):
             rows.append(f"news,npo_gdr,full_bf16,{seed},{name},{0.2 + seed / 10},{share}")

@@ -7,7 +7,7 @@ import pytest
 from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer
 
-from qunlearn.evaluate.metrics import rouge_l
+from qunlearn.evaluate.formulas import rouge_l
 from qunlearn.evaluate.words import Words
 
 ENGLISH = [

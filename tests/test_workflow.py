@@ -282,7 +282,7 @@ def test_a_changed_metric_runs_evaluations_again_and_nothing_before(
     checkout: Path, snakemake: Snakemake
 ) -> None:
     """The drawings of updates among the rest: their check of what they draw knows the records."""
-    edit(checkout / "src/qunlearn/evaluate/metrics.py", "return ", "return 2 * ")
+    edit(checkout / "src/qunlearn/evaluate/formulas.py", "return ", "return 2 * ")
     assert planned_jobs(checkout, snakemake) == {"evaluate": 20, **GRIDS, **TABLES}
 
 
@@ -300,6 +300,6 @@ def test_a_changed_label_of_a_figure_draws_that_figure_again(
 def test_a_changed_claim_is_judged_again_and_nothing_else(
     checkout: Path, snakemake: Snakemake
 ) -> None:
-    edit(checkout / "resources/claims.yaml", "margin: 0.1", "margin: 0.2")
+    edit(checkout / "resources/claims.yaml", "abstract", "summary")
     planned = planned_jobs(checkout, snakemake)
     assert planned == {"claims": 1, "page": 1, "story": 1, "all": 1}

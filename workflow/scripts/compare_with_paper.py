@@ -17,13 +17,11 @@ def main(
         output: the CSV file to write.
         counterpart: whose experiment this one repeats; none: nobody published it.
     """
-    from qunlearn.analysis.published import read_table
+    from qunlearn.analysis.published import read_table, write_beside
     from qunlearn.analysis.summary import summaries
-    from qunlearn.analysis.vs_paper import compare, write_comparison
 
-    ours = summaries(summary)
-    rows = compare(ours, read_table(published)) if counterpart == "paper" else None
-    write_comparison(output, rows)
+    theirs = read_table(published) if counterpart == "paper" else None
+    write_beside(output, summaries(summary), theirs)
 
 
 if __name__ == "__main__":

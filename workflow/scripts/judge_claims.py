@@ -35,9 +35,8 @@ def main(
     """
     from qunlearn.analysis.cells import Evaluations
     from qunlearn.analysis.claims import judge, published_claims, read_claims
+    from qunlearn.analysis.evidence import Evidence, PairedSums, read_tests
     from qunlearn.analysis.lineage import check_evaluations
-    from qunlearn.analysis.numbers import Evidence, read_tests
-    from qunlearn.analysis.paired import PairedSums
     from qunlearn.analysis.published import published_numbers
     from qunlearn.analysis.summary import summaries
     from qunlearn.report.claims_table import write_claims

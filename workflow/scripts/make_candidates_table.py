@@ -13,7 +13,7 @@ def main(selections: tuple[Path, ...], output: Path) -> None:
         output: the folder that candidates.csv and candidates.md are written into.
     """
     from qunlearn.analysis.selection.choice import read
-    from qunlearn.analysis.selection.table import write_table
+    from qunlearn.analysis.selection.listing import write_table
 
     write_table([read(path) for path in selections], output)
 

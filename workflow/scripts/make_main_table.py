@@ -25,9 +25,9 @@ def main(
         results: the experiment's folder, whose manifests name its processors.
         cells: those of the summary; required with results.
     """
+    from qunlearn.analysis.evidence import better
     from qunlearn.analysis.selection.choice import read
     from qunlearn.analysis.selection.sentences import notes
-    from qunlearn.analysis.significance import better
     from qunlearn.analysis.summary import summaries
     from qunlearn.report.footnotes import corpus_notes
     from qunlearn.report.main_table import main_table, shortfalls

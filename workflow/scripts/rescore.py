@@ -20,8 +20,8 @@ def main(folder: Path, retrain: Path | None = None) -> None:
     hide("sklearn", "scipy")  # rouge_score reaches for both through nltk and needs neither
     for name in records.FIELDS:
         verify(folder / name)
-    write_json(folder / scoring.METRICS, scoring.rescore(folder, retrain))
-    list_again(folder, scoring.METRICS)
+    write_json(folder / scoring.FILE, scoring.rescore(folder, retrain))
+    list_again(folder, scoring.FILE)
 
 
 if __name__ == "__main__":

@@ -32,8 +32,8 @@ def main(
         output: JSON file: the choice, its reason and all candidates.
         named: the candidate that the rule fixed takes.
     """
-    from qunlearn.analysis.selection.candidates import asked, gather, read_answers, reference
     from qunlearn.analysis.selection.choice import choose, write
+    from qunlearn.analysis.selection.scores import asked, gather, read_answers, reference
 
     ours = {
         point: [read_answers(answers / f"seed{seed}" / f"{point}.json") for seed in seeds]

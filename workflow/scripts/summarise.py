@@ -25,7 +25,7 @@ def main(
         split_questions: whether questions on which settings were chosen are left out.
     """
     from qunlearn.analysis.lineage import check_evaluations
-    from qunlearn.analysis.summaries import summarise
+    from qunlearn.analysis.over_seeds import summarise
     from qunlearn.analysis.summary import write_summaries
 
     check_evaluations(evaluations, cells, settings, split_questions)

@@ -14,14 +14,14 @@ def main(selection: Path, trainings: Path, output: Path) -> None:
         output: the unlearned model; a previous one is replaced.
     """
     from qunlearn.analysis.selection.choice import read
-    from qunlearn.analysis.selection.take import take
+    from qunlearn.analysis.selection.links import link_folder
     from qunlearn.run.files import new_folder
     from qunlearn.run.manifest import verify
 
     chosen = trainings / read(selection).chosen
     verify(chosen)
     with new_folder(output) as folder:
-        take(chosen, folder)
+        link_folder(chosen, folder)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,8 @@ def main(
         output: the CSV file to write.
         split_questions: whether questions on which settings were chosen are left out.
     """
-    from qunlearn.analysis.comparisons import comparisons
+    from qunlearn.analysis.comparisons import comparisons, write_tests
     from qunlearn.analysis.lineage import check_evaluations
-    from qunlearn.analysis.tests_table import write_tests
 
     check_evaluations(evaluations, cells, settings, split_questions)
     write_tests(output, experiment, comparisons(evaluations, cells))

@@ -4,15 +4,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from qunlearn.analysis.metrics import DIVERGED, Cell
 from qunlearn.evaluate import records
-from qunlearn.evaluate.definitions import METRICS
-from qunlearn.evaluate.scoring import METRICS as SCORES
+from qunlearn.evaluate.definitions import DEFINITIONS
+from qunlearn.evaluate.scoring import FILE
+from qunlearn.experiment.names import BEFORE, DIVERGED, Cell
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 from qunlearn.statistics.items import Items, Statistic
-
-BEFORE = "bf16"  # the precision in which forgetting is taken to be whole
 
 
 class Variant(NamedTuple):
@@ -74,10 +72,10 @@ class Evaluations:
                 is missing, of other texts or has an AUC of 0.
         """
         if name not in self._statuses:
-            self._statuses[name] = read_json(self._folder / name / SCORES)["status"]
+            self._statuses[name] = read_json(self._folder / name / FILE)["status"]
         if self._statuses[name] == DIVERGED:
             return None
-        definition = METRICS[metric]
+        definition = DEFINITIONS[metric]
         own = self._read(name, definition.file)
         return definition.build(own, lambda: self._retrain(name, own))
 
@@ -110,6 +108,6 @@ def check_same_items(metric: str, found: Iterable[tuple[str, Statistic]]) -> Non
             first = name, statistic
         elif statistic.ids != first[1].ids:
             raise InputError(
-                f"cell '{name}': {METRICS[metric].file} is not of the same items as in "
+                f"cell '{name}': {DEFINITIONS[metric].file} is not of the same items as in "
                 f"{first[0]}; evaluate both again"
             )

@@ -1,30 +1,56 @@
 """Claims as data, and each judged in every cell of an experiment."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-from qunlearn.analysis.metrics import METRICS, REFERENCES
-from qunlearn.analysis.numbers import Evidence, Pair, Term
-from qunlearn.analysis.reversion import BEFORE, FORGET_METRICS
-from qunlearn.analysis.summary import Key, Summary
-from qunlearn.analysis.verdicts import Absent, Finding, Verdict, decide
+from qunlearn.analysis.evidence import Evidence, Pair, Term
+from qunlearn.analysis.frame import CLAIMS_TABLE
+from qunlearn.analysis.reversion import FORGET_METRICS
+from qunlearn.analysis.summary import Key, distinct
+from qunlearn.analysis.verdicts import MARGIN, Absent, ClaimVerdict, Finding, decide
+from qunlearn.experiment.names import BEFORE, METRICS, REFERENCES
+from qunlearn.run.csvfile import Value
 from qunlearn.run.errors import InputError
-from qunlearn.statistics.inference import holm
+from qunlearn.statistics.inference import holm, too_few
 
-TESTED_KINDS = ("level", "drop", "nearer_zero")
-PAIRED_KINDS = (*TESTED_KINDS, "more")
-KINDS = (*PAIRED_KINDS, "kept", "reverts", "grows")
-EXPLANATIONS = ("more", "grows")
-OF_REVERSION = ("kept", "reverts", *EXPLANATIONS)
 NOTHING_REVERTS = "no variant is shown to revert on this grid, so there is nothing to explain"
 SCOPES = {"four_bit": "4 bits", "coarsest": "fewer than 4 bits"}
 REVERSIONS = tuple(f"reversion_{metric}" for metric in FORGET_METRICS)
-_FIELDS = ("id", "statement", "source", "kind", "metrics", "variant", "scopes")
-_WORDS = ("supported", "contradicted")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What sort of number a claim is about.
+
+    Attributes:
+        reversion: whether it is a reversion or made of some, and compared with the margin.
+        paired: whether the claim names a second variant.
+        tested: whether it takes a test over items and seeds, and not an interval alone.
+        above: whether the claim says that the number is above its threshold, or below.
+        explains: whether the claim explains reversion, so that there must be some.
+    """
+
+    reversion: bool = True
+    paired: bool = False
+    tested: bool = False
+    above: bool = True
+    explains: bool = False
+
+
+_OF_SCORES = Kind(reversion=False, paired=True, tested=True)
+KINDS = {
+    "level": _OF_SCORES,
+    "drop": _OF_SCORES,
+    "nearer_zero": _OF_SCORES,
+    "kept": Kind(above=False),
+    "reverts": Kind(),
+    "more": Kind(paired=True, explains=True),
+    "grows": Kind(explains=True),
+}
 
 
 @dataclass(frozen=True)
@@ -38,10 +64,9 @@ class Claim:
         kind: what is estimated, one of KINDS; resources/claims.yaml describes them.
         metrics: that it is judged on, one at a time.
         variant: of the update, e.g. `lora`.
-        against: the variant that it is compared with; empty for kinds without one.
         scopes: of precisions, keys of SCOPES.
         supported, contradicted: what would support and contradict it, in words.
-        threshold: what the estimate is compared with, in its own unit.
+        against: the variant that it is compared with; empty for kinds without one.
     """
 
     id: str
@@ -50,14 +75,23 @@ class Claim:
     kind: str
     metrics: tuple[str, ...]
     variant: str
-    against: str
     scopes: tuple[str, ...]
     supported: str
     contradicted: str
-    threshold: float
+    against: str = ""
+
+    @property
+    def of(self) -> Kind:
+        """What sort of number it is about."""
+        return KINDS[self.kind]
+
+    @property
+    def threshold(self) -> float:
+        """What its number is compared with, in the number's unit."""
+        return MARGIN if self.of.reversion else 0.0
 
 
-class Place(NamedTuple):
+class Site(NamedTuple):
     """Where a claim is judged: one corpus, objective, precision and metric.
 
     `precision` is empty where the experiment has none of this scope; of a claim that compares two
@@ -76,35 +110,39 @@ class Judgement:
     """A claim's verdict in one place, with what it stands on."""
 
     claim: Claim
-    place: Place
+    place: Site
     finding: Finding | Absent
-    verdict: Verdict
+    verdict: ClaimVerdict
     reason: str
+
+    @property
+    def untested(self) -> str:
+        """Too few seeds for the test that the claim takes, in words; else empty."""
+        if not self.claim.of.tested or isinstance(self.finding, Absent):
+            return ""
+        return too_few(self.finding.seeds)
 
 
 def read_claims(path: Path) -> list[Claim]:
     """The claims of a YAML file, in its order.
 
     Raises:
-        InputError: the file is missing or does not parse, or a claim is incomplete or says what
-            nobody can judge.
+        InputError: the file is missing or does not parse, or a claim is incomplete or cannot be
+            judged.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; check the path") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML ({error}); mend it") from error
-    if not isinstance(content, dict) or not isinstance(content.get("claims"), list):
+        raise InputError(f"{path}: not valid YAML ({error}); correct it") from error
+    entries = content.get("claims") if isinstance(content, dict) else None
+    if not isinstance(entries, list):
         raise InputError(f"{path}: write a list under the key 'claims'")
-    margin = content.get("margin")
-    if not isinstance(margin, float) or not 0 < margin < 1:
-        raise InputError(f"{path}: margin: {margin!r} is no share between 0 and 1; e.g. 0.1")
-    claims = [_claim(path, entry, margin) for entry in content["claims"]]
+    claims = [_claim(path, entry if isinstance(entry, dict) else {}) for entry in entries]
     names = [claim.id for claim in claims]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"{path}: claim '{name}' is there twice; give each its own id")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"{path}: claim '{twice[0]}' occurs twice; give each its own id")
     return claims
 
 
@@ -112,15 +150,16 @@ def judge(claims: Sequence[Claim], evidence: Evidence) -> list[Judgement]:
     """Every claim in every corpus, objective, precision of its scopes, and metric."""
     judgements = []
     for claim in claims:
-        places = list(_places(claim, evidence))
-        findings = [_find(claim, place, evidence) for place in places]
-        for place, finding in zip(places, _corrected(places, findings), strict=True):
-            above = claim.kind != "kept"
-            explains = claim.kind in EXPLANATIONS and not _reverts(claim, place, evidence)
-            idle = NOTHING_REVERTS if explains else ""
-            tested = claim.kind in TESTED_KINDS
-            verdict, reason = decide(finding, claim.threshold, above, idle, tested)
-            judgements.append(Judgement(claim, place, finding, verdict, reason))
+        sites = list(_sites(claim, evidence))
+        findings = _corrected(sites, [_find(claim, site, evidence) for site in sites])
+        for site, finding in zip(sites, findings, strict=True):
+            idle = ""
+            if claim.of.explains and not _reverts(claim, site, evidence):
+                idle = NOTHING_REVERTS
+            verdict, reason = decide(
+                finding, claim.threshold, claim.of.above, idle, claim.of.tested
+            )
+            judgements.append(Judgement(claim, site, finding, verdict, reason))
     return judgements
 
 
@@ -132,12 +171,30 @@ def published_claims(claims: Sequence[Claim]) -> list[Claim]:
     return [
         replace(claim, scopes=("four_bit",))
         for claim in claims
-        if claim.kind not in OF_REVERSION and "four_bit" in claim.scopes
+        if not claim.of.reversion and "four_bit" in claim.scopes
     ]
 
 
-def _places(claim: Claim, evidence: Evidence) -> Iterator[Place]:
-    cells = dict.fromkeys(
+def as_csv(judgements: Sequence[Judgement]) -> str:
+    """`claims.csv`: a row a judgement; the numbers are empty where there is none."""
+    return CLAIMS_TABLE.text(
+        [found.claim.id, *found.place[:5], found.verdict, *_fields(found)] for found in judgements
+    )
+
+
+def _fields(found: Judgement) -> list[Value]:
+    """From `value` to `reason`, which says what limits the number as well."""
+    finding = found.finding
+    if isinstance(finding, Absent):
+        return [*[None] * 6, found.reason]
+    p = found.untested if finding.p is None else finding.p
+    reason = "; ".join(part for part in (found.reason, finding.note) if part)
+    ends = finding.value, finding.low, finding.high
+    return [*ends, p, finding.n, finding.minimum_effect, reason]
+
+
+def _sites(claim: Claim, evidence: Evidence) -> Iterator[Site]:
+    cells = distinct(
         (key.corpus, key.objective) for key in evidence.numbers if key.objective not in REFERENCES
     )
     for corpus, objective in cells:
@@ -148,33 +205,36 @@ def _places(claim: Claim, evidence: Evidence) -> Iterator[Place]:
                 names = [f"{fine} to {coarse}" for coarse in names for fine in finer]
             for precision in names or [""]:
                 for metric in claim.metrics:
-                    yield Place(corpus, objective, scope, precision, metric)
+                    yield Site(corpus, objective, scope, precision, metric)
 
 
 def _corrected(
-    places: Sequence[Place], findings: Sequence[Finding | Absent]
+    sites: Sequence[Site], findings: Sequence[Finding | Absent]
 ) -> list[Finding | Absent]:
     """A claim's findings, those with a test of its own after Holm's correction in each corpus."""
-    families: dict[str, dict[int, Finding]] = {}
-    for index, (place, finding) in enumerate(zip(places, findings, strict=True)):
-        if isinstance(finding, Finding) and finding.p is not None and not finding.corrected:
-            families.setdefault(place.corpus, {})[index] = finding
     corrected = list(findings)
-    for family in families.values():
-        p_values = holm([found.p or 0.0 for found in family.values()])
-        for (index, found), p in zip(family.items(), p_values, strict=True):
+    for corpus in distinct(site.corpus for site in sites):
+        family = [
+            (index, found)
+            for index, (site, found) in enumerate(zip(sites, findings, strict=True))
+            if site.corpus == corpus
+            and isinstance(found, Finding)
+            and not (found.corrected or found.p is None)
+        ]
+        p_values = holm([found.p or 0.0 for _, found in family])
+        for (index, found), p in zip(family, p_values, strict=True):
             corrected[index] = replace(found, p=p, corrected=True)
     return corrected
 
 
-def _find(claim: Claim, place: Place, evidence: Evidence) -> Finding | Absent:
+def _find(claim: Claim, site: Site, evidence: Evidence) -> Finding | Absent:
     """The number that a claim is about, turned so that the claimed effect is positive."""
-    if not place.precision:
-        return Absent(f"no precision of {SCOPES[place.scope]} was run")
-    fine, _, coarse = place.precision.partition(" to ")
+    if not site.precision:
+        return Absent(f"no precision of {SCOPES[site.scope]} was run")
+    fine, _, coarse = site.precision.partition(" to ")
 
     def key(adapter: str, precision: str = fine) -> Key:
-        return Key(place.corpus, place.objective, adapter, precision, place.metric)
+        return Key(site.corpus, site.objective, adapter, precision, site.metric)
 
     variant, against = key(claim.variant), key(claim.against)
     match claim.kind:
@@ -186,22 +246,35 @@ def _find(claim: Claim, place: Place, evidence: Evidence) -> Finding | Absent:
             before = Term(1, key(claim.against, BEFORE)), Term(-1, key(claim.variant, BEFORE))
             return evidence.total([*before, Term(-1, against), Term(1, variant)])
         case "nearer_zero":
-            if sides := _same_side(evidence.numbers, against, variant):
-                further, nearer = sides
-                return _compared(evidence, further, nearer)
+            # On one side of 0 it is a plain difference, which a paired test may have looked at.
+            match _side_of_zero(evidence, against), _side_of_zero(evidence, variant):
+                case "above", "above":
+                    return _compared(evidence, against, variant)
+                case "below", "below":
+                    return _compared(evidence, variant, against)
             return evidence.total([Term(1, against), Term(-1, variant)], absolute=True)
         case _:
             return _compared(evidence, variant, against)
 
 
-def _reverts(claim: Claim, place: Place, evidence: Evidence) -> bool:
+def _reverts(claim: Claim, site: Site, evidence: Evidence) -> bool:
     """Whether any variant's reversion lies above the margin on this grid (the coarser of two)."""
-    precision = place.precision.rpartition(" to ")[2]
+    precision = site.precision.rpartition(" to ")[2]
     return any(
         summary.low is not None and summary.low > claim.threshold
         for key, summary in evidence.numbers.items()
-        if key == (place.corpus, place.objective, key.adapter, precision, place.metric)
+        if key == (site.corpus, site.objective, key.adapter, precision, site.metric)
     )
+
+
+def _side_of_zero(evidence: Evidence, key: Key) -> str | None:
+    """On which side of 0 a whole interval lies; its ends may be 0."""
+    found = evidence.numbers.get(key)
+    if found is None or found.low is None or found.high is None:
+        return None
+    if found.high <= 0:
+        return "below"
+    return "above" if found.low >= 0 else None
 
 
 def _compared(evidence: Evidence, plus: Key, minus: Key) -> Finding | Absent:
@@ -211,49 +284,24 @@ def _compared(evidence: Evidence, plus: Key, minus: Key) -> Finding | Absent:
     return test or evidence.total([Term(1, plus), Term(-1, minus)])
 
 
-def _same_side(
-    numbers: Mapping[Key, Summary], against: Key, variant: Key
-) -> tuple[Key, Key] | None:
-    """What to subtract from what for |against| - |variant|, where both intervals are on one side.
-
-    There it is a plain difference, which a paired test may have looked at.
-    """
-    both = [numbers[key] for key in (against, variant) if key in numbers]
-    if len(both) == 2 and all(found.high is not None and found.high <= 0 for found in both):
-        return variant, against
-    if len(both) == 2 and all(found.low is not None and found.low >= 0 for found in both):
-        return against, variant
-    return None
-
-
-def _claim(path: Path, entry: Any, margin: float) -> Claim:
-    name = entry.get("id") if isinstance(entry, dict) else None
-    if not isinstance(name, str):
-        raise InputError(f"{path}: a claim has no id; give it one")
-    kind = entry.get("kind")
-    if kind not in KINDS:
-        raise InputError(
-            f"{path}: claim '{name}': kind {kind!r} is unknown; use {', '.join(KINDS)}"
-        )
-    paired = kind in PAIRED_KINDS
-    wanted = {*_FIELDS, *_WORDS, *(["against"] if paired else [])}
+def _claim(path: Path, entry: dict[str, Any]) -> Claim:
+    place = f"{path}: claim '{entry.get('id', '')}'"
+    name = entry.get("kind")
+    if name not in KINDS:
+        raise InputError(f"{place}: kind {name!r} is unknown; use {', '.join(KINDS)}")
+    kind = KINDS[name]
+    wanted = {field.name for field in fields(Claim)} - ({"against"} if not kind.paired else set())
     if odd := sorted(wanted ^ set(entry)):
-        state = "missing" if odd[0] in wanted else f"of no use to kind {kind}"
-        raise InputError(f"{path}: claim '{name}': {odd[0]} is {state}; mend it")
-    of_reversion = kind in OF_REVERSION
-    known = REVERSIONS if of_reversion else METRICS
-    for key, values in (("metrics", known), ("scopes", tuple(SCOPES))):
-        if not isinstance(entry[key], list) or not entry[key]:
-            raise InputError(f"{path}: claim '{name}': {key}: write a list with at least one")
-        if unknown := [value for value in entry[key] if value not in values]:
+        problem = f"is missing; a claim of kind {name} needs it"
+        if odd[0] in entry:
+            problem = f"does not suit kind {name}; remove it"
+        raise InputError(f"{place}: {odd[0]} {problem}")
+    for key, known in (("metrics", REVERSIONS if kind.reversion else METRICS), ("scopes", SCOPES)):
+        values = entry[key]
+        if not isinstance(values, list) or not values or not set(values) <= set(known):
             raise InputError(
-                f"{path}: claim '{name}': {key}: {unknown[0]!r} does not suit kind {kind}; "
-                f"use {', '.join(values)}"
+                f"{place}: {key}: {values!r} does not suit kind {name}; list some of "
+                f"{', '.join(known)}"
             )
-    texts = {field: str(entry[field]) for field in wanted - {"metrics", "scopes"}}
-    return Claim(
-        **{"against": "", **texts},
-        metrics=tuple(entry["metrics"]),
-        scopes=tuple(entry["scopes"]),
-        threshold=margin if of_reversion else 0.0,
-    )
+    texts = {key: str(text) for key, text in entry.items() if not isinstance(text, list)}
+    return Claim(**texts, metrics=tuple(entry["metrics"]), scopes=tuple(entry["scopes"]))

@@ -1,7 +1,7 @@
 """Which models are tested against which, and what each test says: the rows of `tests.csv`.
 
 Three families, each corrected by Holm for its size within a corpus. Controls are corrected apart
-from the main variants: to run them does not change what is said of those.
+from the main variants: running them does not change what is said of those.
 
 * `adapters`: LoRA against each other variant, same objective and precision; two-sided.
 * `quantization`: each model in a precision against itself in bf16; two-sided.
@@ -10,15 +10,18 @@ from the main variants: to run them does not change what is said of those.
   no test. Nor is there one of fewer than three seeds: see `inference`.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from qunlearn.analysis.cells import BEFORE, Evaluations, Variant, check_same_items
-from qunlearn.analysis.metrics import DIVERGED, REFERENCES, UNDEFINED
+import pandas as pd
+
+from qunlearn.analysis.cells import Evaluations, Variant, check_same_items
+from qunlearn.analysis.frame import TESTS_TABLE
+from qunlearn.analysis.over_seeds import absences
 from qunlearn.analysis.reversion import FORGET_METRICS, reversion
-from qunlearn.analysis.summaries import absences
+from qunlearn.experiment.names import BEFORE, DIVERGED, REFERENCES, UNDEFINED
+from qunlearn.run.csvfile import Value
 from qunlearn.settings.unlearning import Adapter
 from qunlearn.statistics.bootstrap import estimate
 from qunlearn.statistics.inference import Side, doubt, effect_dz, holm, too_few
@@ -26,173 +29,115 @@ from qunlearn.statistics.items import Items, difference
 
 MAIN: tuple[str, ...] = get_args(Adapter)
 COMPARED = ("verbmem", "knowmem", "privleak", "utility", "nll_forget")
+COLUMNS = tuple(TESTS_TABLE.columns)[1:]  # all but the experiment's name
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A paired test of two models, a minus b.
-
-    Attributes:
-        family: `adapters`, `quantization` or `reversion`.
-        metric: e.g. `verbmem`; differences are in its own unit.
-        a, b: the models.
-        difference: on average over the seeds; None where a or b diverged in each of them.
-        low, high: the ends of its 95 % interval, over seeds and items.
-        p: of the test; None where none was made.
-        p_holm: corrected for the number of tests in the family.
-        effect_dz: Cohen's d_z; None where it is undefined.
-        minimum_effect: the smallest true difference that this n at these seeds would show with a
-            power of 0.8; of fewer than three seeds, that other items of these runs would.
-        n: the items; None where there is no difference.
-        seeds: how many have a number for both models.
-        note: what limits the numbers, in words.
-    """
-
-    family: str
-    metric: str
-    a: Variant
-    b: Variant
-    difference: float | None = None
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-    p_holm: float | None = None
-    effect_dz: float | None = None
-    minimum_effect: float | None = None
-    n: int | None = None
-    seeds: int = 0
-    note: str = ""
-
-
-def comparisons(evaluations: Path, cells: Sequence[str]) -> list[Comparison]:
+def comparisons(evaluations: Path, cells: Sequence[str]) -> pd.DataFrame:
     """All tests that `cells` allow, family by family, in the order of `cells`.
 
     Args:
         evaluations: the folder that holds the records and `metrics.json` of each cell.
         cells: their names.
 
+    Returns:
+        COLUMNS, a test a row. `difference` is a minus b, on average over the seeds that have a
+        number for both; `p_holm` is corrected for the tests of the family; `minimum_effect` is the
+        smallest true difference that this n at these seeds would show with a power of 0.8 (of fewer
+        than three seeds, that other items of these runs would). Where there is no number there is
+        a word, as in the file.
+
     Raises:
         InputError: a cell, or what its PrivLeak or reversion refers to, was not evaluated, is
             broken, or is of other items.
     """
     read = Evaluations(evaluations, cells)
-    variants = list(read.variants())
-    rows = [
-        *_compare(read, "adapters", _adapters(variants), COMPARED),
-        *_compare(read, "quantization", _quantization(variants), COMPARED),
-        *_compare(
-            read,
-            "reversion",
-            [pair for pair in _quantization(variants) if pair[0].objective not in REFERENCES],
-            tuple(FORGET_METRICS),
-        ),
-    ]
-    return _corrected(rows)
-
-
-def _adapters(variants: Sequence[Variant]) -> list[tuple[Variant, Variant]]:
-    others = [name for name in MAIN if name != "lora"]
-    pairs = [
-        (variant, variant._replace(adapter=other))
-        for variant in variants
-        if variant.adapter == "lora"
-        for other in others
-    ]
-    return [pair for pair in pairs if pair[1] in variants]
-
-
-def _quantization(variants: Sequence[Variant]) -> list[tuple[Variant, Variant]]:
-    pairs = [(variant, variant._replace(precision=BEFORE)) for variant in variants]
-    return [pair for pair in pairs if pair[0] != pair[1] and pair[1] in variants]
-
-
-def _compare(
-    read: Evaluations,
-    family: str,
-    pairs: Sequence[tuple[Variant, Variant]],
-    metrics: Sequence[str],
-) -> Iterator[Comparison]:
     names = read.variants()
-    for a, b in pairs:
-        seeds = [seed for seed in names[a] if seed in names[b]]
-        for metric in metrics if seeds else ():
-            cells = [(names[a][seed], names[b][seed]) for seed in seeds]
-            yield _test(read, family, metric, (a, b), cells)
+    adapters = [
+        (variant, variant._replace(adapter=other))
+        for variant in names
+        if variant.adapter == "lora"
+        for other in MAIN
+        if other != "lora"
+    ]
+    coarser = [variant for variant in names if variant.precision != BEFORE]
+    quantization = [(variant, variant._replace(precision=BEFORE)) for variant in coarser]
+    unlearned = [pair for pair in quantization if pair[0].objective not in REFERENCES]
+    rows = []
+    for family, pairs, metrics in (
+        ("adapters", adapters, COMPARED),
+        ("quantization", quantization, COMPARED),
+        ("reversion", unlearned, tuple(FORGET_METRICS)),
+    ):
+        for a, b in pairs:
+            theirs = names.get(b, {})
+            seeds = [(cell, theirs[seed]) for seed, cell in names[a].items() if seed in theirs]
+            rows += [_test(read, family, metric, a, b, seeds) for metric in metrics if seeds]
+    return _corrected(pd.DataFrame(rows, columns=list(COLUMNS), dtype=object))
+
+
+def write_tests(path: Path, experiment: str, rows: pd.DataFrame) -> None:
+    """Write what `comparisons` found as `tests.csv`."""
+    TESTS_TABLE.write(path, ([experiment, *row] for row in rows.to_numpy().tolist()))
 
 
 def _test(
     read: Evaluations,
     family: str,
     metric: str,
-    pair: tuple[Variant, Variant],
-    cells: Sequence[tuple[str, str]],
-) -> Comparison:
-    """Compare two variants, given the two cells of each seed."""
+    a: Variant,
+    b: Variant,
+    seeds: Sequence[tuple[str, str]],
+) -> dict[str, Value]:
+    """The row of two variants, given the two cells of each seed."""
+    keys = (a.corpus, family, metric, a.objective, a.adapter, a.precision, b.adapter, b.precision)
+    row: dict[str, Value] = dict.fromkeys(COLUMNS) | dict(zip(COLUMNS, keys, strict=False))
     found: dict[str, tuple[Items, Items]] = {}
-    for name, other in cells:
+    for name, other in seeds:
         first, second = read.items(name, metric), read.items(other, metric)
         if first is not None and second is not None:
             found[name] = first, second
             check_same_items(metric, ((name, first), (other, second)))
     check_same_items(metric, ((name, items[0]) for name, items in found.items()))
-    notes = absences(len(cells), len(cells) - len(found), 0)
+    notes = absences(len(seeds), len(seeds) - len(found), 0)
     if not found:
-        return Comparison(family, metric, *pair, note="; ".join(notes))
-    side: Side = "two-sided"
+        return row | {"difference": DIVERGED, "seeds": 0, "note": "; ".join(notes)}
+    side: Side | None = "two-sided"
     if family == "reversion":
         side = "greater" if FORGET_METRICS[metric].back > 0 else "less"
-        words = {name: reversion(read, name, metric) for name in found}
-        absent = [word for word in words.values() if isinstance(word, str)]
-        counts = absent.count(DIVERGED), absent.count(UNDEFINED)
-        notes += [f"reversion {note}" for note in absences(len(found), *counts)]
-        if len(absent) == len(found):
-            return _numbers(family, metric, pair, list(found.values()), None, notes)
-        found = {name: found[name] for name, word in words.items() if not isinstance(word, str)}
-    return _numbers(family, metric, pair, list(found.values()), side, notes)
-
-
-def _numbers(
-    family: str,
-    metric: str,
-    pair: tuple[Variant, Variant],
-    by_seed: Sequence[tuple[Items, Items]],
-    side: Side | None,
-    notes: Sequence[str],
-) -> Comparison:
-    """The row of a comparison in these seeds; without a test where `side` is None."""
-    differences = [difference(a, b) for a, b in by_seed]
-    known, found = estimate(differences), doubt(differences)
-    effect = found.minimum_effect()
-    limits = [*notes, *known.limits]
+        shares = {name: reversion(read, name, metric) for name in found}
+        words = [share for share in shares.values() if isinstance(share, str)]
+        missing = absences(len(found), words.count(DIVERGED), words.count(UNDEFINED))
+        notes += [f"reversion {note}" for note in missing]
+        if len(words) == len(found):
+            side = None
+        else:
+            found = {name: found[name] for name in found if not isinstance(shares[name], str)}
+    pairs = list(found.values())
+    differences = [difference(*pair) for pair in pairs]
+    known, doubted = estimate(differences), doubt(differences)
+    p = None if side is None or too_few(doubted.seeds) else doubted.p(side)
+    effects = {"effect_dz": effect_dz(pairs), "minimum_effect": doubted.minimum_effect()}
+    notes += known.limits
     if side is None:
-        limits.append("no test")
-    if effect is None:
-        limits.append("nothing varies, so that no minimum effect is known")
-    return Comparison(
-        family,
-        metric,
-        *pair,
-        difference=known.value,
-        low=known.low,
-        high=known.high,
-        p=None if side is None or too_few(found.seeds) else found.p(side),
-        effect_dz=effect_dz(by_seed),
-        minimum_effect=effect,
-        n=sum(differences[0].sizes),
-        seeds=len(by_seed),
-        note="; ".join(limits),
-    )
+        notes.append("no test")
+    if effects["minimum_effect"] is None:
+        notes.append("nothing varies, so that no minimum effect is known")
+    return row | {
+        "difference": known.value,
+        "ci_low": known.low,
+        "ci_high": known.high,
+        **dict.fromkeys(("p", "p_holm"), (too_few(len(pairs)) or UNDEFINED) if p is None else p),
+        **{name: UNDEFINED if effect is None else effect for name, effect in effects.items()},
+        "n": sum(differences[0].sizes),
+        "seeds": len(pairs),
+        "note": "; ".join(notes),
+    }
 
 
-def _corrected(rows: Sequence[Comparison]) -> list[Comparison]:
-    """The rows with their `p_holm`."""
-    families: dict[tuple[str, str, bool], list[int]] = {}
-    for index, row in enumerate(rows):
-        if row.p is not None:
-            main = row.a.adapter in MAIN or row.a.objective in REFERENCES
-            families.setdefault((row.family, row.a.corpus, main), []).append(index)
-    corrected = list(rows)
-    for members in families.values():
-        for index, p in zip(members, holm([rows[i].p or 0.0 for i in members]), strict=True):
-            corrected[index] = replace(rows[index], p_holm=p)
-    return corrected
+def _corrected(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with each `p_holm` corrected within its family and corpus."""
+    tested = rows[rows["p"].map(lambda p: isinstance(p, float)).astype(bool)]
+    main = tested["adapter_a"].isin([*MAIN, "none"])
+    for _, family in tested.groupby([tested["family"], tested["corpus"], main]):
+        rows.loc[family.index, "p_holm"] = holm(list(family["p"]))
+    return rows

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from qunlearn.analysis.cells import BEFORE, Evaluations
-from qunlearn.analysis.metrics import REFERENCES, Cell
+from qunlearn.analysis.cells import Evaluations
 from qunlearn.evaluate.records import PRIVLEAK
 from qunlearn.experiment import labels as style
 from qunlearn.experiment.controls import SPARE
+from qunlearn.experiment.names import BEFORE, REFERENCES, Cell
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST, MODEL_INPUTS, digest, verify

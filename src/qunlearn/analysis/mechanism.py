@@ -5,15 +5,14 @@
 arrives, and how much of the forgetting is lost.
 """
 
-import csv
-import io
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 
-from qunlearn.analysis.metrics import REFERENCES, Cell, Score
+from qunlearn.analysis.frame import MECHANISM_NUMBERS, MECHANISM_TABLE
+from qunlearn.analysis.metrics import Score
 from qunlearn.analysis.reversion import FORGET_METRICS
 from qunlearn.analysis.summary import Key, Summary, distinct
 from qunlearn.experiment.controls import SPARE
@@ -24,45 +23,10 @@ from qunlearn.experiment.labels import (
     method_name,
     precision_name,
 )
+from qunlearn.experiment.names import REFERENCES, UNDEFINED, Cell
 from qunlearn.run.files import write_text
-from qunlearn.survival.table import MatrixRow, Overall, overall, read_survival
+from qunlearn.survival.table import MatrixRow, overall, read_survival
 
-UNDEFINED = "undefined"
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """What a grid leaves of one model's update.
-
-    Attributes:
-        cell: whose.
-        whole: of all matrices as one vector.
-        zero_bin: share of weights that the target's grid rounds to 0.
-        zero_bin_moved: the same among the weights that moved; None where none did.
-    """
-
-    cell: Cell
-    whole: Overall
-    zero_bin: float
-    zero_bin_moved: float | None
-
-
-NUMBERS: dict[str, Callable[[Arrival], float | None]] = {
-    "relative_norm": lambda found: found.whole.relative_d,
-    "moved": lambda found: found.whole.moved,
-    "rounding_error": lambda found: found.whole.rounding_error,
-    "zero_bin": lambda found: found.zero_bin,
-    "zero_bin_moved": lambda found: found.zero_bin_moved,
-    "flips_predicted": lambda found: found.whole.flips_predicted,
-    "flips_fixed": lambda found: found.whole.flips_fixed,
-    "flips_adaptive": lambda found: found.whole.flips_adaptive,
-    "cosine_fixed": lambda found: found.whole.cosine_fixed,
-    "cosine_adaptive": lambda found: found.whole.cosine_adaptive,
-    "projection_fixed": lambda found: found.whole.projection_fixed,
-    "projection_adaptive": lambda found: found.whole.projection_adaptive,
-    "error_fixed": lambda found: found.whole.error_fixed,
-    "error_adaptive": lambda found: found.whole.error_adaptive,
-}
 SHOWN = {
     "relative_norm": "‖d‖/‖W‖",
     "moved": "moved",
@@ -74,7 +38,22 @@ SHOWN = {
     "cosine_adaptive": "cosine",
     "projection_adaptive": "projection",
 }
-"""The columns of the Markdown table; the CSV file has all of `NUMBERS`."""
+"""The columns of the Markdown table; the CSV file has all of MECHANISM_NUMBERS."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What a grid leaves of one model's update.
+
+    Attributes:
+        cell: whose.
+        numbers: those of MECHANISM_NUMBERS, of all matrices as one vector; None where undefined.
+            `zero_bin` is the share of weights that the target's grid rounds to 0, `zero_bin_moved`
+            the same among the weights that moved.
+    """
+
+    cell: Cell
+    numbers: Mapping[str, float | None]
 
 
 def arrivals(scores: Sequence[Score], survival: Path) -> list[Arrival]:
@@ -89,9 +68,10 @@ def arrivals(scores: Sequence[Score], survival: Path) -> list[Arrival]:
     for cell in distinct(score.cell for score in scores):
         if cell.objective in REFERENCES or cell.adapter.startswith(SPARE):
             continue
-        rows = read_survival(survival / cell.corpus / cell.model / f"{cell.precision}.csv")
-        if rows:
-            found.append(Arrival(cell, overall(rows), *_zero_bins(rows)))
+        if rows := read_survival(survival / cell.corpus / cell.model / f"{cell.precision}.csv"):
+            whole = asdict(overall(rows))
+            known = {"relative_norm": whole["relative_d"], **whole, **_zero_bins(rows)}
+            found.append(Arrival(cell, {name: known[name] for name in MECHANISM_NUMBERS}))
     return found
 
 
@@ -102,7 +82,18 @@ def write_mechanism(
     folder: Path,
 ) -> None:
     """Write mechanism.csv, mechanism.md and reversion.md into `folder`."""
-    write_text(folder / "mechanism.csv", _as_csv(scores, measured))
+    lost = {score.cell: score for score in scores if score.metric == "reversion_nll_forget"}
+    MECHANISM_TABLE.write(
+        folder / "mechanism.csv",
+        (
+            (
+                *(cell.corpus, cell.objective, cell.adapter, cell.seed, cell.precision),
+                *(UNDEFINED if value is None else value for value in numbers.values()),
+                *(back.absent or back.value, back.ci_low, back.ci_high, back.n),
+            )
+            for cell, numbers, back in ((a.cell, a.numbers, lost[a.cell]) for a in measured)
+        ),
+    )
     write_text(folder / "mechanism.md", mechanism_markdown(measured, found))
     write_text(folder / "reversion.md", reversion_markdown(found))
 
@@ -117,16 +108,14 @@ def mechanism_markdown(measured: Sequence[Arrival], found: Mapping[Key, Summary]
     header = ["Corpus", "Method", "Variant", "Precision", *SHOWN.values(), "reversion (NLL)"]
     lines = [
         [
-            corpus_name(key.corpus),
-            method_name(key.objective),
-            adapter_name(key.adapter),
+            *_names(key),
             precision_name(key.precision),
-            *(_mean(NUMBERS[name], group) for name in SHOWN),
+            *(_mean(arrival.numbers[name] for arrival in group) for name in SHOWN),
             _reversion(found.get(key._replace(metric="reversion_nll_forget"))),
         ]
         for key, group in groups.items()
     ]
-    return _markdown(header, lines, keys=4)
+    return _markdown(header, lines)
 
 
 def reversion_markdown(
@@ -135,78 +124,49 @@ def reversion_markdown(
     """The reversion table: means over seeds, with their 95 % intervals."""
     keys = [key for key in found if key.objective not in REFERENCES]
     precisions = distinct(key.precision for key in keys)
-    variants = distinct((key.corpus, key.objective, key.adapter) for key in keys)
     header = ["Corpus", "Metric", "Method", "Variant", *map(precision_name, precisions)]
-    lines = [
-        [
-            corpus_name(corpus),
-            METRICS[metric],
-            method_name(objective),
-            adapter_name(adapter),
-            *(
-                _reversion(found.get(Key(corpus, objective, adapter, name, f"reversion_{metric}")))
-                for name in precisions
-            ),
-        ]
-        for metric in metrics
-        for corpus, objective, adapter in variants
-    ]
-    return _markdown(header, lines, keys=4)
+    lines = []
+    for metric in metrics:
+        for key in distinct(
+            key._replace(precision="", metric=f"reversion_{metric}") for key in keys
+        ):
+            corpus, *names = _names(key)
+            shares = (found.get(key._replace(precision=name)) for name in precisions)
+            lines.append([corpus, METRICS[metric], *names, *map(_reversion, shares)])
+    return _markdown(header, lines)
 
 
-def _as_csv(scores: Sequence[Score], measured: Sequence[Arrival]) -> str:
-    lost = {score.cell: score for score in scores if score.metric == "reversion_nll_forget"}
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    keys = ("corpus", "objective", "adapter", "seed", "precision")
-    ends = ("reversion_nll_forget", "ci_low", "ci_high", "n")
-    writer.writerow([*keys, *NUMBERS, *ends])
-    for found in measured:
-        score = lost[found.cell]
-        value = score.absent if score.value is None else score.value
-        interval = (score.ci_low, score.ci_high, score.n)
-        writer.writerow(
-            [
-                *(getattr(found.cell, key) for key in keys),
-                *(_digits(number(found)) for number in NUMBERS.values()),
-                *map(_digits, (value, *(interval if score.value is not None else ("",) * 3))),
-            ]
-        )
-    return stream.getvalue()
+def _names(key: Key) -> list[str]:
+    return [corpus_name(key.corpus), method_name(key.objective), adapter_name(key.adapter)]
 
 
-def _zero_bins(rows: Sequence[MatrixRow]) -> tuple[float, float | None]:
-    all_weights = math.fsum(row.n for row in rows)
+def _zero_bins(rows: Sequence[MatrixRow]) -> dict[str, float | None]:
     moved = [(row.zero_bin_moved, row.moved * row.n) for row in rows]
     total = math.fsum(count for share, count in moved if share is not None)
     inside = math.fsum(share * count for share, count in moved if share is not None)
-    return (
-        math.fsum(row.zero_bin * row.n for row in rows) / all_weights,
-        inside / total if total else None,
-    )
+    return {
+        "zero_bin": math.fsum(row.zero_bin * row.n for row in rows)
+        / math.fsum(row.n for row in rows),
+        "zero_bin_moved": inside / total if total else None,
+    }
 
 
-def _mean(number: Callable[[Arrival], float | None], group: Sequence[Arrival]) -> str:
-    values = [value for value in map(number, group) if value is not None]
+def _mean(numbers: Iterable[float | None]) -> str:
+    values = [value for value in numbers if value is not None]
     return format(fmean(values), "z.3f") if values else UNDEFINED
 
 
 def _reversion(summary: Summary | None) -> str:
     if summary is None:
         return "–"
-    if summary.value is None or summary.low is None or summary.high is None:
-        return "diverged" if summary.diverged else UNDEFINED
+    if summary.value is None:
+        return summary.absent
     shown = f"{summary.value:z.2f} [{summary.low:z.2f}, {summary.high:z.2f}]"
-    counted = summary.seeds - summary.diverged - summary.undefined
-    return shown if counted == summary.seeds else f"{shown} ({counted}/{summary.seeds} seeds)"
+    if summary.counted == summary.seeds:
+        return shown
+    return f"{shown} ({summary.counted}/{summary.seeds} seeds)"
 
 
-def _digits(value: float | str | None) -> str:
-    if value is None:
-        return UNDEFINED
-    return value if isinstance(value, str) else format(value + 0.0, ".6g")
-
-
-def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]], keys: int) -> str:
-    marks = ["---"] * keys + ["--:"] * (len(header) - keys)
+def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    marks = ["---"] * 4 + ["--:"] * (len(header) - 4)
     return "".join(f"| {' | '.join(line)} |\n" for line in (header, marks, *lines))

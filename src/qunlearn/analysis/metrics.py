@@ -1,94 +1,28 @@
-"""`metrics.csv`: every number of an experiment, one a row.
+"""`metrics.csv`: every number of an experiment, one a row."""
 
-Where there is no number the value is a word that says why, beside an empty interval and n:
-`diverged` where the training did, `undefined` for a reversion of what was never forgotten.
-"""
-
-import csv
-import io
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qunlearn.run.csvfile import read_rows
+from qunlearn.analysis.frame import METRICS_TABLE
+from qunlearn.experiment.names import DIVERGED, METRICS, REFERENCES, UNDEFINED, Cell
 from qunlearn.run.errors import InputError
-from qunlearn.run.files import read_json, write_text
+from qunlearn.run.files import read_json
 
-METRICS = ("verbmem", "knowmem", "privleak", "utility", "auc", "nll_forget", "nll_retain")
-REFERENCES = ("target", "retrain")
-DIVERGED = "diverged"
-UNDEFINED = "undefined"
-COLUMNS = (
-    "experiment",
-    "corpus",
-    "objective",
-    "adapter",
-    "seed",
-    "precision",
-    "metric",
-    "value",
-    "ci_low",
-    "ci_high",
-    "n",
-)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One evaluated model at one precision.
-
-    Attributes:
-        corpus: e.g. `news`.
-        objective: e.g. `npo_gdr`, or `target` or `retrain`.
-        adapter: `full`, `full_bf16`, `lora` or a control's name; `none` for target and retrain.
-        seed: of the unlearning run; of target and retrain it is None where they serve all seeds.
-        precision: e.g. `nf4`.
-    """
-
-    corpus: str
-    objective: str
-    adapter: str
-    seed: int | None
-    precision: str
-
-    @classmethod
-    def parse(cls, name: str) -> "Cell":
-        """Read `<corpus>/<model id>/<precision>`.
-
-        The model id is `<objective>/<adapter>/seed<k>`, or `target` or `retrain`, followed by
-        `/seed<k>` where each seed has its own.
-
-        Raises:
-            InputError: the name has another form.
-        """
-        match name.split("/"):
-            case [corpus, reference, precision] if reference in REFERENCES:
-                cell = cls(corpus, reference, "none", None, precision)
-            case [corpus, reference, seed, precision] if (
-                reference in REFERENCES and seed.startswith("seed") and seed[4:].isdecimal()
-            ):
-                cell = cls(corpus, reference, "none", int(seed[4:]), precision)
-            case [corpus, objective, adapter, seed, precision] if (
-                seed.startswith("seed") and seed[4:].isdecimal()
-            ):
-                cell = cls(corpus, objective, adapter, int(seed[4:]), precision)
-            case _:
-                raise _bad_cell(name)
-        if not (cell.corpus and cell.objective and cell.adapter and cell.precision):
-            raise _bad_cell(name)
-        return cell
-
-    @property
-    def model(self) -> str:
-        """The model id."""
-        parts = [self.objective]
-        if self.objective not in REFERENCES:
-            parts.append(self.adapter)
-        if self.seed is not None:
-            parts.append(f"seed{self.seed}")
-        return "/".join(parts)
+__all__ = [
+    "DIVERGED",
+    "METRICS",
+    "REFERENCES",
+    "UNDEFINED",
+    "Cell",
+    "Score",
+    "collect",
+    "read_metrics",
+    "write_metrics",
+]
 
 
 @dataclass(frozen=True)
@@ -127,52 +61,45 @@ def collect(evaluations: Path, cells: Sequence[str], experiment: str) -> list[Sc
     """
     if not cells:
         raise InputError("cells: none given; name at least one <corpus>/<model id>/<precision>")
-    twice = sorted({cell for cell in cells if cells.count(cell) > 1})
-    if twice:
+    if twice := sorted(cell for cell, count in Counter(cells).items() if count > 1):
         raise InputError(f"cells: {', '.join(twice)} given more than once; name each cell once")
-    scores = []
-    for name in cells:
-        cell = Cell.parse(name)
-        scores += _read_cell(evaluations / name / "metrics.json", name, cell, experiment)
-    return scores
+    return [score for name in cells for score in _read_cell(evaluations, name, experiment)]
 
 
 def write_metrics(path: Path, scores: Iterable[Score]) -> None:
-    """Write `scores` in their order: six significant digits, the same bytes for the same scores."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for score in scores:
-        cell = score.cell
-        writer.writerow(
-            [
-                score.experiment,
-                cell.corpus,
-                cell.objective,
-                cell.adapter,
-                "" if cell.seed is None else cell.seed,
-                cell.precision,
-                score.metric,
-                score.absent if score.value is None else _digits(score.value),
-                "" if score.ci_low is None else _digits(score.ci_low),
-                "" if score.ci_high is None else _digits(score.ci_high),
-                "" if score.n is None else score.n,
-            ]
-        )
-    write_text(path, stream.getvalue())
+    """Write `scores` in their order."""
+    METRICS_TABLE.write(
+        path,
+        (
+            (
+                *(score.experiment, score.cell.corpus, score.cell.objective, score.cell.adapter),
+                *(score.cell.seed, score.cell.precision, score.metric),
+                *(score.absent or score.value, score.ci_low, score.ci_high, score.n),
+            )
+            for score in scores
+        ),
+    )
 
 
 def read_metrics(path: Path) -> list[Score]:
     """The rows of a `metrics.csv`.
 
     Raises:
-        InputError: the file is missing or empty, has other columns, or a row does not parse.
+        InputError: as `Schema.read`.
     """
-    rows = read_rows(path, COLUMNS, "collect the metrics")
-    return [_parse_row(path, line, row) for line, row in rows]
+    scores = []
+    for row in METRICS_TABLE.rows(path):
+        cell = Cell(row.corpus, row.objective, row.adapter, row.seed, row.precision)
+        if isinstance(row.value, str):
+            scores.append(Score.missing(row.experiment, cell, row.metric, row.value))
+        else:
+            numbers = row.value, row.ci_low, row.ci_high, row.n
+            scores.append(Score(row.experiment, cell, row.metric, *numbers))
+    return scores
 
 
-def _read_cell(path: Path, name: str, cell: Cell, experiment: str) -> list[Score]:
+def _read_cell(evaluations: Path, name: str, experiment: str) -> list[Score]:
+    cell, path = Cell.parse(name), evaluations / name / "metrics.json"
     if not path.is_file():
         raise InputError(f"cell '{name}': {path} is missing; evaluate this cell first")
     content = _mapping(read_json(path))
@@ -202,30 +129,4 @@ def _finite(path: Path, metric: str, key: str, value: object) -> float:
         raise InputError(
             f"{path}: {metric}.{key} is {value!r}, not a finite number; evaluate again"
         )
-    return value
-
-
-def _parse_row(path: Path, line: int, row: Mapping[str, str]) -> Score:
-    experiment, corpus, objective, adapter, seed, precision, metric, value, low, high, n = (
-        row.values()
-    )
-    try:
-        cell = Cell(corpus, objective, adapter, int(seed) if seed else None, precision)
-        if value in (DIVERGED, UNDEFINED):
-            return Score.missing(experiment, cell, metric, value)
-        return Score(experiment, cell, metric, float(value), float(low), float(high), int(n))
-    except ValueError as error:
-        raise InputError(
-            f"{path}: line {line} does not parse ({error}); collect it again"
-        ) from error
-
-
-def _digits(value: float) -> str:
-    return format(value + 0.0, ".6g")  # the sum makes a negative zero positive
-
-
-def _bad_cell(name: str) -> InputError:
-    return InputError(
-        f"cell '{name}': write <corpus>/<objective>/<adapter>/seed<k>/<precision>, "
-        "<corpus>/target/<precision> or <corpus>/retrain/<precision>"
-    )
+    return float(value)

@@ -1,4 +1,4 @@
-"""The paper's table, with the standard errors that its numbers of items imply.
+"""The paper's table, with the standard errors that its numbers of items imply, and ours beside it.
 
 No interval was published. Two formulas give what one run on n items can tell:
 
@@ -14,13 +14,34 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from qunlearn.analysis.numbers import INTERVAL
+from qunlearn.analysis.frame import Schema, columns
 from qunlearn.analysis.summary import Key, Summary
-from qunlearn.run.csvfile import read_rows
+from qunlearn.run.csvfile import Value, write_rows
 from qunlearn.run.errors import InputError
+from qunlearn.statistics.inference import INTERVAL
 
-TABLE, REFERENCE, ITEMS = "table.csv", "reference.csv", "items.csv"
-ANEW = "take the repository's file"  # what a user is told about a file that is at fault
+_REPAIR = "restore the repository's file"
+TABLE = Schema(
+    columns("corpus objective adapter precision metric value:float"), Key._fields, _REPAIR
+)
+REFERENCE = Schema(
+    columns("corpus objective precision metric value:float source"),
+    ("corpus", "objective", "precision", "metric"),
+    _REPAIR,
+)
+ITEMS = Schema(columns("metric n:int"), ("metric",), _REPAIR)
+BESIDE = (
+    *Key._fields,
+    "ours",
+    "ci_low",
+    "ci_high",
+    "theirs",
+    "difference",
+    "theirs_inside",
+    "note",
+)
+NO_COUNTERPART = "this experiment has no published counterpart"
+NOT_RUN = "not part of this experiment"
 
 
 def read_table(folder: Path) -> dict[Key, float]:
@@ -29,12 +50,7 @@ def read_table(folder: Path) -> dict[Key, float]:
     Raises:
         InputError: the file is missing or broken.
     """
-    path = folder / TABLE
-    rows = read_rows(path, (*Key._fields, "value"), ANEW)
-    return {
-        Key(*(row[name] for name in Key._fields)): _float(path, line, row["value"])
-        for line, row in rows
-    }
+    return {Key(*row[1:6]): row.value for row in TABLE.rows(folder / "table.csv")}
 
 
 def read_retrain_aucs(folder: Path) -> dict[str, float]:
@@ -43,12 +59,10 @@ def read_retrain_aucs(folder: Path) -> dict[str, float]:
     Raises:
         InputError: the file is missing or broken.
     """
-    path = folder / REFERENCE
-    rows = read_rows(path, (*Key._fields[:2], "precision", "metric", "value", "source"), ANEW)
     return {
-        row["corpus"]: _float(path, line, row["value"])
-        for line, row in rows
-        if (row["objective"], row["metric"]) == ("retrain", "auc")
+        row.corpus: row.value
+        for row in REFERENCE.rows(folder / "reference.csv")
+        if (row.objective, row.metric) == ("retrain", "auc")
     }
 
 
@@ -58,11 +72,7 @@ def published_numbers(folder: Path) -> dict[Key, Summary]:
     Raises:
         InputError: a file is missing or broken, or does not cover the table.
     """
-    path = folder / ITEMS
-    items = {
-        row["metric"]: int(_float(path, line, row["n"]))
-        for line, row in read_rows(path, ("metric", "n"), ANEW)
-    }
+    items = {row.metric: row.n for row in ITEMS.rows(folder / "items.csv")}
     aucs = read_retrain_aucs(folder)
     return {key: _number(key, value, items, aucs) for key, value in read_table(folder).items()}
 
@@ -86,11 +96,39 @@ def privleak_error(value: float, retrain_auc: float, n: int) -> float:
     return 100 / retrain_auc * auc_error(auc, n // 2, n // 2)
 
 
+def write_beside(
+    path: Path, ours: Mapping[Key, Summary], published: Mapping[Key, float] | None
+) -> None:
+    """Write `vs_paper.csv`: every published number, in the order of its table, beside ours.
+
+    `difference` is ours minus theirs; `theirs_inside` says whether theirs lies in our 95 %
+    interval, which does not include the uncertainty of theirs.
+
+    Args:
+        ours: of this experiment.
+        published: None writes one row that says that there is nothing to compare with.
+    """
+    if published is None:
+        write_rows(path, BESIDE, [[""] * (len(BESIDE) - 1) + [NO_COUNTERPART]])
+    else:
+        rows = ([*key, *_beside(ours.get(key), theirs)] for key, theirs in published.items())
+        write_rows(path, BESIDE, rows)
+
+
+def _beside(ours: Summary | None, theirs: float) -> list[Value]:
+    if ours is None:
+        return ["", "", "", theirs, "", "", NOT_RUN]
+    if ours.value is None or ours.low is None or ours.high is None:
+        return [ours.absent, "", "", theirs, "", "", ours.note]
+    inside = "yes" if ours.low <= theirs <= ours.high else "no"
+    return [ours.value, ours.low, ours.high, theirs, ours.value - theirs, inside, ours.note]
+
+
 def _number(key: Key, value: float, items: Mapping[str, int], aucs: Mapping[str, float]) -> Summary:
     if key.metric not in items or key.corpus not in aucs:
         raise InputError(
-            f"{TABLE}: {key.corpus} {key.metric} has no number of items in {ITEMS} "
-            f"or no AUC of retrain in {REFERENCE}; add it"
+            f"table.csv: {key.corpus} {key.metric} has no number of items in items.csv "
+            "or no AUC of retrain in reference.csv; add it"
         )
     n = items[key.metric]
     if key.metric == "privleak":
@@ -99,10 +137,3 @@ def _number(key: Key, value: float, items: Mapping[str, int], aucs: Mapping[str,
         error = score_error(value, n)
     half = INTERVAL * error
     return Summary(value, value - half, value + half, seeds=1, diverged=0, n=n)
-
-
-def _float(path: Path, line: int, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise InputError(f"{path}: line {line} does not parse ({error}); mend it") from error

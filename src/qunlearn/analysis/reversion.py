@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from qunlearn.analysis.cells import BEFORE, Evaluations, check_same_items
-from qunlearn.analysis.metrics import DIVERGED, REFERENCES, UNDEFINED, Score
+from qunlearn.analysis.cells import Evaluations, check_same_items
+from qunlearn.analysis.metrics import Score
+from qunlearn.experiment.names import BEFORE, DIVERGED, REFERENCES, UNDEFINED
 from qunlearn.statistics.bootstrap import estimate, item_draws, percentiles
 from qunlearn.statistics.items import Combination, Floats, Items, difference
 

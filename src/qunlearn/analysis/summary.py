@@ -1,61 +1,18 @@
-"""`summary.csv`: one metric of one variant at one precision a row, over its seeds and items.
+"""`summary.csv`: one metric of one variant at one precision a row, over its seeds and items."""
 
-Where there is no number the value is a word that says why, beside an empty interval and n:
-`diverged` where a training did, `undefined` for a reversion of what was never forgotten.
-"""
-
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from qunlearn.analysis.metrics import DIVERGED, UNDEFINED
-from qunlearn.run.csvfile import read_rows
-from qunlearn.run.errors import InputError
-from qunlearn.run.files import write_text
+from qunlearn.analysis.frame import SUMMARY_TABLE
+from qunlearn.experiment.names import DIVERGED, UNDEFINED
+from qunlearn.run.csvfile import digits
+from qunlearn.statistics.inference import INTERVAL
+
+__all__ = ["Key", "Summary", "digits", "distinct", "summaries", "write_summaries"]
 
 T = TypeVar("T")
-
-COLUMNS = (
-    "experiment",
-    "corpus",
-    "objective",
-    "adapter",
-    "precision",
-    "metric",
-    "value",
-    "ci_low",
-    "ci_high",
-    "n",
-    "seeds",
-    "diverged",
-    "undefined",
-    "note",
-)
-TEST_COLUMNS = (
-    "experiment",
-    "corpus",
-    "family",
-    "metric",
-    "objective",
-    "adapter_a",
-    "precision_a",
-    "adapter_b",
-    "precision_b",
-    "difference",
-    "ci_low",
-    "ci_high",
-    "p",
-    "p_holm",
-    "effect_dz",
-    "minimum_effect",
-    "n",
-    "seeds",
-    "note",
-)
-"""Of `tests.csv`, which `evidence.tests_table` writes."""
 
 
 class Key(NamedTuple):
@@ -99,62 +56,49 @@ class Summary:
             return ""
         return DIVERGED if self.diverged else UNDEFINED
 
+    @property
+    def counted(self) -> int:
+        """The seeds that have a number."""
+        return self.seeds - self.diverged - self.undefined
+
+    @property
+    def error(self) -> float:
+        """The standard error that the width of the interval stands for; 0 without a number."""
+        if self.low is None or self.high is None:
+            return 0.0
+        return (self.high - self.low) / (2 * INTERVAL)
+
 
 def write_summaries(path: Path, experiment: str, found: Mapping[Key, Summary]) -> None:
-    """Write `found` in its order: six significant digits, the same bytes for the same numbers."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for key, summary in found.items():
-        numbers = (summary.value, summary.low, summary.high)
-        value, low, high = ("" if number is None else digits(number) for number in numbers)
-        n = "" if summary.n is None else summary.n
-        counts = (summary.seeds, summary.diverged, summary.undefined)
-        writer.writerow(
-            [experiment, *key, value or summary.absent, low, high, n, *counts, summary.note]
-        )
-    write_text(path, stream.getvalue())
+    """Write `found` in its order."""
+    SUMMARY_TABLE.write(
+        path,
+        (
+            (
+                *(experiment, *key, own.absent or own.value, own.low, own.high, own.n),
+                *(own.seeds, own.diverged, own.undefined, own.note),
+            )
+            for key, own in found.items()
+        ),
+    )
 
 
 def summaries(path: Path) -> dict[Key, Summary]:
     """The rows of a `summary.csv`, in its order.
 
     Raises:
-        InputError: the file is missing or empty, has other columns, a row does not parse or stands
-            twice.
+        InputError: as `Schema.read`.
     """
-    found: dict[Key, Summary] = {}
-    for line, row in read_rows(path, COLUMNS, "summarise"):
-        try:
-            key, summary = _parse_row(row)
-        except ValueError as error:
-            raise InputError(
-                f"{path}: line {line} does not parse ({error}); summarise again"
-            ) from error
-        if key in found:
-            raise InputError(
-                f"{path}: line {line} repeats {'/'.join(key)}; summarise one experiment by itself"
-            )
-        found[key] = summary
+    found = {}
+    for row in SUMMARY_TABLE.rows(path):
+        value = None if isinstance(row.value, str) else row.value
+        numbers = value, row.ci_low, row.ci_high
+        counts = row.seeds, row.diverged, row.undefined
+        key = Key(row.corpus, row.objective, row.adapter, row.precision, row.metric)
+        found[key] = Summary(*numbers, *counts, row.n, row.note)
     return found
-
-
-def digits(number: float) -> str:
-    """Six significant digits; the sum makes a negative zero positive."""
-    return format(number + 0.0, ".6g")
 
 
 def distinct(values: Iterable[T]) -> list[T]:
     """`values` without repeats, in the order of their first appearance (the configuration's)."""
     return list(dict.fromkeys(values))
-
-
-def _parse_row(row: Mapping[str, str]) -> tuple[Key, Summary]:
-    key = Key(*(row[name] for name in Key._fields))
-    seeds, diverged, undefined = (int(row[name]) for name in ("seeds", "diverged", "undefined"))
-    value, low, high = None, None, None
-    n = None
-    if row["value"] not in (DIVERGED, UNDEFINED):
-        value, low, high = (float(row[name]) for name in ("value", "ci_low", "ci_high"))
-        n = int(row["n"])
-    return key, Summary(value, low, high, seeds, diverged, undefined, n, row["note"])

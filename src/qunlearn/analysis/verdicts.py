@@ -1,25 +1,106 @@
-"""The one rule by which every claim is judged.
+"""The one rule by which a number becomes a verdict.
 
-The number that a claim is about is compared with a threshold: 0, or the margin of reversion. The
-claim says on which side of it the number lies.
+The whole 95 % interval lies on one side of a threshold, or the number decides nothing.
 
-* supported: the whole 95 % interval lies on the claimed side of the threshold;
-* contradicted: the whole interval lies on the other side;
+A reversion is compared with `MARGIN`. Above it the forgetting *came back*, below it it *survived*;
+with the margin inside the interval it is *inconclusive*: this many items cannot tell. Without a
+number it is `undefined` or `diverged`.
+
+A claim says on which side of its threshold (0, or `MARGIN` for reversion) a number lies.
+
+* supported: the whole interval lies on the claimed side;
+* contradicted: it lies on the other side;
 * undecided: the interval holds the threshold, or there is no number, or the claim compares two
-  variants and its p after Holm's correction is above 0.05 or, with fewer than three seeds, missing.
-  Then this many items at this many seeds cannot tell.
+  variants and its p after Holm's correction is above `ALPHA` or, with fewer than three seeds,
+  missing.
 
 Reversion is judged by its interval alone, which with one seed is over the items of one run.
 An explanation of reversion cannot be contradicted where nothing reverts: it is undecided there.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from qunlearn.statistics.inference import ALPHA, too_few
+from qunlearn.analysis.summary import Key, Summary, distinct
+from qunlearn.experiment.names import BEFORE, REFERENCES
+from qunlearn.quantize.method import Precision
+from qunlearn.statistics.inference import ALPHA, DETECTABLE, too_few
 
-Verdict = Literal["supported", "contradicted", "undecided"]
-VERDICTS: tuple[Verdict, ...] = ("supported", "contradicted", "undecided")
+MARGIN = 0.1
+"""A tenth of the way back to the target counts as survived."""
+ReversionVerdict = Literal["came back", "survived", "inconclusive", "undefined", "diverged"]
+ClaimVerdict = Literal["supported", "contradicted", "undecided"]
+VERDICTS: tuple[ClaimVerdict, ...] = get_args(ClaimVerdict)
+
+
+def side(low: float, high: float, threshold: float) -> Literal["above", "below"] | None:
+    """On which side of a threshold a whole interval lies; None where it holds the threshold."""
+    if low > threshold:
+        return "above"
+    return "below" if high < threshold else None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One forget metric of one unlearned variant on one grid.
+
+    Attributes:
+        key: whose; its metric is that of the forgetting, e.g. `nll_forget`.
+        reversion: over the seeds.
+    """
+
+    key: Key
+    reversion: Summary
+
+    @property
+    def verdict(self) -> ReversionVerdict:
+        """What is known of the forgetting."""
+        found = self.reversion
+        if found.low is None or found.high is None:
+            return "undefined" if found.undefined else "diverged"
+        match side(found.low, found.high, MARGIN):
+            case "above":
+                return "came back"
+            case "below":
+                return "survived"
+        return "inconclusive"
+
+    @property
+    def could_show(self) -> float:
+        """The smallest true difference from the margin that these items would show, power 0.8."""
+        return DETECTABLE * self.reversion.error
+
+    @property
+    def midrise(self) -> bool:
+        """Whether the grid has a boundary at 0: a control's, that nobody would deploy."""
+        return Precision.parse(self.key.precision).midrise
+
+
+def outcomes(summaries: Mapping[Key, Summary], metric: str) -> list[Outcome]:
+    """The outcomes by one forget metric, in the order given; bf16 is what they start from."""
+    row = f"reversion_{metric}"
+    return [
+        Outcome(key._replace(metric=metric), summary)
+        for key, summary in summaries.items()
+        if key.metric == row and key.objective not in REFERENCES and key.precision != BEFORE
+    ]
+
+
+def counted(found: Iterable[Outcome]) -> dict[ReversionVerdict, int]:
+    """How many there are of each verdict that occurs, in the order of `ReversionVerdict`."""
+    verdicts = [outcome.verdict for outcome in found]
+    known: tuple[ReversionVerdict, ...] = get_args(ReversionVerdict)
+    return {verdict: verdicts.count(verdict) for verdict in known if verdict in verdicts}
+
+
+def by_adapter(found: Iterable[Outcome]) -> dict[str, list[Outcome]]:
+    """The outcomes of each variant of the update, in the order of their first appearance."""
+    found = list(found)
+    return {
+        adapter: [outcome for outcome in found if outcome.key.adapter == adapter]
+        for adapter in distinct(outcome.key.adapter for outcome in found)
+    }
 
 
 @dataclass(frozen=True)
@@ -62,7 +143,7 @@ def decide(
     claims_above: bool = True,
     idle: str = "",
     tested: bool = False,
-) -> tuple[Verdict, str]:
+) -> tuple[ClaimVerdict, str]:
     """The verdict on a claim, and the reason for it in words.
 
     Args:
@@ -74,18 +155,17 @@ def decide(
     """
     if isinstance(finding, Absent):
         return "undecided", finding.reason
-    if finding.low <= threshold <= finding.high:
+    where = side(finding.low, finding.high, threshold)
+    if where is None:
         return "undecided", f"the interval holds {threshold:g}"
-    above = finding.low > threshold
-    reason = f"the whole interval is {'above' if above else 'below'} {threshold:g}"
+    reason = f"the whole interval is {where} {threshold:g}"
     if tested and finding.p is None:
         why = too_few(finding.seeds)
         return "undecided", f"{reason}, but it was not tested" + (f": {why}" if why else "")
     if finding.p is not None and finding.p > ALPHA:
         return "undecided", f"{reason}, but p is above {ALPHA:g} after Holm's correction"
-    verdict: Verdict = "supported" if above == claims_above else "contradicted"
-    if verdict == "contradicted" and idle:
+    if (where == "above") != claims_above and idle:
         return "undecided", idle
     if not tested and finding.seeds == 1:
         reason += ", over the items of one run"
-    return verdict, reason
+    return "supported" if (where == "above") == claims_above else "contradicted", reason

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from qunlearn.evaluate import metrics, records
+from qunlearn.evaluate import formulas, records
 from qunlearn.evaluate.records import Record
 from qunlearn.statistics.items import Floats, Groups, Items, Weights, mean, ratio, value
 
@@ -39,7 +39,7 @@ def likelihood(items: list[Record], split: str) -> Items:
 
 
 def membership(items: list[Record]) -> Items:
-    """`metrics.auc` of the Min-K% scores; the groups are the forget and the holdout texts.
+    """`formulas.auc` of the Min-K% scores; the groups are the forget and the holdout texts.
 
     What is kept of a score is its rank among the model's own, which is all that an AUC knows.
     """
@@ -48,7 +48,7 @@ def membership(items: list[Record]) -> Items:
 
 
 def privleak(items: list[Record], retrain: list[Record]) -> Items:
-    """`metrics.privleak`: a model's AUC against that of retrain in bf16, in percent.
+    """`formulas.privleak`: a model's AUC against that of retrain in bf16, in percent.
 
     Retrain was asked the same texts, so that each draw takes the AUC of both on the texts drawn:
     the interval holds retrain's uncertainty too. A draw in which retrain's AUC is 0 has no number.
@@ -57,7 +57,7 @@ def privleak(items: list[Record], retrain: list[Record]) -> Items:
         InputError: retrain's AUC is 0 on all texts.
     """
     own, reference = _ranks(items), _ranks(retrain)
-    metrics.privleak(value(membership(items)), value(membership(retrain)))  # complains of a 0
+    formulas.privleak(value(membership(items)), value(membership(retrain)))  # complains of a 0
     same = all(map(np.array_equal, own, reference))
     return Items(
         _texts(items),
@@ -69,7 +69,7 @@ def privleak(items: list[Record], retrain: list[Record]) -> Items:
     )
 
 
-METRICS = {
+DEFINITIONS = {
     "verbmem": Definition(records.VERBMEM, lambda own, _: text_scores(own)),
     "knowmem": Definition(records.KNOWMEM_FORGET, lambda own, _: text_scores(own)),
     "privleak": Definition(records.PRIVLEAK, lambda own, retrain: privleak(own, retrain())),
@@ -82,7 +82,7 @@ METRICS = {
 
 def _auc(groups: Groups, weights: Weights, field: int = 0) -> Floats:
     forget, holdout = (group[field] for group in groups)
-    table = metrics.comparisons(list(forget), list(holdout))
+    table = formulas.comparisons(list(forget), list(holdout))
     return np.asarray(np.einsum("rf,rf->r", weights[1] @ table, weights[0]))
 
 
@@ -102,5 +102,5 @@ def _ranks(items: list[Record]) -> Groups:
     """[1, texts] ranks of the forget and of the holdout texts by Min-K%; ties share their mean."""
     forget, holdout = (records.of_split(items, split, "min_k") for split in ("forget", "holdout"))
     scores = [*forget, *holdout]
-    ranks = metrics.comparisons(scores, scores).sum(axis=1)
+    ranks = formulas.comparisons(scores, scores).sum(axis=1)
     return ranks[None, : len(forget)], ranks[None, len(forget) :]

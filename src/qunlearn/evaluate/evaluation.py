@@ -74,7 +74,7 @@ def evaluate_model(
     for name, rows in found.items():
         write_jsonl(output / name, rows)
     result = scoring.score(output, retrain, settings.stemmer)
-    write_json(output / scoring.METRICS, result)
+    write_json(output / scoring.FILE, result)
     batches = {name.removesuffix(".jsonl"): asdict(log) for name, log in logs.items()}
     return {"status": result["status"], "batches": batches, "shortfalls": short}
 
@@ -83,5 +83,5 @@ def leave_empty(output: Path) -> dict[str, Any]:
     """The files of a diverged model's evaluation, and its facts."""
     for name in records.FIELDS:
         write_jsonl(output / name, [])
-    write_json(output / scoring.METRICS, scoring.DIVERGED)
-    return {"status": scoring.DIVERGED["status"]}
+    write_json(output / scoring.FILE, scoring.DIVERGED_RESULT)
+    return {"status": scoring.DIVERGED_RESULT["status"]}

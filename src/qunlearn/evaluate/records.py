@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qunlearn.evaluate.metrics import min_k, rouge_l
+from qunlearn.evaluate.formulas import min_k, rouge_l
 from qunlearn.evaluate.prompts import (
     cut_answer,
     is_answered,

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from qunlearn.evaluate import definitions, records
-from qunlearn.evaluate.metrics import auc, rouge_l
+from qunlearn.evaluate.formulas import auc, rouge_l
 from qunlearn.evaluate.records import of_split
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
@@ -12,13 +12,13 @@ from qunlearn.run.manifest import MANIFEST
 from qunlearn.statistics import bootstrap
 from qunlearn.statistics.items import Items, mean
 
-METRICS = "metrics.json"
+FILE = "metrics.json"
 TEXT_METRICS = {
     "verbmem": records.VERBMEM,
     "knowmem": records.KNOWMEM_FORGET,
     "utility": records.KNOWMEM_RETAIN,
 }
-DIVERGED: dict[str, Any] = {"status": "diverged", "metrics": {}}
+DIVERGED_RESULT: dict[str, Any] = {"status": "diverged", "metrics": {}}
 
 
 def score(folder: Path, retrain: Path | None, stemmer: bool) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def rescore(folder: Path, retrain: Path | None) -> dict[str, Any]:
     manifest = folder / MANIFEST
     made = read_json(manifest)
     if made["status"] != "ok":
-        return DIVERGED
+        return DIVERGED_RESULT
     had_retrain = "retrain" in made["inputs"]
     if retrain is not None and not had_retrain:
         raise InputError(

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from scipy.stats import binomtest
 
-from qunlearn.analysis.claims import OF_REVERSION, SCOPES, TESTED_KINDS, Claim, Judgement
-from qunlearn.analysis.summary import digits
-from qunlearn.analysis.verdicts import VERDICTS, Absent, Finding
+from qunlearn.analysis.claims import SCOPES, Claim, Judgement, as_csv
+from qunlearn.analysis.verdicts import VERDICTS, Finding
 from qunlearn.experiment.labels import (
     METRICS,
     adapter_name,
@@ -21,7 +19,7 @@ from qunlearn.experiment.labels import (
 from qunlearn.report.markdown import table
 from qunlearn.report.templates import fill
 from qunlearn.run.files import write_text
-from qunlearn.statistics.inference import ALPHA, too_few
+from qunlearn.statistics.inference import ALPHA
 
 HEADER = (
     *("Corpus", "Method", "Precision", "Metric"),
@@ -29,9 +27,6 @@ HEADER = (
     *("Verdict", "Why"),
 )
 _NUMBERS = HEADER[4:9]
-_PLACE = ("corpus", "objective", "scope", "precision", "metric")
-_FOUND = ("value", "ci_low", "ci_high", "p", "n", "minimum_effect")
-COLUMNS = ("claim", *_PLACE, "verdict", *_FOUND, "reason")
 
 
 def write_claims(
@@ -57,21 +52,6 @@ def write_claims(
     write_text(folder / "claims.md", text)
 
 
-def as_csv(judgements: Sequence[Judgement]) -> str:
-    """A row a judgement; the numbers are empty where there is none."""
-    rows = [
-        {
-            "claim": found.claim.id,
-            **{name: getattr(found.place, name) for name in _PLACE},
-            "verdict": found.verdict,
-            **_numbers(found),
-            "reason": _reason(found),
-        }
-        for found in judgements
-    ]
-    return pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False, lineterminator="\n")
-
-
 def in_words(judgements: Sequence[Judgement]) -> str:
     """`supported in 3 of 8, contradicted in 1, undecided in 4`; a verdict of none is left out."""
     counts = Counter(found.verdict for found in judgements)
@@ -86,7 +66,7 @@ def signs_in_words(judgements: Sequence[Judgement], own_models: bool = False) ->
     findings = [found.finding for found in judgements if isinstance(found.finding, Finding)]
     if not findings:
         return "No number."
-    sign, side = (-1, "below") if claim.kind == "kept" else (1, "above")
+    sign, side = (1, "above") if claim.of.above else (-1, "below")
     distances = [sign * (finding.value - claim.threshold) for finding in findings]
     count = sum(distance > 0 for distance in distances)
     words = f"The number is {side} {claim.threshold:g} in {count} of {len(findings)}."
@@ -145,11 +125,11 @@ def _line(found: Judgement) -> list[str]:
     place, finding = found.place, found.finding
     numbers = ["–"] * 5
     if isinstance(finding, Finding):
-        form = "z.2f" if found.claim.kind in OF_REVERSION else "z.1f"
+        form = "z.2f" if found.claim.of.reversion else "z.1f"
         numbers = [
             format(finding.value, form),
             f"{finding.low:{form}} to {finding.high:{form}}",
-            (_untested(found) or "–") if finding.p is None else format(finding.p, ".2g"),
+            (found.untested or "–") if finding.p is None else format(finding.p, ".2g"),
             "–" if finding.n is None else str(finding.n),
             "–" if finding.minimum_effect is None else format(finding.minimum_effect, form),
         ]
@@ -164,12 +144,6 @@ def _line(found: Judgement) -> list[str]:
     ]
 
 
-def _reason(found: Judgement) -> str:
-    """With what limits the number, for the CSV."""
-    note = found.finding.note if isinstance(found.finding, Finding) else ""
-    return "; ".join(part for part in (found.reason, note) if part)
-
-
 def _limits(judgements: Sequence[Judgement]) -> str:
     """What limits the numbers, each once; with a count where it does not limit all of them."""
     findings = [found.finding for found in judgements if isinstance(found.finding, Finding)]
@@ -178,26 +152,3 @@ def _limits(judgements: Sequence[Judgement]) -> str:
         note if count == len(findings) else f"{note} (in {count} of {len(findings)})"
         for note, count in counts.items()
     )
-
-
-def _untested(found: Judgement) -> str:
-    """In words, that a claim which takes a test has too few seeds; else empty."""
-    if found.claim.kind not in TESTED_KINDS or isinstance(found.finding, Absent):
-        return ""
-    return too_few(found.finding.seeds)
-
-
-def _numbers(found: Judgement) -> dict[str, str]:
-    """The numbers of a row of the CSV file; empty where there is none."""
-    finding = found.finding
-    if isinstance(finding, Absent):
-        return dict.fromkeys(_FOUND, "")
-    effect = finding.minimum_effect
-    return {
-        "value": digits(finding.value),
-        "ci_low": digits(finding.low),
-        "ci_high": digits(finding.high),
-        "p": _untested(found) if finding.p is None else digits(finding.p),
-        "n": "" if finding.n is None else str(finding.n),
-        "minimum_effect": "" if effect is None else digits(effect),
-    }

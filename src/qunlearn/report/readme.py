@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from qunlearn.analysis.significance import better
+from qunlearn.analysis.evidence import better
 from qunlearn.analysis.summary import summaries
 from qunlearn.report.main_table import excerpt
 from qunlearn.report.render import as_markdown

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from qunlearn.analysis.outcomes import Verdict
 from qunlearn.analysis.summary import Summary
+from qunlearn.analysis.verdicts import ReversionVerdict
 from qunlearn.experiment import labels as style
 
-_WORDS: Mapping[Verdict, str] = {
-    "back": "came back in",
+_WORDS: Mapping[ReversionVerdict, str] = {
+    "came back": "came back in",
     "survived": "survived in",
-    "undecided": "is undecided in",
+    "inconclusive": "is inconclusive in",
     "undefined": "is undefined in",
     "diverged": "training diverged in",
 }
@@ -51,7 +51,7 @@ def interval(summary: Summary) -> str:
     return shown if left == summary.seeds else f"{shown} ({left} of {summary.seeds} seeds)"
 
 
-def tallied(counts: Mapping[Verdict, int]) -> str:
+def tallied(counts: Mapping[ReversionVerdict, int]) -> str:
     """`came back in 2, survived in 28`, or `survived in all 30`."""
     total = sum(counts.values())
     if len(counts) == 1:

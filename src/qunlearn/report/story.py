@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from qunlearn.analysis.metrics import REFERENCES
-from qunlearn.analysis.outcomes import MARGIN, Outcome, by_adapter, counted, outcomes
 from qunlearn.analysis.reversion import BEFORE, FORGET_METRICS
 from qunlearn.analysis.summary import Key, Summary, distinct, summaries
+from qunlearn.analysis.verdicts import MARGIN, Outcome, by_adapter, counted, outcomes
 from qunlearn.experiment.controls import NEEDED
 from qunlearn.experiment.labels import METRICS, number
 from qunlearn.quantize.method import Precision
@@ -126,7 +126,7 @@ def _answer(found: Summaries, name: str) -> dict[str, Any]:
         "name": corpus(name),
         "count": len(main),
         "measured": _items(main),
-        "headline": tallied(counts if "back" in counts else {"back": 0, **counts}),
+        "headline": tallied(counts if "came back" in counts else {"came back": 0, **counts}),
         "variants": _by_variant(main),
         "measures": [
             f"{METRICS[metric]}{_items(one)}: {tallied(counted(one))}."
@@ -144,9 +144,16 @@ def _by_variant(found: Iterable[Outcome]) -> list[str]:
             f"{precision(outcome.key.precision)} under {method(outcome.key.objective)}: "
             f"{interval(outcome.reversion)}"
             for outcome in group
-            if outcome.verdict == "back"
+            if outcome.verdict == "came back"
         ]
         shown = f" Where it came back: {'; '.join(back)}." if back else ""
+        doubtful = [
+            f"{precision(outcome.key.precision)} under {method(outcome.key.objective)}: "
+            f"{interval(outcome.reversion)}, could show {outcome.could_show:.2f}"
+            for outcome in group
+            if outcome.verdict == "inconclusive"
+        ]
+        shown += f" Inconclusive: {'; '.join(doubtful)}." if doubtful else ""
         of = "" if len(counted(group)) == 1 else f"of {len(group)}, "
         lines.append(f"{adapter(name)}: {of}{tallied(counted(group))}.{shown}")
     return lines
@@ -161,7 +168,7 @@ def _table(found: Sequence[Outcome]) -> list[list[str]]:
         if outcome is None:
             return "–"
         text = interval(outcome.reversion)
-        return f"**{text}**" if outcome.verdict == "back" else text
+        return f"**{text}**" if outcome.verdict == "came back" else text
 
     rows = distinct((outcome.key.objective, outcome.key.adapter) for outcome in found)
     lines = [
@@ -221,7 +228,7 @@ def _arrived(found: Summaries, mechanism: pd.DataFrame) -> list[str]:
     verdicts = {outcome.key[:4]: outcome.verdict for outcome in outcomes(found, MAIN_METRIC)}
     cells = zip(*(mechanism[name] for name in MECHANISM[:4]), strict=True)
     reached = pd.Series([verdicts.get(cell, "") for cell in cells], mechanism.index, dtype=object)
-    names = {"back": "came back", "survived": "survived", "undecided": "is undecided"}
+    names = {"came back": "came back", "survived": "survived", "inconclusive": "is inconclusive"}
     lines = []
     for verdict, name in names.items():
         rows = mechanism[reached == verdict]

@@ -21,7 +21,7 @@ proportions).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, variance
+from statistics import NormalDist, fmean, variance
 from typing import Literal
 
 import numpy as np
@@ -33,6 +33,8 @@ from qunlearn.statistics.items import Items, Statistic, value
 ALPHA = 0.05
 POWER = 0.8
 FEWEST_SEEDS = 3
+INTERVAL = NormalDist().inv_cdf(1 - ALPHA / 2)  # half a 95 % interval in standard errors
+DETECTABLE = INTERVAL + NormalDist().inv_cdf(POWER)  # an effect found with that power, likewise
 
 Side = Literal["two-sided", "greater", "less"]
 

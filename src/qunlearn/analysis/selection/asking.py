@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qunlearn.corpora.layout import Corpus
 from qunlearn.evaluate.records import Record, question_records
+from qunlearn.experiment.names import DIVERGED
 from qunlearn.models.checkpoints import is_adapter, is_diverged, load_dense, load_tokenizer
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.settings.evaluation import EvaluateSettings
@@ -20,10 +21,10 @@ from qunlearn.settings.evaluation import EvaluateSettings
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-DIVERGED: dict[str, Any] = {"status": "diverged"}
 
-
-def ask(folder: Path, base: Path | None, corpus: Corpus, settings: EvaluateSettings) -> Any:
+def ask(
+    folder: Path, base: Path | None, corpus: Corpus, settings: EvaluateSettings
+) -> dict[str, Any]:
     """The answers of one model, to be written as JSON.
 
     Args:
@@ -39,12 +40,12 @@ def ask(folder: Path, base: Path | None, corpus: Corpus, settings: EvaluateSetti
         InputError: the model, the corpus or the settings do not fit.
     """
     if is_diverged(folder):
-        return DIVERGED
+        return {"status": DIVERGED}
     import numpy as np
 
     from qunlearn.evaluate.likelihood import token_logprobs
 
-    model = in_bf16(load_dense(folder, base))
+    model = _in_bf16(load_dense(folder, base))
     tokenizer = load_tokenizer(base if base is not None and is_adapter(folder) else folder)
     logprobs = token_logprobs(
         model,
@@ -56,7 +57,7 @@ def ask(folder: Path, base: Path | None, corpus: Corpus, settings: EvaluateSetti
     )
     total = -sum(float(values.sum(dtype=np.float64)) for values in logprobs)
     if not np.isfinite(total):
-        return DIVERGED
+        return {"status": DIVERGED}
     forget, retain = (
         question_records(model, tokenizer, corpus, settings, split)
         for split in ("forget", "retain")
@@ -70,7 +71,7 @@ def ask(folder: Path, base: Path | None, corpus: Corpus, settings: EvaluateSetti
     }
 
 
-def in_bf16(model: PreTrainedModel) -> PreTrainedModel:
+def _in_bf16(model: PreTrainedModel) -> PreTrainedModel:
     """Round a float32 model's weights to bf16, in place, and put it where it is asked.
 
     On a CPU the rounded weights are multiplied in float32, on a GPU in bf16: as those of a

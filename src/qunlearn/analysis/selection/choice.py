@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from qunlearn.analysis.selection import rules
-from qunlearn.analysis.selection.candidates import Asked, Candidate, Scores
+from qunlearn.analysis.selection.scores import Asked, Candidate, Scores
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, write_json
 
@@ -25,7 +25,7 @@ class Selection:
         target, retrain: the references on the same questions.
         candidates: in the order of the grid, those of a point by their epochs.
         chosen: name of the chosen one.
-        reason: why, what can stand behind "it is".
+        reason: why, as a phrase that can follow "it is".
         caveat: what the tables must say of it besides; empty if nothing.
     """
 
@@ -62,29 +62,20 @@ def choose(
     Raises:
         InputError: the rule is `fixed`, and no candidate has that name.
     """
-    if rule == "fixed" and named not in {candidate.name for candidate in candidates}:
-        known = ", ".join(candidate.name for candidate in candidates)
-        raise InputError(f"'{named}' is no candidate of {cell}; use one of: {known}")
-    choice = {
-        "muse": lambda: rules.muse(candidates, retrain.knowmem),
-        "pareto": lambda: rules.pareto(candidates, target.utility),
-        "fixed": lambda: rules.fixed(candidates, named),
-    }[rule]()
+    names = [candidate.name for candidate in candidates]
+    if rule == "fixed" and named not in names:
+        raise InputError(f"'{named}' is no candidate of {cell}; use one of: {', '.join(names)}")
+    match rule:
+        case "muse":
+            choice = rules.muse(candidates, retrain.knowmem)
+        case "pareto":
+            choice = rules.pareto(candidates, target.utility)
+        case "fixed":
+            choice = rules.fixed(candidates, named)
     corpus, objective, adapter = cell.split("/")
-    return Selection(
-        corpus=corpus,
-        objective=objective,
-        adapter=adapter,
-        rule=rule,
-        questions=questions,
-        asked=asked,
-        target=target,
-        retrain=retrain,
-        candidates=tuple(candidates),
-        chosen=choice.candidate.name,
-        reason=choice.reason,
-        caveat=choice.caveat,
-    )
+    settings = corpus, objective, adapter, rule, questions, asked, target, retrain
+    end = choice.candidate.name, choice.reason, choice.caveat
+    return Selection(*settings, tuple(candidates), *end)
 
 
 def write(path: Path, selection: Selection) -> None:
@@ -100,19 +91,12 @@ def read(path: Path) -> Selection:
     """
     found = read_json(path)
     try:
-        return Selection(
-            **found
-            | {
-                "asked": Asked(**found["asked"]),
-                "target": Scores(**found["target"]),
-                "retrain": Scores(**found["retrain"]),
-                "candidates": tuple(map(_candidate, found["candidates"])),
-            }
-        )
+        found["asked"] = Asked(**found["asked"])
+        for name in ("target", "retrain"):
+            found[name] = Scores(**found[name])
+        for own in found["candidates"]:
+            own["scores"] = own["scores"] and Scores(**own["scores"])
+        found["candidates"] = tuple(Candidate(**own) for own in found["candidates"])
+        return Selection(**found)
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: no choice of a candidate ({error}); select again") from error
-
-
-def _candidate(found: dict[str, Any]) -> Candidate:
-    scores = found["scores"]
-    return Candidate(**found | {"scores": scores and Scores(**scores)})

@@ -5,12 +5,14 @@ in the grid. A candidate of which a seed diverged is chosen by `fixed` alone; wh
 has such a seed, it is the one with the fewest, and the cell is `diverged` in the tables.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import hypot
-from typing import NamedTuple
 
-from qunlearn.analysis.selection.candidates import Candidate, Scores
+from qunlearn.analysis.selection.scores import Candidate, Scores
+
+Able = Mapping[Candidate, Scores]
+"""The candidates of which no seed diverged, in the order of the grid."""
 
 
 @dataclass(frozen=True)
@@ -19,20 +21,13 @@ class Choice:
 
     Attributes:
         candidate: the chosen one.
-        reason: why: what can stand behind "it is".
+        reason: why, as a phrase that can follow "it is".
         caveat: what the tables must say of it besides; empty if nothing.
     """
 
     candidate: Candidate
     reason: str
     caveat: str = ""
-
-
-class _Able(NamedTuple):
-    """A candidate of which no seed diverged."""
-
-    candidate: Candidate
-    scores: Scores
 
 
 def muse(candidates: Sequence[Candidate], retrain_knowmem: float) -> Choice:
@@ -45,26 +40,27 @@ def muse(candidates: Sequence[Candidate], retrain_knowmem: float) -> Choice:
     able = _able(candidates)
     if not able:
         return _least_diverged(candidates)
-    first: dict[str, _Able] = {}
-    for own in able:
-        if own.scores.knowmem <= retrain_knowmem:
-            first.setdefault(own.candidate.point, own)
+    first: dict[str, Candidate] = {}
+    for own, scores in able.items():
+        if scores.knowmem <= retrain_knowmem:
+            first.setdefault(own.point, own)
     if first:
-        chosen = _lowest(list(first.values()), lambda scores: -scores.utility)
+        reached = {own: able[own] for own in first.values()}
+        chosen = _lowest(reached, lambda scores: -scores.utility)
         trainings = len({candidate.point for candidate in candidates})
         return Choice(
-            chosen.candidate,
+            chosen,
             "the first snapshot of its training whose forget KnowMem, "
-            f"{chosen.scores.knowmem:.1f}, is at or below retrain's, {retrain_knowmem:.1f}; "
+            f"{able[chosen].knowmem:.1f}, is at or below retrain's, {retrain_knowmem:.1f}; "
             f"{len(first)} of {trainings} trainings have such a snapshot, and its Utility, "
-            f"{chosen.scores.utility:.1f}, is the highest of theirs",
+            f"{able[chosen].utility:.1f}, is the highest of theirs",
         )
     chosen = _lowest(able, lambda scores: scores.knowmem)
     missed = (
         f"no candidate's forget KnowMem is at or below retrain's, {retrain_knowmem:.1f}; "
-        f"this one's, {chosen.scores.knowmem:.1f}, is the lowest"
+        f"this one's, {able[chosen].knowmem:.1f}, is the lowest"
     )
-    return Choice(chosen.candidate, f"the candidate that forgot most: {missed}", missed)
+    return Choice(chosen, f"the candidate that forgot most: {missed}", missed)
 
 
 def pareto(candidates: Sequence[Candidate], target_utility: float) -> Choice:
@@ -76,16 +72,16 @@ def pareto(candidates: Sequence[Candidate], target_utility: float) -> Choice:
     able = _able(candidates)
     if not able:
         return _least_diverged(candidates)
-    best = front(candidates)
+    names = front(candidates)
+    best = {own: scores for own, scores in able.items() if own.name in names}
     chosen = _lowest(
-        [own for own in able if own.candidate.name in best],
-        lambda scores: hypot(scores.knowmem, max(0.0, target_utility - scores.utility)),
+        best, lambda scores: hypot(scores.knowmem, max(0.0, target_utility - scores.utility))
     )
     return Choice(
-        chosen.candidate,
+        chosen,
         f"of the {len(best)} candidates that no other beats in forget KnowMem and Utility both, "
         f"the nearest to forget KnowMem 0 at target's Utility, {target_utility:.1f}: it has "
-        f"{chosen.scores.knowmem:.1f} and {chosen.scores.utility:.1f}",
+        f"{able[chosen].knowmem:.1f} and {able[chosen].utility:.1f}",
     )
 
 
@@ -100,33 +96,24 @@ def front(candidates: Sequence[Candidate]) -> set[str]:
 
     To beat is to be worse in neither (KnowMem low, Utility high) and better in one.
     """
-    able = _able(candidates)
+    able = {own: (scores.knowmem, -scores.utility) for own, scores in _able(candidates).items()}
     return {
-        own.candidate.name
-        for own in able
-        if not any(_beats(other.scores, own.scores) for other in able)
+        own.name
+        for own, mine in able.items()
+        if not any(
+            theirs != mine and theirs[0] <= mine[0] and theirs[1] <= mine[1]
+            for theirs in able.values()
+        )
     }
 
 
-def _able(candidates: Sequence[Candidate]) -> list[_Able]:
-    return [
-        _Able(candidate, candidate.scores)
-        for candidate in candidates
-        if candidate.scores is not None and not candidate.diverged
-    ]
+def _able(candidates: Sequence[Candidate]) -> Able:
+    return {own: own.scores for own in candidates if own.scores is not None and not own.diverged}
 
 
-def _beats(one: Scores, other: Scores) -> bool:
-    return (
-        one.knowmem <= other.knowmem
-        and one.utility >= other.utility
-        and (one.knowmem, one.utility) != (other.knowmem, other.utility)
-    )
-
-
-def _lowest(able: Sequence[_Able], measure: Callable[[Scores], float]) -> _Able:
+def _lowest(able: Able, measure: Callable[[Scores], float]) -> Candidate:
     # min() keeps to the first of equals, and they are in the order of the grid.
-    return min(able, key=lambda own: (measure(own.scores), own.candidate.epochs))
+    return min(able, key=lambda own: (measure(able[own]), own.epochs))
 
 
 def _least_diverged(candidates: Sequence[Candidate]) -> Choice:

@@ -8,9 +8,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qunlearn.analysis.selection.candidates import Candidate, Scores
 from qunlearn.analysis.selection.choice import Selection
 from qunlearn.analysis.selection.rules import front
+from qunlearn.analysis.selection.scores import Candidate, Scores
 from qunlearn.analysis.selection.sentences import candidate_name
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES, REFERENCE_MEANINGS, adapter_name

@@ -7,14 +7,14 @@ from pathlib import Path
 from qunlearn.run.errors import InputError
 
 
-def take(source: Path, folder: Path) -> None:
+def link_folder(source: Path, folder: Path) -> None:
     """Fill `folder` with hard links to the files of `source`; copies where the disk has no links.
 
     Raises:
         InputError: `source` is missing.
     """
     if not source.is_dir():
-        raise InputError(f"{source}: the chosen candidate is not there; train the grid again")
+        raise InputError(f"{source}: the chosen candidate is missing; train the grid again")
     shutil.copytree(source, folder, copy_function=_link_or_copy, dirs_exist_ok=True)
 
 

@@ -1,12 +1,12 @@
-"""From the records of all cells to `summary.csv`: each metric over its seeds and items."""
+"""From the records of all cells to their summaries: each metric over its seeds and items."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from qunlearn.analysis.cells import Evaluations, check_same_items
-from qunlearn.analysis.metrics import DIVERGED, METRICS, REFERENCES, UNDEFINED
 from qunlearn.analysis.reversion import FORGET_METRICS, reversion
 from qunlearn.analysis.summary import Key, Summary
+from qunlearn.experiment.names import DIVERGED, METRICS, REFERENCES, UNDEFINED
 from qunlearn.statistics.bootstrap import estimate
 from qunlearn.statistics.items import Statistic
 
@@ -38,32 +38,21 @@ def summarise(evaluations: Path, cells: Sequence[str]) -> dict[Key, Summary]:
 
 def absences(seeds: int, diverged: int, undefined: int) -> list[str]:
     """In words, how many of the seeds have no number."""
+    of = "1 seed" if seeds == 1 else f"{seeds} seeds"
     counts = ((DIVERGED, diverged), (UNDEFINED, undefined))
-    return [f"{word} in {count} of {_seeds(seeds)}" for word, count in counts if count]
+    return [f"{word} in {count} of {of}" for word, count in counts if count]
 
 
 def _summary(by_seed: Mapping[str, Statistic | str], metric: str) -> Summary:
     """Summarise what each cell has: a statistic, or the word for why it has none."""
     numbers = {name: each for name, each in by_seed.items() if not isinstance(each, str)}
     words = [each for each in by_seed.values() if isinstance(each, str)]
-    diverged, undefined = words.count(DIVERGED), words.count(UNDEFINED)
-    missing = absences(len(by_seed), diverged, undefined)
+    counts = len(by_seed), words.count(DIVERGED), words.count(UNDEFINED)
+    missing = absences(*counts)
     if not numbers:
-        note = "; ".join(missing)
-        return Summary(None, None, None, len(by_seed), diverged, undefined, note=note)
+        return Summary(None, None, None, *counts, note="; ".join(missing))
     check_same_items(metric, numbers.items())
     known = estimate(list(numbers.values()))
-    return Summary(
-        known.value,
-        known.low,
-        known.high,
-        len(by_seed),
-        diverged,
-        undefined,
-        sum(next(iter(numbers.values())).sizes),
-        "; ".join([*missing, *known.limits]),
-    )
-
-
-def _seeds(count: int) -> str:
-    return "1 seed" if count == 1 else f"{count} seeds"
+    n = sum(next(iter(numbers.values())).sizes)
+    note = "; ".join([*missing, *known.limits])
+    return Summary(known.value, known.low, known.high, *counts, n, note)

@@ -1,7 +1,7 @@
 """The candidates of a cell and their references, as means over the seeds of what they answered."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -20,6 +20,21 @@ class Scores:
     knowmem: float
     utility: float
     nll_forget: float
+
+    @classmethod
+    def mean(cls, models: Sequence[Mapping[str, Any]]) -> "Scores":
+        """Of the answers of one model a seed."""
+        return cls(
+            *(
+                round(fmean(model[name] for model in models), 6)
+                for name in ("knowmem", "utility", "nll_forget")
+            )
+        )
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """KnowMem, Utility, forget NLL."""
+        return tuple(asdict(self).values())
 
 
 @dataclass(frozen=True)
@@ -53,7 +68,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Asked:
-    """How many questions were put to each model."""
+    """How many questions each model was asked."""
 
     forget: int
     retain: int
@@ -78,37 +93,31 @@ def gather(points: Sequence[str], answers: Mapping[str, Sequence[Answers]]) -> l
     Args:
         answers: point -> of each seed what its snapshots answered, in the order of their epochs.
     """
-    return [
-        _candidate(point, epoch, [seed[epoch] for seed in answers[point]])
-        for point in points
-        for epoch in answers[point][0]
-    ]
+    found = []
+    for point in points:
+        for epoch in answers[point][0]:
+            seeds = [seed[epoch] for seed in answers[point]]
+            whole = [model for model in seeds if model["status"] == "ok"]
+            scores = Scores.mean(whole) if whole else None
+            found.append(Candidate(point, epoch, scores, len(seeds), len(seeds) - len(whole)))
+    return found
 
 
 def reference(name: str, answers: Iterable[Answers]) -> Scores:
     """Target or retrain, from one file of answers or from one a seed.
 
     Raises:
-        InputError: one of them gives numbers that are none.
+        InputError: one of them diverged.
     """
     models = [model for found in answers for model in found.values()]
     if any(model["status"] != "ok" for model in models):
-        raise InputError(f"{name} diverged: nothing can be compared with it; train it otherwise")
-    return _mean(models)
+        raise InputError(
+            f"{name} diverged: no candidate can be compared with it; change its settings"
+        )
+    return Scores.mean(models)
 
 
 def asked(answers: Answers) -> Asked:
     """How many questions a reference was asked."""
     items = next(iter(answers.values()))["items"]
     return Asked(len(items["knowmem"]), len(items["utility"]))
-
-
-def _candidate(point: str, epoch: str, seeds: Sequence[Mapping[str, Any]]) -> Candidate:
-    whole = [model for model in seeds if model["status"] == "ok"]
-    scores = _mean(whole) if whole else None
-    return Candidate(point, epoch, scores, len(seeds), len(seeds) - len(whole))
-
-
-def _mean(models: Sequence[Mapping[str, Any]]) -> Scores:
-    metrics = [field.name for field in fields(Scores)]
-    return Scores(*(round(fmean(model[name] for model in models), 6) for name in metrics))
