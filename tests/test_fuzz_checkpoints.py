@@ -109,7 +109,7 @@ def test_a_broken_checkpoint_is_refused_in_one_line(
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "given"
     models = {"target": "given", "retrain": "given"}
-    full = config.resolve(small_configs.tiny({"models": models}), small_configs.SCHEMA)
+    full = config.resolve(small_configs.tiny({"models": models}))
 
     def look() -> None:
         admission.check_given(full, [])
@@ -166,6 +166,6 @@ def test_paths_to_nothing(
 
 
 def _given(changes: dict[str, Any]) -> None:
-    full = config.resolve(changes, small_configs.SCHEMA)
+    full = config.resolve(changes)
     admission.check_given(full, [])
     preflight.look(full, "news")

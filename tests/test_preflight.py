@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
 from fake_hub import COMMIT, FakeHub, in_place_of_the_hub
 from small_gguf import weights, write_gguf
 
 from qunlearn import machine, preflight
-from qunlearn.experiment.config import load_schema, resolve
+from qunlearn.experiment.config import resolve
 from qunlearn.models.hub import snapshot
 from qunlearn.plan import Job
 from qunlearn.run import hardware
 from qunlearn.run.errors import InputError
 
-SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
 LLAMA = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
@@ -58,7 +56,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def look(folder: Path, models: dict[str, Any], **changes: Any) -> list[preflight.Check]:
     config = {"corpora": ["news"], "precisions": ["bf16", "nf4", "rtn4"], "models": models}
-    full = resolve({"evaluate": {"max_tokens": 256}} | config | changes, SCHEMA)
+    full = resolve({"evaluate": {"max_tokens": 256}} | config | changes)
     return preflight.preflight(full, folder / "results", cluster=False)[0]
 
 
@@ -235,7 +233,7 @@ def capacity(
     monkeypatch.setattr(machine, "host_bytes", lambda: 8_000_000_000)
     monkeypatch.setattr(machine, "free_bytes", lambda path: 5_000_000_000)
     resources = {"unlearn": {"gpu": uses}}
-    full = resolve({"corpora": ["news"], "resources": resources}, SCHEMA)
+    full = resolve({"corpora": ["news"], "resources": resources})
     return preflight.preflight(full, tmp_path / "results", cluster=cluster)[0]
 
 

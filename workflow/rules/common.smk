@@ -26,9 +26,7 @@ try:
     if workflow.is_main_process:  # jobs get what it has read
         for path in workflow.overwrite_configfiles:
             configfiles.read_one(Path(os.path.relpath(path)))
-    CONFIG = configuration.resolve(
-        config, configuration.load_schema(ROOT / "workflow/schemas/config.schema.yaml")
-    )
+    CONFIG = configuration.resolve(config)
 except InputError as error:
     sys.exit(f"error: {error}")
 

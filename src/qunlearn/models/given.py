@@ -12,9 +12,8 @@ from qunlearn.models.checkpoints import check_no_code, check_tokenizer
 from qunlearn.models.fetching import CONFIGS, TOKENIZER, WEIGHTS, Place
 from qunlearn.models.shape import ModelShape
 from qunlearn.models.sources import gguf_file
-from qunlearn.run.errors import InputError
+from qunlearn.run.errors import InputError, short
 from qunlearn.run.files import read_json
-from qunlearn.run.plainvalues import short
 
 LLAMA_LIKE = ("llama", "mistral", "qwen2", "qwen3")
 """transformers' model types that the pipeline works with: a causal language model whose layers have
