@@ -84,7 +84,7 @@ CONTRADICTIONS = [
     ({"models": {"architecture": {"layers": 10**7}}}, "need"),
     ({"corpus": {"source": "local"}, "muse_dir": "x"}, "'muse_dir'"),
     ({"corpus": {"source": "hub", "hub": {"news": "a/b"}}}, "'revisions'"),
-    ({"corpora": ["poems"]}, "'corpora'"),
+    ({"corpora": ["poems"]}, "poems"),
     ({"corpus": {"mini": {"forget": 10**7}}}, "'corpus.mini'"),
     ({"evaluate": {"verbmem_tokens": 300}}, "'evaluate.verbmem_tokens'"),
     ({"quantization": {"calibration": {"length": 300}}}, "calibration.length"),
