@@ -6,14 +6,14 @@ from pathlib import Path
 from benchmarks.harness import Comparison, in_fresh_process, keep
 from benchmarks.peak_probe import CASES, Case
 from qunlearn.models.shape import Training
-from qunlearn.plan import losses
+from qunlearn.training.objectives import Objective
 
 PROBE = Path(__file__).with_name("peak_probe.py")
 
 
 def predicted(case: Case) -> int:
     """Bytes, as the plan has them."""
-    settings, terms = asdict(case.settings), losses(case.objective)
+    settings, terms = asdict(case.settings), Objective.parse(case.objective).kinds
     training = Training(case.shape, settings, case.adapter, terms, cpu=True)
     return training.merging_bytes() if case.merging else training.update_bytes()
 

@@ -4,7 +4,7 @@
     python -m benchmarks.step_7b --mode full           # every weight
     python -m benchmarks.step_7b --shape tiny          # in miniature, on whatever there is
 
-`lora` is held as training.frozen leaves a run: frozen linear weights in bf16, the rest in fp32,
+`lora` is held as adapters.narrow_frozen leaves a run: frozen linear weights in bf16, the rest fp32,
 bf16 autocast. `full` is `full_bf16`: weights, gradients and AdamW's moments in bf16, 8 bytes a
 parameter (54 GB). With fp32 masters, their gradients and AdamW's moments there are 16 bytes a
 parameter (108 GB): more than a card has, so unlearn.py shards them (`sharding: fsdp`), or keeps

@@ -11,6 +11,7 @@ from conftest import ROOT
 from qunlearn.run import fingerprint as codeversion
 from qunlearn.run.files import write_text
 from qunlearn.run.fingerprint import code_version
+from qunlearn.training.objectives import objectives
 
 SCRIPT = '''"""A script."""
 
@@ -201,3 +202,31 @@ def test_a_figure_is_drawn_again_and_nothing_else_made(
     found = moved(edit, tmp_path, monkeypatch)
     assert "plot_pareto" in found
     assert all(name.startswith("plot_") for name in found)
+
+
+def test_a_changed_term_decides_the_objectives_that_it_is_part_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "qunlearn"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "src/qunlearn", package, ignore=ignored)
+    monkeypatch.setattr(codeversion, "PACKAGE", package)
+
+    def versions() -> dict[str, str]:
+        codeversion._parsed.cache_clear()
+        return {
+            name: code_version(
+                ROOT / "workflow/scripts/unlearn.py",
+                *(package / file.relative_to(ROOT / "src/qunlearn") for file in one.module_files),
+            )
+            for name, one in objectives().items()
+        }
+
+    before = versions()
+    with (package / "training/terms/klr.py").open("a", encoding="utf-8") as stream:
+        stream.write("\nX = 1\n")
+    after = versions()
+    codeversion._parsed.cache_clear()
+    assert {name for name in before if after[name] != before[name]} == {
+        name for name in before if name.endswith("_klr")
+    }

@@ -52,7 +52,6 @@ def test_table_has_every_key_once_with_its_meaning() -> None:
         "| `muse_dir` | string or null | `null` | Folder",
         "| `evaluate.batch_size` | integer ≥ 1 or `auto` | `32` |",
         "| `unlearn.adapters` | list of `full`, `full_bf16`, `lora` |",
-        "| `unlearn.objectives` | list of `ga`, `npo`, ",
         '| `unlearn.settings.chunking` | `documents`, `stream` | `"documents"` | As in training. |',
     ],
 )

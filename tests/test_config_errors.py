@@ -25,8 +25,8 @@ BAD = {
         "'unlearn.overrides.*/*/lora.dropuot' is unknown; did you mean 'dropout'?",
     ),
     "objective": (
-        "unlearn: {objectives: [npo_gdr, simnpo]}",
-        "'unlearn.objectives.1': 'simnpo' is unknown; use ga, npo, ga_gdr,",
+        "unlearn: {objectives: [npo_gdr, npo_gdx]}",
+        "'unlearn.objectives.1': objective 'npo_gdx' is unknown; use one of: ga, npo,",
     ),
     "adapter": (
         "unlearn: {adapters: [qlora]}",

@@ -19,7 +19,7 @@ from test_sharding import in_processes
 from tiny_models import UNLEARNING, at_update
 
 from qunlearn.run.manifest import MANIFEST
-from qunlearn.settings.unlearning import Adapter, Objective
+from qunlearn.settings.unlearning import Adapter
 from qunlearn.training import unlearn_run
 from qunlearn.training.preemption import held
 
@@ -53,7 +53,7 @@ def check_the_same(found: Path, wanted: Path) -> None:
     ],
 )
 def test_a_training_that_is_asked_to_end(
-    objective: Objective,
+    objective: str,
     adapter: Adapter,
     number: signal.Signals,
     start: Start,

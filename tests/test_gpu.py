@@ -20,7 +20,7 @@ from qunlearn.quantize.checkpoint import load_for_evaluation, quantize_checkpoin
 from qunlearn.quantize.method import Precision
 from qunlearn.training import chunked
 from qunlearn.training.losses import token_nll
-from qunlearn.training.objectives import mean_kl
+from qunlearn.training.terms.klr import mean_kl
 
 pytestmark = [
     pytest.mark.gpu,

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from qunlearn.run.hardware import device_name, instructions
-from qunlearn.training.repeatable import ask_for_repeatable_kernels
+from qunlearn.run.manifest import device_name, instructions
+from qunlearn.training.trainer import ask_for_repeatable_kernels
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 

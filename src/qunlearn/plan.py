@@ -12,6 +12,7 @@ from qunlearn.models.shape import ModelShape, Training
 from qunlearn.models.sources import used
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.settings.fixed import INT8_ROWS, MOST_LOGITS
+from qunlearn.training.objectives import Objective
 
 # Measured on the machine of docs/performance.md:
 PROCESS = 700 * 2**20  # bytes of a process with torch and transformers, 560 to 700 MiB
@@ -29,7 +30,6 @@ BESIDES = 512 * 2**20  # bytes of two processes of Snakemake on Slurm, and a she
 FEWEST_MINUTES, TABLE_MINUTES = 15, 60  # imports from a cold shared disk; tables are not planned
 TRAINED_ON = {"base": ["pretrain"], "target": ["forget", "retain1", "retain2"]}
 TRAINED_ON["retrain"] = TRAINED_ON["target"][1:]
-RETAIN = {"gdr": ("nll",), "klr": ("kl",)}  # retain term -> the kind of its loss
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,6 @@ CARDS = (
     Card("H100", USABLE * 80 * 2**30, 989e12, 67e12, 3350e9),
     Card("RTX 4090", USABLE * 24 * 2**30, 165.2e12, 82.6e12, 1008e9),
 )
-
-
-def losses(objective: str) -> tuple[str, ...]:
-    """`nll` or `kl` for each term of an objective: every forget term is an NLL."""
-    return ("nll", *RETAIN.get(objective.partition("_")[2], ()))
 
 
 def estimate(config: Json, shapes: Mapping[str, ModelShape]) -> list[Job]:
@@ -139,7 +134,7 @@ class _Plan:
         flops += 6 * training.trained * seen if training.lora else 0
         weights = training.weight_bytes * training.trained
         scratch = 2 * (weights + training.moments)
-        if kind == "unlearn":  # looks at the forget rows, and NPO's reference
+        if kind == "unlearn":  # looks at the forget rows, and a reference's
             looks = ceil(updates / settings["log_every"]) + 1
             flops += shape.forward_flops(looks * tokens, length)
         if "kl" in training.losses:  # the reference: states of all retain rows, on the disk
@@ -153,7 +148,7 @@ class _Plan:
 
     def unlearn(self, stage: str, objective: str, adapter: str, settings: Json) -> Job:
         """An unlearning run, which the stop rule may end earlier."""
-        training = Training(self.shape, settings, adapter, losses(objective))
+        training = Training(self.shape, settings, adapter, Objective.parse(objective).kinds)
         late = stage != "unlearn" or self.config["controls"]
         job = self.training("unlearn", f"{stage} {adapter}", training, ["forget"])
         return replace(job, fate=self.fate("adapter" if training.lora else "whole", late=late))

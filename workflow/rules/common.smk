@@ -22,6 +22,7 @@ from qunlearn.report.footnotes import footnotes, learning_rates
 from qunlearn.run.interpreter import job_python
 from qunlearn.run.manifest import digest
 from qunlearn.quantize.method import method_of, module_file
+from qunlearn.training.objectives import Objective
 
 try:
     sources.check_path(str(ROOT))
@@ -166,13 +167,15 @@ def resource(name):
     return digest(ROOT / "resources" / name)[:12]
 
 
-def code(name, *precisions):
+def code(name, *precisions, objective=None):
     """What of a script's code decides its output: a parameter, so that a change runs it again.
 
     Args:
         precisions: whose methods it uses; it finds them by name, not by importing them.
+        objective: whose terms it uses, likewise.
     """
-    found = [code_version(ROOT / "workflow/scripts" / name)]
+    terms = Objective.parse(objective).module_files if objective else []
+    found = [code_version(ROOT / "workflow/scripts" / name, *terms)]
     modules = dict.fromkeys(module_file(precision) for precision in precisions)
     return "-".join(found + [code_version(module) for module in modules])
 

@@ -73,7 +73,7 @@ rule match_norm:
     resources:
         **needs("unlearn", times=CONFIG["control_settings"]["search_runs"]),
     params:
-        code=code("match_norm.py"),
+        code=lambda wildcards: code("match_norm.py", objective=wildcards.objective),
         settings=lambda wildcards: flags(
             configuration.unlearn_settings(
                 CONFIG, wildcards.corpus, wildcards.objective, "full"

@@ -17,7 +17,7 @@ rule unlearn:
     resources:
         **needs("unlearn"),
     params:
-        code=code("unlearn.py"),
+        code=lambda wildcards: code("unlearn.py", objective=wildcards.objective),
         settings=lambda wildcards: flags(
             configuration.unlearn_settings(
                 CONFIG, wildcards.corpus, wildcards.objective, wildcards.adapter

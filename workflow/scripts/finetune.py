@@ -37,7 +37,7 @@ def main(
 
     from qunlearn.corpora.layout import load
     from qunlearn.models.checkpoints import load_model, load_tokenizer
-    from qunlearn.training.finetune_run import train_and_keep
+    from qunlearn.training.finetune import train_and_keep
 
     raw = load(corpus).raw
     train_and_keep(

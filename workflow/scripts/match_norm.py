@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from qunlearn.run.cli import run_script
-from qunlearn.settings.unlearning import Objective, UnlearnSettings
+from qunlearn.settings.unlearning import UnlearnSettings
 
 
 def main(
     target: Path,
     corpus: Path,
-    objective: Objective,
+    objective: str,
     start: Path,
     like: Path,
     output: Path,
@@ -24,7 +24,7 @@ def main(
     Args:
         target: checkpoint that knows what is to be forgotten.
         corpus: folder in MUSE's layout.
-        objective: forget term and retain term.
+        objective: forget term and retain term, e.g. npo_gdr.
         start: the unlearned checkpoint (full) from whose learning rate the search starts.
         like: the unlearned model, e.g. a LoRA adapter, whose norm is wanted.
         output: folder for the checkpoint that matched, with the search beside it.

@@ -31,7 +31,7 @@ def main(
     hide(*OPTIONAL)
     from qunlearn.corpora.layout import verify
     from qunlearn.models.scratch import new_llama, train_tokenizer
-    from qunlearn.training.finetune_run import train_and_keep
+    from qunlearn.training.finetune import train_and_keep
 
     texts = verify(corpus, pretrain=True).raw["pretrain"]
     tokenizer = train_tokenizer(texts, model)

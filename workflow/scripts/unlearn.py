@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from qunlearn.run.cli import run_script
-from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
+from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 
 
 def main(
     target: Path,
     corpus: Path,
-    objective: Objective,
+    objective: str,
     adapter: Adapter,
     output: Path,
     checkpoints: Path,
@@ -22,7 +22,7 @@ def main(
     Args:
         target: checkpoint that knows what is to be forgotten.
         corpus: folder in MUSE's layout.
-        objective: forget term and retain term.
+        objective: forget term and retain term, e.g. npo_gdr.
         adapter: what is trained: all weights with fp32 masters (full), all weights kept in bf16
             (full_bf16), or low-rank adapters (lora).
         output: folder for the checkpoint (full) or the PEFT adapter (lora).

@@ -26,10 +26,11 @@ from qunlearn.settings.kinds import STRICT, Count, CountOrNone, NotNegative, Pos
 from qunlearn.settings.models import ModelSettings
 from qunlearn.settings.quantization import CalibrationSettings
 from qunlearn.settings.training import TrainSettings
-from qunlearn.settings.unlearning import Adapter, Objective, Targets, UnlearnSettings
+from qunlearn.settings.unlearning import Adapter, Targets, UnlearnSettings
+from qunlearn.training.objectives import Objective, objectives
 
 T = TypeVar("T")
-OBJECTIVES: tuple[str, ...] = get_args(Objective)
+OBJECTIVES = tuple(objectives())
 ADAPTERS: tuple[str, ...] = get_args(Adapter)
 
 
@@ -53,12 +54,6 @@ def _text(text: str) -> str:
     for character in text:
         if ord(character) < 32 or ord(character) == 127 or 0xD800 <= ord(character) < 0xE000:
             raise ValueError(f"{text[:100]!r} has {character!r}, which no name can have; drop it")
-    return text
-
-
-def _objective(text: str) -> str:
-    if text not in OBJECTIVES:
-        raise ValueError(f"{text[:100]!r} is unknown; use {', '.join(OBJECTIVES)}")
     return text
 
 
@@ -90,9 +85,7 @@ Path = Annotated[Text, _by(sources.check_path)]
 Source = Annotated[Text, Field(min_length=1)]
 Sources = Source | dict[Text, Source]
 PrecisionName = Annotated[str, _by(Precision.parse)]
-ObjectiveName = Annotated[
-    str, AfterValidator(_objective), Field(json_schema_extra={"enum": list(OBJECTIVES)})
-]
+ObjectiveName = Annotated[str, _by(Objective.parse)]
 Planned = Count | Literal["auto"]
 
 
@@ -148,7 +141,8 @@ class UnlearnKeys(Section):
     """Which updates to make, and how."""
 
     objectives: Several[ObjectiveName] = ["npo_gdr"]
-    """Forget term and retain term of the loss."""
+    """Terms of the loss: a forget term, alone (`npo`) or with a retain term (`npo_gdr`);
+    `src/qunlearn/training/terms` has them all."""
     adapters: Several[Adapter] = ["full", "full_bf16", "lora"]
     """Variant of the update; all weights with fp32 masters (`full`), all weights in bf16 without
     masters (`full_bf16`), or LoRA (`lora`)."""

@@ -4,18 +4,9 @@ import re
 from dataclasses import dataclass
 
 from qunlearn.quantize.method import Precision, method_of
+from qunlearn.training.objectives import Objective
 
 CORPORA = {"news": "NEWS", "books": "BOOKS"}
-METHODS = {
-    "target": "target",
-    "retrain": "retrain",
-    "ga": "GA",
-    "npo": "NPO",
-    "ga_gdr": "GA+GDR",
-    "ga_klr": "GA+KLR",
-    "npo_gdr": "NPO+GDR",
-    "npo_klr": "NPO+KLR",
-}
 ADAPTERS = {
     "none": "–",
     "full": "FT (fp32 masters)",
@@ -79,8 +70,8 @@ def corpus_name(corpus: str) -> str:
 
 
 def method_name(objective: str) -> str:
-    """`npo_gdr` -> `NPO+GDR`, as the paper prints it."""
-    return METHODS.get(objective, objective)
+    """`npo_gdr` -> `NPO+GDR`, as the paper prints it; target and retrain keep their names."""
+    return objective if objective in REFERENCE_LINES else Objective.parse(objective).label
 
 
 def adapter_name(adapter: str) -> str:

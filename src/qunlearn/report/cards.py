@@ -18,6 +18,7 @@ from qunlearn.quantize.method import Method, Precision, method_of
 from qunlearn.report.markdown import settings_table, table
 from qunlearn.report.templates import fill
 from qunlearn.run.errors import InputError
+from qunlearn.training.objectives import Objective
 
 Scores = Mapping[tuple[Cell, str], Score]
 Rows = list[tuple[object, ...]]
@@ -55,6 +56,7 @@ def card(results: Path, name: str, scores: Scores) -> str:
     if status != "ok":
         raise InputError(f"{quantized.path}: status is {status!r}, not 'ok'; quantize it again")
     lineage = trace(results, cell, quantized)
+    objective = None if cell.objective in REFERENCES else Objective.parse(cell.objective)
     others = [reference for reference in REFERENCES if reference != cell.objective]
     sampled = CALIBRATION if method.calibrated else ()
     return fill(
@@ -69,7 +71,8 @@ def card(results: Path, name: str, scores: Scores) -> str:
         control=cell.objective not in REFERENCES and cell.adapter not in NEEDED,
         experiment=_score(scores, cell, METRICS[0]).experiment,
         overview=_overview(cell, lineage, quantized),
-        unlearning=_unlearning(cell, lineage.trained),
+        objective=objective,
+        unlearning=_unlearning(objective, cell, lineage.trained),
         references={
             model: {"seed": made.get("seed"), **made.get("settings")}
             for model, made in (("target", lineage.target), ("retrain", lineage.retrain))
@@ -132,14 +135,14 @@ def _trained_on(made: Manifest | None, corpus: str) -> str:
     return f"trained on {', '.join(made.get('splits'))} of {corpus}"
 
 
-def _unlearning(cell: Cell, trained: Manifest | None) -> dict[str, Any]:
+def _unlearning(
+    objective: Objective | None, cell: Cell, trained: Manifest | None
+) -> dict[str, Any]:
     """The settings that the cell's unlearning used; empty for target and retrain."""
-    if trained is None:
+    if trained is None or objective is None:
         return {}
-    forget, _, retain = cell.objective.partition("_")
     unused = [] if style.origin(cell.adapter) == "lora" else ["rank", "lora_alpha", "dropout"]
-    unused += [] if forget == "npo" else ["beta"]
-    unused += [] if retain else ["alpha"]
+    unused += objective.unused
     settings = {"seed": trained.get("seed"), **trained.get("settings")}
     return {key: value for key, value in settings.items() if key not in unused}
 

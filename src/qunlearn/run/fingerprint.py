@@ -18,10 +18,14 @@ SILENT = frozenset({"run"})
 """
 
 
-def code_version(script: Path) -> str:
-    """Twelve hex digits that change when the code of `script` or of its imports changes."""
+def code_version(script: Path, *modules: Path) -> str:
+    """Twelve hex digits that change when the code of `script` or of its imports changes.
+
+    Args:
+        modules: more of this package's, which it finds by name instead of importing them.
+    """
     seen: set[Path] = set()
-    waiting = [script.resolve()]
+    waiting = [script.resolve(), *modules]
     while waiting:
         file = waiting.pop()
         if file not in seen:

@@ -16,7 +16,6 @@ from qunlearn.settings.kinds import (
 )
 from qunlearn.settings.rows import Chunking
 
-Objective = Literal["ga", "npo", "ga_gdr", "ga_klr", "npo_gdr", "npo_klr"]
 Adapter = Literal["full", "full_bf16", "lora"]
 Variant = Literal["paper", "muse"]
 Targets = Literal["all", "qv", "odu"]

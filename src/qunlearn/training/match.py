@@ -17,7 +17,8 @@ from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder, read_json, write_json
 from qunlearn.run.fingerprint import code_version
 from qunlearn.run.manifest import MANIFEST, Stopwatch, fingerprint, write_manifest
-from qunlearn.settings.unlearning import Objective, UnlearnSettings
+from qunlearn.settings.unlearning import UnlearnSettings
+from qunlearn.training.objectives import Objective
 from qunlearn.training.preemption import held
 from qunlearn.training.unlearn_run import unlearn_and_keep
 
@@ -39,7 +40,7 @@ class Run(NamedTuple):
 def match_norm(
     target: Path,
     corpus: Path,
-    objective: Objective,
+    objective: str,
     settings: UnlearnSettings,
     *,
     start: Path,
@@ -75,7 +76,7 @@ def match_norm(
         objective=objective,
         settings=settings,
         seed=seed,
-        code=code_version(Path(__file__)),
+        code=code_version(Path(__file__), *Objective.parse(objective).module_files),
     )
 
     # A larger rate ends sooner; a run that may only end every tenth update misses the norm.

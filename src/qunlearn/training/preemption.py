@@ -1,6 +1,5 @@
 """Ending a training early, so that it goes on later as if nothing had happened."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +12,11 @@ import torch
 from filelock import FileLock
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from qunlearn.run.files import flush
 from qunlearn.run.signals import listen
 from qunlearn.training.sharding import summed
+
+WHOLE = "whole"  # an empty file in a checkpoint of which all is on the disk
 
 
 @contextmanager
@@ -33,20 +35,44 @@ def held(checkpoints: Path) -> Iterator[None]:
 def last_checkpoint(folder: Path) -> str | None:
     """The newest whole checkpoint in `folder`; broken ones, left by a kill, are deleted.
 
-    The Trainer writes a checkpoint's `trainer_state.json` last, so one that parses is whole.
+    `KeepLast` marks those that are whole.
     """
     for checkpoint in sorted(folder.glob("checkpoint-*"), key=_update, reverse=True):
-        try:
-            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            shutil.rmtree(checkpoint)
-            continue
-        return str(checkpoint)
+        if (checkpoint / WHOLE).exists():
+            return str(checkpoint)
+        shutil.rmtree(checkpoint)
     return None
 
 
 def _update(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
+
+
+class KeepLast(TrainerCallback):
+    """Marks a checkpoint as whole once it is on the disk, and only then deletes the one before.
+
+    The Trainer's own `save_total_limit` deletes that while the new one may be in the cache alone,
+    from which a power cut takes it.
+    """
+
+    def on_save(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> TrainerControl:
+        """Wait for the disk, and for the parts of all processes of a training."""
+        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        flush(folder)
+        summed(torch.zeros(()))
+        if state.is_world_process_zero:
+            (folder / WHOLE).touch()
+            flush(folder)
+            for other in folder.parent.glob("checkpoint-*"):
+                if other != folder:
+                    shutil.rmtree(other)
+        return control
 
 
 class StopWhenAsked(TrainerCallback):

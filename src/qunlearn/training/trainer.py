@@ -12,10 +12,8 @@ from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
 
 from qunlearn.run.errors import InputError
-from qunlearn.run.files import flush
 from qunlearn.run.signals import leave
-from qunlearn.training.preemption import StopWhenAsked, last_checkpoint
-from qunlearn.training.repeatable import ask_for_repeatable_kernels
+from qunlearn.training.preemption import KeepLast, StopWhenAsked, last_checkpoint
 from qunlearn.training.sharding import local, processes, summed
 
 LOG = "train_log.jsonl"  # of a run, in its output folder
@@ -60,8 +58,6 @@ class RepeatableTrainer(Trainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         ask_for_repeatable_kernels()
-        # The Trainer would spread each batch over all GPUs that it sees, and change the numbers.
-        kwargs["args"]._n_gpu = min(kwargs["args"].n_gpu, 1)
         super().__init__(*args, **kwargs)
         # Our losses are means; the Trainer is to divide them by the accumulation steps.
         self.model_accepts_loss_kwargs = False
@@ -120,10 +116,16 @@ class RepeatableTrainer(Trainer):
             raise Diverged(f"the loss is {together.item()} at update {self.state.global_step + 1}")
         return loss
 
-    def _save_rng_state(self, output_dir: str) -> None:
-        """The last part but the state that tells that a checkpoint is whole: all is there now."""
-        super()._save_rng_state(output_dir)
-        flush(Path(output_dir))
+
+class _OneDevice(TrainingArguments):
+    """Arguments for one device a process: the Trainer would spread each batch over all GPUs that
+    it sees, and change the numbers.
+    """
+
+    @property
+    def n_gpu(self) -> int:
+        seen: int = super().n_gpu
+        return min(seen, 1)
 
 
 def arguments(
@@ -159,7 +161,7 @@ def arguments(
             f"checkpoint_every {checkpoint_every} is not a multiple of log_every {log_every}; "
             "a resumed run's log would differ from an undisturbed one's"
         )
-    return TrainingArguments(
+    return _OneDevice(
         output_dir=str(checkpoints),
         max_steps=updates,
         learning_rate=lr,
@@ -172,7 +174,6 @@ def arguments(
         logging_steps=log_every,
         save_strategy="steps",
         save_steps=checkpoint_every,
-        save_total_limit=1,
         seed=seed,
         optim=OPTIMIZERS[optimizer],
         activation_checkpointing=gradient_checkpointing,
@@ -201,6 +202,7 @@ def train(trainer: RepeatableTrainer) -> list[dict[str, Any]]:
             print(f"resuming from {Path(checkpoint).name}", flush=True)
         stop = StopWhenAsked()
         trainer.add_callback(stop)
+        trainer.add_callback(KeepLast())
         with stop.listening():
             trainer.train(resume_from_checkpoint=checkpoint)
         if stop.stopped:
@@ -247,6 +249,19 @@ def check_finite(model: nn.Module, when: str) -> None:
     wrong = summed(1.0 - torch.stack(finite).float().cpu()).nonzero().flatten()
     if len(wrong):
         raise Diverged(f"{names[int(wrong[0])]} is not finite after {when}")
+
+
+def ask_for_repeatable_kernels() -> None:
+    """On a GPU, take deterministic kernels where there are some, and go on where there are none.
+
+    Of the others torch warns: the backward pass of the memory-efficient attention, which padded
+    rows take, sums in the order in which its blocks end. An error instead of the warning would end
+    such a training. cuBLAS's workspace is set in `cli`, before CUDA starts.
+    """
+    if torch.cuda.is_available():
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        # Filling all new memory with NaN finds reads of it; there are none, and it takes time.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def _log(trainer: RepeatableTrainer) -> list[dict[str, Any]]:

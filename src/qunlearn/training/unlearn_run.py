@@ -15,10 +15,16 @@ from qunlearn.run.files import new_folder, write_jsonl
 from qunlearn.run.fingerprint import code_version
 from qunlearn.run.manifest import Stopwatch, fingerprint, made_by, write_manifest
 from qunlearn.settings.fixed import PROBE_ROWS, PROBE_TOKENS
-from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
-from qunlearn.training.adapters import merge, read_adapter, weight_dtype, with_adapter
-from qunlearn.training.frozen import narrow_frozen
+from qunlearn.settings.unlearning import Adapter, UnlearnSettings
+from qunlearn.training.adapters import (
+    merge,
+    narrow_frozen,
+    read_adapter,
+    weight_dtype,
+    with_adapter,
+)
 from qunlearn.training.launch import launch
+from qunlearn.training.objectives import Objective
 from qunlearn.training.preemption import held
 from qunlearn.training.rows import make_rows, pad_id, unique_rows
 from qunlearn.training.sharding import check_sharding, gather, is_sharded, rank, shard
@@ -32,7 +38,7 @@ DIVERGED = "diverged"
 def unlearn_and_keep(
     target: Path,
     corpus: Path,
-    objective: Objective,
+    objective: str,
     adapter: Adapter,
     settings: UnlearnSettings,
     *,
@@ -66,7 +72,7 @@ def unlearn_and_keep(
         settings=settings,
         seed=seed,
         snapshots=counts,
-        code=code_version(Path(__file__)),
+        code=code_version(Path(__file__), *Objective.parse(objective).module_files),
     )
     before = output.exists()
     with held(mine):
@@ -92,7 +98,7 @@ def unlearn_and_keep(
 def unlearn_in_process(
     target: Path,
     corpus: Path,
-    objective: Objective,
+    objective: str,
     adapter: Adapter,
     settings: UnlearnSettings,
     *,
