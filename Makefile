@@ -80,9 +80,9 @@ format: setup-dev
 	ruff check --fix .
 	snakefmt Snakefile workflow/rules
 
-## Write config/README.md from the schema.
+## Write config/README.md from the classes of the keys.
 docs: setup
-	python workflow/scripts/document_config.py --schema workflow/schemas/config.schema.yaml --output config/README.md
+	python workflow/scripts/document_config.py --output config/README.md
 
 ## Run the default experiment with three seeds, and with one on what stands in for another processor; put its table and
 ## figure into the README.

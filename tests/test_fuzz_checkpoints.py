@@ -112,9 +112,7 @@ def test_a_broken_checkpoint_is_refused_in_one_line(
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "given"
     models = {"target": "given", "retrain": "given"}
-    full = config.resolve(
-        small_configs.tiny({"models": models, "precisions": ["bf16"]}), small_configs.SCHEMA
-    )
+    full = config.resolve(small_configs.tiny({"models": models, "precisions": ["bf16"]}))
 
     def look() -> None:
         inputs.check_given(full, [])
@@ -170,6 +168,6 @@ def test_paths_to_nothing(
 
 
 def _given(changes: dict[str, Any]) -> None:
-    full = config.resolve(changes, small_configs.SCHEMA)
+    full = config.resolve(changes)
     inputs.check_given(full, [])
     list(preflight.check_texts(full, Path("results")))

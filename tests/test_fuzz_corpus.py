@@ -180,7 +180,7 @@ CORPORA = {
 
 @pytest.mark.parametrize("name", CORPORA)
 def test_a_broken_corpus_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
-    full = config.resolve(local(tmp_path), small_configs.SCHEMA)
+    full = config.resolve(local(tmp_path))
 
     def refused(damage: Damage) -> None:
         remove(tmp_path / "news")
@@ -203,7 +203,7 @@ def test_odd_corpora_that_are_whole(tmp_path: Path) -> None:
     (folder / "raw/forget.json").unlink()
     (tmp_path / "elsewhere.json").write_bytes(as_bytes(texts))
     (folder / "raw/forget.json").symlink_to(tmp_path / "elsewhere.json")
-    inputs.check_given(config.resolve(local(tmp_path), small_configs.SCHEMA), [])
+    inputs.check_given(config.resolve(local(tmp_path)), [])
     run_script("import_corpus.py", "--source", str(folder), "--output", str(tmp_path / "made"))
     assert json.loads((tmp_path / "made/raw/forget.json").read_text(encoding="utf-8")) == texts
 

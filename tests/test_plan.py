@@ -20,7 +20,7 @@ from benchmarks.bench_plan import predicted
 from benchmarks.peak_probe import CASES, Case
 from qunlearn import plan
 from qunlearn.experiment import configfiles
-from qunlearn.experiment.config import Json, cells, load_schema, resolve, runs
+from qunlearn.experiment.config import Json, cells, resolve, runs
 from qunlearn.experiment.sweep import training_runs
 from qunlearn.models.shape import ModelShape, Training
 from qunlearn.quantize.method import Precision, method_of
@@ -28,7 +28,6 @@ from qunlearn.run.errors import InputError
 from qunlearn.settings.unlearning import UnlearnSettings
 from qunlearn.training.adapters import with_adapter
 
-SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
 SHAPES = yaml.safe_load((ROOT / "resources/shapes.yaml").read_text(encoding="utf-8"))
 LLAMA = ModelShape.from_config(SHAPES["llama-2-7b"])
 TINY = ModelShape(60, 32, 64, 2, 2, 2, 16, False, 64)
@@ -44,7 +43,7 @@ def paper(*more: Path, **changes: Any) -> tuple[Json, list[plan.Job]]:
 
 
 def full(**changes: Any) -> Json:
-    return resolve({"corpora": ["news"], **changes}, SCHEMA)
+    return resolve({"corpora": ["news"], **changes})
 
 
 def training(adapter: str, **settings: Any) -> Training:

@@ -76,7 +76,7 @@ def door(changes: dict[str, Any], *, words: dict[str, Any] | None = None, **how:
     }
     values = small_configs.over(values, changes)
     values = commandline.with_words(small_configs.over(values, words or {}), words or {})
-    full = config.resolve(values, small_configs.SCHEMA)
+    full = config.resolve(values)
     inputs.check_given(full, [])
     return preflight.preflight(full, Path("results"), **{"cluster": False, **how})[0]
 

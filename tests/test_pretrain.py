@@ -21,7 +21,7 @@ DATASET = "muse-bench/MUSE-News"
 
 
 def full(changes: Mapping[str, Any]) -> dict[str, Any]:
-    return config.resolve(small_configs.tiny(changes), small_configs.SCHEMA)
+    return config.resolve(small_configs.tiny(changes))
 
 
 @pytest.fixture

@@ -15,11 +15,9 @@ from small_manifests import sign_evaluations, sign_measurements
 from small_records import evaluate
 from small_survival import MATRIX, write_cell
 
-from qunlearn.experiment.config import load_schema, resolve
+from qunlearn.experiment.config import resolve
 from qunlearn.run.files import write_json
 from qunlearn.settings.evaluation import EvaluateSettings
-
-SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
 
 
 @dataclass(frozen=True)
@@ -147,7 +145,7 @@ def test_the_report_s_first_page_says_what_can_be_said(
     tables: Path, experiment: Experiment
 ) -> None:
     unlearn: dict[str, Sequence[str]] = {"adapters": experiment.adapters}
-    settings = resolve({"precisions": list(experiment.precisions)}, SCHEMA) | {"unlearn": unlearn}
+    settings = resolve({"precisions": list(experiment.precisions)}) | {"unlearn": unlearn}
     page = tables / "story.rst"
     run("write_page.py", "story", tables.parent, json.dumps(settings), experiment.cells, page)
     text = page.read_text(encoding="utf-8")

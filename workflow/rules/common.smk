@@ -31,8 +31,7 @@ try:
         for path in workflow.overwrite_configfiles:
             configfiles.read_one(Path(os.path.relpath(path)))
     CONFIG = configuration.resolve(
-        commandline.with_words(config, workflow.config_settings.config),
-        configuration.load_schema(ROOT / "workflow/schemas/config.schema.yaml"),
+        commandline.with_words(config, workflow.config_settings.config)
     )
 except InputError as error:
     sys.exit(f"error: {error}")

@@ -1,27 +1,20 @@
-"""The configuration: checked against its schema, filled with defaults, refused in one line."""
+"""The configuration: read strictly, filled with defaults, refused in one line."""
 
-import copy
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-from jsonschema.validators import extend
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from qunlearn.experiment import controls
 from qunlearn.experiment import sweep_grids as grids
-from qunlearn.experiment.configdoc import values
+from qunlearn.experiment.keys import ADAPTERS, OBJECTIVES, Config
 from qunlearn.models import sources
 from qunlearn.quantize.method import Precision
-from qunlearn.run.errors import InputError
-from qunlearn.run.plainvalues import check_plain, short
-from qunlearn.settings.unlearning import Adapter
-from qunlearn.training.objectives import check_objectives, objectives
+from qunlearn.run.errors import InputError, short
 
 Json = dict[str, Any]
 
@@ -30,42 +23,22 @@ REPLACED = {
     "quantization.gptq_backend": "name autogptq4 among the precisions",
 }
 """Keys of earlier versions -> what to write instead."""
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""YAML's safe loader: in C, where PyYAML was built with it; 0.2 s less for the schema."""
-
-# JSON Schema takes 1.0 for an integer; a flag `--seed 1.0` is none.
-_Validator: Any = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator,
-    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
-    ),
-)
 
 
-def load_schema(path: Path) -> Json:
-    """The schema as a dict."""
-    text = path.read_text(encoding="utf-8")
-    schema: Json = yaml.load(text, Loader=LOADER)  # nosec B506 - it is a safe loader
-    return schema
-
-
-def resolve(config: Mapping[str, Any], schema: Json) -> Json:
+def resolve(config: Mapping[str, Any]) -> Json:
     """A full configuration: `config` checked, and every absent key at its default.
 
-    Overrides (`unlearn.overrides`) are left partial: what they do not set is not theirs to set.
+    Overrides (`unlearn.overrides`) and grids (`sweep`) are left partial: what they do not set is
+    not theirs to set.
 
     Raises:
-        InputError: a value is none that a configuration can have (`plainvalues`), a key is
-            unknown, a value is of the wrong kind or out of its range, a precision has no
-            meaning, an override can match no run, or keys contradict each other.
+        InputError: a key is unknown, a value is of the wrong kind or out of its range, a pattern
+            can match no run, or keys contradict each other.
     """
-    check_plain(config)
-    full: Json = copy.deepcopy(dict(config))
-    _read_words(full, schema)
-    errors = list(_Validator(schema).iter_errors(full))
-    if errors:
-        raise InputError(_explain(min(errors, key=lambda error: len(error.absolute_path))))
-    _fill(full, schema, schema["$defs"])
+    try:
+        full = Config.model_validate(dict(config)).model_dump()
+    except ValidationError as error:
+        raise InputError(_explain(error.errors(include_url=False), config)) from None
     _check_meaning(full)
     return full
 
@@ -141,74 +114,67 @@ def cells(config: Json) -> list[str]:
     ]
 
 
-def _read_words(values: Json, schema: Json) -> None:
-    """Read what arrives as words from Snakemake's `--config controls=true seeds=[0,1]`.
-
-    In a file YAML has read it already. What is no switch or number stays, to be complained about.
-    """
-    for key, part in schema["properties"].items():
-        value = values.get(key)
-        if part.get("type") == "boolean" and value in ("true", "false"):
-            values[key] = value == "true"
-        elif part.get("items", {}).get("type") == "integer" and isinstance(value, list):
-            values[key] = [
-                int(word) if isinstance(word, str) and word.isdecimal() else word for word in value
-            ]
-
-
-def _fill(values: Json, schema: Json, definitions: Json) -> None:
-    for key, part in schema.get("properties", {}).items():
-        if "default" in part:
-            values.setdefault(key, copy.deepcopy(part["default"]))
-        if "$ref" in part:
-            part = definitions[part["$ref"].rpartition("/")[2]]
-        if isinstance(values.get(key), dict):
-            _fill(values[key], part, definitions)
-
-
-def _explain(error: ValidationError) -> str:
-    place = ".".join(str(part) for part in error.absolute_path)
-    if error.validator == "additionalProperties":
-        schema: Any = error.schema
-        instance: Any = error.instance
-        known = schema.get("properties", {})
-        unknown = next(key for key in instance if key not in known)
-        key = f"{place}.{unknown}" if place else unknown
+def _explain(errors: list[ErrorDetails], config: Mapping[str, Any]) -> str:
+    """One line on the first of what pydantic found wrong."""
+    found = [(*_place(error["loc"], config), error) for error in errors]
+    first = found[0][0]
+    # Of alternatives (`integer or auto`) pydantic tells all: the one that came furthest is meant.
+    place = max((keys for keys, _, _ in found if keys[: len(first)] == first), key=len)
+    value, error = next((value, error) for keys, value, error in found if keys == place)
+    key = ".".join(place)
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         if key in REPLACED:
-            return f"config key '{key}' is no more; {REPLACED[key]}"
-        close = difflib.get_close_matches(str(unknown), known, n=1)
+            return f"config key '{key}' was replaced; {REPLACED[key]}"
+        known = _known(place[:-1])
+        close = difflib.get_close_matches(place[-1], known, n=1)
         advice = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
         return f"config key '{key}' is unknown; {advice}"
-    if error.validator == "enum":
-        allowed: Any = error.validator_value
-        return (
-            f"config key '{place}': {short(error.instance)} is unknown; use one of: "
-            + ", ".join(str(value) for value in allowed)
-        )
-    if error.validator == "anyOf":
-        alternatives = values({"anyOf": error.validator_value})
-        return f"config key '{place}': {short(error.instance)} is not {alternatives}"
-    if error.validator == "pattern":
-        return (
-            f"config key '{place}': {short(error.instance)} is no name; "
-            "use letters, digits, '_' and '-' only"
-        )
-    hint = ""
-    if error.validator_value == "number" and isinstance(error.instance, str):
-        hint = " (in YAML a number such as 1e-5 is text: write 1.0e-5)"
-    message = error.message.replace(repr(error.instance), short(error.instance))
-    return f"config key '{place}': {message}{hint}; see config/README.md"
+    if error["type"] == "invalid_key" or error["loc"][-1] == "[key]":
+        key = ".".join(str(part) for part in error["loc"] if part != "[key]")
+        return f"config key '{key}' is not text; put it in quotes"
+    if error["type"] == "value_error":
+        return f"config key '{key}': {error['ctx']['error']}"
+    problems = dict.fromkeys(_problem(error) for keys, _, error in found if keys == place)
+    remedy = "see config/README.md"
+    if error["type"] == "float_type" and isinstance(value, str):
+        remedy = "in YAML a number such as 1e-5 is text: write 1.0e-5"
+    return f"config key '{key}': {short(value)} {' or '.join(problems)}; {remedy}"
+
+
+def _place(location: Iterable[Any], config: Mapping[str, Any]) -> tuple[list[str], Any]:
+    """The keys that lead to an error, without the names of pydantic's alternatives; the value."""
+    keys: list[str] = []
+    value: Any = config
+    for part in location:
+        index = isinstance(value, list) and isinstance(part, int)
+        if index or (isinstance(value, Mapping) and part in value):
+            keys.append(str(part))
+            value = value[part]
+    return keys, value
+
+
+def _problem(error: ErrorDetails) -> str:
+    if error["type"] in ("model_type", "dataclass_type", "dict_type"):
+        return "should be a section of keys"
+    return "should" + error["msg"].partition("should")[2].partition(" after validation")[0]
+
+
+def _known(section: list[str]) -> list[str]:
+    """The keys of a section, of which the place is given."""
+    schema = part = Config.model_json_schema()
+    for key in section:
+        part = part.get("properties", {}).get(key) or part["additionalProperties"]
+        if "$ref" in part:
+            part = schema["$defs"][part["$ref"].rpartition("/")[2]]
+    return list(part["properties"])
 
 
 def _check_meaning(config: Json) -> None:
     made = _check_sources(config)
-    check_objectives(config["unlearn"]["objectives"])
-    _check_precisions("precisions", config["precisions"])
     if "base" in made:
         _check_heads(config["models"]["architecture"])
         _check_groups("precisions", config["precisions"], config["models"])
     extra = config["control_settings"]["precisions"]
-    _check_precisions("control_settings.precisions", extra)
     if config["controls"] and "base" in made:
         _check_groups("control_settings.precisions", extra, config["models"])
     if "bf16" not in config["precisions"]:
@@ -230,11 +196,6 @@ def _check_meaning(config: Json) -> None:
         )
     if config["corpus"]["source"] == "local" and not config["muse_dir"]:
         raise InputError("config key 'muse_dir' is not set; name the folder: --config muse_dir=…")
-    for key in ("muse_dir", "python"):
-        try:
-            sources.check_path(config[key] or "")
-        except InputError as error:
-            raise InputError(f"config key '{key}': {error}") from None
     excerpt = config["corpus"]["excerpt"]
     if excerpt["characters"] and not excerpt["texts"]:
         raise InputError(
@@ -273,14 +234,6 @@ def _check_sources(config: Json) -> set[str]:
     return made
 
 
-def _check_precisions(key: str, names: list[str]) -> None:
-    for name in names:
-        try:
-            Precision.parse(name)
-        except InputError as error:
-            raise InputError(f"config key '{key}': {error}") from None
-
-
 def _check_heads(architecture: Json) -> None:
     hidden, heads = architecture["hidden"], architecture["heads"]
     if hidden % (2 * heads):
@@ -311,8 +264,8 @@ def _could_match(pattern: str) -> bool:
     corpus = pattern.partition("/")[0]
     return any(
         fnmatchcase(f"{corpus}/{objective}/{adapter}", pattern)
-        for objective in objectives()
-        for adapter in get_args(Adapter)
+        for objective in OBJECTIVES
+        for adapter in ADAPTERS
     )
 
 

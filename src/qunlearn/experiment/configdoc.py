@@ -1,13 +1,17 @@
-"""The table of every configuration key, made from the schema."""
+"""The table of every configuration key, made from the classes of its sections."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
+
+from qunlearn.experiment.keys import Config
+from qunlearn.settings.kinds import LARGEST
 
 HEAD = """# Every key of a configuration
 
-Made from `workflow/schemas/config.schema.yaml` by `make docs`; do not edit. A key that a
-configuration leaves out has the default below; a key that is not below is refused.
+Made from `src/qunlearn/experiment/keys.py` and `src/qunlearn/settings` by `make docs`; do not edit.
+A key that a configuration leaves out has the default below; a key that is not below is refused. An
+integer is at most 2147483647.
 
 `--configfile FILE` replaces `config.yaml`, the default experiment. Of several files,
 `--configfile FILE CHANGES`, later ones win, key by key; `--config key=value` wins over all files.
@@ -15,49 +19,41 @@ configuration leaves out has the default below; a key that is not below is refus
 | key | values | default | meaning |
 |---|---|---|---|
 """
+BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 
-def as_markdown(schema: dict[str, Any]) -> str:
-    """The keys of `schema` in its own order, nested ones with their full path."""
+def as_markdown() -> str:
+    """A row for each key, in the order of the sections, nested ones with their full path."""
+    schema = Config.model_json_schema()
     return HEAD + "".join(
-        f"| `{key}` | {values(part)} | {_default(part)} | {part['description']} |\n"
+        f"| `{key}` | {values(part)} | `{json.dumps(part['default'])}` "
+        f"| {' '.join(part['description'].split())} |\n"
         for key, part in _leaves(schema, schema["$defs"], "")
     )
 
 
 def _leaves(
-    schema: dict[str, Any], definitions: dict[str, Any], prefix: str
+    section: dict[str, Any], definitions: dict[str, Any], prefix: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, part in schema["properties"].items():
-        key = prefix + name
-        nested = definitions[part["$ref"].rpartition("/")[2]] if "$ref" in part else part
-        if "properties" in nested:
-            yield from _leaves(nested, definitions, key + ".")
+    for name, part in section["properties"].items():
+        if "$ref" in part:
+            nested = definitions[part["$ref"].rpartition("/")[2]]
+            yield from _leaves(nested, definitions, f"{prefix}{name}.")
         else:
-            yield key, part
+            yield prefix + name, part
 
 
-def values(part: Mapping[str, Any]) -> str:
+def values(part: dict[str, Any]) -> str:
     """What a key may be, in words: `integer ≥ 1`."""
     if "anyOf" in part:
         return " or ".join(values(one) for one in part["anyOf"])
     if "enum" in part:
         return ", ".join(f"`{value}`" for value in part["enum"])
-    kind = part["type"] if isinstance(part["type"], str) else " or ".join(part["type"])
-    bounds = [
-        f"{sign} {part[bound]}"
-        for bound, sign in (
-            ("minimum", "≥"),
-            ("exclusiveMinimum", ">"),
-            ("maximum", "≤"),
-            ("exclusiveMaximum", "<"),
-        )
-        if bound in part
-    ]
-    if items := part.get("items", {}).get("enum"):
-        return "list of " + ", ".join(f"`{value}`" for value in items)
-    return " ".join([kind, " and ".join(bounds)]).strip()
-
-
-def _default(part: dict[str, Any]) -> str:
-    return f"`{json.dumps(part['default'])}`"
+    if "const" in part:
+        return f"`{part['const']}`"
+    if part["type"] == "array":
+        return f"list of {values(part['items'])}"
+    bounds = " and ".join(
+        f"{sign} {part[key]}" for key, sign in BOUNDS.items() if part.get(key, LARGEST) != LARGEST
+    )
+    return f"{part['type']} {bounds}".strip()

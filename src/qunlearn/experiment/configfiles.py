@@ -11,10 +11,8 @@ import yaml
 from qunlearn.experiment import config
 from qunlearn.run import files
 from qunlearn.run.errors import InputError
-from qunlearn.run.plainvalues import check_plain
 
 ROOT = Path(__file__).resolve().parents[3]
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 TEMPLATE = "__use_yte__"
 """With this key Snakemake takes a file for a template, and runs the code in it."""
 
@@ -30,7 +28,7 @@ def read(paths: Sequence[Path]) -> config.Json:
     merged: config.Json = {}
     for path in paths or [ROOT / "config.yaml"]:
         merged = _over(merged, read_one(path))
-    return config.resolve(merged, config.load_schema(SCHEMA))
+    return config.resolve(merged)
 
 
 def _over(below: Any, above: Mapping[str, Any]) -> config.Json:
@@ -47,9 +45,8 @@ def read_one(path: Path) -> config.Json:
     Stricter than Snakemake, which takes the last of two values of a key.
 
     Raises:
-        InputError: it is missing, no file, no UTF-8, neither JSON nor YAML, or has no keys; a key
-            stands twice in one section; a value is none that a configuration can have
-            (`plainvalues`); or the file is a template with code in it.
+        InputError: it is missing, not a file, not UTF-8, neither JSON nor YAML, or has no keys; a
+            key stands twice in one section; or the file is a template with code in it.
     """
     if not os.path.lexists(path):
         raise InputError(f"{path}: no such file; check --configfile")
@@ -58,20 +55,16 @@ def read_one(path: Path) -> config.Json:
     except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
-        what = getattr(error, "problem", None) or "nested too deep or a value that is none"
-        raise InputError(f"{path}: no valid YAML{where}; mend the file ({what})") from None
+        what = getattr(error, "problem", None) or "nested too deep, or not a value"
+        raise InputError(f"{path}: not valid YAML{where} ({what}); mend the file") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: has no keys; write a configuration, as in config/")
-    try:
-        check_plain(content)
-        if TEMPLATE in content:
-            raise InputError(f"config key '{TEMPLATE}': a configuration is no template; drop it")
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    if TEMPLATE in content:
+        raise InputError(f"{path}: config key '{TEMPLATE}' makes a file a template; drop it")
     return content
 
 
-class _Strict(config.LOADER):  # type: ignore[misc, name-defined, valid-type]
+class _Strict(yaml.SafeLoader):
     """YAML in which a section has each key once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:

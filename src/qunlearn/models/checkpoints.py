@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qunlearn.models.weights import check_safetensors, check_tensor, damaged, weight_files
-from qunlearn.run.errors import InputError
+from qunlearn.run.errors import InputError, short
 from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST
-from qunlearn.run.plainvalues import short
 
 if TYPE_CHECKING:
     import torch

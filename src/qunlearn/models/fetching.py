@@ -18,10 +18,9 @@ from qunlearn.models.checkpoints import check_checkpoint, load_tokenizer, read_c
 from qunlearn.models.shape import ModelShape
 from qunlearn.models.sources import Source, gguf_file
 from qunlearn.models.weights import check_finite
-from qunlearn.run.errors import InputError
+from qunlearn.run.errors import InputError, short
 from qunlearn.run.files import new_folder, sha256
 from qunlearn.run.manifest import Stopwatch, write_manifest
-from qunlearn.run.plainvalues import short
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -11,9 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qunlearn.run.errors import InputError
+from qunlearn.run.errors import InputError, short
 from qunlearn.run.files import read_json
-from qunlearn.run.plainvalues import short
 
 if TYPE_CHECKING:
     import torch

@@ -1,5 +1,8 @@
 """The one exception that a user is meant to read."""
 
+from reprlib import Repr
+from typing import Any
+
 
 class InputError(Exception):
     """A configuration, file or value that the user can mend.
@@ -24,3 +27,15 @@ def _one_line(text: str) -> str:
     return "".join(
         character if character.isprintable() else ascii(character)[1:-1] for character in text
     )
+
+
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+_SHORT.maxlevel = 3
+
+
+def short(value: Any) -> str:
+    """`repr` for a message: long texts, lists and numbers have their middle left out."""
+    if isinstance(value, int) and abs(value) > 10**40:  # Python writes no more than 4300 digits
+        return "a number of more than 40 digits"
+    return _SHORT.repr(value)

@@ -201,18 +201,5 @@ def objectives() -> dict[str, Objective]:
     return {term.name: Objective(term) for term in forget} | pairs
 
 
-def check_objectives(names: Iterable[str]) -> None:
-    """Look at the objectives of a configuration.
-
-    Raises:
-        InputError: one is unknown.
-    """
-    for name in names:
-        try:
-            Objective.parse(name)
-        except InputError as error:
-            raise InputError(f"config key 'unlearn.objectives': {error}") from None
-
-
 def _package() -> str:
     return f"{__package__}.terms"
