@@ -16,8 +16,8 @@ from small_survival import MATRIX, write_cell
 from qunlearn.analysis.metrics import DIVERGED, UNDEFINED, Cell, Score, write_metrics
 from qunlearn.analysis.summary import Key, write_summaries
 from qunlearn.experiment.labels import LINES, adapter_name, origin, precision_name
-from qunlearn.report.figures import controls
-from qunlearn.report.figures.controls import METRIC, gather, plot_controls
+from qunlearn.report.figures import causes as controls
+from qunlearn.report.figures.causes import METRIC, gather, plot_controls
 from qunlearn.report.figures.interventions import draw_interventions, interventions
 from qunlearn.run.errors import InputError
 

@@ -20,7 +20,7 @@ def main(
     from qunlearn.analysis.lineage import check_measurements
     from qunlearn.analysis.metrics import read_metrics
     from qunlearn.analysis.summary import summaries
-    from qunlearn.report.figures.controls import plot_controls
+    from qunlearn.report.figures.causes import plot_controls
 
     scores = read_metrics(metrics)
     check_measurements(survival, (score.cell for score in scores))

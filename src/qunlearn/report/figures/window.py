@@ -17,7 +17,7 @@ from qunlearn.report.figures.reversion_axis import (
     name_guides,
     scale,
 )
-from qunlearn.report.window import Rate
+from qunlearn.report.learning_rates import Rate
 
 FILE = "window"
 TITLE = "At which learning rate does a grid take the update back?"
