@@ -12,10 +12,10 @@ def main(selections: tuple[Path, ...], output: Path) -> None:
         selections: JSON files of select_candidate.py.
         output: the folder that candidates.png and .pdf are written into.
     """
-    from qunlearn.figures.candidates import plot_candidates
+    from qunlearn.figures.candidates import plot
     from qunlearn.selection.choice import read
 
-    plot_candidates([read(path) for path in selections], output)
+    plot([read(path) for path in selections], output)
 
 
 if __name__ == "__main__":

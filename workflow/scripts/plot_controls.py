@@ -18,13 +18,13 @@ def main(
         output: the folder that controls.png and .pdf are written into.
     """
     from qunlearn.evidence.origins import check_measurements
-    from qunlearn.figures.controls import plot_controls
+    from qunlearn.figures.controls import plot
     from qunlearn.tables.metrics import read_metrics
     from qunlearn.tables.summary import summaries
 
     scores = read_metrics(metrics)
     check_measurements(survival, (score.cell for score in scores))
-    plot_controls(scores, summaries(summary), survival, precisions, output)
+    plot(scores, summaries(summary), survival, precisions, output)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ def main(metrics: Path, summary: Path, output: Path) -> None:
         summary: the CSV file of all metrics over seeds and items.
         output: the folder that pareto.png and .pdf are written into.
     """
-    from qunlearn.figures.pareto import plot_pareto
+    from qunlearn.figures.pareto import plot
     from qunlearn.tables.metrics import read_metrics
     from qunlearn.tables.summary import summaries
 
-    plot_pareto(read_metrics(metrics), summaries(summary), output)
+    plot(read_metrics(metrics), summaries(summary), output)
 
 
 if __name__ == "__main__":

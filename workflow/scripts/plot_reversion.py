@@ -15,13 +15,13 @@ def main(metrics: Path, summary: Path, survival: Path, output: Path) -> None:
         output: the folder that reversion.png and .pdf are written into.
     """
     from qunlearn.evidence.origins import check_measurements
-    from qunlearn.figures.coarseness import plot_reversion
+    from qunlearn.figures.reversion import plot
     from qunlearn.tables.metrics import read_metrics
     from qunlearn.tables.summary import summaries
 
     scores = read_metrics(metrics)
     check_measurements(survival, (score.cell for score in scores))
-    plot_reversion(scores, summaries(summary), survival, output)
+    plot(scores, summaries(summary), survival, output)
 
 
 if __name__ == "__main__":

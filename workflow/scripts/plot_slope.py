@@ -14,11 +14,11 @@ def main(metrics: Path, summary: Path, precisions: tuple[str, ...], output: Path
         precisions: to compare with bf16, from fine to coarse, e.g. nf4 rtn3g64.
         output: the folder that slope.png and .pdf are written into.
     """
-    from qunlearn.figures.slope import plot_slope
+    from qunlearn.figures.slope import plot
     from qunlearn.tables.metrics import read_metrics
     from qunlearn.tables.summary import summaries
 
-    plot_slope(read_metrics(metrics), summaries(summary), precisions, output)
+    plot(read_metrics(metrics), summaries(summary), precisions, output)
 
 
 if __name__ == "__main__":

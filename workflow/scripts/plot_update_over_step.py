@@ -26,7 +26,7 @@ def main(
         output: the folder that update_over_step_<corpus>_<objective>.png and .pdf are written into.
     """
     from qunlearn.evidence.origins import check_measurements
-    from qunlearn.figures.steps import plot_update_over_step
+    from qunlearn.figures.update_over_step import plot
     from qunlearn.tables.metrics import Cell
 
     cells = [
@@ -35,7 +35,7 @@ def main(
         for adapter in adapters
     ]
     check_measurements(survival, cells)
-    plot_update_over_step(survival, cells, output)
+    plot(survival, cells, output)
 
 
 if __name__ == "__main__":

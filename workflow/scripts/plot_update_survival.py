@@ -26,7 +26,7 @@ def main(
         output: the folder that update_survival_<corpus>_<objective>.png and .pdf are written into.
     """
     from qunlearn.evidence.origins import check_measurements
-    from qunlearn.figures.heatmap import plot_update_survival
+    from qunlearn.figures.update_survival import plot
     from qunlearn.tables.metrics import Cell
 
     cells = [
@@ -35,7 +35,7 @@ def main(
         for adapter in adapters
     ]
     check_measurements(survival, cells)
-    plot_update_survival(survival, cells, output)
+    plot(survival, cells, output)
 
 
 if __name__ == "__main__":
