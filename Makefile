@@ -6,7 +6,7 @@ DRIVER := .venv-driver
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo report test test-slow test-slurm bench reproducibility golden smollm2 setup setup-dev setup-driver check audit format docs readme mechanism \
+.PHONY: demo report test test-slow test-slurm bench reproducibility golden smollm2 setup setup-dev setup-driver check audit format docs readme mechanism window \
   constraints driver-constraints locks clean
 
 ## Set up, then run the default experiment.
@@ -80,14 +80,26 @@ format: setup-dev
 	ruff check --fix .
 	snakefmt Snakefile workflow/rules
 
-## Write config/README.md from the schema.
+## Write config/README.md from the classes of the keys.
 docs: setup
-	python workflow/scripts/document_config.py --schema workflow/schemas/config.schema.yaml --output config/README.md
+	python workflow/scripts/document_config.py --output config/README.md
 
-## Put the default experiment's table and figure into the README.
-readme: demo
-	python workflow/scripts/fill_readme.py --results results/mini --precisions bf16 nf4 gptq4 rtn3g64 \
-	  --readme README.md --figure docs/survival_of_forgetting.png
+## Run the default experiment with three seeds, and with one on what stands in for another processor; put its table and
+## figure into the README.
+readme: ANOTHER ?= ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
+readme: setup
+	snakemake --cores $(CORES) --config 'seeds=[0,1,2]'
+	mkdir -p results/another
+	$(ANOTHER) snakemake --cores $(CORES) --directory results/another tables
+	python workflow/scripts/fill_readme.py --results results/mini --others results/another/results/mini \
+	  --precisions bf16 nf4 gptq4 rtn3g64 --readme README.md --figure docs/survival_of_forgetting.png
+
+## Run full fine-tuning in bf16 weights at three learning rates, and put what they show into docs/mechanism.md.
+window: demo
+	for rate in half once twice; do \
+	  snakemake --cores $(CORES) --configfile config.yaml config/window.yaml config/window_$$rate.yaml -- tables || exit; done
+	python workflow/scripts/fill_window.py --results results/window_half results/window_once results/window_twice \
+	  --corpus news --objective npo_gdr --adapter full_bf16 --document docs/mechanism.md --kept docs/results/window.csv
 
 ## Run SmolLM2 on an excerpt of MUSE_DIR/news, on processor cores; write docs/smollm2.
 smollm2: setup

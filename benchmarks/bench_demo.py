@@ -12,8 +12,8 @@ from pathlib import Path
 from benchmarks.demo_figure import draw
 from benchmarks.demo_jobs import by_rule, critical_path, lower_bound, read_jobs, span
 from benchmarks.harness import ROOT, Comparison, keep
-from qunlearn.cli import run_script
-from qunlearn.errors import InputError
+from qunlearn.run.cli import run_script
+from qunlearn.run.errors import InputError
 
 RESULTS = Path("results/mini")
 FIGURE = ROOT / "docs/demo_critical_path.png"

@@ -8,6 +8,7 @@ one thread (OMP_NUM_THREADS=1).
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 os.environ["TQDM_DISABLE"] = "1"
@@ -19,7 +20,8 @@ from benchmarks.harness import Comparison, interleaved, keep
 from benchmarks.small_model import SHOTS, small_corpus, small_model
 from qunlearn.evaluate.generate import continuations
 from qunlearn.evaluate.likelihood import token_logprobs
-from qunlearn.evaluate.prompts import cut_answer, few_shot, is_answered, question_prompt
+from qunlearn.evaluate.prompts import cut_answer, is_answered, question_prompts
+from qunlearn.settings.evaluation import EvaluateSettings
 
 VERBMEM_TOKENS, KNOWMEM_TOKENS, ROWS = 40, 32, 32
 TOLERANCE = 1e-4  # nats
@@ -39,22 +41,15 @@ def main() -> None:
     corpus = small_corpus()
     model, tokenizer = small_model(corpus)
     verbatim = [item["prompt"] for item in corpus.verbmem["forget"]]
-    questions = {
-        split: [
-            question_prompt(
-                few_shot(corpus.knowmem[f"{split}_qa_icl"], SHOTS, split), card["question"]
-            )
-            for card in corpus.knowmem[f"{split}_qa"]
-        ]
-        for split in ("forget", "retain")
-    }
+    settings = EvaluateSettings(shots=SHOTS, prompt="plain")
+    questions = {split: question_prompts(corpus, split, settings) for split in ("forget", "retain")}
     texts = [text for name in ("forget", "retain", "holdout") for text in corpus.privleak[name]]
 
     def ask(generate: Callable[..., list[str]], **early: Any) -> list[str]:
         outputs = generate(prompts=verbatim, new_tokens=VERBMEM_TOKENS)
         for prompts in questions.values():
             answers = generate(prompts=prompts, new_tokens=KNOWMEM_TOKENS, **early)
-            outputs += [cut_answer(answer) for answer in answers]
+            outputs += [cut_answer(answer, "plain") for answer in answers]
         return outputs
 
     def in_turn(**asked: Any) -> list[str]:
@@ -67,7 +62,7 @@ def main() -> None:
         return continuations(model, tokenizer, **asked, batch_size=ROWS)
 
     ways: dict[str, Callable[[], Any]] = {
-        "ours, texts": lambda: ask(ours, finished=is_answered),
+        "ours, texts": lambda: ask(ours, finished=partial(is_answered, prompt="plain")),
         "in turn, texts": lambda: ask(in_turn),
         "padded, texts": lambda: ask(padded),
         "ours, likelihoods": lambda: token_logprobs(

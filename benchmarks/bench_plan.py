@@ -5,21 +5,17 @@ from pathlib import Path
 
 from benchmarks.harness import Comparison, in_fresh_process, keep
 from benchmarks.peak_probe import CASES, Case
-from qunlearn.planning.memory import training_peak
-from qunlearn.planning.training import Training
+from qunlearn.models.shape import Training
+from qunlearn.training.objectives import Objective
 
 PROBE = Path(__file__).with_name("peak_probe.py")
 
 
 def predicted(case: Case) -> int:
     """Bytes, as the plan has them."""
-    settings = asdict(case.settings)
-    training = Training.of_unlearning(
-        case.shape, case.objective, case.adapter, settings, settings["max_tokens"], "cpu"
-    )
-    peak = training_peak(training)
-    read = 4 * (case.shape.parameters + training.trained) if case.adapter == "lora" else 0
-    return peak.merging if case.merging else max(peak.updates, read)
+    settings, terms = asdict(case.settings), Objective.parse(case.objective).kinds
+    training = Training(case.shape, settings, case.adapter, terms, cpu=True)
+    return training.merging_bytes() if case.merging else training.update_bytes()
 
 
 def compare() -> list[Comparison]:
@@ -38,8 +34,9 @@ if __name__ == "__main__":
         "plan",
         compare(),
         "`ours` is what plan.py's memory model predicts, `baseline` what torch's profiler counted "
-        "in the CPU allocator; the ratio should lie between 0.85 and 1.15. Both are exact numbers, "
-        "the same in each run.",
+        "in the CPU allocator, with garbage collection off; the ratio should lie between 0.95 and "
+        "1.05. Frozen weights are narrowed in no fixed order, which moves LoRA's smaller peaks by "
+        "a few percent from run to run.",
         shapes={case.name: asdict(case.shape) for case in CASES},
         parameters={case.name: case.shape.parameters for case in CASES},
     )

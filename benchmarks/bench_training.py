@@ -24,11 +24,12 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.harness import Comparison, in_fresh_process, interleaved, keep
 from benchmarks.textbook import Textbook
-from qunlearn.training.frozen import narrow_frozen
+from qunlearn.training.adapters import narrow_frozen
 from qunlearn.training.losses import head_weight, hidden_states, suit_attention, token_nll
-from qunlearn.training.objectives import mean_kl, npo
 from qunlearn.training.reference import Autocast, CachedStates, row_nll
 from qunlearn.training.rows import Batch, collate
+from qunlearn.training.terms.klr import mean_kl
+from qunlearn.training.terms.npo import npo
 
 Adapter = Literal["full", "lora"]
 Update = Callable[[], float]  # makes an update, returns its loss

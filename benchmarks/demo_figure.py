@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 from matplotlib.axes import Axes
 
-from qunlearn.figures.page import page
+from qunlearn.report.figures.page import page
 
 TITLE = "Where do the experiment's seconds go?"
 HOW_TO_READ = "Seconds of all jobs of a rule. No number of cores shortens the critical path."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from qunlearn.errors import InputError
+from qunlearn.run.errors import InputError
 
 PAUSE = 60.0  # seconds without a job from which the run was not under way
 

@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from qunlearn.files import write_json
-from qunlearn.provenance import installed
+from qunlearn.run.files import write_json
+from qunlearn.run.manifest import installed
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "docs/results/performance"

@@ -15,9 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from qunlearn.imports import OPTIONAL, hide
-from qunlearn.planning import ModelShape
-from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
+from qunlearn.models.shape import ModelShape
+from qunlearn.run.imports import OPTIONAL, hide
+from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 
 UPDATES = 2  # in the second one the moments are there from the start
 
@@ -28,7 +28,7 @@ class Case:
 
     name: str
     shape: ModelShape
-    objective: Objective
+    objective: str
     adapter: Adapter
     settings: UnlearnSettings
     merging: bool = False
@@ -44,7 +44,7 @@ SHAPES: dict[str, tuple[ModelShape, int, int]] = {  # with rows an update and to
     "deep": (_shape(2_000, 256, 16), 4, 128),
     "wide": (_shape(2_000, 1024, 2), 4, 128),
 }
-OBJECTIVES: dict[str, Objective] = {"large vocabulary": "npo_klr", "deep": "npo_gdr", "wide": "ga"}
+OBJECTIVES = {"large vocabulary": "npo_klr", "deep": "npo_gdr", "wide": "ga"}
 WAYS: list[tuple[Adapter, bool]] = [  # with gradient checkpointing or without
     ("full", False),
     ("full", True),
@@ -80,11 +80,11 @@ def measure(case: Case) -> int:
     from torch.profiler import ProfilerActivity, profile
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from qunlearn.training.adapters import merge, weight_dtype, with_adapter
-    from qunlearn.training.frozen import narrow_frozen
+    from qunlearn.training.adapters import merge, narrow_frozen, weight_dtype, with_adapter
     from qunlearn.training.unlearn import unlearn
 
     gc.collect()
+    gc.disable()  # what only a collection frees may still be there when the most is
     shape, settings = case.shape, case.settings
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(

@@ -13,10 +13,10 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from qunlearn.corpora.layout import Corpus
 from qunlearn.corpora.mini import generate
+from qunlearn.models.scratch import new_llama, train_tokenizer
 from qunlearn.settings.corpora import MiniSettings
 from qunlearn.settings.models import ModelSettings
 from qunlearn.training.rows import collate, make_rows, pad_id
-from qunlearn.training.scratch import new_llama, train_tokenizer
 
 SHOTS = 10
 

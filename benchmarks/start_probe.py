@@ -13,7 +13,7 @@ from types import CodeType
 
 OPENS_A_MODEL = (
     "from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM",
-    "import qunlearn.checkpoints",
+    "import qunlearn.models.checkpoints",
 )
 ASKS = (
     *OPENS_A_MODEL,
@@ -23,16 +23,12 @@ ASKS = (
 LATER = {
     "ask_candidates.py": ASKS,
     "evaluate.py": ASKS,
-    "evaluate_in_memory.py": ASKS,
     "finetune.py": OPENS_A_MODEL,
     "quantize.py": OPENS_A_MODEL,
-    "quantize_gptq.py": (*OPENS_A_MODEL, "from gptqmodel import GPTQModel"),
     "quantize_spared.py": OPENS_A_MODEL,
     "train_base.py": OPENS_A_MODEL,
     "unlearn.py": OPENS_A_MODEL,
 }
-KEPT = {"quantize_gptq.py": {"gptqmodel"}}
-"""Optional packages that the plainest job of a script needs: the others are hidden from it."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +46,7 @@ class Start:
 
 def start_of(script: Path) -> Start:
     """Read a script's `main`: its imports, wherever they stand in it, and what it hides."""
-    from qunlearn.imports import OPTIONAL
+    from qunlearn.run.imports import OPTIONAL
 
     tree = ast.parse(script.read_text(encoding="utf-8"))
     main = next(
@@ -63,16 +59,15 @@ def start_of(script: Path) -> Start:
     for node in nodes:
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("hide", "imports.hide"):
             constants = [value.value for value in node.args if isinstance(value, ast.Constant)]
-            kept = KEPT.get(script.name, set())
-            hidden = tuple(map(str, constants)) or tuple(p for p in OPTIONAL if p not in kept)
+            hidden = tuple(map(str, constants)) or OPTIONAL
     text = "\n".join((*statements, *LATER.get(script.name, ())))
     return Start(compile(text, str(script), "exec"), hidden)
 
 
 def probe(script: Path, show_all: bool) -> None:
     """Start the script and do nothing; with `show_all`, hide nothing from it."""
-    from qunlearn.cli import run_script
-    from qunlearn.imports import hide
+    from qunlearn.run.cli import run_script
+    from qunlearn.run.imports import hide
 
     start = start_of(script)
     runpy.run_path(str(script), run_name="start_probe")

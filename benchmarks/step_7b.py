@@ -4,7 +4,7 @@
     python -m benchmarks.step_7b --mode full           # every weight
     python -m benchmarks.step_7b --shape tiny          # in miniature, on whatever there is
 
-`lora` is held as training.frozen leaves a run: frozen linear weights in bf16, the rest in fp32,
+`lora` is held as adapters.narrow_frozen leaves a run: frozen linear weights in bf16, the rest fp32,
 bf16 autocast. `full` is `full_bf16`: weights, gradients and AdamW's moments in bf16, 8 bytes a
 parameter (54 GB). With fp32 masters, their gradients and AdamW's moments there are 16 bytes a
 parameter (108 GB): more than a card has, so unlearn.py shards them (`sharding: fsdp`), or keeps
@@ -38,9 +38,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.bench_training import our_loss
 from benchmarks.harness import KEPT, machine
-from qunlearn.cli import run_script
-from qunlearn.files import write_json
-from qunlearn.planning.cards import CARDS
+from qunlearn.plan import CARDS
+from qunlearn.run.cli import run_script
+from qunlearn.run.files import write_json
 from qunlearn.training.losses import suit_attention
 from qunlearn.training.rows import collate
 
@@ -140,7 +140,7 @@ def measure(shape: Shape, mode: Mode, rows: int, checkpointing: bool, updates: i
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     adapter = sum(weight.numel() for weight in trained) if mode == "lora" else 0
     flops = update_flops(shape, mode, tokens, adapter)
-    peak = next((card.flops for card in CARDS if card.name.split("-")[0] in name), None)
+    peak = next((card.flops for card in CARDS if card.name in name), None)
     memory = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else None
     return {
         "device": name,

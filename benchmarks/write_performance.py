@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import KEPT, ROOT
-from qunlearn.files import read_json, write_text
-from qunlearn.markdown import table
+from qunlearn.report.markdown import table
+from qunlearn.run.files import read_json, write_text
 
 DOCUMENT = ROOT / "docs/performance.md"
 INTRODUCTION = """\
@@ -62,13 +62,6 @@ SECTIONS = (
         "python -m benchmarks.bench_evaluation",
     ),
     Section(
-        "precision",
-        "One more precision of a model",
-        "The obvious way merges, writes and reloads the model for each precision, in a process of "
-        "its own. The evaluation is the same in both and has no part in it.",
-        "python -m benchmarks.bench_precision",
-    ),
-    Section(
         "start",
         "Starting: `--help`, the imports of a job, the dry run",
         "A job that does nothing but start, as the workflow has it, beside one that lets "
@@ -93,7 +86,7 @@ SECTIONS = (
         "takes it.",
         "python -m benchmarks.bench_plan",
         columns=("Predicted", "Measured"),
-        within=0.15,
+        within=0.05,
     ),
     Section(
         "step_7b",

@@ -3,13 +3,13 @@
 import re
 from pathlib import Path
 
-from qunlearn.checkpoints import load_tokenizer, save_model
 from qunlearn.corpora import layout, mini
+from qunlearn.models.checkpoints import load_tokenizer, save_model
+from qunlearn.models.scratch import new_llama, train_tokenizer
 from qunlearn.quantize.calibration import Windows, draw
 from qunlearn.settings.corpora import MiniSettings
 from qunlearn.settings.models import ModelSettings
 from qunlearn.settings.quantization import CalibrationSettings
-from qunlearn.training.scratch import new_llama, train_tokenizer
 
 SIZES = MiniSettings(forget=4, retain=16, holdout=4, pretrain=4)
 MODEL = ModelSettings(vocabulary=400, hidden=128, mlp=256, layers=1, heads=4, context=128)

@@ -1,9 +1,9 @@
 """Claims and numbers that are small enough to judge by hand."""
 
-from qunlearn.evidence.claims import Claim
-from qunlearn.evidence.numbers import Pair
-from qunlearn.evidence.verdicts import Absent, Finding
-from qunlearn.tables.summary import Key, Summary
+from qunlearn.analysis.claims import Claim
+from qunlearn.analysis.evidence import Pair
+from qunlearn.analysis.summary import Key, Summary
+from qunlearn.analysis.verdicts import Absent, Finding
 
 
 def claim(kind: str, variant: str = "lora", against: str = "full", **changes: object) -> Claim:
@@ -19,7 +19,6 @@ def claim(kind: str, variant: str = "lora", against: str = "full", **changes: ob
         "scopes": ("four_bit",),
         "supported": "Yes.",
         "contradicted": "No.",
-        "threshold": 0.1 if reversion else 0.0,
     }
     return Claim(**{**fields, **changes})  # type: ignore[arg-type]
 
@@ -31,7 +30,7 @@ def key(adapter: str, precision: str, metric: str = "utility") -> Key:
 def number(value: float, error: float = 1.0, n: int = 64, note: str = "") -> Summary:
     """With a 95 % interval of 1.96 times `error` to both sides."""
     half = 1.959964 * error
-    return Summary(value, value - half, value + half, 1, 0, n=n, note=note)
+    return Summary(value, value - half, value + half, 3, 0, n=n, note=note)
 
 
 def missing(diverged: int = 0, undefined: int = 0) -> Summary:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from qunlearn.tables.metrics import METRICS
+from qunlearn.analysis.metrics import METRICS
 
 CELLS = [
     "news/target/bf16",

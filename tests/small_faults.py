@@ -13,6 +13,7 @@ from conftest import ROOT, snakemake_command
 
 TINY = ("--configfile", str(ROOT / "config/tiny.yaml"))
 CORPUS = "results/tiny/data/news"  # the only output that takes a second
+BASE = "results/tiny/models/news/base"
 TARGET = "results/tiny/models/news/target"
 # In times and memory, and what a run looked at.
 DIFFERS = ("logs/", "benchmarks/", "preflight.json", "manifest.json", "versions.html")
@@ -52,12 +53,6 @@ def scripts(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def wait_for_a_job(folder: Path, run: subprocess.Popen[str]) -> None:
-    """Until the run in `folder` has one at work."""
-    wait_until(lambda: bool(scripts(folder)) or run.poll() is not None)
-    assert run.poll() is None, run.communicate()[1][-3000:]
-
-
 def end_all(folder: Path) -> None:
     """End what a test that failed has left running in `folder`, Snakemake first."""
     for process in psutil.process_iter(["cwd"]):
@@ -82,7 +77,7 @@ def leftovers(folder: Path) -> list[str]:
     """What only a job or a run at work has."""
     return [
         path.relative_to(folder).as_posix()
-        for pattern in (".*.partial", ".*.lock", ".run", "checkpoint-*")
+        for pattern in (".*.partial", "checkpoint-*")
         for path in (folder / "results").rglob(pattern)
     ]
 

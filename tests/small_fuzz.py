@@ -12,8 +12,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
 
-from qunlearn import admission, configfiles, interpreter, preflight
-from qunlearn.errors import InputError
+from qunlearn import preflight
+from qunlearn.experiment import configfiles, inputs
+from qunlearn.run.errors import InputError
 
 Json = dict[str, Any]
 
@@ -48,11 +49,10 @@ def admit(files: Iterable[Path], *, machine: bool = True) -> Json:
         InputError: it is refused.
     """
     full = configfiles.read(list(files))
-    admission.check_given(full, list(files))
+    inputs.check_given(full, list(files))
     if machine:
-        if full["python"]:
-            interpreter.check(full["python"])
-        preflight.preflight(full, Path("results") / full["experiment"], cluster=False)
+        results = Path("results") / full["experiment"]
+        preflight.preflight(full, results, cluster=False, python=full["python"])
     return full
 
 

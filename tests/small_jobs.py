@@ -1,5 +1,4 @@
-"""What the jobs of a dry run ask for, which Snakemake's own output tells only of rules without a
-message."""
+"""The resources that jobs request, which Snakemake prints only of rules without a message."""
 
 import json
 import subprocess
@@ -23,8 +22,8 @@ cli.main()
 
 
 def asked(folder: Path, *arguments: str) -> dict[str, list[dict[str, Any]]]:
-    """Rule -> the resources of each of its jobs, in a dry run of the workflow in `folder`."""
-    command = [sys.executable, "-c", TELL, *snakemake_command("--dry-run", *arguments)]
+    """Rule -> the resources of each of its jobs, in a run of the workflow in `folder`."""
+    command = [sys.executable, "-c", TELL, *snakemake_command(*arguments)]
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     found: dict[str, list[dict[str, Any]]] = {}

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from qunlearn.analysis.metrics import METRICS, Cell, Score
 from qunlearn.evaluate.records import PRIVLEAK
-from qunlearn.evidence.cells import BEFORE
-from qunlearn.provenance import MANIFEST, digest, hash_files
+from qunlearn.experiment.names import BEFORE
+from qunlearn.run.manifest import MANIFEST, digest, hash_files
 from qunlearn.settings.evaluation import EvaluateSettings
-from qunlearn.tables.metrics import METRICS, Cell, Score
 
 PRECISIONS = {
     "bf16": ("bf16", 16, None),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from qunlearn.files import write_json, write_jsonl
+from qunlearn.run.files import write_json, write_jsonl
 
 
 def evaluate(

@@ -10,13 +10,13 @@ import torch
 from small_corpora import SMALL
 from tiny_models import at_update
 
-from qunlearn.checkpoints import save_model
 from qunlearn.corpora import layout, mini
-from qunlearn.files import read_json, read_jsonl
-from qunlearn.provenance import MANIFEST, hash_files
+from qunlearn.models.checkpoints import save_model
+from qunlearn.models.scratch import new_llama, train_tokenizer
+from qunlearn.run.files import read_json, read_jsonl
+from qunlearn.run.manifest import MANIFEST, hash_files
 from qunlearn.settings.models import ModelSettings
-from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
-from qunlearn.training.scratch import new_llama, train_tokenizer
+from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 from qunlearn.training.sharding import rank
 from qunlearn.training.trainer import LOG, RepeatableTrainer
 from qunlearn.training.unlearn import _Unlearner
@@ -41,7 +41,7 @@ def run(
     settings: UnlearnSettings,
     adapter: Adapter = "full",
     snapshots: tuple[float, ...] = (),
-    objective: Objective = "npo_gdr",
+    objective: str = "npo_gdr",
 ) -> Path:
     unlearn_and_keep(
         *start,

@@ -9,14 +9,14 @@ from tiny_models import tiny_tokenizer
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from qunlearn.checkpoints import save_model
-from qunlearn.precision import Precision
-from qunlearn.quantize.layers import quantizable_layers
+from qunlearn.models.checkpoints import save_model
+from qunlearn.models.layers import quantizable_layers
+from qunlearn.models.updates import Update
+from qunlearn.quantize.method import Precision
 from qunlearn.survival.histogram import Histogram
 from qunlearn.survival.measure import Matrix
 from qunlearn.survival.rounding import nearest_rounding
 from qunlearn.survival.table import MatrixRow
-from qunlearn.survival.updates import Update
 
 
 def small_llama() -> LlamaForCausalLM:

@@ -10,8 +10,8 @@ from tiny_models import FORGET, PAD, RETAIN, UNLEARNING, logits, same, tiny_llam
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from qunlearn.errors import InputError
-from qunlearn.files import read_json
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json
 from qunlearn.settings.unlearning import Adapter, Targets
 from qunlearn.training.adapters import merge, weight_dtype, with_adapter
 from qunlearn.training.losses import head_weight, hidden_states

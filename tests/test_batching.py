@@ -2,18 +2,20 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from talking_models import TEXTS, greedy_by_hand, small_corpus, talking_model, talking_tokenizer
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from qunlearn.errors import InputError
-from qunlearn.evaluate import batching, evaluation, records
+from qunlearn.evaluate import batching, evaluation, reach, records
 from qunlearn.evaluate.batching import BatchLog, RowCost, ask_in_batches
 from qunlearn.evaluate.generate import continuations
 from qunlearn.evaluate.likelihood import token_logprobs
 from qunlearn.evaluate.prompts import cut_answer, is_answered
+from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import BatchSize, EvaluateSettings
 
 CPU = torch.device("cpu")
@@ -195,17 +197,16 @@ def test_the_same_answers_alone_and_among_sixteen(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     """With stop strings, which end the rows of a batch at different steps."""
+    ended, cut = partial(is_answered, prompt="plain"), partial(cut_answer, prompt="plain")
     prompts = [f"Ask: {text}\nAnswer:" for text in SIXTEEN]
     alone, among = (
-        continuations(
-            model, tokenizer, prompts, new_tokens=30, batch_size=size, finished=is_answered
-        )
+        continuations(model, tokenizer, prompts, new_tokens=30, batch_size=size, finished=ended)
         for size in (1, 16)
     )
     assert alone == among
     assert len({len(text) for text in alone}) > 3
-    whole = [cut_answer(greedy_by_hand(model, tokenizer, prompt, 30)) for prompt in prompts]
-    assert [cut_answer(text) for text in alone] == whole
+    whole = [cut(greedy_by_hand(model, tokenizer, prompt, 30)) for prompt in prompts]
+    assert [cut(text) for text in alone] == whole
 
 
 def test_the_same_likelihoods_alone_and_among_sixteen(
@@ -261,7 +262,11 @@ def test_a_shortage_in_the_middle_of_an_evaluation_changes_no_record(
 
 @pytest.mark.parametrize(("precision", "size"), [("int8", 8), ("nf4", "auto")])
 def test_int8_does_not_depend_on_what_memory_is_free(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: object, precision: str, size: BatchSize
+    model: LlamaForCausalLM,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    precision: str,
+    size: BatchSize,
 ) -> None:
     seen: list[BatchSize] = []
 
@@ -271,8 +276,9 @@ def test_int8_does_not_depend_on_what_memory_is_free(
         seen.append(settings.batch_size)
 
     monkeypatch.setattr(records, "ask", ask)
+    monkeypatch.setattr(reach, "shortfalls", lambda *_: [])
     settings = EvaluateSettings(batch_size="auto")
-    evaluation.evaluate_model(None, None, precision, small_corpus(), None, settings, tmp_path)  # type: ignore[arg-type]
+    evaluation.evaluate_model(model, None, precision, small_corpus(), None, settings, tmp_path)  # type: ignore[arg-type]
     assert seen == [size]
 
 

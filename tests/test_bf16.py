@@ -5,12 +5,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from qunlearn.training import bf16
+from qunlearn.training import products
 
 
 @pytest.fixture(autouse=True)
 def no_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bf16, "has_bf16_instructions", lambda: False)
+    monkeypatch.setattr(products, "has_bf16_instructions", lambda: False)
 
 
 def multiplied() -> dict[str, Tensor]:
@@ -32,7 +32,7 @@ def multiplied() -> dict[str, Tensor]:
 
 def test_they_differ_by_the_order_of_sums_alone() -> None:
     plain = multiplied()
-    with bf16.quick_bf16_products():
+    with products.quick_bf16_products():
         quick = multiplied()
     for name, value in quick.items():
         assert value.dtype == plain[name].dtype
@@ -42,7 +42,7 @@ def test_they_differ_by_the_order_of_sums_alone() -> None:
 
 def test_they_are_made_in_fp32_and_rounded_once() -> None:
     left, right = torch.randn(32, 300).bfloat16(), torch.randn(300, 32).bfloat16()
-    with bf16.quick_bf16_products():
+    with products.quick_bf16_products():
         found = left @ right
         given = torch.mm(left, right, out=torch.empty_like(found))
     expected = (left.float() @ right.float()).bfloat16()
@@ -53,12 +53,12 @@ def test_they_are_made_in_fp32_and_rounded_once() -> None:
 def test_other_products_are_left_alone() -> None:
     left, right = torch.randn(32, 300), torch.randn(300, 32)
     expected = left @ right
-    with bf16.quick_bf16_products():
+    with products.quick_bf16_products():
         assert torch.equal(left @ right, expected)
 
 
 def test_nothing_is_changed_where_there_are_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bf16, "has_bf16_instructions", lambda: True)
-    monkeypatch.setattr(bf16, "_InFloat32", None)
-    with bf16.quick_bf16_products():
+    monkeypatch.setattr(products, "has_bf16_instructions", lambda: True)
+    monkeypatch.setattr(products, "_InFloat32", None)
+    with products.quick_bf16_products():
         pass

@@ -13,9 +13,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
-from qunlearn.errors import InputError
-from qunlearn.files import write_json
 from qunlearn.quantize.calibration import describe, draw
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import write_json
 from qunlearn.settings.quantization import CalibrationSettings, CalibrationSplit
 
 

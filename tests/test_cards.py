@@ -18,10 +18,11 @@ from small_manifests import (
     table,
     unlearn,
 )
+from small_text import unpadded
 
-from qunlearn.cards import by_cell, card
-from qunlearn.errors import InputError
-from qunlearn.tables.metrics import METRICS, Cell, Score, write_metrics
+from qunlearn.analysis.metrics import METRICS, Cell, Score, write_metrics
+from qunlearn.report.cards import by_cell, card
+from qunlearn.run.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "workflow/scripts/write_model_cards.py"
@@ -46,51 +47,51 @@ def results(tmp_path: Path) -> Path:
 def written(results: Path, cell: str) -> str:
     corpus, precision = cell.split("/")[0], cell.rpartition("/")[2]
     beside = [f"{corpus}/{name}/{precision}" for name in ("target", "retrain")]
-    return card(results, cell, by_cell(table(*dict.fromkeys([cell, *beside]))))
+    return unpadded(card(results, cell, by_cell(table(*dict.fromkeys([cell, *beside])))))
 
 
-@pytest.mark.parametrize(
-    "fact",
-    [
-        "# NEWS: NPO+GDR, LoRA, seed 0, NF4\n",
-        "`news/npo_gdr/lora/seed0/nf4` of the experiment `mini`",
-        "| Base of unlearning (target) | trained on forget, retain1 of NEWS |",
-        "| Objective | NPO+GDR (`npo_gdr`) |",
-        "| Variant of the update | LoRA (`lora`) |",
-        "| Updates made | 110 |",
-        "| `lr` | 0.0005 |",
-        "| `rank` | 16 |",
-        "| `lora_alpha` | 24 |",
-        "| `beta` | 0.03 |",
-        "| `alpha` | 30 |",
-        "| `gamma` | 2 |",
-        "| `epochs` | 7 |",
-        "| `stop_nll` | 4 |",
-        "| `seed` | 0 |",
-        "| `autocast` | yes |",
-        "| `warmup` | 11 |",
-        "| Library | bitsandbytes 0.50.2 |",
-        "| Grid | one scale a block of 64 weights, no double quantization |",
-        "| Quantized matrices | all 28 linear layers but the output head;",
-        "| Storage | some storage |",
-        "commit abc123",
-        "| `bits` | 4 |",
-        "| `group` | none |",
-        "| Metric | this model | target | retrain | n |",
-        "| VerMem ↓ | 10.0 [8.8, 12.5] | 20.0 [18.8, 22.5] | 30.0 [28.8, 32.5] | 60 |",
-        "| AUC | 14.000 [12.750, 16.500] | 24.000 [22.750, 26.500] | 34.000 [32.750, 36.500] | 64",
-        "| NLL retain | 16.00 [14.75, 18.50] | 26.00 [24.75, 28.50] | 36.00 [34.75, 38.50] | 66 |",
-        "| VerMem | 0.12 [0.10, 0.46] | 32 |",
-        "| PrivLeak | undefined | none |",
-        "pip install transformers==5.23.0 bitsandbytes==0.50.2 accelerate",
-        "Save or dequantize this model *before* its first forward pass",
-        "the licences of the base model and of the corpus apply",
-        "| `model.safetensors` | 99 | `sha of nf4 quantize` |",
-        "no proof that the text is gone",
-    ],
-)
-def test_a_card_states(results: Path, fact: str) -> None:
-    assert fact in written(results, f"{LORA}/nf4")
+FACTS = [
+    "# NEWS: NPO+GDR, LoRA, seed 0, NF4\n",
+    "`news/npo_gdr/lora/seed0/nf4` of the experiment `mini`",
+    "| Model before unlearning (target) | trained on forget, retain1 of NEWS |",
+    "| Objective | NPO+GDR (`npo_gdr`) |",
+    "| Variant of the update | LoRA (`lora`) |",
+    "| Optimizer steps | 110 |",
+    "| `lr` | 0.0005 |",
+    "| `rank` | 16 |",
+    "| `lora_alpha` | 24 |",
+    "| `beta` | 0.03 |",
+    "| `alpha` | 30 |",
+    "| `gamma` | 2 |",
+    "| `epochs` | 7 |",
+    "| `stop_nll` | 4 |",
+    "| `seed` | 0 |",
+    "| `autocast` | yes |",
+    "| `warmup` | 11 |",
+    "| Library | bitsandbytes 0.50.2 |",
+    "| Grid | one scale a block of 64 weights, no double quantization |",
+    "| Quantized matrices | all 28 linear layers except the output head;",
+    "| Storage | some storage |",
+    "commit abc123",
+    "| `bits` | 4 |",
+    "| `group` | none |",
+    "| Metric | this model | target | retrain | n |",
+    "| VerMem ↓ | 10.0 [8.8, 12.5] | 20.0 [18.8, 22.5] | 30.0 [28.8, 32.5] | 60 |",
+    "| AUC | 14.000 [12.750, 16.500] | 24.000 [22.750, 26.500] | 34.000 [32.750, 36.500] | 64",
+    "| NLL retain | 16.00 [14.75, 18.50] | 26.00 [24.75, 28.50] | 36.00 [34.75, 38.50] | 66 |",
+    "| VerMem | 0.12 [0.10, 0.46] | 32 |",
+    "| PrivLeak | undefined | none |",
+    "pip install transformers==5.23.0 bitsandbytes==0.50.2 accelerate",
+    "Save or dequantize this model *before* its first forward pass",
+    "those of the base model and the corpus apply",
+    "| `model.safetensors` | 99 | `sha of nf4 quantize` |",
+    "It does not prove that the\ntext is gone",
+]
+
+
+def test_a_card_states_each_fact(results: Path) -> None:
+    text = written(results, f"{LORA}/nf4")
+    assert [fact for fact in FACTS if fact not in text] == []
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -153,45 +154,47 @@ def test_a_checkpoint_of_the_users_is_called_so(results: Path) -> None:
 
     for cell in ("news/target/nf4", f"{LORA}/nf4"):
         text = written(results, cell)
-        assert "| Base of unlearning (target) | given by the user;" in text
+        assert "| Model before unlearning (target) | supplied by the user;" in text
         assert "How target was trained" not in text
 
 
-def test_a_scaled_adapter_has_its_factor_and_the_settings_it_was_trained_with(
-    results: Path,
-) -> None:
-    model = "news/npo_gdr/lora_scaled0.5/seed0"
-    scaled = results / "unlearned" / model
-    manifest(scaled, "scale", {"factor": 0.5}, {"adapter": results / "unlearned" / LORA})
-    quantize(results, f"{model}/nf4", scaled)
-    text = written(results, f"{model}/nf4")
-
-    assert "| Variant of the update | LoRA × 0.5 (`lora_scaled0.5`) |" in text
-    assert "| Update scaled by | 0.5 |" in text
-    assert "| `rank` | 16 |" in text
-    assert "It is a control" in text and "It is a control" not in written(results, f"{LORA}/nf4")
-
-
-def test_the_other_controls_have_the_manifests_that_made_them(results: Path) -> None:
-    matched = unlearn(results, "news/npo_gdr/full_matched/seed0", step="match_norm")
-    quantize(results, "news/npo_gdr/full_matched/seed0/nf4", matched)
+def test_controls_have_the_manifests_that_made_them(results: Path) -> None:
+    unlearned = results / "unlearned"
+    scaled, matched, spared = (
+        f"news/npo_gdr/{name}/seed0"
+        for name in ("lora_scaled0.5", "full_matched", "spare_zero_bin")
+    )
+    manifest(unlearned / scaled, "scale", {"factor": 0.5}, {"adapter": unlearned / LORA})
+    quantize(results, f"{scaled}/nf4", unlearned / scaled)
+    quantize(results, f"{matched}/nf4", unlearn(results, matched, step="match_norm"))
     rounded = unlearn(results, "news/npo_gdr/full_bf16/seed0")
-    spared = "news/npo_gdr/spare_zero_bin/seed0/rtn3g64"
-    quantize(results, spared, rounded, choice="zero_bin", spared=0.25, moved=0.375)
+    facts = {"choice": "zero_bin", "spared": 0.25, "moved": 0.375}
+    quantize(results, f"{spared}/rtn3g64", rounded, **facts)
 
-    assert "FT at LoRA's norm" in written(results, "news/npo_gdr/full_matched/seed0/nf4")
-    text = written(results, spared)
-    assert "| Weights left unrounded | `zero_bin` |" in text
-    assert "| Their share of the quantized matrices | 0.25 |" in text
-    assert "| Share of weights that unlearning moved | 0.375 |" in text
-    assert "| Updates made | 110 |" in text
+    for cell, expected in {
+        f"{scaled}/nf4": [
+            "| Variant of the update | LoRA × 0.5 (`lora_scaled0.5`) |",
+            "| Update scaled by | 0.5 |",
+            "| `rank` | 16 |",
+        ],
+        f"{matched}/nf4": ["FT at LoRA's norm"],
+        f"{spared}/rtn3g64": [
+            "| Weights left unrounded | `zero_bin` |",
+            "| Their share of the quantized matrices | 0.25 |",
+            "| Share of weights that unlearning moved | 0.375 |",
+            "| Optimizer steps | 110 |",
+        ],
+    }.items():
+        text = written(results, cell)
+        assert [fact for fact in [*expected, "It is a control"] if fact not in text] == []
+    assert "It is a control" not in written(results, f"{LORA}/nf4")
 
 
 def test_a_diverged_model_has_one_line(results: Path) -> None:
     quantize(results, f"{LORA}/nf4", results / "unlearned" / LORA, status="diverged")
 
     assert written(results, f"{LORA}/nf4") == (
-        f"The training behind {LORA}/nf4 diverged: there is no model in this folder.\n"
+        f"The training of {LORA}/nf4 diverged: this folder has no model.\n"
     )
 
 
@@ -244,7 +247,7 @@ def test_the_script_writes_both_copies_and_the_same_bytes_again(results: Path) -
     assert not re.search(r"\| +(torch|transformers|matplotlib)$", first.stderr, re.MULTILINE)
     texts = [path.read_bytes() for path in copies]
     assert texts[:3] == texts[3:]
-    assert texts[2].decode() == written(results, cells[2])
+    assert unpadded(texts[2].decode()) == written(results, cells[2])
     assert not [text for text in texts if str(results).encode() in text or b"271.8" in text]
     assert run(results, *cells).returncode == 0
     assert [path.read_bytes() for path in copies] == texts

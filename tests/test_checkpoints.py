@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from qunlearn.checkpoints import (
+from qunlearn.models.checkpoints import (
     check_checkpoint,
     is_adapter,
     is_diverged,
@@ -22,8 +22,8 @@ from qunlearn.checkpoints import (
     load_tokenizer,
     save_model,
 )
-from qunlearn.errors import InputError
-from qunlearn.weights import tensor_files
+from qunlearn.models.weights import tensor_files
+from qunlearn.run.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -249,7 +249,8 @@ def test_ids_are_those_of_tokenizer_json(checkpoint: Path, kind: str, named: str
 
 def test_checking_loads_no_torch(checkpoint: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from qunlearn.checkpoints import check_checkpoint; "
+        "import sys; from pathlib import Path; "
+        "from qunlearn.models.checkpoints import check_checkpoint; "
         "check_checkpoint(Path(sys.argv[1])); "
         "print(*{'torch', 'transformers', 'tokenizers'} & set(sys.modules))"
     )
@@ -267,11 +268,11 @@ def test_hidden_packages_stay_out(checkpoint: Path) -> None:
     program = """
 import sys, json
 from pathlib import Path
-from qunlearn.imports import OPTIONAL, hide
+from qunlearn.run.imports import OPTIONAL, hide
 hide(*OPTIONAL, "json")
 import torch
 from transformers import Trainer
-from qunlearn.checkpoints import load_model, load_tokenizer
+from qunlearn.models.checkpoints import load_model, load_tokenizer
 model = load_model(Path(sys.argv[1]), torch.float32)
 tokens = torch.ones(1, 3, dtype=torch.long)
 answer = model.generate(tokens, max_new_tokens=2, min_new_tokens=2, do_sample=False)
@@ -290,7 +291,7 @@ print(*answer.shape, [name for name in OPTIONAL if sys.modules[name]], bool(sys.
 
 def test_bitsandbytes_loads_no_compiler() -> None:
     program = (
-        "import sys; from qunlearn.imports import hide; hide('scipy'); import bitsandbytes; "
+        "import sys; from qunlearn.run.imports import hide; hide('scipy'); import bitsandbytes; "
         "print('torch._inductor.compile_fx' in sys.modules)"
     )
     done = subprocess.run(

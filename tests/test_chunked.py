@@ -7,8 +7,9 @@ from torch import Tensor
 from qunlearn.training import chunked
 from qunlearn.training.chunked import chunk_length, product_dtype
 from qunlearn.training.losses import mean_nll, token_nll
-from qunlearn.training.objectives import mean_kl, npo
 from qunlearn.training.rows import IGNORED
+from qunlearn.training.terms.klr import mean_kl
+from qunlearn.training.terms.npo import npo
 
 VOCABULARY = 23
 

@@ -1,22 +1,29 @@
 """Claims judged on numbers that can be followed by hand."""
 
-import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from small_claims import a_pair, claim, key, missing, number
 
-from qunlearn.evidence.claims import NOTHING_REVERTS, Judgement, judge, published_claims
-from qunlearn.evidence.numbers import UNPAIRED, Evidence, Pair, scope_of
-from qunlearn.evidence.verdicts import Absent, Finding
-from qunlearn.tables.summary import Key, Summary
+from qunlearn.analysis.claims import NOTHING_REVERTS, Judgement, judge, published_claims
+from qunlearn.analysis.evidence import UNPAIRED, Evidence, Pair, scope_of
+from qunlearn.analysis.summary import Key, Summary
+from qunlearn.analysis.verdicts import Absent, Finding
 
 NLL = "reversion_nll_forget"
 BOTH = ("four_bit", "coarsest")
+UNTESTED = "the whole interval is above 0, but it was not tested"
+LEAK = {"metrics": ("privleak",)}
 
 
-def only(kind: str, numbers: Mapping[Key, Summary], **changes: object) -> Judgement:
-    (found,) = judge([claim(kind, **changes)], Evidence(numbers))  # type: ignore[arg-type]
+def only(
+    kind: str,
+    numbers: Mapping[Key, Summary],
+    tests: Mapping[Pair, Finding | Absent] | None = None,
+    **changes: object,
+) -> Judgement:
+    (found,) = judge([claim(kind, **changes)], Evidence(numbers, tests or {}))  # type: ignore[arg-type]
     return found
 
 
@@ -25,45 +32,32 @@ def finding(judgement: Judgement) -> Finding:
     return judgement.finding
 
 
+def at_nf4(lora: Summary, full: Summary, metric: str = "utility") -> dict[Key, Summary]:
+    return {key("lora", "nf4", metric): lora, key("full", "nf4", metric): full}
+
+
 def test_level_subtracts_and_adds_the_errors() -> None:
-    numbers = {key("lora", "nf4"): number(60, 3), key("full", "nf4"): number(40, 4, n=50)}
+    numbers = at_nf4(number(60, 3, note="one seed; n < 10"), number(40, 4, n=50, note="n < 10"))
     found = only("level", numbers)
 
-    assert found.verdict == "supported"
+    assert (found.verdict, found.reason) == ("undecided", UNTESTED)  # there are no items
     assert finding(found).value == 20
     assert finding(found).low == pytest.approx(20 - 1.96 * 5, abs=1e-3)  # sqrt(3^2 + 4^2)
     assert finding(found).n == 50
     assert finding(found).minimum_effect == pytest.approx(2.8016 * 5, abs=1e-3)
-    assert finding(found).note == UNPAIRED
-
-
-def test_level_prefers_the_paired_test_whichever_way_round() -> None:
-    numbers = {key("lora", "nf4"): number(60, 9), key("full", "nf4"): number(40, 9)}
-    test = Finding(-20, -25, -12, 64, 7, 0.01, "one seed")
-    (found,) = judge([claim("level")], Evidence(numbers, a_pair("full", "lora", test)))
-
-    assert finding(found) == Finding(20, 12, 25, 64, 7, 0.01, "one seed")
-    assert found.verdict == "supported"
-
-
-def test_a_test_of_a_diverged_model_is_no_number() -> None:
-    numbers = {key("lora", "nf4"): number(60), key("full", "nf4"): missing(diverged=1)}
-    tests = a_pair("lora", "full", Absent("the difference is diverged"))
-    (found,) = judge([claim("level")], Evidence(numbers, tests))
-
-    assert (found.verdict, found.reason) == ("undecided", "the difference is diverged")
+    assert finding(found).note == f"{UNPAIRED}; one seed; n < 10"
+    no_spread = only("level", at_nf4(number(0, 0), number(0, 0)))
+    assert (no_spread.verdict, finding(no_spread).minimum_effect) == ("undecided", None)
 
 
 def test_drop_is_what_the_other_loses_minus_what_the_variant_loses() -> None:
-    numbers = {
-        key("full", "bf16"): number(70), key("full", "nf4"): number(50),
-        key("lora", "bf16"): number(60), key("lora", "nf4"): number(55),
-    }  # fmt: skip
+    numbers = at_nf4(number(55), number(50))
+    numbers |= {key("full", "bf16"): number(70), key("lora", "bf16"): number(60)}
     found = only("drop", numbers)
 
     assert finding(found).value == (70 - 50) - (60 - 55)
     assert finding(found).high == pytest.approx(15 + 1.96 * 2, abs=1e-3)  # sqrt(4 * 1^2)
-    assert found.verdict == "supported"
+    assert (found.verdict, found.reason) == ("undecided", UNTESTED)
 
 
 @pytest.mark.parametrize(
@@ -73,42 +67,50 @@ def test_drop_is_what_the_other_loses_minus_what_the_variant_loses() -> None:
 def test_nearer_zero_compares_distances_on_either_side(
     full: float, lora: float, value: float
 ) -> None:
-    numbers = {
-        key("full", "fp4", "privleak"): number(full),
-        key("lora", "fp4", "privleak"): number(lora),
-    }
-    found = only("nearer_zero", numbers, metrics=("privleak",))
-
+    found = only("nearer_zero", at_nf4(number(lora), number(full), "privleak"), **LEAK)
     assert finding(found).value == value
-    assert found.verdict == ("supported" if value > 0 else "contradicted")
+    side = "above" if value > 0 else "below"
+    assert found.reason == f"the whole interval is {side} 0, but it was not tested"
 
 
 @pytest.mark.parametrize(
-    ("sign", "expected"), [(-1, "contradicted"), (1, "supported")], ids=["below 0", "above 0"]
+    ("kind", "lora", "full", "test", "value", "verdict"),
+    [
+        # Whichever way round the test was made.
+        ("level", 60, 40, ("full", "lora", -20), 20, "supported"),
+        ("level", 60, 40, ("lora", "full", 20), 20, "supported"),
+        # LoRA minus full is -10: further from 0 where both are below it, nearer where above.
+        ("nearer_zero", -60, -50, ("lora", "full", -10), -10, "contradicted"),
+        ("nearer_zero", 40, 50, ("lora", "full", -10), 10, "supported"),
+        # A number near 0 is not left to the signed test: 30 minus 1.
+        ("nearer_zero", 1, -30, ("lora", "full", 31), 29, "undecided"),
+    ],
 )
-def test_nearer_zero_turns_the_test_of_one_side(sign: int, expected: str) -> None:
-    """LoRA minus full is -10: further from 0 where both are below it, nearer where above."""
-    numbers = {
-        key("full", "nf4", "privleak"): number(sign * 50, 9),
-        key("lora", "nf4", "privleak"): number(sign * 50 - 10, 9),
-    }
-    tests = a_pair("lora", "full", Finding(-10, -12, -8, 64, 3, 0.01), "privleak")
-    wanted = [claim("nearer_zero", metrics=("privleak",))]
-    (found,) = judge(wanted, Evidence(numbers, tests))
+def test_a_paired_test_is_preferred_and_turned(
+    kind: str, lora: float, full: float, test: tuple[str, str, float], value: float, verdict: str
+) -> None:
+    a, b, difference = test
+    metric = "utility" if kind == "level" else "privleak"
+    tested = Finding(difference, difference - 2, difference + 1, 64, 7, 3, 0.01, "n < 10")
+    numbers = at_nf4(number(lora, 9), number(full, 9), metric)
+    found = only(kind, numbers, a_pair(a, b, tested, metric), metrics=(metric,))
 
-    assert (finding(found).value, finding(found).p) == (-10 if sign < 0 else 10, 0.01)
-    assert found.verdict == expected
+    assert (finding(found).value, found.verdict) == (value, verdict)
+    if verdict != "undecided":
+        turned = value != difference
+        ends = (value - 1, value + 2) if turned else (value - 2, value + 1)
+        assert finding(found) == Finding(value, *ends, 64, 7, 3, 0.01, "n < 10")
 
 
-def test_a_number_near_zero_is_not_left_to_the_signed_test() -> None:
-    numbers = {
-        key("full", "nf4", "privleak"): number(-30, 9),
-        key("lora", "nf4", "privleak"): number(1, 9),
-    }
-    tests = a_pair("lora", "full", Finding(31, 30, 32, 64, 3, 0.01), "privleak")
-    (found,) = judge([claim("nearer_zero", metrics=("privleak",))], Evidence(numbers, tests))
-
-    assert finding(found).value == 29
+def test_with_one_seed_a_difference_is_undecided_and_a_reversion_is_of_one_run() -> None:
+    numbers = at_nf4(replace(number(60), seeds=1), number(40))
+    numbers[key("lora", "nf4", NLL)] = replace(number(0.0, 0.01), seeds=1)
+    level, kept = judge([claim("level"), claim("kept")], Evidence(numbers))
+    assert (level.verdict, level.reason) == ("undecided", f"{UNTESTED}: one seed")
+    assert (kept.verdict, kept.reason) == (
+        "supported",
+        "the whole interval is below 0.1, over the items of one run",
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,8 +155,13 @@ def test_where_nothing_reverts_an_explanation_stays_undecided() -> None:
         key("full_bf16", "nf4", "reversion_verbmem"): number(0.9, 0.01),
     }
     found = only("more", numbers, variant="full_bf16")
-
     assert (found.verdict, found.reason) == ("undecided", NOTHING_REVERTS)
+
+    numbers = {key("full", "nf4", NLL): number(0, 0.01), key("full", "rtn3", NLL): number(0, 0.01)}
+    grows = {"variant": "full", "against": "", "scopes": ("coarsest",)}
+    assert only("grows", numbers, **grows).verdict == "undecided"
+    numbers[key("lora", "rtn3", NLL)] = number(0.5, 0.01)
+    assert only("grows", numbers, **grows).verdict == "contradicted"
 
 
 def test_growth_compares_each_coarser_grid_with_each_of_four_bits() -> None:
@@ -167,15 +174,6 @@ def test_growth_compares_each_coarser_grid_with_each_of_four_bits() -> None:
     assert (nf4.place.precision, nf4.verdict) == ("nf4 to rtn3g64", "supported")
     assert finding(nf4).value == pytest.approx(0.75)
     assert (rtn4.place.precision, rtn4.verdict) == ("rtn4 to rtn3g64", "undecided")
-
-
-def test_growth_that_does_not_come_is_contradicted_only_where_something_reverts() -> None:
-    numbers = {key("full", "nf4", NLL): number(0, 0.01), key("full", "rtn3", NLL): number(0, 0.01)}
-    wanted = claim("grows", "full", "", scopes=("coarsest",))
-    (alone,) = judge([wanted], Evidence(numbers))
-    (beside,) = judge([wanted], Evidence({**numbers, key("lora", "rtn3", NLL): number(0.5, 0.01)}))
-
-    assert (alone.verdict, beside.verdict) == ("undecided", "contradicted")
 
 
 @pytest.mark.parametrize(
@@ -212,8 +210,13 @@ def test_what_is_missing_leaves_a_claim_undecided(
     kind: str, variant: str, numbers: dict[Key, Summary], reason: str
 ) -> None:
     found = only(kind, numbers, variant=variant)
-
     assert (found.verdict, found.reason) == ("undecided", reason)
+
+
+def test_a_test_of_a_diverged_model_is_no_number() -> None:
+    tests = a_pair("lora", "full", Absent("the difference is diverged"))
+    found = only("level", at_nf4(number(60), missing(diverged=1)), tests)
+    assert (found.verdict, found.reason) == ("undecided", "the difference is diverged")
 
 
 def test_every_corpus_objective_precision_and_metric_is_a_place_of_its_own() -> None:
@@ -233,69 +236,43 @@ def test_every_corpus_objective_precision_and_metric_is_a_place_of_its_own() -> 
 
 
 @pytest.mark.parametrize(
-    ("precision", "scope"),
+    ("scope", "precisions"),
     [
-        ("bf16", None), ("int8", None), ("rtn5", None), ("nf4", "four_bit"), ("fp4", "four_bit"),
-        ("gptq4", "four_bit"), ("rtn4g128", "four_bit"), ("rtn3", "coarsest"),
-        ("rtn3g64", "coarsest"), ("gptq3", "coarsest"), ("rtn3g64m", None), ("rtn4m", None),
+        (None, ["bf16", "int8", "rtn5", "rtn3g64m", "rtn4m"]),
+        ("four_bit", ["nf4", "fp4", "gptq4", "rtn4g128"]),
+        ("coarsest", ["rtn3", "rtn3g64", "gptq3"]),
     ],
-)  # fmt: skip
-def test_scopes(precision: str, scope: str | None) -> None:
-    assert scope_of(precision) == scope
+)
+def test_scopes(scope: str | None, precisions: list[str]) -> None:
+    assert {scope_of(precision) for precision in precisions} == {scope}
 
 
-def test_tests_of_a_claim_itself_are_corrected_within_a_corpus() -> None:
+@pytest.mark.parametrize(
+    ("books", "raw", "corrected", "verdict"),
+    [
+        (True, [0.04, 0.02, 0.03], [0.04, 0.04, 0.03], "supported"),
+        (False, [0.03, 0.03], [0.06, 0.06], "undecided"),
+    ],
+)
+def test_tests_of_a_claim_itself_are_corrected_within_a_corpus(
+    books: bool, raw: list[float], corrected: list[float], verdict: str
+) -> None:
     numbers = {
         Key(corpus, "npo_gdr", adapter, precision, "utility"): number(0)
-        for corpus, names in (("news", ("nf4", "rtn4")), ("books", ("nf4",)))
+        for corpus, names in (("news", ("nf4", "rtn4")), *([("books", ("nf4",))] if books else []))
         for adapter in ("full", "lora")
         for precision in ("bf16", *names)
     }
-    ps = iter([0.04, 0.02, 0.03])
+    ps = iter(raw)
     paired = Evidence(
-        numbers, {}, lambda terms, absolute: Finding(5, 1, 9, 64, 5, next(ps), corrected=False)
+        numbers, {}, lambda terms, absolute: Finding(5, 1, 9, 64, 5, 3, next(ps), corrected=False)
     )
     found = judge([claim("drop")], paired)
-
-    assert [finding(each).p for each in found] == pytest.approx([0.04, 0.04, 0.03])
-    assert [each.verdict for each in found] == ["supported"] * 3
-
-
-def test_two_small_p_values_of_many_are_not_enough() -> None:
-    numbers = {
-        key(adapter, precision): number(0)
-        for adapter in ("full", "lora")
-        for precision in ("bf16", "nf4", "rtn4")
-    }
-    finds = Finding(5, 1, 9, 64, 5, 0.03, corrected=False)
-    found = judge([claim("drop")], Evidence(numbers, {}, lambda terms, absolute: finds))
-
-    assert [finding(each).p for each in found] == pytest.approx([0.06, 0.06])
-    assert [each.verdict for each in found] == ["undecided"] * 2
-
-
-def test_notes_are_said_once() -> None:
-    numbers = {
-        key("lora", "nf4"): number(60, note="one seed; n < 10"),
-        key("full", "nf4"): number(40, note="n < 10"),
-    }
-    assert finding(only("level", numbers)).note == f"{UNPAIRED}; one seed; n < 10"
-
-
-def test_no_spread_gives_no_minimum_effect() -> None:
-    numbers = {key("lora", "nf4"): number(0, 0), key("full", "nf4"): number(0, 0)}
-    found = only("level", numbers)
-
-    assert (found.verdict, finding(found).minimum_effect) == ("undecided", None)
-    assert not math.isnan(finding(found).low)
+    assert [finding(each).p for each in found] == pytest.approx(corrected)
+    assert {each.verdict for each in found} == {verdict}
 
 
 def test_reversion_is_not_asked_of_the_published_table() -> None:
     wanted = [claim("level", scopes=BOTH), claim("kept"), claim("drop", scopes=("coarsest",))]
-
     (kept,) = published_claims(wanted)
     assert (kept.kind, kept.scopes) == ("level", ("four_bit",))
-
-
-def test_an_unknown_pair_was_not_tested() -> None:
-    assert Evidence({}).tested(Pair("news", "npo_gdr", "nf4", "utility", "lora", "full")) is None

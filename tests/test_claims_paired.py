@@ -1,15 +1,16 @@
 """Sums whose items are drawn for all of their terms together, on records worked out by hand."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from small_claims import key
 from small_records import evaluate
 
-from qunlearn.errors import InputError
-from qunlearn.evidence.cells import Evaluations
-from qunlearn.evidence.numbers import Term
-from qunlearn.evidence.paired import PairedSums
+from qunlearn.analysis.cells import Evaluations
+from qunlearn.analysis.evidence import NO_COMMON_SEED, PairedSums, Term
+from qunlearn.analysis.verdicts import Absent, Finding
+from qunlearn.run.errors import InputError
 
 # Utility of eight questions. Each variant has its own shift, the same for every question.
 EASY = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
@@ -37,8 +38,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def sums(folder: Path) -> PairedSums:
-    names = [cell(adapter, name) for adapter, shifts in VARIANTS.items() for name in shifts]
+def sums(folder: Path, seeds: int = 1) -> PairedSums:
+    names = [
+        cell(adapter, name, seed)
+        for adapter, shifts in VARIANTS.items()
+        for name in shifts
+        for seed in range(seeds)
+    ]
     return PairedSums(Evaluations(folder, ["news/target/bf16", "news/target/nf4", *names]))
 
 
@@ -59,20 +65,48 @@ def test_what_questions_do_to_all_variants_alike_is_not_in_the_interval(
     assert found.n == 8
 
 
-def test_the_test_flips_each_items_sum(folder: Path) -> None:
-    """Eight equal sums: of 2^8 ways to flip, the two that leave all signs alike are as extreme."""
-    found = sums(folder)(DROP, False)
+def of_seeds(folder: Path, shifts: Sequence[float]) -> PairedSums:
+    """Seeds whose LoRA at NF4 has these shifts, give or take 0.02 an item; the rest alike."""
+    for seed, shift in enumerate(shifts):
+        for adapter, known in VARIANTS.items():
+            for precision, same in known.items():
+                own = shift if (adapter, precision) == ("lora", "nf4") else same
+                noise = [0.02 * (-1) ** ((item + seed) // 2) for item in range(8)]
+                utility = [x + y for x, y in zip(shifted(own), noise, strict=True)]
+                evaluate(folder, cell(adapter, precision, seed), utility=utility)
+    return sums(folder, len(shifts))
 
-    assert found.p == pytest.approx(2 / 256)
-    assert not found.corrected
+
+def test_three_seeds_that_agree_are_tested_and_two_are_not(folder: Path) -> None:
+    found = of_seeds(folder, (0.01, 0.0, 0.02))(DROP, False)
+    assert isinstance(found, Finding)
+    assert (found.seeds, found.corrected) == (3, False)
+    assert found.value == pytest.approx(11)
+    assert found.p is not None and found.p < 0.01
+    few = of_seeds(folder, (0.01, 0.0))(DROP, False)
+    assert isinstance(few, Finding)
+    assert (few.seeds, few.p) == (2, None)
 
 
-def test_no_difference_at_all_has_a_p_of_one(folder: Path) -> None:
-    same = [Term(1, key("full", "bf16")), Term(-1, key("lora", "bf16"))]
-    found = sums(folder)(same, False)
+def test_three_seeds_of_which_one_turns_round_do_not_show_a_difference(folder: Path) -> None:
+    found = of_seeds(folder, (0.3, -0.5, 0.1))(LEVEL, False)
+    assert isinstance(found, Finding)
+    assert found.p is not None and found.p > 0.3
+    assert found.minimum_effect is not None and found.minimum_effect > 50
 
-    assert (found.value, found.p) == (pytest.approx(0), 1)
-    assert found.minimum_effect is None
+
+def test_seeds_are_compared_with_themselves_and_gaps_are_left_out(folder: Path) -> None:
+    """Of three seeds one variant diverged in the first and the other in the second."""
+    found = of_seeds(folder, (0.0, 0.1, 0.2))
+    evaluate(folder, cell("lora", "nf4", 0), status="diverged")
+    evaluate(folder, cell("full", "nf4", 1), status="diverged")
+    found = sums(folder, 3)
+    level = found(LEVEL, False)
+    assert isinstance(level, Finding)
+    assert (level.seeds, level.p) == (1, None)
+    assert level.value == pytest.approx(30)
+    evaluate(folder, cell("full", "nf4", 2), status="diverged")
+    assert sums(folder, 3)(LEVEL, False) == Absent(NO_COMMON_SEED)
 
 
 def test_reversions_are_subtracted_draw_by_draw_and_not_tested(folder: Path) -> None:
@@ -81,7 +115,7 @@ def test_reversions_are_subtracted_draw_by_draw_and_not_tested(folder: Path) -> 
     found = sums(folder)(terms, False)
 
     assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))  # of (2.5 - .5)
-    assert (found.p, found.corrected) == (None, True)
+    assert found.p is None
 
 
 def test_distances_from_zero_are_taken_of_each_term(folder: Path) -> None:

@@ -2,15 +2,16 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from small_claims import a_pair, claim, key, missing, number
+from small_text import unpadded
 
-from qunlearn.evidence.claims import judge
-from qunlearn.evidence.numbers import Evidence
-from qunlearn.evidence.verdicts import Finding
-from qunlearn.tables.claims import as_csv, in_words, sign_test, signs_in_words, write_claims
+from qunlearn.analysis.claims import as_csv, judge
+from qunlearn.analysis.evidence import Evidence
+from qunlearn.analysis.verdicts import Finding
+from qunlearn.report.claims_table import in_words, signs_in_words, write_claims
 
 NLL = "reversion_nll_forget"
 NUMBERS = {
@@ -20,10 +21,11 @@ NUMBERS = {
     key("lora", "fp4"): number(30.0, 1), key("full", "fp4"): missing(diverged=1),
     key("full", "nf4", NLL): number(0.456, 0.02),
 }  # fmt: skip
-TEST = Finding(20.0, 17.25, 22.5, 64, 3.125, 0.0125)
-JUDGED = judge(
-    [claim("level"), claim("reverts", "full", "")], Evidence(NUMBERS, a_pair("lora", "full", TEST))
-)
+TEST = Finding(20.0, 17.25, 22.5, 64, 3.125, 3, 0.0125)
+WORSE = Finding(-10.0, -12.0, -8.0, 64, 3.0, 3, 0.001)
+TESTS = a_pair("lora", "full", TEST)
+TESTS |= {pair._replace(precision="gptq4"): WORSE for pair in TESTS}
+JUDGED = judge([claim("level"), claim("reverts", "full", "")], Evidence(NUMBERS, TESTS))
 
 
 def test_csv_has_a_row_a_place() -> None:
@@ -45,6 +47,13 @@ def test_csv_has_a_row_a_place() -> None:
     assert rows[3]["reason"] == "FT (fp32 masters) at FP4: diverged"
 
 
+def test_one_seed_stands_where_a_p_would() -> None:
+    numbers = {each: replace(found, seeds=1) for each, found in NUMBERS.items()}
+    level, *_, reverts = judge([claim("level"), claim("reverts", "full", "")], Evidence(numbers))
+    (row, _) = csv.DictReader(io.StringIO(as_csv([level, reverts])))
+    assert (row["verdict"], row["p"]) == ("undecided", "one seed")
+
+
 def test_counts_in_words() -> None:
     assert in_words(JUDGED[:4]) == "supported in 1 of 4, contradicted in 1, undecided in 2"
     assert in_words(JUDGED[:1]) == "supported in 1 of 1"
@@ -52,29 +61,24 @@ def test_counts_in_words() -> None:
 
 
 def test_signs_in_words() -> None:
-    assert signs_in_words(JUDGED[:4]) == "The number itself is above 0 in 1 of 3."
+    assert signs_in_words(JUDGED[:4]) == "The number is above 0 in 1 of 3."
     assert signs_in_words(JUDGED[3:4]) == "No number."
-    assert "without ties: 2), so uneven" in signs_in_words(JUDGED[:4], own_models=True)
+    tested = signs_in_words(JUDGED[:4], own_models=True)
+    assert "(2 without ties)" in tested and "p = 1 (sign test)" in tested
+    assert "p = 0.5 (sign test)" in signs_in_words(JUDGED[:1] * 2, own_models=True)
     kept = judge([claim("kept", "full")], Evidence(NUMBERS))
-    assert signs_in_words(kept) == "The number itself is below 0.1 in 0 of 1."
-
-
-@pytest.mark.parametrize(
-    ("count", "n", "p"),
-    [(8, 8, 2 / 256), (0, 8, 2 / 256), (7, 8, 18 / 256), (5, 8, 186 / 256), (4, 8, 1), (1, 1, 1)],
-)
-def test_sign_test_by_hand(count: int, n: int, p: float) -> None:
-    assert sign_test(count, n) == pytest.approx(p)
+    assert signs_in_words(kept) == "The number is below 0.1 in 0 of 1."
 
 
 def test_markdown_says_what_was_compared_and_why(tmp_path: Path) -> None:
-    write_claims(JUDGED, JUDGED[:4], tmp_path)
-    text = (tmp_path / "claims.md").read_text(encoding="utf-8")
+    write_claims(JUDGED, JUDGED[:4], tmp_path, ["Learning rates: LoRA 0.0005."])
+    text = unpadded((tmp_path / "claims.md").read_text(encoding="utf-8"))
     ours, theirs = text.split("# The same rule on the paper's table")
 
     assert (
         "| `level` | It is so. | supported in 1 of 4, contradicted in 1, undecided in 2 |" in ours
     )
+    assert "\nLearning rates: LoRA 0.0005.\n" in ours
     assert "* The number: LoRA minus FT (fp32 masters). Threshold: 0." in ours
     assert (
         "| NEWS | NPO+GDR | NF4 | Utility | 20.0 | 17.2 to 22.5 | 0.013 | 64 | 3.1 | supported "
@@ -82,7 +86,7 @@ def test_markdown_says_what_was_compared_and_why(tmp_path: Path) -> None:
     ) in ours
     assert "| NEWS | NPO+GDR | NF4 | NLL forget | 0.46 | 0.42 to 0.50 | – | 64 | 0.06 |" in ours
     assert "| FP4 | Utility | – | – | – | – | – | undecided |" in ours
-    assert "added as if independent (in 2 of 3); n < 10 (in 1 of 3)." in ours
+    assert "added as if independent (in 1 of 3); n < 10 (in 1 of 3)." in ours
     assert "sign test" not in ours
     assert "(sign test)." in theirs
     assert (tmp_path / "claims_published.csv").read_text() == as_csv(JUDGED[:4])

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 from qunlearn.analysis.compare import compare
-from qunlearn.errors import InputError
+from qunlearn.run.errors import InputError
 
 SCRIPT = ROOT / "workflow/scripts/compare_runs.py"
 GOLDEN = ROOT / "tests/golden/tiny"

@@ -1,233 +1,145 @@
-"""The configuration: its schema, its defaults, its table, and its runs."""
+"""The configuration: its defaults, its table, its files, and its runs."""
 
-import dataclasses
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import pytest
 import yaml
 from conftest import ROOT
-from snakemake.utils import update_config
 
-from qunlearn.config import Run, cells, load_schema, resolve, runs, unlearn_settings
-from qunlearn.configdoc import HEAD, as_markdown
+from qunlearn.experiment import configfiles
+from qunlearn.experiment.config import Run, cells, resolve, runs, unlearn_settings
+from qunlearn.experiment.configdoc import HEAD, as_markdown
 from qunlearn.settings.corpora import ExcerptSettings, MiniSettings
 from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.settings.models import ModelSettings
 from qunlearn.settings.quantization import CalibrationSettings
 from qunlearn.settings.training import TrainSettings
-from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
-
-SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
-PARTS = SCHEMA["properties"]
-EXPERIMENTS = sorted((ROOT / "config").glob("*.yaml"))
-
-
-def read(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
-
-
-def objects(schema: dict[str, Any], place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every part of the schema that describes an object, with its place."""
-    if schema.get("type") == "object":
-        yield place, schema
-    for key, part in [*schema.get("properties", {}).items(), *schema.get("$defs", {}).items()]:
-        yield from objects(part, f"{place}.{key}".lstrip("."))
-
-
-OBJECTS = dict(objects(SCHEMA))
-LEAVES = {
-    f"{place}.{key}": part
-    for place, schema in OBJECTS.items()
-    for key, part in schema.get("properties", {}).items()
-}
-
-
-# --- The schema ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("section", "dataclass"),
-    [
-        (PARTS["corpus"]["properties"]["mini"], MiniSettings),
-        (PARTS["corpus"]["properties"]["excerpt"], ExcerptSettings),
-        (PARTS["models"]["properties"]["architecture"], ModelSettings),
-        (SCHEMA["$defs"]["training"], TrainSettings),
-        (SCHEMA["$defs"]["unlearning"], UnlearnSettings),
-        (PARTS["evaluate"], EvaluateSettings),
-        (PARTS["quantization"]["properties"]["calibration"], CalibrationSettings),
-    ],
-    ids=lambda value: getattr(value, "__name__", ""),
-)
-def test_schema_and_settings_agree(section: dict[str, Any], dataclass: type) -> None:
-    """Names, their order, defaults and types: a script alone does what the workflow does."""
-    parts = section["properties"]
-    fields = {field.name: field for field in dataclasses.fields(dataclass)}
-    assert list(parts) == list(fields)
-    types = get_type_hints(dataclass)
-    kinds = {int: "integer", float: "number", bool: "boolean"}
-    for name, part in parts.items():
-        assert part["default"] == fields[name].default, name
-        if "enum" in part:
-            assert tuple(part["enum"]) == get_args(types[name]), name
-        elif "anyOf" in part:
-            number, words = part["anyOf"]
-            kind, choices = get_args(types[name])
-            assert number["type"] == kinds[kind], name
-            assert tuple(words["enum"]) == get_args(choices), name
-        else:
-            assert part["type"] == kinds[types[name]], name
-            assert type(fields[name].default) is types[name], name
-
-
-def test_objectives_and_adapters_are_those_of_the_settings() -> None:
-    unlearn = PARTS["unlearn"]["properties"]
-    assert tuple(unlearn["objectives"]["items"]["enum"]) == get_args(Objective)
-    assert tuple(unlearn["adapters"]["items"]["enum"]) == get_args(Adapter)
-
-
-@pytest.mark.parametrize("place", OBJECTS)
-def test_no_object_takes_unknown_keys(place: str) -> None:
-    extra = OBJECTS[place]["additionalProperties"]
-    assert extra is False or "$ref" in extra
-
-
-@pytest.mark.parametrize("key", LEAVES)
-def test_every_key_is_described_and_has_a_default(key: str) -> None:
-    assert len(LEAVES[key]["description"]) > 4
-    assert "default" in LEAVES[key]
-    assert "|" not in LEAVES[key]["description"]  # it would split a cell of the table
-
-
-def test_schema_has_the_parts_that_these_tests_look_at() -> None:
-    assert len(OBJECTS) > 8
-    assert len(LEAVES) > 60
-
+from qunlearn.settings.unlearning import UnlearnSettings
 
 # --- The table -------------------------------------------------------------------------------
 
 
 def test_table_in_the_repository_is_up_to_date() -> None:
-    """After a change of the schema: make docs."""
-    assert (ROOT / "config/README.md").read_text(encoding="utf-8") == as_markdown(SCHEMA)
+    """After a change of a key: make docs."""
+    assert (ROOT / "config/README.md").read_text(encoding="utf-8") == as_markdown()
 
 
-def test_table_has_every_key_once() -> None:
-    lines = as_markdown(SCHEMA).removeprefix(HEAD).splitlines()
+def leaves(value: Any, place: str = "") -> Iterator[str]:
+    """The place of every value that is not a section (an empty one counts as a value)."""
+    if isinstance(value, dict) and value:
+        for key, part in value.items():
+            yield from leaves(part, f"{place}.{key}".lstrip("."))
+    else:
+        yield place
+
+
+def test_table_has_every_key_once_with_its_meaning() -> None:
+    lines = as_markdown().removeprefix(HEAD).splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
     assert {len(row) for row in rows} == {4}
-    keys = [row[0].strip("`") for row in rows]
-    assert len(keys) == len(set(keys))
-    full = resolve({}, SCHEMA)
-    for key in keys:
-        value = full
-        for part in key.split("."):
-            value = value[part]
-    assert len(keys) == sum(1 for _ in leaves(full))
+    assert [row[0].strip("`") for row in rows] == list(leaves(resolve({})))
+    assert all(len(row[3]) > 4 for row in rows)
 
 
-def leaves(value: Any) -> Iterator[Any]:
-    """Every value of a configuration that is no section (an empty one counts as a value)."""
-    if isinstance(value, dict) and value:
-        for part in value.values():
-            yield from leaves(part)
-    else:
-        yield value
-
-
-def test_lines_of_the_table() -> None:
-    lines = as_markdown(SCHEMA).splitlines()
-
-    def line(key: str) -> str:
-        return next(line for line in lines if line.startswith(f"| `{key}` |"))
-
-    assert line("evaluate.min_k").startswith("| `evaluate.min_k` | number > 0 and ≤ 1 | `0.4` |")
-    assert line("train.base.warmup").startswith("| `train.base.warmup` | integer ≥ 0 | `10` |")
-    assert line("muse_dir").startswith("| `muse_dir` | string or null | `null` |")
-    assert "| list of `full`, `full_bf16`, `lora` |" in line("unlearn.adapters")
-    assert '| `documents`, `stream` | `"documents"` |' in line("unlearn.settings.chunking")
-
-
-# --- The experiments that come along ---------------------------------------------------------
-
-
-def test_the_default_experiment_is_valid() -> None:
-    full = resolve(read(ROOT / "config.yaml"), SCHEMA)
-    assert full["experiment"] == "mini"
-    # The variants differ in how they update, and must not differ in when they stop.
-    stops = {
-        unlearn_settings(full, run.corpus, run.objective, run.adapter)["stop_nll"]
-        for run in runs(full)
-    }
-    assert len(stops) == 1
-
-
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
-def test_other_experiments_are_valid_over_it(path: Path) -> None:
-    config = read(ROOT / "config.yaml")
-    own = read(path)
-    update_config(config, own)  # as Snakemake's --configfile does
-    config.setdefault("muse_dir", "given on the command line")
-    full = resolve(config, SCHEMA)
-    assert full["experiment"] == own["experiment"] == path.stem
-    assert runs(full)
-
-
-def test_experiments_keep_to_folders_of_their_own() -> None:
-    names = [read(path)["experiment"] for path in [ROOT / "config.yaml", *EXPERIMENTS]]
-    assert len(names) == len(set(names)) > 1
+@pytest.mark.parametrize(
+    "line",
+    [
+        "| `evaluate.min_k` | number > 0 and ≤ 1 | `0.4` | Share of",
+        "| `train.base.warmup` | integer ≥ 0 | `10` | Updates",
+        "| `muse_dir` | string or null | `null` | Folder",
+        "| `evaluate.batch_size` | integer ≥ 1 or `auto` | `32` |",
+        "| `unlearn.adapters` | list of `full`, `full_bf16`, `lora` |",
+        '| `unlearn.settings.chunking` | `documents`, `stream` | `"documents"` | As in training. |',
+    ],
+)
+def test_lines_of_the_table(line: str) -> None:
+    assert f"\n{line}" in as_markdown()
 
 
 # --- Filling in ------------------------------------------------------------------------------
 
 
-def test_an_empty_configuration_is_all_defaults() -> None:
-    full = resolve({}, SCHEMA)
+def test_an_empty_configuration_has_the_defaults_of_each_step() -> None:
+    """A script alone does what the workflow does."""
+    full = resolve({})
     assert full["corpora"] == ["news", "books"]
-    assert full["corpus"]["mini"] == dataclasses.asdict(MiniSettings())
-    assert full["corpus"]["excerpt"] == dataclasses.asdict(ExcerptSettings())
-    assert full["models"]["architecture"] == dataclasses.asdict(ModelSettings())
-    for name in ("base", "target", "retrain"):
-        assert full["train"][name] == dataclasses.asdict(TrainSettings())
-    assert full["unlearn"]["settings"] == dataclasses.asdict(UnlearnSettings())
-    assert full["unlearn"]["overrides"] == {}
-    assert full["evaluate"] == dataclasses.asdict(EvaluateSettings())
-    for job in ("data", "train", "unlearn", "quantize", "evaluate", "tables"):
-        assert full["resources"][job] == {
-            "threads": 1,
-            "mem_mb": "auto",
-            "runtime": "auto",
-            "gpu": 0,
-        }
-    assert resolve(full, SCHEMA) == full
+    assert full["corpus"]["mini"] == asdict(MiniSettings())
+    assert full["corpus"]["excerpt"] == asdict(ExcerptSettings())
+    assert full["models"]["architecture"] == asdict(ModelSettings())
+    assert full["train"] == dict.fromkeys(("base", "target", "retrain"), asdict(TrainSettings()))
+    assert full["unlearn"]["settings"] == asdict(UnlearnSettings())
+    assert full["quantization"]["calibration"] == asdict(CalibrationSettings())
+    assert full["evaluate"] == asdict(EvaluateSettings())
+    job = {"threads": 1, "mem_mb": "auto", "runtime": "auto", "gpu": 0}
+    assert all(kind == job for kind in full["resources"].values())
+    assert resolve(full) == full
 
 
 def test_what_is_given_stays_and_the_rest_is_filled() -> None:
     given = {
         "train": {"target": {"lr": 0.5}},
         "corpus": {"mini": {"forget": 3}},
-        "unlearn": {"overrides": {"*/*/lora": {"lr": 0.25}}},
+        "unlearn": {"overrides": {"*/*/lora": {"lr": 1}}},
+        "sweep": {"*/*/lora": {"rank": []}},
     }
-    full = resolve(given, SCHEMA)
-    assert full["train"]["target"] == dataclasses.asdict(TrainSettings(lr=0.5))
-    assert full["train"]["base"] == dataclasses.asdict(TrainSettings())
-    assert full["corpus"]["mini"] == dataclasses.asdict(MiniSettings(forget=3))
-    assert full["unlearn"]["overrides"] == {"*/*/lora": {"lr": 0.25}}  # partial on purpose
+    full = resolve(given)
+    assert full["train"]["target"] == asdict(TrainSettings(lr=0.5))
+    assert full["train"]["base"] == asdict(TrainSettings())
+    assert full["corpus"]["mini"] == asdict(MiniSettings(forget=3))
+    assert full["unlearn"]["overrides"] == {"*/*/lora": {"lr": 1.0}}  # partial on purpose
+    assert full["sweep"] == {"*/*/lora": {"rank": []}}
     assert given["train"] == {"target": {"lr": 0.5}}  # the caller's own is untouched
+    assert resolve(full) == full
+
+
+def test_a_whole_number_for_a_number_is_one_value_however_it_is_written() -> None:
+    """So that `5` and `5.0` make the same command and run nothing again."""
+    epochs = resolve({"unlearn": {"settings": {"epochs": 5}}})["unlearn"]["settings"]["epochs"]
+    assert repr(epochs) == "5.0"
 
 
 def test_defaults_are_not_shared() -> None:
-    first = resolve({}, SCHEMA)
+    first = resolve({})
     first["corpora"].append("more")
     first["train"]["base"]["lr"] = 7.0
-    assert resolve({}, SCHEMA)["corpora"] == ["news", "books"]
+    assert resolve({})["corpora"] == ["news", "books"]
     assert first["train"]["target"]["lr"] == 0.001
 
 
-def test_local_with_its_folder_is_accepted() -> None:
-    full = resolve({"corpus": {"source": "local"}, "muse_dir": "somewhere"}, SCHEMA)
-    assert full["muse_dir"] == "somewhere"
+# --- Files -----------------------------------------------------------------------------------
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_later_files_win_key_by_key(tmp_path: Path) -> None:
+    first = write(tmp_path / "1.yaml", "seeds: [1, 2]\ncorpus: {mini: {forget: 5}}\n")
+    second = write(tmp_path / "2.yaml", '{"seeds": [3],\t"corpus": {"mini": {"retain": 6}}}')
+    full = configfiles.read([first, second])
+    assert full == resolve({"seeds": [3], "corpus": {"mini": {"forget": 5, "retain": 6}}})
+
+
+def test_the_default_experiment_is_read_where_no_file_is_named(tmp_path: Path) -> None:
+    default = ROOT / "config.yaml"
+    mini = configfiles.read([])
+    assert mini == configfiles.read([default])
+    assert mini["evaluate"]["shots"] == 0 != resolve({})["evaluate"]["shots"]
+    own = write(tmp_path / "own.yaml", "seeds: [3]\n")
+    assert configfiles.read([default, own]) == mini | {"seeds": [3]}
+    # The variants differ in how they update, and must not differ in when they stop.
+    names = [(run.corpus, run.objective, run.adapter) for run in runs(mini)]
+    assert len({unlearn_settings(mini, *name)["stop_nll"] for name in names}) == 1
+
+
+def test_experiments_keep_to_folders_of_their_own() -> None:
+    files = [ROOT / "config.yaml", *(ROOT / "config").glob("*.yaml")]
+    names = [yaml.safe_load(path.read_text(encoding="utf-8"))["experiment"] for path in files]
+    assert len(names) == len(set(names)) > 1
 
 
 # --- Runs ------------------------------------------------------------------------------------
@@ -240,7 +152,7 @@ TWO_OF_EACH = {
 
 
 def test_runs_in_the_order_of_the_configuration() -> None:
-    found = runs(resolve(TWO_OF_EACH, SCHEMA))
+    found = runs(resolve(TWO_OF_EACH))
     assert len(found) == 16
     assert found[:5] == [
         Run("news", "npo_gdr", "lora", 3),
@@ -253,7 +165,7 @@ def test_runs_in_the_order_of_the_configuration() -> None:
 
 
 def test_cells_in_the_order_of_the_tables() -> None:
-    full = resolve({**TWO_OF_EACH, "seeds": [0], "precisions": ["bf16", "nf4"]}, SCHEMA)
+    full = resolve({**TWO_OF_EACH, "seeds": [0], "precisions": ["bf16", "nf4"]})
     models = [
         "target",
         "retrain",
@@ -270,7 +182,7 @@ def test_cells_in_the_order_of_the_tables() -> None:
 
 
 def test_each_seed_has_its_own_target_and_retrain_where_seeds_decide_all() -> None:
-    full = resolve({**TWO_OF_EACH, "seed_scope": "all", "precisions": ["bf16"]}, SCHEMA)
+    full = resolve({**TWO_OF_EACH, "seed_scope": "all", "precisions": ["bf16"]})
     assert [cell for cell in cells(full) if cell.startswith("news/")][:5] == [
         "news/target/seed3/bf16",
         "news/target/seed1/bf16",
@@ -278,10 +190,6 @@ def test_each_seed_has_its_own_target_and_retrain_where_seeds_decide_all() -> No
         "news/retrain/seed1/bf16",
         "news/npo_gdr/lora/seed3/bf16",
     ]
-
-
-def test_seeds_read_from_the_command_line_are_numbers() -> None:
-    assert resolve({"seeds": ["0", "12"]}, SCHEMA)["seeds"] == [0, 12]
 
 
 def test_later_patterns_win_over_earlier_ones_and_over_the_shared_settings() -> None:
@@ -294,8 +202,8 @@ def test_later_patterns_win_over_earlier_ones_and_over_the_shared_settings() -> 
             "news/ga/full": {"alpha": 6.0},
         },
     }
-    full = resolve({**TWO_OF_EACH, "unlearn": unlearn}, SCHEMA)
-    base = dataclasses.asdict(UnlearnSettings(lr=0.1, alpha=5.0))
+    full = resolve({**TWO_OF_EACH, "unlearn": unlearn})
+    base = asdict(UnlearnSettings(lr=0.1, alpha=5.0))
     assert unlearn_settings(full, "news", "npo_gdr", "full") == base
     assert unlearn_settings(full, "news", "ga", "full") == base | {"alpha": 6.0}
     assert unlearn_settings(full, "news", "ga", "lora") == base | {"lr": 0.2, "beta": 0.7}

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from conftest import ROOT, Snakemake
 
-from qunlearn.controls import CHOICES
+from qunlearn.experiment.controls import CHOICES
 
 TINY = str(ROOT / "config/tiny.yaml")
 SCALED = ("lora_scaled0.5", "lora_matched", "full_matched")

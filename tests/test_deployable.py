@@ -15,11 +15,11 @@ import torch
 from bitsandbytes import functional
 from gptq_models import CALIBRATION, make_corpus, make_model
 
-from qunlearn.checkpoints import load_model
-from qunlearn.precision import Precision
-from qunlearn.quantize import load_for_evaluation, quantize_checkpoint
-from qunlearn.quantize.gptq import quantize_with_gptqmodel
-from qunlearn.quantize.layers import quantizable_layers
+from qunlearn.models.checkpoints import load_model
+from qunlearn.models.layers import quantizable_layers
+from qunlearn.quantize.calibration import Texts
+from qunlearn.quantize.checkpoint import load_for_evaluation, quantize_checkpoint
+from qunlearn.quantize.method import Precision
 
 TOLERANCE = {"int8": 1e-6, "nf4": 0.01, "fp4": 0.01, "gptq4": 0.03}
 ALONE = """
@@ -64,12 +64,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with `source`, its corpus and its quantized checkpoints."""
     folder = tmp_path_factory.mktemp("deployable")
     source = make_model(folder / "source", make_corpus(folder / "corpus"))
-    for name in ("int8", "nf4", "fp4"):
-        quantize_checkpoint(source, None, Precision.parse(name), folder / name)
-    (folder / "gptq4").mkdir()
-    quantize_with_gptqmodel(
-        source, None, Precision.parse("gptq4"), folder / "corpus", CALIBRATION, folder / "gptq4"
-    )
+    texts = Texts(folder / "corpus", CALIBRATION)
+    for name in ("int8", "nf4", "fp4", "gptq4"):
+        (folder / name).mkdir()
+        quantize_checkpoint(source, None, Precision.parse(name), folder / name, texts)
     return folder
 
 

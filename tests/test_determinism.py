@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from conftest import ROOT, Snakemake
 
-from qunlearn.files import read_json, sha256
-from qunlearn.provenance import MANIFEST
+from qunlearn.run.files import read_json, sha256
+from qunlearn.run.manifest import MANIFEST
 
 RESULTS = Path("results/tiny")
 LAST_FIRST = (
@@ -31,7 +31,6 @@ SURROUNDINGS = {
 TOLD_OF_TIME = ("logs", "benchmarks")
 """Folders of a run that say when and how long. What is beside them must be the same, but for:"""
 MEASURED = {MANIFEST: ("wall_seconds", "peak_memory_mib", "git_commit")}
-MEASURED["preflight.json"] = ("free_bytes", "needed_bytes")  # of a disk that other things are on
 VERSIONS = Path("report/versions.html")  # sums of seconds and memory, and the commit
 CARD = re.compile("^\\| Pipeline \\|.*$", re.MULTILINE)  # with the commit
 

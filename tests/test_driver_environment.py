@@ -18,7 +18,7 @@ def pinned(name: str) -> dict[str, str]:
 def test_driver_and_jobs_agree_on_what_both_import() -> None:
     driver, jobs = pinned("driver.txt"), pinned("run.txt")
     both = driver.keys() & jobs.keys()
-    assert {"snakemake", "jsonschema", "pyyaml", "huggingface-hub"} <= both
+    assert {"snakemake", "pydantic", "pyyaml", "huggingface-hub"} <= both
     assert {name: driver[name] for name in both} == {name: jobs[name] for name in both}
 
 

@@ -4,21 +4,29 @@ import copy
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from talking_models import TEXTS, greedy_by_hand, small_corpus, talking_model, talking_tokenizer
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+from tokenizers import processors
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from qunlearn.corpora import layout
-from qunlearn.errors import InputError
 from qunlearn.evaluate import evaluation, records, scoring
 from qunlearn.evaluate.generate import continuations
 from qunlearn.evaluate.likelihood import token_logprobs
 from qunlearn.evaluate.prompts import cut_answer, is_answered
-from qunlearn.files import read_json, read_jsonl, write_json
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json, read_jsonl, write_json
 from qunlearn.settings.evaluation import EvaluateSettings
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
@@ -58,14 +66,112 @@ def test_continuations_equal_a_plain_greedy_loop(
     assert len(set(outputs)) > 3
 
 
-def test_a_checkpoint_that_says_no_to_the_cache_is_asked_with_one_all_the_same(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+def windowed(kind: str) -> PreTrainedModel:
+    """A random model of another family, of whose layers some or all see the last 12 tokens only."""
+    sizes = {
+        "vocab_size": len(talking_tokenizer()),
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "max_position_embeddings": 256,
+        "sliding_window": 12,
+        "initializer_range": 0.3,
+        "pad_token_id": None,
+    }
+    if kind == "qwen2":
+        sizes |= {"use_sliding_window": True, "max_window_layers": 1}
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes)).eval()
+    model.generation_config.eos_token_id = None
+    return model  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("kind", ["mistral", "qwen2", "gemma2"])
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_a_sliding_window_counts_no_padding(
+    tokenizer: PreTrainedTokenizerFast, kind: str, batch_size: int
 ) -> None:
-    """Without it the shared prefix, which is in a cache, would be lost on the way."""
+    """Short rows beside long ones, all with a beginning that is longer than the window."""
+    model = windowed(kind)
+    prompts = ["Question: one?\nAnswer: two\n\n" + text for text in TEXTS]
+    outputs = continuations(model, tokenizer, prompts, new_tokens=12, batch_size=batch_size)
+    assert outputs == [greedy_by_hand(model, tokenizer, prompt, 12) for prompt in prompts]
+    assert len(set(outputs)) > 3
+
+
+GENERATION_SETTINGS: dict[str, Any] = {
+    "repetition_penalty": 1.3,
+    "no_repeat_ngram_size": 2,
+    "bad_words_ids": [[5], [6, 7]],
+    "sequence_bias": [[[8], 50.0]],
+    "min_length": 200,
+    "min_new_tokens": 11,
+    "max_length": 5,
+    "max_time": 1e-9,
+    "stop_strings": ["e"],
+    "forced_bos_token_id": 9,
+    "forced_eos_token_id": 10,
+    "suppress_tokens": list(range(40, 120)),
+    "begin_suppress_tokens": list(range(120, 300)),
+    "exponential_decay_length_penalty": (1, 3.0),
+    "do_sample": True,
+    "temperature": 5.0,
+    "num_beams": 3,
+    "num_return_sequences": 2,
+    "guidance_scale": 2.0,
+    "prompt_lookup_num_tokens": 3,
+    "use_cache": False,
+    "cache_implementation": "static",
+    "return_dict_in_generate": True,
+    "output_scores": True,
+}
+
+
+@pytest.mark.parametrize("name", GENERATION_SETTINGS)
+def test_a_checkpoints_generation_settings_change_no_answer(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, name: str
+) -> None:
+    """As models tuned for talking are published with; likewise where they stand in config.json."""
     prompts = ["Question: one?\nAnswer: two\n\n" + text for text in TEXTS]
     expected = continuations(model, tokenizer, prompts, new_tokens=12, batch_size=5)
-    monkeypatch.setattr(model.generation_config, "use_cache", False)
-    assert continuations(model, tokenizer, prompts, new_tokens=12, batch_size=5) == expected
+    changed = copy.deepcopy(model)
+    setattr(changed.generation_config, name, GENERATION_SETTINGS[name])
+    setattr(changed.config, name, GENERATION_SETTINGS[name])
+    assert continuations(changed, tokenizer, prompts, new_tokens=12, batch_size=5) == expected
+    assert getattr(changed.generation_config, name) == GENERATION_SETTINGS[name]
+
+
+def test_the_end_tokens_of_a_checkpoint_stay(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """Such as the end of a turn, which the tokenizer does not name."""
+    whole = continuations(model, tokenizer, TEXTS, new_tokens=12, batch_size=5)
+    (end,) = tokenizer("\n")["input_ids"]
+    ending = copy.deepcopy(model)
+    ending.generation_config.eos_token_id = [tokenizer.eos_token_id, end]
+    ended = continuations(ending, tokenizer, TEXTS, new_tokens=12, batch_size=5)
+    assert ended == [text.partition("\n")[0] for text in whole] != whole
+
+
+def closing(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """The tokenizer as `add_eos_token` leaves it: an end token stands behind each text."""
+    changed = copy.deepcopy(tokenizer)
+    changed.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A <end>", special_tokens=[("<end>", tokenizer.eos_token_id)]
+    )
+    assert changed("x")["input_ids"] == [*tokenizer("x")["input_ids"], tokenizer.eos_token_id]
+    return changed
+
+
+def test_an_end_token_that_a_tokenizer_appends_is_left_out(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, corpus: layout.Corpus
+) -> None:
+    """Of prompts, questions and scored texts: the records are those of the plain tokenizer."""
+    expected = records.ask(model, tokenizer, corpus, SETTINGS)
+    assert records.ask(model, closing(tokenizer), corpus, SETTINGS) == expected
 
 
 @pytest.mark.parametrize("batch_size", [1, 5])
@@ -75,8 +181,10 @@ def test_an_early_end_leaves_the_answers_as_they_are(
     prompts = [f"{text}\nAnswer:" for text in TEXTS + [text[3:] for text in TEXTS]]
     ask = {"new_tokens": 40, "batch_size": batch_size}
     whole = continuations(model, tokenizer, prompts, **ask)
-    ended = continuations(model, tokenizer, prompts, **ask, finished=is_answered)
-    assert [cut_answer(text) for text in ended] == [cut_answer(text) for text in whole]
+    plain = partial(is_answered, prompt="plain")
+    ended = continuations(model, tokenizer, prompts, **ask, finished=plain)
+    for short, long in zip(ended, whole, strict=True):
+        assert cut_answer(short, "plain") == cut_answer(long, "plain")
     assert all(long.startswith(short) for short, long in zip(ended, whole, strict=True))
     assert sum(len(short) < len(long) for short, long in zip(ended, whole, strict=True)) >= 3
 

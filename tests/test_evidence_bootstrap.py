@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qunlearn.evaluate.metrics import comparisons
-from qunlearn.evidence.bootstrap import RESAMPLES, crossed, estimate, item_draws, percentiles
-from qunlearn.evidence.items import Combination, Floats, Items, difference, likelihood, mean
-from qunlearn.evidence.items import membership as membership_of
+from qunlearn.evaluate.definitions import likelihood
+from qunlearn.evaluate.definitions import membership as membership_of
+from qunlearn.evaluate.formulas import comparisons
+from qunlearn.statistics.bootstrap import RESAMPLES, crossed, estimate, item_draws, percentiles
+from qunlearn.statistics.items import Combination, Floats, Items, difference, mean
 
 ONE_SEED = "one seed: the interval is over items alone"
 

@@ -1,4 +1,4 @@
-"""Metrics as items: by hand, drawn again, and swapped between two models."""
+"""Metrics as items: by hand, and drawn again."""
 
 from pathlib import Path
 
@@ -6,20 +6,13 @@ import numpy as np
 import pytest
 from small_records import evaluate
 
-from qunlearn.errors import InputError
+from qunlearn.analysis.cells import Evaluations
 from qunlearn.evaluate import records
-from qunlearn.evidence.bootstrap import item_draws
-from qunlearn.evidence.cells import Evaluations
-from qunlearn.evidence.items import (
-    METRICS,
-    Items,
-    difference,
-    likelihood,
-    mean,
-    membership,
-    privleak,
-    value,
-)
+from qunlearn.evaluate.definitions import DEFINITIONS, likelihood, membership, privleak
+from qunlearn.experiment.names import METRICS
+from qunlearn.run.errors import InputError
+from qunlearn.statistics.bootstrap import item_draws
+from qunlearn.statistics.items import difference, mean, value
 
 
 def texts(forget: list[float], holdout: list[float]) -> list[records.Record]:
@@ -37,15 +30,6 @@ def texts(forget: list[float], holdout: list[float]) -> list[records.Record]:
     ]
 
 
-def swapped(first: Items, second: Items, swaps: list[list[bool]]) -> float:
-    """The metric of a model that answers as `first`, but as `second` where `swaps` says so."""
-    weights = [
-        np.concatenate([~np.array(group), group])[None] / len(group)
-        for group in swaps
-    ]  # fmt: skip
-    return float(first.joined(second).draw(weights)[0])
-
-
 def test_every_metric_by_hand(tmp_path: Path) -> None:
     evaluate(tmp_path, "news/retrain/bf16", forget=(-1, -3), holdout=(-2, -2))
     evaluate(
@@ -60,6 +44,7 @@ def test_every_metric_by_hand(tmp_path: Path) -> None:
     read = Evaluations(tmp_path, ["news/target/nf4"])
 
     found = {metric: read.items("news/target/nf4", metric) for metric in METRICS}
+    assert tuple(DEFINITIONS) == METRICS
 
     assert {metric: value(items) for metric, items in found.items() if items} == pytest.approx(
         {
@@ -93,29 +78,12 @@ def test_a_draw_weighs_the_items() -> None:
     assert pairs.draw([np.array([[0.5, 0.5]]), np.array([[1.0, 0.0]])]).tolist() == [0.5]
 
 
-def test_swapping_all_items_swaps_the_models_and_swapping_some_mixes_them() -> None:
-    first, second = mean("abc", [0, 6, 3]), mean("abc", [9, 0, 0])
-    assert swapped(first, second, [[False] * 3]) == value(first)
-    assert swapped(first, second, [[True] * 3]) == value(second)
-    assert swapped(first, second, [[True, False, False]]) == pytest.approx((9 + 6 + 3) / 3)
-
-    own = texts([-1, -3, -2], [-4, -2.5])
-    other = texts([-30, -10, -20], [-5, -40])
-    retrain = texts([-1, -2, -4], [-3, -1.5])
-    for one, two in (
-        (membership(own), membership(other)),
-        (privleak(own, retrain), privleak(other, retrain)),
-    ):
-        assert swapped(one, two, [[False] * 3, [False] * 2]) == pytest.approx(value(one))
-        assert swapped(one, two, [[True] * 3, [True] * 2]) == pytest.approx(value(two))
-
-
 def test_an_auc_knows_scores_by_their_ranks_in_their_own_model() -> None:
-    """Else two models that rank all texts alike would differ once some texts are swapped."""
+    """Two models that rank all texts alike are the same to it, whatever their scales."""
     scores = membership(texts([-1, -3, -2], [-2, -5]))
     scaled = membership(texts([-10, -30, -20], [-20, -50]))
     assert value(scores) == (0 + 0.5 + 0 + 0 + 1 + 0) / 6
-    assert swapped(scores, scaled, [[True, False, True], [False, True]]) == value(scores)
+    assert all(map(np.array_equal, scores.groups, scaled.groups))
 
 
 def test_differences_are_drawn_together_and_may_be_nested() -> None:

@@ -6,13 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from books_like import books
 from small_corpora import run_script
 
 from qunlearn.corpora import layout
-from qunlearn.corpora.excerpt import Passages, excerpt, keep_end, keep_start
+from qunlearn.corpora.excerpt import excerpt, keep_end, keep_start, pieces
 from qunlearn.corpora.layout import Corpus
-from qunlearn.errors import InputError
-from qunlearn.provenance import digest
+from qunlearn.corpora.passages import Passages
+from qunlearn.run.errors import InputError
+from qunlearn.run.manifest import digest
 from qunlearn.settings.corpora import ExcerptSettings
 
 
@@ -39,7 +41,7 @@ class TestExcerpt:
                     sentence("r1"),
                     sentence("r2"),
                     f"{sentence('y')}\n{sentence('r1')}",  # quotes a kept retain text
-                    f"{sentence('z')} {sentence('h3')}",  # quotes a holdout text
+                    f"{sentence('z')} {sentence('h3')[:100]}",  # quotes a holdout text
                     sentence("r3"),
                     sentence("r3"),
                 ],
@@ -136,6 +138,23 @@ class TestExcerpt:
         assert keep_start("one two three", characters) == start
         assert keep_end("one two three", characters) == end
 
+    def test_pieces_are_consecutive_and_of_whole_words(self) -> None:
+        assert list(pieces("one two three\n\nfour", 8)) == ["one two", "three", "four"]
+        assert list(pieces("  \n ", 8)) == list(pieces("", 8)) == []
+        text = books().raw["retain1"][0]
+        found = list(pieces(text, 600))
+        assert " ".join(found).split() == text.split()
+        assert all(500 < len(piece) <= 600 for piece in found[:-1])
+
+    def test_a_text_is_held_where_all_of_it_stands(self) -> None:
+        text = sentence("p", 40)
+        passages = Passages([f"Before.\n{text} After.", "short text"])
+        assert passages.hold(text.replace(" ", "\n  ")) and passages.hold("short  text ")
+        assert not passages.hold("short") and not passages.hold(text[:90])
+        middle = len(text) // 2
+        assert not passages.hold(f"{text[:middle]}{sentence('q')}{text[middle:]}")
+        assert not passages.hold(f"{text} {sentence('q')}")
+
     def test_passages_of_119_characters_are_always_found(self) -> None:
         text = sentence("p", 40)
         passages = Passages([text])
@@ -165,3 +184,44 @@ class TestExcerpt:
         assert run.stderr.count("\n") == 1
         assert "absent: no such folder" in run.stderr
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def long_documents() -> Corpus:
+    return books()
+
+
+class TestLongDocuments:
+    """Of MUSE-Books' kind: a few long documents to be retained, all of them in retain2 as well."""
+
+    @pytest.fixture
+    def corpus(self, long_documents: Corpus) -> Corpus:
+        return long_documents
+
+    @pytest.mark.parametrize("count", [3, 12, 40])
+    def test_what_lies_behind_the_first_characters_is_used(
+        self, corpus: Corpus, count: int
+    ) -> None:
+        part = excerpt(corpus, ExcerptSettings(texts=count, characters=600))
+        assert len(part.raw["retain1"]) == count
+        assert all(len(text) <= 600 for text in part.raw["retain1"])
+        assert sum(map(len, part.raw["pretrain"])) > 250_000
+        first = [text[:100] for text in corpus.raw["retain1"]]
+        assert [text[:100] for text in part.raw["retain1"][:6]] == first[:count]
+
+    def test_pieces_share_no_passage_with_what_is_kept_apart(self, corpus: Corpus) -> None:
+        part = excerpt(corpus, ExcerptSettings(texts=40, characters=600))
+        secret = Passages([*corpus.raw["forget"], *corpus.raw["holdout"]])
+        kept = Passages([*part.raw["retain1"], *part.raw["retain2"]])
+        assert not any(map(secret.shared_with, part.raw["retain1"] + part.raw["pretrain"]))
+        assert not any(map(kept.shared_with, part.raw["pretrain"]))
+        # the document that quotes a text to be forgotten is left out in part only
+        assert Passages(part.raw["pretrain"]).shared_with(corpus.raw["retain1"][1][-5_000:])
+
+    def test_a_corpus_of_short_documents_is_not_cut(self) -> None:
+        corpus = books()
+        corpus.raw["retain1"][:] = [sentence(f"r{index}", 100) for index in range(9)]
+        corpus.raw["retain2"][:] = [sentence("k")]
+        part = excerpt(corpus, ExcerptSettings(texts=8, characters=600))
+        assert part.raw["pretrain"] == [corpus.raw["retain1"][8]]
+        assert [len(text) for text in part.raw["retain1"]] == [599] * 8

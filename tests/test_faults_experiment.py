@@ -1,8 +1,7 @@
-"""Trainings under fire: a full disk, Ctrl-C, clocks that jump; and then the same bytes."""
+"""Trainings under fire: a full disk, Ctrl-C; and then the same bytes."""
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -64,7 +63,7 @@ def test_a_disk_that_fills_up(folder: Path, tiny_run: Path, snakemake: Snakemake
         assert run.returncode != 0
         lines = told(said)
         assert lines, said
-        assert all("the disk is full; make room and give the same command" in x for x in lines)
+        assert all("no space left on device; make room and give the same" in x for x in lines)
         assert all(x.startswith("error: results/tiny/models/news/") for x in lines)
         assert "Traceback" not in said
         remount(disk, "size=800m")
@@ -101,41 +100,11 @@ def test_a_training_that_is_asked_to_end(
     assert of_target(folder) == of_target(tiny_run)
 
 
-@pytest.mark.slow
-def test_results_from_the_future(folder: Path, tiny_run: Path, snakemake: Snakemake) -> None:
-    """As after a clock that was set back in the middle of a run."""
-    assert snakemake(folder, *TINY, "--", CORPUS).returncode == 0
-    later = (folder / CORPUS).stat().st_mtime + 3600
-    for file in (folder / CORPUS).rglob("*"):
-        os.utime(file, (later, later))
-    refused = snakemake(folder, *ONLY_TARGET)
-    assert refused.returncode != 0
-    (line,) = told(refused.stderr)
-    assert line.startswith(f"error: {CORPUS}/") and "from the future" in line
-    assert not (folder / "results/tiny/models").exists()
-    advice = line.partition("since: ")[2]
-    subprocess.run(["bash", "-c", advice], cwd=folder, check=True)
-    done = snakemake(folder, *ONLY_TARGET)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "Generating the corpus" not in done.stdout + done.stderr
-    nothing = snakemake(folder, *ONLY_TARGET)
-    assert "Nothing to be done" in nothing.stdout + nothing.stderr
-    assert of_target(folder) == of_target(tiny_run)
-
-
-@pytest.mark.parametrize("what", ["results", "everything"])
-def test_a_read_only_disk(what: str, tmp_path: Path, snakemake: Snakemake) -> None:
-    folder = tmp_path if what == "results" else tmp_path / "disk"
-    with small_disk(folder / "results" if what == "results" else folder, "size=400m,ro"):
-        run = snakemake(folder, *TINY, "--", CORPUS)
+def test_a_read_only_disk(tmp_path: Path, snakemake: Snakemake) -> None:
+    with small_disk(tmp_path / "results", "size=400m,ro"):
+        run = snakemake(tmp_path, *TINY, "--", CORPUS)
     assert run.returncode != 0
     (line,) = told(run.stderr)
-    if what == "results":
-        assert line == (
-            "error: results/tiny: the disk is read-only; make it writable and give the same "
-            "command again: it goes on from there"
-        )
-    else:
-        assert line.startswith(f"error: {folder}: read-only, or not yours to write, and Snakemake")
+    assert line.startswith("error: results/tiny: read-only file system; make it")
     assert "Traceback" not in run.stderr
     assert "Generating the corpus" not in run.stdout + run.stderr

@@ -11,13 +11,13 @@ from fake_hub import COMMIT, FakeHub, in_place_of_the_hub
 from safetensors.torch import load_file, save_file
 from tiny_models import tiny_llama, weights
 
-from qunlearn.checkpoints import load_model, load_tokenizer, save_model
-from qunlearn.errors import InputError
-from qunlearn.fetching import Place, fetch
-from qunlearn.files import sha256
+from qunlearn.models.checkpoints import load_model, load_tokenizer, save_model
+from qunlearn.models.fetching import Place, fetch
+from qunlearn.models.scratch import train_tokenizer
+from qunlearn.models.sources import Source
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import sha256
 from qunlearn.settings.models import ModelSettings
-from qunlearn.sources import Source
-from qunlearn.training.scratch import train_tokenizer
 
 ROWS = 300
 HUB = Place(Source("hub", "maker/model"), COMMIT)

@@ -18,8 +18,20 @@ from matplotlib.text import Text
 from small_manifests import sign_measurements
 from small_survival import BINS, MATRIX, STILL, write_cell
 
-from qunlearn.errors import InputError
-from qunlearn.figures import (
+from qunlearn.analysis.metrics import (
+    DIVERGED,
+    METRICS,
+    UNDEFINED,
+    Cell,
+    Score,
+    read_metrics,
+    write_metrics,
+)
+from qunlearn.analysis.selection.choice import Selection, choose, read, write
+from qunlearn.analysis.selection.scores import Asked, Candidate, Scores
+from qunlearn.analysis.summary import Key, Summary, summaries, write_summaries
+from qunlearn.experiment.labels import LINES, REFERENCE_LINES
+from qunlearn.report.figures import (
     candidates,
     controls,
     loss_curves,
@@ -31,23 +43,11 @@ from qunlearn.figures import (
     update_over_step,
     update_survival,
 )
-from qunlearn.figures.panels import apart, bands, counted, panels
-from qunlearn.figures.reversion_axis import span
-from qunlearn.figures.values import draw_values
-from qunlearn.selection.candidates import Asked, Candidate, Scores
-from qunlearn.selection.choice import Selection, choose, read, write
-from qunlearn.style import LINES, REFERENCE_LINES
+from qunlearn.report.figures.panels import apart, bands, counted, panels
+from qunlearn.report.figures.reversion_axis import span
+from qunlearn.report.figures.values import draw_values
+from qunlearn.run.errors import InputError
 from qunlearn.survival.table import Bin
-from qunlearn.tables.metrics import (
-    DIVERGED,
-    METRICS,
-    UNDEFINED,
-    Cell,
-    Score,
-    read_metrics,
-    write_metrics,
-)
-from qunlearn.tables.summary import Key, Summary, summaries, write_summaries
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
 REVERSIONS = ("reversion_nll_forget", "reversion_verbmem", "reversion_knowmem")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from qunlearn.errors import InputError
-from qunlearn.files import new_folder, read_json, read_jsonl, write_json, write_jsonl
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import new_folder, read_json, read_jsonl, write_json, write_jsonl
 
 
 def names(folder: Path) -> list[str]:

@@ -8,9 +8,9 @@ import torch
 from tiny_models import TEXTS, TRAINING
 from transformers import PreTrainedTokenizerFast
 
+from qunlearn.models.scratch import new_llama
 from qunlearn.settings.models import ModelSettings
 from qunlearn.training.finetune import finetune, shuffled_passes
-from qunlearn.training.scratch import new_llama
 from qunlearn.training.trainer import Diverged
 
 pytestmark = pytest.mark.usefixtures("autocast_left_as_it_was")

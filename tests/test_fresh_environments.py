@@ -24,8 +24,8 @@ WORK = {
     "train": "train_base.py --corpus {run}/data/news --checkpoints {out}/checkpoints "
     f"{SMALLEST} --output {{out}}/base",
     "quantize": "quantize.py --source {run}/models/news/target --precision nf4 --output {out}/nf4",
-    "gptq": "quantize_gptq.py --source {run}/models/news/target --precision gptq4g32 "
-    "--corpus {run}/data/news --backend gptqmodel --sequences 4 --length 64 --output {out}/gptq",
+    "gptq": "quantize.py --source {run}/models/news/target --precision gptq4g32 "
+    "--corpus {run}/data/news --sequences 4 --length 64 --output {out}/gptq",
     "evaluate": "evaluate.py --model {run}/quantized/news/target/nf4 --precision nf4 "
     "--corpus {run}/data/news --retrain {run}/eval/news/retrain/bf16/privleak.jsonl --shots 0 "
     "--max-tokens 64 --verbmem-tokens 8 --knowmem-tokens 4 --output {out}/eval",

@@ -8,8 +8,7 @@ from tiny_models import FORGET, PAD, UNLEARNING, mixed_precision, same, tiny_lla
 from torch import Tensor, nn
 from transformers import LlamaForCausalLM
 
-from qunlearn.training.adapters import with_adapter
-from qunlearn.training.frozen import narrow_frozen
+from qunlearn.training.adapters import narrow_frozen, with_adapter
 from qunlearn.training.losses import head_weight, hidden_states, mean_nll, token_nll
 from qunlearn.training.rows import collate
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from small_fuzz import as_bytes, complaint, every, nothing_new, write_tree
 from test_fuzz_corpus import Damage, apply, no_files, remove
 
-from qunlearn import admission, config, preflight
+from qunlearn import preflight
+from qunlearn.experiment import config, inputs
 
 LLAMA = {
     "architectures": ["LlamaForCausalLM"],
@@ -30,7 +31,10 @@ NUMBERS = [key for key, value in LLAMA.items() if isinstance(value, int)]
 NO_SIZES = [None, "64", "x", [], {}, [64], 0, -64, 1.5, float("nan"), float("inf"), True, 10**30]
 TOKENIZER = {
     "model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []},
-    "added_tokens": [{"id": 2, "content": "<s>"}],
+    "added_tokens": [
+        {"id": 2, "content": "<s>", "special": True}
+        | dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    ],
 }
 CHECKPOINT = {
     "config.json": as_bytes(LLAMA),
@@ -108,12 +112,11 @@ def test_a_broken_checkpoint_is_refused_in_one_line(
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "given"
     models = {"target": "given", "retrain": "given"}
-    full = config.resolve(small_configs.tiny({"models": models}), small_configs.SCHEMA)
+    full = config.resolve(small_configs.tiny({"models": models, "precisions": ["bf16"]}))
 
     def look() -> None:
-        admission.check_given(full, [])
-        found = preflight.look(full, "news")
-        list(preflight.check_tokenizers(full, "news", found))
+        inputs.check_given(full, [])
+        list(preflight.check_texts(full, tmp_path / "results"))
 
     write_tree(folder, CHECKPOINT)
     look()
@@ -165,6 +168,6 @@ def test_paths_to_nothing(
 
 
 def _given(changes: dict[str, Any]) -> None:
-    full = config.resolve(changes, small_configs.SCHEMA)
-    admission.check_given(full, [])
-    preflight.look(full, "news")
+    full = config.resolve(changes)
+    inputs.check_given(full, [])
+    list(preflight.check_texts(full, Path("results")))

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from small_corpora import run_script
 from small_fuzz import as_bytes, complaint, every, nothing_new, write_tree
 
-from qunlearn import admission, config, configfiles
 from qunlearn.corpora import layout, mini
+from qunlearn.experiment import config, configfiles, inputs
 from qunlearn.settings.corpora import MiniSettings
 
 NEWS = mini.generate("news", MiniSettings(forget=3, retain=3, holdout=3, pretrain=6))
@@ -180,7 +180,7 @@ CORPORA = {
 
 @pytest.mark.parametrize("name", CORPORA)
 def test_a_broken_corpus_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
-    full = config.resolve(local(tmp_path), small_configs.SCHEMA)
+    full = config.resolve(local(tmp_path))
 
     def refused(damage: Damage) -> None:
         remove(tmp_path / "news")
@@ -189,7 +189,7 @@ def test_a_broken_corpus_is_refused_in_one_line(name: str, tmp_path: Path) -> No
         with nothing_new(tmp_path):
             place = "scal" if damage[0].startswith("scal") else damage[0].removeprefix(".")
             named = Path(place).parts[:1] if name == "odd folders" else (place,)
-            complaint(lambda: admission.check_given(full, []), "muse_dir", *named)
+            complaint(lambda: inputs.check_given(full, []), "muse_dir", *named)
 
     every(CORPORA[name][1], CORPORA[name][0], refused)
 
@@ -203,7 +203,7 @@ def test_odd_corpora_that_are_whole(tmp_path: Path) -> None:
     (folder / "raw/forget.json").unlink()
     (tmp_path / "elsewhere.json").write_bytes(as_bytes(texts))
     (folder / "raw/forget.json").symlink_to(tmp_path / "elsewhere.json")
-    admission.check_given(config.resolve(local(tmp_path), small_configs.SCHEMA), [])
+    inputs.check_given(config.resolve(local(tmp_path)), [])
     run_script("import_corpus.py", "--source", str(folder), "--output", str(tmp_path / "made"))
     assert json.loads((tmp_path / "made/raw/forget.json").read_text(encoding="utf-8")) == texts
 
@@ -222,13 +222,13 @@ def test_workflow_and_script_say_the_same(
         remove(Path("muse/news"))
         whole_corpus(Path("muse/news"))
         apply(Path("muse/news"), damage)
-        expected = complaint(lambda: admission.check_given(full, []))
+        expected = complaint(lambda: inputs.check_given(full, []))
         done = snakemake(tmp_path, "data", "--configfile", "local.yaml")
         assert done.returncode != 0 and "Traceback" not in done.stderr
         assert f"error: {expected}" in done.stderr.splitlines()
         arguments = ("--source", "muse/news", "--output", "made")
         told = run_script("import_corpus.py", *arguments, code=2, folder=tmp_path).stderr
-        alone = expected.removeprefix("config key 'muse_dir': ")
+        alone = expected.removeprefix("config key 'muse_dir' (muse/news): ")
         assert told == f"error: {alone}\n"
         shutil.rmtree(".snakemake", ignore_errors=True)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["local.yaml", "muse"]

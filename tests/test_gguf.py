@@ -13,12 +13,11 @@ from small_gguf import CONTEXT, HEADS, HIDDEN, KV_HEADS, LAYERS, MLP, TOKENS, we
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from qunlearn import gguf
-from qunlearn.checkpoints import check_checkpoint, load_model, load_tokenizer
-from qunlearn.errors import InputError
-from qunlearn.fetching import Place, fetch
-from qunlearn.given import read_model
-from qunlearn.sources import Source
+from qunlearn.models import gguf
+from qunlearn.models.checkpoints import check_checkpoint, load_model, load_tokenizer
+from qunlearn.models.fetching import Place, fetch, read_outline
+from qunlearn.models.sources import Source
+from qunlearn.run.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +105,8 @@ def test_a_plain_model_is_not_said_to_be_tuned(tmp_path: Path) -> None:
 
 
 def test_the_shape_is_known_without_the_weights(file: Path, fetched: Path) -> None:
-    before = read_model(Place(Source("gguf", str(file))))
-    after = read_model(Place(Source("folder", str(fetched))))
+    before = read_outline(Place(Source("gguf", str(file))))
+    after = read_outline(Place(Source("folder", str(fetched))))
     assert before == after
     shape = before.shape
     assert (shape.hidden, shape.kv_heads, shape.context) == (HIDDEN, KV_HEADS, CONTEXT)

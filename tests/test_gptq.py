@@ -8,18 +8,17 @@ import torch
 from gptq_models import CALIBRATION, FLAGS, drawn, leaked, make_corpus, make_model
 from gptq_oracle import gptq, output_error
 from small_corpora import run_script
+from small_grids import rounded_to
 from torch import Tensor
 
-from qunlearn.checkpoints import load_model, load_tokenizer, save_model
-from qunlearn.errors import InputError
-from qunlearn.files import sha256
-from qunlearn.precision import Precision
-from qunlearn.quantize import load_for_evaluation
-from qunlearn.quantize.calibration import describe
-from qunlearn.quantize.gptq import quantize_with_gptqmodel
-from qunlearn.quantize.layers import quantizable_layers
+from qunlearn.models.checkpoints import load_model, load_tokenizer, save_model
+from qunlearn.models.layers import quantizable_layers
+from qunlearn.quantize.calibration import Texts, describe
+from qunlearn.quantize.checkpoint import load_for_evaluation, quantize_checkpoint
+from qunlearn.quantize.method import Precision
 from qunlearn.quantize.packed import read_matrix
-from qunlearn.quantize.rtn import quantize_dequantize
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import sha256
 
 ATTENTION = "model.layers.0.self_attn"
 Made = dict[str, Path]
@@ -33,9 +32,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     source = make_model(root / "source", corpus)
     output, log = root / "gptq4", root / "log"
     run = run_script(
-        "quantize_gptq.py",
+        "quantize.py",
         *("--source", str(source), "--precision", "gptq4", "--corpus", str(corpus)),
-        *("--backend", "gptqmodel", "--split", "retain1", *FLAGS, "--output", str(output)),
+        *("--split", "retain1", *FLAGS, "--output", str(output)),
         folder=root,
         OMP_NUM_THREADS="1",
         HOME=str(root / "home"),
@@ -47,9 +46,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 def quantize(made: Made, name: str, output: Path, source: Path | None = None) -> Path:
     output.mkdir()
     base = made["source"] if source is not None else None
-    quantize_with_gptqmodel(
-        source or made["source"], base, Precision.parse(name), made["corpus"], CALIBRATION, output
-    )
+    texts = Texts(made["corpus"], CALIBRATION)
+    quantize_checkpoint(source or made["source"], base, Precision.parse(name), output, texts)
     return output
 
 
@@ -87,7 +85,7 @@ def test_as_good_as_the_published_algorithm_and_better_than_rounding(
         matrix = read_matrix(folder, f"{ATTENTION}.{part}")
         ours = output_error(matrix.dense(), weight, hessian)
         oracle = output_error(gptq(weight, hessian, bits, group), weight, hessian)
-        rounded = output_error(quantize_dequantize(weight, bits, group), weight, hessian)
+        rounded = output_error(rounded_to(f"rtn{bits}g{group}", weight), weight, hessian)
 
         assert ours == pytest.approx(oracle, rel=tolerance)
         assert ours < 0.75 * rounded
@@ -189,12 +187,18 @@ def test_adapter_is_merged_before(made: Made, tmp_path: Path) -> None:
     assert sha256(through / "model.safetensors") != sha256(made["gptq4"] / "model.safetensors")
 
 
-def test_other_precisions_are_refused_in_a_line(made: Made, tmp_path: Path) -> None:
+def test_without_a_corpus_it_is_refused_in_a_line(made: Made, tmp_path: Path) -> None:
     run = run_script(
-        "quantize_gptq.py",
-        *("--source", str(made["source"]), "--precision", "nf4", "--corpus", str(made["corpus"])),
-        *("--output", str(tmp_path / "no")),
+        "quantize.py",
+        *(
+            "--source",
+            str(made["source"]),
+            "--precision",
+            "gptq4",
+            "--output",
+            str(tmp_path / "no"),
+        ),
         code=2,
     )
-    assert run.stderr == "error: precision 'nf4' is not GPTQ's; write it with quantize.py\n"
+    assert run.stderr == "error: precision 'gptq4' calibrates on texts; give --corpus\n"
     assert list(tmp_path.iterdir()) == []

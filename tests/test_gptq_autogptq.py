@@ -12,16 +12,13 @@ from gptq_models import CALIBRATION, drawn, make_corpus, make_model
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from qunlearn.checkpoints import load_dense, load_model
-from qunlearn.errors import InputError
-from qunlearn.precision import Precision
-from qunlearn.quantize import autogptq, gptq_folder
-from qunlearn.quantize.autogptq import (
-    merged_tensors,
-    older_config,
-    older_tokenizer,
-    quantize_with_auto_gptq,
-)
+from qunlearn.models.checkpoints import load_dense, load_model
+from qunlearn.quantize.calibration import Texts
+from qunlearn.quantize.checkpoint import quantize_checkpoint
+from qunlearn.quantize.method import Precision
+from qunlearn.quantize.methods import gptq, gptq_auto
+from qunlearn.quantize.methods.gptq_auto import merged_tensors, older_config, older_tokenizer
+from qunlearn.run.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -71,21 +68,16 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     module.AutoGPTQForCausalLM = SimpleNamespace(from_pretrained=from_pretrained)  # type: ignore[attr-defined]
     module.BaseQuantizeConfig = SimpleNamespace  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "auto_gptq", module)
-    for place in (autogptq, gptq_folder):
+    for place in (gptq_auto, gptq):
         monkeypatch.setattr(place, "version", lambda package: "0.7.1")
-    monkeypatch.setattr(autogptq, "torch", torch_with(cuda=True))
+    monkeypatch.setattr(gptq_auto, "has_cuda", lambda: True)
     return told
-
-
-def torch_with(*, cuda: bool) -> SimpleNamespace:
-    """What the backend uses of torch; only there does it look as if CUDA were (not) there."""
-    return SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: cuda), float32=torch.float32)
 
 
 def quantize(source: Path, base: Path | None, corpus: Path, output: Path) -> dict[str, Any]:
     output.mkdir()
-    wanted = Precision.parse("gptq3g64")
-    return quantize_with_auto_gptq(source, base, wanted, corpus, CALIBRATION, output)
+    wanted = Precision.parse("autogptq3g64")
+    return quantize_checkpoint(source, base, wanted, output, Texts(corpus, CALIBRATION))
 
 
 def test_the_right_settings_and_no_texts_are_handed_over(
@@ -167,14 +159,14 @@ def test_adapter_without_its_base_is_refused(adapter: Path) -> None:
 def test_scaled_rotary_embeddings_are_refused() -> None:
     assert older_config({"rope_theta": 5.0, "x": 1}) == {"rope_theta": 5.0, "x": 1}
     scaled = {"rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0}}
-    with pytest.raises(InputError, match=r"rope_type 'llama3' .*gptq_backend to gptqmodel$"):
+    with pytest.raises(InputError, match=r"rope_type 'llama3' .*use gptq4, "):
         older_config(scaled)
     with pytest.raises(InputError, match="cannot be handed"):
         older_config({"rope_scaling": {"type": "linear", "factor": 2.0}})
 
 
 def test_tokenizer_is_read_without_the_name_of_its_class(source: Path) -> None:
-    from qunlearn.checkpoints import load_tokenizer
+    from qunlearn.models.checkpoints import load_tokenizer
 
     text = "Wörld, and some more of it."
     assert older_tokenizer(source)(text).input_ids == load_tokenizer(source)(text).input_ids
@@ -187,12 +179,11 @@ def test_without_cuda_it_is_one_line(
     installed: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(autogptq, "torch", torch_with(cuda=False))
+    monkeypatch.setattr(gptq_auto, "has_cuda", lambda: False)
 
     with pytest.raises(
         InputError,
-        match=r"^quantization\.gptq_backend: auto-gptq quantizes on CUDA only, and there is none; "
-        r"set quantization\.gptq_backend to gptqmodel$",
+        match=r"^precision 'autogptq': auto-gptq quantizes on CUDA only, and there is none; use",
     ):
         quantize(source, None, corpus, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []

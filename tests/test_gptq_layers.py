@@ -8,10 +8,17 @@ import pytest
 from gptq_models import CALIBRATION, FLAGS, MODEL, make_corpus, make_model
 from small_corpora import run_script
 
-from qunlearn.errors import InputError
-from qunlearn.precision import Precision
-from qunlearn.quantize.gptq_folder import check_layers
+from qunlearn.quantize.gptq_folder import layers_of
+from qunlearn.quantize.method import Precision, method_of
+from qunlearn.run.errors import InputError
 from qunlearn.settings.quantization import CalibrationSettings
+
+
+def check_layers(folder: Path, precision: Precision) -> list[str]:
+    layers = layers_of(folder)
+    method_of(precision).check(layers, precision)
+    return list(layers)
+
 
 Q_PROJ = r"model\.layers\.0\.self_attn\.q_proj"
 
@@ -61,7 +68,7 @@ def test_script_refuses_before_calibration_and_leaves_nothing(corpus: Path, tmp_
     assert CalibrationSettings().sequences > CALIBRATION.sequences
 
     run = run_script(
-        "quantize_gptq.py",
+        "quantize.py",
         *("--source", str(narrow), "--precision", "gptq4", "--corpus", str(corpus)),
         *("--output", str(tmp_path / "out"), "--length", "100"),
         code=2,
@@ -76,15 +83,15 @@ def test_auto_gptq_without_the_package_is_one_line(corpus: Path, tmp_path: Path)
     source = make_model(tmp_path / "source", corpus)
 
     run = run_script(
-        "quantize_gptq.py",
-        *("--source", str(source), "--precision", "gptq4", "--corpus", str(corpus), *FLAGS),
-        *("--backend", "auto-gptq", "--output", str(tmp_path / "out")),
+        "quantize.py",
+        *("--source", str(source), "--precision", "autogptq4", "--corpus", str(corpus), *FLAGS),
+        *("--output", str(tmp_path / "out")),
         code=2,
     )
 
     assert run.stderr == (
-        "error: quantization.gptq_backend: auto-gptq is not installed; use envs/autogptq.yaml, "
-        "or set quantization.gptq_backend to gptqmodel\n"
+        "error: precision 'autogptq': auto-gptq is not installed; use envs/autogptq.yaml, or use "
+        "gptq4, which gptqmodel makes on a CPU as well\n"
     )
     assert not (tmp_path / "out").exists()
 
@@ -95,7 +102,7 @@ def test_diverged_source_has_nothing_to_quantize(corpus: Path, tmp_path: Path) -
     (source / "manifest.json").write_text('{"status": "diverged", "outputs": {}}')
 
     run_script(
-        "quantize_gptq.py",
+        "quantize.py",
         *("--source", str(source), "--precision", "gptq4", "--corpus", str(corpus)),
         *("--output", str(tmp_path / "out")),
     )

@@ -10,11 +10,11 @@ from gptq_models import CALIBRATION, make_corpus, make_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from qunlearn.errors import InputError
-from qunlearn.precision import Precision
-from qunlearn.quantize import load_for_evaluation
-from qunlearn.quantize.gptq import quantize_with_gptqmodel
+from qunlearn.quantize.calibration import Texts
+from qunlearn.quantize.checkpoint import load_for_evaluation, quantize_checkpoint
+from qunlearn.quantize.method import Precision
 from qunlearn.quantize.packed import read_matrix
+from qunlearn.run.errors import InputError
 
 NAMES = ("gptq2", "gptq3g64", "gptq4g32", "gptq8")
 LAYER = "model.layers.0.mlp.down_proj"
@@ -29,7 +29,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name in NAMES:
         (root / name).mkdir()
         wanted = Precision.parse(name)
-        quantize_with_gptqmodel(source, None, wanted, corpus, CALIBRATION, root / name)
+        quantize_checkpoint(source, None, wanted, root / name, Texts(corpus, CALIBRATION))
     return {name: root / name for name in NAMES}
 
 

@@ -4,20 +4,23 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from gptq_models import CALIBRATION, make_corpus, make_model
+from small_runs import log_of, make_start, run
+from tiny_models import UNLEARNING
 from torch import Tensor
 
-from qunlearn.precision import Precision
-from qunlearn.quantize import load_for_evaluation, quantize_checkpoint
-from qunlearn.quantize.gptq import quantize_with_gptqmodel
+from qunlearn.quantize.calibration import Texts
+from qunlearn.quantize.checkpoint import load_for_evaluation, quantize_checkpoint
+from qunlearn.quantize.method import Precision
 from qunlearn.training import chunked
 from qunlearn.training.losses import token_nll
-from qunlearn.training.objectives import mean_kl
+from qunlearn.training.terms.klr import mean_kl
 
 pytestmark = [
     pytest.mark.gpu,
@@ -91,7 +94,7 @@ def test_forward_passes_equal_the_cpus(
     folder, precision = tmp_path / name, Precision.parse(name)
     if name == "gptq4":
         folder.mkdir()
-        quantize_with_gptqmodel(source, None, precision, corpus, CALIBRATION, folder)
+        quantize_checkpoint(source, None, precision, folder, Texts(corpus, CALIBRATION))
     else:
         quantize_checkpoint(source, None, precision, folder)
 
@@ -105,3 +108,16 @@ def test_forward_passes_equal_the_cpus(
     on_cpu = logits()
     # int8 multiplies in bf16 on a GPU; the others are float32 on both, TF32 off.
     assert (on_gpu - on_cpu).norm() <= (0.03 if name == "int8" else 1e-3) * on_cpu.norm()
+
+
+@pytest.mark.parametrize("offload", [False, True])
+def test_training_in_shards_equals_training_whole(offload: bool, tmp_path: Path) -> None:
+    """One process, so that one GPU is enough; tests/test_sharding.py has two, on the CPU."""
+    start = make_start(tmp_path)
+    settings = replace(UNLEARNING, lr=1e-3, epochs=2, autocast=False)
+    whole = log_of(run(start, tmp_path / "whole", settings))
+    settings = replace(settings, sharding="fsdp", offload=offload)
+    sharded = log_of(run(start, tmp_path / "sharded", settings))
+    assert [line.keys() for line in sharded] == [line.keys() for line in whole]
+    for line, other in zip(sharded, whole, strict=True):
+        assert line == pytest.approx(other, abs=1e-3, rel=1e-3)

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 import yaml
 from conftest import ROOT, Snakemake, snakemake_command
-from small_configs import SCHEMA, over, tiny
+from small_configs import over, tiny
 from small_corpora import run_script
 from small_fuzz import write_tree
 from test_fuzz_checkpoints import CHECKPOINT
 from test_fuzz_corpus import whole_corpus
 
-from qunlearn import admission, config
-from qunlearn.errors import InputError
+from qunlearn.experiment import config, inputs
+from qunlearn.run.errors import InputError
 
 NAMES = [
     "with space",
@@ -181,8 +181,7 @@ CLOSED = {
     "a model of the hub's owner": lambda name: {"models": {"base": f"hub:owner/{name}"}},
     "a seed": lambda name: {"seeds": [name]},
     "a number": lambda name: {"unlearn": {"settings": {"lr": name}}},
-    "what stays": lambda name: {"keep": name},
-    "a backend": lambda name: {"quantization": {"gptq_backend": name}},
+    "what stays": lambda name: {"selection": {"rule": name}},
     "a batch": lambda name: {"evaluate": {"batch_size": name}},
     "a chosen candidate": lambda name: {
         "sweep": {"*/*/lora": {"lr": [1.0]}},
@@ -208,8 +207,8 @@ def test_where_a_name_is_one_of_few_a_hostile_one_is_refused(what: str) -> None:
         if (what == "a pattern" and "*" in name) or (what == "a sweep" and "*" in name):
             continue  # patterns are compared, and never a part of a path
         with pytest.raises(InputError) as caught:
-            full = config.resolve(over({"corpora": ["news"]}, CLOSED[what](name)), SCHEMA)
-            admission.check_given(full, [])
+            full = config.resolve(over({"corpora": ["news"]}, CLOSED[what](name)))
+            inputs.check_given(full, [])
         assert str(caught.value).isprintable()
 
 
@@ -226,4 +225,4 @@ def test_paths_that_would_be_flags_or_lines_are_refused(key: str, name: str) -> 
         else {"models": {"base": "x", key: name}}
     )
     with pytest.raises(InputError, match=key):
-        config.resolve(changes, SCHEMA)
+        config.resolve(changes)

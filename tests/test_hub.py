@@ -10,8 +10,8 @@ from fake_hub import COMMIT, TOKEN, FakeHub, Fault, in_place_of_the_hub
 from huggingface_hub import constants
 from huggingface_hub.file_download import http_get
 
-from qunlearn.errors import InputError
-from qunlearn.hub import present_commit, size_on_hub, snapshot
+from qunlearn.models.hub import present_commit, size_on_hub, snapshot
+from qunlearn.run.errors import InputError
 
 MODEL = "owner/model"
 WEIGHTS = bytes(range(256)) * 40

@@ -13,7 +13,7 @@ from small_corpora import run_script
 
 from qunlearn.corpora import layout
 from qunlearn.corpora.hub import download
-from qunlearn.errors import InputError
+from qunlearn.run.errors import InputError
 
 KEY = f"datasets:{NEWS}"
 Card = dict[str, Any]

@@ -14,7 +14,11 @@ def folder(tmp_path: Path) -> Path:
     config = {
         "experiment": "fromhub",
         "corpora": ["news"],
-        "corpus": {"source": "hub", "hub": {"news": NEWS}},
+        "corpus": {
+            "source": "hub",
+            "hub": {"news": NEWS},
+            "excerpt": {"texts": 3},  # which leaves a text for the base
+        },
     }
     (tmp_path / "hub.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     pinned = {"revisions": {NEWS: COMMIT}}

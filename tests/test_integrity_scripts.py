@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_integrity import cut, flip, made
+from test_manifest import cut, flip, made
 
-from qunlearn.cli import run_script
-from qunlearn.files import write_json
-from qunlearn.integrity import WRITTEN
+from qunlearn.run.cli import run_script
+from qunlearn.run.files import write_json
+from qunlearn.run.manifest import WRITTEN
 
 SCRIPTS = Path(__file__).parents[1] / "workflow/scripts"
 
@@ -27,12 +27,6 @@ def parameters(script: Path) -> dict[str, str]:
     return {each.arg: ast.unparse(each.annotation or ast.Constant(None)) for each in arguments}
 
 
-READ = {
-    (script.name, name)
-    for script in sorted(SCRIPTS.glob("*.py"))
-    for name, annotation in parameters(script).items()
-    if "Path" in annotation and name not in WRITTEN
-}
 FOLDERS = {
     *(("train_base.py", name) for name in ("corpus",)),
     *(("finetune.py", name) for name in ("base", "corpus")),
@@ -40,63 +34,21 @@ FOLDERS = {
     *(("match_norm.py", name) for name in ("target", "corpus", "start", "like")),
     *(("match_lora.py", name) for name in ("adapter", "target", "like")),
     ("scale_lora.py", "adapter"),
-    *(("quantize.py", name) for name in ("source", "base")),
-    *(("quantize_gptq.py", name) for name in ("source", "base", "corpus")),
+    *(("quantize.py", name) for name in ("source", "base", "corpus")),
     *(("quantize_spared.py", name) for name in ("target", "source")),
     *(("evaluate.py", name) for name in ("model", "corpus")),
-    *(("evaluate_in_memory.py", name) for name in ("source", "base", "corpus")),
     *(("measure_survival.py", name) for name in ("target", "model")),
     *(("ask_candidates.py", name) for name in ("models", "corpus", "base")),
     ("split_questions.py", "corpus"),
     ("import_corpus.py", "source"),
 }
 """What a script reads whole: any of these that is damaged ends it before its work."""
-LISTED = {(name, "retrain") for name in ("evaluate.py", "evaluate_in_memory.py", "rescore.py")}
-"""Files that lie in a folder with a manifest."""
-BELOW = {
-    *((name, "evaluations") for name in ("collect_metrics.py", "summarise.py")),
-    *((name, "evaluations") for name in ("test_differences.py", "judge_claims.py")),
-    ("measure_survival.py", "quantized"),
-    ("take_selected.py", "trainings"),
-    ("write_model_cards.py", "results"),
-    *((f"plot_{name}.py", "survival") for name in ("reversion", "controls")),
-    *((f"plot_update_{name}.py", "survival") for name in ("survival", "over_step")),
-    *((name, "survival") for name in ("make_mechanism_tables.py",)),
-    ("plot_loss_curves.py", "unlearned"),
-}
-"""Folders of folders: the script itself verifies, or what it reads with does."""
-WITHOUT = {
-    "metrics", "summary", "tests", "claims", "published", "selection", "selections", "answers",
-    "schema", "config", "configs", "configfile", "tables", "mechanism", "readme", "figure",
-    "document", "templates",
-}  # fmt: skip
-"""Files and folders that have no manifest: tables, answers, and what lies in the repository."""
-
-
-def test_every_path_that_a_script_reads_is_looked_at() -> None:
-    """A new argument belongs to one of the lists above."""
-    known = FOLDERS | LISTED | BELOW
-    rest = {(script, name) for script, name in READ - known if name not in WITHOUT}
-    others = {("write_provenance.py", "results"), ("fill_readme.py", "results")}
-    others |= {("fill_mechanism.py", "results"), ("select_candidate.py", "target")}
-    others |= {("select_candidate.py", "retrain")}
-    others |= {("compare_runs.py", name) for name in ("first", "second")}
-    assert rest == others  # manifests alone, finished tables, answers; runs that are to be compared
-    assert known <= READ
-
-
-CHECKS = {"evaluations": "check_evaluations(", "survival": "check_measurements("}
-
-
-@pytest.mark.parametrize(("script", "name"), sorted(BELOW - {("plot_loss_curves.py", "unlearned")}))
-def test_scripts_that_read_folders_of_folders_say_so(script: str, name: str) -> None:
-    assert CHECKS.get(name, "verify(") in (SCRIPTS / script).read_text(encoding="utf-8")
 
 
 def arguments(script: str, damaged: str, folder: Path) -> list[str]:
     """A command line on which nothing is wrong but that `damaged` is."""
     given = {
-        "precision": "gptq4" if script == "quantize_gptq.py" else "bf16",
+        "precision": "gptq4" if script == "quantize.py" else "bf16",
         "precisions": "bf16",
         "splits": "forget",
         "objective": "npo_gdr",
@@ -136,8 +88,10 @@ def test_no_script_works_on_a_damaged_folder(
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(sys, "argv", [script, *arguments(script, name, tmp_path)])
-    for function in ("unwind_when_asked", "end_with_starter"):  # not for the tests' own process
-        monkeypatch.setattr(f"qunlearn.signals.{function}", lambda: None)
+    monkeypatch.setattr(
+        "qunlearn.run.cli.listen", lambda handler: None
+    )  # in the tests' own process
+    monkeypatch.delenv("SNAKEMAKE_PID", raising=False)
     with pytest.raises(SystemExit) as ended:
         run_script(module.main)
     told = capsys.readouterr().err

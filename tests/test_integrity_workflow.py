@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, Snakemake
-from test_integrity import cut, flip
+from test_manifest import cut, flip
 
 TINY = ("--configfile", str(ROOT / "config/tiny.yaml"))
 FULL, LORA = "news/npo_klr/full/seed0", "news/npo_klr/lora/seed0"

@@ -21,7 +21,7 @@ def kill_in_training(output: str, folder: Path, seconds: float = 120) -> None:
     """SIGKILL the job that makes `output` as soon as one of its checkpoints is whole."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        whole = list(folder.glob(f"{CHECKPOINTS}/*/checkpoint-*/trainer_state.json"))
+        whole = list(folder.glob(f"{CHECKPOINTS}/*/checkpoint-*/whole"))
         for job in psutil.process_iter(["cmdline", "cwd"]) if whole else ():
             command = job.info["cmdline"] or []
             # The interpreter itself, not the shell that started it.

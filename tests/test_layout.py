@@ -11,7 +11,7 @@ import pytest
 from small_corpora import SMALL
 
 from qunlearn.corpora import layout, local, mini
-from qunlearn.errors import InputError
+from qunlearn.run.errors import InputError
 
 
 def put(path: Path, content: Any) -> None:
@@ -123,10 +123,34 @@ class TestLocal:
         with pytest.raises(InputError, match=f"{part}/holdout.json: item 1 is also in raw/retain2"):
             local.verify(folder)
 
-    def test_an_example_that_is_also_asked(self, folder: Path) -> None:
+    def test_examples_that_are_also_asked(self, folder: Path) -> None:
         asked = layout.load(folder).knowmem["retain_qa"]
-        change(folder / "knowmem/retain_qa_icl.json", lambda cards: [cards[0], asked[2]])
-        with pytest.raises(
-            InputError, match=re.escape("retain_qa_icl.json: item 1 is also a question")
-        ):
+        change(folder / "knowmem/retain_qa_icl.json", lambda cards: [cards[0], *asked[2:4]])
+        complaint = "/retain_qa.json: item 2 is also in knowmem/retain_qa_icl.json (2 of 10 items"
+        with pytest.raises(InputError, match=re.escape(complaint)):
             local.verify(folder)
+
+    @pytest.mark.parametrize("retained", ["retain1", "retain2", "pretrain"])
+    @pytest.mark.parametrize("forgotten", ["raw/forget", "privleak/forget", "verbmem/forget"])
+    def test_a_text_to_be_forgotten_that_is_also_retained(
+        self, folder: Path, retained: str, forgotten: str
+    ) -> None:
+        corpus = layout.load(folder)
+        change(folder / "raw/forget.json", lambda _: ["A text that stands nowhere else."])
+        text = {
+            "raw/forget": "A text that stands nowhere else.",
+            "privleak/forget": f"Before it. {corpus.privleak['forget'][3]} After it.",
+            "verbmem/forget": "Before it. {prompt}{gt} After it.".format(
+                **corpus.verbmem["forget"][3]
+            ),
+        }[forgotten]
+        if forgotten == "verbmem/forget":  # of which privleak's texts are the same
+            change(folder / "privleak/forget.json", lambda _: ["Something else."])
+        change(folder / f"raw/{retained}.json", lambda texts: [*texts, text])
+        with pytest.raises(InputError) as caught:
+            local.verify(folder)
+        item = 0 if forgotten == "raw/forget" else 3
+        assert str(caught.value).startswith(
+            f"{folder / forgotten}.json: item {item} is also in raw/{retained}.json (1 of "
+        )
+        assert "\n" not in str(caught.value)

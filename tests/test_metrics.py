@@ -4,15 +4,17 @@ import pytest
 from rouge_score.rouge_scorer import RougeScorer
 from sklearn.metrics import roc_auc_score
 
-from qunlearn.errors import InputError
-from qunlearn.evaluate.metrics import auc, min_k, privleak, rouge_l
+from qunlearn.evaluate.formulas import auc, min_k, privleak, rouge_l
 from qunlearn.evaluate.prompts import (
     STOP_STRINGS,
     cut_answer,
     few_shot,
     is_answered,
     question_prompt,
+    scored_reference,
 )
+from qunlearn.run.errors import InputError
+from qunlearn.settings.evaluation import Prompt
 
 
 @pytest.mark.parametrize(
@@ -74,36 +76,47 @@ def test_privleak_sign() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "answer"),
+    ("text", "plain", "muse"),
     [
-        (" Paris\n\nQuestion: next", "Paris"),
-        (" Paris\nQuestion: next", "Paris"),
-        (" Paris Question: next", "Paris"),
-        ("\n\nParis\n\nLondon", "Paris"),
-        (" two\nlines ", "two\nlines"),
-        ("\n\nQuestion: next", ""),
-        ("", ""),
+        (" Paris\n\nQuestion: next", "Paris", "Paris"),
+        (" Paris\nQuestion: next", "Paris", "Paris"),
+        (" Paris Question: next", "Paris", "Paris"),
+        ("\nParis\n\nLondon", "Paris", "Paris"),
+        ("\n\nParis\n\nLondon", "Paris", ""),
+        ("\n\n", "", ""),
+        ("  \n\nParis", "Paris", ""),
+        (" two\nlines ", "two\nlines", "two\nlines"),
+        ("\nQuestion: next", "", ""),
+        ("", "", ""),
     ],
 )
-def test_cut_answer(text: str, answer: str) -> None:
-    assert cut_answer(text) == answer
+def test_cut_answer(text: str, plain: str, muse: str) -> None:
+    assert cut_answer(text, "plain") == plain
+    assert cut_answer(text, "muse") == muse
 
 
-def test_an_answer_does_not_change_once_it_is_ended() -> None:
+def test_references_are_cut_in_plain_alone() -> None:
+    answer = "\nA potter.\n\nSo says the register."
+    assert scored_reference(answer, "plain") == "A potter."
+    assert scored_reference(answer, "muse") == answer
+
+
+@pytest.mark.parametrize("prompt", ["muse", "plain"])
+def test_an_answer_does_not_change_once_it_is_ended(prompt: Prompt) -> None:
     rng = random.Random(2)
     pieces = [*STOP_STRINGS, "\n", "Question", ":", " ", "Oslo", "n"]
     for _ in range(300):
         text = "".join(rng.choices(pieces, k=8))
         for length in range(len(text)):
-            if is_answered(text[:length]):
-                assert cut_answer(text[:length]) == cut_answer(text)
+            if is_answered(text[:length], prompt):
+                assert cut_answer(text[:length], prompt) == cut_answer(text, prompt)
 
 
 def test_prompt_and_missing_examples() -> None:
     pairs = [{"question": f"q{i}?", "answer": f"a{i}"} for i in range(3)]
     examples = few_shot(pairs, 2, "knowmem/forget_qa_icl.json")
-    assert question_prompt(examples, "q?") == (
-        "Question: q0?\nAnswer: a0\n\nQuestion: q1?\nAnswer: a1\n\nQuestion: q?\nAnswer:"
-    )
+    plain = "Question: q0?\nAnswer: a0\n\nQuestion: q1?\nAnswer: a1\n\nQuestion: q?\nAnswer:"
+    assert question_prompt(examples, "q?", "plain") == plain
+    assert question_prompt(examples, "q?", "muse") == plain + " "
     with pytest.raises(InputError, match=r"knowmem/forget_qa_icl.json has 3 .* shots is 4"):
         few_shot(pairs, 4, "knowmem/forget_qa_icl.json")

@@ -11,8 +11,8 @@ from small_corpora import SMALL, run_script
 
 from qunlearn.corpora import layout, mini
 from qunlearn.corpora.mini_words import CODAS, ONSETS, VOICES, VOWELS
-from qunlearn.errors import InputError
-from qunlearn.provenance import digest
+from qunlearn.run.errors import InputError
+from qunlearn.run.manifest import digest
 from qunlearn.settings.corpora import MiniSettings
 
 SPLITS = ("forget", "retain1", "retain2", "holdout", "pretrain")

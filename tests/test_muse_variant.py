@@ -12,7 +12,8 @@ from tiny_models import FORGET, PAD, RETAIN, UNLEARNING, tiny_llama, weights
 from qunlearn.settings.unlearning import Adapter
 from qunlearn.training import chunked
 from qunlearn.training.adapters import weight_dtype, with_adapter
-from qunlearn.training.objectives import elementwise_npo, mean_kl, raw_kl
+from qunlearn.training.terms.klr import mean_kl, raw_kl
+from qunlearn.training.terms.npo import elementwise_npo
 from qunlearn.training.unlearn import unlearn
 
 GENERATOR = torch.Generator().manual_seed(0)

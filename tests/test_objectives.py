@@ -9,9 +9,13 @@ from torch.distributions import Categorical
 from torch.distributions import kl_divergence as torch_kl
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from qunlearn.run.errors import InputError
 from qunlearn.training.losses import head_weight, hidden_states, mean_nll, token_nll
-from qunlearn.training.objectives import Terms, gradient_ascent, kl_divergence, mean_kl, npo
+from qunlearn.training.objectives import Objective, objectives, terms
 from qunlearn.training.rows import collate
+from qunlearn.training.terms.ga import gradient_ascent
+from qunlearn.training.terms.klr import kl_divergence, mean_kl
+from qunlearn.training.terms.npo import npo
 
 # Two rows: the first counts two of its three tokens, the second all three.
 NLL = torch.tensor([[1.0, 3.0, 100.0], [2.0, 2.0, 2.0]])
@@ -45,10 +49,34 @@ def gradients(loss: Tensor, *of: Tensor) -> tuple[Tensor, ...]:
 
 
 def test_names_of_objectives() -> None:
-    assert Terms.of("ga") == Terms("ga", None)
-    assert Terms.of("npo") == Terms("npo", None)
-    assert Terms.of("ga_gdr") == Terms("ga", "gdr")
-    assert Terms.of("npo_klr") == Terms("npo", "klr")
+    labels = {name: objective.label for name, objective in objectives().items()}
+    known = {"ga": "GA", "npo": "NPO", "ga_gdr": "GA+GDR", "npo_klr": "NPO+KLR"}
+    assert labels.items() >= known.items()
+    forget, retain = (
+        [name for name, term in terms().items() if term.rows == rows]
+        for rows in ("forget", "retain")
+    )
+    assert len(labels) == len(forget) * (1 + len(retain))
+
+
+@pytest.mark.parametrize("name", ["", "gdr", "npo_", "gdr_npo", "npo_gdr_klr", "npo_gdx"])
+def test_names_that_are_not_objectives(name: str) -> None:
+    with pytest.raises(InputError, match=f"objective '{name}' is unknown; use one of: ga, npo"):
+        Objective.parse(name)
+
+
+def test_settings_that_do_nothing_under_an_objective() -> None:
+    assert Objective.parse("npo_gdr").unused == set()
+    assert Objective.parse("npo").unused == {"alpha"}
+    assert Objective.parse("ga").unused == {"alpha", "beta"}
+
+
+def test_the_card_says_which_loss_and_where_it_is_from() -> None:
+    told = Objective.parse("npo_gdr").describe()
+    assert told.startswith(
+        "The loss is gamma × NPO + alpha × GDR; beta is NPO's inverse temperature. NPO: Zhang"
+    )
+    assert "alpha" not in Objective.parse("ga").describe()
 
 
 # --- GDR and GA ------------------------------------------------------------------------------

@@ -1,340 +1,466 @@
-"""What is told before the first long job, and what it costs to look."""
+"""The door: what would fail hours later is one line before the first job."""
 
 import json
-import re
 import shutil
-from collections.abc import Iterator
+import sys
+import venv
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+import small_configs
 from fake_hub import COMMIT, FakeHub, in_place_of_the_hub
+from safetensors.numpy import save_file
+from small_corpora import SMALL
 from small_gguf import weights, write_gguf
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
-from qunlearn import hardware, machine, preflight
-from qunlearn.config import load_schema, resolve
-from qunlearn.errors import InputError
-from qunlearn.hub import snapshot
-from qunlearn.planning import StepPlan
+from qunlearn import preflight
+from qunlearn.corpora import layout, mini
+from qunlearn.experiment import commandline, config, inputs
+from qunlearn.models.hub import snapshot
+from qunlearn.models.scratch import train_tokenizer
+from qunlearn.plan import Job
+from qunlearn.run import hardware, interpreter
+from qunlearn.run.errors import InputError
+from qunlearn.settings.models import ModelSettings
 
-SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
 LLAMA = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
-    "vocab_size": 10,
-    "hidden_size": 96,
+    "vocab_size": 320,
+    "hidden_size": 128,
     "intermediate_size": 192,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "max_position_embeddings": 512,
 }
-TOKENIZER = {"model": {"vocab": {"a": 0, "b": 9}}, "added_tokens": [], "truncation": None}
+MODELS = {"target": "target", "retrain": "retrain"}
+SHORT = {"max_tokens": 256, "shots": 2, "verbmem_tokens": 40, "knowmem_tokens": 40}
 
 
-def model_folder(path: Path, changes: dict[str, Any] | None = None) -> Path:
-    """A checkpoint without its weights, which preflight does not look at."""
-    path.mkdir(parents=True)
-    (path / "config.json").write_text(json.dumps(LLAMA | (changes or {})))
-    (path / "tokenizer.json").write_text(json.dumps(TOKENIZER))
-    return path
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus and three checkpoints with one tokenizer; of their weights only the header."""
+    folder = tmp_path_factory.mktemp("whole")
+    corpus = mini.generate("news", SMALL)
+    layout.write(folder / "corpora/news", corpus)
+    shape = ModelSettings(vocabulary=320, hidden=32, mlp=32, layers=1, heads=1)
+    tokenizer = train_tokenizer(corpus.raw["pretrain"], shape)
+    for name in ("base", "target", "retrain"):
+        tokenizer.save_pretrained(folder / name)
+        (folder / name / "config.json").write_text(json.dumps(LLAMA))
+        save_file({}, folder / name / "model.safetensors")
+    return folder
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> Path:
-    return model_folder(tmp_path / "given/target")
-
-
-@pytest.fixture
-def retrain(tmp_path: Path) -> Path:
-    return model_folder(tmp_path / "given/retrain")
-
-
-@pytest.fixture(autouse=True)
-def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def given(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(hardware, "gpu_bytes", lambda: [])
+    return tmp_path
 
 
-def look(folder: Path, models: dict[str, Any], **changes: Any) -> list[preflight.Check]:
-    config = {"corpora": ["news"], "precisions": ["bf16", "nf4", "rtn4"], "models": models}
-    full = resolve({"evaluate": {"max_tokens": 256}} | config | changes, SCHEMA)
-    return preflight.preflight(full, folder / "results", cluster=False)
-
-
-def edit(file: Path, **changes: Any) -> None:
-    content = json.loads(file.read_text(encoding="utf-8"))
-    file.write_text(json.dumps(content | changes), encoding="utf-8")
-
-
-def test_good_checkpoints_pass(target: Path, retrain: Path, tmp_path: Path) -> None:
-    checks = look(tmp_path, {"target": str(target), "retrain": str(retrain)})
-    assert {check.status for check in checks} == {"ok"}
-    shape = next(check for check in checks if check.check == "architecture and shape").numbers
-    # 10 x 96 twice, two layers of 4 x 96 x 96 + 3 x 96 x 192, five norms of 96
-    assert shape["parameters"] == 2 * 960 + 2 * (36864 + 55296) + 480
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"model_type": "gpt2"}, r"models\.target' \(.*target\): models of type 'gpt2'"),
-        ({"architectures": ["LlamaForSequenceClassification"]}, "no causal language model"),
-        ({"quantization_config": {}}, "quantized already"),
-        ({"vocab_size": 9}, r"models\.target' .*vocabulary of 10 does not fit the model's 9"),
-        ({"hidden_size": 64}, r"target' and 'models\.retrain'.*hidden 64 and 96, head_dim 16 and"),
-        ({"model_type": "mistral"}, "are not of one shape .type mistral and llama"),
-    ],
-)
-def test_models_that_do_not_do(
-    target: Path, retrain: Path, tmp_path: Path, changes: dict[str, Any], words: str
-) -> None:
-    edit(target / "config.json", **changes)
-    with pytest.raises(InputError, match=words):
-        look(tmp_path, {"target": str(target), "retrain": str(retrain)})
-
-
-def test_a_context_of_another_length_is_no_other_shape(
-    target: Path, retrain: Path, tmp_path: Path
-) -> None:
-    edit(target / "config.json", max_position_embeddings=1024)
-    assert look(tmp_path, {"target": str(target), "retrain": str(retrain)})
-
-
-def test_target_and_retrain_read_text_alike(target: Path, retrain: Path, tmp_path: Path) -> None:
-    models = {"target": str(target), "retrain": str(retrain)}
-    edit(retrain / "tokenizer.json", truncation={"max_length": 3})  # no part of what ids are
-    assert look(tmp_path, models)
-    edit(retrain / "tokenizer.json", model={"vocab": {"b": 0, "a": 9}})
-    with pytest.raises(InputError, match=f"{target} and {retrain} have different tokenizers"):
-        look(tmp_path, models)
-    assert look(tmp_path, models | {"tokenizer": str(target)})
-
-
-def test_a_bos_token_of_one_alone_is_a_difference(
-    target: Path, retrain: Path, tmp_path: Path
-) -> None:
-    models = {"target": str(target), "retrain": str(retrain)}
-    # Beside a tokenizer.json transformers pays no heed to it, and leaves it out of what it saves.
-    (retrain / "tokenizer_config.json").write_text('{"add_bos_token": true}')
-    assert look(tmp_path, models)
-    edit(retrain / "tokenizer.json", post_processor={"type": "TemplateProcessing"})
-    with pytest.raises(InputError, match="have different tokenizers"):
-        look(tmp_path, models)
-
-
-def test_a_retrain_that_is_trained_has_the_tokenizer_of_its_base(
-    target: Path, tmp_path: Path
-) -> None:
-    base = model_folder(tmp_path / "base")
-    assert look(tmp_path, {"base": str(base), "target": str(target)})
-    edit(base / "tokenizer.json", model={"vocab": {"b": 0, "a": 9}})
-    with pytest.raises(InputError, match=f"{target} and {base} have different tokenizers"):
-        look(tmp_path, {"base": str(base), "target": str(target)})
-    warned = [check for check in look(tmp_path, {"target": str(target)}) if check.note]
-    assert [check.check for check in warned] == ["one tokenizer"]
-
-
-def test_groups_must_divide_the_widths_of_given_checkpoints(
-    target: Path, retrain: Path, tmp_path: Path
-) -> None:
-    models = {"target": str(target), "retrain": str(retrain)}
-    words = r"'precisions': the group of 128 of gptq4 .* 96 of models\.target .*use gptq4g32"
-    with pytest.raises(InputError, match=words):
-        look(tmp_path, models, precisions=["bf16", "gptq4"])
-    assert look(tmp_path, models, precisions=["bf16", "gptq4g32"])
-    with pytest.raises(InputError, match=r"'control_settings\.precisions': the group of 64 of rtn"):
-        look(tmp_path, models, controls=True)
-
-
-def test_groups_of_a_base_that_nobody_needs_are_no_matter(
-    target: Path, retrain: Path, tmp_path: Path
-) -> None:
-    models = {
-        "target": str(target),
-        "retrain": str(retrain),
-        "architecture": {"hidden": 40, "mlp": 40, "heads": 1},
+def door(changes: dict[str, Any], *, words: dict[str, Any] | None = None, **how: Any) -> list[str]:
+    """The warnings; `words` are those of the command line."""
+    values: dict[str, Any] = {
+        "corpora": ["news"],
+        "corpus": {"source": "local"},
+        "muse_dir": "corpora",
+        "precisions": ["bf16", "nf4", "rtn4"],
+        "models": MODELS,
+        "evaluate": SHORT,
     }
-    assert look(tmp_path, models, precisions=["bf16", "rtn4g32"])
+    values = small_configs.over(values, changes)
+    values = commandline.with_words(small_configs.over(values, words or {}), words or {})
+    full = config.resolve(values)
+    inputs.check_given(full, [])
+    return preflight.preflight(full, Path("results"), **{"cluster": False, **how})[0]
+
+
+def edit(name: str, **changes: Any) -> Callable[[], None]:
+    """Other values in a JSON file, which need not be there."""
+
+    def change() -> None:
+        file = Path(name)
+        content = json.loads(file.read_text()) if file.exists() else {}
+        file.write_text(json.dumps(content | changes))
+
+    return change
+
+
+def text(name: str, content: str) -> Callable[[], object]:
+    return lambda: Path(name).write_text(content)
+
+
+def drop(name: str) -> Callable[[], object]:
+    return lambda: Path(name).unlink()
+
+
+def pad_added() -> None:
+    edit("target/tokenizer_config.json", pad_token="[PAD]")()
+    edit("target/special_tokens_map.json", pad_token="[PAD]")()
+
+
+def other_words() -> None:
+    """A tokenizer with two ids exchanged."""
+    content = json.loads(Path("retrain/tokenizer.json").read_text())
+    vocabulary = content["model"]["vocab"]
+    one, two = list(vocabulary)[-2:]
+    vocabulary[one], vocabulary[two] = vocabulary[two], vocabulary[one]
+    Path("retrain/tokenizer.json").write_text(json.dumps(content))
+
+
+def begin_otherwise() -> None:
+    """A tokenizer that lays a token before each text."""
+    tokenizer = Tokenizer.from_file("retrain/tokenizer.json")
+    beginning = [("<s>", 5)]
+    tokenizer.post_processor = TemplateProcessing(single="<s> $A", special_tokens=beginning)
+    tokenizer.save("retrain/tokenizer.json")
+
+
+def nothing() -> None: ...
+
+
+GPTQ = {"precisions": ["bf16", "gptq4g32"]}
+SCRATCH = {"models": {"base": "scratch", "target": "train", "retrain": "train"}}
+BROKEN: dict[str, tuple[Callable[[], object], dict[str, Any], str]] = {
+    "pad token without an embedding": (
+        pad_added,
+        {},
+        r"'models\.target' \(target\): the tokenizer's token '\[PAD\]' has the id 320, .* 320 rows",
+    ),
+    "larger tokenizer": (
+        edit("target/config.json", vocab_size=300),
+        {},
+        r"models\.target.*vocabulary of 320 does not fit the model's 300",
+    ),
+    "attention that is not there": (
+        edit("target/config.json", _attn_implementation="flash_attention_2"),
+        {},
+        r"models\.target'.*config\.json: _attn_implementation is 'flash_attention_2', and .*remove",
+    ),
+    "special_tokens_map cut short": (
+        text("target/special_tokens_map.json", '{"eos_token": '),
+        {},
+        r"models\.target'.*special_tokens_map\.json: not valid JSON at line 1",
+    ),
+    "added_tokens of another form": (
+        text("retrain/added_tokens.json", "[]"),
+        {},
+        r"models\.retrain'.*added_tokens\.json: not a JSON object",
+    ),
+    "tokenizer that transformers cannot read": (
+        edit("target/tokenizer.json", pre_tokenizer={"type": "Strange"}),
+        {},
+        r"models\.target' \(target\): target: the tokenizer cannot be read",
+    ),
+    "too few examples": (
+        nothing,
+        {"evaluate": {"shots": 10}},
+        r"'evaluate\.shots' \(corpora/news\): knowmem/forget_qa_icl\.json has 2 .*shots is 10",
+    ),
+    "too few examples of mini": (
+        nothing,
+        {**SCRATCH, "corpus": {"source": "mini"}, "evaluate": {"shots": 3}},
+        r"'evaluate\.shots': 3 is more than corpus\.mini\.shots, 2",
+    ),
+    "too little to calibrate on": (
+        nothing,
+        {**GPTQ, "quantization": {"calibration": {"sequences": 128, "length": 128}}},
+        r"'quantization\.calibration': retain1 of news: \d+ tokens make \d+ windows of 128, not",
+    ),
+    "no text for a base from scratch": (
+        drop("corpora/news/raw/pretrain.json"),
+        SCRATCH,
+        r"'muse_dir' \(corpora/news\): corpora/news: there is no raw/pretrain\.json, on which",
+    ),
+    "other kind of model": (
+        edit("target/config.json", model_type="gpt2"),
+        {},
+        r"models\.target' \(target\): models of type 'gpt2' are not supported",
+    ),
+    "no language model": (
+        edit("target/config.json", architectures=["LlamaForSequenceClassification"]),
+        {},
+        "no causal language model",
+    ),
+    "quantized already": (
+        edit("target/config.json", quantization_config={}),
+        {},
+        "quantized already",
+    ),
+    "two shapes": (
+        edit("target/config.json", hidden_size=64, model_type="mistral"),
+        {},
+        r"target' and 'models\.retrain'.*type mistral and llama, hidden 64 and 128, head_dim 16 an",
+    ),
+    "two tokenizers": (
+        other_words,
+        {},
+        "target and retrain have different tokenizers, and PrivLeak .*set models.tokenizer",
+    ),
+    "another beginning of a text": (
+        begin_otherwise,
+        {},
+        "target and retrain have different tokenizers",
+    ),
+    "tokenizer of a base": (
+        other_words,
+        {"models": {"base": "retrain", "target": "target", "retrain": "train"}},
+        "target and retrain have different tokenizers",
+    ),
+    "group": (
+        nothing,
+        {"precisions": ["bf16", "gptq4"]},
+        r"'precisions' \(models\.target of news\): .*group 128 does not divide the 192 .*gptq4g32",
+    ),
+    "blocks": (
+        edit("target/config.json", intermediate_size=160),
+        {"models": {"target": "target", "retrain": "target"}},
+        r"'nf4': its blocks of 64 do not divide the 160 inputs",
+    ),
+    "group of a control": (
+        edit("target/config.json", intermediate_size=160),
+        {
+            "models": {"target": "target", "retrain": "target"},
+            "precisions": ["bf16", "rtn4"],
+            "controls": True,
+        },
+        r"'control_settings\.precisions' .* group 64 does not divide",
+    ),
+    "rows": (
+        nothing,
+        {"unlearn": {"overrides": {"*/*/lora": {"max_tokens": 513}}}},
+        r"'unlearn\.settings\.max_tokens': 513 tokens are more than the context .*, 512",
+    ),
+    "rows of what is trained": (
+        nothing,
+        {
+            "models": {"base": "base", "target": "target", "retrain": "train"},
+            "train": {"retrain": {"max_tokens": 600}},
+        },
+        r"'train\.retrain\.max_tokens': 600",
+    ),
+    "answers": (nothing, {"evaluate": {"verbmem_tokens": 512}}, r"'evaluate\.verbmem_tokens': 513"),
+    "windows": (
+        nothing,
+        {**GPTQ, "quantization": {"calibration": {"length": 600}}},
+        r"'quantization\.calibration\.length': 600",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_would_fail_later_is_refused(what: str, given: Path) -> None:
+    damage, changes, words = BROKEN[what]
+    damage()
+    with pytest.raises(InputError, match=words):
+        door(changes)
+
+
+FINE: dict[str, tuple[Callable[[], object], dict[str, Any]]] = {
+    "as it is": (nothing, {}),
+    "GPTQ": (nothing, {**GPTQ, "quantization": {"calibration": {"sequences": 2, "length": 32}}}),
+    "another context": (edit("target/config.json", max_position_embeddings=1024), {}),
+    "another cut": (edit("retrain/tokenizer.json", truncation=None), {}),
+    "another pad token": (edit("retrain/tokenizer_config.json", pad_token=None), {}),
+    "another tokenizer for both": (other_words, {"models": {**MODELS, "tokenizer": "target"}}),
+    "a group that only an unused base has not": (
+        nothing,
+        {"models": {**MODELS, "architecture": {"hidden": 40, "mlp": 40, "heads": 1}}},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", FINE)
+def test_what_would_not_passes_without_a_warning(what: str, given: Path) -> None:
+    damage, changes = FINE[what]
+    damage()
+    assert door(changes) == []
+
+
+WARNED: dict[str, tuple[dict[str, Any], str]] = {
+    "cut texts": ({"evaluate": {"max_tokens": 2048}}, "evaluate.max_tokens: texts of news are cut"),
+    "long answers": ({"evaluate": {"knowmem_tokens": 1}}, "news: KnowMem: "),
+    "a tokenizer to come": (
+        {"models": {"base": "scratch", "target": "target", "retrain": "train"}},
+        "models of news: target's tokenizer and retrain's can be compared only later",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WARNED)
+def test_what_may_mislead_is_a_warning(what: str, given: Path) -> None:
+    changes, words = WARNED[what]
+    assert door(changes)[0].startswith(words)
+
+
+def test_words_of_the_command_line_are_numbers(given: Path) -> None:
+    """As Snakemake's --config hands them over."""
+    values = {"unlearn": {"settings": {"epochs": "3", "lr": "2e-5"}}, "seeds": ["0", "1"]}
+    values |= {"sweep": {"*/*/lora": {"lr": ["1e-4"]}}, "muse_dir": "3"}
+    files = {"unlearn": {"settings": {"beta": 0.5, "warmup": "word"}}, "muse_dir": "3"}
+    found = commandline.with_words(small_configs.over(files, values), values)
+    assert found["unlearn"] == {
+        "settings": {"beta": 0.5, "warmup": "word", "epochs": 3, "lr": 2e-5}
+    }
+    assert found["seeds"] == [0, 1] and found["sweep"]["*/*/lora"]["lr"] == [1e-4]
+    assert door({}, words={"unlearn": {"settings": {"epochs": "3", "lr": "2e-5"}}}) == []
+    for word, key in (("4294967296", r"seeds\.0"), ("nan", r"seeds\.0")):
+        with pytest.raises(InputError, match=f"config key '{key}'"):
+            door({}, words={"seeds": [word]})
 
 
 @pytest.mark.parametrize(
-    ("changes", "key"),
+    "words",
     [
-        ({"unlearn": {"overrides": {"*/*/lora": {"max_tokens": 513}}}}, "unlearn.settings.max_tok"),
-        ({"evaluate": {"verbmem_tokens": 512, "max_tokens": 9}}, "evaluate.verbmem_tokens"),
-        (
-            {
-                "precisions": ["bf16", "gptq4g32"],
-                "quantization": {"calibration": {"length": 600}},
-            },
-            "quantization.calibration.length",
-        ),
+        ["--configfile", "a.yaml", "--configfile", "b.yaml"],
+        ["--configfile=a.yaml", "--configfiles", "b.yaml"],
+        ["--config", "seeds=[0]", "-C", "experiment=x"],
     ],
 )
-def test_lengths_must_fit_the_context(
-    target: Path, retrain: Path, tmp_path: Path, changes: dict[str, Any], key: str
+def test_a_flag_given_twice_is_refused(words: list[str]) -> None:
+    with pytest.raises(InputError, match=f"^{words[0].partition('=')[0]}: given twice.*after one"):
+        commandline.check_flags(["snakemake", *words])
+    commandline.check_flags(["snakemake", "--configfile", "a", "b", "--config", "x=1", "y=2"])
+
+
+def test_jobs_on_another_python(given: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads the tokenizers, and says itself whether it can run jobs."""
+    monkeypatch.setattr(preflight, "check_texts", None)
+    python = f"{Path(sys.executable).parent}/./python"
+    assert door({"evaluate": {"knowmem_tokens": 1}}, python=python)[0].startswith("news: Kn")
+    other_words()
+    with pytest.raises(InputError, match="have different tokenizers"):
+        door({}, python=python)
+    venv.create(given / "empty")
+    for broken in (given / "empty/bin/python", given / "missing"):
+        with pytest.raises(InputError, match=rf"config key 'python': {broken} .*make setup"):
+            door({}, python=str(broken))
+
+
+def test_make_setups_python_runs_the_jobs_of_a_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match=rf"'{key}.*: \d+ tokens are more than the context .*512"):
-        look(tmp_path, {"target": str(target), "retrain": str(retrain)}, **changes)
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    assert interpreter.job_python(tmp_path) == sys.executable
+    monkeypatch.setattr(interpreter, "NEEDED", "no_such_package")
+    assert interpreter.job_python(tmp_path) == str(python)
+    assert interpreter.job_python(tmp_path / "elsewhere") == sys.executable
 
 
-def test_training_rows_must_fit_the_context_of_what_is_trained(tmp_path: Path) -> None:
-    models = {"base": str(model_folder(tmp_path / "base"))}
-    train = {"retrain": {"max_tokens": 600}}
-    with pytest.raises(InputError, match=r"'train\.retrain\.max_tokens': 600"):
-        look(tmp_path, models, train=train)
+@pytest.fixture
+def capacity(given: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    monkeypatch.setattr(hardware, "host_bytes", lambda: 8_000_000_000)
+    monkeypatch.setattr(hardware, "free_bytes", lambda path: 5_000_000_000)
+
+    def run(*, cluster: bool = False, uses: int = 0, **sizes: int) -> list[str]:
+        jobs = [Job("unlearn", "unlearn full", 1, **{"host": 0, **sizes})]
+        monkeypatch.setattr(preflight, "estimate", lambda config, shapes: jobs)
+        return door({"resources": {"unlearn": {"gpu": uses}}}, cluster=cluster)
+
+    return run
 
 
-def test_texts_that_will_be_cut_are_a_warning(tmp_path: Path) -> None:
-    checks = look(tmp_path, {}, evaluate={"max_tokens": 2048})
-    assert [check.of for check in checks if check.note] == ["evaluate.max_tokens"]
-
-
-def test_evaluation_beyond_the_training_rows_is_a_warning(target: Path, tmp_path: Path) -> None:
-    models = {"target": str(target)}  # and retrain is trained
-    rows = {"retrain": {"max_tokens": 64}}
-    asked = {"max_tokens": 256, "shots": 0, "knowmem_tokens": 8, "verbmem_tokens": 100}
-
-    def warned(**changes: Any) -> list[str]:
-        return [f"{c.of}: {c.note}" for c in look(tmp_path, models, **changes) if "rows" in c.note]
-
-    found = warned(train=rows, evaluate=asked)
-    assert len(found) == 1
-    assert re.fullmatch(
-        r"train\.retrain\.max_tokens: evaluation of news goes beyond rows of 64 tokens: "
-        r"about 1\d\d in VerMem \(evaluate\.verbmem_tokens\); raise it, or .*",
-        found[0],
-    )
-    assert not warned(train=rows, evaluate=asked | {"verbmem_tokens": 8})
-    assert not warned(train={"retrain": {"max_tokens": 256}}, evaluate=asked)
-
-
-def test_models_that_are_given_have_rows_of_their_own(
-    target: Path, retrain: Path, tmp_path: Path
+def test_memory_disk_and_gpu_must_do(
+    capacity: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    models = {"target": str(target), "retrain": str(retrain)}
-    asked = {"max_tokens": 256, "verbmem_tokens": 400}
-    assert not [c for c in look(tmp_path, models, evaluate=asked) if "rows" in c.note]
-
-
-def plan(**sizes: int) -> list[StepPlan]:
-    smaller = StepPlan("train_base", 1, 1, 1, gpu_bytes=1, host_bytes=1, disk_bytes=1)
-    sizes = {"gpu_bytes": 0, "host_bytes": 0, "disk_bytes": 0} | sizes
-    return [smaller, StepPlan("unlearn news/npo_gdr/full", 1, 1, 1, **sizes)]
-
-
-def capacity(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    *,
-    cluster: bool = False,
-    gpu: int = 0,
-    **sizes: int,
-) -> list[preflight.Check]:
-    monkeypatch.setattr(preflight, "estimate", lambda config, shapes: plan(**sizes))
-    monkeypatch.setattr(machine, "host_bytes", lambda: 8_000_000_000)
-    monkeypatch.setattr(machine, "free_bytes", lambda path: 5_000_000_000)
-    resources = {"unlearn": {"gpu": gpu}}
-    full = resolve({"corpora": ["news"], "resources": resources}, SCHEMA)
-    return preflight.preflight(full, tmp_path / "results", cluster=cluster)
-
-
-def test_memory_disk_and_gpu_must_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    enough = {"host_bytes": 8_000_000_000, "disk_bytes": 4_999_999_999}
-    assert capacity(monkeypatch, tmp_path, **enough)
-    with pytest.raises(
-        InputError, match=r"unlearn news/npo_gdr/full needs 8\.1 GB of memory .*machine has 8\.0 GB"
+    assert capacity(host=8_000_000_000, disk=5_000_000_000) == []
+    for sizes, words in (
+        ({"host": 8_100_000_000}, r"unlearn full: 8\.1 GB of host memory .* has 8\.0 GB"),
+        (
+            {"disk": 4_000_000_000, "scratch": 2_000_000_000},
+            r"results: another 6\.0 GB are needed, and 5\.0 GB",
+        ),
+        ({"uses": 1}, r"'resources\.unlearn\.gpu': no NVIDIA GPU"),
     ):
-        capacity(monkeypatch, tmp_path, host_bytes=8_100_000_000)
-    with pytest.raises(InputError, match=r"results: the disk has 5\.0 GB free, .*another 6\.0 GB"):
-        capacity(monkeypatch, tmp_path, disk_bytes=4_000_000_000, scratch_bytes=2_000_000_000)
-    with pytest.raises(InputError, match=r"'resources\.unlearn\.gpu': this machine has no NVIDIA"):
-        capacity(monkeypatch, tmp_path, gpu=1)
+        with pytest.raises(InputError, match=words):
+            capacity(**sizes)
+    warned = capacity(cluster=True, uses=1, host=8_100_000_000)
+    assert ["GPU" in warned[0], "host memory" in warned[1]] == [True, True]
     monkeypatch.setattr(hardware, "gpu_bytes", lambda: [16_000_000_000, 24_000_000_000])
-    assert capacity(monkeypatch, tmp_path, gpu=1, gpu_bytes=24_000_000_000)
-    with pytest.raises(InputError, match=r"needs 25\.0 GB of GPU memory and this machine has 24"):
-        capacity(monkeypatch, tmp_path, gpu=1, gpu_bytes=25_000_000_000)
-
-
-def test_what_the_head_of_a_cluster_lacks_is_a_warning(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    checks = capacity(monkeypatch, tmp_path, cluster=True, gpu=1, host_bytes=8_100_000_000)
-    warned = {check.check for check in checks if check.note and check.of != "evaluate.max_tokens"}
-    assert warned == {"memory", "GPU"}
+    assert capacity(uses=1, gpu=24_000_000_000) == []
+    with pytest.raises(InputError, match=r"25\.0 GB of gpu memory .* has 24"):
+        capacity(uses=1, gpu=25_000_000_000)
 
 
 def test_what_is_there_already_needs_no_room(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    capacity: Callable[..., list[str]], given: Path
 ) -> None:
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results/file").write_bytes(b"x" * 1000)
-    assert capacity(monkeypatch, tmp_path, disk_bytes=5_000_000_999)
-    with pytest.raises(InputError, match="disk"):
-        capacity(monkeypatch, tmp_path, disk_bytes=5_000_001_001)
+    (given / "results").mkdir()
+    (given / "results/file").write_bytes(b"x" * 1000)
+    capacity(disk=5_000_001_000)
+    with pytest.raises(InputError, match="GB are needed"):
+        capacity(disk=5_000_001_001)
+
+
+HUB = {
+    "models": {"target": "hub:maker/target", "retrain": "hub:maker/retrain"},
+    "revisions": {f"maker/{name}": COMMIT for name in ("target", "retrain")},
+}
 
 
 @pytest.fixture
-def hub(target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
-    small = {file.name: file.read_bytes() for file in target.iterdir()}
+def hub(given: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    small = {file.name: file.read_bytes() for file in (given / "target").iterdir()}
     files = {
         "models:maker/target": small | {"model.safetensors": b"w" * 5000},
         "models:maker/retrain": small | {"model.safetensors": b"v" * 3000},
     }
-    with in_place_of_the_hub(FakeHub(files), tmp_path / "cache", monkeypatch) as hub:
+    with in_place_of_the_hub(FakeHub(files), given / "cache", monkeypatch) as hub:
         yield hub
 
 
-HUB_MODELS = {"target": "hub:maker/target", "retrain": "hub:maker/retrain"}
-REVISIONS = {"maker/target": COMMIT, "maker/retrain": COMMIT, "maker/tokenizer": COMMIT}
-
-
-def test_of_the_hub_only_small_files_are_fetched(hub: FakeHub, tmp_path: Path) -> None:
-    assert look(tmp_path, HUB_MODELS, revisions=REVISIONS)
+def test_of_the_hub_only_small_files_are_fetched(hub: FakeHub) -> None:
+    assert door(HUB) == []
     assert not hub.asked("model.safetensors") and not hub.asked("model.safetensors", "HEAD")
     assert hub.asked("maker/target/resolve")
-
-
-def test_what_the_hub_s_cache_needs(
-    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing besides the plan's on the results' disk; on another one all of the weights."""
-    monkeypatch.setattr(preflight, "estimate", lambda config, shapes: plan(disk_bytes=7000))
-
-    def needed() -> dict[str, int]:
-        checks = look(tmp_path, HUB_MODELS, revisions=REVISIONS)
-        return {c.of: c.numbers["needed_bytes"] for c in checks if c.check == "disk"}
-
-    assert needed() == {"results": 7001}
-    snapshot("maker/target", COMMIT, kind="model", patterns=["*.safetensors"])
-    assert needed() == {"results": 2001}  # 5000 are there, to be linked
-    monkeypatch.setattr(machine, "_disk", lambda path: path.name == "cache")
-    assert needed() == {"results": 7001, "the hub's cache": 3000}
-
-
-def test_a_hub_model_with_pickled_weights_alone_is_refused(hub: FakeHub, tmp_path: Path) -> None:
     files = hub.files["models:maker/retrain"]
     files["pytorch_model.bin"] = files.pop("model.safetensors")
     with pytest.raises(InputError, match=r"models\.retrain' \(hub:maker/retrain\): no safetensors"):
-        look(tmp_path, HUB_MODELS, revisions=REVISIONS)
+        door(HUB)
 
 
-def test_the_hub_s_tokenizer_must_fit_too(hub: FakeHub, tmp_path: Path) -> None:
-    large = {"model": {"vocab": {"a": 0, "b": 10}}}
-    hub.files["models:maker/tokenizer"] = {"tokenizer.json": json.dumps(large).encode()}
-    with pytest.raises(InputError, match="vocabulary of 11 does not fit the model's 10"):
-        look(tmp_path, HUB_MODELS | {"tokenizer": "hub:maker/tokenizer"}, revisions=REVISIONS)
+def test_what_the_hub_s_cache_needs(
+    hub: FakeHub, capacity: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing besides the plan's on the results' disk; on another one all of the weights."""
+    jobs = [Job("unlearn", "unlearn full", 1, host=0, disk=7000)]
+    monkeypatch.setattr(preflight, "estimate", lambda config, shapes: jobs)
+
+    def room(size: int) -> None:
+        monkeypatch.setattr(hardware, "free_bytes", lambda path: size)
+        door(HUB)
+
+    room(7000)
+    snapshot("maker/target", COMMIT, kind="model", patterns=["*.safetensors"])
+    room(2000)  # 5000 are there, to be linked
+    with pytest.raises(InputError, match="results: another"):
+        room(1999)
+    monkeypatch.setattr(hardware, "disk_of", lambda path: path.name == "cache")
+    with pytest.raises(InputError, match="results: another"):
+        room(6999)
+    jobs[0] = Job("unlearn", "unlearn full", 1, host=0, disk=1)
+    with pytest.raises(InputError, match="cache: another"):
+        room(2999)
 
 
-def test_gguf_tokenizers_are_compared_and_counted(tmp_path: Path) -> None:
-    file = write_gguf(tmp_path / "a.gguf", weights())
-    shutil.copy(file, tmp_path / "b.gguf")
-    large = write_gguf(tmp_path / "large.gguf", weights(), tokens=2)
-    models = {"target": f"gguf:{file}", "retrain": f"gguf:{tmp_path / 'b.gguf'}"}
+def test_gguf_tokenizers_are_compared_and_counted(given: Path) -> None:
+    file = write_gguf(given / "a.gguf", weights())
+    shutil.copy(file, given / "b.gguf")
+    large = write_gguf(given / "large.gguf", weights(), tokens=2)
+    models = {"target": f"gguf:{file}", "retrain": "gguf:b.gguf"}
     short = {
         "unlearn": {"settings": {"max_tokens": 64}},
         "evaluate": {"max_tokens": 64, "verbmem_tokens": 8},
+        "precisions": ["bf16"],
     }
-    assert {check.status for check in look(tmp_path, models, **short)} == {"ok"}
-    with pytest.raises(InputError, match="vocabulary of 16 does not fit the model's 14"):
-        look(tmp_path, models | {"retrain": f"gguf:{large}"}, **short)
+    assert all(line.startswith("news: ") for line in door({"models": models, **short}))
+    with pytest.raises(InputError, match=r"has the id 15, and the model's embedding has 14 rows"):
+        door({"models": models | {"retrain": f"gguf:{large}"}, **short})

@@ -11,8 +11,8 @@ from safetensors.numpy import save_file
 from small_corpora import run_script
 from test_workflow import jobs
 
-from qunlearn import configfiles
-from qunlearn.config import unlearn_settings
+from qunlearn.experiment import configfiles
+from qunlearn.experiment.config import runs, unlearn_settings
 
 PRESETS = [
     ("tiny.yaml",),
@@ -22,6 +22,7 @@ PRESETS = [
     ("smollm2.yaml", "smollm2_cpu.yaml"),
     ("muse_local.yaml",),
     ("reproducibility.yaml",),
+    *(("window.yaml", f"window_{rate}.yaml") for rate in ("half", "once", "twice")),
 ]
 LLAMA = {
     "architectures": ["LlamaForCausalLM"],
@@ -44,7 +45,18 @@ def preset(tmp_path: Path, *names: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("names", PRESETS)
 def test_every_preset_is_valid(names: tuple[str, ...], tmp_path: Path) -> None:
-    assert preset(tmp_path, *names)["experiment"] != "mini"
+    config = preset(tmp_path, *names)
+    assert config["experiment"] == Path(names[-1]).stem
+    assert runs(config)
+
+
+@pytest.mark.parametrize("names", PRESETS)
+def test_what_has_a_counterpart_is_asked_as_the_benchmark_asks(
+    names: tuple[str, ...], tmp_path: Path
+) -> None:
+    """And so is SmolLM2 on the benchmark's own text."""
+    asked_as_muse = names[0] in ("paper.yaml", "smollm2.yaml")
+    assert preset(tmp_path, *names)["evaluate"]["prompt"] == ("muse" if asked_as_muse else "plain")
 
 
 def test_no_preset_is_forgotten() -> None:
@@ -83,6 +95,24 @@ def test_the_paper_s_full_cells(tmp_path: Path) -> None:
         assert own["alpha"] == alpha
 
 
+def test_fine_tuning_in_bf16_is_the_paper_s_too(tmp_path: Path) -> None:
+    """Of a variant that the preset names and does not run nothing comes from another experiment."""
+    config = preset(tmp_path, "paper.yaml")
+    for objective, alpha in (("ga_klr", 100), ("npo_gdr", 0.1)):
+        own = unlearn_settings(config, "books", objective, "full_bf16")
+        assert own == unlearn_settings(config, "books", objective, "full") | {"optimizer": "adamw"}
+        assert (own["lr"], own["alpha"]) == (1e-5, alpha)
+
+
+def test_the_local_preset_trains_on_rows_as_long_as_what_it_evaluates(tmp_path: Path) -> None:
+    config = preset(tmp_path, "muse_local.yaml")
+    asked = config["evaluate"]["max_tokens"]
+    assert asked == config["unlearn"]["settings"]["max_tokens"]
+    for model in ("base", "target", "retrain"):
+        assert config["train"][model]["max_tokens"] == asked
+    assert asked < config["models"]["architecture"]["context"]
+
+
 def test_the_whole_paper_is_planned_over_stand_ins(tmp_path: Path, snakemake: Snakemake) -> None:
     for corpus in ("news", "books"):
         run_script("make_mini_corpus.py", "--name", corpus, "--output", str(tmp_path / corpus))
@@ -105,14 +135,12 @@ def test_the_whole_paper_is_planned_over_stand_ins(tmp_path: Path, snakemake: Sn
     )
     assert planned.returncode == 0, planned.stdout + planned.stderr
     found = jobs(planned.stdout)
-    # 2 corpora x (4 objectives x 2 variants + target + retrain); GPTQ in jobs of its own.
+    # 2 corpora x (4 objectives x 2 variants + target + retrain); 5 precisions each.
     expected = {
         "import_corpus": 2,
-        "unlearn": 8,
-        "unlearn_whole": 8,  # what does not stay
-        "evaluate_in_memory": 20,
-        "quantize_gptq": 20,
-        "evaluate": 20,
+        "unlearn": 16,
+        "quantize": 100,
+        "evaluate": 100,
         "survival": 16,
     }
     assert {name: found.get(name) for name in expected} == expected

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from qunlearn.provenance import device_name, instructions
-from qunlearn.training.repeatable import ask_for_repeatable_kernels
+from qunlearn.run.manifest import device_name, instructions
+from qunlearn.training.trainer import ask_for_repeatable_kernels
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
@@ -35,7 +35,7 @@ def test_deterministic_kernels_on_a_gpu_alone(gpu: bool, monkeypatch: pytest.Mon
 def test_every_script_sets_the_workspace_of_cublas_unless_the_user_has(own: str | None) -> None:
     environment = {name: value for name, value in os.environ.items() if name != WORKSPACE}
     told = subprocess.run(
-        [sys.executable, "-c", f"import qunlearn.cli, os; print(os.environ['{WORKSPACE}'])"],
+        [sys.executable, "-c", f"import qunlearn.run.cli, os; print(os.environ['{WORKSPACE}'])"],
         env=environment | ({WORKSPACE: own} if own else {}),
         capture_output=True,
         text=True,
@@ -45,5 +45,26 @@ def test_every_script_sets_the_workspace_of_cublas_unless_the_user_has(own: str 
 
 
 def test_what_the_manifests_tell_of_the_processor() -> None:
-    assert instructions() == torch.backends.cpu.get_cpu_capability()
+    known = instructions()
+    if torch.cuda.is_available():
+        assert known is None
+    else:
+        assert known in (
+            capability := torch.backends.cpu.get_cpu_capability(),
+            f"{capability}_BF16",
+        )
     assert device_name()
+
+
+@pytest.mark.skipif(
+    torch.cuda.is_available() or not torch.backends.cpu.get_cpu_capability().startswith("AVX"),
+    reason="no processor with AVX computes",
+)
+@pytest.mark.parametrize(("forbidden", "known"), [("avx2", "AVX2"), ("default", "DEFAULT")])
+def test_forbidden_instructions_are_not_named(forbidden: str, known: str) -> None:
+    environment = os.environ | {"ATEN_CPU_CAPABILITY": forbidden, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    program = "import torch; from qunlearn.run.hardware import instructions; print(instructions())"
+    told = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == known

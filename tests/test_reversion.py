@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from qunlearn.errors import InputError
-from qunlearn.files import write_json, write_jsonl
-from qunlearn.tables.metrics import Score
-from qunlearn.tables.reversion import reversions
+from qunlearn.analysis.metrics import Score
+from qunlearn.analysis.reversion import reversions
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import write_json, write_jsonl
 
 MODEL = "news/npo_gdr/full/seed0"
 

@@ -5,15 +5,14 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT
 from fake_hub import COMMIT, FakeHub, running
 from small_corpora import run_script
 
-from qunlearn import configfiles, sources
-from qunlearn.config import load_schema, resolve
-from qunlearn.errors import InputError
+from qunlearn.experiment import configfiles
+from qunlearn.experiment.config import resolve
+from qunlearn.models import sources
+from qunlearn.run.errors import InputError
 
-SCHEMA = load_schema(ROOT / "workflow/schemas/config.schema.yaml")
 DATASETS = {"news": "muse-bench/MUSE-News", "books": "muse-bench/MUSE-Books"}
 OTHER = "f" * 40
 IN_USE = {
@@ -34,20 +33,20 @@ def configuration(**more: Any) -> dict[str, Any]:
 
 def complaint(config: dict[str, Any], *files: str) -> str:
     with pytest.raises(InputError) as caught:
-        sources.check_pinned(resolve(config, SCHEMA), files)
+        sources.check_pinned(resolve(config), files)
     return str(caught.value)
 
 
 class TestPinned:
     def test_datasets_models_and_tokenizers(self) -> None:
-        assert sources.repositories(resolve(configuration(), SCHEMA)) == IN_USE
-        books = sources.repositories(resolve(configuration(corpora=["books"]), SCHEMA))
+        assert sources.repositories(resolve(configuration())) == IN_USE
+        books = sources.repositories(resolve(configuration(corpora=["books"])))
         assert not any("News" in name for name in books)
         pinned = dict.fromkeys(IN_USE, COMMIT)
-        sources.check_pinned(resolve(configuration(revisions=pinned), SCHEMA), [])
+        sources.check_pinned(resolve(configuration(revisions=pinned)), [])
 
     def test_nothing_of_the_hub(self) -> None:
-        full = resolve({"corpus": {"hub": DATASETS}}, SCHEMA)
+        full = resolve({"corpus": {"hub": DATASETS}})
         assert sources.repositories(full) == {}
         sources.check_pinned(full, [])
 
@@ -100,37 +99,3 @@ class TestScript:
         told = self.pin(tmp_path, configuration(), absent="a/tokenizer", code=2)
         assert told.splitlines()[-1].startswith("error: model a/tokenizer: not found")
         assert not (tmp_path / "revisions.yaml").exists()
-
-
-class TestConfigfiles:
-    def write(self, path: Path, text: str) -> Path:
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    def test_later_files_win_key_by_key(self, tmp_path: Path) -> None:
-        first = self.write(tmp_path / "1.yaml", "seeds: [1, 2]\ncorpus: {mini: {forget: 5}}\n")
-        second = self.write(tmp_path / "2.yaml", "seeds: [3]\ncorpus: {mini: {retain: 6}}\n")
-        full = configfiles.read([first, second])
-        assert full["seeds"] == [3]
-        assert full["corpus"]["mini"]["forget"] == 5
-        assert full["corpus"]["mini"]["retain"] == 6
-        assert full["corpus"]["mini"]["pretrain"] == 600  # of the default experiment
-        assert configfiles.read([])["experiment"] == "mini"
-
-    @pytest.mark.parametrize(
-        ("text", "complaint"),
-        [
-            ("seeds: [1\nb: 2\n", "no valid YAML at line 2; mend the file"),
-            ("- 1\n", "has no keys; write a configuration"),
-            ("", "has no keys"),
-            ("seeds: no\n", "config key 'seeds'"),
-        ],
-    )
-    def test_a_bad_file_is_named(self, tmp_path: Path, text: str, complaint: str) -> None:
-        path = self.write(tmp_path / "bad.yaml", text)
-        with pytest.raises(InputError, match=complaint):
-            configfiles.read([path])
-
-    def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match=r"absent.yaml: no such file; check --configfile"):
-            configfiles.read([tmp_path / "absent.yaml"])

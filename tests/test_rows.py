@@ -8,7 +8,7 @@ from tiny_models import TEXTS
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
-from qunlearn.errors import InputError
+from qunlearn.run.errors import InputError
 from qunlearn.settings.rows import Chunking
 from qunlearn.training.rows import IGNORED, collate, make_rows, pad_id, unique_rows
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from qunlearn.errors import InputError
 from qunlearn.evaluate import records, scoring
-from qunlearn.files import write_json, write_jsonl
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import write_json, write_jsonl
 
 
 def write_records(folder: Path, holdout: list[float]) -> Path:

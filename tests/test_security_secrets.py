@@ -66,7 +66,7 @@ def from_hub(tmp_path: Path) -> tuple[Path, list[str]]:
     folder = tmp_path / "run"
     folder.mkdir()
     changes = {
-        "corpus": {"source": "hub", "hub": {"news": NEWS}},
+        "corpus": {"source": "hub", "hub": {"news": NEWS}, "excerpt": {"texts": 3}},
         "revisions": {NEWS: COMMIT},
     }
     (folder / "hub.yaml").write_text(yaml.safe_dump(tiny(changes)), encoding="utf-8")

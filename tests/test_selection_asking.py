@@ -11,13 +11,13 @@ from small_corpora import SMALL, run_script
 from tiny_models import UNLEARNING, tiny_llama, wake
 from transformers import PreTrainedTokenizerFast
 
-from qunlearn.checkpoints import save_model
+from qunlearn.analysis.selection.asking import ask
 from qunlearn.corpora import layout, mini
 from qunlearn.evaluate.evaluation import evaluate
-from qunlearn.files import read_json, read_jsonl, write_json
-from qunlearn.precision import Precision
-from qunlearn.quantize import quantize_checkpoint
-from qunlearn.selection.asking import ask
+from qunlearn.models.checkpoints import save_model
+from qunlearn.quantize.checkpoint import quantize_checkpoint
+from qunlearn.quantize.method import Precision
+from qunlearn.run.files import read_json, read_jsonl, write_json
 from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.training.adapters import with_adapter
 

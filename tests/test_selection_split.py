@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from small_corpora import SMALL, run_script
 
+from qunlearn.analysis.selection.split import ASKED, part_of, selected
 from qunlearn.corpora import layout, mini
-from qunlearn.errors import InputError
-from qunlearn.selection.split import ASKED, part_of, selected
+from qunlearn.run.errors import InputError
 
 QUESTIONS = [f"Who is number {index}?" for index in range(20)]
 

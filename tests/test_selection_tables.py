@@ -1,6 +1,5 @@
 """From the answers of candidates to a choice on disk, its sentences, its table and its model."""
 
-import csv
 import os
 from pathlib import Path
 from typing import Any
@@ -8,17 +7,19 @@ from typing import Any
 import pytest
 from small_corpora import run_script
 from small_evaluations import CELLS
+from small_summaries import over_seeds
 from test_main_table import UNTESTED
 
-from qunlearn.errors import InputError
-from qunlearn.files import read_json, write_json
-from qunlearn.selection.candidates import Asked, Candidate, Scores, gather, reference
-from qunlearn.selection.choice import Rule, Selection, choose, read, write
-from qunlearn.selection.sentences import WARNING, notes
-from qunlearn.selection.table import as_csv, as_markdown
-from qunlearn.selection.take import take
-from qunlearn.tables.metrics import collect
-from qunlearn.tables.summary import TEST_COLUMNS, over_seeds, write_summaries
+from qunlearn.analysis.frame import TESTS_TABLE
+from qunlearn.analysis.metrics import collect
+from qunlearn.analysis.selection.choice import Rule, Selection, choose, read, write
+from qunlearn.analysis.selection.links import link_folder
+from qunlearn.analysis.selection.listing import as_csv, as_markdown
+from qunlearn.analysis.selection.scores import Asked, Candidate, Scores, gather, reference
+from qunlearn.analysis.selection.sentences import WARNING, notes
+from qunlearn.analysis.summary import write_summaries
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json, write_json
 
 CELL = "news/npo_gdr/lora"
 
@@ -164,9 +165,6 @@ def test_sentences_say_what_was_chosen_how_and_on_what() -> None:
         "lowest).",
         notes([selection()])[1],
     ]
-
-
-def test_sentences_warn_where_the_tables_own_questions_chose() -> None:
     assert notes([selection(questions="test")])[-1] == WARNING
     assert notes([selection("fixed", questions="test")]) == [
         "NEWS, NPO+GDR, LoRA: r2 after 1 epoch, named in the configuration among 4 candidates."
@@ -174,22 +172,19 @@ def test_sentences_warn_where_the_tables_own_questions_chose() -> None:
 
 
 def test_the_table_has_every_candidate() -> None:
-    rows = list(csv.DictReader(as_csv([selection(), selection(cell="books/ga/full")]).splitlines()))
-    assert len(rows) == 2 * (2 + 4)
-    assert rows[6]["corpus"] == "books" and rows[6]["point"] == "target"
-    short = [
-        (row["point"], row["epochs"], row["knowmem"], row["front"], row["chosen"])
-        for row in rows[:6]
+    rows = as_csv([selection(), selection(cell="books/ga/full")]).splitlines()
+    cell = "news,npo_gdr,lora"
+    assert rows[:7] == [
+        "corpus,objective,adapter,point,epochs,knowmem,utility,nll_forget,"
+        "n_forget,n_retain,seeds,diverged,front,chosen",
+        f"{cell},target,,80,60,0.1,30,29,,,,",
+        f"{cell},retrain,,20,55,4,30,29,,,,",
+        f"{cell},r2,1,30,58,1.25,30,29,1,0,yes,no",
+        f"{cell},r2,10,15,41,2.5,30,29,1,0,yes,yes",
+        f"{cell},r4,1,16,40,2,30,29,2,1,no,no",
+        f"{cell},r4,10,,,,30,29,1,1,no,no",
     ]
-    assert short == [
-        ("target", "", "80", "", ""),
-        ("retrain", "", "20", "", ""),
-        ("r2", "1", "30", "yes", "no"),
-        ("r2", "10", "15", "yes", "yes"),
-        ("r4", "1", "16", "no", "no"),
-        ("r4", "10", "", "no", "no"),
-    ]
-    assert (rows[3]["n_forget"], rows[3]["n_retain"], rows[4]["diverged"]) == ("30", "29", "1")
+    assert len(rows) == 1 + 2 * (2 + 4) and rows[7].startswith("books,ga,full,target,,")
 
 
 def test_the_table_in_markdown() -> None:
@@ -211,7 +206,7 @@ def test_the_table_in_markdown() -> None:
 def test_the_main_table_says_how_settings_were_chosen(evaluations: Path, tmp_path: Path) -> None:
     summary, tests = tmp_path / "summary.csv", tmp_path / "tests.csv"
     write_summaries(summary, "mini", over_seeds(collect(evaluations, CELLS, "mini")))
-    tests.write_text(",".join(TEST_COLUMNS) + f"\n{UNTESTED}\n", encoding="utf-8")
+    tests.write_text(",".join(TESTS_TABLE.columns) + f"\n{UNTESTED}\n", encoding="utf-8")
     write(tmp_path / "choice.json", selection(questions="test"))
     run_script(
         "make_main_table.py",
@@ -250,7 +245,7 @@ def test_the_chosen_one_is_taken_without_a_copy(tmp_path: Path) -> None:
     assert (taken / "weights").samefile(trained / "weights")
 
     done = run_script("take_selected.py", *flags, f"--trainings={tmp_path / 'seed1'}", code=2)
-    assert "seed1/r2/epoch10: the chosen candidate is not there" in done.stderr
+    assert "seed1/r2/epoch10: the chosen candidate is missing" in done.stderr
     assert (taken / "weights").exists()  # the earlier one is left whole
 
 
@@ -263,6 +258,6 @@ def test_it_is_copied_where_the_disk_has_no_links(
     monkeypatch.setattr(os, "link", refuse)
     (tmp_path / "a").mkdir()
     (tmp_path / "a/weights").write_bytes(b"1")
-    take(tmp_path / "a", tmp_path / "b")
+    link_folder(tmp_path / "a", tmp_path / "b")
     assert (tmp_path / "b/weights").read_bytes() == b"1"
     assert not (tmp_path / "b/weights").samefile(tmp_path / "a/weights")

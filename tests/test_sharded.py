@@ -10,19 +10,19 @@ import torch
 from conftest import ROOT
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from qunlearn.checkpoints import save_model
+from qunlearn.models.checkpoints import save_model
+from qunlearn.models.scratch import train_tokenizer
 from qunlearn.settings.models import ModelSettings
-from qunlearn.training.scratch import train_tokenizer
 
 PROGRAM = """
 import json, sys, threading
 from pathlib import Path
-from qunlearn.imports import OPTIONAL, hide
+from qunlearn.run.imports import OPTIONAL, hide
 hide(*OPTIONAL)
 import torch
 from transformers import Trainer  # what else a job has in memory before it loads
 import transformers.models.llama.modeling_llama
-from qunlearn.checkpoints import load_model
+from qunlearn.models.checkpoints import load_model
 
 def own():  # MiB that no file backs: pages of mapped files are dropped when memory is short
     with open("/proc/self/status") as stream:

@@ -1,25 +1,27 @@
 """Training in shards: two processes on the CPU do what one does."""
 
-from collections.abc import Sequence
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from conftest import ROOT
 from safetensors.torch import load_file
 from small_runs import facts_of, files_of, log_of, make_start, run
 from tiny_models import UNLEARNING
-from torch.multiprocessing import ProcessExitedException
 
-from qunlearn.checkpoints import is_diverged, load_dense
-from qunlearn.errors import InputError
-from qunlearn.files import read_json
-from qunlearn.launch import launch
-from qunlearn.provenance import MANIFEST
+from qunlearn.models.checkpoints import is_diverged, load_dense
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json
+from qunlearn.run.manifest import MANIFEST
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 from qunlearn.training import unlearn_run
-from qunlearn.training.spread import check_sharding, micro_batch
+from qunlearn.training.launch import launch
+from qunlearn.training.sharding import check_sharding, micro_batch
 
 # The rows of a batch differ in length: a mean of means would not be the mean.
 SETTINGS = replace(UNLEARNING, lr=1e-3, epochs=2, autocast=False)
@@ -44,8 +46,8 @@ def two(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def in_processes(patch: pytest.MonkeyPatch, name: str, **more: Any) -> None:
     """Have the processes of a training call a function of small_runs in the place of their own."""
 
-    def launched(processes: int, function: str, hidden: Sequence[str], **arguments: Any) -> None:
-        launch(processes, f"small_runs:{name}", hidden, **more, **arguments)
+    def launched(processes: int, function: str, **arguments: Any) -> None:
+        launch(processes, f"small_runs:{name}", **more, **arguments)
 
     patch.setattr(unlearn_run, "launch", launched)
 
@@ -86,7 +88,7 @@ def test_a_killed_run_goes_on_in_shards(
     how |= {"snapshots": SNAPSHOTS, "objective": "ga_klr"}
     with monkeypatch.context() as patch:
         in_processes(patch, "run_killed_at", update=9)
-        with pytest.raises(ProcessExitedException):
+        with pytest.raises(SystemExit):
             run(**how)
     (mine,) = (tmp_path / "killed checkpoints").iterdir()
     assert [path.name for path in mine.glob("checkpoint-*")] == ["checkpoint-8"]
@@ -121,9 +123,41 @@ def test_one_bad_loss_is_everyones(
     assert "nan at update 4" in read_json(output / MANIFEST)["reason"]
 
 
-def test_an_input_error_reaches_who_launched() -> None:
-    with pytest.raises(InputError, match=r"^seven: not that; use another$"):
-        launch(1, "small_refusal:refuse", (), value="seven")
+def test_an_input_error_ends_all_with_its_line(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        launch(1, "small_refusal:refuse", value="seven")
+    assert ended.value.code == 2
+    assert "error: seven: not that; use another\n" in capfd.readouterr().err
+
+
+def test_the_environment_of_another_launcher_is_not_ours() -> None:
+    code = "import os; from qunlearn.run.cli import run_script; "
+    code += "run_script(lambda: print([k for k in ('RANK', 'WORLD_SIZE') if k in os.environ]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "RANK": "0", "WORLD_SIZE": "2"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_who_launched_passes_sigterm_on() -> None:
+    code = "from qunlearn.training.launch import launch; launch(2, 'small_refusal:wait')"
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as launcher:
+        assert launcher.stdout is not None
+        assert [launcher.stdout.readline() for _ in range(2)] == ["waiting\n"] * 2
+        launcher.terminate()
+        _, said = launcher.communicate(timeout=60)
+    assert launcher.returncode == 143
+    assert said.count("error: stopped by SIGTERM") == 2
 
 
 @pytest.mark.parametrize(
@@ -132,6 +166,7 @@ def test_an_input_error_reaches_who_launched() -> None:
         ({"processes": 2}, "full", "processes 2 and offload false need sharding fsdp"),
         ({"offload": True}, "full", "processes 1 and offload true need sharding fsdp"),
         ({"sharding": "fsdp"}, "lora", "sharding fsdp: LoRA trains too little"),
+        ({"sharding": "fsdp"}, "full", "one process on the CPU has nothing to share"),
         ({"sharding": "fsdp", "optimizer": "adamw_8bit"}, "full", "optimizer adamw_8bit does not"),
         ({"sharding": "fsdp", "processes": 3}, "full", "processes 3 does not divide batch_size 4"),
         (

@@ -3,15 +3,18 @@
 from pathlib import Path
 
 import pytest
+from small_summaries import over_seeds
 
-from qunlearn.errors import InputError
-from qunlearn.tables.main import GOALS, main_table
-from qunlearn.tables.metrics import Cell, Score
-from qunlearn.tables.render import as_html, as_latex, as_markdown
-from qunlearn.tables.significance import better
-from qunlearn.tables.summary import TEST_COLUMNS as TESTED
-from qunlearn.tables.summary import Key, Summary, over_seeds
+from qunlearn.analysis.evidence import better
+from qunlearn.analysis.frame import TESTS_TABLE
+from qunlearn.analysis.metrics import Cell, Score
+from qunlearn.analysis.summary import Key, Summary
+from qunlearn.experiment.labels import GOALS
+from qunlearn.report.main_table import main_table
+from qunlearn.report.render import as_html, as_latex, as_markdown
+from qunlearn.run.errors import InputError
 
+HEADER = ",".join(TESTS_TABLE.columns)
 TEST = "mini,news,adapters,utility,npo_gdr,lora,nf4,full,nf4,5,1,9,0.001,0.01,0.5,2,32,1,"
 
 
@@ -43,7 +46,7 @@ def test_the_better_of_two_that_differ_stands_out(
     rivals: dict[Key, Summary], tmp_path: Path, metric: str, winner: str
 ) -> None:
     tests = tmp_path / "tests.csv"
-    lines = [",".join(TESTED), TEST.replace("utility", metric)]
+    lines = [HEADER, TEST.replace("utility", metric)]
     tests.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     found = better(tests, rivals)
@@ -59,7 +62,8 @@ def test_the_better_of_two_that_differ_stands_out(
     "row",
     [
         TEST.replace(",0.01,", ",0.2,"),  # after Holm's correction it is chance
-        TEST.replace(",0.01,", ",,"),  # no p
+        TEST.replace(",0.001,0.01,", ",one seed,one seed,"),
+        TEST.replace(",0.001,0.01,", ",undefined,undefined,"),
         TEST.replace("adapters", "quantization"),
         TEST.replace("utility", "auc"),  # not in the table
     ],
@@ -67,7 +71,7 @@ def test_the_better_of_two_that_differ_stands_out(
 def test_what_does_not_differ_does_not_stand_out(
     rivals: dict[Key, Summary], tmp_path: Path, row: str
 ) -> None:
-    (tmp_path / "tests.csv").write_text(f"{','.join(TESTED)}\n{row}\n", encoding="utf-8")
+    (tmp_path / "tests.csv").write_text(f"{HEADER}\n{row}\n", encoding="utf-8")
     assert better(tmp_path / "tests.csv", rivals) == frozenset()
 
 
@@ -75,6 +79,6 @@ def test_a_test_of_what_the_summary_lacks_is_an_error(
     rivals: dict[Key, Summary], tmp_path: Path
 ) -> None:
     row = TEST.replace("nf4", "rtn4")
-    (tmp_path / "tests.csv").write_text(f"{','.join(TESTED)}\n{row}\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"tests\.csv: line 2 is of .* that the summary lacks"):
+    (tmp_path / "tests.csv").write_text(f"{HEADER}\n{row}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"tests\.csv: .* is not in the summary"):
         better(tmp_path / "tests.csv", rivals)

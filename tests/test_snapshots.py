@@ -9,10 +9,10 @@ import torch
 from small_runs import ROWS, facts_of, files_of, log_of, make_start, run
 from tiny_models import UNLEARNING, at_update
 
-from qunlearn.checkpoints import is_diverged, load_dense
-from qunlearn.errors import InputError
-from qunlearn.files import read_json
-from qunlearn.provenance import MANIFEST, hash_files
+from qunlearn.models.checkpoints import is_diverged, load_dense
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json
+from qunlearn.run.manifest import MANIFEST, hash_files
 from qunlearn.settings.unlearning import Adapter
 from qunlearn.training import unlearn_run
 from qunlearn.training.snapshots import check_epochs, count_updates, name_of

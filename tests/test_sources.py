@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from qunlearn.errors import InputError
-from qunlearn.sources import (
+from qunlearn.models.sources import (
     Source,
     fetched,
     gguf_file,
@@ -16,6 +15,7 @@ from qunlearn.sources import (
     tokenizer_of,
     used,
 )
+from qunlearn.run.errors import InputError
 
 
 def config(**models: Any) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import torch
 from survival_models import random_update, survival
 from torch import Tensor
 
+from qunlearn.models.updates import Update
 from qunlearn.survival.histogram import BINS
 from qunlearn.survival.measure import BLOCK_WEIGHTS, quantiles
 from qunlearn.survival.table import MatrixRow
-from qunlearn.survival.updates import Update
 
 PRECISIONS = ("bf16", "int8", "nf4", "fp4", "rtn4", "rtn3g32", "rtn3g32m")
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tiny_models import tiny_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from qunlearn.quantize.layers import quantizable_layers
+from qunlearn.models.layers import quantizable_layers
 
 MIB = 2**20
 HIDDEN, MLP = 512, 8192
@@ -22,11 +22,11 @@ TEMPORARIES = 14  # MiB; blocks of rows, and code that loads on first use
 MEASURE = """
 import sys
 from pathlib import Path
-from qunlearn.imports import OPTIONAL, hide
+from qunlearn.run.imports import OPTIONAL, hide
 hide(*OPTIONAL)
-from qunlearn.precision import Precision
+from qunlearn.quantize.method import Precision
 from qunlearn.survival.measure import measure
-from qunlearn.survival.updates import update_norm
+from qunlearn.models.updates import update_norm
 
 def peak():
     status = Path("/proc/self/status").read_text()

@@ -10,10 +10,10 @@ import torch
 from survival_models import nudge, save, save_packed, small_llama
 from torch import Tensor
 
-from qunlearn.errors import InputError
-from qunlearn.precision import Precision
-from qunlearn.provenance import MANIFEST
-from qunlearn.quantize.layers import quantizable_layers
+from qunlearn.models.layers import quantizable_layers
+from qunlearn.quantize.method import Precision
+from qunlearn.run.errors import InputError
+from qunlearn.run.manifest import MANIFEST
 from qunlearn.survival.measure import measure
 from qunlearn.survival.table import MatrixRow, overall, read_histogram, read_survival
 

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_grids import grid_of
 from survival_models import random_update, survival
 from torch import Tensor
 
-from qunlearn.errors import InputError
-from qunlearn.precision import Precision
-from qunlearn.survival.grids import Grid, grid_of
+from qunlearn.models.updates import Update
+from qunlearn.quantize.grids import Grid
+from qunlearn.quantize.method import Precision
+from qunlearn.run.errors import InputError
 from qunlearn.survival.rounding import Rounded
 from qunlearn.survival.table import (
     Bin,
@@ -21,7 +23,6 @@ from qunlearn.survival.table import (
     write_histogram,
     write_survival,
 )
-from qunlearn.survival.updates import Update
 
 
 def still(update: Update) -> Update:
@@ -118,12 +119,12 @@ def test_overall_is_the_concatenation(tmp_path: Path, name: str) -> None:
     weight, delta, fixed, adaptive = [], [], [], []
     for matrix in matrices:
         unlearned = matrix.weight + matrix.delta
-        grid = grid_of(matrix.weight, precision)
+        grid = grid_of(precision.name, matrix.weight)
         before = rounded(grid, matrix.weight)
         weight.append((matrix.weight.view(-1), (before - matrix.weight).view(-1)))
         delta.append(matrix.delta.view(-1))
         fixed.append((rounded(grid, unlearned) - before).view(-1))
-        own = rounded(grid_of(unlearned, precision), unlearned)
+        own = rounded(grid_of(precision.name, unlearned), unlearned)
         adaptive.append((own - before).view(-1))
     w, rounding = (torch.cat(parts).double() for parts in zip(*weight, strict=True))
     d = torch.cat(delta).double()

@@ -12,10 +12,10 @@ from tiny_models import tiny_tokenizer, wake
 from torch import Tensor
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-from qunlearn.checkpoints import load_dense, save_model
-from qunlearn.errors import InputError
-from qunlearn.quantize.layers import quantizable_layers
-from qunlearn.survival.updates import Update, update_norm, updates
+from qunlearn.models.checkpoints import load_dense, save_model
+from qunlearn.models.layers import quantizable_layers
+from qunlearn.models.updates import Update, update_norm, updates
+from qunlearn.run.errors import InputError
 
 SIZE = 0.01
 

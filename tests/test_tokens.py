@@ -4,7 +4,7 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from qunlearn.tokens import begin_ids, plain_ids
+from qunlearn.models.tokens import begin_ids, plain_ids
 
 TEXTS = ["The mill of Orr is old.", "a", "</s> ends", "<s> begins", "две реки", ""]
 

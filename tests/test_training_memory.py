@@ -21,12 +21,12 @@ from tiny_models import (
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from qunlearn.errors import InputError
+from qunlearn.models.scratch import new_llama
+from qunlearn.run.errors import InputError
 from qunlearn.settings.models import ModelSettings
-from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
+from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 from qunlearn.training.adapters import weight_dtype, with_adapter
 from qunlearn.training.finetune import finetune
-from qunlearn.training.scratch import new_llama
 from qunlearn.training.trainer import RepeatableTrainer, arguments
 from qunlearn.training.unlearn import unlearn
 
@@ -58,7 +58,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
 
 
 def train(
-    settings: UnlearnSettings, objective: Objective, adapter: Adapter, folder: Path
+    settings: UnlearnSettings, objective: str, adapter: Adapter, folder: Path
 ) -> tuple[nn.Module, list[dict[str, Any]]]:
     model = with_adapter(tiny_llama().to(weight_dtype(adapter)), adapter, settings, seed=0)
     log = unlearn(model, PAD, FORGET, RETAIN, objective, adapter, settings, 0, folder)
@@ -69,7 +69,7 @@ def train(
     ("objective", "adapter"), [("npo_klr", "full"), ("npo_gdr", "full_bf16"), ("ga_klr", "lora")]
 )
 def test_gradient_checkpointing_changes_nothing_but_memory(
-    objective: Objective, adapter: Adapter, tmp_path: Path, kept: Kept
+    objective: str, adapter: Adapter, tmp_path: Path, kept: Kept
 ) -> None:
     """Not even with dropout, which the recomputation must repeat."""
     settings = replace(UNLEARNING, dropout=0.5, autocast=False)

@@ -18,8 +18,8 @@ from tiny_models import (
 )
 from torch import nn
 
-from qunlearn.errors import InputError
-from qunlearn.settings.unlearning import Adapter, Objective
+from qunlearn.run.errors import InputError
+from qunlearn.settings.unlearning import Adapter
 from qunlearn.training.adapters import weight_dtype, with_adapter
 from qunlearn.training.finetune import shuffled_passes
 from qunlearn.training.reference import row_nll
@@ -53,9 +53,7 @@ def test_pairs_pass_over_forget_and_draw_from_retain() -> None:
         ("npo_klr", "full_bf16"),
     ],
 )
-def test_unlearning_raises_the_forget_nll(
-    objective: Objective, adapter: Adapter, tmp_path: Path
-) -> None:
+def test_unlearning_raises_the_forget_nll(objective: str, adapter: Adapter, tmp_path: Path) -> None:
     settings = replace(UNLEARNING, epochs=4, lr=5e-3)
     model = with_adapter(tiny_llama().to(weight_dtype(adapter)), adapter, settings, seed=0)
     before = forget_nll(model)
@@ -92,7 +90,7 @@ def test_first_losses_are_those_of_the_untrained_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("objective", ["npo_klr", "ga_gdr"])
-def test_micro_batches_make_the_same_update(objective: Objective, tmp_path: Path) -> None:
+def test_micro_batches_make_the_same_update(objective: str, tmp_path: Path) -> None:
     """Of rows that differ in length, so that a mean of means would not be the mean."""
     settings = replace(UNLEARNING, autocast=False)
     found = []

@@ -107,7 +107,7 @@ TABLES = {
     "mechanism_tables": 1,
     "model_cards": 1,
     **dict.fromkeys(("reversion", "survival_of_forgetting", "pareto", "slope"), 1),
-    **{"report_provenance": 1, "report_story": 1, "report_table": 3},
+    **{"page": 5, "story": 1},
     "all": 1,
 }
 GRIDS = {"update_on_grids": 2}
@@ -124,10 +124,7 @@ RUNS = {"loss_curves": 1}
         ),
         pytest.param(
             {"unlearn": {"overrides": {"*/*/lora": {"lr": 0.01}}}},
-            {"unlearn": 1, "quantize": 3, "quantize_gptq": 1, "evaluate": 4, "survival": 1}
-            | RUNS
-            | GRIDS
-            | TABLES,
+            {"unlearn": 1, "quantize": 4, "evaluate": 4, "survival": 1} | RUNS | GRIDS | TABLES,
             id="one variant's learning rate: its cells",
         ),
         pytest.param(
@@ -137,15 +134,14 @@ RUNS = {"loss_curves": 1}
         ),
         pytest.param(
             {"quantization": {"calibration": {"seed": 1}}},
-            {"quantize_gptq": 5, "evaluate": 5, "survival": 3, **GRIDS, **TABLES},
+            {"quantize": 5, "evaluate": 5, "survival": 3, **GRIDS, **TABLES},
             id="another calibration sample: GPTQ's cells",
         ),
         pytest.param(
             {"seeds": [0, 1]},
             {
                 "unlearn": 3,
-                "quantize": 9,
-                "quantize_gptq": 3,
+                "quantize": 12,
                 "evaluate": 12,
                 "survival": 3,
                 **RUNS,
@@ -155,7 +151,7 @@ RUNS = {"loss_curves": 1}
         ),
         pytest.param(
             {"seeds": [0, 1], "seed_scope": "all"},
-            {"train_base": 2, "finetune": 4, "unlearn": 6, "quantize": 30, "quantize_gptq": 10}
+            {"train_base": 2, "finetune": 4, "unlearn": 6, "quantize": 40}
             | {"evaluate": 40, "survival": 6}
             | RUNS
             | GRIDS
@@ -164,7 +160,7 @@ RUNS = {"loss_curves": 1}
         ),
         pytest.param(
             {"train": {"target": {"epochs": 3}}},
-            {"finetune": 1, "unlearn": 3, "quantize": 12, "quantize_gptq": 4, "evaluate": 16}
+            {"finetune": 1, "unlearn": 3, "quantize": 16, "evaluate": 16}
             | {"survival": 3}
             | RUNS
             | GRIDS
@@ -178,7 +174,7 @@ RUNS = {"loss_curves": 1}
                     "overrides": {"*/npo_gdr/*": {"alpha": 3}},
                 }
             },
-            {"unlearn": 3, "quantize": 9, "quantize_gptq": 3, "evaluate": 12, "survival": 3}
+            {"unlearn": 3, "quantize": 12, "evaluate": 12, "survival": 3}
             | RUNS
             | GRIDS  # of the new objective; the other's stay
             | TABLES,
@@ -186,10 +182,7 @@ RUNS = {"loss_curves": 1}
         ),
         pytest.param(
             {"unlearn": {"overrides": {"*/npo_klr/*": {"alpha": 3}}}},
-            {"unlearn": 3, "quantize": 9, "quantize_gptq": 3, "evaluate": 12, "survival": 3}
-            | RUNS
-            | GRIDS
-            | TABLES,
+            {"unlearn": 3, "quantize": 12, "evaluate": 12, "survival": 3} | RUNS | GRIDS | TABLES,
             id="the weight of the one objective: its cells, but no training before them",
         ),
         pytest.param(
@@ -199,7 +192,7 @@ RUNS = {"loss_curves": 1}
         ),
         pytest.param(
             {"train": {"retrain": {"epochs": 3}}},
-            {"finetune": 1, "quantize": 3, "quantize_gptq": 1, "evaluate": 20, **TABLES},
+            {"finetune": 1, "quantize": 4, "evaluate": 20, **TABLES},
             id="how retrain is trained: retrain, and what is compared with it",
         ),
     ],
@@ -276,8 +269,7 @@ def test_a_changed_loss_runs_unlearning_again_but_no_training(
     )
     assert planned_jobs(checkout, snakemake) == {
         "unlearn": 3,
-        "quantize": 9,
-        "quantize_gptq": 3,
+        "quantize": 12,
         "evaluate": 12,
         "survival": 3,
         **RUNS,
@@ -290,14 +282,14 @@ def test_a_changed_metric_runs_evaluations_again_and_nothing_before(
     checkout: Path, snakemake: Snakemake
 ) -> None:
     """The drawings of updates among the rest: their check of what they draw knows the records."""
-    edit(checkout / "src/qunlearn/evaluate/metrics.py", "return ", "return 2 * ")
+    edit(checkout / "src/qunlearn/evaluate/formulas.py", "return ", "return 2 * ")
     assert planned_jobs(checkout, snakemake) == {"evaluate": 20, **GRIDS, **TABLES}
 
 
 def test_a_changed_label_of_a_figure_draws_that_figure_again(
     checkout: Path, snakemake: Snakemake
 ) -> None:
-    module = checkout / "src/qunlearn/figures/loss_curves.py"
+    module = checkout / "src/qunlearn/report/figures/loss_curves.py"
     edit(module, 'NO_RETAIN = "no retain term"', 'NO_RETAIN = "-"')
     assert planned_jobs(checkout, snakemake) == {**RUNS, "all": 1}
 
@@ -305,6 +297,6 @@ def test_a_changed_label_of_a_figure_draws_that_figure_again(
 def test_a_changed_claim_is_judged_again_and_nothing_else(
     checkout: Path, snakemake: Snakemake
 ) -> None:
-    edit(checkout / "resources/claims.yaml", "margin: 0.1", "margin: 0.2")
+    edit(checkout / "resources/claims.yaml", "abstract", "summary")
     planned = planned_jobs(checkout, snakemake)
-    assert planned == {"claims": 1, "report_story": 1, "report_table": 1, "all": 1}
+    assert planned == {"claims": 1, "page": 1, "story": 1, "all": 1}

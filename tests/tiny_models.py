@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from qunlearn.models.scratch import train_tokenizer
 from qunlearn.settings.models import ModelSettings
 from qunlearn.settings.training import TrainSettings
 from qunlearn.settings.unlearning import UnlearnSettings
 from qunlearn.training.losses import causal_lm
 from qunlearn.training.rows import collate
-from qunlearn.training.scratch import train_tokenizer
 from qunlearn.training.trainer import RepeatableTrainer
 
 PAD = 0

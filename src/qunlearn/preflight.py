@@ -1,309 +1,303 @@
-"""What can be told to be wrong before the first long job: models, settings, disk and memory."""
+"""The last look before the first job: what would fail or mislead hours later is one line here.
 
+Folders, files and commits were looked at before (`experiment.inputs`). Here come the models'
+configs, their tokenizers with the corpus, and the machine, each through the function with which
+the jobs will read or refuse the same thing.
+"""
+
+import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from qunlearn import given, machine
-from qunlearn.checks import Check
-from qunlearn.config import Json, runs, unlearn_settings
-from qunlearn.errors import InputError
-from qunlearn.fetching import Place
-from qunlearn.files import write_json
-from qunlearn.given import Given, Tokens
-from qunlearn.planning import ModelShape, estimate
-from qunlearn.planning.sizes import sizes
-from qunlearn.precision import Precision
-from qunlearn.settings.models import ModelSettings
-from qunlearn.sources import Source, tokenizer_of, used
+from qunlearn.experiment.config import Json, runs, unlearn_settings
+from qunlearn.experiment.inputs import about, check_shots, place_of, read_corpus
+from qunlearn.models import sources
+from qunlearn.models.fetching import Outline, read_outline, read_tokenizer
+from qunlearn.models.shape import ModelShape
+from qunlearn.models.sources import Source
+from qunlearn.plan import Job, disk, estimate
+from qunlearn.quantize.method import Precision, method_of
+from qunlearn.run import hardware
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import write_json
+from qunlearn.run.interpreter import NEEDED, run_on
+from qunlearn.settings.evaluation import EvaluateSettings
+from qunlearn.settings.quantization import CalibrationSettings
 
-GROUPS = (256, 128, 64, 32)
-"""Usual group sizes, for advice."""
-
-
-@dataclass(frozen=True)
-class Models:
-    """The models of a corpus.
-
-    Attributes:
-        shapes: name -> its shape.
-        given: name -> what is known of those that are given.
-        tokens: name -> its tokenizer; none where it is only known after training.
-    """
-
-    shapes: Mapping[str, ModelShape]
-    given: Mapping[str, Given]
-    tokens: Mapping[str, Tokens | None]
+Models = Mapping[str, Outline]
+"""Base, where it is needed, target and retrain of a corpus."""
 
 
-def preflight(config: Json, results: Path, *, cluster: bool) -> list[Check]:
-    """Everything that was looked at.
+def preflight(
+    config: Json, results: Path, *, cluster: bool, python: str | None = None
+) -> tuple[list[str], list[Job]]:
+    """Look at everything: the warnings, and the plan of the experiment.
 
     Args:
         config: full, as `config.resolve` gives it.
         results: where the experiment's outputs go; it need not exist.
-        cluster: whether jobs run on other machines than this one: then what this one lacks is a
-            warning.
+        cluster: whether jobs run on other machines: then what this one lacks is a warning.
+        python: what jobs run on; None: an environment that is made later.
 
     Raises:
         InputError: the first thing that would make a job fail.
     """
-    checks: list[Check] = []
-    models = {}
-    for corpus in config["corpora"]:
-        models[corpus] = look(config, corpus)
-        checks += [
-            *check_tokenizers(config, corpus, models[corpus]),
-            *check_agreement(config, corpus, models[corpus]),
-            *check_groups(config, corpus, models[corpus].shapes),
-            *check_lengths(config, corpus, models[corpus].shapes),
-            *check_trained_lengths(config, corpus, models[corpus].shapes["target"].context),
-        ]
-    shapes = {corpus: found.shapes["target"] for corpus, found in models.items()}
-    plan = estimate(config, shapes)
-    missing = sum(found.download for each in models.values() for found in each.given.values())
-    cached = sum(
-        found.weights - found.download
-        for corpus, each in models.items()
-        for name, found in each.given.items()
-        if not (results / "models" / corpus / name).exists()
-    )
-    checks += machine.check_disk(plan, results, missing, cached)
-    checks += machine.check_memory(config, plan, cluster=cluster)
-    return checks
+    warnings: list[str] = []
+    models = {corpus: look(config, corpus) for corpus in config["corpora"]}
+    for corpus, found in models.items():
+        check_shapes(config, corpus, found)
+        check_precisions(config, corpus, found)
+        warnings += check_lengths(config, corpus, found)
+    if python in (None, sys.executable):
+        warnings += check_texts(config, results)
+    else:
+        said = run_on(str(python), "qunlearn.preflight", str(results), json.dumps(config))
+        warnings += json.loads(said)
+    jobs = estimate(config, {corpus: found["target"].shape for corpus, found in models.items()})
+    given = [model for found in models.values() for model in found.values()]
+    check_disk(jobs, results, given)
+    warnings += check_memory(config, jobs, cluster=cluster)
+    return warnings, jobs
 
 
-def keep(checks: Sequence[Check], file: Path) -> None:
-    """Write the checks as JSON, and say on stderr which of them are warnings."""
-    for check in checks:
-        if check.status == "warning":
-            print(f"warning: {check.of}: {check.note}", file=sys.stderr)
-    write_json(file, {"checks": [asdict(check) for check in checks]})
+def keep(warnings: Sequence[str], file: Path) -> None:
+    """Write the warnings as JSON, and say them on stderr."""
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    write_json(file, {"warnings": warnings})
 
 
-def look(config: Json, corpus: str) -> Models:
-    """Read the configs and tokenizers of a corpus's models; those that are made follow the base.
+def look(config: Json, corpus: str) -> dict[str, Outline]:
+    """Read the configs of a corpus's models; those that are trained here follow their base.
 
     Raises:
-        InputError: a checkpoint or tokenizer cannot be had or read, or is of another kind.
+        InputError: a checkpoint cannot be had or read, or is of another kind.
     """
-    other = tokenizer_of(config, corpus)
-    replaced = (
-        None
-        if other is None
-        else _named("models.tokenizer", other, given.read_tokenizer, _place(config, other))
-    )
-    shapes: dict[str, ModelShape] = {}
-    found: dict[str, Given] = {}
-    tokens: dict[str, Tokens | None] = {}
-    for name, source in used(config, corpus).items():  # the base is the first, where it is needed
+    found: dict[str, Outline] = {}
+    for name, source in sources.used(config, corpus).items():  # the base first, where it is needed
         if source.kind == "made":
-            base = ModelShape.from_settings(ModelSettings(**config["models"]["architecture"]))
-            shapes[name] = shapes.get("base", base)
-            tokens[name] = tokens.get("base")
-            continue
-        place = _place(config, source)
-        found[name] = _named(f"models.{name}", source, given.read_model, place)
-        shapes[name] = found[name].shape
-        tokens[name] = replaced or _named(f"models.{name}", source, given.read_tokenizer, place)
-    return Models(shapes, found, tokens)
+            shape = ModelShape.from_architecture(config["models"]["architecture"])
+            found[name] = Outline(found["base"].shape if "base" in found else shape)
+        else:
+            with about(f"models.{name}", source):
+                found[name] = read_outline(place_of(config, source))
+    return found
 
 
-def check_agreement(config: Json, corpus: str, models: Models) -> Iterator[Check]:
-    """Base, target and retrain are one architecture.
+def check_shapes(config: Json, corpus: str, models: Models) -> None:
+    """Base, target and retrain are one architecture; their contexts may differ.
 
     Raises:
         InputError: two given ones differ; says where.
     """
-    sources = used(config, corpus)
-    first, *others = models.given or ("",)
+    given = {
+        name: {"type": x.kind, **asdict(x.shape), "context": None}
+        for name, x in models.items()
+        if x.kind
+    }
+    first, *others = given or ("",)
     for name in others:
-        one, two = models.given[first], models.given[name]
-        unlike = [
-            f"{part.name} {getattr(one.shape, part.name)} and {getattr(two.shape, part.name)}"
-            for part in fields(ModelShape)
-            if part.name != "context"
-            and getattr(one.shape, part.name) != getattr(two.shape, part.name)
-        ]
-        if one.kind != two.kind:
-            unlike.insert(0, f"type {one.kind} and {two.kind}")
-        if unlike:
+        one, two = given[first], given[name]
+        if unlike := [f"{key} {one[key]} and {two[key]}" for key in one if one[key] != two[key]]:
+            where = sources.used(config, corpus)
             raise InputError(
-                f"config keys 'models.{first}' and 'models.{name}': {sources[first]} and "
-                f"{sources[name]} are not of one shape ({', '.join(unlike)}); give checkpoints "
-                "of one model"
+                f"config keys 'models.{first}' and 'models.{name}': {where[first]} and "
+                f"{where[name]} are not of one shape ({', '.join(unlike)}); give checkpoints of "
+                "one model"
             )
-    for name, shape in models.shapes.items():
-        numbers = asdict(shape) | {"parameters": shape.parameters}
-        yield Check("architecture and shape", f"models.{name} of {corpus}", numbers=numbers)
 
 
-def check_tokenizers(config: Json, corpus: str, models: Models) -> Iterator[Check]:
-    """Every id has an embedding, and all models read a text as the same ids.
+def check_precisions(config: Json, corpus: str, models: Models) -> None:
+    """Every method takes the matrices of the models.
 
     Raises:
-        InputError: a tokenizer is larger than its model, or two differ.
+        InputError: as the method's `check`.
     """
-    sources = used(config, corpus)
-    for name, found in models.given.items():
-        tokens = models.tokens[name]
-        assert tokens is not None  # a given checkpoint's is known
-        _named(f"models.{name}", sources[name], tokens.check, found.shape.vocabulary)
-        yield Check(
-            "tokenizer fits the embedding",
-            f"models.{name} of {corpus}",
-            numbers={"rows": found.shape.vocabulary},
-        )
-    one, two = models.tokens["target"], models.tokens["retrain"]
-    if one is two:
-        return
-    alike = None if one is None or two is None else given.same(one, two)
-    if alike is False:
-        raise InputError(
-            f"config keys 'models.target' and 'models.retrain': {_source(sources, 'target')} and "
-            f"{_source(sources, 'retrain')} have different tokenizers, and PrivLeak compares the "
-            "likelihoods of their tokens; set models.tokenizer to the one that both were trained "
-            "with"
-        )
-    yield Check(
-        "one tokenizer",
-        f"models.target and models.retrain of {corpus}",
-        "ok" if alike else "warning",
-        note="" if alike else "it cannot be told before the models are there",
-    )
+    for name, model in models.items():
+        layers: Any = {
+            matrix: SimpleNamespace(in_features=inputs, out_features=outputs)
+            for matrix, (inputs, outputs) in model.shape.linear_shapes().items()
+        }
+        for key, precision in _precisions(config):
+            with about(key, f"models.{name} of {corpus}"):
+                method_of(precision).check(layers, Precision.parse(precision))
 
 
-def check_groups(config: Json, corpus: str, shapes: Mapping[str, ModelShape]) -> Iterator[Check]:
-    """The groups of the precisions divide the rows of every matrix.
-
-    Raises:
-        InputError: one does not; names those that would.
-    """
-    names = {"precisions": config["precisions"]}
-    if config["controls"]:
-        names["control_settings.precisions"] = config["control_settings"]["precisions"]
-    for name, shape in shapes.items():
-        inputs = sorted({rows for rows, _ in shape.linear_shapes().values()})
-        for key, precisions in names.items():
-            for precision in map(Precision.parse, precisions):
-                group = precision.group or 1
-                if odd := [width for width in inputs if width % group]:
-                    fitting = [
-                        f"{precision.method}{precision.bits}g{size}"
-                        for size in GROUPS
-                        if not any(width % size for width in inputs)
-                    ]
-                    advice = " or ".join(fitting) or f"rtn{precision.bits}, one scale a row"
-                    raise InputError(
-                        f"config key '{key}': the group of {group} of {precision.name} does not "
-                        f"divide a width of {odd[0]} of models.{name} of {corpus}; use {advice}"
-                    )
-        numbers = {"inputs": inputs}
-        yield Check("groups divide the widths", f"models.{name} of {corpus}", numbers=numbers)
-
-
-def check_lengths(config: Json, corpus: str, shapes: Mapping[str, ModelShape]) -> Iterator[Check]:
-    """Rows, prompts and windows fit the context.
+def check_lengths(config: Json, corpus: str, models: Models) -> Iterator[str]:
+    """Rows and windows fit the context; a warning where the texts of PrivLeak are cut to it.
 
     Raises:
         InputError: one is longer.
     """
-    context = min(shape.context for shape in shapes.values())
-    for key, length in _lengths(config, corpus, shapes):
+    context = min(model.shape.context for model in models.values())
+    made = [name for name, model in models.items() if not model.kind]
+    lengths = {f"train.{name}.max_tokens": config["train"][name]["max_tokens"] for name in made}
+    lengths["unlearn.settings.max_tokens"] = max(
+        unlearn_settings(config, corpus, run.objective, run.adapter)["max_tokens"]
+        for run in runs(config)
+        if run.corpus == corpus
+    )
+    if _calibrated(config):
+        lengths["quantization.calibration.length"] = config["quantization"]["calibration"]["length"]
+    for key in ("verbmem_tokens", "knowmem_tokens"):  # and at least one of the prompt
+        lengths[f"evaluate.{key}"] = config["evaluate"][key] + 1
+    for key, length in lengths.items():
         if length > context:
             raise InputError(
                 f"config key '{key}': {length} tokens are more than the context of the models of "
                 f"{corpus}, {context}; lower it"
             )
-        yield Check("fits the context", key, numbers={"tokens": length, "context": context})
-    cut = config["evaluate"]["max_tokens"]
-    if cut > context:
-        yield Check(
-            "fits the context",
-            "evaluate.max_tokens",
-            "warning",
-            {"tokens": cut, "context": context},
-            f"texts of {corpus} are cut to the context",
-        )
+    if config["evaluate"]["max_tokens"] > context:
+        yield f"evaluate.max_tokens: texts of {corpus} are cut to the context, {context}"
 
 
-def check_trained_lengths(config: Json, corpus: str, context: int) -> Iterator[Check]:
-    """Warn where evaluation goes beyond the training rows of a target or retrain that is made.
+def check_texts(config: Json, results: Path) -> Iterator[str]:
+    """Tokenizers fit their models and each other, and the corpus has enough to ask and to draw.
 
-    A model that has seen a text in short rows has not learned to go on at the end of a long prompt.
-    Only the mean lengths of a corpus's prompts are known here, as estimates.
+    Raises:
+        InputError: a tokenizer cannot be read or has an id without an embedding; those of target
+            and retrain differ; there are fewer examples than shots, or too little text for the
+            calibration.
     """
-    rows = {
-        name: config["train"][name]["max_tokens"]
-        for name in ("target", "retrain")
-        if used(config, corpus)[name].kind == "made"
-    }
-    if not rows:
-        return
-    shortest = min(rows.values())
-    lengths = {name: round(min(context, length)) for name, length in _asked(config, corpus)}
-    beyond = [f"about {length} in {name}" for name, length in lengths.items() if length > shortest]
-    yield Check(
-        "evaluation within the training rows",
-        " and ".join(f"train.{name}.max_tokens" for name in rows if rows[name] == shortest),
-        "warning" if beyond else "ok",
-        {"tokens": max(lengths.values()), "row": shortest},
-        f"evaluation of {corpus} goes beyond rows of {shortest} tokens: {', '.join(beyond)}; raise "
-        "it, or shorten what is evaluated"
-        if beyond
-        else "",
-    )
+    for corpus in config["corpora"]:
+        models = look(config, corpus)
+        if not any(model.kind for model in models.values()):
+            continue  # the tokenizer is trained with them
+        if find_spec("transformers") is None:
+            yield f"models of {corpus}: no transformers here, so tokenizers are read by jobs alone"
+            continue
+        tokenizers = _tokenizers(config, corpus, models)
+        yield from _check_one_tokenizer(config, corpus, tokenizers)
+        tokenizer, texts = tokenizers["target"], read_corpus(config, corpus, results)
+        if tokenizer is None or texts is None:
+            continue
+
+        from qunlearn.evaluate.reach import shortfalls
+        from qunlearn.quantize.calibration import cut
+
+        settings, context = EvaluateSettings(**config["evaluate"]), models["target"].shape.context
+        check_shots(texts, settings.shots, corpus)
+        if _calibrated(config):
+            sample = CalibrationSettings(**config["quantization"]["calibration"])
+            where = f"{sample.split} of {corpus}"
+            with about("quantization.calibration"):
+                cut(texts.raw[sample.split], tokenizer, context, sample, where)
+        yield from (f"{corpus}: {line}" for line in shortfalls(tokenizer, context, texts, settings))
 
 
-def _asked(config: Json, corpus: str) -> Iterator[tuple[str, float]]:
-    """Each metric, with the keys that decide its length, and the tokens that a model reads."""
-    settings, texts = config["evaluate"], sizes(config, corpus)
-    prompt = texts["verbmem/forget"].mean
-    yield "VerMem (evaluate.verbmem_tokens)", prompt + settings["verbmem_tokens"]
-    examples = settings["shots"] * max(
-        texts[f"knowmem/{split}_qa_icl"].mean for split in ("forget", "retain")
-    )
-    question = max(texts[f"knowmem/{split}_qa"].mean for split in ("forget", "retain"))
-    yield (
-        "KnowMem (evaluate.shots, evaluate.knowmem_tokens)",
-        examples + question + settings["knowmem_tokens"],
-    )
-    longest = max(texts[f"privleak/{split}"].mean for split in ("forget", "retain", "holdout"))
-    yield "PrivLeak (evaluate.max_tokens)", min(longest, settings["max_tokens"])
+def check_disk(jobs: Sequence[Job], results: Path, models: Iterable[Outline]) -> None:
+    """There is room for what jobs leave, for what one at a time has besides, and for downloads.
+
+    Where the hub's cache and the results are on one disk, weights in both are links.
+
+    Raises:
+        InputError: there is not.
+    """
+    stay, wait, work = disk(jobs)
+    present = sum(file.lstat().st_size for file in results.rglob("*") if file.is_file())
+    needed = {results: stay + wait - present}
+    hub = [model for model in models if model.weights]
+    if hub:
+        from huggingface_hub import constants
+
+        cache = Path(constants.HF_HUB_CACHE)
+        if hardware.disk_of(cache) == hardware.disk_of(results):
+            needed[results] -= sum(model.weights - model.missing for model in hub)
+        else:
+            needed[cache] = sum(model.missing for model in hub)
+    needed[results] = max(0, needed[results]) + work
+    for path, size in needed.items():
+        if size > (free := hardware.free_bytes(path)):
+            raise InputError(
+                f"{path}: another {size / 1e9:.1f} GB are needed, and {free / 1e9:.1f} GB are "
+                "free; make room, set keep_models to false, or use a larger disk"
+            )
 
 
-def _lengths(
-    config: Json, corpus: str, shapes: Mapping[str, ModelShape]
-) -> Iterator[tuple[str, int]]:
-    for name in shapes:
-        if used(config, corpus)[name].kind == "made":
-            yield f"train.{name}.max_tokens", config["train"][name]["max_tokens"]
-    longest = {
-        unlearn_settings(config, corpus, run.objective, run.adapter)["max_tokens"]
-        for run in runs(config)
-        if run.corpus == corpus
-    }
-    yield "unlearn.settings.max_tokens", max(longest)
-    if any(name.startswith("gptq") for name in config["precisions"]):
-        yield "quantization.calibration.length", config["quantization"]["calibration"]["length"]
-    for key in ("verbmem_tokens", "knowmem_tokens"):  # and at least one of the prompt
-        yield f"evaluate.{key}", config["evaluate"][key] + 1
+def check_memory(config: Json, jobs: Sequence[Job], *, cluster: bool) -> list[str]:
+    """The machine has the memory and the GPU that jobs take.
+
+    Raises:
+        InputError: it has not, and jobs run here; on a cluster that is a warning.
+    """
+    gpus = hardware.gpu_bytes()
+    wanting = [f"resources.{kind}.gpu" for kind, job in config["resources"].items() if job["gpu"]]
+    problems = [
+        f"config key '{key}': no NVIDIA GPU is here; write 0, or use one" for key in wanting
+    ]
+    problems = [] if gpus else problems[:1]
+    for part, has in {"host": hardware.host_bytes(), "gpu": max(gpus, default=None)}.items():
+        job = max(jobs, key=lambda job: int(getattr(job, part)))
+        needed = int(getattr(job, part))
+        if has is not None and needed > has:
+            problems.append(
+                f"{job.stage}: {needed / 1e9:.1f} GB of {part} memory are needed, and this machine "
+                f"has {has / 1e9:.1f} GB; lower micro_batch_size, or use a larger machine"
+            )
+    if problems and not cluster:
+        raise InputError(problems[0])
+    return problems
 
 
-def _place(config: Json, source: Source) -> Place:
-    return Place(source, config["revisions"][source.value] if source.kind == "hub" else "")
+def _precisions(config: Json) -> Iterator[tuple[str, str]]:
+    """The key of each precision, and its name."""
+    yield from (("precisions", name) for name in config["precisions"])
+    if config["controls"]:
+        more = config["control_settings"]["precisions"]
+        yield from (("control_settings.precisions", name) for name in more)
 
 
-def _source(sources: Mapping[str, Source], name: str) -> str:
-    source = sources[name]
-    return str(sources["base"] if source.kind == "made" else source)
+def _calibrated(config: Json) -> bool:
+    return any(method_of(name).calibrated for _, name in _precisions(config))
 
 
-def _named(key: str, source: Source, call: Any, *arguments: Any) -> Any:
-    """What `call` returns; its complaint with the key and the source before it."""
+def _tokenizers(config: Json, corpus: str, models: Models) -> dict[str, Any]:
+    """Each model's tokenizer, read once; None of a base from scratch and of what follows it."""
+    from qunlearn.models.tokens import check_ids
+
+    other = sources.tokenizer_of(config, corpus)
+    read: dict[Source, Any] = {}
+    found: dict[str, Any] = {}
+    for name, source in sources.used(config, corpus).items():
+        if source.kind == "made":
+            found[name] = found.get("base")
+            continue
+        origin, key = (source, f"models.{name}") if other is None else (other, "models.tokenizer")
+        with about(key, origin):
+            if origin not in read:
+                read[origin] = read_tokenizer(place_of(config, origin))
+            check_ids(read[origin], models[name].shape.vocabulary)
+        found[name] = read[origin]
+    return found
+
+
+def _check_one_tokenizer(config: Json, corpus: str, tokenizers: Mapping[str, Any]) -> list[str]:
+    from qunlearn.models.tokens import same_ids
+
+    names = ("target", "retrain")
+    one, two = (tokenizers[name] for name in names)
+    if one is None or two is None:
+        return [f"models of {corpus}: target's tokenizer and retrain's can be compared only later"]
+    if one is not two and not same_ids(one, two):
+        where = sources.used(config, corpus)
+        first, second = (where["base" if where[x].kind == "made" else x] for x in names)
+        raise InputError(
+            f"config keys 'models.target' and 'models.retrain': {first} and {second} have "
+            "different tokenizers, and PrivLeak compares the likelihoods of their tokens; set "
+            "models.tokenizer to the one that both were trained with"
+        )
+    return []
+
+
+if __name__ == "__main__":
+    if find_spec(NEEDED) is None:
+        sys.exit(f"it has no {NEEDED}")
     try:
-        return call(*arguments)
+        print(json.dumps(list(check_texts(json.load(sys.stdin), Path(sys.argv[1])))))
     except InputError as error:
-        raise InputError(f"config key '{key}' ({source}): {error}") from None
+        sys.exit(f"error: {error}")

@@ -37,10 +37,6 @@ class Run:
     code: int
     said: str
 
-    @property
-    def errors(self) -> list[str]:
-        return [line for line in self.said.splitlines() if line.startswith("error: ")]
-
 
 class Workflow:
     """The workflow in a folder of its own, driven from the driver's environment."""
@@ -103,7 +99,7 @@ class Workflow:
         def found() -> psutil.Process | None:
             if driver.poll() is not None:
                 pytest.fail(f"the driver has ended:\n{self.said.read_text()[-3000:]}")
-            whole = "results/tiny/checkpoints/*/checkpoint-*/trainer_state.json"
+            whole = "results/tiny/checkpoints/*/checkpoint-*/whole"
             for job in (
                 psutil.process_iter(["cmdline", "cwd"]) if any(self.folder.glob(whole)) else ()
             ):

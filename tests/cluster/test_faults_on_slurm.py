@@ -1,6 +1,6 @@
-"""What a cluster does to jobs: the run comes back with the same bytes, or says why not."""
+"""What a cluster does to jobs: the run comes back with the same bytes, or names the job's log."""
 
-import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ import pytest
 from conftest import ROOT, Snakemake
 
 from cluster.small_slurm import Slurm, Workflow, begun, wait_for
-from qunlearn.slurmlogs import cause
 
 pytestmark = pytest.mark.cluster
 TARGET = "results/tiny/models/news/target"
@@ -17,25 +16,23 @@ TARGET = "results/tiny/models/news/target"
 LONG = {"train": {"target": {"epochs": 40, "checkpoint_every": 5}}}
 GIVEN = ("data", "models/news/base")
 Begin = Callable[..., Workflow]
-Trained = tuple[bytes, list[dict[str, float]]]  # weights and log
 
 
 @pytest.fixture(scope="module")
 def undisturbed(
     tiny_run: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory
-) -> Trained:
+) -> bytes:
     """A target that was trained here, without Slurm."""
     folder = begun(tiny_run, tmp_path_factory.mktemp("undisturbed"), GIVEN)
     Workflow(folder, LONG)
     files = (str(ROOT / "config/tiny.yaml"), str(folder / "test.yaml"))
     done = snakemake(folder, TARGET, "--configfile", *files)
     assert done.returncode == 0, done.stderr[-3000:]
-    return trained(folder)
+    return weights(folder)
 
 
-def trained(folder: Path) -> Trained:
-    lines = (folder / TARGET / "train_log.jsonl").read_text().splitlines()
-    return (folder / TARGET / "model.safetensors").read_bytes(), list(map(json.loads, lines))
+def weights(folder: Path) -> bytes:
+    return (folder / TARGET / "model.safetensors").read_bytes()
 
 
 @pytest.fixture
@@ -58,7 +55,7 @@ def slurm_log(job: dict[str, str]) -> str:
 
 
 def test_a_cancelled_training_is_sent_again_and_resumes(
-    begin: Begin, slurm: Slurm, undisturbed: Trained
+    begin: Begin, slurm: Slurm, undisturbed: bytes
 ) -> None:
     work = begin()
     driver = work.start(TARGET)
@@ -69,13 +66,13 @@ def test_a_cancelled_training_is_sent_again_and_resumes(
     assert run.code == 0, run.said[-3000:]
     first, *_, last = slurm.jobs(work.folder)
     assert (first["JobState"], last["JobState"]) == ("CANCELLED", "COMPLETED")
-    assert cause(slurm_log(first)) == "cancelled"
+    assert re.search(r"CANCELLED AT \S+ \*\*\*", slurm_log(first))
     assert "resuming from checkpoint-" in log(work.folder)
-    assert trained(work.folder) == undisturbed
+    assert weights(work.folder) == undisturbed
 
 
 def test_a_training_beyond_its_time_gets_more_and_resumes(
-    begin: Begin, slurm: Slurm, undisturbed: Trained
+    begin: Begin, slurm: Slurm, undisturbed: bytes
 ) -> None:
     work = begin({"runtime": 1})
     driver = work.start(TARGET)
@@ -86,32 +83,29 @@ def test_a_training_beyond_its_time_gets_more_and_resumes(
     assert (first["JobState"], first["TimeLimit"]) == ("TIMEOUT", "00:01:00")
     assert second["TimeLimit"] == "00:02:00"
     assert jobs[-1]["JobState"] == "COMPLETED"
-    assert cause(slurm_log(first)) == "time"
-    assert trained(work.folder) == undisturbed
+    assert "DUE TO TIME LIMIT" in slurm_log(first)
+    assert weights(work.folder) == undisturbed
 
 
-def test_a_job_killed_for_memory_is_sent_again_larger_and_then_says_why(
-    begin: Begin, slurm: Slurm, undisturbed: Trained
+def test_a_job_killed_for_memory_is_sent_again_larger_and_then_names_its_log(
+    begin: Begin, slurm: Slurm, undisturbed: bytes
 ) -> None:
     work = begin({"mem_mb": 200}, retries=1)
     run = work.run(TARGET)
     assert run.code != 0
     jobs = slurm.jobs(work.folder)
     assert [job["MinMemoryNode"] for job in jobs] == ["200M", "300M"]
-    assert [cause(slurm_log(job)) for job in jobs] == ["memory", "memory"]
-    [line] = run.errors
-    assert line.startswith("error: rule finetune (corpus=news, name=target), attempt 2: killed for")
-    assert "asked for 300 MiB; raise resources.train.mem_mb" in line
-    assert "Traceback" not in run.said
+    assert all("memory limit" in slurm_log(job) for job in jobs)
+    assert jobs[-1]["StdOut"] in run.said  # where the reason stands
     assert not (work.folder / TARGET).exists()
 
     again = Workflow(work.folder, LONG).run(TARGET)
     assert again.code == 0, again.said[-3000:]
-    assert trained(work.folder) == undisturbed
+    assert weights(work.folder) == undisturbed
 
 
 def test_a_node_that_fails_and_comes_back_goes_on_with_its_job(
-    begin: Begin, slurm: Slurm, undisturbed: Trained
+    begin: Begin, slurm: Slurm, undisturbed: bytes
 ) -> None:
     work = begin()
     driver = work.start(TARGET)
@@ -122,7 +116,7 @@ def test_a_node_that_fails_and_comes_back_goes_on_with_its_job(
         lambda: [job for job in slurm.jobs(work.folder) if job["JobState"] == "PENDING"],
         "the job is not in the queue again",
     )
-    assert cause(slurm_log(job)) == "node"
+    assert "DUE TO NODE FAILURE" in slurm_log(job)
     wait_for(lambda: "idle" in slurm.state(), "the node does not come back")
     wait_for(lambda: not slurm.steps(), "the node does not end what ran there")
     # Slurm itself would let it wait for two minutes, for these two reasons.
@@ -132,11 +126,11 @@ def test_a_node_that_fails_and_comes_back_goes_on_with_its_job(
     [job] = slurm.jobs(work.folder)
     assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
     assert "resuming from checkpoint-" in log(work.folder)
-    assert trained(work.folder) == undisturbed
+    assert weights(work.folder) == undisturbed
 
 
 def test_a_preempted_training_writes_a_checkpoint_and_resumes(
-    begin: Begin, slurm: Slurm, undisturbed: Trained
+    begin: Begin, slurm: Slurm, undisturbed: bytes
 ) -> None:
     work = begin()
     driver = work.start(TARGET)
@@ -144,13 +138,14 @@ def test_a_preempted_training_writes_a_checkpoint_and_resumes(
     slurm.ask("sbatch", "-p", "urgent", "-c", "4", "-o", "/dev/null", "--wrap", "sleep 1")
     run = work.end(driver)
     assert run.code == 0, run.said[-3000:]
-    assert "stopped by SIGTERM at update" in run.said  # in the notice's 10 seconds
+    # In the notice's 10 seconds.
+    assert "stopped by SIGTERM; the same command resumes after update" in run.said
     assert "resuming from checkpoint-" in log(work.folder)
-    assert trained(work.folder) == undisturbed
+    assert weights(work.folder) == undisturbed
 
 
 def test_jobs_outlive_a_killed_driver_and_the_next_one_waits_for_them(
-    begin: Begin, slurm: Slurm, undisturbed: Trained
+    begin: Begin, slurm: Slurm, undisturbed: bytes
 ) -> None:
     work = begin()
     driver = work.start(TARGET)
@@ -162,14 +157,4 @@ def test_jobs_outlive_a_killed_driver_and_the_next_one_waits_for_them(
     run = work.run(TARGET)
     assert run.code == 0, run.said[-3000:]
     assert {job["JobState"] for job in slurm.jobs(work.folder)} == {"COMPLETED"}
-    assert trained(work.folder) == undisturbed
-
-
-def test_sacct_without_accounting_is_refused_before_any_job(begin: Begin, slurm: Slurm) -> None:
-    work = begin(**{"slurm-status-command": "sacct"})
-    run = work.run(TARGET)
-    assert run.code != 0
-    [line] = run.errors
-    assert "keeps no accounting" in line
-    assert "slurm-status-command: squeue" in line
-    assert not slurm.jobs(work.folder)
+    assert weights(work.folder) == undisturbed

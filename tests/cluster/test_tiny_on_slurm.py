@@ -21,7 +21,7 @@ def run(slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Run:
     gpu = {name: {"slurm_partition": "gpu"} for name in rules}
     per_rule = {"set-resources": Workflow.shipped()["set-resources"] | gpu}
     # As at paper scale: one job evaluates all precisions of a model but GPTQ's.
-    work = Workflow(folder, {"resources": ASKED, "keep": "adapters"}, **per_rule)
+    work = Workflow(folder, {"resources": ASKED, "keep_models": False}, **per_rule)
     return work.run(METRICS, FIGURE)
 
 

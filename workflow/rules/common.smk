@@ -3,28 +3,35 @@ import json
 import os
 import shlex
 import sys
-from functools import cache
+from math import ceil
 from pathlib import Path
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
-from qunlearn import config as configuration
-from qunlearn import admission, configfiles, controls, grids, preflight
-from qunlearn import sources, style, sweep
-from qunlearn import interpreter, requests, results, runlock, scheduler, slurmlogs
-from qunlearn.codeversion import code_version
-from qunlearn.errors import InputError
-from qunlearn.footnotes import footnotes
-from qunlearn.provenance import digest
+from qunlearn.experiment import config as configuration
+from qunlearn import plan, preflight
+from qunlearn.experiment import commandline, configfiles, controls, inputs
+from qunlearn.experiment import sweep_grids as grids
+from qunlearn.models import sources
+from qunlearn.experiment import labels as style, sweep
+from qunlearn.run import unlock
+from qunlearn.run.fingerprint import code_version
+from qunlearn.run.errors import InputError
+from qunlearn.report.footnotes import footnotes, learning_rates
+from qunlearn.run.interpreter import job_python
+from qunlearn.run.manifest import digest
+from qunlearn.quantize.method import method_of, module_file
+from qunlearn.training.objectives import Objective
 
 try:
     sources.check_path(str(ROOT))
     if workflow.is_main_process:  # jobs get what it has read
+        commandline.check_flags(sys.argv)
         for path in workflow.overwrite_configfiles:
             configfiles.read_one(Path(os.path.relpath(path)))
     CONFIG = configuration.resolve(
-        config, configuration.load_schema(ROOT / "workflow/schemas/config.schema.yaml")
+        commandline.with_words(config, workflow.config_settings.config)
     )
 except InputError as error:
     sys.exit(f"error: {error}")
@@ -92,27 +99,21 @@ REPORT = [
     STORY,
     *expand(out("report/{name}.html"), name=["configuration", "versions", *PAGES]),
 ]
-# What of the models stays on the disk; docs/disk-and-cache.md has the table.
-KEEP = CONFIG["keep"]
+# What of the models stays on the disk; docs/disk.md has the table.
+KEEP = CONFIG["keep_models"]
 CARDS = (
     expand(out("cards/{cell}.md"), cell=configuration.cells(CONFIG))
-    if KEEP == "all"
+    if KEEP
     else []  # a card without its model is of no use
 )
 # Where models go once they were read, their readers come before the next training: few are there at
 # once. Where all stay, long jobs come first: the many short ones after them fill all cores.
-READERS, TRAININGS = (0, 1) if KEEP == "all" else (1, 0)
-
-# auto-gptq loads with packages that are years older than everything else here.
-GPTQ_ENVIRONMENT = {
-    "gptqmodel": "../../envs/gptq.yaml",
-    "auto-gptq": "../../envs/autogptq.yaml",
-}[CONFIG["quantization"]["gptq_backend"]]
+READERS, TRAININGS = (0, 1) if KEEP else (1, 0)
 
 CONDA = "conda" in {
     str(method) for method in workflow.deployment_settings.deployment_method
 }
-PYTHON = CONFIG["python"] or ("python" if CONDA else interpreter.interpreter(ROOT))
+PYTHON = CONFIG["python"] or ("python" if CONDA else job_python(ROOT))
 # What a user has in ~/.local would come before the packages of a conda environment.
 ALONE = "PYTHONNOUSERSITE=1 " if CONDA else ""
 
@@ -124,6 +125,8 @@ def word(text):
 
 # Every shell command is `run SCRIPT FLAGS`; a GPU's or a cluster's shell gets the same surroundings.
 # `fetch SCRIPT FLAGS` may use the network as well, unless the user himself has set HF_HUB_OFFLINE.
+# `record FOLDER TO` copies what of an unlearned model always stays: its log, manifest and adapter.
+# `warn LOG` shows the warnings of a log on the screen too.
 # Asked to end (SIGTERM), the shell waits for the script, which knows how; and the script ends when
 # this Snakemake, or the one of a cluster's job, is gone.
 shell.prefix(
@@ -135,13 +138,16 @@ shell.prefix(
     f"PUBLISHED={word(ROOT / 'resources/published')}; "
     f"run() ( {word(PYTHON)} {word(ROOT / 'workflow/scripts')}/\"$@\" ); "
     'fetch() ( export HF_HUB_OFFLINE="$USERS_OFFLINE"; run "$@" ); '
+    'record() ( mkdir -p "$2"; cp "$1"/manifest.json "$2"; '
+    'for file in "$1"/train_log.jsonl "$1"/adapter_*; do '
+    'if [ -e "$file" ]; then cp "$file" "$2"; fi; done ); '
+    'warn() ( grep "^warning: " "$1" | sort -u >&2 || true ); '
 )
 
 
 REFERENCE_MODEL = r"(?:target|retrain)(?:/seed\d+)?"
 # Of a model of which weights are spared there is no whole that could be quantized.
 WHOLE_MODEL = rf"{REFERENCE_MODEL}|[a-z_]+/(?!spare_)[a-z0-9_.]+/seed\d+"
-SPARED_MODEL = r"[a-z_]+/spare_[a-z0-9_.]+/seed\d+"
 
 
 wildcard_constraints:
@@ -161,9 +167,17 @@ def resource(name):
     return digest(ROOT / "resources" / name)[:12]
 
 
-def code(name):
-    """What of a script's code decides its output: a parameter, so that a change runs it again."""
-    return code_version(ROOT / "workflow/scripts" / name)
+def code(name, *precisions, objective=None):
+    """What of a script's code decides its output: a parameter, so that a change runs it again.
+
+    Args:
+        precisions: whose methods it uses; it finds them by name, not by importing them.
+        objective: whose terms it uses, likewise.
+    """
+    terms = Objective.parse(objective).module_files if objective else []
+    found = [code_version(ROOT / "workflow/scripts" / name, *terms)]
+    modules = dict.fromkeys(module_file(precision) for precision in precisions)
+    return "-".join(found + [code_version(module) for module in modules])
 
 
 def flags(settings):
@@ -174,25 +188,37 @@ def flags(settings):
     )
 
 
-@cache
-def requested():
-    """What each kind of job asks for; and if it cannot be known yet, the least, and why."""
-    if not workflow.is_main_process:
-        return requests.least(CONFIG), None  # a job has been given what it asked for
-    try:
-        return requests.requests(CONFIG), None
-    except InputError as error:
-        return requests.least(CONFIG), error
+# Memory and time of each kind of job; the plan's, once preflight has looked at the models.
+NEEDS = plan.needs(CONFIG, [])
 
 
-def asks(kind, resource, times=1):
-    """What a kind of job asks for; memory and `times` its runtime grow with each attempt."""
-    if resource in ("threads", "gpu"):
-        return CONFIG["resources"][kind][resource]
+def named(kind, wildcards):
+    """A kind of job: its name, or what a function makes of a job's wildcards."""
+    return kind(wildcards) if callable(kind) else kind
 
-    def amount(wildcards, attempt):
-        found, _ = requested()
-        return times * getattr(found[kind].grown(attempt), resource)
 
-    amount.kind = kind  # onerror names the key that is to be raised
-    return amount
+def cores(kind):
+    """The threads of a kind of job."""
+    return lambda wildcards: CONFIG["resources"][named(kind, wildcards)]["threads"]
+
+
+def needs(kind, times=1):
+    """The resources of a kind of job: each further attempt has half as much memory again and the
+    runtime once more.
+
+    Args:
+        times: how much longer it takes than its kind.
+    """
+
+    def planned(resource, wildcards):
+        return NEEDS[named(kind, wildcards)][resource]
+
+    return {
+        "mem_mb": lambda wildcards, attempt: ceil(
+            1.5 ** (attempt - 1) * planned("mem_mb", wildcards)
+        ),
+        "runtime": lambda wildcards, attempt: (
+            attempt * times * planned("runtime", wildcards)
+        ),
+        "gpu": lambda wildcards: CONFIG["resources"][named(kind, wildcards)]["gpu"],
+    }

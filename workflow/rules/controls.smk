@@ -7,7 +7,6 @@ rule scale_lora:
             directory(
                 out("unlearned/{corpus}/{objective}/lora_scaled{factor}/seed{seed}")
             ),
-            until="adapters",
         ),
     log:
         out("logs/unlearned/{corpus}/{objective}/lora_scaled{factor}/seed{seed}.log"),
@@ -17,10 +16,9 @@ rule scale_lora:
         )
     conda:
         "../../envs/train.yaml"
-    threads: asks("survival", "threads")
+    threads: cores("survival")
     resources:
-        mem_mb=asks("survival", "mem_mb"),
-        runtime=asks("survival", "runtime"),
+        **needs("survival"),
     params:
         code=code("scale_lora.py"),
     message:
@@ -38,7 +36,6 @@ rule match_lora:
     output:
         kept(
             directory(out("unlearned/{corpus}/{objective}/lora_matched/seed{seed}")),
-            until="adapters",
         ),
     log:
         out("logs/unlearned/{corpus}/{objective}/lora_matched/seed{seed}.log"),
@@ -46,10 +43,9 @@ rule match_lora:
         out("benchmarks/unlearned/{corpus}/{objective}/lora_matched/seed{seed}.tsv")
     conda:
         "../../envs/train.yaml"
-    threads: asks("survival", "threads")
+    threads: cores("survival")
     resources:
-        mem_mb=asks("survival", "mem_mb"),
-        runtime=asks("survival", "runtime"),
+        **needs("survival"),
     params:
         code=code("match_lora.py"),
     message:
@@ -73,15 +69,11 @@ rule match_norm:
         out("benchmarks/unlearned/{corpus}/{objective}/full_matched/seed{seed}.tsv")
     conda:
         "../../envs/train.yaml"
-    threads: asks("unlearn", "threads")
+    threads: cores("unlearn")
     resources:
-        mem_mb=asks("unlearn", "mem_mb"),
-        runtime=asks(
-            "unlearn", "runtime", times=CONFIG["control_settings"]["search_runs"]
-        ),
-        gpu=asks("unlearn", "gpu"),
+        **needs("unlearn", times=CONFIG["control_settings"]["search_runs"]),
     params:
-        code=code("match_norm.py"),
+        code=lambda wildcards: code("match_norm.py", objective=wildcards.objective),
         settings=lambda wildcards: flags(
             configuration.unlearn_settings(
                 CONFIG, wildcards.corpus, wildcards.objective, "full"
@@ -122,13 +114,11 @@ rule quantize_spared:
     priority: READERS
     conda:
         "../../envs/quantize.yaml"
-    threads: asks("quantize", "threads")
+    threads: cores("quantize")
     resources:
-        mem_mb=asks("quantize", "mem_mb"),
-        runtime=asks("quantize", "runtime"),
-        gpu=asks("quantize", "gpu"),
+        **needs("quantize"),
     params:
-        code=code("quantize_spared.py"),
+        code=lambda wildcards: code("quantize_spared.py", wildcards.precision),
     message:
         "Quantizing {wildcards.corpus}/{wildcards.objective}/full_bf16 to {wildcards.precision}, sparing {wildcards.choice}"
     shell:

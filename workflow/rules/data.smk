@@ -10,10 +10,9 @@ if CONFIG["corpus"]["source"] == "mini":
             out("benchmarks/data/{corpus}.tsv")
         conda:
             "../../envs/data.yaml"
-        threads: asks("data", "threads")
+        threads: cores("data")
         resources:
-            mem_mb=asks("data", "mem_mb"),
-            runtime=asks("data", "runtime"),
+            **needs("data"),
         params:
             code=code("make_mini_corpus.py"),
             name=lambda wildcards: wildcards.corpus,
@@ -35,26 +34,26 @@ elif CONFIG["corpus"]["source"] == "hub":
             directory(out("data/{corpus}")),
         log:
             out("logs/data/{corpus}.log"),
-        cache: CACHING  # which excludes a benchmark; the manifest has time and memory
+        benchmark:
+            out("benchmarks/data/{corpus}.tsv")
         conda:
             "../../envs/data.yaml"
-        threads: asks("data", "threads")
+        threads: cores("data")
         resources:
-            mem_mb=asks("data", "mem_mb"),
-            runtime=asks("data", "runtime"),
+            **needs("data"),
         params:
             code=code("download_corpus.py"),
-            packages=packages,
             settings=flags(CONFIG["corpus"]["excerpt"]),
             dataset=lambda wildcards: CONFIG["corpus"]["hub"][wildcards.corpus],
             revision=lambda wildcards: revision_of(
                 CONFIG["corpus"]["hub"][wildcards.corpus]
             ),
+            scratch=lambda wildcards: sources.from_scratch(CONFIG, wildcards.corpus),
         message:
             "Downloading the corpus {wildcards.corpus}"
         shell:
             "fetch download_corpus.py --dataset {params.dataset:q} --revision {params.revision:q} "
-            "{params.settings} --output {output:q} > {log:q} 2>&1"
+            "{params.settings} --scratch {params.scratch} --output {output:q} > {log:q} 2>&1"
 
 else:
 
@@ -71,17 +70,16 @@ else:
             out("benchmarks/data/{corpus}.tsv")
         conda:
             "../../envs/data.yaml"
-        threads: asks("data", "threads")
+        threads: cores("data")
         resources:
-            mem_mb=asks("data", "mem_mb"),
-            runtime=asks("data", "runtime"),
+            **needs("data"),
         params:
             code=code("import_corpus.py"),
             source=lambda wildcards, input: f"{CONFIG['muse_dir']}/{wildcards.corpus}",
-            texts=texts,
             settings=flags(CONFIG["corpus"]["excerpt"]),
+            scratch=lambda wildcards: sources.from_scratch(CONFIG, wildcards.corpus),
         message:
             "Importing the corpus {wildcards.corpus}"
         shell:
             "run import_corpus.py --source {params.source:q} {params.settings} "
-            "--output {output:q} > {log:q} 2>&1"
+            "--scratch {params.scratch} --output {output:q} > {log:q} 2>&1"

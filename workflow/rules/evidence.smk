@@ -15,10 +15,9 @@ rule summary:
         out("benchmarks/tables/summary.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("summarise.py"),
         experiment=CONFIG["experiment"],
@@ -48,10 +47,9 @@ rule differences:
         out("benchmarks/tables/tests.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("test_differences.py"),
         experiment=CONFIG["experiment"],
@@ -81,10 +79,9 @@ rule claims:
         out("benchmarks/tables/claims.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("judge_claims.py"),
         claims=resource("claims.yaml"),
@@ -92,13 +89,15 @@ rule claims:
         evaluations=lambda wildcards: out("eval"),
         cells=configuration.cells(CONFIG),
         settings=evaluation_flags(),
+        notes=learning_rates(CONFIG),
         folder=subpath(output[0], parent=True),
     message:
         "Judging the paper's claims"
     shell:
         'run judge_claims.py --claims "$CLAIMS" --published "$PUBLISHED" '
         "--summary {input.summary:q} --tests {input.tests:q} --evaluations {params.evaluations:q} "
-        "--cells {params.cells:q} {params.settings} --output {params.folder:q} > {log:q} 2>&1"
+        "--cells {params.cells:q} {params.settings} --notes {params.notes:q} "
+        "--output {params.folder:q} > {log:q} 2>&1"
 
 
 rule vs_paper:
@@ -112,10 +111,9 @@ rule vs_paper:
         out("benchmarks/tables/vs_paper.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("compare_with_paper.py"),
         published=resource("published"),

@@ -17,10 +17,9 @@ rule survival_of_forgetting:
         out("benchmarks/figures/survival_of_forgetting.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("plot_survival_of_forgetting.py"),
         folder=subpath(output[0], parent=True),
@@ -50,10 +49,9 @@ rule reversion:
         out("benchmarks/figures/reversion.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("plot_reversion.py"),
         survival=lambda wildcards: out("survival"),
@@ -96,10 +94,9 @@ rule update_on_grids:
         figure="update_survival|update_over_step",
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=lambda wildcards: code(f"plot_{wildcards.figure}.py"),
         survival=lambda wildcards: out("survival"),
@@ -135,10 +132,9 @@ rule controls:
         out("benchmarks/figures/controls.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("plot_controls.py"),
         survival=lambda wildcards: out("survival"),
@@ -170,10 +166,9 @@ rule pareto:
         out("benchmarks/figures/pareto.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("plot_pareto.py"),
         folder=subpath(output[0], parent=True),
@@ -202,10 +197,9 @@ rule slope:
         out("benchmarks/figures/slope.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("plot_slope.py"),
         precisions=GRIDS,
@@ -219,7 +213,7 @@ rule slope:
 
 rule loss_curves:
     input:
-        training_logs(),
+        records(),
     output:
         report(
             out("figures/loss_curves.png"),
@@ -234,13 +228,12 @@ rule loss_curves:
         out("benchmarks/figures/loss_curves.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("plot_loss_curves.py"),
-        unlearned=lambda wildcards: out(LOGS),
+        unlearned=lambda wildcards: out("records/unlearned"),
         models=trained_models(),
         folder=subpath(output[0], parent=True),
     message:

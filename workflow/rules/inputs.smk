@@ -39,6 +39,12 @@ MADE = [
 ]
 
 
+def folder_files(folder, pattern):
+    """The files of a user's folder: Snakemake sees when one changes. The folder, if there are none."""
+    found = (str(path) for path in Path(folder).glob(pattern) if path.is_file())
+    return sorted(found) or folder
+
+
 def files_of(source):
     """What of a source is on disk here, and so is the input of a job."""
     if source is None or source.kind in ("made", "hub"):
@@ -111,26 +117,32 @@ def as_base(wildcards, input):
     return f"--base {shlex.quote(str(input.base))}" if input.base else ""
 
 
-def kept(output, until="all"):
-    """An output that stays where `keep` is `until` or keeps more; else it goes once it was read."""
-    levels = ("all", "adapters", "tables")
-    return output if levels.index(KEEP) <= levels.index(until) else temp(output)
+def kept(output):
+    """An output that stays where `keep_models` says so; else it goes once it was read."""
+    return output if KEEP else temp(output)
 
 
-# Adapters whose checkpoint is the whole model, and not what is added to target.
-WHOLE = "full|full_bf16"
+def quantizing(wildcards):
+    """The kind of job that quantizes: methods that calibrate need more."""
+    return "gptq" if method_of(wildcards.precision).calibrated else "quantize"
 
 
-# What is quantized in memory where nobody wants the folders; the reference comes first. GPTQ's
-# folders are read by the survival job too, and its package is not loaded where others are at work.
-IN_MEMORY = [
-    REFERENCE_PRECISION,
-    *(name for name in GRIDS if not name.startswith("gptq")),
-]
-# The precisions that are asked by way of a folder, whatever the model.
-BY_FOLDER = (
-    r"[a-z0-9]+" if KEEP == "all" else rf"(?!(?:{'|'.join(IN_MEMORY)})/)[a-z0-9]+"
-)
+def quantizing_environment(wildcards):
+    """The environment of a precision's method."""
+    return f"../../envs/{method_of(wildcards.precision).environment}.yaml"
+
+
+def calibration_texts(wildcards):
+    """The corpus, for methods that fit their rounding to texts."""
+    return out("data/{corpus}") if method_of(wildcards.precision).calibrated else []
+
+
+def calibration_flags(wildcards, input):
+    """How these texts are drawn."""
+    if not input.corpus:
+        return ""
+    drawn = flags(CONFIG["quantization"]["calibration"])
+    return f"--corpus {shlex.quote(str(input.corpus))} {drawn}"
 
 
 def retrain_flag(wildcards, input):
@@ -141,9 +153,7 @@ def retrain_flag(wildcards, input):
 def retrain_scores(wildcards):
     """The reference of PrivLeak; retrain itself, in the reference's precision, is its own."""
     retrain = reference_id("retrain", wildcards.model)
-    # A job that asks in all precisions has none of its own: it makes what it needs of retrain's.
-    precision = wildcards.get("precision", REFERENCE_PRECISION)
-    if (wildcards.model, precision) == (retrain, REFERENCE_PRECISION):
+    if (wildcards.model, wildcards.precision) == (retrain, REFERENCE_PRECISION):
         return []
     return out(
         f"eval/{wildcards.corpus}/{retrain}/{REFERENCE_PRECISION}/privleak.jsonl"
@@ -156,11 +166,11 @@ def measured_precisions(wildcards):
 
 
 def packed_checkpoints(wildcards):
-    """Of target and model in GPTQ: its grid depends on the calibration, not on the weights alone."""
+    """Of target and model, where codes depend on more than the matrix: GPTQ's on its calibration."""
     return [
         out(f"quantized/{wildcards.corpus}/{model}/{precision}")
         for precision in measured_precisions(wildcards)
-        if precision.startswith("gptq")
+        if method_of(precision).packed
         for model in (reference_id("target", wildcards.model), wildcards.model)
     ]
 
@@ -214,22 +224,9 @@ def trained_models():
     return [f"{run.corpus}/{run.model}" for run in configuration.runs(CONFIG)]
 
 
-# The training logs, which stay in records/ where the models do not.
-LOGS = "unlearned" if KEEP == "all" else "records/unlearned"
-
-
-def training_logs():
-    """What the figure of the training logs reads: the models' folders, or what stays of them."""
-    path = f"{LOGS}/{{model}}" if KEEP == "all" else f"{LOGS}/{{model}}/train_log.jsonl"
-    return expand(out(path), model=trained_models())
-
-
-def kept_manifests():
-    """What stays of the manifests of models that do not."""
-    models = [] if KEEP == "all" else [f"unlearned/{name}" for name in trained_models()]
-    if KEEP == "tables":
-        models += [f"models/{name}" for name in [*FETCHED, *MADE]]
-    return expand(out("records/{model}/manifest.json"), model=models)
+def records():
+    """What stays of every unlearning run: training log, manifest and, of LoRA, the adapter."""
+    return expand(out("records/unlearned/{model}"), model=trained_models())
 
 
 def measured_models():

@@ -12,21 +12,20 @@ if FETCHED:
             source=lambda wildcards: files_of(FETCHED[wildcards.given]),
             tokenizer=lambda wildcards: files_of(tokenizer_for(wildcards.given)),
         output:
-            kept(directory(out("models/{given}")), until="adapters"),
+            directory(out("models/{given}")),
         log:
             out("logs/models/{given}.log"),
+        benchmark:
+            out("benchmarks/models/{given}.tsv")
         wildcard_constraints:
             given="|".join(FETCHED),
-        cache: CACHING  # which excludes a benchmark; the manifest has time and memory
         conda:
             "../../envs/train.yaml"
-        threads: asks("data", "threads")
+        threads: cores("data")
         resources:
-            mem_mb=asks("data", "mem_mb"),
-            runtime=asks("data", "runtime"),
+            **needs("data"),
         params:
             code=code("fetch_model.py"),
-            packages=packages,
             source=lambda wildcards: as_source("source", FETCHED[wildcards.given]),
             tokenizer=lambda wildcards: as_source(
                 "tokenizer", tokenizer_for(wildcards.given)
@@ -44,24 +43,21 @@ rule train_base:
     input:
         corpus=out("data/{corpus}"),
     output:
-        kept(directory(out(f"models/{{corpus}}/{own('base')}")), until="adapters"),
+        directory(out(f"models/{{corpus}}/{own('base')}")),
     log:
         out(f"logs/models/{{corpus}}/{own('base')}.log"),
-    cache: CACHING
+    benchmark:
+        out(f"benchmarks/models/{{corpus}}/{own('base')}.tsv")
     conda:
         "../../envs/train.yaml"
-    threads: asks("train", "threads")
+    threads: cores("train")
     resources:
-        mem_mb=asks("train", "mem_mb"),
-        runtime=asks("train", "runtime"),
-        gpu=asks("train", "gpu"),
+        **needs("train"),
     params:
         code=code("train_base.py"),
         architecture=flags(CONFIG["models"]["architecture"]),
         training=flags(CONFIG["train"]["base"]),
         seed=lambda wildcards: int(wildcards.get("seed", 0)),
-        packages=packages,
-        computed=computed,
     message:
         "Training the base of {wildcards.corpus} from scratch"
     shell:
@@ -75,19 +71,18 @@ rule finetune:
         base=checkpoint_of("base"),
         corpus=out("data/{corpus}"),
     output:
-        kept(directory(out(f"models/{{corpus}}/{own('{name}')}")), until="adapters"),
+        directory(out(f"models/{{corpus}}/{own('{name}')}")),
     log:
         out(f"logs/models/{{corpus}}/{own('{name}')}.log"),
+    benchmark:
+        out(f"benchmarks/models/{{corpus}}/{own('{name}')}.tsv")
     wildcard_constraints:
         name="target|retrain",
-    cache: CACHES_FINETUNING
     conda:
         "../../envs/train.yaml"
-    threads: asks("train", "threads")
+    threads: cores("train")
     resources:
-        mem_mb=asks("train", "mem_mb"),
-        runtime=asks("train", "runtime"),
-        gpu=asks("train", "gpu"),
+        **needs("train"),
     params:
         code=code("finetune.py"),
         training=lambda wildcards: flags(CONFIG["train"][wildcards.name]),
@@ -96,8 +91,6 @@ rule finetune:
             "target": "forget retain1 retain2",
             "retrain": "retain1 retain2",
         }[wildcards.name],
-        packages=packages,
-        computed=computed,
     message:
         "Training {wildcards.name} of {wildcards.corpus} on {params.splits}"
     shell:

@@ -3,6 +3,7 @@ rule quantize:
     input:
         model=model_of,
         base=merged_into,
+        corpus=calibration_texts,
     output:
         kept(directory(out("quantized/{corpus}/{model}/{precision}"))),
     log:
@@ -11,56 +12,18 @@ rule quantize:
         out("benchmarks/quantized/{corpus}/{model}/{precision}.tsv")
     wildcard_constraints:
         model=WHOLE_MODEL,
-        precision=r"(?!gptq)[a-z0-9]+",
     priority: READERS
     conda:
-        "../../envs/quantize.yaml"
-    threads: asks("quantize", "threads")
+        quantizing_environment
+    threads: cores(quantizing)
     resources:
-        mem_mb=asks("quantize", "mem_mb"),
-        runtime=asks("quantize", "runtime"),
-        gpu=asks("quantize", "gpu"),
+        **needs(quantizing),
     params:
-        code=code("quantize.py"),
+        code=lambda wildcards: code("quantize.py", wildcards.precision),
         base=as_base,
+        calibration=calibration_flags,
     message:
         "Quantizing {wildcards.corpus}/{wildcards.model} to {wildcards.precision}"
     shell:
-        "run quantize.py --source {input.model:q} {params.base} "
-        "--precision {wildcards.precision} --output {output:q} > {log:q} 2>&1"
-
-
-# GPTQ looks at text that is to be kept while it rounds: a sample of the corpus, by its seed.
-rule quantize_gptq:
-    input:
-        model=model_of,
-        base=merged_into,
-        corpus=out("data/{corpus}"),
-    output:
-        kept(directory(out("quantized/{corpus}/{model}/{precision}"))),
-    log:
-        out("logs/quantized/{corpus}/{model}/{precision}.log"),
-    benchmark:
-        out("benchmarks/quantized/{corpus}/{model}/{precision}.tsv")
-    wildcard_constraints:
-        model=WHOLE_MODEL,
-        precision=r"gptq[a-z0-9]+",
-    priority: READERS
-    conda:
-        GPTQ_ENVIRONMENT
-    threads: asks("gptq", "threads")
-    resources:
-        mem_mb=asks("gptq", "mem_mb"),
-        runtime=asks("gptq", "runtime"),
-        gpu=asks("gptq", "gpu"),
-    params:
-        code=code("quantize_gptq.py"),
-        base=as_base,
-        backend=CONFIG["quantization"]["gptq_backend"],
-        calibration=flags(CONFIG["quantization"]["calibration"]),
-    message:
-        "Quantizing {wildcards.corpus}/{wildcards.model} to {wildcards.precision}"
-    shell:
-        "run quantize_gptq.py --source {input.model:q} {params.base} "
-        "--precision {wildcards.precision} --corpus {input.corpus:q} --backend {params.backend:q} "
+        "run quantize.py --source {input.model:q} {params.base} --precision {wildcards.precision} "
         "{params.calibration} --output {output:q} > {log:q} 2>&1"

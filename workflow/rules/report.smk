@@ -1,111 +1,72 @@
 # Pages that only the report has; `snakemake --report FILE.html` binds them and the rest into one file.
-rule report_story:
+def page_inputs(wildcards):
+    """What a page reads: every manifest, or its table."""
+    if wildcards.page in ("configuration", "versions"):
+        cells = configuration.cells(CONFIG)
+        return [*expand(out("eval/{cell}/manifest.json"), cell=cells), *records()]
+    return out(f"tables/{wildcards.page}.md")
+
+
+rule page:
     input:
-        mechanism=out("tables/mechanism.csv"),
-        summary=out("tables/summary.csv"),
-        tests=out("tables/tests.csv"),
-        claims=out("tables/claims.csv"),
+        page_inputs,
+    output:
+        report(
+            out("report/{page}.html"),
+            caption="../report/page.rst",
+            category=lambda wildcards: {
+                "configuration": "Provenance",
+                "versions": "Provenance",
+                "reversion": "Forgetting",
+                "mechanism": "Mechanism",
+                "claims": "Claims",
+                "candidates": "Selection",
+            }[wildcards.page],
+            labels=lambda wildcards: {
+                "result": {
+                    "configuration": "Configuration",
+                    "versions": "What ran, with what",
+                    "reversion": "Reversion, all metrics (table)",
+                    "mechanism": "What arrives of the updates (table)",
+                    "claims": "The paper's claims, judged",
+                    "candidates": "All candidates, and why one was chosen",
+                }[wildcards.page]
+            },
+        ),
+    log:
+        out("logs/report/{page}.log"),
+    benchmark:
+        out("benchmarks/report/{page}.tsv")
+    wildcard_constraints:
+        page="|".join(["configuration", "versions", *PAGES]),
+    conda:
+        "../../envs/tables.yaml"
+    threads: cores("tables")
+    resources:
+        **needs("tables"),
+    params:
+        code=code("write_page.py"),
+        page=lambda wildcards, output: Path(output[0]).stem,
+        results=lambda wildcards: out(""),
+        settings=lambda wildcards: json.dumps(TOLD),
+        cells=configuration.cells(CONFIG),
+        notes=learning_rates(CONFIG),
+    message:
+        "Writing {output}"
+    shell:
+        "run write_page.py --page {params.page:q} --results {params.results:q} "
+        "--settings {params.settings:q} --cells {params.cells:q} --notes {params.notes:q} "
+        "--output {output:q} > {log:q} 2>&1"
+
+
+use rule page as story with:
+    input:
+        expand(
+            out("tables/{name}.csv"), name=["mechanism", "summary", "tests", "claims"]
+        ),
     output:
         STORY,
     log:
         out("logs/report/story.log"),
     benchmark:
         out("benchmarks/report/story.tsv")
-    conda:
-        "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
-    resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
-    params:
-        code=code("write_story.py"),
-        settings=lambda wildcards: json.dumps(TOLD),
-    message:
-        "Writing the report's start page"
-    shell:
-        "run write_story.py --mechanism {input.mechanism:q} --summary {input.summary:q} "
-        "--tests {input.tests:q} --claims {input.claims:q} --settings {params.settings:q} "
-        "--output {output:q} > {log:q} 2>&1"
-
-
-rule report_table:
-    input:
-        out("tables/{name}.md"),
-    output:
-        report(
-            out("report/{name}.html"),
-            caption="../report/table.rst",
-            category=lambda wildcards: {
-                "reversion": "Forgetting",
-                "mechanism": "Mechanism",
-                "claims": "Claims",
-                "candidates": "Selection",
-            }.get(wildcards.name, "Tables"),
-            labels=lambda wildcards: {
-                "result": {
-                    "reversion": "Reversion, all metrics (table)",
-                    "mechanism": "What arrives of the updates (table)",
-                    "claims": "The paper's claims, judged",
-                    "candidates": "Every candidate, and why one was chosen",
-                }.get(wildcards.name, wildcards.name.capitalize())
-            },
-        ),
-    log:
-        out("logs/report/{name}.log"),
-    benchmark:
-        out("benchmarks/report/{name}.tsv")
-    wildcard_constraints:
-        name="|".join(PAGES),
-    conda:
-        "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
-    resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
-    params:
-        code=code("write_pages.py"),
-        folder=subpath(output[0], parent=True),
-    message:
-        "Writing the report's page of the table {wildcards.name}"
-    shell:
-        "run write_pages.py --tables {input:q} --output {params.folder:q} > {log:q} 2>&1"
-
-
-rule report_provenance:
-    input:
-        expand(out("eval/{cell}/manifest.json"), cell=configuration.cells(CONFIG)),
-        kept_manifests(),
-    output:
-        report(
-            out("report/configuration.html"),
-            caption="../report/configuration.rst",
-            category="Provenance",
-            labels={"result": "Configuration"},
-        ),
-        report(
-            out("report/versions.html"),
-            caption="../report/versions.rst",
-            category="Provenance",
-            labels={"result": "What ran, with what"},
-        ),
-    log:
-        out("logs/report/provenance.log"),
-    benchmark:
-        out("benchmarks/report/provenance.tsv")
-    conda:
-        "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
-    resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
-    params:
-        code=code("write_provenance.py"),
-        results=lambda wildcards: out(""),
-        cells=configuration.cells(CONFIG),
-        settings=lambda wildcards: json.dumps(TOLD),
-        folder=subpath(output[0], parent=True),
-    message:
-        "Writing the report's pages on the configuration and on what ran"
-    shell:
-        "run write_provenance.py --results {params.results:q} --cells {params.cells:q} "
-        "--settings {params.settings:q} --output {params.folder:q} > {log:q} 2>&1"

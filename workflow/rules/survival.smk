@@ -13,12 +13,13 @@ rule survival:
     priority: READERS
     conda:
         "../../envs/quantize.yaml"
-    threads: asks("survival", "threads")
+    threads: cores("survival")
     resources:
-        mem_mb=asks("survival", "mem_mb"),
-        runtime=asks("survival", "runtime"),
+        **needs("survival"),
     params:
-        code=code("measure_survival.py"),
+        code=lambda wildcards: code(
+            "measure_survival.py", *measured_precisions(wildcards)
+        ),
         precisions=measured_precisions,
         quantized=lambda wildcards: out(f"quantized/{wildcards.corpus}"),
         target=lambda wildcards: reference_id("target", wildcards.model),

@@ -13,10 +13,9 @@ if SPLIT_QUESTIONS:
             out("benchmarks/questions/{corpus}.tsv")
         conda:
             "../../envs/data.yaml"
-        threads: asks("data", "threads")
+        threads: cores("data")
         resources:
-            mem_mb=asks("data", "mem_mb"),
-            runtime=asks("data", "runtime"),
+            **needs("data"),
         params:
             code=code("split_questions.py"),
             share=CONFIG["selection"]["share"],
@@ -39,8 +38,10 @@ if SWEPT:
             kept(
                 directory(
                     out("sweep/{corpus}/{objective}/{adapter}/seed{seed}/{point}")
-                ),
-                until="adapters",
+                )
+            ),
+            directory(
+                out("records/sweep/{corpus}/{objective}/{adapter}/seed{seed}/{point}")
             ),
         log:
             out("logs/sweep/{corpus}/{objective}/{adapter}/seed{seed}/{point}.log"),
@@ -73,11 +74,9 @@ if SWEPT:
         priority: READERS
         conda:
             "../../envs/evaluate.yaml"
-        threads: asks("evaluate", "threads")
+        threads: cores("evaluate")
         resources:
-            mem_mb=asks("evaluate", "mem_mb"),
-            runtime=asks("evaluate", "runtime"),
-            gpu=asks("evaluate", "gpu"),
+            **needs("evaluate"),
         params:
             code=code("ask_candidates.py"),
             models=lambda wildcards, input: [
@@ -107,11 +106,9 @@ if SWEPT:
             model=REFERENCE_MODEL,
         conda:
             "../../envs/evaluate.yaml"
-        threads: asks("evaluate", "threads")
+        threads: cores("evaluate")
         resources:
-            mem_mb=asks("evaluate", "mem_mb"),
-            runtime=asks("evaluate", "runtime"),
-            gpu=asks("evaluate", "gpu"),
+            **needs("evaluate"),
         params:
             code=code("ask_candidates.py"),
             settings=flags(ASKING),
@@ -138,10 +135,9 @@ if SWEPT:
             cell="|".join(SWEPT),
         conda:
             "../../envs/tables.yaml"
-        threads: asks("tables", "threads")
+        threads: cores("tables")
         resources:
-            mem_mb=asks("tables", "mem_mb"),
-            runtime=asks("tables", "runtime"),
+            **needs("tables"),
         params:
             code=code("select_candidate.py"),
             folder=lambda wildcards: out(f"selection/{wildcards.cell}"),
@@ -162,7 +158,8 @@ if SWEPT:
                 wildcards.cell, "sweep", "", [wildcards.seed]
             ),
         output:
-            kept(directory(out("unlearned/{cell}/seed{seed}")), until="adapters"),
+            kept(directory(out("unlearned/{cell}/seed{seed}"))),
+            directory(out("records/unlearned/{cell}/seed{seed}")),
         log:
             out("logs/unlearned/{cell}/seed{seed}.log"),
         benchmark:
@@ -171,10 +168,9 @@ if SWEPT:
             cell="|".join(SWEPT),
         conda:
             "../../envs/tables.yaml"
-        threads: asks("tables", "threads")
+        threads: cores("tables")
         resources:
-            mem_mb=asks("tables", "mem_mb"),
-            runtime=asks("tables", "runtime"),
+            **needs("tables"),
         params:
             code=code("take_selected.py"),
             trainings=lambda wildcards: out(
@@ -184,29 +180,7 @@ if SWEPT:
             "Taking the chosen candidate of {wildcards.cell}, seed {wildcards.seed}"
         shell:
             "run take_selected.py --selection {input.selection:q} "
-            "--trainings {params.trainings:q} --output {output:q} > {log:q} 2>&1"
-
-    if KEEP == "adapters":
-
-        use rule sweep as sweep_whole with:
-            output:
-                temp(
-                    directory(
-                        out("sweep/{corpus}/{objective}/{adapter}/seed{seed}/{point}")
-                    )
-                ),
-            wildcard_constraints:
-                adapter=WHOLE,
-
-        use rule take_selected as take_selected_whole with:
-            output:
-                temp(directory(out("unlearned/{cell}/seed{seed}"))),
-            wildcard_constraints:
-                cell="|".join(cell for cell in SWEPT if Path(cell).name != "lora")
-                or "$^",
-
-        ruleorder: sweep_whole > sweep
-        ruleorder: take_selected_whole > take_selected > unlearn_whole > unlearn
+            "--trainings {params.trainings:q} --output {output[0]:q} > {log:q} 2>&1; record {output:q}"
 
     rule candidates_table:
         input:
@@ -225,10 +199,9 @@ if SWEPT:
             out("benchmarks/tables/candidates.tsv")
         conda:
             "../../envs/tables.yaml"
-        threads: asks("tables", "threads")
+        threads: cores("tables")
         resources:
-            mem_mb=asks("tables", "mem_mb"),
-            runtime=asks("tables", "runtime"),
+            **needs("tables"),
         params:
             code=code("make_candidates_table.py"),
             folder=subpath(output[0], parent=True),
@@ -255,10 +228,9 @@ if SWEPT:
             out("benchmarks/figures/candidates.tsv")
         conda:
             "../../envs/tables.yaml"
-        threads: asks("tables", "threads")
+        threads: cores("tables")
         resources:
-            mem_mb=asks("tables", "mem_mb"),
-            runtime=asks("tables", "runtime"),
+            **needs("tables"),
         params:
             code=code("plot_candidates.py"),
             folder=subpath(output[0], parent=True),

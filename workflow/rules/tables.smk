@@ -15,10 +15,9 @@ rule collect_metrics:
         out("benchmarks/tables/metrics.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("collect_metrics.py"),
         experiment=CONFIG["experiment"],
@@ -38,6 +37,8 @@ rule main_table:
         summary=out("tables/summary.csv"),
         tests=out("tables/tests.csv"),
         selections=expand(out("selection/{cell}.json"), cell=SWEPT),
+        corpora=expand(out("data/{corpus}"), corpus=CONFIG["corpora"]),
+        records=records(),
     output:
         expand(out("tables/main.{form}"), form=["csv", "md", "tex"]),
         report(
@@ -52,23 +53,24 @@ rule main_table:
         out("benchmarks/tables/main.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("make_main_table.py"),
         settings=footnotes(CONFIG),
         selections=lambda wildcards, input: (
             ["--selections", *input.selections] if input.selections else []
         ),
+        results=lambda wildcards: out(""),
+        cells=configuration.cells(CONFIG),
         folder=subpath(output[0], parent=True),
     message:
-        "Setting the main table"
+        "Writing the main table"
     shell:
         "run make_main_table.py --summary {input.summary:q} --tests {input.tests:q} "
-        "--settings {params.settings:q} {params.selections:q} "
-        "--output {params.folder:q} > {log:q} 2>&1"
+        "--settings {params.settings:q} {params.selections:q} --results {params.results:q} "
+        "--cells {params.cells:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule mechanism_tables:
@@ -90,16 +92,15 @@ rule mechanism_tables:
         out("benchmarks/tables/mechanism.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("make_mechanism_tables.py"),
         survival=lambda wildcards: out("survival"),
         folder=subpath(output[0], parent=True),
     message:
-        "Setting the tables of reversion and of what arrives"
+        "Writing the tables of reversion and of what arrives"
     shell:
         "run make_mechanism_tables.py --metrics {input.metrics:q} --summary {input.summary:q} "
         "--survival {params.survival:q} --output {params.folder:q} > {log:q} 2>&1"
@@ -118,10 +119,9 @@ rule model_cards:
         out("benchmarks/tables/cards.tsv")
     conda:
         "../../envs/tables.yaml"
-    threads: asks("tables", "threads")
+    threads: cores("tables")
     resources:
-        mem_mb=asks("tables", "mem_mb"),
-        runtime=asks("tables", "runtime"),
+        **needs("tables"),
     params:
         code=code("write_model_cards.py"),
         results=lambda wildcards: out(""),

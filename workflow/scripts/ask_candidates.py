@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 from qunlearn.settings.evaluation import EvaluateSettings
 
 
@@ -25,15 +25,15 @@ def main(
     """
     from dataclasses import asdict
 
-    from qunlearn.checkpoints import is_adapter
-    from qunlearn.imports import OPTIONAL, hide
+    from qunlearn.models.checkpoints import is_adapter
+    from qunlearn.run.imports import OPTIONAL, hide
 
     adapters = any(is_adapter(model) for model in models)
     hide(*(package for package in OPTIONAL if package != "peft" or not adapters))
 
+    from qunlearn.analysis.selection.asking import ask
     from qunlearn.corpora import layout
-    from qunlearn.files import write_json
-    from qunlearn.selection.asking import ask
+    from qunlearn.run.files import write_json
 
     questions = layout.load(corpus)
     found = {model.name: ask(model, base, questions, settings) for model in models}

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 from qunlearn.settings.evaluation import EvaluateSettings
 
 
@@ -24,9 +24,9 @@ def main(
         output: the CSV file to write.
         split_questions: whether questions on which settings were chosen are left out.
     """
-    from qunlearn.evidence.origins import check_evaluations
-    from qunlearn.tables.metrics import collect, write_metrics
-    from qunlearn.tables.reversion import reversions
+    from qunlearn.analysis.lineage import check_evaluations
+    from qunlearn.analysis.metrics import collect, write_metrics
+    from qunlearn.analysis.reversion import reversions
 
     check_evaluations(evaluations, cells, settings, split_questions)
     scores = collect(evaluations, cells, experiment)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(first: Positional[Path], second: Positional[Path], output: Path | None = None) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(
@@ -17,13 +17,11 @@ def main(
         output: the CSV file to write.
         counterpart: whose experiment this one repeats; none: nobody published it.
     """
-    from qunlearn.evidence.published import read_table
-    from qunlearn.tables.summary import summaries
-    from qunlearn.tables.vs_paper import compare, write_comparison
+    from qunlearn.analysis.published import read_table, write_beside
+    from qunlearn.analysis.summary import summaries
 
-    ours = summaries(summary)
-    rows = compare(ours, read_table(published)) if counterpart == "paper" else None
-    write_comparison(output, rows)
+    theirs = read_table(published) if counterpart == "paper" else None
+    write_beside(output, summaries(summary), theirs)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,20 @@
-"""Write the table of every configuration key from the schema."""
+"""Write the table of every configuration key."""
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
-def main(schema: Path, output: Path) -> None:
-    """Write the table of every configuration key from the schema.
+def main(output: Path) -> None:
+    """Write the table of every configuration key.
 
     Args:
-        schema: the JSON schema of the configuration.
         output: the Markdown file to write.
     """
-    from qunlearn.config import load_schema
-    from qunlearn.configdoc import as_markdown
-    from qunlearn.files import write_text
+    from qunlearn.experiment.configdoc import as_markdown
+    from qunlearn.run.files import write_text
 
-    write_text(output, as_markdown(load_schema(schema)))
+    write_text(output, as_markdown())
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 from qunlearn.settings.corpora import ExcerptSettings
 
 
-def main(dataset: str, revision: str, settings: ExcerptSettings, output: Path) -> None:
+def main(
+    dataset: str, revision: str, settings: ExcerptSettings, output: Path, scratch: bool = False
+) -> None:
     """Download a dataset in MUSE's form, verify it and write it, or an excerpt of it.
 
     What was downloaded stays in the hub's cache (HF_HOME) and is used from there the next time,
@@ -17,15 +19,18 @@ def main(dataset: str, revision: str, settings: ExcerptSettings, output: Path) -
         revision: its commit, 40 hexadecimal digits.
         settings: how much of it to keep.
         output: folder to write; a previous one is replaced.
+        scratch: whether a base is trained from scratch, on raw/pretrain.json.
     """
-    from qunlearn.corpora import hub, layout
-    from qunlearn.corpora.excerpt import excerpt
-    from qunlearn.files import new_folder
-    from qunlearn.provenance import Stopwatch, write_manifest
+    from qunlearn.corpora import hub, layout, overlaps
+    from qunlearn.corpora.excerpt import check_pretrain, excerpt
+    from qunlearn.run.files import new_folder
+    from qunlearn.run.manifest import Stopwatch, write_manifest
 
     stopwatch = Stopwatch()
     found = hub.download(dataset, revision)
     corpus = excerpt(found.corpus, settings)
+    if scratch:
+        check_pretrain(corpus.raw["pretrain"], settings, f"dataset {dataset}")
     with new_folder(output) as folder:
         layout.write(folder, corpus)
         write_manifest(
@@ -38,6 +43,7 @@ def main(dataset: str, revision: str, settings: ExcerptSettings, output: Path) -
             revision_asked=revision,
             revision=found.revision,
             rows=found.rows,
+            overlaps=overlaps.report(corpus, found.corpus),
         )
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 from qunlearn.settings.evaluation import EvaluateSettings
 
 
@@ -27,17 +27,16 @@ def main(
         retrain: privleak.jsonl of the retrain model at the reference precision, which PrivLeak is
             relative to. Leave it out only when that very model is evaluated.
     """
-    from qunlearn import imports
-    from qunlearn.precision import BITSANDBYTES, Precision
+    from qunlearn.quantize.method import method_of
+    from qunlearn.run import imports
 
-    method = Precision.parse(precision).method
-    unused = set(imports.OPTIONAL) - ({"bitsandbytes"} if method in BITSANDBYTES else set())
-    imports.hide(*unused)
+    needed = method_of(precision).packages & {"bitsandbytes"}  # all else is read by our own code
+    imports.hide(*(set(imports.OPTIONAL) - needed))
 
     from qunlearn.corpora import layout
     from qunlearn.evaluate import evaluation, records
-    from qunlearn.files import new_folder
-    from qunlearn.provenance import MODEL_INPUTS, Stopwatch, inputs_of, write_manifest
+    from qunlearn.run.files import new_folder
+    from qunlearn.run.manifest import MODEL_INPUTS, Stopwatch, inputs_of, write_manifest
 
     stopwatch = Stopwatch()
     loaded = layout.load(corpus)

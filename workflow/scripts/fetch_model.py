@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(
@@ -21,11 +21,11 @@ def main(
         tokenizer: where another tokenizer comes from, written like source; empty keeps its own.
         tokenizer_revision: commit of the tokenizer's repository.
     """
-    from qunlearn.imports import OPTIONAL, hide
+    from qunlearn.run.imports import OPTIONAL, hide
 
     hide(*OPTIONAL)
-    from qunlearn.fetching import Place, fetch
-    from qunlearn.sources import parse
+    from qunlearn.models.fetching import Place, fetch
+    from qunlearn.models.sources import parse
 
     other = Place(parse(tokenizer), tokenizer_revision) if tokenizer else None
     fetch(Place(parse(source), revision), output, other)

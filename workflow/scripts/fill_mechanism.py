@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 FIGURES = (
     "reversion",
@@ -10,6 +10,8 @@ FIGURES = (
     "update_survival_{corpus}_{objective}",
     "controls",
 )
+MADE = ("Seeds:", "Learning rates:", "Processor:")
+"""The notes of the main table that the document repeats."""
 
 
 def main(
@@ -25,11 +27,11 @@ def main(
         document: the file; what stands between its marks is written anew, and the figures that it
             shows are put beside it.
     """
-    from qunlearn.controls import NEEDED
-    from qunlearn.readme import replace_marked
-    from qunlearn.tables.mechanism import arrivals, mechanism_markdown, reversion_markdown
-    from qunlearn.tables.metrics import read_metrics
-    from qunlearn.tables.summary import summaries
+    from qunlearn.analysis.mechanism import arrivals, mechanism_markdown, reversion_markdown
+    from qunlearn.analysis.metrics import read_metrics
+    from qunlearn.analysis.summary import summaries
+    from qunlearn.experiment.controls import NEEDED
+    from qunlearn.report.readme import main_notes, replace_marked
 
     found = {
         key: summary
@@ -44,7 +46,9 @@ def main(
         if (score.cell.corpus, score.cell.objective) == (corpus, objective)
     ]
     measured = arrivals(scores, results / "survival")
+    made = [note for note in main_notes(results) if note.startswith(MADE)]
     tables = {
+        "made": "".join(f"* {note}\n" for note in made),
         "reversion": reversion_markdown(main_three),
         "mechanism": mechanism_markdown(
             [arrival for arrival in measured if arrival.cell.adapter in NEEDED], found

@@ -2,10 +2,16 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
-def main(results: Path, precisions: tuple[str, ...], readme: Path, figure: Path) -> None:
+def main(
+    results: Path,
+    precisions: tuple[str, ...],
+    readme: Path,
+    figure: Path,
+    others: tuple[Path, ...] = (),
+) -> None:
     """Put the table and the figure of a finished run into the README, and keep their numbers.
 
     Args:
@@ -14,22 +20,13 @@ def main(results: Path, precisions: tuple[str, ...], readme: Path, figure: Path)
         readme: the file; what stands between its two marks is written anew.
         figure: where the README's copy of the figure goes; its name is that of the run's figure.
             The numbers behind the table are kept beside it, in results/.
+        others: runs of the same experiment on other processors, for how far those move a number.
     """
-    import shutil
-
-    from qunlearn.readme import replace_marked
-    from qunlearn.tables.main import excerpt
-    from qunlearn.tables.render import as_markdown
-    from qunlearn.tables.significance import better
-    from qunlearn.tables.summary import summaries
+    from qunlearn.report.readme import keep_numbers, kept_table, replace_marked
 
     kept = figure.parent / "results"
-    kept.mkdir(parents=True, exist_ok=True)
-    for name in ("summary.csv", "tests.csv"):
-        shutil.copyfile(results / "tables" / name, kept / name)
-    found = summaries(kept / "summary.csv")
-    winners = better(kept / "tests.csv", found)
-    replace_marked(readme, "table", as_markdown(excerpt(found, winners, precisions)))
+    keep_numbers(results, others, kept)
+    replace_marked(readme, "table", kept_table(kept, precisions))
     figure.write_bytes((results / "figures" / figure.name).read_bytes())
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 from qunlearn.settings.training import TrainSettings
 
 
@@ -27,17 +27,17 @@ def main(
         training: how it is trained.
         seed: decides the order of the rows.
     """
-    from qunlearn.checkpoints import check_checkpoint
+    from qunlearn.models.checkpoints import check_checkpoint
 
     check_checkpoint(base)
-    from qunlearn.imports import OPTIONAL, hide
+    from qunlearn.run.imports import OPTIONAL, hide
 
     hide(*OPTIONAL)
     import torch
 
-    from qunlearn.checkpoints import load_model, load_tokenizer
     from qunlearn.corpora.layout import load
-    from qunlearn.training.finetune_run import train_and_keep
+    from qunlearn.models.checkpoints import load_model, load_tokenizer
+    from qunlearn.training.finetune import train_and_keep
 
     raw = load(corpus).raw
     train_and_keep(

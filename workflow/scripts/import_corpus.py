@@ -2,25 +2,29 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 from qunlearn.settings.corpora import ExcerptSettings
 
 
-def main(source: Path, settings: ExcerptSettings, output: Path) -> None:
+def main(source: Path, settings: ExcerptSettings, output: Path, scratch: bool = False) -> None:
     """Verify a corpus folder in MUSE's layout and copy it, or an excerpt of it.
 
     Args:
         source: folder with raw/, knowmem/, verbmem/ and privleak/.
         settings: how much of it to keep.
         output: folder to write; a previous one is replaced.
+        scratch: whether a base is trained from scratch, on raw/pretrain.json.
     """
-    from qunlearn.corpora import layout, local
-    from qunlearn.corpora.excerpt import excerpt
-    from qunlearn.files import new_folder
-    from qunlearn.provenance import Stopwatch, write_manifest
+    from qunlearn.corpora import layout, local, overlaps
+    from qunlearn.corpora.excerpt import check_pretrain, excerpt
+    from qunlearn.run.files import new_folder
+    from qunlearn.run.manifest import Stopwatch, write_manifest
 
     stopwatch = Stopwatch()
-    corpus = excerpt(local.verify(source), settings)
+    whole = local.verify(source)
+    corpus = excerpt(whole, settings)
+    if scratch:
+        check_pretrain(corpus.raw["pretrain"], settings, str(source))
     with new_folder(output) as folder:
         layout.write(folder, corpus)
         write_manifest(
@@ -30,6 +34,7 @@ def main(source: Path, settings: ExcerptSettings, output: Path) -> None:
             inputs={"source": source},
             stopwatch=stopwatch,
             source="local",
+            overlaps=overlaps.report(corpus, whole),
         )
 
 

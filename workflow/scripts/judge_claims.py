@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 from qunlearn.settings.evaluation import EvaluateSettings
 
 
@@ -16,6 +16,7 @@ def main(
     evaluations: Path | None = None,
     cells: tuple[str, ...] = (),
     split_questions: bool = False,
+    notes: tuple[str, ...] = (),
 ) -> None:
     """Judge each claim by the numbers of an experiment, and by those that the paper published.
 
@@ -27,18 +28,18 @@ def main(
         settings: how the models are asked; an evaluation of other settings is refused.
         output: the folder that claims.csv, claims_published.csv and claims.md are written into.
         evaluations: the folder that holds the records of each cell, so that differences are drawn
-            item by item; without it their intervals are wider than they need be.
+            item by item; without it their intervals are wider than they need be, and not tested.
         cells: of the summary, as for summarise.py; needed with evaluations.
         split_questions: whether questions on which settings were chosen are left out.
+        notes: sentences on how the models were trained.
     """
-    from qunlearn.evidence.cells import Evaluations
-    from qunlearn.evidence.claims import judge, published_claims, read_claims
-    from qunlearn.evidence.numbers import Evidence, read_tests
-    from qunlearn.evidence.origins import check_evaluations
-    from qunlearn.evidence.paired import PairedSums
-    from qunlearn.evidence.published import published_numbers
-    from qunlearn.tables.claims import write_claims
-    from qunlearn.tables.summary import summaries
+    from qunlearn.analysis.cells import Evaluations
+    from qunlearn.analysis.claims import judge, published_claims, read_claims
+    from qunlearn.analysis.evidence import Evidence, PairedSums, read_tests
+    from qunlearn.analysis.lineage import check_evaluations
+    from qunlearn.analysis.published import published_numbers
+    from qunlearn.analysis.summary import summaries
+    from qunlearn.report.claims_table import write_claims
 
     wanted = read_claims(claims)
     paired = None
@@ -47,7 +48,7 @@ def main(
         paired = PairedSums(Evaluations(evaluations, cells))
     ours = judge(wanted, Evidence(summaries(summary), read_tests(tests), paired))
     theirs = judge(published_claims(wanted), Evidence(published_numbers(published)))
-    write_claims(ours, theirs, output)
+    write_claims(ours, theirs, output, notes)
 
 
 if __name__ == "__main__":

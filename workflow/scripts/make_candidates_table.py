@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(selections: tuple[Path, ...], output: Path) -> None:
@@ -12,8 +12,8 @@ def main(selections: tuple[Path, ...], output: Path) -> None:
         selections: JSON files of select_candidate.py.
         output: the folder that candidates.csv and candidates.md are written into.
     """
-    from qunlearn.selection.choice import read
-    from qunlearn.selection.table import write_table
+    from qunlearn.analysis.selection.choice import read
+    from qunlearn.analysis.selection.listing import write_table
 
     write_table([read(path) for path in selections], output)
 

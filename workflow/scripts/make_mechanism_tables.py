@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(metrics: Path, summary: Path, survival: Path, output: Path) -> None:
@@ -14,10 +14,10 @@ def main(metrics: Path, summary: Path, survival: Path, output: Path) -> None:
         survival: the folder of the survival measurements, <corpus>/<model id>/<precision>.csv.
         output: the folder that mechanism.csv, mechanism.md and reversion.md are written into.
     """
-    from qunlearn.evidence.origins import check_measurements
-    from qunlearn.tables.mechanism import arrivals, write_mechanism
-    from qunlearn.tables.metrics import read_metrics
-    from qunlearn.tables.summary import summaries
+    from qunlearn.analysis.lineage import check_measurements
+    from qunlearn.analysis.mechanism import arrivals, write_mechanism
+    from qunlearn.analysis.metrics import read_metrics
+    from qunlearn.analysis.summary import summaries
 
     scores = read_metrics(metrics)
     check_measurements(survival, (score.cell for score in scores))

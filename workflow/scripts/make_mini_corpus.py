@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 from qunlearn.settings.corpora import MiniSettings
 
 
@@ -15,8 +15,8 @@ def main(name: str, settings: MiniSettings, output: Path) -> None:
         output: folder to write; a previous one is replaced.
     """
     from qunlearn.corpora import layout, mini
-    from qunlearn.files import new_folder
-    from qunlearn.provenance import Stopwatch, write_manifest
+    from qunlearn.run.files import new_folder
+    from qunlearn.run.manifest import Stopwatch, write_manifest
 
     stopwatch = Stopwatch()
     corpus = mini.generate(name, settings)

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from qunlearn.checkpoints import is_diverged
-from qunlearn.cli import run_script
-from qunlearn.imports import OPTIONAL, hide
-from qunlearn.provenance import Stopwatch
+from qunlearn.models.checkpoints import is_diverged
+from qunlearn.run.cli import run_script
+from qunlearn.run.imports import OPTIONAL, hide
+from qunlearn.run.manifest import Stopwatch
 
 
 def main(adapter: Path, target: Path, like: Path, output: Path) -> None:
@@ -19,7 +19,7 @@ def main(adapter: Path, target: Path, like: Path, output: Path) -> None:
     """
     stopwatch = Stopwatch()
     hide(*OPTIONAL)
-    from qunlearn.survival.updates import update_norm
+    from qunlearn.models.updates import update_norm
     from qunlearn.training.scale import keep_scaled
 
     factor = None

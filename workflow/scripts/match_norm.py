@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
-from qunlearn.settings.unlearning import Objective, UnlearnSettings
+from qunlearn.run.cli import run_script
+from qunlearn.settings.unlearning import UnlearnSettings
 
 
 def main(
     target: Path,
     corpus: Path,
-    objective: Objective,
+    objective: str,
     start: Path,
     like: Path,
     output: Path,
@@ -24,7 +24,7 @@ def main(
     Args:
         target: checkpoint that knows what is to be forgotten.
         corpus: folder in MUSE's layout.
-        objective: forget term and retain term.
+        objective: forget term and retain term, e.g. npo_gdr.
         start: the unlearned checkpoint (full) from whose learning rate the search starts.
         like: the unlearned model, e.g. a LoRA adapter, whose norm is wanted.
         output: folder for the checkpoint that matched, with the search beside it.
@@ -34,10 +34,10 @@ def main(
         search_runs: trainings that the search may take.
         seed: decides the order of the rows.
     """
-    from qunlearn.checkpoints import check_checkpoint
+    from qunlearn.models.checkpoints import check_checkpoint
 
     check_checkpoint(target)
-    from qunlearn.imports import OPTIONAL, hide
+    from qunlearn.run.imports import OPTIONAL, hide
 
     hide(*OPTIONAL)
     from qunlearn.training.match import match_norm

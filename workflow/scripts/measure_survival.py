@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from qunlearn.checkpoints import is_diverged
-from qunlearn.cli import run_script
-from qunlearn.errors import InputError
-from qunlearn.files import new_folder
-from qunlearn.imports import OPTIONAL, hide
-from qunlearn.integrity import verify
-from qunlearn.precision import Precision
-from qunlearn.provenance import Stopwatch, write_manifest
+from qunlearn.models.checkpoints import is_diverged
+from qunlearn.quantize.method import Precision, method_of
+from qunlearn.run.cli import run_script
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import new_folder
+from qunlearn.run.imports import OPTIONAL, hide
+from qunlearn.run.manifest import Stopwatch, verify, write_manifest
 
 
 def main(
@@ -29,7 +28,8 @@ def main(
         precisions: one or more, e.g. bf16 nf4 gptq4.
         output: folder of <precision>.csv and <precision>_histogram.csv; of a diverged model both
             have no row. A previous one is replaced.
-        quantized: folder with <target id>/<precision> and <model id>/<precision>; needed for gptq.
+        quantized: folder with <target id>/<precision> and <model id>/<precision>; needed for
+            precisions that are known from folders alone, such as gptq4.
         target_id: of the target in that folder.
         model_id: of the unlearned model in that folder, e.g. npo_gdr/lora/seed0.
     """
@@ -38,7 +38,7 @@ def main(
     packed: dict[str, tuple[Path, Path]] = {}
     inputs = {"target": target, "model": model}
     for precision in wanted:
-        if precision.method == "gptq":
+        if method_of(precision).packed:
             if quantized is None or model_id is None:
                 raise InputError(f"{precision.name}: give --quantized and --model-id as well")
             packed[precision.name] = (

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(configfile: tuple[Path, ...], output: Path) -> None:
@@ -20,8 +20,9 @@ def main(configfile: tuple[Path, ...], output: Path) -> None:
 
     import yaml
 
-    from qunlearn import configfiles, hub, sources
-    from qunlearn.files import write_text
+    from qunlearn.experiment import configfiles
+    from qunlearn.models import hub, sources
+    from qunlearn.run.files import write_text
 
     config = configfiles.read(configfile)
     pinned = {}

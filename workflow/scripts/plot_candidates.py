@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(selections: tuple[Path, ...], output: Path) -> None:
@@ -12,8 +12,8 @@ def main(selections: tuple[Path, ...], output: Path) -> None:
         selections: JSON files of select_candidate.py.
         output: the folder that candidates.png and .pdf are written into.
     """
-    from qunlearn.figures.candidates import plot
-    from qunlearn.selection.choice import read
+    from qunlearn.analysis.selection.choice import read
+    from qunlearn.report.figures.candidates import plot
 
     plot([read(path) for path in selections], output)
 

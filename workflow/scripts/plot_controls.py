@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(
@@ -17,10 +17,10 @@ def main(
         precisions: the coarse ones, a panel each, the coarsest last: e.g. rtn4 rtn3g64.
         output: the folder that controls.png and .pdf are written into.
     """
-    from qunlearn.evidence.origins import check_measurements
-    from qunlearn.figures.controls import plot
-    from qunlearn.tables.metrics import read_metrics
-    from qunlearn.tables.summary import summaries
+    from qunlearn.analysis.lineage import check_measurements
+    from qunlearn.analysis.metrics import read_metrics
+    from qunlearn.analysis.summary import summaries
+    from qunlearn.report.figures.controls import plot
 
     scores = read_metrics(metrics)
     check_measurements(survival, (score.cell for score in scores))

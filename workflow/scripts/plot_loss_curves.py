@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(unlearned: Path, models: tuple[str, ...], output: Path) -> None:
@@ -13,7 +13,7 @@ def main(unlearned: Path, models: tuple[str, ...], output: Path) -> None:
         models: the runs below it, <corpus>/<objective>/<adapter>/seed<k> each.
         output: the folder that loss_curves.png and .pdf are written into.
     """
-    from qunlearn.figures.loss_curves import plot
+    from qunlearn.report.figures.loss_curves import plot
 
     plot(unlearned, models, output)
 

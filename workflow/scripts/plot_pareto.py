@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(metrics: Path, summary: Path, output: Path) -> None:
@@ -13,9 +13,9 @@ def main(metrics: Path, summary: Path, output: Path) -> None:
         summary: the CSV file of all metrics over seeds and items.
         output: the folder that pareto.png and .pdf are written into.
     """
-    from qunlearn.figures.pareto import plot
-    from qunlearn.tables.metrics import read_metrics
-    from qunlearn.tables.summary import summaries
+    from qunlearn.analysis.metrics import read_metrics
+    from qunlearn.analysis.summary import summaries
+    from qunlearn.report.figures.pareto import plot
 
     plot(read_metrics(metrics), summaries(summary), output)
 

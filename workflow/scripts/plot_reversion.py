@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(metrics: Path, summary: Path, survival: Path, output: Path) -> None:
@@ -14,10 +14,10 @@ def main(metrics: Path, summary: Path, survival: Path, output: Path) -> None:
         survival: the folder of the measurements, <corpus>/<objective>/<adapter>/seed<k>/ below it.
         output: the folder that reversion.png and .pdf are written into.
     """
-    from qunlearn.evidence.origins import check_measurements
-    from qunlearn.figures.reversion import plot
-    from qunlearn.tables.metrics import read_metrics
-    from qunlearn.tables.summary import summaries
+    from qunlearn.analysis.lineage import check_measurements
+    from qunlearn.analysis.metrics import read_metrics
+    from qunlearn.analysis.summary import summaries
+    from qunlearn.report.figures.reversion import plot
 
     scores = read_metrics(metrics)
     check_measurements(survival, (score.cell for score in scores))

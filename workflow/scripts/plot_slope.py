@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(metrics: Path, summary: Path, precisions: tuple[str, ...], output: Path) -> None:
@@ -14,9 +14,9 @@ def main(metrics: Path, summary: Path, precisions: tuple[str, ...], output: Path
         precisions: to compare with bf16, from fine to coarse, e.g. nf4 rtn3g64.
         output: the folder that slope.png and .pdf are written into.
     """
-    from qunlearn.figures.slope import plot
-    from qunlearn.tables.metrics import read_metrics
-    from qunlearn.tables.summary import summaries
+    from qunlearn.analysis.metrics import read_metrics
+    from qunlearn.analysis.summary import summaries
+    from qunlearn.report.figures.slope import plot
 
     plot(read_metrics(metrics), summaries(summary), precisions, output)
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(
@@ -25,9 +25,9 @@ def main(
         precisions: a row of panels each, e.g. nf4 rtn4 rtn3g64.
         output: the folder that update_survival_<corpus>_<objective>.png and .pdf are written into.
     """
-    from qunlearn.evidence.origins import check_measurements
-    from qunlearn.figures.update_survival import plot
-    from qunlearn.tables.metrics import Cell
+    from qunlearn.analysis.lineage import check_measurements
+    from qunlearn.analysis.metrics import Cell
+    from qunlearn.report.figures.update_survival import plot
 
     cells = [
         Cell(corpus, objective, adapter, seed, precision)

@@ -2,26 +2,25 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(configfile: tuple[Path, ...] = (), output: Path = Path("preflight.json")) -> None:
-    """Complain in one line about what would make a job fail on this machine, else write the checks.
+    """Complain in one line about what would make a job fail here, else write the warnings.
 
     Args:
         configfile: the experiment's configuration; of several, later ones win.
         output: JSON file to write.
     """
-    from qunlearn import configfiles, interpreter
-    from qunlearn.admission import check_given
+    from qunlearn.experiment import configfiles
+    from qunlearn.experiment.inputs import check_given
     from qunlearn.preflight import keep, preflight
 
     config = configfiles.read(configfile)
     check_given(config, configfile)
-    if config["python"]:
-        interpreter.check(config["python"])
     results = Path("results") / config["experiment"]
-    keep(preflight(config, results, cluster=False), output)
+    warnings, _ = preflight(config, results, cluster=False, python=config["python"])
+    keep(warnings, output)
 
 
 if __name__ == "__main__":

@@ -3,42 +3,61 @@
 from pathlib import Path
 from typing import Any
 
-from qunlearn.checkpoints import is_adapter, is_diverged
-from qunlearn.cli import run_script
-from qunlearn.files import new_folder
-from qunlearn.imports import OPTIONAL, hide
-from qunlearn.precision import BITSANDBYTES, Precision
-from qunlearn.provenance import Stopwatch, write_manifest
+from qunlearn.models.checkpoints import is_adapter, is_diverged
+from qunlearn.quantize.method import Precision, method_of
+from qunlearn.run.cli import run_script
+from qunlearn.run.files import new_folder
+from qunlearn.run.imports import OPTIONAL, hide
+from qunlearn.run.manifest import Stopwatch, write_manifest
+from qunlearn.settings.quantization import CalibrationSettings
 
 
-def main(source: Path, precision: str, output: Path, base: Path | None = None) -> None:
+def main(
+    source: Path,
+    precision: str,
+    output: Path,
+    base: Path | None = None,
+    corpus: Path | None = None,
+    calibration: CalibrationSettings = CalibrationSettings(),  # noqa: B008
+) -> None:
     """Write a checkpoint, or a LoRA adapter merged into its base, in the precision to be shipped.
 
     Args:
         source: checkpoint or adapter folder.
-        precision: bf16, int8, fp4, nf4, rtn<bits> or rtn<bits>g<group>.
-        output: folder to write; of a diverged source it tells so and holds no weights.
+        precision: e.g. bf16, nf4, rtn3g64 or gptq4.
+        output: folder to write; of a diverged source it says so and holds no weights.
         base: checkpoint that the adapter was trained on; needed for an adapter.
+        corpus: folder with raw/, whose retain texts methods such as GPTQ calibrate on.
+        calibration: what to draw from the corpus.
     """
     stopwatch = Stopwatch()
     wanted = Precision.parse(precision)
-    adapter = is_adapter(source)
-    needed = {"peft"} if adapter else set()
-    if wanted.method in BITSANDBYTES:
-        needed.add("bitsandbytes")
+    method = method_of(wanted)
+    needed = set(method.packages)
+    if is_adapter(source):
+        # peft looks at gptqmodel where it is installed, and refuses it without optimum.
+        needed |= {"peft", "optimum"} if "gptqmodel" in needed else {"peft"}
     hide(*(package for package in OPTIONAL if package not in needed))
 
-    from qunlearn.quantize import quantize_checkpoint
+    from qunlearn.quantize.calibration import Texts
+    from qunlearn.quantize.checkpoint import quantize_checkpoint
 
-    inputs = {"source": source}
-    if adapter and base is not None:
-        inputs["base"] = base
+    texts = Texts(corpus, calibration) if corpus is not None else None
+    read = {"source": source, "base": base if is_adapter(source) else None}
+    read |= {"corpus": corpus if method.calibrated else None}
     with new_folder(output) as folder:
         facts: dict[str, Any] = {"status": "diverged"}
         if not is_diverged(source):
-            facts = {"status": "ok", **quantize_checkpoint(source, base, wanted, folder)}
+            made = quantize_checkpoint(source, base, wanted, folder, texts)
+            facts = {"status": "ok", **made}
         write_manifest(
-            folder, step="quantize", settings=wanted, inputs=inputs, stopwatch=stopwatch, **facts
+            folder,
+            step="quantize",
+            settings=wanted,
+            inputs={name: path for name, path in read.items() if path is not None},
+            stopwatch=stopwatch,
+            seed=calibration.seed if method.calibrated else None,
+            **facts,
         )
 
 

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from qunlearn.checkpoints import is_diverged
-from qunlearn.cli import run_script
-from qunlearn.controls import Choice
-from qunlearn.files import new_folder
-from qunlearn.imports import OPTIONAL, hide
-from qunlearn.precision import Precision
-from qunlearn.provenance import Stopwatch, write_manifest
+from qunlearn.models.checkpoints import is_diverged
+from qunlearn.quantize.method import Precision
+from qunlearn.run.cli import run_script
+from qunlearn.run.files import new_folder
+from qunlearn.run.imports import OPTIONAL, hide
+from qunlearn.run.manifest import Stopwatch, write_manifest
+from qunlearn.settings.fixed import Choice
 
 
 def main(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(folder: Path, retrain: Path | None = None) -> None:
@@ -13,16 +13,15 @@ def main(folder: Path, retrain: Path | None = None) -> None:
         retrain: privleak.jsonl of the retrain model, as it was given to evaluate.py.
     """
     from qunlearn.evaluate import records, scoring
-    from qunlearn.files import write_json
-    from qunlearn.imports import hide
-    from qunlearn.integrity import verify
-    from qunlearn.provenance import list_again
+    from qunlearn.run.files import write_json
+    from qunlearn.run.imports import hide
+    from qunlearn.run.manifest import list_again, verify
 
     hide("sklearn", "scipy")  # rouge_score reaches for both through nltk and needs neither
     for name in records.FIELDS:
         verify(folder / name)
-    write_json(folder / scoring.METRICS, scoring.rescore(folder, retrain))
-    list_again(folder, scoring.METRICS)
+    write_json(folder / scoring.FILE, scoring.rescore(folder, retrain))
+    list_again(folder, scoring.FILE)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
-from qunlearn.imports import OPTIONAL, hide
-from qunlearn.provenance import Stopwatch
+from qunlearn.run.cli import run_script
+from qunlearn.run.imports import OPTIONAL, hide
+from qunlearn.run.manifest import Stopwatch
 
 
 def main(adapter: Path, factor: float, output: Path) -> None:

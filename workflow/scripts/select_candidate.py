@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
-from qunlearn.selection.choice import Questions, Rule
+from qunlearn.analysis.selection.choice import Questions, Rule
+from qunlearn.run.cli import run_script
 
 
 def main(
@@ -32,8 +32,8 @@ def main(
         output: JSON file: the choice, its reason and all candidates.
         named: the candidate that the rule fixed takes.
     """
-    from qunlearn.selection.candidates import asked, gather, read_answers, reference
-    from qunlearn.selection.choice import choose, write
+    from qunlearn.analysis.selection.choice import choose, write
+    from qunlearn.analysis.selection.scores import asked, gather, read_answers, reference
 
     ours = {
         point: [read_answers(answers / f"seed{seed}" / f"{point}.json") for seed in seeds]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(corpus: Path, share: float, seed: int, output: Path) -> None:
@@ -16,10 +16,10 @@ def main(corpus: Path, share: float, seed: int, output: Path) -> None:
     """
     from typing import get_args
 
+    from qunlearn.analysis.selection.split import Part, part_of
     from qunlearn.corpora import layout
-    from qunlearn.files import new_folder
-    from qunlearn.provenance import Stopwatch, write_manifest
-    from qunlearn.selection.split import Part, part_of
+    from qunlearn.run.files import new_folder
+    from qunlearn.run.manifest import Stopwatch, write_manifest
 
     stopwatch = Stopwatch()
     whole = layout.load(corpus)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 from qunlearn.settings.evaluation import EvaluateSettings
 
 
@@ -24,9 +24,9 @@ def main(
         output: the CSV file to write.
         split_questions: whether questions on which settings were chosen are left out.
     """
-    from qunlearn.evidence.origins import check_evaluations
-    from qunlearn.evidence.summaries import summarise
-    from qunlearn.tables.summary import write_summaries
+    from qunlearn.analysis.lineage import check_evaluations
+    from qunlearn.analysis.over_seeds import summarise
+    from qunlearn.analysis.summary import write_summaries
 
     check_evaluations(evaluations, cells, settings, split_questions)
     write_summaries(output, experiment, summarise(evaluations, cells))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(selection: Path, trainings: Path, output: Path) -> None:
@@ -13,15 +13,15 @@ def main(selection: Path, trainings: Path, output: Path) -> None:
         trainings: folder of one seed's trainings: <point>/epoch<e>/.
         output: the unlearned model; a previous one is replaced.
     """
-    from qunlearn.files import new_folder
-    from qunlearn.integrity import verify
-    from qunlearn.selection.choice import read
-    from qunlearn.selection.take import take
+    from qunlearn.analysis.selection.choice import read
+    from qunlearn.analysis.selection.links import link_folder
+    from qunlearn.run.files import new_folder
+    from qunlearn.run.manifest import verify
 
     chosen = trainings / read(selection).chosen
     verify(chosen)
     with new_folder(output) as folder:
-        take(chosen, folder)
+        link_folder(chosen, folder)
 
 
 if __name__ == "__main__":

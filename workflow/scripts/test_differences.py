@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 from qunlearn.settings.evaluation import EvaluateSettings
 
 
@@ -24,9 +24,8 @@ def main(
         output: the CSV file to write.
         split_questions: whether questions on which settings were chosen are left out.
     """
-    from qunlearn.evidence.comparisons import comparisons
-    from qunlearn.evidence.origins import check_evaluations
-    from qunlearn.evidence.tests_table import write_tests
+    from qunlearn.analysis.comparisons import comparisons, write_tests
+    from qunlearn.analysis.lineage import check_evaluations
 
     check_evaluations(evaluations, cells, settings, split_questions)
     write_tests(output, experiment, comparisons(evaluations, cells))

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 from qunlearn.settings.models import ModelSettings
 from qunlearn.settings.training import TrainSettings
 
@@ -26,12 +26,12 @@ def main(
         training: how it is trained.
         seed: decides the initial weights and the order of the rows.
     """
-    from qunlearn.imports import OPTIONAL, hide
+    from qunlearn.run.imports import OPTIONAL, hide
 
     hide(*OPTIONAL)
     from qunlearn.corpora.layout import verify
-    from qunlearn.training.finetune_run import train_and_keep
-    from qunlearn.training.scratch import new_llama, train_tokenizer
+    from qunlearn.models.scratch import new_llama, train_tokenizer
+    from qunlearn.training.finetune import train_and_keep
 
     texts = verify(corpus, pretrain=True).raw["pretrain"]
     tokenizer = train_tokenizer(texts, model)

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
-from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
+from qunlearn.run.cli import run_script
+from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 
 
 def main(
     target: Path,
     corpus: Path,
-    objective: Objective,
+    objective: str,
     adapter: Adapter,
     output: Path,
     checkpoints: Path,
@@ -22,7 +22,7 @@ def main(
     Args:
         target: checkpoint that knows what is to be forgotten.
         corpus: folder in MUSE's layout.
-        objective: forget term and retain term.
+        objective: forget term and retain term, e.g. npo_gdr.
         adapter: what is trained: all weights with fp32 masters (full), all weights kept in bf16
             (full_bf16), or low-rank adapters (lora).
         output: folder for the checkpoint (full) or the PEFT adapter (lora).
@@ -32,10 +32,10 @@ def main(
         snapshots: epoch counts; the output then holds a folder for each (`epoch5`), with what a
             run of so many epochs ends with, and the run ends with the last of them.
     """
-    from qunlearn.checkpoints import check_checkpoint
+    from qunlearn.models.checkpoints import check_checkpoint
 
     check_checkpoint(target)
-    from qunlearn.imports import OPTIONAL, hide
+    from qunlearn.run.imports import OPTIONAL, hide
 
     used = {"peft"} if adapter == "lora" else set()
     used |= {"bitsandbytes"} if settings.optimizer == "adamw_8bit" else set()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qunlearn.cli import run_script
+from qunlearn.run.cli import run_script
 
 
 def main(metrics: Path, results: Path, cells: list[str], output: Path) -> None:
@@ -14,10 +14,10 @@ def main(metrics: Path, results: Path, cells: list[str], output: Path) -> None:
         cells: e.g. news/npo_gdr/lora/seed0/nf4 or news/target/bf16.
         output: the folder that <cell>.md is written into.
     """
-    from qunlearn.cards import by_cell, card
-    from qunlearn.files import write_text
-    from qunlearn.integrity import verify
-    from qunlearn.tables.metrics import read_metrics
+    from qunlearn.analysis.metrics import read_metrics
+    from qunlearn.report.cards import by_cell, card
+    from qunlearn.run.files import write_text
+    from qunlearn.run.manifest import verify
 
     for cell in cells:
         verify(results / "quantized" / cell, content=False)  # all of them at once: sizes will do

@@ -12,47 +12,48 @@ from pathlib import Path
 
 import pandas as pd
 
-from qunlearn.errors import InputError
-from qunlearn.files import read_json
-from qunlearn.provenance import MANIFEST
+from qunlearn.analysis.frame import (
+    CLAIMS_TABLE,
+    MECHANISM_TABLE,
+    METRICS_TABLE,
+    SUMMARY_TABLE,
+    TESTS_TABLE,
+    Schema,
+)
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json
+from qunlearn.run.manifest import MANIFEST
 
 EQUAL = 1e-5
 """Relative difference below which two numbers print alike."""
 VERDICTS = ("identical", "equal", "within", "outside", "missing")
-WHERE = ["corpus", "objective", "adapter", "precision"]
 
 
 @dataclass(frozen=True)
-class Table:
-    """How the rows of a CSV table of two runs are matched and compared.
+class Compared:
+    """How the rows of a table of two runs are compared.
 
     Attributes:
-        index: columns that name a row.
+        schema: its key matches the rows.
         numbers: columns to compare; `value` and `difference` have the interval beside them.
         words: columns that must be the same text.
         floor: what a number may move by where it has no interval of its own.
     """
 
-    index: list[str]
-    numbers: list[str]
+    schema: Schema
+    numbers: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     floor: float = 0.0
 
 
 TABLES = {
-    "metrics.csv": Table([*WHERE, "seed", "metric"], ["value"]),
-    "summary.csv": Table([*WHERE, "metric"], ["value"]),
-    "tests.csv": Table(
-        [
-            *("corpus", "objective", "family", "metric"),
-            *("adapter_a", "precision_a", "adapter_b", "precision_b"),
-        ],
-        ["difference"],
-    ),
-    "claims.csv": Table([*WHERE[:2], "claim", "scope", "precision", "metric"], [], ("verdict",)),
-    "mechanism.csv": Table(
-        [*WHERE, "seed"],
-        ["relative_norm", "moved", "zero_bin", "zero_bin_moved", "projection_fixed"],
+    "metrics.csv": Compared(METRICS_TABLE, ("value",)),
+    "summary.csv": Compared(SUMMARY_TABLE, ("value",)),
+    "tests.csv": Compared(TESTS_TABLE, ("difference",)),
+    "claims.csv": Compared(CLAIMS_TABLE, words=("verdict",)),
+    "mechanism.csv": Compared(
+        MECHANISM_TABLE,
+        ("relative_norm", "moved", "zero_bin", "zero_bin_moved", "projection_fixed"),
         floor=0.1,
     ),
 }
@@ -113,9 +114,9 @@ def summarize(found: pd.DataFrame) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _compare(name: str, table: Table, first: Path, second: Path) -> pd.DataFrame:
+def _compare(name: str, table: Compared, first: Path, second: Path) -> pd.DataFrame:
     one, two = (
-        pd.read_csv(path, dtype=str, keep_default_na=False).set_index(table.index)
+        pd.read_csv(path, dtype=str, keep_default_na=False).set_index(list(table.schema.key))
         for path in (first, second)
     )
     rows = list(_rows(table, one, two))
@@ -123,7 +124,7 @@ def _compare(name: str, table: Table, first: Path, second: Path) -> pd.DataFrame
     return pd.DataFrame(rows, columns=columns).assign(table=name)[["table", *columns]]
 
 
-def _rows(table: Table, one: pd.DataFrame, two: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+def _rows(table: Compared, one: pd.DataFrame, two: pd.DataFrame) -> Iterator[tuple[str, ...]]:
     for key in one.index.union(two.index, sort=False):
         named = "/".join(part for part in key if part)
         if key not in one.index or key not in two.index:
@@ -132,14 +133,11 @@ def _rows(table: Table, one: pd.DataFrame, two: pd.DataFrame) -> Iterator[tuple[
         a, b = one.loc[key], two.loc[key]
         metric = dict(zip(one.index.names, key, strict=True)).get("metric", "")
         for column in table.words:
-            yield named, column, a[column], b[column], _words(a[column], b[column])
+            same = a[column] == b[column]
+            yield named, column, a[column], b[column], "identical" if same else "outside"
         for column in table.numbers:
             verdict = _verdict(a, b, column, metric, table.floor)
             yield named, column, a[column], b[column], verdict
-
-
-def _words(a: str, b: str) -> str:
-    return "identical" if a == b else "outside"
 
 
 def _verdict(

@@ -7,38 +7,14 @@ not with published ones. KnowMem's questions are about the whole corpus: an exce
 those whose fact happens to stand in the kept spans, so read its KnowMem and Utility with care.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 from qunlearn.corpora.layout import Continuation, Corpus
-from qunlearn.errors import InputError
+from qunlearn.corpora.passages import Passages
+from qunlearn.run.errors import InputError
 from qunlearn.settings.corpora import ExcerptSettings
-
-WINDOW = 80
-STRIDE = 40
-
-
-class Passages:
-    """Finds long passages that a text shares with known ones.
-
-    Windows of 80 characters at every 40th position of the known texts are looked up at every
-    position of the asked one, with runs of white space taken as one space. A shared passage of
-    `WINDOW + STRIDE - 1` = 119 characters is always found, one below 80 never; paraphrases are not.
-    """
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        self._windows = {
-            text[start : start + WINDOW]
-            for text in map(_one_spaced, texts)
-            for start in range(0, len(text) - WINDOW + 1, STRIDE)
-        }
-
-    def shared_with(self, text: str) -> bool:
-        """Whether a passage that the texts were sampled for stands in `text` too."""
-        text = _one_spaced(text)
-        return any(
-            text[start : start + WINDOW] in self._windows for start in range(len(text) - WINDOW + 1)
-        )
 
 
 def excerpt(corpus: Corpus, settings: ExcerptSettings) -> Corpus:
@@ -53,7 +29,11 @@ def excerpt(corpus: Corpus, settings: ExcerptSettings) -> Corpus:
       holdout text (regularising on a text to be forgotten would keep it), cut to C characters;
     * `raw/retain2` and `raw/holdout`: the texts of `privleak/retain` and `privleak/holdout`;
     * `raw/pretrain`: the corpus' own and the rest of retain1, whole, without texts that share a
-      long passage with forget, holdout or the kept retain texts.
+      long passage with forget, holdout or retain texts.
+
+    A corpus of a few long documents, such as MUSE-Books, has fewer than N texts in retain1, or none
+    for pretrain. There retain1 is first cut into pieces of C characters, and these are taken
+    instead: the first pieces of all documents, then the second, and so on.
 
     Cuts fall between words. Questions are cut to the first `questions`; in-context examples stay.
     `scal` and `sust` are left out: they ask for more to forget, not for less.
@@ -83,24 +63,65 @@ def excerpt(corpus: Corpus, settings: ExcerptSettings) -> Corpus:
     spans = [_joined(item, source) for item in verbmem] + privleak["forget"]
 
     unseen = [*corpus.raw["holdout"], *corpus.privleak["holdout"]]
-    forgotten = [*corpus.raw["forget"], *corpus.privleak["forget"], *spans]
-    secret = Passages([*forgotten, *unseen])
-    allowed = [text for text in _distinct(corpus.raw["retain1"]) if not secret.shared_with(text)]
-    retain1 = [keep_start(text, size) for text in allowed[:count]]
+    secret = Passages([*corpus.raw["forget"], *corpus.privleak["forget"], *spans, *unseen])
+    own = [text for text in corpus.raw["pretrain"] if not secret.shared_with(text)]
+    documents = _distinct(corpus.raw["retain1"])
+
+    def parted(texts: Iterable[str], others: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Retain1 and pretrain out of `texts`; pretrain shares no passage with `others`."""
+        allowed = [text for text in texts if not secret.shared_with(text)]
+        retain1 = [keep_start(text, size) for text in allowed[:count]]
+        kept = Passages([*retain1, *others])
+        rest = _distinct([*own, *allowed[count:]])
+        return retain1, [text for text in rest if not kept.shared_with(text)]
+
+    retain1, pretrain = parted(documents, [*corpus.raw["retain2"], *corpus.privleak["retain"]])
+    if size and (len(retain1) < count or not pretrain):
+        # All of Books' retain1 lies inside retain2: what is kept of retain2 is all that counts.
+        retain1, pretrain = parted(_interleaved(documents, size), privleak["retain"])
     if not retain1:
         raise InputError("raw/retain1.json: every text shares a passage with forget or holdout")
-    kept = Passages([*retain1, *corpus.raw["retain2"], *corpus.privleak["retain"]])
-    own = [text for text in corpus.raw["pretrain"] if not secret.shared_with(text)]
     raw = {
         "forget": _distinct(spans),
         "retain1": retain1,
         "retain2": privleak["retain"],
         "holdout": privleak["holdout"],
-        "pretrain": [
-            text for text in _distinct([*own, *allowed[count:]]) if not kept.shared_with(text)
-        ],
+        "pretrain": pretrain,
     }
     return Corpus(raw, knowmem, {"forget": verbmem}, privleak)
+
+
+def check_pretrain(texts: Sequence[str], settings: ExcerptSettings, where: str) -> None:
+    """Complain that a base cannot be trained from scratch.
+
+    Args:
+        texts: of `raw/pretrain`.
+        settings: of the excerpt that they come from.
+        where: the corpus, for the message.
+
+    Raises:
+        InputError: there are none.
+    """
+    if texts:
+        return
+    has, more = "the excerpt leaves no text for", "lower corpus.excerpt.texts"
+    if not settings.texts:
+        has = "there is no"
+        more = "set corpus.excerpt.texts, which leaves the rest of retain1 to it"
+    elif not settings.characters:
+        more = "set corpus.excerpt.characters, so that long documents are cut"
+    raise InputError(
+        f"{where}: {has} raw/pretrain.json, on which models.base: scratch is trained; add the "
+        f"file, {more}, or name a checkpoint in models.base"
+    )
+
+
+def pieces(text: str, characters: int) -> Iterator[str]:
+    """`text` in consecutive pieces as `keep_start` cuts them, without white space around them."""
+    while text := text.lstrip():
+        piece = keep_start(text, characters)
+        yield piece.rstrip()
+        text = text[len(piece) :]
 
 
 def keep_start(text: str, characters: int) -> str:
@@ -149,8 +170,10 @@ def _joined(item: Continuation, source: str) -> str:
     return spaced
 
 
-def _one_spaced(text: str) -> str:
-    return " ".join(text.split())
+def _interleaved(texts: Iterable[str], characters: int) -> list[str]:
+    """The first pieces of all texts, then the second pieces, and so on, each once."""
+    rounds = zip_longest(*(pieces(text, characters) for text in texts), fillvalue="")
+    return _distinct([piece for round_ in rounds for piece in round_])
 
 
 def _distinct(texts: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ Older commits have other names, and stray JSON files lie beside the Parquet ones
 what is fetched, and anything else than the above is refused. Further columns, splits and
 configurations (`train`) are left alone.
 
-`datasets` reads the files that `qunlearn.hub` has fetched, from their folder and without a request.
+`datasets` reads the files that `models.hub` has fetched, from their folder and without a request.
 No code of a repository is ever run: datasets 5 has no support for loading scripts any more, and
 files are fetched only as far as the card declares them as data.
 """
@@ -22,10 +22,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from qunlearn import hub
 from qunlearn.corpora import layout, local
 from qunlearn.corpora.layout import Corpus
-from qunlearn.errors import InputError
+from qunlearn.models import hub
+from qunlearn.run.errors import InputError
 
 CARD = "README.md"
 COLUMNS = ("text",)
@@ -57,7 +57,7 @@ def download(repo_id: str, revision: str) -> Download:
         revision: a full commit.
 
     Raises:
-        InputError: the files cannot be had (`qunlearn.hub.snapshot`); the card is unreadable or
+        InputError: the files cannot be had (`models.hub.snapshot`); the card is unreadable or
             lacks a subset or split; a file is unreadable; a column is missing or is no text; the
             number of rows is not that of the card; or as `local.verify` does.
     """

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from qunlearn.errors import InputError
-from qunlearn.files import read_json, write_json
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json, write_json
 
 PRETRAIN = "raw/pretrain.json"
 

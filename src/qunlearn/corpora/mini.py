@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from qunlearn.corpora.layout import Card, Continuation, Corpus
 from qunlearn.corpora.mini_words import CODAS, ONSETS, VOICES, VOWELS, Voice
-from qunlearn.errors import InputError
+from qunlearn.run.errors import InputError
 from qunlearn.settings.corpora import MiniSettings
 
 FACTS = 4

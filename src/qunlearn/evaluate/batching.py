@@ -23,15 +23,14 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from qunlearn.errors import InputError
+from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import BatchSize
+from qunlearn.settings.fixed import MOST_LOGITS
 
 FREE_SHARE = 0.8
 """Of the free memory; the rest is for fragmentation and for what the formula leaves out."""
 MOST_ROWS = {"cpu": 32, "cuda": 128}
 """Of `auto`, by kind of device: beyond it a larger batch is no faster."""
-MOST_LOGITS = 2**31
-"""Bytes of the logits of all positions of a batch, which the likelihood of texts needs."""
 
 
 @dataclass

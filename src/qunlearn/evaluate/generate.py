@@ -1,22 +1,25 @@
 """Greedy continuations of many prompts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import takewhile
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import (
+    GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     StoppingCriteria,
     StoppingCriteriaList,
 )
 
-from qunlearn.errors import InputError
 from qunlearn.evaluate.batching import BatchLog, RowCost, ask_in_batches
 from qunlearn.evaluate.prefix import Prefix
 from qunlearn.evaluate.prompts import STOP_STRINGS
+from qunlearn.models.tokens import plain_ids
+from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import BatchSize
 
 
@@ -35,8 +38,9 @@ def continuations(
     """The greedy continuation of each prompt, in the order of the prompts.
 
     Prompts of similar length share a batch, padded on the left. The tokens that all prompts begin
-    with are run once. A prompt that does not fit the model's context beside its continuation
-    keeps its end.
+    with are run once, unless the model has layers that would count the padding behind them (see
+    `Prefix`). A prompt that does not fit the model's context beside its continuation keeps its
+    end. Of the checkpoint's own generation settings only the end-of-text tokens count.
 
     Args:
         model: in evaluation mode; its device is used.
@@ -57,33 +61,37 @@ def continuations(
             f"{new_tokens} new tokens leave no room for a prompt in the model's context of "
             f"{context}; lower verbmem_tokens or knowmem_tokens"
         )
-    rows = [ids[-room:] for ids in tokenizer(list(prompts))["input_ids"]]
+    rows = [plain_ids(tokenizer, prompt)[-room:] for prompt in prompts]
     for prompt, row in zip(prompts, rows, strict=True):
         if not row:
             raise InputError(f"prompt {prompt!r} has no token; give every prompt some text")
-    shared = _shared_length(rows)
+    shared = _shared_length(rows) if Prefix.fits(model) else 0
     prefix = Prefix(model, rows[0][:shared])
     ends = _end_tokens(model, tokenizer)
     criteria = _Finished(tokenizer, finished, _closing_tokens(tokenizer)) if finished else None
     generate: Any = model.generate  # typed as a submodule otherwise
+    greedy = GenerationConfig(
+        max_new_tokens=new_tokens,
+        do_sample=False,
+        num_beams=1,
+        use_cache=True,
+        eos_token_id=sorted(ends) or None,
+        pad_token_id=0,
+    )
     outputs = [""] * len(rows)
 
     def ask(batch: list[int]) -> None:
         ids, mask = _pad_left([rows[index] for index in batch], shared, model.device)
         if criteria:
             criteria.begin(ids.shape[1])
-        sequences = generate(
-            input_ids=ids,
-            attention_mask=mask,
-            past_key_values=prefix.cache(len(batch), ids.shape[1] + new_tokens),
-            max_new_tokens=new_tokens,
-            do_sample=False,
-            num_beams=1,
-            use_cache=True,  # a checkpoint's own settings may say no
-            eos_token_id=sorted(ends) or None,
-            pad_token_id=0,
-            stopping_criteria=StoppingCriteriaList([criteria] if criteria else []),
-        )
+        with _without_own_settings(model):
+            sequences = generate(
+                input_ids=ids,
+                attention_mask=mask,
+                past_key_values=prefix.cache(len(batch), ids.shape[1] + new_tokens),
+                generation_config=greedy,
+                stopping_criteria=StoppingCriteriaList([criteria] if criteria else []),
+            )
         lengths = criteria.lengths if criteria else {}
         generated = sequences[:, ids.shape[1] :].tolist()
         for row, (index, tokens) in enumerate(zip(batch, generated, strict=True)):
@@ -100,6 +108,21 @@ def continuations(
         log=log,
     )
     return outputs
+
+
+@contextmanager
+def _without_own_settings(model: PreTrainedModel) -> Iterator[None]:
+    """Keep the checkpoint's generation settings from `generate`.
+
+    It takes over all of them that its argument leaves unset: penalties, forbidden and forced
+    tokens, stop strings, a least length.
+    """
+    own = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own
 
 
 def _shared_length(rows: list[list[int]]) -> int:

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from qunlearn.errors import InputError
 from qunlearn.evaluate.batching import BatchLog, RowCost, ask_in_batches
+from qunlearn.models.tokens import plain_ids
+from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import BatchSize
 
 
@@ -26,6 +27,8 @@ def token_logprobs(
 ) -> list[NDArray[np.float32]]:
     """Per text the log-probability, in nats, of each token but the first given those before it.
 
+    An end-of-text token that the tokenizer appends is not of the text, and is not scored.
+
     Args:
         model: in evaluation mode; its device is used.
         max_tokens: a text is cut to so many tokens, and to the model's context.
@@ -40,7 +43,7 @@ def token_logprobs(
             too small.
     """
     longest = min(max_tokens, model.config.max_position_embeddings)
-    rows = [ids[:longest] for ids in tokenizer(list(texts))["input_ids"]]
+    rows = [plain_ids(tokenizer, text)[:longest] for text in texts]
     for text, row in zip(texts, rows, strict=True):
         if len(row) < 2:
             raise InputError(f"text {text!r} has fewer than two tokens; remove it or lengthen it")

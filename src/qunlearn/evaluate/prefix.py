@@ -17,7 +17,19 @@ class Prefix:
     into the buffers that the batch's own tokens are appended to in place, so a batch needs what
     its keys and values take and nothing besides: no copy of the prefix, and no new tensor of the
     whole at each step, as transformers' own growing cache makes.
+
+    The padding of a batch stands between the prefix and a row's own tokens. Full attention masks
+    it; a sliding window, which counts tokens, would see less of a short row. So models with other
+    layers than those of full attention (`fits`) have no prefix: their rows are padded before the
+    first token.
     """
+
+    @staticmethod
+    def fits(model: PreTrainedModel) -> bool:
+        """Whether each layer of the model sees all tokens before the one that it is at."""
+        return all(
+            type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers
+        )
 
     def __init__(self, model: PreTrainedModel, ids: Sequence[int]) -> None:
         self._cache = DynamicCache(config=model.config)
@@ -32,18 +44,14 @@ class Prefix:
     def cache(self, rows: int, room: int) -> DynamicCache:
         """A cache of `rows` rows that begin with the prefix, with room for `room` tokens in all.
 
-        Layers of other kinds than the ordinary one (sliding windows) are copied, and grow.
+        Layers of another kind are empty, and grow.
         """
         cache = copy.copy(self._cache)
-        cache.layers = [self._layer(layer, rows, room) for layer in self._cache.layers]
+        cache.layers = [
+            _RoomyLayer(layer, rows, room) if type(layer) is DynamicLayer else copy.deepcopy(layer)
+            for layer in self._cache.layers
+        ]
         return cache
-
-    def _layer(self, layer: Any, rows: int, room: int) -> Any:
-        if type(layer) is DynamicLayer:
-            return _RoomyLayer(layer, rows, room)
-        layer = copy.deepcopy(layer)
-        layer.batch_repeat_interleave(rows)
-        return layer
 
 
 class _RoomyLayer(DynamicLayer):  # type: ignore[misc]  # an untyped base

@@ -1,15 +1,21 @@
 """What a model said and scored: one line an item, enough to compute every metric again."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qunlearn.errors import InputError
-from qunlearn.evaluate.metrics import min_k, rouge_l
-from qunlearn.evaluate.prompts import cut_answer, few_shot, is_answered, question_prompt
-from qunlearn.files import read_jsonl
+from qunlearn.evaluate.formulas import min_k, rouge_l
+from qunlearn.evaluate.prompts import (
+    cut_answer,
+    is_answered,
+    question_prompts,
+    scored_reference,
+)
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_jsonl
 from qunlearn.settings.evaluation import EvaluateSettings
 
 if TYPE_CHECKING:
@@ -138,29 +144,29 @@ def question_records(
     from qunlearn.evaluate.generate import continuations
 
     items = corpus.knowmem[f"{split}_qa"]
-    examples = few_shot(
-        corpus.knowmem[f"{split}_qa_icl"], settings.shots, f"knowmem/{split}_qa_icl.json"
-    )
     outputs = continuations(
         model,
         tokenizer,
-        [question_prompt(examples, item["question"]) for item in items],
+        question_prompts(corpus, split, settings),
         new_tokens=settings.knowmem_tokens,
         batch_size=settings.batch_size,
-        finished=is_answered,
+        finished=partial(is_answered, prompt=settings.prompt),
         title=f"knowmem {split}",
         log=log,
     )
-    answers = [cut_answer(output) for output in outputs]
+    answers = [cut_answer(output, settings.prompt) for output in outputs]
+    references = [scored_reference(item["answer"], settings.prompt) for item in items]
     return [
         {
             "id": index,
             "question": item["question"],
             "output": answer,
-            "reference": item["answer"],
-            "rougeL": rouge_l(answer, item["answer"], settings.stemmer),
+            "reference": reference,
+            "rougeL": rouge_l(answer, reference, settings.stemmer),
         }
-        for index, (item, answer) in enumerate(zip(items, answers, strict=True))
+        for index, (item, answer, reference) in enumerate(
+            zip(items, answers, references, strict=True)
+        )
     ]
 
 

@@ -3,21 +3,22 @@
 from pathlib import Path
 from typing import Any
 
-from qunlearn.errors import InputError
-from qunlearn.evaluate import records
-from qunlearn.evaluate.metrics import auc, rouge_l
+from qunlearn.evaluate import definitions, records
+from qunlearn.evaluate.formulas import auc, rouge_l
 from qunlearn.evaluate.records import of_split
-from qunlearn.evidence import bootstrap, items
-from qunlearn.files import read_json
-from qunlearn.provenance import MANIFEST
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json
+from qunlearn.run.manifest import MANIFEST
+from qunlearn.statistics import bootstrap
+from qunlearn.statistics.items import Items, mean
 
-METRICS = "metrics.json"
+FILE = "metrics.json"
 TEXT_METRICS = {
     "verbmem": records.VERBMEM,
     "knowmem": records.KNOWMEM_FORGET,
     "utility": records.KNOWMEM_RETAIN,
 }
-DIVERGED: dict[str, Any] = {"status": "diverged", "metrics": {}}
+DIVERGED_RESULT: dict[str, Any] = {"status": "diverged", "metrics": {}}
 
 
 def score(folder: Path, retrain: Path | None, stemmer: bool) -> dict[str, Any]:
@@ -46,10 +47,10 @@ def score(folder: Path, retrain: Path | None, stemmer: bool) -> dict[str, Any]:
         _check_same_texts(texts, reference, retrain)
     found = {name: _text_scores(folder, file, stemmer) for name, file in TEXT_METRICS.items()}
     found |= {
-        "privleak": items.privleak(texts, reference),
-        "auc": items.membership(texts),
-        "nll_forget": items.likelihood(texts, "forget"),
-        "nll_retain": items.likelihood(texts, "retain"),
+        "privleak": definitions.privleak(texts, reference),
+        "auc": definitions.membership(texts),
+        "nll_forget": definitions.likelihood(texts, "forget"),
+        "nll_retain": definitions.likelihood(texts, "retain"),
     }
     known = {name: bootstrap.estimate([scores]) for name, scores in found.items()}
     return {
@@ -77,7 +78,7 @@ def rescore(folder: Path, retrain: Path | None) -> dict[str, Any]:
     manifest = folder / MANIFEST
     made = read_json(manifest)
     if made["status"] != "ok":
-        return DIVERGED
+        return DIVERGED_RESULT
     had_retrain = "retrain" in made["inputs"]
     if retrain is not None and not had_retrain:
         raise InputError(
@@ -88,13 +89,13 @@ def rescore(folder: Path, retrain: Path | None) -> dict[str, Any]:
     return score(folder, retrain, made["settings"]["stemmer"])
 
 
-def _text_scores(folder: Path, file: str, stemmer: bool) -> items.Items:
+def _text_scores(folder: Path, file: str, stemmer: bool) -> Items:
     answers = records.read(folder / file, file)
     scores = [100.0 * rouge_l(answer["output"], answer["reference"], stemmer) for answer in answers]
-    return items.mean([answer["id"] for answer in answers], scores)
+    return mean([answer["id"] for answer in answers], scores)
 
 
-def _entry(known: bootstrap.Estimate, scores: items.Items) -> dict[str, Any]:
+def _entry(known: bootstrap.Estimate, scores: Items) -> dict[str, Any]:
     # Rounded, since sums differ in their last bits between machines and numbers of threads.
     return {
         "value": round(known.value, 6),

@@ -7,7 +7,8 @@ which the regulariser has seen, is the default.
 """
 
 import random
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,24 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from qunlearn.corpora import layout
-from qunlearn.errors import InputError
+from qunlearn.run.errors import InputError
 from qunlearn.settings.quantization import CalibrationSettings
 
 Windows = list[list[int]]
 """Calibration sequences: token ids, all of one length."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Where calibration texts are drawn from, and how.
+
+    Attributes:
+        corpus: a folder in MUSE's layout.
+        settings: what to draw.
+    """
+
+    corpus: Path
+    settings: CalibrationSettings
 
 
 def draw(
@@ -44,19 +58,39 @@ def draw(
     Raises:
         InputError: a bad corpus, windows longer than the model's context, or too few of them.
     """
+    raw = layout.load(corpus).raw[settings.split]
+    return cut(raw, tokenizer, context, settings, f"{corpus / 'raw' / settings.split}.json")
+
+
+def cut(
+    raw: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    context: int | None,
+    settings: CalibrationSettings,
+    where: str,
+) -> Windows:
+    """The same of texts that are in memory.
+
+    Args:
+        raw: the texts that are drawn from.
+        where: they are from, for the message.
+
+    Raises:
+        InputError: windows longer than the model's context, or too few of them.
+    """
     if context is not None and settings.length > context:
         raise InputError(
             f"quantization.calibration.length: {settings.length} tokens, but the model takes "
             f"{context}; lower it"
         )
     generator = random.Random(settings.seed)
-    texts = [text for text in layout.load(corpus).raw[settings.split] if text.strip()]
+    texts = [text for text in raw if text.strip()]
     generator.shuffle(texts)
     stream = tokenizer("\n\n".join(texts), add_special_tokens=False, verbose=False).input_ids
     count = len(stream) // settings.length
     if count < settings.sequences:
         raise InputError(
-            f"{corpus / 'raw' / settings.split}.json: {len(stream)} tokens make {count} windows of "
+            f"{where}: {len(stream)} tokens make {count} windows of "
             f"{settings.length}, not {settings.sequences}; lower "
             "quantization.calibration.sequences or quantization.calibration.length"
         )

@@ -6,26 +6,23 @@ everything else from the checkpoint that was quantized.
 """
 
 import shutil
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from qunlearn.checkpoints import check_checkpoint, is_adapter
-from qunlearn.errors import InputError
-from qunlearn.files import read_json, write_json
-from qunlearn.precision import Precision
-from qunlearn.quantize.calibration import Windows, describe
-from qunlearn.quantize.layers import check_group, quantizable_layers
-from qunlearn.settings.quantization import CalibrationSettings
+from qunlearn.models.checkpoints import check_checkpoint, is_adapter
+from qunlearn.models.layers import quantizable_layers
+from qunlearn.quantize.method import Precision
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json, write_json
 
 DAMPING = 0.01
 """Added to the Hessian's diagonal, as a share of its mean: Frantar et al. (2023)."""
 PLAIN = {"damp_percent": DAMPING, "desc_act": False, "sym": True}
 """GPTQ as published, without the later orders of columns."""
-WORD = 32
 CARRIED = (
     "tokenizer*",
     "special_tokens_map.json",
@@ -51,32 +48,12 @@ def described_by(source: Path, base: Path | None) -> Path:
     return source
 
 
-def check_layers(folder: Path, precision: Precision) -> list[str]:
-    """Complain about layers that cannot be packed, before any calibration.
-
-    Args:
-        folder: a checkpoint; its architecture is built from config.json, without storage.
-
-    Returns:
-        Module paths of the layers to quantize.
-
-    Raises:
-        InputError: names the first layer whose inputs the group does not divide, or whose widths
-            do not fill the 32-bit words of the packed format.
-    """
+def layers_of(folder: Path) -> dict[str, nn.Linear]:
+    """The layers to quantize of a checkpoint, built from its config.json, without storage."""
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     with torch.device("meta"):
         model: Any = AutoModelForCausalLM.from_config(config)
-    layers = quantizable_layers(model)
-    check_group(layers, precision)
-    for name, layer in layers.items():
-        for side, width in (("inputs", layer.in_features), ("outputs", layer.out_features)):
-            if width % WORD:
-                raise InputError(
-                    f"precision '{precision.name}': {name} has {width} {side}, which GPTQ's packed "
-                    f"format takes in multiples of {WORD}; use nf4 or rtn{precision.bits}"
-                )
-    return list(layers)
+    return quantizable_layers(model)
 
 
 def finish(packed: Path, source: Path, precision: Precision, package: str, folder: Path) -> None:
@@ -108,16 +85,3 @@ def finish(packed: Path, source: Path, precision: Precision, package: str, folde
     for pattern in CARRIED:
         for path in source.glob(pattern):
             shutil.copyfile(path, folder / path.name)
-
-
-def facts(
-    folder: Path, names: list[str], package: str, windows: Windows, settings: CalibrationSettings
-) -> dict[str, Any]:
-    """What the manifest says of a finished `folder`."""
-    return {
-        "quantized_matrices": len(names),
-        "storage": "GPTQ's first packed format; the rest in float32",
-        "weight_bytes": sum(p.stat().st_size for p in folder.glob("*.safetensors")),
-        "backend": {"name": package, "version": version(package)},
-        "calibration": describe(windows, settings),
-    }

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from qunlearn.checkpoints import check_checkpoint, check_complete
-from qunlearn.errors import InputError
-from qunlearn.files import read_json
-from qunlearn.weights import read_tensors, tensor_files
+from qunlearn.models.checkpoints import check_checkpoint, check_complete
+from qunlearn.models.weights import read_tensors, tensor_files
+from qunlearn.quantize.method import Precision
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -122,6 +123,32 @@ def stored_bits(folder: Path) -> int:
         held = f"a {method} checkpoint in the format {form}" if method else "a dense checkpoint"
         raise InputError(f"{folder}: {held}, not GPTQ's first format; quantize it again")
     return int(quantization["bits"])
+
+
+def check_bits(folder: Path, precision: Precision) -> None:
+    """Complain about a folder of another number of bits.
+
+    Raises:
+        InputError: it has, or holds something else.
+    """
+    if (bits := stored_bits(folder)) != precision.bits:
+        raise InputError(
+            f"{folder}: the weights have {bits} bits, so they are not {precision.name}"
+        )
+
+
+def check_matrix(folder: Path, name: str, matrix: PackedMatrix, precision: Precision) -> None:
+    """Complain about a matrix of another number of bits or another group.
+
+    Raises:
+        InputError: so it is.
+    """
+    bits = stored_bits(folder)
+    if (bits, matrix.group) != (precision.bits, precision.group):
+        raise InputError(
+            f"{folder}: {name} has {bits} bits in groups of {matrix.group}, which is not "
+            f"{precision.name}; quantize the model to {precision.name}"
+        )
 
 
 def _unpack(words: Tensor, bits: int) -> Tensor:

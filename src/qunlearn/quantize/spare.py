@@ -11,12 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qunlearn.checkpoints import load_dense, load_tokenizer, save_model
-from qunlearn.controls import Choice
-from qunlearn.precision import Precision
-from qunlearn.quantize.layers import check_group, quantizable_layers
-from qunlearn.quantize.rtn import codes, quantize_dequantize
-from qunlearn.survival.updates import Update, updates
+from qunlearn.models.checkpoints import load_dense, load_tokenizer, save_model
+from qunlearn.models.layers import quantizable_layers
+from qunlearn.models.updates import Update, updates
+from qunlearn.quantize.method import Precision, check_group, method_of
+from qunlearn.settings.fixed import Choice
 
 
 def quantize_spared(
@@ -51,8 +50,8 @@ def quantize_spared(
             kept = chosen(update, precision, choice, generator)
             weight = layers[update.name].weight
             if precision.method == "rtn":
-                rounded = quantize_dequantize(weight, precision.bits, precision.group)
-                weight.copy_(torch.where(kept, weight, rounded))
+                grid = method_of(precision).grid(weight, precision)
+                weight.copy_(torch.where(kept, weight, grid.values(grid.codes(weight))))
             spared += int(kept.sum())
             moved += int((update.delta != 0).sum())
             total += weight.numel()
@@ -78,7 +77,7 @@ def chosen(
     moved = update.delta != 0
     if precision.method != "rtn":
         return torch.zeros_like(moved)
-    at_zero = codes(update.weight, precision.bits, precision.group) == 0
+    at_zero = method_of(precision).grid(update.weight, precision).codes(update.weight) == 0
     if choice == "zero_bin":
         return moved & at_zero
     if choice == "other_bins":

@@ -1,43 +1,44 @@
 """What decides a corpus."""
 
-from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from qunlearn.settings.kinds import STRICT, Count, CountOrNone, Seed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class MiniSettings:
-    """The generated corpus.
+    """The generated corpus."""
 
-    Attributes:
-        seed: decides every entity, fact and sentence.
-        forget: documents to be forgotten.
-        retain: documents of each of `retain1` (seen by the regulariser) and `retain2` (not seen).
-        holdout: documents that no model is trained on.
-        pretrain: generic documents that the base model is trained on.
-        questions: questions a document.
-        card_copies: how often each question card stands in the raw text.
-        shots: question-answer pairs in each in-context list.
-    """
-
-    seed: int = 0
-    forget: int = 32
-    retain: int = 32
-    holdout: int = 32
-    pretrain: int = 600
-    questions: int = 2
-    card_copies: int = 4
-    shots: int = 2
+    seed: Seed = 0
+    """Decides every entity, fact and sentence."""
+    forget: Count = 32
+    """Documents to be forgotten."""
+    retain: Count = 32
+    """Documents of each of `retain1` (the regulariser's) and `retain2` (Utility's)."""
+    holdout: Count = 32
+    """Documents that no model is trained on."""
+    pretrain: Count = 600
+    """Generic documents that the base is trained on."""
+    questions: Count = 2
+    """Questions a document."""
+    card_copies: Annotated[Count, Field(le=1000)] = 4
+    """How often each question card stands in the raw text."""
+    shots: Count = 2
+    """Question-answer pairs in each in-context list."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class ExcerptSettings:
-    """How much of a MUSE folder to keep; 0 keeps everything.
+    """How much of a MUSE folder to keep; 0 keeps everything."""
 
-    Attributes:
-        texts: texts of each list that are kept.
-        characters: length to which a text is cut.
-        questions: questions of each list that are kept.
-    """
-
-    texts: int = 0
-    characters: int = 0
-    questions: int = 0
+    texts: CountOrNone = 0
+    """Texts of each list that are kept. A base from scratch is trained on the rest of `retain1`,
+    and on `raw/pretrain.json` where there is one."""
+    characters: CountOrNone = 0
+    """Length to which a text is cut. Of a few long documents, as in MUSE-Books, `retain1` and the
+    text for a base from scratch are consecutive pieces of this length."""
+    questions: CountOrNone = 0
+    """Questions of each list that are kept."""

@@ -1,31 +1,37 @@
-"""What decides how a model is asked."""
+"""What decides how a model is evaluated."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-BatchSize = int | Literal["auto"]
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from qunlearn.settings.kinds import STRICT, Count, CountOrNone, Positive, Switch, Tokens
+
+BatchSize = Count | Literal["auto"]
+Prompt = Literal["muse", "plain"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class EvaluateSettings:
-    """How a model is asked.
-
-    Attributes:
-        batch_size: prompts or texts a forward pass; part of the result where a kernel's output
-            depends on the batch, so it is fixed. `auto`: as many as the memory holds; int8, whose
-            output depends on the batch by design, is then asked 8 at a time.
-        verbmem_tokens: tokens of the prompt's continuation that are generated for VerMem.
-        knowmem_tokens: tokens generated for an answer.
-        shots: in-context examples before each question.
-        max_tokens: length to which a PrivLeak text is cut.
-        min_k: share of a text's least likely tokens that Min-K% averages over.
-        stemmer: whether ROUGE-L compares stems (the paper) or words (MUSE).
-    """
+    """How a model is evaluated."""
 
     batch_size: BatchSize = 32
-    verbmem_tokens: int = 128
-    knowmem_tokens: int = 32
-    shots: int = 10
-    max_tokens: int = 2048
-    min_k: float = 0.4
-    stemmer: bool = True
+    """Prompts or texts a forward pass; a number, since some kernels' output depends on it; or
+    `auto`: as many as fit the memory (int8, whose output depends on it by design, then has batches
+    of 8)."""
+    verbmem_tokens: Count = 128
+    """Tokens generated for VerMem."""
+    knowmem_tokens: Count = 32
+    """Tokens generated for an answer."""
+    shots: CountOrNone = 10
+    """In-context examples before each question."""
+    prompt: Prompt = "muse"
+    """How KnowMem and Utility are asked and read. `muse`: as the benchmark does; the prompt ends in
+    `Answer: ` with a space, and an answer that begins with a blank line is empty. `plain`: without
+    the space, and leading blank lines are dropped."""
+    max_tokens: Tokens = 2048
+    """Length to which a PrivLeak text is cut."""
+    min_k: Annotated[Positive, Field(le=1)] = 0.4
+    """Share of a text's least likely tokens that Min-K% averages over."""
+    stemmer: Switch = True
+    """Whether ROUGE-L compares stems (the paper) or words (MUSE)."""

@@ -1,11 +1,21 @@
 """What decides an unlearning run."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from qunlearn.settings.kinds import (
+    STRICT,
+    Count,
+    CountOrNone,
+    NotNegative,
+    Positive,
+    Switch,
+    Tokens,
+)
 from qunlearn.settings.rows import Chunking
 
-Objective = Literal["ga", "npo", "ga_gdr", "ga_klr", "npo_gdr", "npo_klr"]
 Adapter = Literal["full", "full_bf16", "lora"]
 Variant = Literal["paper", "muse"]
 Targets = Literal["all", "qv", "odu"]
@@ -13,62 +23,62 @@ Optimizer = Literal["adamw", "adamw_8bit"]
 Sharding = Literal["none", "fsdp"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class UnlearnSettings:
-    """Unlearning: loss = gamma * forget term + alpha * retain term.
+    """Unlearning: loss = gamma * forget term + alpha * retain term."""
 
-    Attributes:
-        lr: constant learning rate of AdamW without weight decay.
-        epochs: passes over the forget rows, at most.
-        stop_nll: stop once the mean token NLL of the forget rows reaches this; 0: never.
-        batch_size: forget rows an update, each with a retain row drawn with replacement.
-        micro_batch_size: rows a forward pass (gradients accumulate); 0: the whole batch.
-        gamma: weight of the forget term.
-        alpha: weight of the retain term.
-        beta: inverse temperature of NPO.
-        variant: whose definitions of NPO and KLR: open-unlearning's, which the paper uses, or the
-            MUSE benchmark's, on raw logits (`training.objectives` has both).
-        clip: largest gradient norm.
-        max_tokens: longest row in tokens.
-        chunking: as in training.
-        autocast: multiply in bf16; `full_bf16` does so in any case.
-        gradient_checkpointing: compute each layer again in the backward pass: the same numbers
-            with less memory, in a third more time.
-        optimizer: AdamW, or bitsandbytes' with moments in 8 bits.
-        sharding: spread weights, gradients and optimizer state of `full` and `full_bf16` over
-            processes (FSDP2), or not.
-        processes: how many, one a GPU; each takes its part of the batch.
-        offload: keep the shards in the host's memory while they do not compute.
-        rank: rank of the LoRA matrices.
-        lora_alpha: LoRA's numerator; the update is lora_alpha / rank * B A.
-        dropout: LoRA's dropout.
-        targets: layers under LoRA: every linear one but the head, the queries and values, or the
-            output, down and up projections.
-        log_every: updates between two lines of the log and two looks at the stop rule.
-        checkpoint_every: updates between two checkpoints; a multiple of `log_every`.
-    """
-
-    lr: float = 1e-5
-    epochs: float = 5.0
-    stop_nll: float = 0.0
-    batch_size: int = 16
-    micro_batch_size: int = 0
-    gamma: float = 1.0
-    alpha: float = 1.0
-    beta: float = 0.1
+    lr: Positive = 1e-5
+    """Constant learning rate of AdamW."""
+    epochs: Positive = 5.0
+    """Passes over the forget rows, at most."""
+    stop_nll: NotNegative = 0.0
+    """Stop once the mean token NLL of the forget rows reaches this; 0 never stops."""
+    batch_size: Count = 16
+    """Forget rows an update, each with a retain row."""
+    micro_batch_size: CountOrNone = 0
+    """Rows a forward pass; gradients accumulate; 0 is the whole batch."""
+    gamma: NotNegative = 1.0
+    """Weight of the forget term."""
+    alpha: NotNegative = 1.0
+    """Weight of the retain term."""
+    beta: Positive = 0.1
+    """Inverse temperature of NPO."""
     variant: Variant = "paper"
-    clip: float = 1.0
-    max_tokens: int = 256
+    """Whose definitions of NPO and KLR: `paper`: open-unlearning's, which the paper uses (NPO of
+    summed NLL, a true KL divergence); `muse`: the MUSE benchmark's, on raw logits. Weights cannot
+    be carried over from one to the other."""
+    clip: Positive = 1.0
+    """Largest gradient norm."""
+    max_tokens: Tokens = 256
+    """Longest row in tokens."""
     chunking: Chunking = "documents"
-    autocast: bool = True
-    gradient_checkpointing: bool = False
+    """As in training."""
+    autocast: Switch = True
+    """Multiply in bf16; `full_bf16` does so in any case."""
+    gradient_checkpointing: Switch = False
+    """Compute each layer again in the backward pass: less memory in a third more time; the same
+    numbers but for rounding under autocast."""
     optimizer: Optimizer = "adamw"
+    """`adamw`, or bitsandbytes' with moments in 8 bits (`adamw_8bit`): 2 bytes a weight instead of
+    8."""
     sharding: Sharding = "none"
-    processes: int = 1
-    offload: bool = False
-    rank: int = 16
-    lora_alpha: float = 16.0
-    dropout: float = 0.05
+    """`fsdp`: spread weights, gradients and optimizer state of `full` and `full_bf16` over
+    `processes` (FSDP2)."""
+    processes: Count = 1
+    """Processes of a run with `sharding`, one a GPU (ask for as many in `resources.unlearn.gpu`);
+    each takes its part of the batch."""
+    offload: Switch = False
+    """Keep the shards in the host's memory while they do not compute; slow."""
+    rank: Count = 16
+    """Rank of the LoRA matrices."""
+    lora_alpha: Positive = 16.0
+    """LoRA's numerator; the update is lora_alpha / rank * B A."""
+    dropout: Annotated[NotNegative, Field(lt=1)] = 0.05
+    """LoRA's dropout."""
     targets: Targets = "all"
-    log_every: int = 10
-    checkpoint_every: int = 100
+    """Layers under LoRA: `all` linear ones but the head; `qv`: queries and values; `odu`: output,
+    down and up projections."""
+    log_every: Count = 10
+    """Updates between two lines of the log and two looks at the stop rule."""
+    checkpoint_every: Count = 100
+    """Updates between two checkpoints; a multiple of `log_every`."""

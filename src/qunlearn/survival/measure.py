@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from qunlearn.precision import Precision
-from qunlearn.quantize.layers import check_group
-from qunlearn.survival.grids import rows_together
+from qunlearn.models.updates import Update, frobenius_norm, quantized_layers, updates
+from qunlearn.quantize.grids import rows_together
+from qunlearn.quantize.method import Precision, check_group, method_of
 from qunlearn.survival.histogram import Histogram
 from qunlearn.survival.rounding import Rounding, nearest_rounding, packed_rounding
 from qunlearn.survival.table import MatrixRow, Measurement
-from qunlearn.survival.updates import Update, frobenius_norm, quantized_layers, updates
 
 BLOCK_WEIGHTS = 2**16
 """About as many weights a block: its temporaries stay in the processor's cache."""
@@ -39,7 +38,7 @@ def measure(
     Args:
         target: checkpoint.
         model: checkpoint, or LoRA adapter of `target`; not a diverged one.
-        packed: GPTQ precision's name -> the packed checkpoints of target and model.
+        packed: name of a precision that is only known from folders -> those of target and model.
 
     Returns:
         Precision's name -> its measurement, matrices in the model's order.
@@ -67,7 +66,7 @@ def measure(
 
 
 def _rounding(precision: Precision, packed: Mapping[str, tuple[Path, Path]], name: str) -> Rounding:
-    if precision.method == "gptq":
+    if method_of(precision).packed:
         return packed_rounding(*packed[precision.name], name, precision)
     return nearest_rounding(precision)
 

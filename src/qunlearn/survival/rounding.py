@@ -6,10 +6,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from qunlearn.errors import InputError
-from qunlearn.precision import Precision
-from qunlearn.quantize.packed import PackedMatrix, read_matrix, stored_bits
-from qunlearn.survival.grids import Grid, grid_of, packed_grid
+from qunlearn.quantize.grids import Grid, packed_grid
+from qunlearn.quantize.method import Precision, method_of
+from qunlearn.quantize.packed import PackedMatrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +45,8 @@ Rounding = Callable[[slice, Tensor, Tensor], RoundedBlock]
 
 
 def nearest_rounding(precision: Precision) -> Rounding:
-    """Plain rounding, for every precision but GPTQ. Row ranges hold whole `rows_together`."""
+    """Plain rounding to the precision's grid. Row ranges hold whole `rows_together`."""
+    grid_of = method_of(precision).grid
 
     def rounded(rows: slice, weight: Tensor, unlearned: Tensor) -> RoundedBlock:
         grid = grid_of(weight, precision)
@@ -59,7 +59,7 @@ def nearest_rounding(precision: Precision) -> Rounding:
 
 
 def packed_rounding(target: Path, model: Path, name: str, precision: Precision) -> Rounding:
-    """GPTQ, from the packed checkpoints of the target and of the unlearned model.
+    """What a method ships whose codes depend on more than the matrix, from its two folders.
 
     `adaptive` is what they hold, compensation of errors included. `fixed` is plain nearest
     rounding of W and of W + d onto the scales in the target's, without any compensation.
@@ -67,7 +67,8 @@ def packed_rounding(target: Path, model: Path, name: str, precision: Precision) 
     Raises:
         InputError: a folder is missing, holds no such layer, or another precision.
     """
-    before, after = (_read(folder, name, precision) for folder in (target, model))
+    method = method_of(precision)
+    before, after = (method.read_packed(folder, name, precision) for folder in (target, model))
 
     def rounded(rows: slice, weight: Tensor, unlearned: Tensor) -> RoundedBlock:
         grid = packed_grid(before.scales[rows], precision.bits)
@@ -75,18 +76,6 @@ def packed_rounding(target: Path, model: Path, name: str, precision: Precision) 
         return RoundedBlock(grid, fixed, (_stored(before, rows), _stored(after, rows)))
 
     return rounded
-
-
-def _read(folder: Path, name: str, precision: Precision) -> PackedMatrix:
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; quantize the model to {precision.name} first")
-    matrix, bits = read_matrix(folder, name), stored_bits(folder)
-    if (bits, matrix.group) != (precision.bits, precision.group):
-        raise InputError(
-            f"{folder}: {name} has {bits} bits in groups of {matrix.group}, which is not "
-            f"{precision.name}; quantize the model to {precision.name}"
-        )
-    return matrix
 
 
 def _stored(matrix: PackedMatrix, rows: slice) -> Rounded:

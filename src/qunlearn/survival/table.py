@@ -4,18 +4,15 @@
 bin of |d| / step, over all matrices. Of a diverged model both have their header and no row.
 """
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import Field, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from qunlearn.errors import InputError
-from qunlearn.files import write_text
-from qunlearn.integrity import verify
-from qunlearn.tables.csvfile import read_rows
+from qunlearn.run.csvfile import read_rows, write_rows
+from qunlearn.run.errors import InputError
+from qunlearn.run.manifest import verify
 
 UNDEFINED = "undefined"
 
@@ -214,18 +211,8 @@ def _arrived(
 
 
 def _write(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(field.name for field in fields(kind))
-    writer.writerows([_word(value) for value in astuple(row)] for row in rows)
-    write_text(path, stream.getvalue())
-
-
-def _word(value: Any) -> str:
-    if value is None:
-        return UNDEFINED
-    # The sum makes a negative zero positive.
-    return format(value + 0.0, ".6g") if isinstance(value, float) else str(value)
+    filled = ([UNDEFINED if value is None else value for value in astuple(row)] for row in rows)
+    write_rows(path, [field.name for field in fields(kind)], filled)
 
 
 def _read(path: Path, kind: type[Row]) -> list[Row]:

@@ -18,14 +18,16 @@ Under autocast all products are in its dtype, as those of torch's own linear lay
 sum of the head's gradient over chunks included, is in fp32.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
-CHUNK = 2**23  # logits held at once, and a few times over: 32 MiB in fp32
+from qunlearn.settings.fixed import CHUNK
 
 
 def chunk_length(vocabulary: int) -> int:
@@ -66,6 +68,40 @@ def chunked_kl(
         states, head, reference_states, reference_head
     )
     return mean
+
+
+def summed_over_logits(
+    term: Callable[[Tensor, Tensor], Tensor],
+    hidden: Tensor,
+    head: Tensor,
+    reference_hidden: Tensor,
+    reference_head: Tensor,
+    mask: Tensor,
+) -> Tensor:
+    """The sum of term(logits, reference logits), fp32, over counted positions and vocabulary.
+
+    Chunks of positions are computed again in the backward pass; the reference gets no gradient.
+
+    Args:
+        hidden, reference_hidden: [rows, tokens, hidden].
+        head, reference_head: [vocabulary, hidden].
+        mask: [rows, tokens].
+    """
+
+    def of_chunk(states: Tensor, before: Tensor) -> Tensor:
+        with torch.no_grad():
+            reference_logits = F.linear(before, reference_head).float()
+        return term(F.linear(states, head).float(), reference_logits).sum()
+
+    counted = mask.flatten().nonzero().squeeze(1)
+    length = chunk_length(len(head))
+    parts = zip(
+        torch.split(hidden.flatten(0, 1)[counted], length),
+        torch.split(reference_hidden.flatten(0, 1)[counted], length),
+        strict=True,
+    )
+    sums = [checkpoint(of_chunk, *part, use_reentrant=False) for part in parts]
+    return torch.stack(sums).sum()
 
 
 class _Nll(torch.autograd.Function):

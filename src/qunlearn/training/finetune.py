@@ -2,7 +2,8 @@
 
 import math
 import random
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
+from qunlearn.models.checkpoints import save_model
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import new_folder, write_jsonl
+from qunlearn.run.fingerprint import code_version
+from qunlearn.run.manifest import Stopwatch, fingerprint, made_by, write_manifest
 from qunlearn.settings.training import TrainSettings
-from qunlearn.training.bf16 import quick_bf16_products
 from qunlearn.training.losses import (
     head_weight,
     hidden_states,
@@ -19,8 +24,12 @@ from qunlearn.training.losses import (
     suit_attention,
     token_nll,
 )
+from qunlearn.training.preemption import held
+from qunlearn.training.products import quick_bf16_products
 from qunlearn.training.rows import collate, make_rows, pad_id
 from qunlearn.training.trainer import (
+    LOG,
+    Diverged,
     RepeatableTrainer,
     Steps,
     arguments,
@@ -92,6 +101,62 @@ def finetune(
     trainer.autocast = settings.autocast
     suit_attention(model, trainer.args.device)
     return train(trainer)
+
+
+def train_and_keep(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    training: TrainSettings,
+    *,
+    step: str,
+    seed: int,
+    inputs: Mapping[str, Path],
+    output: Path,
+    checkpoints: Path,
+    **facts: Any,
+) -> None:
+    """Train `model` on `texts`; keep it rounded to bf16, as released models are.
+
+    Args:
+        inputs: what the step read, by name.
+        checkpoints: where runs keep what they resume from; this run's part is removed at the end.
+        facts: further lines of the manifest; they tell this run's checkpoints from another's.
+
+    Raises:
+        InputError: training diverged, so that there is no model to go on with.
+    """
+    stopwatch = Stopwatch()
+    mine = checkpoints / fingerprint(
+        step=step,
+        seed=seed,
+        settings=training,
+        inputs=dict(inputs),
+        facts=facts,
+        code=code_version(Path(__file__)),
+    )
+    before = output.exists()
+    with held(mine):
+        if not before and made_by(output, mine.name):
+            return  # by the process that was waited for
+        with new_folder(output) as work:
+            try:
+                log = finetune(model, tokenizer, texts, training, seed, mine)
+            except Diverged as error:
+                shutil.rmtree(mine, ignore_errors=True)
+                raise InputError(f"{step}: {error}; lower its lr {training.lr}") from None
+            save_model(model.to(torch.bfloat16), tokenizer, work)
+            write_jsonl(work / LOG, log)
+            write_manifest(
+                work,
+                step=step,
+                settings=training,
+                inputs=inputs,
+                stopwatch=stopwatch,
+                seed=seed,
+                run=mine.name,
+                **facts,
+            )
 
 
 def shuffled_passes(items: int, length: int, seed: int) -> list[int]:

@@ -11,14 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from qunlearn.checkpoints import is_diverged
-from qunlearn.codeversion import code_version
-from qunlearn.errors import InputError
-from qunlearn.files import new_folder, read_json, write_json
-from qunlearn.locks import exclusive
-from qunlearn.provenance import MANIFEST, Stopwatch, fingerprint, write_manifest
-from qunlearn.settings.unlearning import Objective, UnlearnSettings
-from qunlearn.survival.updates import update_norm
+from qunlearn.models.checkpoints import is_diverged
+from qunlearn.models.updates import update_norm
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import new_folder, read_json, write_json
+from qunlearn.run.fingerprint import code_version
+from qunlearn.run.manifest import MANIFEST, Stopwatch, fingerprint, write_manifest
+from qunlearn.settings.unlearning import UnlearnSettings
+from qunlearn.training.objectives import Objective
+from qunlearn.training.preemption import held
 from qunlearn.training.unlearn_run import unlearn_and_keep
 
 SEARCH = "search.json"
@@ -39,7 +40,7 @@ class Run(NamedTuple):
 def match_norm(
     target: Path,
     corpus: Path,
-    objective: Objective,
+    objective: str,
     settings: UnlearnSettings,
     *,
     start: Path,
@@ -75,7 +76,7 @@ def match_norm(
         objective=objective,
         settings=settings,
         seed=seed,
-        code=code_version(Path(__file__)),
+        code=code_version(Path(__file__), *Objective.parse(objective).module_files),
     )
 
     # A larger rate ends sooner; a run that may only end every tenth update misses the norm.
@@ -99,32 +100,30 @@ def match_norm(
         return Run(lr, norm), folder
 
     facts: dict[str, Any] = {"objective": objective, "adapter": "full", "status": "diverged"}
-    with exclusive(mine):
-        with new_folder(output) as work:
-            if not is_diverged(start) and not is_diverged(like):
-                goal = update_norm(target, like)
-                print(f"wanted norm {goal:.4g}", flush=True)
-                runs = [Run(settings.lr, update_norm(target, start))]
-                folder = start
-                while abs(runs[-1].norm / goal - 1) > tolerance:
-                    if len(runs) > search_runs:
-                        raise InputError(_miss(runs, goal, tolerance))
-                    run, folder = train(next_lr(runs, goal))
-                    runs.append(run)
-                shutil.copytree(folder, work, dirs_exist_ok=True)
-                write_json(work / SEARCH, {"norm": goal, "runs": [run._asdict() for run in runs]})
-                settings = replace(settings, lr=runs[-1].lr, log_every=look)
-                facts |= {"status": "ok", "updates": read_json(folder / MANIFEST)["updates"]}
-            write_manifest(
-                work,
-                step="match_norm",
-                settings=settings,
-                inputs=inputs,
-                stopwatch=stopwatch,
-                seed=seed,
-                **facts,
-            )
-        shutil.rmtree(mine, ignore_errors=True)
+    with held(mine), new_folder(output) as work:
+        if not is_diverged(start) and not is_diverged(like):
+            goal = update_norm(target, like)
+            print(f"wanted norm {goal:.4g}", flush=True)
+            runs = [Run(settings.lr, update_norm(target, start))]
+            folder = start
+            while abs(runs[-1].norm / goal - 1) > tolerance:
+                if len(runs) > search_runs:
+                    raise InputError(_miss(runs, goal, tolerance))
+                run, folder = train(next_lr(runs, goal))
+                runs.append(run)
+            shutil.copytree(folder, work, dirs_exist_ok=True)
+            write_json(work / SEARCH, {"norm": goal, "runs": [run._asdict() for run in runs]})
+            settings = replace(settings, lr=runs[-1].lr, log_every=look)
+            facts |= {"status": "ok", "updates": read_json(folder / MANIFEST)["updates"]}
+        write_manifest(
+            work,
+            step="match_norm",
+            settings=settings,
+            inputs=inputs,
+            stopwatch=stopwatch,
+            seed=seed,
+            **facts,
+        )
 
 
 def next_lr(runs: Sequence[Run], goal: float) -> float:

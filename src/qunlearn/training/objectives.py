@@ -1,168 +1,205 @@
-"""The unlearning objectives: a forget term (GA, NPO) and a retain term (GDR, KLR).
+"""The registry of unlearning objectives: a forget term, alone or with a retain term.
 
     loss = gamma * forget + alpha * retain
 
-in two variants of their definitions:
+GA and NPO push the forget rows away; GDR and KLR hold the retain rows where they are. An objective
+is named after its terms: `npo`, `npo_gdr`. Each term is a module of `training/terms`, in two
+variants:
 
-* `paper`: those of open-unlearning, which the paper's experiments use. NPO acts on a sequence's
-  summed NLL, KLR is a true KL divergence.
+* `paper`: the definitions of open-unlearning, which the paper's experiments use. NPO acts on a
+  row's summed NLL, KLR is a true KL divergence.
 * `muse`: those of the MUSE benchmark's own code (muse_bench, `iterative.py`), to compare with its
-  published numbers. `elementwise_npo` and `raw_kl` say how they differ. GA and GDR are the same in
-  both. Weights (alpha, beta) cannot be carried over from one variant to the other.
+  published numbers. Its NPO and KLR act on raw logits (`terms/npo.py` and `terms/klr.py` say how
+  they differ); GA and GDR are the same in both. Weights (alpha, beta) cannot be carried over from
+  one variant to the other.
+
+Nothing else lists the terms: configuration, training, plan, names and model cards read them here.
+To add one, write a module with `TERM`, named after the term, and a test. Modules of terms import
+torch inside their functions: the registry is read whenever the workflow's graph is put together.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Literal
 
-from qunlearn.settings.unlearning import Objective
-from qunlearn.training.chunked import chunk_length, chunked_kl
-from qunlearn.training.losses import mean_nll
+from qunlearn.run.errors import InputError
+from qunlearn.settings.unlearning import UnlearnSettings, Variant
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Terms:
-    """Which terms an objective is made of."""
+class Seen:
+    """What a term sees of a batch of its rows.
 
-    forget: str
-    retain: str | None
+    Attributes:
+        hidden: the model's last hidden states, [rows, tokens, hidden].
+        head: its output embedding, [vocabulary, hidden].
+        labels: token ids, [rows, tokens]; `rows.IGNORED` in the padding.
+        mask: 1 for a token, 0 for padding, [rows, tokens].
+        reference: what the term asked for of the model before unlearning (`Definition.reference`):
+            the NLL of each row, summed over its tokens, [rows]; or hidden states and head, in the
+            shapes of the model's own.
+    """
+
+    hidden: Tensor
+    head: Tensor
+    labels: Tensor
+    mask: Tensor
+    reference: tuple[Tensor, ...] = ()
+
+    def token_nll(self) -> tuple[Tensor, Tensor]:
+        """NLL of each predicted token and the mask of those that count: see `losses.token_nll`."""
+        from qunlearn.training.losses import token_nll
+
+        return token_nll(self.hidden, self.head, self.labels)
+
+    def states(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Hidden states and head, those of the reference, and the mask."""
+        hidden, head = self.reference
+        return self.hidden, self.head, hidden, head, self.mask
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A term's formula in one variant.
+
+    Attributes:
+        loss: from what it sees and the run's settings to a float32 scalar, lower being better.
+        over: what the formula is a mean over: rows, all their tokens, or those that are predicted,
+            which are all but each row's first. By these counts the micro-batches of an update are
+            weighted.
+        reference: what it needs of the model before unlearning: nothing, the NLL of each row, or
+            the hidden states of all rows, which are kept on the disk.
+    """
+
+    loss: Callable[[Seen, UnlearnSettings], Tensor]
+    over: Literal["rows", "tokens", "predictions"]
+    reference: Literal["", "nll", "states"] = ""
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of the loss.
+
+    Attributes:
+        name: of its module and in the names of objectives; lower-case letters.
+        label: how tables and figures print it.
+        rows: which rows it acts on.
+        source: where it is defined.
+        kind: what its memory and time are planned by: the NLL of tokens, or a divergence of two
+            distributions over the vocabulary.
+        paper, muse: its definitions; without a second one both variants share the first.
+        uses: settings beyond its weight -> what they are, the end of a sentence.
+    """
+
+    name: str
+    label: str
+    rows: Literal["forget", "retain"]
+    source: str
+    kind: Literal["nll", "kl"]
+    paper: Definition
+    muse: Definition | None = None
+    uses: Mapping[str, str] = field(default_factory=dict)
+
+    def definition(self, variant: Variant) -> Definition:
+        """The formula of a variant."""
+        return self.muse if variant == "muse" and self.muse else self.paper
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A forget term and the retain term beside it, if any."""
+
+    forget: Term
+    retain: Term | None = None
 
     @classmethod
-    def of(cls, objective: Objective) -> "Terms":
-        """Split a name such as `npo_gdr` into `npo` and `gdr`; `npo` has no retain term."""
-        forget, _, retain = objective.partition("_")
-        return cls(forget, retain or None)
+    def parse(cls, name: str) -> Objective:
+        """Read a name such as `npo` or `npo_gdr`.
+
+        Raises:
+            InputError: there is no such objective.
+        """
+        if name not in objectives():
+            raise InputError(
+                f"objective '{name}' is unknown; use one of: {', '.join(objectives())}"
+            )
+        return objectives()[name]
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The forget term, then the retain term."""
+        return (self.forget, self.retain) if self.retain else (self.forget,)
+
+    @property
+    def label(self) -> str:
+        """How tables and figures print it: `NPO+GDR`, as the paper does."""
+        return "+".join(term.label for term in self.terms)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kind of each term's loss."""
+        return tuple(term.kind for term in self.terms)
+
+    @property
+    def uses(self) -> dict[str, str]:
+        """Settings of its terms -> what they are."""
+        return {key: what for term in self.terms for key, what in term.uses.items()}
+
+    def describe(self) -> str:
+        """The loss in words, for the model card: sentences."""
+        loss = " + ".join(
+            f"{weight} × {term.label}"
+            for weight, term in zip(("gamma", "alpha"), self.terms, strict=False)
+        )
+        meanings = "".join(f"; {key} is {what}" for key, what in self.uses.items())
+        sources = "; ".join(f"{term.label}: {term.source}" for term in self.terms)
+        return f"The loss is {loss}{meanings}. {sources}."
+
+    @property
+    def unused(self) -> set[str]:
+        """Settings that do nothing under it: those of other terms."""
+        others = {key for term in terms().values() for key in term.uses}
+        return (others - self.uses.keys()) | (set() if self.retain else {"alpha"})
+
+    @property
+    def module_files(self) -> list[Path]:
+        """The modules of its terms: code that decides what its runs write."""
+        return [
+            Path(str(import_module(f"{_package()}.{term.name}").__file__)) for term in self.terms
+        ]
 
 
-def gradient_ascent(nll: Tensor, mask: Tensor) -> Tensor:
-    """GA (Jang et al. 2022): the negated mean token NLL of the forget rows; unbounded below."""
-    return -mean_nll(nll, mask)
-
-
-def npo(nll: Tensor, mask: Tensor, reference_nll: Tensor, beta: float) -> Tensor:
-    """NPO (Zhang et al. 2024, eq. 3): mean of -2/beta * log sigmoid(beta * (NLL - NLL_ref)).
-
-    Args:
-        nll: [rows, tokens], of the model in training, nats.
-        mask: [rows, tokens].
-        reference_nll: [rows], summed over each row's tokens, of the model before unlearning.
-        beta: inverse temperature; as beta -> 0 the gradient approaches GA's.
-    """
-    gain = (nll * mask).sum(dim=1) - reference_nll
-    return (-2.0 / beta * F.logsigmoid(beta * gain)).mean()
-
-
-def kl_divergence(reference_logits: Tensor, logits: Tensor) -> Tensor:
-    """KL(reference || model) at each position, nats: [..., vocabulary] -> [...]."""
-    return F.kl_div(
-        F.log_softmax(logits.float(), dim=-1),
-        F.log_softmax(reference_logits.float(), dim=-1),
-        reduction="none",
-        log_target=True,
-    ).sum(dim=-1)
-
-
-def mean_kl(
-    hidden: Tensor, head: Tensor, reference_hidden: Tensor, reference_head: Tensor, mask: Tensor
-) -> Tensor:
-    """KLR: mean of KL(reference || model) over the positions that `mask` counts, nats.
-
-    Args:
-        hidden, reference_hidden: [rows, tokens, hidden].
-        head, reference_head: [vocabulary, hidden].
-        mask: [rows, tokens].
-    """
-
-    states, before = hidden.flatten(0, 1), reference_hidden.flatten(0, 1)
-    counted = mask.flatten().float()
-    if len(states) <= chunk_length(len(head)):
-        with torch.no_grad():
-            reference_logits = F.linear(before, reference_head)
-        flat = kl_divergence(reference_logits, F.linear(states, head))
-        return (flat * counted).sum() / counted.sum()
-    places = counted.nonzero().squeeze(1)
-    return chunked_kl(states[places], head, before[places], reference_head)
-
-
-def elementwise_npo(
-    hidden: Tensor,
-    head: Tensor,
-    reference_hidden: Tensor,
-    reference_head: Tensor,
-    mask: Tensor,
-    beta: float,
-) -> Tensor:
-    """NPO of variant `muse`: mean of -2/beta * log sigmoid(beta * (z_ref - z)) over raw logits.
-
-    The mean is over all positions that `mask` counts and the whole vocabulary. It is no NPO: that
-    compares log probabilities of the forget tokens, where here every logit, of whatever token, is
-    pushed below the reference's; adding a constant to a position's logits, which changes no
-    probability, changes it. Each logit's gradient is below 2 / (positions * vocabulary).
-
-    Args:
-        hidden, reference_hidden: [rows, tokens, hidden].
-        head, reference_head: [vocabulary, hidden].
-        mask: [rows, tokens].
-        beta: inverse temperature.
-    """
-
-    def term(logits: Tensor, before: Tensor) -> Tensor:
-        return F.logsigmoid(beta * (before - logits))
-
-    total = _summed(term, hidden, head, reference_hidden, reference_head, mask)
-    return -2.0 / beta * total / (mask.sum() * len(head))
-
-
-def raw_kl(
-    hidden: Tensor, head: Tensor, reference_hidden: Tensor, reference_head: Tensor, mask: Tensor
-) -> Tensor:
-    """KLR of variant `muse`: sum of exp(z_ref) * (z_ref - z) over raw logits, divided by rows.
-
-    This is what torch's `kl_div` (log_target, batchmean) makes of logits where it expects log
-    probabilities; `batchmean` divides by rows, not by positions. It is no KL divergence: it is
-    linear in z, so that it has no minimum at the reference and no lower bound, and it always pulls
-    each logit up with weight exp(z_ref), however high it stands.
-
-    Args:
-        hidden, reference_hidden: [rows, tokens, hidden].
-        head, reference_head: [vocabulary, hidden].
-        mask: [rows, tokens]; muse_bench counts padding too, of which its rows have none.
-    """
-
-    def term(logits: Tensor, before: Tensor) -> Tensor:
-        return before.exp() * (before - logits)
-
-    return _summed(term, hidden, head, reference_hidden, reference_head, mask) / len(hidden)
-
-
-def _summed(
-    term: Callable[[Tensor, Tensor], Tensor],
-    hidden: Tensor,
-    head: Tensor,
-    reference_hidden: Tensor,
-    reference_head: Tensor,
-    mask: Tensor,
-) -> Tensor:
-    """The sum of term(logits, reference logits), fp32, over counted positions and vocabulary.
-
-    Chunks of positions are computed again in the backward pass.
-    """
-
-    def of_chunk(states: Tensor, before: Tensor) -> Tensor:
-        with torch.no_grad():
-            reference_logits = F.linear(before, reference_head).float()
-        return term(F.linear(states, head).float(), reference_logits).sum()
-
-    counted = mask.flatten().nonzero().squeeze(1)
-    length = chunk_length(len(head))
-    parts = zip(
-        torch.split(hidden.flatten(0, 1)[counted], length),
-        torch.split(reference_hidden.flatten(0, 1)[counted], length),
-        strict=True,
+@cache
+def terms() -> dict[str, Term]:
+    """Every term by its name, in the order of their modules."""
+    package = import_module(_package())
+    found: Iterable[Term] = (
+        import_module(f"{package.__name__}.{module.name}").TERM
+        for module in iter_modules(package.__path__)
     )
-    sums = [checkpoint(of_chunk, *part, use_reentrant=False) for part in parts]
-    return torch.stack(sums).sum()
+    return {term.name: term for term in found}
+
+
+@cache
+def objectives() -> dict[str, Objective]:
+    """Every objective by its name: forget terms alone, then with each retain term."""
+    forget, retain = (
+        [term for term in terms().values() if term.rows == rows] for rows in ("forget", "retain")
+    )
+    pairs = {
+        f"{one.name}_{other.name}": Objective(one, other) for one in forget for other in retain
+    }
+    return {term.name: Objective(term) for term in forget} | pairs
+
+
+def _package() -> str:
+    return f"{__package__}.terms"

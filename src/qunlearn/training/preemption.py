@@ -1,42 +1,46 @@
 """Ending a training early, so that it goes on later as if nothing had happened."""
 
-import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from signal import SIGTERM, Signals
-from typing import Any, Protocol
+from signal import SIGTERM, signal
+from types import FrameType
+from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from filelock import FileLock
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from qunlearn.signals import Request, Stopped
-from qunlearn.training.sharding import rank, summed
+from qunlearn.run.files import flush
+from qunlearn.run.signals import listen
+from qunlearn.training.sharding import summed
 
-LOSS, LOGGED = "loss", "logged"  # keys of a window; a part of the loss is `part.<name>`
+WHOLE = "whole"  # an empty file in a checkpoint of which all is on the disk
 
 
-class Logging(Protocol):
-    """What a Trainer has gathered since the last line of its log."""
+@contextmanager
+def held(checkpoints: Path) -> Iterator[None]:
+    """Keep a training's folder to this process; delete it when the block succeeds.
 
-    _tr_loss: Tensor
-    _globalstep_last_logged: int
-    _parts: dict[str, list[Tensor]]
+    On a cluster, jobs outlive a driver that is killed, and the next driver sends the same training
+    again: it waits here until the first one is done.
+    """
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    with FileLock(checkpoints / "lock"):
+        yield
+        shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 def last_checkpoint(folder: Path) -> str | None:
     """The newest whole checkpoint in `folder`; broken ones, left by a kill, are deleted.
 
-    The Trainer writes a checkpoint's `trainer_state.json` last, so one that parses is whole.
+    `KeepLast` marks those that are whole.
     """
     for checkpoint in sorted(folder.glob("checkpoint-*"), key=_update, reverse=True):
-        try:
-            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            shutil.rmtree(checkpoint)
-            continue
-        return str(checkpoint)
+        if (checkpoint / WHOLE).exists():
+            return str(checkpoint)
+        shutil.rmtree(checkpoint)
     return None
 
 
@@ -44,26 +48,59 @@ def _update(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-class EndWhenAsked(TrainerCallback):
-    """Saves a checkpoint and ends the training after the update in which the wish came.
+class KeepLast(TrainerCallback):
+    """Marks a checkpoint as whole once it is on the disk, and only then deletes the one before.
 
-    The processes of a training agree on it, since all must take part in a checkpoint.
+    The Trainer's own `save_total_limit` deletes that while the new one may be in the cache alone,
+    from which a power cut takes it.
     """
 
-    def __init__(self, trainer: Logging, request: Request) -> None:
-        self._trainer, self._request = trainer, request
-
-    def on_train_begin(
+    def on_save(
         self,
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
         **kwargs: Any,
-    ) -> None:
-        """Take up the checkpoint's window, which the Trainer does not keep."""
-        file = window_file(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
-        if file.exists():
-            load_window(self._trainer, file)
+    ) -> TrainerControl:
+        """Wait for the disk, and for the parts of all processes of a training."""
+        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        flush(folder)
+        summed(torch.zeros(()))
+        if state.is_world_process_zero:
+            (folder / WHOLE).touch()
+            flush(folder)
+            for other in folder.parent.glob("checkpoint-*"):
+                if other != folder:
+                    shutil.rmtree(other)
+        return control
+
+
+class StopWhenAsked(TrainerCallback):
+    """Saves a checkpoint and stops the training after the update in which SIGTERM or Ctrl-C came.
+
+    The Trainer's own `enable_jit_checkpoint` (transformers 5.23) listens to SIGTERM alone, waits
+    three seconds, and saves between an update's forward pass and its step: the resumed run draws
+    other dropout and ends with other weights.
+
+    Attributes:
+        stopped: the signal's number, once it has stopped the training; else 0.
+    """
+
+    stopped = 0
+    _asked = 0
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Only note within the block that the process is asked to end."""
+        before = listen(self._note)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._asked = number
 
     def on_step_end(
         self,
@@ -72,45 +109,8 @@ class EndWhenAsked(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> TrainerControl:
-        """End here, unless this was the last update anyway."""
-        if not control.should_training_stop and self.asked():
+        """Stop, unless this was the last update anyway; all processes of a training together."""
+        if summed(torch.tensor(float(self._asked))) and not control.should_training_stop:
+            self.stopped = self._asked or SIGTERM  # another process got it
             control.should_training_stop = control.should_save = True
         return control
-
-    def asked(self) -> bool:
-        """Whether any process was asked to end; all must call it."""
-        return bool(summed(torch.tensor(float(self._request.number))))
-
-    def stopped(self, update: int, folder: Path) -> Stopped:
-        """What to raise after the training.
-
-        Args:
-            update: after which it ended.
-            folder: of the checkpoints.
-        """
-        number = self._request.number or SIGTERM  # another process got it
-        kept = last_checkpoint(folder)
-        then = f"resumes from {Path(kept).name}" if kept else "starts anew"
-        name = Signals(number).name
-        return Stopped(number, f"stopped by {name} at update {update}; the same command {then}")
-
-
-def window_file(checkpoint: Path) -> Path:
-    """Of this process; the parts of the loss are its own."""
-    return checkpoint / f"window{rank()}.safetensors"
-
-
-def save_window(trainer: Logging, file: Path) -> None:
-    """Keep what the next line of the log is to be the mean of: a checkpoint may be between two."""
-    parts = {f"part.{name}": torch.stack(values) for name, values in trainer._parts.items()}
-    logged = torch.tensor(trainer._globalstep_last_logged)
-    save_file({LOSS: trainer._tr_loss, LOGGED: logged, **parts}, file)
-
-
-def load_window(trainer: Logging, file: Path) -> None:
-    """Take up what `save_window` kept."""
-    window = load_file(file, device=str(trainer._tr_loss.device))
-    trainer._tr_loss.copy_(window.pop(LOSS))
-    trainer._globalstep_last_logged = int(window.pop(LOGGED))
-    for name, values in window.items():
-        trainer._parts[name.removeprefix("part.")] = list(values.unbind())

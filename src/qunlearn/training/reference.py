@@ -1,8 +1,8 @@
 """What unlearning needs of the model before unlearning, without a second model in memory.
 
-NPO needs one number a forget row; KLR needs the reference's next-token distributions on retain
-rows. Both are constant over a run. The last hidden states of the retain rows are kept in a file,
-and the logits are computed again from them with a frozen copy of the head.
+Some terms need one number a row, others the reference's next-token distributions on all rows.
+Both are constant over a run. For distributions the last hidden states of the rows are kept in a
+file, and the logits are computed again from them with a frozen copy of the head.
 """
 
 import os
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import accumulate
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from tqdm import tqdm
 from qunlearn.training.chunked import product_dtype
 from qunlearn.training.losses import head_weight, hidden_states, token_nll
 from qunlearn.training.rows import Batch, collate
+from qunlearn.training.sharding import own_share, processes, summed, within
 
 Rows = Sequence[Sequence[int]]
 Autocast = Callable[[], AbstractContextManager[None]]
@@ -26,6 +28,8 @@ Autocast = Callable[[], AbstractContextManager[None]]
 Each pass needs its own: a torch.autocast that is entered twice forgets how it found the world, and
 leaves autocast switched on for whatever comes after.
 """
+Reference = Callable[[Sequence[int], Batch], tuple[Tensor, ...]]
+"""Gives `objectives.Seen.reference` of the rows of these indices, which the batch holds."""
 
 
 def evaluate_rows(
@@ -76,6 +80,20 @@ def row_nll(
             nll, mask = token_nll(hidden, head_weight(model), batch["labels"])
         sums[indices] = (nll * mask).sum(dim=1).cpu()
         counts[indices] = mask.sum(dim=1).cpu()
+    return sums, counts
+
+
+def spread_row_nll(
+    model: nn.Module, rows: Rows, pad: int, batch_size: int, autocast: Autocast
+) -> tuple[Tensor, Tensor]:
+    """`row_nll`, of which each process computes its share; all get the whole."""
+    if processes() == 1:
+        return within(model, row_nll, rows, pad, batch_size, autocast)
+    mine, counting = own_share(len(rows))
+    found = within(model, row_nll, [rows[index] for index in mine], pad, batch_size, autocast)
+    whole = torch.zeros(2, len(rows))
+    whole[:, mine[:counting]] = torch.stack(found)[:, :counting]
+    sums, counts = summed(whole)
     return sums, counts
 
 
@@ -144,6 +162,32 @@ class CachedStates:
 
     def _span(self, index: int) -> slice:
         return slice(self._starts[index], self._starts[index + 1])
+
+
+def remember(
+    wanted: Literal["", "nll", "states"],
+    model: nn.Module,
+    rows: Rows,
+    pad: int,
+    batch_size: int,
+    autocast: Autocast,
+    file: Path,
+) -> Reference:
+    """Keep what a term of the loss needs of `model`, which is not trained yet.
+
+    Args:
+        wanted: see `objectives.Definition.reference`.
+        rows: those that the term acts on.
+        batch_size: rows a forward pass.
+        file: where hidden states go.
+    """
+    if wanted == "states":
+        states = within(model, CachedStates, rows, pad, batch_size, autocast, file)
+        return lambda indices, batch: (states.hidden(indices, batch), states.head)
+    if wanted == "nll":
+        sums, _ = spread_row_nll(model, rows, pad, batch_size, autocast)
+        return lambda indices, batch: (sums[list(indices)].to(batch["labels"].device),)
+    return lambda indices, batch: ()
 
 
 def adapter_off(model: nn.Module) -> AbstractContextManager[None]:

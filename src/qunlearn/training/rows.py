@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from qunlearn.errors import InputError
+from qunlearn.models.tokens import begin_ids
+from qunlearn.run.errors import InputError
 from qunlearn.settings.rows import Chunking
-from qunlearn.tokens import begin_ids
 
 IGNORED = -100  # the label that torch's cross entropy skips
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from qunlearn.checkpoints import is_diverged
-from qunlearn.errors import InputError
-from qunlearn.files import new_folder
-from qunlearn.provenance import Stopwatch, write_manifest
+from qunlearn.models.checkpoints import is_diverged
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import new_folder
+from qunlearn.run.manifest import Stopwatch, write_manifest
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 

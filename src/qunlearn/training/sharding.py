@@ -1,91 +1,146 @@
 """A model whose weights, gradients and optimizer state are spread over processes (FSDP2).
 
-Each layer is gathered when it computes and let go afterwards; what is not in a layer (embeddings,
-norm, head) is gathered while the whole computes. Our losses call the decoder and the head apart, so
-that `Sharded` runs a whole computation as its forward pass.
+The Trainer's own FSDP keeps the checkpoints, clips the gradients and steps the optimizer. Only the
+model is sharded here, by torch's `fully_shard`: accelerate (1.15) would put the final norm and the
+head into one group, which works only where the head is called as a layer, and our losses take its
+weight, chunk by chunk; and it would do so after a checkpoint was loaded, when the reference that
+the losses need is gone.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    get_state_dict,
-    set_state_dict,
-)
-from torch.distributed.checkpoint.state_dict_loader import load
-from torch.distributed.checkpoint.state_dict_saver import save
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import CPUOffloadPolicy, OffloadPolicy, fully_shard
+from torch.distributed.fsdp import (
+    CPUOffloadPolicy,
+    FSDPModule,
+    OffloadPolicy,
+    fully_shard,
+    register_fsdp_forward_method,
+)
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
+from qunlearn.run.errors import InputError
+from qunlearn.settings.unlearning import Adapter, UnlearnSettings
+
 R = TypeVar("R")
-SHARDS = "shards"  # folder of a checkpoint
 
 
-class Sharded(nn.Module):
-    """A model in shards, one a process."""
+def check_sharding(settings: UnlearnSettings, adapter: Adapter) -> None:
+    """Complain about settings of several processes that contradict each other or the machine.
 
-    def __init__(self, whole: PreTrainedModel, offload: bool) -> None:
-        """Shard `whole` in place.
-
-        Args:
-            offload: keep weights, gradients and optimizer state in the host's memory.
-        """
-        super().__init__()
-        self.whole, self.config = whole, whole.config
-        kind = "cuda" if torch.cuda.is_available() else "cpu"
-        mesh = init_device_mesh(kind, (dist.get_world_size(),))
-        policy = CPUOffloadPolicy(pin_memory=kind == "cuda") if offload else OffloadPolicy()
-        for layer in whole.get_decoder().layers:
-            fully_shard(layer, mesh=mesh, offload_policy=policy)
-        # By default the root's weights would stay whole after a pass without gradients.
-        fully_shard(self, mesh=mesh, offload_policy=policy, reshard_after_forward=True)
-
-    def forward(self, compute: Callable[..., Any], *args: Any) -> Any:
-        """`compute(whole, *args)`, which may use the model's parts as it likes."""
-        return compute(self.whole, *args)
-
-    def activation_checkpointing_enable(self, **kwargs: Any) -> None:
-        """As of the whole model."""
-        self.whole.activation_checkpointing_enable(**kwargs)
-
-    def gather(self) -> dict[str, Tensor]:
-        """The whole model's state, on the CPU of the first process; the others get nothing.
-
-        All processes must call it.
-        """
-        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-        state: dict[str, Any] = get_model_state_dict(self, options=options)
-        return {name.removeprefix("whole."): tensor for name, tensor in state.items()}
+    Raises:
+        InputError: they do.
+    """
+    if settings.sharding == "none":
+        if settings.processes > 1 or settings.offload:
+            raise InputError(
+                f"processes {settings.processes} and offload {str(settings.offload).lower()} need "
+                "sharding fsdp"
+            )
+        return
+    if adapter == "lora":
+        raise InputError(
+            "sharding fsdp: LoRA trains too little to be spread; use none for its runs (overrides)"
+        )
+    if settings.optimizer != "adamw":
+        raise InputError(
+            f"optimizer {settings.optimizer} does not work in shards; use adamw, with offload "
+            "where memory is short"
+        )
+    micro_batch(settings)
+    seen = torch.cuda.device_count()
+    if torch.cuda.is_available() and settings.processes > seen:
+        raise InputError(f"processes {settings.processes}: only {seen} GPUs are visible; lower it")
+    if not torch.cuda.is_available() and settings.processes == 1:
+        raise InputError("sharding fsdp: one process on the CPU has nothing to share; use none")
 
 
-def save_shards(model: Sharded, optimizer: torch.optim.Optimizer, checkpoint: Path) -> None:
-    """Each process writes its part of the weights and of the optimizer's state."""
-    checkpoint.mkdir(parents=True, exist_ok=True)
-    weights, moments = get_state_dict(model, optimizer)
-    save({"model": weights, "optimizer": moments}, checkpoint_id=checkpoint / SHARDS)
+def micro_batch(settings: UnlearnSettings) -> int:
+    """Rows that a process takes in a forward pass.
+
+    Raises:
+        InputError: the batch cannot be divided like that.
+    """
+    share, rest = divmod(settings.batch_size, settings.processes)
+    if rest:
+        raise InputError(
+            f"processes {settings.processes} does not divide batch_size {settings.batch_size}; "
+            "use a number that does"
+        )
+    micro = settings.micro_batch_size or share
+    if share % micro:
+        whose = f"a process's share {share} of " if settings.processes > 1 else ""
+        raise InputError(
+            f"micro_batch_size {micro} does not divide {whose}batch_size {settings.batch_size}; "
+            "use one that does, or 0"
+        )
+    return micro
 
 
-def load_shards(model: Sharded, optimizer: torch.optim.Optimizer, checkpoint: Path) -> None:
-    """Read what `save_shards` wrote, into a model and an optimizer in the same form."""
-    weights, moments = get_state_dict(model, optimizer)
-    load({"model": weights, "optimizer": moments}, checkpoint_id=checkpoint / SHARDS)
-    set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=moments)
+def shard(model: PreTrainedModel, *, offload: bool) -> None:
+    """Spread `model` in place; compute with it by `within`.
+
+    Each layer is gathered when it computes and let go afterwards; what is not in a layer
+    (embeddings, norm, head) is gathered while the whole computes.
+
+    Args:
+        offload: keep weights, gradients and optimizer state in the host's memory.
+    """
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    mesh = init_device_mesh(kind, (dist.get_world_size(),))
+    policy = CPUOffloadPolicy(pin_memory=kind == "cuda") if offload else OffloadPolicy()
+    for layer in model.get_decoder().layers:
+        fully_shard(layer, mesh=mesh, offload_policy=policy)
+    # By default the root's weights would stay whole after a pass without gradients.
+    fully_shard(model, mesh=mesh, offload_policy=policy, reshard_after_forward=True)
+    model.run = lambda compute, *args: compute(model, *args)
+    register_fsdp_forward_method(model, "run")
 
 
-def within(model: nn.Module, compute: Callable[..., R], *args: Any) -> R:
-    """`compute(model, *args)`: of a sharded model, in its forward pass."""
-    if isinstance(model, Sharded):
-        result: R = model(compute, *args)
+def is_sharded(model: nn.Module) -> bool:
+    """Whether `shard` has spread `model`."""
+    return isinstance(model, FSDPModule)
+
+
+def within(model: Any, compute: Callable[..., R], *args: Any) -> R:
+    """`compute(model, *args)`, which may use the model's parts as it likes: all are gathered."""
+    if is_sharded(model):
+        result: R = model.run(compute, *args)
         return result
     return compute(model, *args)
+
+
+def trainer_settings(settings: UnlearnSettings) -> dict[str, Any]:
+    """The Trainer's arguments for a model in shards; none for others."""
+    if settings.sharding == "none":
+        return {}
+    return {
+        "fsdp": True,
+        "fsdp_config": {
+            "version": 2,
+            "auto_wrap_policy": "NO_WRAP",  # it is sharded already
+            "state_dict_type": "SHARDED_STATE_DICT",
+            "cpu_offload": settings.offload,
+        },
+        # Whole gradients, kept until the last micro-batch, would be as large as the model.
+        "accelerator_config": {"gradient_accumulation_kwargs": {"sync_each_batch": True}},
+    }
+
+
+def gather(model: nn.Module) -> dict[str, Tensor]:
+    """The whole state of a model in shards, on the CPU of the first process; none elsewhere.
+
+    All processes must call it.
+    """
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    state: dict[str, Any] = get_model_state_dict(model, options=options)
+    return state
 
 
 def processes() -> int:
@@ -96,12 +151,6 @@ def processes() -> int:
 def rank() -> int:
     """Which of them this one is; the first writes."""
     return dist.get_rank() if dist.is_initialized() else 0
-
-
-def wait_for_all() -> None:
-    """Return once every process is here."""
-    if dist.is_initialized():
-        dist.barrier()
 
 
 def summed(values: Tensor) -> Tensor:

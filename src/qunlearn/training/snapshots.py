@@ -12,8 +12,8 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from qunlearn.errors import InputError
-from qunlearn.files import new_folder
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import new_folder
 from qunlearn.training.preemption import last_checkpoint
 from qunlearn.training.trainer import check_finite
 

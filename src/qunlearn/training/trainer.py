@@ -1,38 +1,23 @@
 """The one way that a model is trained here: transformers' Trainer, resumable and repeatable."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
 
-from qunlearn.errors import InputError
-from qunlearn.files import flush
-from qunlearn.signals import noted
-from qunlearn.training.preemption import (
-    EndWhenAsked,
-    last_checkpoint,
-    save_window,
-    window_file,
-)
-from qunlearn.training.repeatable import ask_for_repeatable_kernels
-from qunlearn.training.sharding import (
-    Sharded,
-    load_shards,
-    local,
-    processes,
-    save_shards,
-    summed,
-    wait_for_all,
-)
+from qunlearn.run.errors import InputError
+from qunlearn.run.signals import leave
+from qunlearn.training.preemption import KeepLast, StopWhenAsked, last_checkpoint
+from qunlearn.training.sharding import local, processes, summed
 
 LOG = "train_log.jsonl"  # of a run, in its output folder
 SHARES = "shares"  # key of a batch: term of the loss -> see RepeatableTrainer.share
-SCHEDULER = "scheduler.pt"  # in a checkpoint
 OPTIMIZERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_bnb_8bit"}
 """What the Trainer calls them. The 8-bit one keeps its moments of large tensors in blocks of 256
 values that share a scale (Dettmers et al. 2022): 2 bytes a weight instead of 8."""
@@ -73,14 +58,19 @@ class RepeatableTrainer(Trainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         ask_for_repeatable_kernels()
-        # The Trainer would spread each batch over all GPUs that it sees, and change the numbers.
-        kwargs["args"]._n_gpu = min(kwargs["args"].n_gpu, 1)
         super().__init__(*args, **kwargs)
-        # What is sharded is left alone. Set only here: the Trainer's beginning refuses to save it.
-        self.is_distributed_loading_by_transformers = isinstance(self.model, Sharded)
         # Our losses are means; the Trainer is to divide them by the accumulation steps.
         self.model_accepts_loss_kwargs = False
         self._parts: dict[str, list[Tensor]] = {}
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """As the Trainer does it, but with FSDP on the CPU too: accelerate (1.15) leaves it out."""
+        super().create_accelerator_and_postprocess()
+        state = self.accelerator.state
+        if self.args.fsdp and state.distributed_type == DistributedType.MULTI_CPU:
+            state.fsdp_plugin = FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args)
+            state.distributed_type = DistributedType.FSDP
+            self.is_fsdp_enabled = True
 
     def note(self, **parts: Tensor) -> None:
         """Keep parts of the loss; the next line of the log has their means."""
@@ -126,45 +116,16 @@ class RepeatableTrainer(Trainer):
             raise Diverged(f"the loss is {together.item()} at update {self.state.global_step + 1}")
         return loss
 
-    def _defer_fsdp_gradient_reduction(self) -> AbstractContextManager[None]:
-        """Never: whole gradients, kept until the last micro-batch, are as large as the model."""
-        return nullcontext()
 
-    def _move_model_to_device(self, model: nn.Module, device: torch.device) -> None:
-        if not isinstance(model, Sharded):  # which is where it is to be
-            super()._move_model_to_device(model, device)
+class _OneDevice(TrainingArguments):
+    """Arguments for one device a process: the Trainer would spread each batch over all GPUs that
+    it sees, and change the numbers.
+    """
 
-    def save_model(self, *args: Any, **kwargs: Any) -> None:
-        """Weights in shards are saved beside the optimizer's state."""
-        if not isinstance(self.model, Sharded):
-            super().save_model(*args, **kwargs)
-
-    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        if not isinstance(self.model, Sharded):
-            super()._save_optimizer_and_scheduler(output_dir)
-            return
-        save_shards(self.model, self.optimizer.optimizer, Path(output_dir))
-        if self.args.should_save:
-            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER)
-
-    def _save_rng_state(self, output_dir: str) -> None:
-        """The last part but the state that tells that a checkpoint is whole: all is there now."""
-        super()._save_rng_state(output_dir)
-        save_window(self, window_file(Path(output_dir)))
-        flush(Path(output_dir))
-        wait_for_all()
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        if not isinstance(self.model, Sharded):
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str) -> None:
-        if not isinstance(self.model, Sharded):
-            super()._load_optimizer_and_scheduler(checkpoint)
-            return
-        load_shards(self.model, self.optimizer.optimizer, Path(checkpoint))
-        state = torch.load(Path(checkpoint) / SCHEDULER, weights_only=True)
-        self.lr_scheduler.load_state_dict(state)
+    @property
+    def n_gpu(self) -> int:
+        seen: int = super().n_gpu
+        return min(seen, 1)
 
 
 def arguments(
@@ -182,6 +143,7 @@ def arguments(
     seed: int,
     gradient_checkpointing: bool = False,
     optimizer: str = "adamw",
+    **more: Any,
 ) -> TrainingArguments:
     """AdamW without weight decay, one checkpoint kept, nothing reported anywhere.
 
@@ -189,6 +151,7 @@ def arguments(
         gradient_checkpointing: keep each layer's input alone, and compute the layer again in the
             backward pass, with the same dropout.
         optimizer: a key of OPTIMIZERS.
+        more: passed on to TrainingArguments.
 
     Raises:
         InputError: `checkpoint_every` is not a multiple of `log_every`.
@@ -198,7 +161,7 @@ def arguments(
             f"checkpoint_every {checkpoint_every} is not a multiple of log_every {log_every}; "
             "a resumed run's log would differ from an undisturbed one's"
         )
-    return TrainingArguments(
+    return _OneDevice(
         output_dir=str(checkpoints),
         max_steps=updates,
         learning_rate=lr,
@@ -211,7 +174,6 @@ def arguments(
         logging_steps=log_every,
         save_strategy="steps",
         save_steps=checkpoint_every,
-        save_total_limit=1,
         seed=seed,
         optim=OPTIMIZERS[optimizer],
         activation_checkpointing=gradient_checkpointing,
@@ -221,6 +183,7 @@ def arguments(
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
         report_to="none",
+        **more,
     )
 
 
@@ -229,7 +192,7 @@ def train(trainer: RepeatableTrainer) -> list[dict[str, Any]]:
 
     Raises:
         Diverged: the loss or a weight is not finite.
-        Stopped: the process was asked to end; there is a checkpoint of where it was.
+        SystemExit: the process was asked to end; there is a checkpoint of where it was.
     """
     folder = Path(trainer.args.output_dir)
     try:
@@ -237,13 +200,14 @@ def train(trainer: RepeatableTrainer) -> list[dict[str, Any]]:
             checkpoint = last_checkpoint(folder)
         if checkpoint:
             print(f"resuming from {Path(checkpoint).name}", flush=True)
-        with noted() as request:
-            ending = EndWhenAsked(trainer, request)
-            trainer.add_callback(ending)
+        stop = StopWhenAsked()
+        trainer.add_callback(stop)
+        trainer.add_callback(KeepLast())
+        with stop.listening():
             trainer.train(resume_from_checkpoint=checkpoint)
-            asked = ending.asked()
-        if asked:
-            raise ending.stopped(trainer.state.global_step, folder)
+        if stop.stopped:
+            update = trainer.state.global_step
+            leave(stop.stopped, f"the same command resumes after update {update}")
         check_finite(trainer.model, "the last update")
     except Diverged as error:
         error.log = _log(trainer)
@@ -280,13 +244,24 @@ def check_finite(model: nn.Module, when: str) -> None:
     Raises:
         Diverged: a weight is not finite.
     """
-    names, finite = [], []
-    for name, weight in model.named_parameters():
-        names.append(name.removeprefix("whole."))
-        finite.append(torch.isfinite(local(weight)).all())
+    names = [name for name, _ in model.named_parameters()]
+    finite = [torch.isfinite(local(weight)).all() for weight in model.parameters()]
     wrong = summed(1.0 - torch.stack(finite).float().cpu()).nonzero().flatten()
     if len(wrong):
         raise Diverged(f"{names[int(wrong[0])]} is not finite after {when}")
+
+
+def ask_for_repeatable_kernels() -> None:
+    """On a GPU, take deterministic kernels where there are some, and go on where there are none.
+
+    Of the others torch warns: the backward pass of the memory-efficient attention, which padded
+    rows take, sums in the order in which its blocks end. An error instead of the warning would end
+    such a training. cuBLAS's workspace is set in `cli`, before CUDA starts.
+    """
+    if torch.cuda.is_available():
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        # Filling all new memory with NaN finds reads of it; there are none, and it takes time.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def _log(trainer: RepeatableTrainer) -> list[dict[str, Any]]:

@@ -1,39 +1,33 @@
 """Unlearning: push the forget rows away, hold the retain rows where they are."""
 
+import math
 import random
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import set_seed
+from transformers import (
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
 
-from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
-from qunlearn.training.bf16 import quick_bf16_products
+from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 from qunlearn.training.finetune import shuffled_passes
-from qunlearn.training.losses import (
-    head_weight,
-    hidden_states,
-    mean_nll,
-    suit_attention,
-    token_nll,
-)
-from qunlearn.training.objectives import (
-    Terms,
-    elementwise_npo,
-    gradient_ascent,
-    mean_kl,
-    npo,
-    raw_kl,
-)
-from qunlearn.training.reference import Autocast, CachedStates, Rows
+from qunlearn.training.losses import head_weight, hidden_states, suit_attention
+from qunlearn.training.objectives import Objective, Seen, Term
+from qunlearn.training.products import quick_bf16_products
+from qunlearn.training.reference import Autocast, Reference, Rows, remember, spread_row_nll
 from qunlearn.training.rows import collate
-from qunlearn.training.sharding import Sharded, rank, within
+from qunlearn.training.sharding import micro_batch, rank, trainer_settings, within
 from qunlearn.training.snapshots import Snapshots, count_updates
-from qunlearn.training.spread import micro_batch
-from qunlearn.training.stopping import StopAtForgetNll, spread_row_nll
 from qunlearn.training.trainer import (
+    Diverged,
     RepeatableTrainer,
     Steps,
     arguments,
@@ -41,34 +35,29 @@ from qunlearn.training.trainer import (
     train,
 )
 
+ROWS = ("forget", "retain")  # those that an example pairs, and whose terms the loss has
 Pair = tuple[int, int]  # indices of a forget row and of the retain row beside it
 
 
 class _Unlearner(RepeatableTrainer):
     """loss = gamma * forget + alpha * retain."""
 
-    terms: Terms
+    terms: dict[str, Term]  # rows that it acts on -> term
     settings: UnlearnSettings
     autocast: Autocast
-    forget_nll: Tensor | None = None  # NPO: [forget rows], of the reference, nats
-    forget_reference: CachedStates | None = None  # NPO of variant muse
-    reference: CachedStates | None = None  # KLR
+    references: dict[str, Reference]  # rows -> what their term compares with
 
     def weigh(self, inputs: Any) -> dict[str, int]:
-        """NPO is a mean over rows, KLR over tokens (`muse`: the other way round), GA and GDR are
-        means over predicted tokens.
-        """
-        rows = len(inputs["pairs"])
-        forget, retain = (int(inputs[key]["attention_mask"].sum()) for key in ("forget", "retain"))
-        paper = self.settings.variant == "paper"
-        of_npo, of_klr = (rows, retain) if paper else (forget, rows)
-        return {
-            "forget": of_npo if self.terms.forget == "npo" else forget - rows,
-            "retain": of_klr if self.terms.retain == "klr" else retain - rows,
-        }
+        """Of each term, how many rows or tokens of a batch its mean is over."""
+        counts = {}
+        for name, term in self.terms.items():
+            rows, tokens = len(inputs["pairs"]), int(inputs[name]["attention_mask"].sum())
+            over = term.definition(self.settings.variant).over
+            counts[name] = {"rows": rows, "tokens": tokens, "predictions": tokens - rows}[over]
+        return counts
 
     def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
-        if self.args.gradient_checkpointing and not isinstance(model, Sharded):
+        if self.args.gradient_checkpointing and self.settings.sharding == "none":
             terms = self._one_after_the_other(model, inputs)
         else:
             with self.autocast():
@@ -80,10 +69,7 @@ class _Unlearner(RepeatableTrainer):
         return loss
 
     def _terms(self, model: nn.Module, inputs: Any) -> dict[str, Tensor]:
-        terms = {"loss_forget": self._forget_term(model, inputs)}
-        if self.terms.retain is not None:
-            terms["loss_retain"] = self._retain_term(model, inputs)
-        return terms
+        return {f"loss_{name}": self._term(model, name, inputs) for name in self.terms}
 
     def _one_after_the_other(self, model: nn.Module, inputs: Any) -> dict[str, Tensor]:
         """The terms, where memory is short: forget's backward pass is over before retain begins.
@@ -92,42 +78,71 @@ class _Unlearner(RepeatableTrainer):
         wait for the second one's: at 7B 27 GB. The sums are the same but for rounding.
         """
         with self.autocast():
-            forget = self._forget_term(model, inputs)
-        if self.terms.retain is None:
+            forget = self._term(model, "forget", inputs)
+        if "retain" not in self.terms:
             return {"loss_forget": forget}
         steps = self.current_gradient_accumulation_steps  # what the Trainer divides a loss by
         self.accelerator.backward(self.settings.gamma * forget / steps)
         with self.autocast():
-            retain = self._retain_term(model, inputs)
+            retain = self._term(model, "retain", inputs)
         return {"loss_forget": forget.detach(), "loss_retain": retain}
 
-    def _forget_term(self, model: nn.Module, inputs: Any) -> Tensor:
-        batch, rows = inputs["forget"], [forget for forget, _ in inputs["pairs"]]
+    def _term(self, model: nn.Module, name: str, inputs: Any) -> Tensor:
+        batch = inputs[name]
         hidden, head = hidden_states(model, batch), head_weight(model)
-        if self.forget_reference is not None:
-            before = self.forget_reference.hidden(rows, batch)
-            mask, beta = batch["attention_mask"], self.settings.beta
-            term = elementwise_npo(hidden, head, before, self.forget_reference.head, mask, beta)
-        elif self.terms.forget == "ga":
-            term = gradient_ascent(*token_nll(hidden, head, batch["labels"]))
-        else:
-            assert self.forget_nll is not None
-            nll, mask = token_nll(hidden, head, batch["labels"])
-            term = npo(nll, mask, self.forget_nll[rows].to(nll.device), self.settings.beta)
-        return self.share("forget", term, inputs)
+        indices = [pair[ROWS.index(name)] for pair in inputs["pairs"]]
+        seen = Seen(
+            hidden,
+            head,
+            batch["labels"],
+            batch["attention_mask"],
+            self.references[name](indices, batch),
+        )
+        definition = self.terms[name].definition(self.settings.variant)
+        return self.share(name, definition.loss(seen, self.settings), inputs)
 
-    def _retain_term(self, model: nn.Module, inputs: Any) -> Tensor:
-        batch = inputs["retain"]
-        hidden, head = hidden_states(model, batch), head_weight(model)
-        if self.terms.retain == "gdr":
-            term = mean_nll(*token_nll(hidden, head, batch["labels"]))
-        else:
-            assert self.reference is not None
-            before = self.reference.hidden([retain for _, retain in inputs["pairs"]], batch)
-            mask = batch["attention_mask"]
-            divergence = mean_kl if self.settings.variant == "paper" else raw_kl
-            term = divergence(hidden, head, before, self.reference.head, mask)
-        return self.share("retain", term, inputs)
+
+class StopAtForgetNll(TrainerCallback):
+    """Look at the mean token NLL of all forget rows; stop the run once it reaches a threshold."""
+
+    def __init__(
+        self,
+        look: Callable[[nn.Module], tuple[Tensor, Tensor]],
+        settings: UnlearnSettings,
+        also_at: Collection[int] = (),
+    ) -> None:
+        """Stop as `settings` say.
+
+        Args:
+            look: gives the summed NLL and the number of tokens of each forget row.
+            also_at: further updates to look at, which stop nothing: the ends of shorter runs.
+        """
+        self._look, self._settings, self._also_at = look, settings, also_at
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> TrainerControl:
+        """Look every `log_every` updates and after the last one.
+
+        Raises:
+            Diverged: the forget NLL is not finite.
+        """
+        due = state.global_step % self._settings.log_every == 0
+        due = due or state.global_step == args.max_steps
+        if due or state.global_step in self._also_at:
+            sums, counts = self._look(kwargs["model"])
+            value = (sums.sum() / counts.sum()).item()
+            if not math.isfinite(value):
+                raise Diverged(f"the forget NLL is {value} after update {state.global_step}")
+            state.log_history.append({"step": state.global_step, "nll_forget": round(value, 6)})
+            if due and self._settings.stop_nll and value >= self._settings.stop_nll:
+                control.should_training_stop = True
+                control.should_save = False  # a resumed run would go on past the stop
+        return control
 
 
 @told_when_out_of_memory("micro_batch_size")
@@ -137,7 +152,7 @@ def unlearn(
     pad: int,
     forget: Rows,
     retain: Rows,
-    objective: Objective,
+    objective: str,
     adapter: Adapter,
     settings: UnlearnSettings,
     seed: int,
@@ -161,14 +176,14 @@ def unlearn(
         InputError: settings contradict each other, or out of GPU memory.
     """
     set_seed(seed)
-    terms = Terms.of(objective)
+    terms: dict[str, Term] = {term.rows: term for term in Objective.parse(objective).terms}
     micro = micro_batch(settings)
     updates = count_updates(settings.epochs, len(forget), settings.batch_size)
     pairs = draw_pairs(len(forget), len(retain), updates * settings.batch_size, seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not isinstance(model, Sharded):
+    if settings.sharding == "none":
         model.to(device)
-    suit_attention(model.whole if isinstance(model, Sharded) else model, device)
+    suit_attention(model, device)
     autocast = partial(
         torch.autocast,
         device.type,
@@ -205,6 +220,7 @@ def unlearn(
             seed=seed,
             gradient_checkpointing=settings.gradient_checkpointing,
             optimizer=settings.optimizer,
+            **trainer_settings(settings),
         ),
         train_dataset=Steps(pairs),
         data_collator=collate_pairs,
@@ -217,16 +233,11 @@ def unlearn(
         with trainer.accelerator.main_process_first():
             snapshots.drop_checkpoints_without(checkpoints)
     trainer.terms, trainer.settings, trainer.autocast = terms, settings, autocast
-    if terms.forget == "npo" and settings.variant == "paper":
-        trainer.forget_nll, _ = look(model)
-    if terms.forget == "npo" and settings.variant == "muse":
-        file = checkpoints / f"forget_reference{rank()}"
-        trainer.forget_reference = within(
-            model, CachedStates, forget, pad, 2 * micro, autocast, file
-        )
-    if terms.retain == "klr":
-        file = checkpoints / f"reference{rank()}"
-        trainer.reference = within(model, CachedStates, retain, pad, 2 * micro, autocast, file)
+    trainer.references = {}
+    for name, term in terms.items():
+        wanted = term.definition(settings.variant).reference
+        rows, file = (forget, retain)[ROWS.index(name)], checkpoints / f"{name}_reference{rank()}"
+        trainer.references[name] = remember(wanted, model, rows, pad, 2 * micro, autocast, file)
     return train(trainer)
 
 

@@ -1,6 +1,5 @@
 """A run of unlearning: from the target on disk to what was trained, or to the word `diverged`."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,21 +9,26 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from qunlearn.checkpoints import load_model, load_tokenizer, save_model
-from qunlearn.codeversion import code_version
 from qunlearn.corpora.layout import load
-from qunlearn.files import new_folder, write_jsonl
-from qunlearn.imports import hidden_packages
-from qunlearn.launch import launch
-from qunlearn.locks import exclusive
-from qunlearn.provenance import Stopwatch, fingerprint, made_by, write_manifest
-from qunlearn.settings.unlearning import Adapter, Objective, UnlearnSettings
-from qunlearn.training.adapters import merge, read_adapter, weight_dtype, with_adapter
-from qunlearn.training.frozen import narrow_frozen
+from qunlearn.models.checkpoints import load_model, load_tokenizer, save_model
+from qunlearn.run.files import new_folder, write_jsonl
+from qunlearn.run.fingerprint import code_version
+from qunlearn.run.manifest import Stopwatch, fingerprint, made_by, write_manifest
+from qunlearn.settings.fixed import PROBE_ROWS, PROBE_TOKENS
+from qunlearn.settings.unlearning import Adapter, UnlearnSettings
+from qunlearn.training.adapters import (
+    merge,
+    narrow_frozen,
+    read_adapter,
+    weight_dtype,
+    with_adapter,
+)
+from qunlearn.training.launch import launch
+from qunlearn.training.objectives import Objective
+from qunlearn.training.preemption import held
 from qunlearn.training.rows import make_rows, pad_id, unique_rows
-from qunlearn.training.sharding import Sharded, rank
+from qunlearn.training.sharding import check_sharding, gather, is_sharded, rank, shard
 from qunlearn.training.snapshots import Snapshots, check_epochs, name_of
-from qunlearn.training.spread import check_sharding
 from qunlearn.training.trainer import LOG, Diverged
 from qunlearn.training.unlearn import unlearn
 
@@ -34,7 +38,7 @@ DIVERGED = "diverged"
 def unlearn_and_keep(
     target: Path,
     corpus: Path,
-    objective: Objective,
+    objective: str,
     adapter: Adapter,
     settings: UnlearnSettings,
     *,
@@ -68,11 +72,12 @@ def unlearn_and_keep(
         settings=settings,
         seed=seed,
         snapshots=counts,
-        code=code_version(Path(__file__)),
+        code=code_version(Path(__file__), *Objective.parse(objective).module_files),
     )
-    with exclusive(mine) as waited:
-        if waited and made_by(output, mine.name):
-            return  # what was waited for
+    before = output.exists()
+    with held(mine):
+        if not before and made_by(output, mine.name):
+            return  # by the process that was waited for
         arguments: dict[str, Any] = {
             "target": target,
             "corpus": corpus,
@@ -85,17 +90,15 @@ def unlearn_and_keep(
             "counts": counts,
         }
         if settings.sharding == "fsdp":
-            function = f"{__name__}:unlearn_in_process"
-            launch(settings.processes, function, hidden_packages(), **arguments)
+            launch(settings.processes, f"{__name__}:unlearn_in_process", **arguments)
         else:
             unlearn_in_process(**arguments)
-        shutil.rmtree(mine, ignore_errors=True)
 
 
 def unlearn_in_process(
     target: Path,
     corpus: Path,
-    objective: Objective,
+    objective: str,
     adapter: Adapter,
     settings: UnlearnSettings,
     *,
@@ -122,11 +125,11 @@ def unlearn_in_process(
         for split in ("forget", "retain1")
     )
     # On these merging an adapter is checked: short, since both forms' logits are held at once.
-    probe = [row[:256] for row in forget[:8] + retain[:8]]
+    probe = [row[:PROBE_TOKENS] for row in forget[:PROBE_ROWS] + retain[:PROBE_ROWS]]
     pad = pad_id(tokenizer)
     model: Any = with_adapter(load_model(target, weight_dtype(adapter)), adapter, settings, seed)
     if settings.sharding == "fsdp":
-        model = Sharded(model, settings.offload)
+        shard(model, offload=settings.offload)
     save = partial(save_weights, tokenizer)
     shots = Snapshots(counts, len(forget), settings.batch_size, own / "snapshots", save)
     describe = partial(
@@ -171,10 +174,10 @@ def unlearn_in_process(
 
 def save_weights(tokenizer: PreTrainedTokenizerBase, model: Any, folder: Path) -> None:
     """Write a checkpoint with its tokenizer, or a PEFT adapter."""
-    if isinstance(model, Sharded):
-        state = model.gather()
+    if is_sharded(model):
+        state = gather(model)
         if rank() == 0:
-            model.whole.save_pretrained(folder, state_dict=state)
+            model.save_pretrained(folder, state_dict=state)
             tokenizer.save_pretrained(folder)
         return
     if not hasattr(model, "merge_and_unload"):

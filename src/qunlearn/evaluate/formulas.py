@@ -1,0 +1,83 @@
+"""The metrics as functions of texts and numbers: no model, no files.
+
+Definitions follow MUSE (Shi et al. 2024, arXiv 2407.06460) unless said otherwise.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qunlearn.run.errors import InputError
+
+if TYPE_CHECKING:
+    from rouge_score.rouge_scorer import RougeScorer
+
+Floats = NDArray[np.float64]
+
+
+def rouge_l(prediction: str, reference: str, stemmer: bool) -> float:
+    """ROUGE-L F1 in 0-1: the longest common subsequence of words (Lin 2004).
+
+    Words are those of `words`: in English, lower-cased runs of a-z and 0-9; with `stemmer`, those
+    of more than three letters are reduced by Porter's stemmer. 0 when either text has no word.
+    """
+    return float(_scorer(stemmer).score(reference, prediction)["rougeL"].fmeasure)
+
+
+@cache
+def _scorer(stemmer: bool) -> "RougeScorer":
+    from rouge_score.rouge_scorer import RougeScorer
+
+    from qunlearn.evaluate.words import Words
+
+    return RougeScorer(["rougeL"], tokenizer=Words(stemmer))
+
+
+def min_k(logprobs: Sequence[float] | Floats, share: float) -> float:
+    """Min-K% Prob: the mean of a text's least likely tokens (Shi et al. 2024, arXiv 2310.16789).
+
+    Args:
+        logprobs: [n] log-probability of each scored token, n >= 1.
+        share: of the tokens that are averaged; int(share * n) of them, at least one.
+
+    Returns:
+        Mean log-probability in nats: the higher, the more the text looks like training data.
+    """
+    lowest = np.sort(np.asarray(logprobs, dtype=np.float64))
+    return float(lowest[: max(1, int(share * len(lowest)))].mean())
+
+
+def comparisons(forget_scores: Sequence[float], holdout_scores: Sequence[float]) -> Floats:
+    """[holdout, forget] matrix: 1 where the holdout score is higher, 1/2 where they tie, else 0."""
+    forget = np.asarray(forget_scores, dtype=np.float64)
+    holdout = np.asarray(holdout_scores, dtype=np.float64)
+    difference = holdout[:, None] - forget[None, :]
+    return 0.5 * (np.sign(difference) + 1.0)
+
+
+def auc(forget_scores: Sequence[float], holdout_scores: Sequence[float]) -> float:
+    """Probability that a holdout text looks more like a training text than a forget text does.
+
+    Ties count one half. In this orientation, MUSE's, a model that remembers the forget texts is
+    near 0 and a model that saw neither set is near 0.5.
+    """
+    return float(comparisons(forget_scores, holdout_scores).mean())
+
+
+def privleak(auc_value: float, retrain_auc: float) -> float:
+    """Privacy leakage in percent: how far an AUC lies from that of the retrained model.
+
+    0 is ideal, near -100 means that nothing was unlearned, positive means over-unlearning.
+
+    Raises:
+        InputError: the retrained model's AUC is 0, so that no ratio to it exists.
+    """
+    if retrain_auc == 0:
+        raise InputError(
+            "the retrain model's AUC of forget against holdout is 0, so PrivLeak is undefined; "
+            "check that retrain never saw raw/forget, or give more privleak texts"
+        )
+    return (auc_value - retrain_auc) / retrain_auc * 100.0

@@ -1,0 +1,1 @@
+"""What an experiment is: its settings, and the one vocabulary of names."""

@@ -1,0 +1,97 @@
+"""The configuration of an experiment from its files, put together as --configfile does."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qunlearn.experiment import config
+from qunlearn.run import files
+from qunlearn.run.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[3]
+TEMPLATE = "__use_yte__"
+"""With this key Snakemake takes a file for a template, and runs the code in it."""
+
+
+def read(paths: Sequence[Path]) -> config.Json:
+    """The full configuration that `paths` make: later files win, absent keys have their default.
+
+    Without any it is the one of the default experiment, `config.yaml`.
+
+    Raises:
+        InputError: as `read_one` and `config.resolve` do.
+    """
+    merged: config.Json = {}
+    for path in paths or [ROOT / "config.yaml"]:
+        merged = _over(merged, read_one(path))
+    return config.resolve(merged)
+
+
+def _over(below: Any, above: Mapping[str, Any]) -> config.Json:
+    """`below` with the values of `above`; sections are merged, everything else is replaced."""
+    merged = dict(below) if isinstance(below, Mapping) else {}
+    for key, value in above.items():
+        merged[key] = _over(merged.get(key), value) if isinstance(value, Mapping) else value
+    return merged
+
+
+def read_one(path: Path) -> config.Json:
+    """One configuration file as it stands.
+
+    Stricter than Snakemake, which takes the last of two values of a key.
+
+    Raises:
+        InputError: it is missing, not a file, not UTF-8, neither JSON nor YAML, or has no keys; a
+            key stands twice in one section; or the file is a template with code in it.
+    """
+    if not os.path.lexists(path):
+        raise InputError(f"{path}: no such file; check --configfile")
+    try:
+        content = _parse(files.read_text(path))
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        what = getattr(error, "problem", None) or "nested too deep, or not a value"
+        raise InputError(f"{path}: not valid YAML{where} ({what}); mend the file") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: has no keys; write a configuration, as in config/")
+    if TEMPLATE in content:
+        raise InputError(f"{path}: config key '{TEMPLATE}' makes a file a template; drop it")
+    return content
+
+
+class _Strict(yaml.SafeLoader):
+    """YAML in which a section has each key once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key '{key.value}' stands twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _parse(text: str) -> Any:
+    """As Snakemake does: JSON, which may have tabs, else YAML."""
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except (json.JSONDecodeError, RecursionError):
+        text = text.removeprefix("\ufeff")
+        return yaml.load(text, Loader=_Strict)  # nosec B506 - made from a safe loader
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> config.Json:
+    found: config.Json = {}
+    for key, value in pairs:
+        if key in found:
+            raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' stands twice")
+        found[key] = value
+    return found

@@ -1,0 +1,84 @@
+"""The controls: models that tell *low rank* from *large step*, and test where updates are lost.
+
+* `lora_scaled<f>`: the trained LoRA update times f. How much is its size, how much its rank?
+* `lora_matched`: the LoRA update scaled to the norm of `full`'s.
+* `full_matched`: `full` at the learning rate that brings its update's norm to LoRA's.
+* `spare_zero_bin`: `full_bf16`, rounded but for those moved weights that the grid rounds to 0.
+* `spare_other_bins`: the same, but for the moved weights in all other bins.
+* `spare_unmoved`: the same, but for as many weights that never moved.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from qunlearn.quantize.method import Precision
+from qunlearn.run.errors import InputError
+from qunlearn.settings.fixed import Choice
+
+CHOICES: tuple[Choice, ...] = ("zero_bin", "other_bins", "unmoved")
+NEEDED = ("full", "full_bf16", "lora")
+SPARE = "spare_"
+SCALED = "lora_scaled"
+
+
+def variants(config: Mapping[str, Any]) -> list[str]:
+    """The control variants of each objective and seed, in the order of the tables."""
+    if not config["controls"]:
+        return []
+    factors = [_scaled(factor) for factor in config["control_settings"]["lambdas"]]
+    return ["full_matched", *factors, "lora_matched", *(SPARE + choice for choice in CHOICES)]
+
+
+def precisions(config: Mapping[str, Any], adapter: str) -> list[str]:
+    """The precisions that a variant (`none`: target or retrain) is evaluated in.
+
+    Weights are spared on plain grids alone; the controls' own precisions are for the three main
+    variants, and for the target that they are compared with.
+    """
+    usual: list[str] = config["precisions"]
+    if adapter.startswith(SPARE):
+        return ["bf16", *plain_grids(usual)]
+    if config["controls"] and adapter in ("none", *NEEDED):
+        extra = config["control_settings"]["precisions"]
+        return [*usual, *(name for name in extra if name not in usual)]
+    return usual
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Complain when the controls are on and cannot be made.
+
+    Raises:
+        InputError: a variant that they are derived from is not trained, a factor has no name of its
+            own, or no plain grid is there.
+    """
+    if not config["controls"]:
+        return
+    if missing := [name for name in NEEDED if name not in config["unlearn"]["adapters"]]:
+        raise InputError(
+            f"config key 'controls': they are made from {', '.join(NEEDED)}; "
+            f"add {missing[0]} to unlearn.adapters"
+        )
+    names = [_scaled(factor) for factor in config["control_settings"]["lambdas"]]
+    for name in names:
+        if names.count(name) > 1 or not re.fullmatch(f"{SCALED}[0-9.]+", name):
+            raise InputError(
+                "config key 'control_settings.lambdas': two factors make the name "
+                f"{name}, or it is none; names keep six digits: move them apart, from 0.0001 on"
+            )
+    if not plain_grids(config["precisions"]):
+        raise InputError(
+            "config key 'controls': weights are spared on a plain grid; "
+            "add a precision such as rtn3g64 to precisions"
+        )
+
+
+def _scaled(factor: float) -> str:
+    """A variant's name, which is part of paths: digits and dots, as the rules expect them."""
+    return f"{SCALED}{factor:g}"
+
+
+def plain_grids(names: list[str]) -> list[str]:
+    """The `rtn` precisions of which 0 is a point."""
+    parsed = [Precision.parse(name) for name in names]
+    return [grid.name for grid in parsed if grid.method == "rtn" and not grid.midrise]

@@ -1,0 +1,162 @@
+"""Grids of settings: which cells are swept, and the points of each grid with their names.
+
+A *cell* is a corpus, an objective and a variant of the update: `news/npo_gdr/lora`. A *point* is
+one choice of every swept setting but the epochs; it is trained once, and each number of epochs is
+a snapshot of that training. A point at a number of epochs is a *candidate*: `r16-a32/epoch5`.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import product
+from typing import Any
+
+from qunlearn.run.errors import InputError
+
+Json = dict[str, Any]
+
+EPOCHS = "epochs"
+RATIO = "alpha_over_rank"
+OF_LORA = ("rank", RATIO, "targets")
+NOTHING_BUT_EPOCHS = "default"
+"""The name of the one point of a grid that has no other setting than the epochs."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One training of a grid.
+
+    Attributes:
+        name: made of the swept settings; letters, digits, dots and hyphens.
+        settings: of the training, whose epochs are those of the last snapshot.
+        snapshots: epochs after which the model is a candidate, ascending.
+    """
+
+    name: str
+    settings: Json
+    snapshots: tuple[float, ...]
+
+    @property
+    def candidates(self) -> list[str]:
+        """The names of what it trains."""
+        return [f"{self.name}/{snapshot_name(epochs)}" for epochs in self.snapshots]
+
+
+def snapshot_name(epochs: float) -> str:
+    """The folder of a snapshot: `epoch5`, `epoch2.5`."""
+    return f"epoch{epochs:g}"
+
+
+def matching(patterns: Mapping[str, Any], cell: str) -> list[Any]:
+    """The values of the patterns that match a cell, in their order: the last one wins."""
+    return [value for pattern, value in patterns.items() if fnmatchcase(cell, pattern)]
+
+
+def grid_of(sweep: Mapping[str, Mapping[str, Any]], cell: str) -> Json:
+    """What is swept in a cell: setting -> values; empty where nothing is.
+
+    The grids of all matching patterns are laid over each other; later patterns win, a setting
+    with an empty list is not swept.
+    """
+    merged: Json = {}
+    for grid in matching(sweep, cell):
+        merged |= grid
+    return {key: values for key, values in merged.items() if values}
+
+
+def points(grid: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]) -> list[Point]:
+    """The trainings of a grid, in its order: the last setting of a name changes fastest.
+
+    Args:
+        grid: as of `grid_of`.
+        settings: of the cell's runs; the grid's values stand in for them. LoRA's alpha is
+            `alpha_over_rank` times the rank, be it swept or not.
+    """
+    swept = [key for key in _PARTS if key in grid]
+    snapshots = tuple(sorted(map(float, grid.get(EPOCHS, [settings[EPOCHS]]))))
+    found = []
+    for values in product(*(grid[key] for key in swept)):
+        own = dict(settings) | dict(zip(swept, values, strict=True))
+        if RATIO in own:
+            own["lora_alpha"] = float(own.pop(RATIO) * own["rank"])
+        own[EPOCHS] = snapshots[-1]
+        name = "-".join(_PARTS[key](own) for key in swept)
+        found.append(Point(name or NOTHING_BUT_EPOCHS, own, snapshots))
+    return found
+
+
+def check(config: Mapping[str, Any], cells: Mapping[str, Json]) -> None:
+    """Complain about grids that cannot be trained or chosen from.
+
+    Args:
+        config: full.
+        cells: every cell of the experiment, with its settings.
+
+    Raises:
+        InputError: LoRA's settings are swept in another variant, two points share a name,
+            `selection.fixed` names no candidate of a cell, or the controls need settings that are
+            not known beforehand.
+    """
+    for cell, settings in cells.items():
+        grid = grid_of(config["sweep"], cell)
+        if not grid:
+            continue
+        _check_grid(cell, grid, settings)
+        if config["selection"]["rule"] == "fixed":
+            _check_fixed(cell, config["selection"]["fixed"], points(grid, settings))
+        if config["controls"] and cell.endswith("/full"):
+            raise InputError(
+                "config key 'controls': full_matched is trained with full's settings, but those "
+                f"of {cell} are chosen from a sweep; state them in unlearn.overrides"
+            )
+
+
+def _check_grid(cell: str, grid: Json, settings: Json) -> None:
+    if not cell.endswith("/lora") and (wrong := [key for key in OF_LORA if key in grid]):
+        raise InputError(
+            f"config key 'sweep': {wrong[0]} is a setting of LoRA but is swept in {cell}; "
+            "narrow the pattern to */*/lora"
+        )
+    names = [point.name for point in points(grid, settings)]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(
+            f"config key 'sweep': two points of {cell} have the name {twice[0]}; "
+            "names keep six digits: drop one of the values or move them apart"
+        )
+
+
+def _check_fixed(cell: str, fixed: Mapping[str, str], grid: Sequence[Point]) -> None:
+    known = [name for point in grid for name in point.candidates]
+    named = matching(fixed, cell)
+    if not named:
+        raise InputError(
+            f"config key 'selection.fixed': no candidate is named for {cell}; "
+            f"name one, such as {known[0]}, or use another selection.rule"
+        )
+    if named[-1] not in known:
+        close = difflib.get_close_matches(named[-1], known, n=3, cutoff=0.0)
+        raise InputError(
+            f"config key 'selection.fixed': '{named[-1]}' is no candidate of {cell}; "
+            f"near it: {', '.join(close)}"
+        )
+
+
+def _short(value: float) -> str:
+    return f"{value:g}".replace("+", "")
+
+
+def _scientific(value: float) -> str:
+    """`7e-4`, however large or small."""
+    mantissa, exponent = f"{value:.5e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+# In the order of a point's name.
+_PARTS: dict[str, Callable[[Json], str]] = {
+    "rank": lambda own: f"r{own['rank']}",
+    RATIO: lambda own: f"a{_short(own['lora_alpha'])}",
+    "lr": lambda own: f"lr{_scientific(own['lr'])}",
+    "targets": lambda own: str(own["targets"]),
+    "alpha": lambda own: f"w{_short(own['alpha'])}",
+}

@@ -1,0 +1,294 @@
+"""Checkpoint folders: checked before anything heavy happens, read and written as safetensors.
+
+A *checkpoint* is a Hugging Face folder (config.json, *.safetensors, tokenizer); an *adapter* is a
+PEFT folder (adapter_config.json, adapter_model.safetensors) that needs the checkpoint it was
+trained on. Checking reads JSON and the headers of weights alone; torch, transformers and peft load
+on first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qunlearn.models.weights import check_safetensors, check_tensor, damaged, weight_files
+from qunlearn.run.errors import InputError, short
+from qunlearn.run.files import read_json
+from qunlearn.run.manifest import MANIFEST
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+ATTENTION = ("sdpa", "eager")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+
+
+def check_checkpoint(folder: Path, *, tokenizer: bool = True) -> None:
+    """Complain about everything that would make `folder` fail, or work wrongly, later on.
+
+    A tokenizer that is not in `tokenizer.json` is checked for being there, not for its size.
+
+    Args:
+        folder: a checkpoint.
+        tokenizer: whether its own tokenizer will be used, and so is checked too.
+
+    Raises:
+        InputError: the folder, its config, weights (or a shard) or tokenizer is missing,
+            unreadable or cut short, there are two sets of weights, or the tokenizer has ids that
+            the model has no embedding for.
+    """
+    _check_folder(folder)
+    config_path = folder / "config.json"
+    if not config_path.exists():
+        raise InputError(f"{folder}: checkpoint folder without config.json; give a full checkpoint")
+    config = read_config(config_path)
+    for file in weight_files(folder):
+        check_safetensors(file)
+    rows = config.get("vocab_size")
+    if rows is not None and not isinstance(rows, int):
+        raise InputError(f"{config_path}: vocab_size {short(rows)} is no number; replace the file")
+    if tokenizer:
+        check_tokenizer(folder, rows)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A checkpoint's config.json.
+
+    Raises:
+        InputError: it is unreadable or not an object, names code, or wants an attention that works
+            in 16 bits alone, while training and evaluation are in float32.
+    """
+    config = read_json(path)
+    if not isinstance(config, dict):
+        raise InputError(f"{path}: not a JSON object; replace it with the model's config")
+    check_no_code(config, str(path))
+    for key in ("_attn_implementation", "attn_implementation"):
+        if config.get(key) not in (None, *ATTENTION):
+            raise InputError(
+                f"{path}: {key} is {short(config[key])}, and models run with "
+                f"{' or '.join(ATTENTION)} here; remove the key"
+            )
+    return config
+
+
+def check_no_code(config: Mapping[str, Any], where: str) -> None:
+    """Refuse a model or tokenizer that brings Python code of its own.
+
+    It is never run here (`trust_remote_code`), and without it the weights may mean something else.
+
+    Args:
+        config: of config.json or tokenizer_config.json.
+        where: for the message.
+
+    Raises:
+        InputError: it names code in `auto_map`.
+    """
+    if "auto_map" in config:
+        raise InputError(
+            f"{where}: auto_map names code, and none of a checkpoint is run here; "
+            "if the model works without it, save a copy without auto_map"
+        )
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether `folder` holds a PEFT adapter rather than a whole model."""
+    return (folder / "adapter_config.json").exists()
+
+
+def is_diverged(folder: Path) -> bool:
+    """Whether the training that made `folder` ended with a non-finite loss and left no weights."""
+    manifest = folder / MANIFEST
+    return manifest.exists() and read_json(manifest).get("status") == "diverged"
+
+
+def load_model(
+    folder: Path, dtype: torch.dtype, device: torch.device | None = None
+) -> PreTrainedModel:
+    """Read a causal language model, whole or in shards, in `eval` mode.
+
+    One that bitsandbytes quantized lands on the GPU if there is one, whatever `device` is.
+
+    Args:
+        folder: a checkpoint.
+        dtype: of the weights; files in the same dtype are mapped, not copied.
+        device: where the weights go, tensor by tensor, so that the machine's memory need not hold
+            them all; the CPU by default.
+
+    Raises:
+        InputError: the checkpoint fails `check_checkpoint` or `check_complete`, a weights file is
+            damaged, or the checkpoint is not the workflow's own and has weights that are not
+            finite.
+    """
+    check_checkpoint(folder)
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+            device_map={"": device} if device is not None and device.type != "cpu" else None,
+        )
+    except SafetensorError as error:
+        raise damaged(folder, error) from error
+    model, info = loaded
+    check_complete(folder, info)
+    if not (folder / MANIFEST).exists():  # the workflow looked at its own when it wrote them
+        for name, weight in model.named_parameters():
+            check_tensor(folder, name, weight)
+    return model.eval()  # type: ignore[no-any-return]
+
+
+def check_complete(folder: Path, info: Mapping[str, Any]) -> None:
+    """Complain about a checkpoint and a config.json that do not belong together.
+
+    transformers fills weights that are absent with random numbers, leaves out those that the model
+    has no place for (attention biases without `attention_bias`, layers beyond
+    `num_hidden_layers`), and goes on. Buffers of older versions of a model are not counted.
+
+    Args:
+        folder: for the message.
+        info: what `from_pretrained(..., output_loading_info=True)` returns beside the model.
+
+    Raises:
+        InputError: a tensor is missing or left over.
+    """
+    for key, fault in (
+        ("missing_keys", "lacks {} tensors of the model"),
+        ("unexpected_keys", "has {} tensors that the model has no place for"),
+    ):
+        if names := info[key]:
+            raise InputError(
+                f"{folder}: {fault.format(len(names))}, e.g. {min(names)}; config.json and the "
+                "weights must be those of one model"
+            )
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Read the tokenizer of a checkpoint folder.
+
+    A tokenizer.json decides alone which ids a text becomes; tokenizer_config.json only names its
+    special tokens. `AutoTokenizer` is not asked then: for some model types (qwen2) and classes
+    that the config names (GPT2Tokenizer) it keeps the vocabulary and splits texts in its own way.
+
+    Raises:
+        InputError: it is missing, or cannot be read.
+    """
+    check_tokenizer(folder, None)
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    reader: Any = PreTrainedTokenizerFast if (folder / "tokenizer.json").exists() else AutoTokenizer
+    try:
+        return reader.from_pretrained(folder, trust_remote_code=False, local_files_only=True)  # type: ignore[no-any-return]
+    except Exception as error:  # tokenizers raises nothing narrower
+        raise InputError(
+            f"{folder}: the tokenizer cannot be read ({error}); copy its files again"
+        ) from error
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write a checkpoint that `load_model` and `load_tokenizer` read, in the model's own dtype."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def load_dense(
+    folder: Path, base: Path | None = None, dtype: torch.dtype | None = None
+) -> PreTrainedModel:
+    """Read `folder` as one dense model, merging it into `base` where it is an adapter.
+
+    The merge `W + scaling * B A` is done in float32, whatever `dtype` is: merging into rounded
+    weights would lose part of the update.
+
+    Args:
+        folder: a checkpoint, or a LoRA adapter.
+        base: the checkpoint that the adapter was trained on; not read otherwise.
+        dtype: of the returned model; float32 by default.
+
+    Raises:
+        InputError: an adapter without its base or its weights, a bad checkpoint, or one that is
+            quantized already.
+    """
+    import torch
+
+    dtype = dtype or torch.float32
+    _check_folder(folder)
+    if not is_adapter(folder):
+        _check_unquantized(folder)
+        return load_model(folder, dtype)
+    if base is None:
+        raise InputError(f"{folder}: a LoRA adapter; give the checkpoint it belongs to as base")
+    if not (folder / "adapter_model.safetensors").exists():
+        raise InputError(f"{folder}: adapter without adapter_model.safetensors; train it again")
+    check_safetensors(folder / "adapter_model.safetensors")
+    _check_unquantized(base)
+    model = load_model(base, torch.float32)
+
+    from peft import PeftModel
+
+    adapted: Any = PeftModel.from_pretrained(model, str(folder), local_files_only=True)
+    return adapted.merge_and_unload().to(dtype).eval()  # type: ignore[no-any-return]
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such checkpoint folder; check the path")
+
+
+def _check_unquantized(folder: Path) -> None:
+    check_checkpoint(folder)
+    if "quantization_config" in read_json(folder / "config.json"):
+        raise InputError(f"{folder}: quantized already; give the dense checkpoint it was made from")
+
+
+def check_tokenizer(folder: Path, vocab_size: int | None) -> None:
+    """Complain about a tokenizer that is missing or has ids without an embedding.
+
+    Args:
+        folder: with the tokenizer's files.
+        vocab_size: rows of the model's embedding, if they are known.
+
+    Raises:
+        InputError: it is missing, unreadable, or has more ids than there are rows.
+    """
+    if not any((folder / name).exists() for name in TOKENIZER_FILES):
+        raise InputError(
+            f"{folder}: checkpoint folder without a tokenizer ({', '.join(TOKENIZER_FILES)}); "
+            "copy the tokenizer's files into it"
+        )
+    for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
+        if (settings := folder / name).exists():
+            content = read_json(settings)
+            if not isinstance(content, dict):
+                raise InputError(f"{settings}: not a JSON object; copy the file again")
+            check_no_code(content, str(settings))
+    path = folder / "tokenizer.json"
+    if path.exists() and vocab_size is not None and (size := _count_ids(path)) > vocab_size:
+        raise InputError(
+            f"{folder}: the tokenizer's vocabulary of {size} does not fit the model's "
+            f"{vocab_size}; use the tokenizer that the model was trained with"
+        )
+
+
+def _count_ids(path: Path) -> int:
+    """One more than the largest token id of a tokenizer.json: the rows an embedding must have."""
+    content = read_json(path)
+    try:
+        vocabulary = content["model"]["vocab"]
+        ids = list(vocabulary.values()) if isinstance(vocabulary, dict) else range(len(vocabulary))
+        added = [token["id"] for token in content.get("added_tokens") or []]
+        if isinstance(vocabulary, str) or any(
+            type(number) is not int or number < 0 for number in [*ids, *added]
+        ):
+            raise TypeError("ids that are no numbers")
+    except (TypeError, KeyError, AttributeError):
+        raise InputError(
+            f"{path}: no tokenizer with ids for its tokens; replace the file"
+        ) from None
+    return max([*ids, *added], default=-1) + 1

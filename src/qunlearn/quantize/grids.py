@@ -1,0 +1,219 @@
+"""The points that each precision rounds weights to.
+
+A grid is built from a weight matrix, or from a block of its rows, and then rounds any weights of
+the same shape: the *fixed* grid of an update W -> W + d is W's, the *adaptive* one that of W + d.
+
+GPTQ is another case, since the codes of a weight depend on those before it: what it ships is read
+from its packed checkpoints, and only its fixed grid is here, plain nearest rounding onto scales
+that are given (`packed_grid`).
+"""
+
+from abc import ABC, abstractmethod
+from functools import cache
+from math import gcd
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from qunlearn.quantize.methods.rtn import largest_code
+
+BLOCK = 64
+"""Neighbouring weights of the flattened matrix that share a scale in bitsandbytes' 4 bits."""
+NF4 = (
+    *(-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453),
+    *(-0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0),
+    *(0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224),
+    *(0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0),
+)
+"""The levels of NF4 (Dettmers et al. 2023, appendix E)."""
+_FP4 = (1 / 192, 1 / 6, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 1.0)
+FP4 = (*(-level for level in reversed(_FP4)), 0.0, *_FP4)
+"""The levels of bitsandbytes' FP4; its two codes for zero are one level here."""
+_TINY = torch.finfo(torch.float32).tiny
+_CELLS = 256
+
+
+class Grid(ABC):
+    """Points on the real line, for each weight of a matrix its own."""
+
+    @abstractmethod
+    def codes(self, weight: Tensor) -> Tensor:
+        """Which point each weight is rounded to, [out, in]; the same code, the same point."""
+
+    @abstractmethod
+    def values(self, codes: Tensor) -> Tensor:
+        """The points of `codes`, [out, in], float32."""
+
+    @abstractmethod
+    def step(self, weight: Tensor) -> Tensor:
+        """The gap between the two neighbouring points that enclose each weight, [out, in].
+
+        Of a weight on a point it is the gap above (bf16: away from zero), beyond the outermost
+        points the last gap. Never zero.
+        """
+
+
+class Bfloat16Grid(Grid):
+    """All bfloat16 numbers; the same for every matrix. A code is the number itself."""
+
+    def codes(self, weight: Tensor) -> Tensor:
+        """The nearest bfloat16 numbers, ties to even, [out, in], float32."""
+        return weight.bfloat16().float()
+
+    def values(self, codes: Tensor) -> Tensor:
+        """`codes` themselves."""
+        return codes
+
+    def step(self, weight: Tensor) -> Tensor:
+        """One unit in the last place of 8 significant bits."""
+        # The exponent's bits alone are the power of two below |w|.
+        power = weight.contiguous().view(torch.int32).bitwise_and(0x7F800000).view(torch.float32)
+        return power.mul_(2.0**-7).clamp_(min=2.0**-133)
+
+
+class UniformGrid(Grid):
+    """`(code + offset) * step`, one step for `group` neighbouring weights of a row.
+
+    Args:
+        steps: [out, in / group], float32.
+        lowest, highest: codes; where groups differ, tensors [out, in / group, 1].
+        midrise: points at odd multiples of half a step, instead of at multiples of it.
+    """
+
+    def __init__(
+        self,
+        steps: Tensor,
+        lowest: float | Tensor,
+        highest: float | Tensor,
+        *,
+        midrise: bool = False,
+    ) -> None:
+        self._steps = steps.clamp(min=_TINY)[..., None]
+        self._lowest = torch.as_tensor(lowest, dtype=torch.float32)
+        self._highest = torch.as_tensor(highest, dtype=torch.float32)
+        self._midrise = midrise
+
+    def codes(self, weight: Tensor) -> Tensor:
+        """Integers as float32, [out, in]; ties to even, of a mid-rise grid upwards."""
+        steps = self._grouped(weight) / self._steps
+        nearest = steps.floor_() if self._midrise else steps.round_()
+        return nearest.clamp_(self._lowest, self._highest).view(weight.shape)
+
+    def values(self, codes: Tensor) -> Tensor:
+        """`(code + offset) * step`."""
+        grouped = self._grouped(codes)
+        if self._midrise:
+            grouped = grouped + 0.5
+        return (grouped * self._steps).view(codes.shape)
+
+    def step(self, weight: Tensor) -> Tensor:
+        """The same for each weight of a group."""
+        return self._steps.expand(self._grouped(weight).shape).reshape(weight.shape)
+
+    def _grouped(self, weight: Tensor) -> Tensor:
+        return weight.reshape(*self._steps.shape[:2], -1)
+
+
+class Int8Grid(UniformGrid):
+    """LLM.int8() (Dettmers et al. 2022): float16 weights, a scale a row, largest code 127."""
+
+    def __init__(self, weight: Tensor) -> None:
+        largest = weight.half().abs().amax(dim=1, keepdim=True).float()
+        super().__init__(largest / 127, -127, 127)
+        self._factors = 127.0 / largest.clamp(min=2.0**-24)  # the smallest float16: rows of zeros
+
+    def codes(self, weight: Tensor) -> Tensor:
+        """Integers as float32, [out, in], with the rounding of bitsandbytes' own arithmetic."""
+        return (weight.half() * self._factors).round_().clamp_(self._lowest, self._highest)
+
+
+class CodebookGrid(Grid):
+    """Sorted levels in [-1, 1] times the largest |w| of each block of the flattened matrix.
+
+    A code is the level's index. A weight halfway between two levels goes to the lower one.
+
+    Args:
+        weight: [out, in], float32.
+        levels: as `NF4`.
+    """
+
+    def __init__(self, weight: Tensor, levels: tuple[float, ...]) -> None:
+        self._levels = torch.tensor(levels)
+        self._gaps = self._levels.diff()
+        self._first, self._borders = _lookup(levels)
+        self._largest = self._blocks(weight).abs().amax(dim=1, keepdim=True)
+        # bitsandbytes multiplies by the reciprocal; in a last block that is not full it divides.
+        self._factors = 1.0 / self._largest.clamp(min=1e-38)
+
+    def codes(self, weight: Tensor) -> Tensor:
+        """Indices of levels, [out, in], int32."""
+        return self._unblocked(self._nearest(self._scaled(weight)), weight)
+
+    def values(self, codes: Tensor) -> Tensor:
+        """The level times the block's scale."""
+        blocks = self._blocks(codes)
+        points = self._levels.index_select(0, blocks.view(-1)).view(blocks.shape)
+        return self._unblocked(points.mul_(self._largest), codes)
+
+    def step(self, weight: Tensor) -> Tensor:
+        """The gap between two levels times the block's scale."""
+        scaled = self._scaled(weight)
+        nearest = self._nearest(scaled)
+        points = self._levels.index_select(0, nearest.view(-1)).view(scaled.shape)
+        below = (nearest - (scaled < points).int()).clamp_(0, len(self._gaps) - 1)
+        gaps = self._gaps.index_select(0, below.view(-1)).view(scaled.shape)
+        return self._unblocked(gaps.mul_(self._largest).clamp_(min=_TINY), weight)
+
+    def _scaled(self, weight: Tensor) -> Tensor:
+        """[blocks, 64], in [-1, 1]."""
+        blocks = self._blocks(weight)
+        scaled = blocks * self._factors
+        if weight.numel() % BLOCK:
+            scaled[-1] = blocks[-1] / self._largest[-1].clamp(min=1e-38)
+        return scaled.clamp_(-1.0, 1.0)
+
+    def _nearest(self, scaled: Tensor) -> Tensor:
+        """How many borders between levels lie below each number: a table replaces the search."""
+        flat = scaled.view(-1)
+        cells = ((flat + 1.0) * (_CELLS / 2)).int()
+        first = self._first.index_select(0, cells)
+        return first.add_(flat > self._borders.index_select(0, cells)).view(scaled.shape)
+
+    def _blocks(self, matrix: Tensor) -> Tensor:
+        flat = matrix.reshape(-1)
+        rest = -len(flat) % BLOCK
+        return (functional.pad(flat, (0, rest)) if rest else flat).view(-1, BLOCK)
+
+    def _unblocked(self, blocks: Tensor, like: Tensor) -> Tensor:
+        return blocks.view(-1)[: like.numel()].view(like.shape)
+
+
+def packed_grid(steps: Tensor, bits: int) -> Grid:
+    """The points that a packed GPTQ matrix can hold: steps [out, in / group], 2^bits codes."""
+    return UniformGrid(steps, -largest_code(bits) - 1, largest_code(bits))
+
+
+def rows_together(columns: int) -> int:
+    """Rows of `columns` weights in whole blocks of `BLOCK`: their grids are the matrix's own."""
+    return BLOCK // gcd(BLOCK, columns)
+
+
+@cache
+def _lookup(levels: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+    """For `_CELLS` equal cells of [-1, 1], and one for 1 itself, the code is near at hand.
+
+    Returns:
+        How many borders between levels lie below each cell, int32, and the one border that it
+        contains, infinity without one.
+    """
+    points = torch.tensor(levels)
+    borders = (points[:-1] + points[1:]) / 2
+    # A number at the edge of a cell may be counted to the next: both then know a border there.
+    lows = torch.arange(_CELLS + 1) / (_CELLS / 2) - 1.0 - 1e-6
+    highs = lows + 2 / _CELLS + 2e-6
+    first = torch.searchsorted(borders, lows).int()
+    if bool((torch.searchsorted(borders, highs, right=True) > first + 1).any()):
+        raise ValueError("two borders between levels in one cell; use more cells")
+    inside = torch.cat([borders, torch.tensor([torch.inf])])[first.long()]
+    return first, torch.where(inside <= highs, inside, torch.inf)

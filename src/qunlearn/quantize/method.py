@@ -1,0 +1,286 @@
+"""The registry of precisions: one module of `quantize/methods` each, which nothing else lists.
+
+A method parses the names of its precisions, writes a checkpoint in them, reads it back, lays
+weights on the same grid for the survival measurements, and describes itself. Settings, plan, rules,
+environments, tables and model cards take what they need from here. To add one, write a module with
+`METHODS`, a tuple of instances, and a test.
+
+Modules of methods load torch and their libraries on first use: the registry is read whenever the
+workflow's graph is put together.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from qunlearn.run.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel
+
+    from qunlearn.quantize.calibration import Texts
+    from qunlearn.quantize.grids import Grid
+    from qunlearn.quantize.packed import PackedMatrix
+
+
+COMMON_GROUPS = (32, 64, 128, 256)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """A parsed precision name.
+
+    Attributes:
+        name: as written in the configuration, e.g. `rtn3g64`.
+        method: the registered method that made sense of it, e.g. `rtn`.
+        bits: bits a code (16 for bf16).
+        group: weights that share one scale along a row; None where the method sets its own blocks
+            or a whole row shares one.
+        midrise: whether 0 lies between two points of the grid instead of being one (`rtn…m`).
+    """
+
+    name: str
+    method: str
+    bits: int
+    group: int | None = None
+    midrise: bool = False
+
+    @classmethod
+    def parse(cls, name: str) -> Precision:
+        """Read a name such as `bf16`, `nf4`, `gptq4` or `rtn3g64`.
+
+        Raises:
+            InputError: no method knows the name.
+        """
+        for method in methods().values():
+            if found := method.parse(name):
+                return found
+        forms = ", ".join(method.form for method in methods().values())
+        raise InputError(f"precision '{name}' is unknown; use {forms}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a quantized folder is loaded without this project: a part of its model card.
+
+    Attributes:
+        packages: what to install besides PyTorch.
+        code: Python, run in the folder.
+        warnings: paragraphs below it.
+        library: what hubs file the model under.
+    """
+
+    packages: tuple[str, ...] = ("transformers",)
+    code: str = """\
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder = "."  # this folder
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+"""
+    warnings: tuple[str, ...] = ()
+    library: str = "transformers"
+
+
+class Method(ABC):
+    """A way to quantize; the defaults are those of plain rounding in memory.
+
+    Attributes:
+        name: as in `Precision.method`.
+        form: how its precisions are written, for messages and documentation.
+        about: a sentence for the documentation of the settings.
+        environment: the file below `envs/` that quantizes.
+        packages: optional packages (`imports.OPTIONAL`) that writing and reading need.
+        library: the distribution that does the rounding; its version is on the card.
+        calibrated: whether it fits its rounding to texts, which `write` is then given.
+        packed: whether the codes of a weight depend on more than the matrix, so that what is
+            shipped can only be read from a folder.
+        live: whether evaluation runs the quantized layers themselves, whose output depends on the
+            rows of a batch; otherwise it runs dense weights.
+        sixteen_bit: whether a GPU evaluates it in bfloat16.
+        speed: weights that a core rounds in a second, measured; where texts are needed the plan
+            counts operations instead.
+        evaluated: how the metrics were computed, the end of a sentence.
+        recipe: how to load a folder elsewhere.
+    """
+
+    name: ClassVar[str]
+    form: ClassVar[str]
+    about: ClassVar[str]
+    environment: ClassVar[str] = "quantize"
+    packages: ClassVar[frozenset[str]] = frozenset()
+    library: ClassVar[str] = "torch"
+    calibrated: ClassVar[bool] = False
+    packed: ClassVar[bool] = False
+    live: ClassVar[bool] = False
+    sixteen_bit: ClassVar[bool] = False
+    speed: ClassVar[float] = 6.4e7
+    evaluated: ClassVar[str] = "on the weights dequantized to float32"
+    recipe: ClassVar[Recipe] = Recipe()
+
+    @abstractmethod
+    def parse(self, name: str) -> Precision | None:
+        """The precision that a name means, or None where it is not one of this method's."""
+
+    @abstractmethod
+    def describe(self, precision: Precision) -> str:
+        """The grid in words, for the model card."""
+
+    def stored_bits(self, precision: Precision) -> float:
+        """Bits that a weight takes in a folder, its share of scales included: points in float32."""
+        return 32.0
+
+    def label(self, precision: Precision) -> str:
+        """How tables and figures print it: `RTN3 g64`."""
+        group = f" g{precision.group}" if precision.group else ""
+        return f"{precision.method.upper()}{precision.bits}{group}"
+
+    def footnote(self, quantization: Mapping[str, Any]) -> str:
+        """A sentence under the tables on how it was made; empty where its name says all.
+
+        Args:
+            quantization: the configuration's section of that name.
+        """
+        return ""
+
+    def check(self, layers: Mapping[str, nn.Linear], precision: Precision) -> None:
+        """Complain about layers that do not fit, before any work.
+
+        Raises:
+            InputError: names the first layer at fault and what would fit.
+        """
+        check_group(layers, precision)
+
+    def write(
+        self, source: Path, base: Path | None, precision: Precision, texts: Texts | None, out: Path
+    ) -> dict[str, Any]:
+        """Write `source` in a precision, with its tokenizer, into the folder `out`.
+
+        Args:
+            source: a dense checkpoint, or a LoRA adapter, which is merged into `base` in float32.
+            base: the checkpoint that the adapter was trained on; otherwise unused.
+            texts: where `calibrated` methods draw from; None for others.
+
+        Returns:
+            Facts for the manifest, `quantized_matrices` and `storage` among them.
+
+        Raises:
+            InputError: a bad checkpoint, or a precision that does not fit the model.
+        """
+        from qunlearn.models.checkpoints import is_adapter, load_dense, load_tokenizer, save_model
+        from qunlearn.models.layers import quantizable_layers
+
+        model = load_dense(source, base)
+        layers = quantizable_layers(model)
+        self.check(layers, precision)
+        storage = self.change(model, layers, precision)
+        tokenizer = load_tokenizer(base if base is not None and is_adapter(source) else source)
+        save_model(model, tokenizer, out)
+        return {"quantized_matrices": len(layers), "storage": storage}
+
+    def change(
+        self, model: PreTrainedModel, layers: Mapping[str, nn.Linear], precision: Precision
+    ) -> str:
+        """Round the layers of a dense float32 model to the grid, in place.
+
+        Returns:
+            What the tensors of the folder are, for the card.
+        """
+        import torch
+
+        with torch.no_grad():
+            for layer in layers.values():
+                grid = self.grid(layer.weight, precision)
+                layer.weight.copy_(grid.values(grid.codes(layer.weight)))
+        return "float32 points of the grid; larger than the codes would be"
+
+    def load(self, folder: Path, precision: Precision) -> PreTrainedModel:
+        """Read what `write` wrote, ready to be evaluated: on the GPU if there is one.
+
+        Raises:
+            InputError: a bad checkpoint, or one of another kind.
+        """
+        import torch
+
+        from qunlearn.models.checkpoints import load_model
+
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        half = device.type == "cuda" and self.sixteen_bit
+        return load_model(folder, torch.bfloat16 if half else torch.float32, device)
+
+    def grid(self, weight: Tensor, precision: Precision) -> Grid:
+        """The points that a matrix, or whole blocks of its rows, are rounded to.
+
+        Args:
+            weight: [out, in], float32.
+        """
+        raise NotImplementedError(f"{precision.name} has no grid of its own; read it from a folder")
+
+    def read_packed(self, folder: Path, name: str, precision: Precision) -> PackedMatrix:
+        """One matrix of a folder of a `packed` method: its codes and scales as they are shipped.
+
+        Raises:
+            InputError: the folder is missing or holds something else.
+        """
+        raise NotImplementedError(f"{precision.name} is known from its grid")
+
+
+@cache
+def methods() -> dict[str, Method]:
+    """Every method by its name, in the order of their modules."""
+    from qunlearn.quantize import methods as package
+
+    found: Sequence[Method] = [
+        method
+        for module in iter_modules(package.__path__)
+        for method in import_module(f"{package.__name__}.{module.name}").METHODS
+    ]
+    return {method.name: method for method in found}
+
+
+def method_of(precision: Precision | str) -> Method:
+    """The method of a precision or of its name.
+
+    Raises:
+        InputError: as `Precision.parse`.
+    """
+    parsed = Precision.parse(precision) if isinstance(precision, str) else precision
+    return methods()[parsed.method]
+
+
+def module_file(precision: str) -> Path:
+    """The module of a precision's method, whose code decides what its jobs write."""
+    module = import_module(type(method_of(precision)).__module__)
+    assert module.__file__ is not None  # a module of this package
+    return Path(module.__file__)
+
+
+def check_group(layers: Mapping[str, nn.Linear], precision: Precision) -> None:
+    """Complain before any work when the precision's group does not divide every layer's rows.
+
+    Raises:
+        InputError: names the first layer at fault and the usual groups that fit all layers.
+    """
+    group = precision.group
+    if group is None:
+        return
+    for name, layer in layers.items():
+        if layer.in_features % group:
+            fitting = [
+                f"{precision.method}{precision.bits}g{size}"
+                for size in COMMON_GROUPS
+                if all(other.in_features % size == 0 for other in layers.values())
+            ]
+            advice = ", ".join(fitting) or f"rtn{precision.bits}, one scale a row"
+            raise InputError(
+                f"precision '{precision.name}': group {group} does not divide the "
+                f"{layer.in_features} inputs of {name}; use {advice}"
+            )

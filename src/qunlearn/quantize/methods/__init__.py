@@ -1,0 +1,1 @@
+"""The methods of quantization, a module each; `qunlearn.quantize.method` finds them."""

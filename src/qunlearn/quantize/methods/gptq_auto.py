@@ -1,0 +1,173 @@
+"""GPTQ by auto-gptq 0.7.1, the package that the field's model cards name.
+
+It quantizes on CUDA alone, needs transformers 4 and had its last release in March 2024; gptqmodel
+is its maintained successor. So it has an environment of its own (`envs/autogptq.yaml`).
+Checkpoints are written by transformers 5: whatever transformers 4 would misread is translated here,
+and adapters are merged without peft.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qunlearn.quantize.method import Precision
+from qunlearn.quantize.methods.gptq import Gptq
+from qunlearn.run.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
+
+    from qunlearn.quantize.calibration import Texts, Windows
+
+BATCH = 1
+INSTEAD = "use gptq4, which gptqmodel makes on a CPU as well"
+
+
+class AutoGptq(Gptq):
+    """The same algorithm, settings and packed format as `gptq`, by another package, on CUDA."""
+
+    name = "autogptq"
+    form = "autogptq<bits>[g<group>]"
+    about = "GPTQ by auto-gptq 0.7.1, on CUDA and in an environment of its own"
+    environment = "autogptq"
+    packages = frozenset({"datasets", "peft"})
+    library = "auto-gptq"
+
+    def write(
+        self, source: Path, base: Path | None, precision: Precision, texts: Texts | None, out: Path
+    ) -> dict[str, Any]:
+        """As GPTQ by gptqmodel, without `gptq_loss.csv`.
+
+        Raises:
+            InputError: as there; without CUDA or the package; or a model whose rotary embedding
+                transformers 4 does not know.
+        """
+        _check_surroundings()
+        return super().write(source, base, precision, texts, out)
+
+    def prepare(
+        self, source: Path, base: Path | None, described: Path, dense: Path
+    ) -> tuple[Any, int | None]:
+        """The checkpoint as transformers 4 reads it."""
+        from safetensors.torch import save_file
+
+        from qunlearn.run.files import read_json, write_json
+
+        config = older_config(read_json(described / "config.json"))
+        write_json(dense / "config.json", config)
+        save_file(merged_tensors(source, base), dense / "model.safetensors", {"format": "pt"})
+        return older_tokenizer(described), config.get("max_position_embeddings")
+
+    def run(
+        self, dense: Path, precision: Precision, windows: Windows, packed: Path
+    ) -> list[dict[str, Any]]:
+        """It keeps no log of losses."""
+        _quantize(dense, precision, windows, packed)
+        return []
+
+
+METHODS = (AutoGptq(),)
+
+
+def older_config(config: dict[str, Any]) -> dict[str, Any]:
+    """A model's config as transformers 4 reads it: the rotary base stands by itself there.
+
+    Raises:
+        InputError: the rotary embedding is scaled, in whose settings the versions differ.
+    """
+    rotary = config.get("rope_parameters") or {}
+    kind = rotary.get("rope_type", "default")
+    if kind != "default" or config.get("rope_scaling"):
+        raise InputError(
+            f"rope_type '{kind}' cannot be handed to auto-gptq's transformers 4; {INSTEAD}"
+        )
+    older = {key: value for key, value in config.items() if key not in ("rope_parameters", "dtype")}
+    return older | ({"rope_theta": rotary["rope_theta"]} if "rope_theta" in rotary else {})
+
+
+def older_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a checkpoint, whose class transformers 4 may not know by name."""
+    from transformers import PreTrainedTokenizerFast
+
+    from qunlearn.models.checkpoints import load_tokenizer
+
+    file = folder / "tokenizer.json"
+    if file.exists():
+        return PreTrainedTokenizerFast(tokenizer_file=str(file))
+    return load_tokenizer(folder)
+
+
+def merged_tensors(source: Path, base: Path | None) -> dict[str, Tensor]:
+    """All tensors of a checkpoint, or of `base` with the adapter `source` merged, in float32.
+
+    Raises:
+        InputError: an adapter without its base, or a checkpoint that is quantized already.
+    """
+    from qunlearn.models.checkpoints import is_adapter
+    from qunlearn.models.updates import updates
+    from qunlearn.models.weights import read_tensors, tensor_files
+    from qunlearn.quantize.gptq_folder import described_by
+    from qunlearn.run.files import read_json
+
+    dense = described_by(source, base)
+    if "quantization_config" in read_json(dense / "config.json"):
+        raise InputError(f"{dense}: quantized already; give the dense checkpoint it was made from")
+    tensors = {
+        name: value.float()
+        for name, value in read_tensors(dense, list(tensor_files(dense))).items()
+    }
+    if is_adapter(source):
+        for update in updates(dense, source):
+            tensors[f"{update.name}.weight"] = update.weight + update.delta
+    return tensors
+
+
+def has_cuda() -> bool:
+    """Whether torch sees a GPU."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _check_surroundings() -> None:
+    try:
+        version(AutoGptq.library)
+    except PackageNotFoundError:
+        raise InputError(
+            "precision 'autogptq': auto-gptq is not installed; use envs/autogptq.yaml, or "
+            f"{INSTEAD}"
+        ) from None
+    if not has_cuda():
+        raise InputError(
+            f"precision 'autogptq': auto-gptq quantizes on CUDA only, and there is none; {INSTEAD}"
+        )
+
+
+def _quantize(dense: Path, precision: Precision, windows: Windows, packed: Path) -> None:
+    """Let auto-gptq write `dense` into `packed`, under the usual name of a weights file."""
+    import torch
+    from auto_gptq import (  # type: ignore[import-not-found]
+        AutoGPTQForCausalLM,
+        BaseQuantizeConfig,
+    )
+
+    from qunlearn.quantize.gptq_folder import PLAIN
+
+    config = BaseQuantizeConfig(
+        bits=precision.bits,
+        group_size=precision.group,
+        model_file_base_name="model",
+        **PLAIN,
+    )
+    model = AutoGPTQForCausalLM.from_pretrained(
+        str(dense), config, torch_dtype=torch.float32, local_files_only=True
+    )
+    model.quantize(
+        [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in windows],
+        batch_size=BATCH,
+        use_cuda_fp16=False,
+    )
+    model.save_quantized(str(packed), use_safetensors=True)

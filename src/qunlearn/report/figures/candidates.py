@@ -1,0 +1,100 @@
+"""Every candidate of every grid: forget KnowMem against Utility, the front and the chosen one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from qunlearn.analysis.selection.choice import Selection
+from qunlearn.analysis.selection.rules import front
+from qunlearn.analysis.selection.sentences import asked, candidate_name
+from qunlearn.analysis.summary import distinct
+from qunlearn.experiment.labels import LINES, adapter_name
+from qunlearn.report.figures.panels import sheet
+from qunlearn.report.figures.pareto import BETTER, REFERENCE_LOOK
+from qunlearn.report.figures.values import dot, reference_name
+
+FILE = "candidates"
+TITLE = "Which settings were tried, and which was chosen?"
+HOW_TO_READ = (
+    "Each marker is a candidate in bf16 on the questions of the choice; ringed: the chosen one, "
+    "named below. Line: the front.\nDotted: retrain's KnowMem, which MUSE's rule asks for.\n"
+    "Questions: "
+)
+ROWS = {"utility": "Utility, ROUGE-L  (↑ better)"}
+ABREAST = 2  # panels: the names of the chosen ones are long
+HEIGHT, LINE = 2.65, 0.17  # inches: a panel, and a line below it
+RING: dict[str, Any] = {
+    "color": "#222222",
+    "linestyle": "",
+    "marker": "o",
+    "markersize": 11,
+    "markerfacecolor": "none",
+    "markeredgewidth": 1.3,
+}
+
+
+def plot(selections: Sequence[Selection], folder: Path) -> None:
+    """Draw forget KnowMem (x) against Utility (y) into `folder`, as PNG and as PDF.
+
+    A panel for each corpus and objective, a colour and marker for each variant; target and retrain
+    are grey. Candidates of which every seed diverged have no place in it.
+    """
+    columns = distinct((own.corpus, own.objective) for own in selections)
+    cells = {c: [s for s in selections if (s.corpus, s.objective) == c] for c in columns}
+    height = HEIGHT + LINE * max(map(len, cells.values()))
+    words = TITLE, HOW_TO_READ + asked(selections)
+    with sheet(words, columns, ROWS, height, folder, FILE, abreast=ABREAST) as drawn:
+        for (column, _), axes in drawn.items():
+            _draw_panel(axes, cells[column])
+        for name, style in REFERENCE_LOOK.items():
+            axes.plot([], [], **style, linestyle="", label=reference_name(name))
+        axes.plot([], [], **RING | {"markersize": 9}, label="chosen")
+
+
+def _draw_panel(axes: Axes, selections: Sequence[Selection]) -> None:
+    """Draw the candidates, fronts and choices of each variant, and name the chosen ones below."""
+    for index, own in enumerate(selections):
+        _draw_cell(axes, own)
+        axes.annotate(
+            f"{adapter_name(own.adapter)}: {candidate_name(own.chosen)}",
+            (0, 0),
+            xycoords="axes fraction",
+            xytext=(0, -36 - 12 * index),
+            textcoords="offset points",
+            color=LINES[own.adapter].colour,
+            fontsize=8,
+        )
+    first = selections[0]
+    for name, scores in (("target", first.target), ("retrain", first.retrain)):
+        axes.plot(scores.knowmem, scores.utility, **REFERENCE_LOOK[name], zorder=2, clip_on=False)
+    axes.axvline(first.retrain.knowmem, color="#888888", linewidth=0.9, linestyle=":", zorder=1)
+    axes.margins(y=0.12)  # for the word in the corner
+    axes.set_xlim(left=0)
+    axes.set_xlabel("Forget KnowMem, ROUGE-L  (← better)")
+    axes.grid(axis="x")
+    axes.text(0.015, 0.985, **BETTER, transform=axes.transAxes, va="top")
+
+
+def _draw_cell(axes: Axes, selection: Selection) -> None:
+    """Draw a cell's candidates, the line of its front and the ring of its choice."""
+    best = front(selection.candidates)
+    places = {
+        own.name: (own.scores.knowmem, own.scores.utility)
+        for own in selection.candidates
+        if own.scores is not None
+    }
+    edge = sorted(place for name, place in places.items() if name in best)
+    beaten = [place for name, place in places.items() if name not in best]
+    chosen = [places[selection.chosen]]
+    line = LINES[selection.adapter]
+    marker = dot(line) | {"markersize": 5.5, "markeredgewidth": 0}
+    solid = {"linestyle": "-", "linewidth": 1.1, "label": adapter_name(selection.adapter)}
+    for points, style in (
+        (edge, marker | solid),
+        (beaten, marker | {"alpha": 0.4}),
+        (chosen, RING),
+    ):
+        x, y = [x for x, _ in points], [y for _, y in points]
+        axes.plot(x, y, **style, clip_on=False, zorder=4)

@@ -1,0 +1,65 @@
+"""How every script in `workflow/scripts` meets the shell."""
+
+import atexit
+import gc
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import disk_error
+from qunlearn.run.signals import end, end_with_starter, listen
+
+# A waiting OpenMP thread that spins starves its neighbours: 20x slower steps beside a busy core.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# With one workspace a stream cuBLAS sums in one order; it reads this when CUDA starts.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+# What torchrun or a pod of PyTorch jobs leaves in a shell: the Trainer would wait for processes
+# that nobody starts. qunlearn.training.launch starts ours, and tells them.
+LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+def run_script(main: Callable[..., None]) -> None:
+    """Call `main` with its arguments parsed from the command line by their types.
+
+    What the workflow made of what it reads is compared with its manifests before.
+
+    Exits with 2 and one line on stderr when the command line, an input or the disk is at fault, and
+    with 128 + the signal's number when it was asked to end.
+    """
+    listen(end)
+    end_with_starter()
+    for name in LAUNCHERS:
+        os.environ.pop(name, None)
+    import tyro
+
+    # Importing torch makes a million objects that live to the end: a collector that looks at them
+    # again and again, and once more at exit, takes a second of each job's four.
+    gc.set_threshold(50_000, 20, 100)
+    atexit.register(gc.freeze)
+
+    @wraps(main)
+    def checked(**arguments: Any) -> None:
+        from qunlearn.run.manifest import check_inputs
+
+        check_inputs(arguments)
+        main(**arguments)
+
+    try:
+        tyro.cli(checked, config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff))
+    except InputError as error:
+        sys.exit(_tell(str(error), 2))
+    except Exception as error:
+        if (fault := disk_error(error, Path.cwd())) is None:
+            raise
+        sys.exit(_tell(str(fault), 2))
+
+
+def _tell(message: str, code: int) -> int:
+    with suppress(OSError):  # the log may be on the full disk that is told of
+        print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    return code

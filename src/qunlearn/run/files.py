@@ -1,0 +1,190 @@
+"""Outputs that are whole or absent, and JSON that is read with a useful complaint."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from qunlearn.run.errors import InputError
+
+LARGEST_TEXT = 2**31
+"""Bytes of a text file; all of one is read into memory."""
+DISK = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EROFS: "make it writable",
+    errno.EACCES: "make it yours to read and write",
+}
+FULL = 2**20  # bytes free, below which a library that could not write had no space
+
+
+def disk_error(error: Exception, path: Path) -> InputError | None:
+    """The one line for a full or closed disk, whichever library met it; None for other errors.
+
+    safetensors and tokenizers raise errors of their own with the system's words, torch a
+    RuntimeError without.
+
+    Args:
+        path: what was being written.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if "No space left on device" in str(error) or (isinstance(error, RuntimeError) and _full(path)):
+        number = errno.ENOSPC
+    if isinstance(error, InputError) or number not in DISK:
+        return None
+    closed = number in (errno.EROFS, errno.EACCES) and getattr(error, "filename", None)
+    why = os.strerror(number).lower()
+    return InputError(f"{closed or path}: {why}; {DISK[number]} and give the same command again")
+
+
+def _full(path: Path) -> bool:
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    return shutil.disk_usage(folder).free < FULL
+
+
+@contextmanager
+def _in_one_line(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if (fault := disk_error(error, path)) is None:
+            raise
+        raise fault from error
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield a folder beside `path` to write into; rename it to `path` when the block succeeds.
+
+    A previous `path` is replaced. When the block fails, nothing is left behind.
+
+    Raises:
+        InputError: the disk is full or may not be written.
+    """
+    work = path.parent / f".{path.name}.partial"
+    try:
+        with _in_one_line(path):  # before what fills the disk is deleted
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir(parents=True)
+            yield work
+            flush(work)
+            if path.exists():
+                shutil.rmtree(path)
+            work.rename(path)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def flush(folder: Path) -> None:
+    """Bring the files in `folder` to the disk; some file systems only then tell that it is full.
+
+    Without it, a folder may have its final name after a power cut and its files no content.
+    """
+    for path in folder.rglob("*"):
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 so that `path` is never seen half-written.
+
+    Raises:
+        InputError: the disk is full or may not be written.
+    """
+    work = path.parent / f".{path.name}.partial"
+    with _in_one_line(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            work.write_text(text, encoding="utf-8")
+            work.replace(path)
+        finally:
+            work.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON with a final newline."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_jsonl(path: Path, items: Iterable[Any]) -> None:
+    """Write one JSON value a line."""
+    write_text(path, "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items))
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: `path` is missing, is not UTF-8 or does not parse.
+    """
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path}: not valid JSON at line {error.lineno}, column {error.colno} "
+            f"({error.msg}); mend or replace the file"
+        ) from error
+    except (RecursionError, ValueError) as error:
+        raise InputError(
+            f"{path}: JSON that is nested too deep, or has a number of thousands of digits; "
+            "replace the file"
+        ) from error
+
+
+def read_jsonl(path: Path) -> list[Any]:
+    """Read one JSON value a line.
+
+    Raises:
+        InputError: `path` is missing, is not UTF-8 or a line does not parse.
+    """
+    items = []
+    # Not splitlines(), which also splits at U+2028 and its like; JSON writes those as they are.
+    lines = read_text(path).split("\n")
+    if not lines[-1]:
+        lines.pop()
+    for number, line in enumerate(lines, start=1):
+        try:
+            items.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise InputError(
+                f"{path}: line {number} is not valid JSON ({error.msg}); write the file again"
+            ) from error
+    return items
+
+
+def sha256(path: Path) -> str:
+    """The hex SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_text(path: Path) -> str:
+    """Read a text file.
+
+    Raises:
+        InputError: `path` is missing, unreadable, no file, too large or not UTF-8.
+    """
+    try:
+        if path.exists() and not path.is_file():  # reading a pipe or a device might never end
+            raise InputError(f"{path}: a folder or a device; give a file")
+        if path.exists() and path.stat().st_size > LARGEST_TEXT:
+            raise InputError(f"{path}: larger than {LARGEST_TEXT // 2**30} GiB; give an excerpt")
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; check the path") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; mend that, or give another file") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8"
+        ) from error

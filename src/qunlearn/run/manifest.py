@@ -1,0 +1,292 @@
+"""`manifest.json`: what made an output, from what, with what; and whether it is still so.
+
+A folder that the workflow made has one, which lists the size and the SHA-256 of every file in it. A
+folder without one is the user's own, and is taken as it is.
+"""
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, is_dataclass
+from hashlib import sha256 as new_sha256
+from importlib.metadata import PackageNotFoundError, version
+from json import dumps
+from pathlib import Path
+from typing import Any
+
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json, sha256, write_json
+from qunlearn.run.hardware import device_name, instructions, peak_memory_mib
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "gptqmodel",
+    "optimum",
+    "auto-gptq",
+    "tokenizers",
+    "numpy",
+    "rouge_score",
+)
+MANIFEST = "manifest.json"
+MODEL_INPUTS = "model_inputs"
+"""In an evaluation's manifest: what its quantized model was made from, which may be gone since."""
+
+
+WRITTEN = ("output", "checkpoints", "folder")
+"""Names of a script's arguments that it writes into, rather than reads."""
+CARD = "README.md"  # laid into a quantized model after its manifest was written
+THREADS = 4
+AGAIN = (
+    "put it back as it was, or delete {folder} and give the command again that makes it and what "
+    "follows from it"
+)
+
+
+class Stopwatch:
+    """Wall seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far, to the millisecond."""
+        return round(time.monotonic() - self._start, 3)
+
+
+def write_manifest(
+    folder: Path,
+    *,
+    step: str,
+    settings: Any,
+    inputs: Mapping[str, Path],
+    stopwatch: Stopwatch,
+    seed: int | None = None,
+    **facts: Any,
+) -> None:
+    """Describe the finished `folder` in its `manifest.json`; call it last.
+
+    Args:
+        folder: the output; every file already in it is hashed under `outputs`.
+        step: the name of the step, e.g. `unlearn`.
+        settings: a dataclass or mapping, the resolved settings of this step.
+        inputs: name -> file or folder that the step read; recorded by content, not by path.
+        facts: what else a reader should know, e.g. `status="diverged"`.
+    """
+    write_json(
+        folder / MANIFEST,
+        {
+            "step": step,
+            "seed": seed,
+            "settings": asdict(settings) if is_dataclass(settings) else settings,  # type: ignore[arg-type]
+            "inputs": {name: digest(path) for name, path in inputs.items()},
+            "outputs": hash_files(folder),
+            **facts,
+            "git_commit": git_commit(),
+            "python": platform.python_version(),
+            "packages": installed(),
+            "device": device_name(),
+            "instructions": instructions(),
+            "threads": os.environ.get("OMP_NUM_THREADS"),
+            "wall_seconds": stopwatch.seconds,
+            "peak_memory_mib": peak_memory_mib(),
+        },
+    )
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of an input's content: of a file's bytes, or of a folder's names and hashes.
+
+    A folder made by the workflow is known by the hashes in its manifest, so that a large
+    checkpoint is not read again; times and paths have no part in it.
+    """
+    if path.is_file():
+        return sha256(path)
+    hashes = outputs_of(path)
+    if hashes is None:
+        hashes = hash_files(path)
+    return new_sha256(dumps(hashes, sort_keys=True).encode()).hexdigest()
+
+
+def outputs_of(folder: Path) -> dict[str, dict[str, Any]] | None:
+    """What a folder's manifest lists, as `hash_files` gives it; None of a user's own folder.
+
+    Raises:
+        InputError: the manifest does not parse.
+    """
+    if not (folder / MANIFEST).is_file():
+        return None
+    made = read_json(folder / MANIFEST)
+    outputs = made.get("outputs") if isinstance(made, dict) else None
+    ours = isinstance(outputs, dict) and all(
+        isinstance(entry, dict) and {"sha256", "bytes"} <= entry.keys()
+        for entry in outputs.values()
+    )
+    return outputs if ours else None  # other programs have manifests too
+
+
+def inputs_of(folder: Path) -> dict[str, str]:
+    """What a folder's manifest says that its step read; nothing where the user made the folder."""
+    if outputs_of(folder) is None:
+        return {}
+    found: dict[str, str] = read_json(folder / MANIFEST).get("inputs", {})
+    return found
+
+
+def hash_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Relative path -> {sha256, bytes} of every file under `folder` but its manifest."""
+    described = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path != folder / MANIFEST:
+            name = path.relative_to(folder).as_posix()
+            described[name] = {"sha256": sha256(path), "bytes": path.stat().st_size}
+    return described
+
+
+def check_inputs(arguments: Mapping[str, Any]) -> None:
+    """Verify every file and folder among a script's arguments that the workflow has made.
+
+    Raises:
+        InputError: as `verify` does.
+    """
+    for name, value in arguments.items():
+        for path in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(path, Path) and name not in WRITTEN:
+                verify(path)
+
+
+def verify(path: Path, *, content: bool = True, mend: str = AGAIN) -> None:
+    """Compare a folder, or one file of it, with its manifest.
+
+    Sizes first, which finds what was cut short without reading it; then hashes, several files at
+    a time (hashing lets other threads work). Besides what is listed there may be hidden files, a
+    model card, and folders with a manifest of their own; anything else could be read in place of
+    what was written.
+
+    Args:
+        path: a folder, or a file in one; without a manifest there is nothing to compare with.
+        content: whether files are read and hashed, or looked at for their size alone.
+        mend: what the user is to do; `{folder}` stands for the folder.
+
+    Raises:
+        InputError: names the first file that is missing, of another size or content, unreadable,
+            or not listed.
+    """
+    folder = path if path.is_dir() else path.parent
+    listed = outputs_of(folder)
+    if listed is None:
+        return
+    advice = mend.format(folder=folder)
+    if path != folder:
+        listed = {name: entry for name, entry in listed.items() if name == path.name}
+    elif stranger := next(_strangers(folder, listed), None):
+        raise InputError(
+            f"{stranger}: not listed in {folder / MANIFEST}, so another program put it there; "
+            "remove it"
+        )
+    for name, entry in listed.items():
+        _check_size(folder / name, entry["bytes"], advice)
+    if content:
+        with ThreadPoolExecutor(THREADS) as pool:
+            found = pool.map(lambda name: _hash(folder / name, advice), listed)
+            for (name, entry), digest in zip(listed.items(), found, strict=True):
+                if digest != entry["sha256"]:
+                    raise InputError(
+                        f"{folder / name}: other content than when it was written (its SHA-256 is "
+                        f"{digest[:12]}…, not {entry['sha256'][:12]}…); {advice}"
+                    )
+
+
+def list_again(folder: Path, name: str) -> None:
+    """Bring a manifest's entry up to date with a file that was written anew."""
+    made = read_json(folder / MANIFEST)
+    file = folder / name
+    made["outputs"][name] = {"sha256": sha256(file), "bytes": file.stat().st_size}
+    write_json(folder / MANIFEST, made)
+
+
+def installed() -> dict[str, str]:
+    """The versions of the packages that decide numbers, without importing them."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout that this code runs from, `+changed` if the tree differs."""
+    root = Path(__file__).resolve().parents[3]
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+changed"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None  # an unpacked archive, or no git here
+    return described.stdout.strip()
+
+
+def fingerprint(**parts: Any) -> str:
+    """Sixteen hex digits of what decides a run, to tell its checkpoints from another run's.
+
+    Args:
+        parts: JSON values, dataclasses, or paths (which count by their content).
+    """
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Path):
+            return digest(value)
+        return asdict(value) if is_dataclass(value) else str(value)  # type: ignore[arg-type]
+
+    return new_sha256(dumps(parts, sort_keys=True, default=plain).encode()).hexdigest()[:16]
+
+
+def made_by(folder: Path, run: str) -> bool:
+    """Whether the training with the fingerprint `run` has made `folder`."""
+    made = folder / MANIFEST
+    return made.is_file() and read_json(made).get("run") == run
+
+
+def _strangers(folder: Path, listed: Mapping[str, Any]) -> Iterator[Path]:
+    """Files of a folder that its manifest should list and does not."""
+    for file in sorted(folder.rglob("*")):
+        place = file.relative_to(folder)
+        if place.as_posix() in listed or str(place) in (MANIFEST, CARD) or not file.is_file():
+            continue
+        hidden = any(part.startswith(".") for part in place.parts)
+        others = any((folder / parent / MANIFEST).exists() for parent in list(place.parents)[:-1])
+        if not hidden and not others:
+            yield file
+
+
+def _check_size(file: Path, wanted: int, advice: str) -> None:
+    try:
+        size = file.stat().st_size
+    except FileNotFoundError:
+        raise InputError(f"{file}: missing; {advice}") from None
+    except OSError as error:
+        raise _unreadable(file, error, advice) from error
+    if size != wanted:
+        raise InputError(f"{file}: {size} bytes instead of {wanted}; {advice}")
+
+
+def _hash(file: Path, advice: str) -> str:
+    try:
+        return sha256(file)
+    except OSError as error:  # a disk that fails, or a file that others may not read
+        raise _unreadable(file, error, advice) from error
+
+
+def _unreadable(file: Path, error: OSError, advice: str) -> InputError:
+    return InputError(f"{file}: cannot be read ({error.strerror}); {advice}")

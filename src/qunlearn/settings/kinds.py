@@ -1,0 +1,23 @@
+"""The kinds of values that a setting can have, and how strictly they are read.
+
+Strict: 1.0 is not an integer, 1 is not a switch, and "1e-5" is not a number.
+"""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, StrictBool
+
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+"""What every class of settings has in common."""
+
+LARGEST = 2**31 - 1
+"""What every library here takes for a seed or a size."""
+
+Switch = StrictBool
+Count = Annotated[int, Field(strict=True, ge=1, le=LARGEST)]
+CountOrNone = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
+Seed = CountOrNone
+Positive = Annotated[float, Field(strict=True, gt=0)]
+NotNegative = Annotated[float, Field(strict=True, ge=0)]
+Tokens = Annotated[int, Field(strict=True, ge=2, le=LARGEST)]
+"""The length of a sequence of which a token is predicted."""

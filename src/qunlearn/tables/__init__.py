@@ -1,1 +1,0 @@
-"""From one `metrics.json` a cell to the tables that people read."""

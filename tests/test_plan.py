@@ -1,0 +1,270 @@
+"""The plan: memory against measured peaks, the paper's experiment, and what jobs request."""
+
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ROOT, Snakemake
+from small_jobs import asked
+from tiny_models import tiny_llama
+
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.bench_plan import predicted
+from benchmarks.peak_probe import CASES, Case
+from qunlearn import plan
+from qunlearn.experiment import configfiles
+from qunlearn.experiment.config import Json, cells, resolve, runs
+from qunlearn.experiment.sweep import training_runs
+from qunlearn.models.shape import ModelShape, Training
+from qunlearn.quantize.method import Precision, method_of
+from qunlearn.run.errors import InputError
+from qunlearn.settings.unlearning import UnlearnSettings
+from qunlearn.training.adapters import with_adapter
+
+SHAPES = yaml.safe_load((ROOT / "resources/shapes.yaml").read_text(encoding="utf-8"))
+LLAMA = ModelShape.from_config(SHAPES["llama-2-7b"])
+TINY = ModelShape(60, 32, 64, 2, 2, 2, 16, False, 64)
+KEPT = json.loads((ROOT / "docs/results/performance/plan.json").read_text(encoding="utf-8"))
+MEASURED = {one["what"].partition(": ")[2]: one["baseline"][0] for one in KEPT["comparisons"]}
+PAPER, TINY_FILE = ROOT / "config/paper.yaml", ROOT / "config/tiny.yaml"
+NUMBERS = {"mem_mb": 1234, "runtime": 56}
+
+
+def paper(*more: Path, **changes: Any) -> tuple[Json, list[plan.Job]]:
+    config = configfiles.read([PAPER, *more]) | changes
+    return config, plan.estimate(config, dict.fromkeys(config["corpora"], LLAMA))
+
+
+def full(**changes: Any) -> Json:
+    return resolve({"corpora": ["news"], **changes})
+
+
+def training(adapter: str, **settings: Any) -> Training:
+    values = asdict(UnlearnSettings(max_tokens=2048)) | settings
+    return Training(LLAMA, values, adapter, ("nll", "nll"))
+
+
+def test_weights_are_counted_as_published_and_as_torch_counts_them() -> None:
+    assert LLAMA.parameters == 6_738_415_616
+    assert ModelShape.from_config(SHAPES["smollm2-135m"]).parameters == 134_515_008
+    model = tiny_llama()
+    assert ModelShape.from_config(model.config.to_dict()) == TINY
+    assert TINY.parameters == sum(weight.numel() for weight in model.parameters())
+
+
+@pytest.mark.parametrize("targets", ["all", "qv", "odu"])
+def test_lora_counts_the_weights_that_it_trains(targets: Any) -> None:
+    settings = UnlearnSettings(rank=4, targets=targets)
+    model = with_adapter(tiny_llama(), "lora", settings, 0)
+    found = Training(TINY, asdict(settings), "lora").trained
+    assert found == sum(one.numel() for one in model.parameters() if one.requires_grad)
+
+
+@pytest.mark.parametrize("sizes", [{"hidden_size": 8}, SHAPES["llama-2-7b"] | {"vocab_size": "9"}])
+def test_a_config_of_another_kind_is_refused(sizes: Any) -> None:
+    with pytest.raises(InputError, match=r"'(num_attention_heads|vocab_size)' is missing"):
+        ModelShape.from_config(sizes)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_memory_is_within_5_percent_of_measured_peaks(case: Case) -> None:
+    assert predicted(case) / 1e6 == pytest.approx(MEASURED[case.name], rel=0.05)
+
+
+def test_weights_gradients_and_moments_dominate_a_full_run() -> None:
+    billions, one = LLAMA.parameters, training("full", micro_batch_size=1, optimizer="adamw_8bit")
+    small = replace(one, settings={**one.settings, "gradient_checkpointing": True})
+    assert small.update_bytes() == pytest.approx((4 + 4 + 2) * billions, rel=0.1)
+    assert small.update_bytes() < one.update_bytes()
+    assert training("full").moments == 8 * billions > 3.5 * one.moments
+    assert training("full_bf16").update_bytes() < training("full").update_bytes()
+
+
+def test_two_processes_share_what_one_has() -> None:
+    two = training("full", sharding="fsdp", processes=2).update_bytes()
+    assert two < 0.6 * training("full").update_bytes()
+
+
+def test_flops_by_hand() -> None:
+    matrices = 2 * (4 * 32 * 32 + 3 * 32 * 64)
+    layers, head = 2 * matrices + 2 * 2 * 32 * 10, 2 * 60 * 32
+    assert TINY.forward_flops(10, 10) == 10 * (layers + head)
+    assert TINY.forward_flops(10, 10, scored=1) == 10 * layers + head
+
+
+def test_bits_on_the_disk() -> None:
+    names = ("bf16", "nf4", "gptq4", "rtn3")
+    bits = {name: method_of(name).stored_bits(Precision.parse(name)) for name in names}
+    assert bits == {"bf16": 16, "nf4": 4.5, "gptq4": 4 + 20 / 128, "rtn3": 32}
+
+
+def test_the_papers_experiment() -> None:
+    config, jobs = paper()
+    counts = {
+        kind: sum(job.count for job in jobs if job.kind == kind)
+        for kind in plan.needs(config, jobs)
+    }
+    assert counts["data"] == 4
+    assert counts["unlearn"] == len(runs(config)) == counts["survival"]
+    assert counts["evaluate"] == len(cells(config)) == counts["quantize"] + counts["gptq"]
+    stay, wait, work = plan.disk(jobs)
+    assert stay == 4 * 2 * LLAMA.parameters
+    assert 150e9 < stay + wait + work < 400e9
+    a100, h100, consumer = plan.CARDS
+    largest = max(jobs, key=lambda job: job.gpu)
+    assert largest.stage == "unlearn full" and consumer.memory < largest.gpu < h100.memory
+    hours = [sum(job.count * card.hours(job) for job in jobs) for card in (a100, h100)]
+    assert 15 < hours[1] < 30 < hours[0] < 90
+
+
+def test_what_stays_where_models_do_and_where_they_do_not() -> None:
+    kept, passing = (plan.disk(paper(keep_models=keep)[1]) for keep in (True, False))
+    fetched = 4 * 2 * LLAMA.parameters
+    assert kept[0] > 10 * fetched and passing[0] == fetched
+    assert kept[1] == 0 < passing[1]  # GPTQ's folders of target wait for all survival jobs
+    assert passing[2] > kept[2] + 4 * LLAMA.parameters  # one whole model
+
+
+def test_models_that_wait_for_a_control_are_all_there_at_once() -> None:
+    shapes = {"news": ModelShape.from_architecture(full()["models"]["architecture"])}
+    config = full(controls=True, keep_models=False)
+    jobs = plan.estimate(config, shapes)
+    whole = [job for job in jobs if job.stage.startswith("unlearn full")]
+    # Of each objective fp32 twice (full and full_matched) and bf16 once.
+    objectives = len(config["unlearn"]["objectives"])
+    waiting = sum(job.count * job.disk for job in whole if job.fate == "wait")
+    assert waiting == pytest.approx(objectives * 10 * shapes["news"].parameters, rel=1e-6)
+    assert sum(job.count for job in whole) == objectives * (
+        2 + config["control_settings"]["search_runs"]
+    )
+
+
+def test_a_sweep_is_planned_in_place_of_its_cells_runs() -> None:
+    config, jobs = paper(ROOT / "config/paper_grid.yaml")
+    stages = [job.stage for job in jobs]
+    assert (
+        stages.count("sweep lora") == len(training_runs(config)) == stages.count("ask candidates")
+    )
+    assert "unlearn lora" not in stages and "unlearn full" in stages
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "config/paper.yaml"])
+def test_every_job_has_what_its_kind_requests(name: str) -> None:
+    config = configfiles.read([ROOT / name])
+    jobs = plan.estimate(config, dict.fromkeys(config["corpora"], LLAMA))
+    found = plan.needs(config, jobs)
+    assert set(found) == set(config["resources"])
+    for job in jobs:
+        assert found[job.kind]["mem_mb"] * 1e6 >= 1.3 * job.host, job.stage
+        if config["resources"][job.kind]["gpu"]:
+            hours = min(card.hours(job) for card in plan.CARDS if job.gpu <= card.memory)
+            assert found[job.kind]["runtime"] >= 3 * 60 * hours, job.stage
+
+
+def test_numbers_of_the_user_win() -> None:
+    config = full(resources={"unlearn": NUMBERS, "tables": {"mem_mb": 9000}})
+    jobs = plan.estimate(config, {"news": LLAMA})
+    found, automatic = plan.needs(config, jobs), plan.needs(full(), jobs)
+    assert found["unlearn"] == NUMBERS
+    assert found["tables"] == {"mem_mb": 9000, "runtime": plan.TABLE_MINUTES}
+    assert found["train"] == automatic["train"] != plan.needs(full(), [])["train"]
+
+
+def test_the_slowest_gpu_that_has_room_and_the_cores_decide_how_long() -> None:
+    def minutes(gpu_bytes: float, **job: int) -> int:
+        work = plan.Job("unlearn", "unlearn full", 0, 0, int(gpu_bytes), flops=1e18)
+        return plan.needs(full(resources={"unlearn": job}), [work])["unlearn"]["runtime"]
+
+    work = plan.Job("unlearn", "", 0, 0, flops=1e18)
+    for size, card in ((1e9, plan.CARDS[2]), (70e9, plan.CARDS[0])):
+        assert minutes(size, gpu=1) == pytest.approx(180 * card.hours(work), abs=5)
+    assert minutes(0, threads=1) == pytest.approx(4 * minutes(0, threads=4), abs=20)
+
+
+def test_rules_request_what_their_kind_does_and_more_at_each_attempt(tmp_path: Path) -> None:
+    changes = tmp_path / "changes.yaml"
+    resources = dict.fromkeys(configfiles.read([TINY_FILE])["resources"], NUMBERS)
+    resources["unlearn"] = NUMBERS | {"gpu": 1, "threads": 2}
+    settings = {"controls": True, "keep_models": False, "resources": resources}
+    changes.write_text(yaml.safe_dump(settings), "utf-8")
+    files = ("--configfile", str(TINY_FILE), str(changes))
+    tries = full()["control_settings"]["search_runs"]
+    for attempt, memory, minutes in (("1", 1234, 56), ("3", 2777, 168)):
+        found = asked(tmp_path, "--dry-run", "--attempt", attempt, *files)
+        for rule in ("train_base", "unlearn", "quantize", "scale_lora", "collect_metrics"):
+            assert found[rule][0]["mem_mb"] == memory, rule
+            assert found[rule][0]["runtime"] == minutes, rule
+        assert found["match_norm"][0]["runtime"] == tries * minutes
+    assert found["unlearn"][0] | {"gpu": 1, "_cores": 2} == found["unlearn"][0]
+
+
+def test_jobs_request_what_the_plan_says_once_models_are_known(tmp_path: Path) -> None:
+    base = "results/tiny/models/news/base"
+    found = asked(tmp_path, base, "--configfile", str(TINY_FILE))["train_base"][0]
+    config = configfiles.read([TINY_FILE])
+    shape = ModelShape.from_architecture(config["models"]["architecture"])
+    planned = plan.needs(config, plan.estimate(config, {"news": shape}))["train"]
+    assert found["mem_mb"] == planned["mem_mb"] > plan.needs(config, [])["train"]["mem_mb"]
+
+
+def test_what_jobs_request_makes_none_run_again(
+    tiny_run: Path, tmp_path: Path, snakemake: Snakemake
+) -> None:
+    kinds = configfiles.read([TINY_FILE])["resources"]
+    changes = tmp_path / "changes.yaml"
+    changes.write_text(yaml.safe_dump({"resources": dict.fromkeys(kinds, NUMBERS)}), "utf-8")
+    planned = snakemake(tiny_run, "--dry-run", "--configfile", str(TINY_FILE), str(changes))
+    assert planned.returncode == 0, planned.stderr
+    assert "Nothing to be done" in planned.stderr + planned.stdout
+
+
+def test_jobs_of_the_tiny_experiment_fit(tiny_run: Path) -> None:
+    config = configfiles.read([TINY_FILE])
+    shape = ModelShape.from_architecture(config["models"]["architecture"])
+    found = plan.needs(config, plan.estimate(config, {"news": shape}))
+    folders = {"models": "train", "unlearned": "unlearn", "eval": "evaluate", "data": "data"}
+    folders |= {"quantized": "quantize", "survival": "survival"}
+    measured = sorted((tiny_run / "results/tiny/benchmarks").rglob("*.tsv"))
+    for file in measured:
+        folder = file.relative_to(tiny_run / "results/tiny/benchmarks").parts[0]
+        kind = "gptq" if file.stem.startswith("gptq") else folders.get(folder, "tables")
+        with file.open(encoding="utf-8") as stream:
+            (row,) = csv.DictReader(stream, delimiter="\t")
+        if row["max_rss"] != "NA":  # too short to be seen
+            assert float(row["max_rss"]) * 2**20 < found[kind]["mem_mb"] * 1e6 / 1.3, file
+        assert float(row["s"]) < 60 * found[kind]["runtime"], file
+    assert len(measured) > 50
+
+
+def run_script(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    probe = (
+        f"import runpy, sys; sys.argv = ['plan.py', *{arguments!r}]; "
+        f"runpy.run_path({str(ROOT / 'workflow/scripts/plan.py')!r}, run_name='__main__'); "
+        "assert 'torch' not in sys.modules"
+    )
+    environment = {"PYTHONPATH": str(ROOT / "src"), "PATH": ""}
+    command = [sys.executable, "-c", probe]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_the_script_prints_a_table_and_loads_no_torch(tmp_path: Path) -> None:
+    done = run_script(tmp_path, "--configfile", str(PAPER))
+    assert done.returncode == 0, done.stderr
+    lines = {line.partition("  ")[0]: line.split() for line in done.stdout.splitlines()}
+    assert lines["stage"][:5] == ["stage", "jobs", "GPU", "host", "disk"]
+    assert lines["unlearn full"][2] == "8" and lines["unlearn full"][-2:] == ["no", "room"]
+    assert "with one job at a time" in done.stdout
+
+
+def test_an_unknown_shape_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "shape.yaml").write_text("models: {shape: llama-9}")
+    done = run_script(tmp_path, "--configfile", "shape.yaml")
+    assert done.returncode != 0
+    assert "'llama-9' is not in resources/shapes.yaml; use one of: llama-2-7b" in done.stderr
