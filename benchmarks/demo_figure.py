@@ -4,38 +4,33 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from matplotlib import rc_context
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
-from qunlearn.report.figures.house import FONT, MARGIN, WIDTH, head, legend, save
+from qunlearn.report.figures.page import page
 
 TITLE = "Where do the experiment's seconds go?"
 HOW_TO_READ = "Seconds of all jobs of a rule. No number of cores shortens the critical path."
-COLOURS = {"on the critical path": "#D55E00", "beside it": "#c4c4c4"}
-# Inches.
-LEFT, RIGHT, HEAD, FOOT, ROW = 1.75, 1.3, 0.95, 0.55, 0.21
+ON_PATH, BESIDE = "on the critical path", "beside it"
+COLOURS = {ON_PATH: "#D55E00", BESIDE: "#c4c4c4"}
+FOOT, ROW = 0.6, 0.21  # inches
 
 
 def draw(rows: Sequence[Mapping[str, str | int | float]], path: Path) -> None:
     """Draw `demo_jobs.by_rule`'s rows into the PNG `path`, the longest rule on top."""
-    with rc_context(FONT), TemporaryDirectory() as folder:
-        save(_figure(rows), Path(folder), path.stem)
+    with TemporaryDirectory() as folder:
+        height = FOOT + ROW * len(rows)
+        with page(TITLE, HOW_TO_READ, height, Path(folder), path.stem) as body:
+            _draw_bars(body.subplots(), rows)
         path.write_bytes((Path(folder) / f"{path.stem}.png").read_bytes())
 
 
-def _figure(rows: Sequence[Mapping[str, str | int | float]]) -> Figure:
-    height = HEAD + FOOT + ROW * len(rows)
-    figure = Figure(figsize=(WIDTH, height))
-    left, bottom = LEFT / WIDTH, FOOT / height
-    axes = figure.add_axes(
-        (left, bottom, 1 - left - RIGHT / WIDTH, 1 - bottom - (HEAD + MARGIN) / height)
-    )
+def _draw_bars(axes: Axes, rows: Sequence[Mapping[str, str | int | float]]) -> None:
     places = range(len(rows))[::-1]
-    on_path = [float(row["on the critical path"]) for row in rows]
+    on_path = [float(row[ON_PATH]) for row in rows]
     seconds = [float(row["seconds"]) for row in rows]
     beside = [whole - part for whole, part in zip(seconds, on_path, strict=True)]
-    axes.barh(places, on_path, color=COLOURS["on the critical path"], height=0.7)
-    axes.barh(places, beside, left=on_path, color=COLOURS["beside it"], height=0.7)
+    axes.barh(places, on_path, color=COLOURS[ON_PATH], height=0.7, label=ON_PATH)
+    axes.barh(places, beside, left=on_path, color=COLOURS[BESIDE], height=0.7, label=BESIDE)
     for place, row, whole in zip(places, rows, seconds, strict=True):
         jobs = "1 job" if row["jobs"] == 1 else f"{row['jobs']} jobs"
         axes.annotate(
@@ -50,10 +45,3 @@ def _figure(rows: Sequence[Mapping[str, str | int | float]]) -> Figure:
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", visible=True)
     axes.set_xlabel("seconds")
-    head(figure, TITLE, HOW_TO_READ)
-    squares = {
-        name: {"color": colour, "marker": "s", "linestyle": "", "markersize": 7}
-        for name, colour in COLOURS.items()
-    }
-    legend(figure, squares, "upper left", 0.66)
-    return figure

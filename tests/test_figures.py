@@ -1,188 +1,489 @@
-"""The survival figure: what it holds, and that the same numbers give the same bytes."""
+"""Every figure: what it shows of its numbers, what it says where there is none, and its bytes."""
 
+import json
 import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from small_summaries import over_seeds
+from matplotlib.text import Text
+from small_manifests import sign_measurements
+from small_survival import BINS, MATRIX, STILL, write_cell
 
-from qunlearn.analysis.metrics import METRICS, Cell, Score, write_metrics
-from qunlearn.analysis.summary import Key, write_summaries
+from qunlearn.analysis.metrics import (
+    DIVERGED,
+    METRICS,
+    UNDEFINED,
+    Cell,
+    Score,
+    read_metrics,
+    write_metrics,
+)
+from qunlearn.analysis.selection.choice import Selection, choose, read, write
+from qunlearn.analysis.selection.scores import Asked, Candidate, Scores
+from qunlearn.analysis.summary import Key, Summary, summaries, write_summaries
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES
-from qunlearn.report.figures.panel import curve, draw_panel, name_references, scale_limit, set_ticks
-from qunlearn.report.figures.survival import ROWS, arrange, plot_survival
+from qunlearn.report.figures import (
+    candidates,
+    causes,
+    loss_curves,
+    page,
+    pareto,
+    reversion,
+    slope,
+    survival_of_forgetting,
+    update_over_step,
+    update_survival,
+)
+from qunlearn.report.figures.panels import apart, bands, counted, panels
+from qunlearn.report.figures.reversion_axis import span
+from qunlearn.report.figures.values import draw_values
 from qunlearn.run.errors import InputError
+from qunlearn.survival.table import Bin
 
-SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/plot_survival_of_forgetting.py"
-PRECISIONS = ("bf16", "nf4", "rtn3g64")
-PANEL = Key("news", "npo_gdr", "", "", "verbmem")
-
-
-def scores_of(cell: str, value: float | None) -> list[Score]:
-    """Every metric of a cell at `value`, with an interval of -1 and +2."""
-    if value is None:
-        return [Score.missing("mini", Cell.parse(cell), m, "diverged") for m in METRICS]
-    return [Score("mini", Cell.parse(cell), m, value, value - 1, value + 2, 32) for m in METRICS]
-
-
-def experiment(corpora: tuple[str, ...], objectives: tuple[str, ...]) -> list[Score]:
-    """Two variants: `full` keeps its forgetting, `full_bf16` loses it at the last precision."""
-    scores = []
-    for corpus in corpora:
-        for precision in PRECISIONS:
-            scores += scores_of(f"{corpus}/target/{precision}", 90.0)
-            scores += scores_of(f"{corpus}/retrain/{precision}", 10.0)
-            for objective in objectives:
-                scores += scores_of(f"{corpus}/{objective}/full/seed0/{precision}", 12.0)
-                lost = 85.0 if precision == "rtn3g64" else 15.0
-                scores += scores_of(f"{corpus}/{objective}/full_bf16/seed0/{precision}", lost)
-    return scores
-
-
-def test_columns_stay_in_one_band_while_four_fit() -> None:
-    panels = arrange(experiment(("news", "books"), ("npo_gdr", "ga")))
-
-    assert panels.bands == (
-        (("news", "npo_gdr"), ("news", "ga"), ("books", "npo_gdr"), ("books", "ga")),
-    )
-    assert panels.precisions == PRECISIONS
-    assert panels.adapters == ("full", "full_bf16")
-
-
-def test_more_columns_are_cut_into_bands_of_one_corpus() -> None:
-    objectives = ("ga", "npo", "ga_gdr", "ga_klr", "npo_gdr")
-    panels = arrange(experiment(("news", "books"), objectives))
-
-    assert [len(band) for band in panels.bands] == [3, 2, 3, 2]
-    assert [{corpus for corpus, _ in band} for band in panels.bands] == [
-        {"news"},
-        {"news"},
-        {"books"},
-        {"books"},
-    ]
-    assert [objective for _, objective in panels.bands[0] + panels.bands[1]] == list(objectives)
-
-
-def test_without_an_unlearned_model_there_is_nothing_to_draw(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no unlearned model to draw"):
-        plot_survival(
-            scores_of("news/target/bf16", 90.0),
-            over_seeds(scores_of("news/target/bf16", 90.0)),
-            tmp_path,
-        )
-
-
-def test_a_curve_has_a_gap_where_all_diverged_and_skips_what_was_not_run() -> None:
-    scores = (
-        scores_of("news/npo_gdr/full/seed0/bf16", 10.0)
-        + scores_of("news/npo_gdr/full/seed1/bf16", None)
-        + scores_of("news/npo_gdr/full/seed0/rtn3g64", None)
-    )
-    line = curve(over_seeds(scores), PRECISIONS, PANEL._replace(adapter="full"), 0.25)
-
-    assert line.x == [0.25, 2.25]
-    assert line.value[0] == 10.0
-    assert math.isnan(line.value[1])
-    assert (line.low[0], line.high[0]) == (9.0, 12.0)
-    assert line.crosses == [0.25, 2.25]
+SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
+REVERSIONS = ("reversion_nll_forget", "reversion_verbmem", "reversion_knowmem")
+ERRORS = {"bf16": 0.0, "nf4": 0.09, "rtn3g64": 0.25}
+UPDATES = [Cell("news", "npo_gdr", a, 0, p) for p in ("nf4", "rtn3g64") for a in LINES]
+RUNS = [f"news/npo_gdr/{adapter}/seed0" for adapter in LINES]
+SCORED = "--metrics {run}/metrics.csv --summary {run}/summary.csv"
+MEASURED = "--survival {run}/survival"
+UPDATE = f"{MEASURED} --corpus news --objective npo_gdr --seed 0 --adapters {' '.join(LINES)}"
+FLAGS = {
+    "survival_of_forgetting": SCORED,
+    "reversion": f"{SCORED} {MEASURED}",
+    "pareto": SCORED,
+    "slope": f"{SCORED} --precisions nf4 rtn3g64",
+    "controls": f"{SCORED} {MEASURED} --precisions nf4 rtn3g64",
+    "update_survival": f"{UPDATE} --precisions nf4 rtn3g64",
+    "update_over_step": f"{UPDATE} --precisions nf4 rtn3g64",
+    "loss_curves": f"--unlearned {{run}}/trained --models {' '.join(RUNS)}",
+    "candidates": "--selections {run}/choice.json",
+}
+VARIANTS = ["FT (fp32 masters)", "FT (bf16 weights)", "LoRA"]
+REFERENCES = ["target (not unlearned)", "retrain (never knew)"]
+MATCHED = "FT at LoRA's norm"
+UNMOVED = "25.0 % with d = 0"
+LEGENDS = {
+    "survival_of_forgetting": [*VARIANTS, *REFERENCES, "off the scale", "a run diverged"],
+    "reversion": [*VARIANTS, "off the scale", "a run diverged", "undefined: not forgotten"],
+    "pareto": [*VARIANTS, *REFERENCES, "to RTN3 g64", "to NF4", "a run diverged"],
+    "slope": [*VARIANTS, *REFERENCES, "off the scale", "a run diverged"],
+    "controls": ["FT (fp32 masters)", "FT (bf16 weights)", MATCHED],
+    "update_survival": [update_survival.UNCHANGED_NAME],
+    "update_over_step": [
+        f"FT (fp32 masters): {UNMOVED}",
+        f"FT (bf16 weights): {UNMOVED}",
+        "LoRA: diverged",
+        "expected: min(|d| / step, 1)",
+        "no flip in the bin",
+    ],
+    "loss_curves": [*VARIANTS, "a run diverged"],
+    "candidates": ["LoRA", *REFERENCES, "chosen"],
+}
+WORDS = {
+    "survival_of_forgetting": {"n = 32 items, 1 seed", "target", "retrain", "RTN3\ng64"},
+    "reversion": {"n = 32 items, 1 seed", "survived", "back at\ntarget", "NF4", "RTN3 g64"},
+    "pareto": {"n = 32 items, 1 seed", "↖ better", "KnowMem, ROUGE-L  (← better)"},
+    "slope": {"n = 32 items, 1 seed", "85.0", "retrain"},
+    "controls": {"n = 32 items, 1 seed", "× 0.5", "bf16 FT, zero-bin moves kept", "diverged"},
+    "update_survival": {"NEWS · NPO+GDR · seed 0", "overall 0.25", "diverged", "q"},
+    "update_over_step": {"NEWS · NPO+GDR · seed 0", "RTN3 g64", "|d| / step"},
+    "loss_curves": {"updates (logarithmic)", "NEWS · NPO+GDR"},
+    "candidates": {"NEWS 30 on forget and 29 on retain", "LoRA: r1 after 5 epochs"},
+}
+PLOTS: dict[str, Callable[[Path, Path], None]] = {
+    "survival_of_forgetting": lambda run, out: survival_of_forgetting.plot(*scored(run), out),
+    "reversion": lambda run, out: reversion.plot(*scored(run), run / "survival", out),
+    "pareto": lambda run, out: pareto.plot(*scored(run), out),
+    "slope": lambda run, out: slope.plot(*scored(run), ("nf4", "rtn3g64"), out),
+    "controls": lambda run, out: causes.plot(
+        *scored(run), run / "survival", ("nf4", "rtn3g64"), out
+    ),
+    "update_survival": lambda run, out: update_survival.plot(run / "survival", UPDATES, out),
+    "update_over_step": lambda run, out: update_over_step.plot(run / "survival", UPDATES, out),
+    "loss_curves": lambda run, out: loss_curves.plot(run / "trained", RUNS, out),
+    "candidates": lambda run, out: candidates.plot([read(run / "choice.json")], out),
+}
 
 
-def test_a_panel_draws_the_references_and_each_variant() -> None:
-    axes = Figure().add_subplot()
-    summaries = over_seeds(experiment(("news",), ("npo_gdr",)))
-    marks = draw_panel(axes, summaries, PRECISIONS, ("full", "full_bf16"), PANEL, 0.1, math.inf)
+def scored(run: Path) -> tuple[list[Score], dict[Key, Summary]]:
+    return read_metrics(run / "metrics.csv"), summaries(run / "summary.csv")
 
-    drawn = {line.get_color(): list(line.get_ydata()) for line in axes.lines}
-    assert drawn == {
-        REFERENCE_LINES["target"].colour: [90.0, 90.0, 90.0],
-        REFERENCE_LINES["retrain"].colour: [10.0, 10.0, 10.0],
-        LINES["full"].colour: [12.0, 12.0, 12.0],
-        LINES["full_bf16"].colour: [15.0, 15.0, 85.0],
+
+def score(cell: str, metric: str, value: float | str) -> Score:
+    """With an interval of -1 and +2, of a reversion a hundredth of it; or a word for no number."""
+    parsed = Cell.parse(f"news/{cell}")
+    if isinstance(value, str):
+        return Score.missing("mini", parsed, metric, value)
+    width = 0.01 if metric in REVERSIONS else 1.0
+    return Score("mini", parsed, metric, value, value - width, value + 2 * width, 32)
+
+
+def summarised(scores: Iterable[Score]) -> dict[Key, Summary]:
+    """Each by itself: of one seed."""
+    found = {}
+    for own in scores:
+        cell, lost = own.cell, (own.absent == DIVERGED, own.absent == UNDEFINED)
+        key = Key(cell.corpus, cell.objective, cell.adapter, cell.precision, own.metric)
+        found[key] = Summary(own.value, own.ci_low, own.ci_high, 1, *map(int, lost), own.n)
+    return found
+
+
+def experiment(objective: str = "npo_gdr") -> list[Score]:
+    """`full` keeps its forgetting, `full_bf16` loses it, `lora` is off the scale and diverges."""
+    levels: dict[str, list[float | str]] = {
+        "target": [90.0, 88.0, 86.0],
+        "retrain": [10.0, 11.0, 12.0],
+        f"{objective}/full/seed0": [12.0, 12.5, 13.0],
+        f"{objective}/full_bf16/seed0": [15.0, 20.0, 85.0],
+        f"{objective}/lora/seed0": [14.0, 500.0, DIVERGED],
     }
-    full, full_bf16 = axes.lines[2:]
-    assert list(full.get_xdata()) == pytest.approx([-0.05, 0.95, 1.95])
-    assert list(full_bf16.get_xdata()) == pytest.approx([0.05, 1.05, 2.05])
-    assert marks == set()
-
-
-def test_a_diverged_run_is_a_cross_and_a_huge_value_a_hollow_marker() -> None:
-    summaries = over_seeds(
-        scores_of("news/retrain/bf16", 10.0)
-        + scores_of("news/npo_gdr/full/seed0/bf16", 500.0)
-        + scores_of("news/npo_gdr/full/seed0/nf4", None)
-    )
-    axes = Figure().add_subplot()
-    limit = scale_limit(summaries, "verbmem")
-    marks = draw_panel(axes, summaries, PRECISIONS, ("full",), PANEL, 0.0, limit)
-
-    assert limit == 20.0
-    assert marks == {"off the scale", "a run diverged"}
-    line, hollow, cross = axes.lines[-3:]
-    assert line.get_ydata()[0] == 20.0 and math.isnan(line.get_ydata()[1])
-    assert (list(hollow.get_xdata()), list(hollow.get_ydata())) == ([0.0], [20.0])
-    assert hollow.get_markerfacecolor() == "white"
-    assert (list(cross.get_xdata()), cross.get_marker()) == ([1.0], "x")
-    assert scale_limit({}, "verbmem") == math.inf
-
-
-def test_reference_names_do_not_overlap() -> None:
-    summaries = over_seeds(
-        scores_of("news/target/bf16", 11.0) + scores_of("news/retrain/bf16", 10.0)
-    )
-    axes = Figure().add_subplot()
-    axes.set_ylim(0, 100)
-    name_references(axes, summaries, ("bf16",), PANEL)
-
-    assert [(text.get_text(), text.xy[1]) for text in axes.texts] == [
-        ("retrain", 10.0),
-        ("target", pytest.approx(22.0)),
+    shares: dict[str, list[float | str]] = {
+        f"{objective}/full/seed0": [0.0, 0.1, 0.2],
+        f"{objective}/full_bf16/seed0": [0.0, 0.3, 9.0],
+        f"{objective}/lora/seed0": [0.0, UNDEFINED, DIVERGED],
+        f"{objective}/lora_scaled0.5/seed0": [0.0, 0.1, 0.3],
+        f"{objective}/full_matched/seed0": [0.0, 0.2, 0.4],
+        f"{objective}/spare_zero_bin/seed0": [0.0, 0.1, DIVERGED],
+    }
+    return [
+        score(f"{cell}/{precision}", metric, value)
+        for kinds, metrics in ((levels, METRICS), (shares, REVERSIONS))
+        for cell, values in kinds.items()
+        for precision, value in zip(ERRORS, values, strict=True)
+        for metric in metrics
     ]
 
 
-def test_precisions_are_slanted_only_where_they_are_crowded() -> None:
-    wide, narrow = Figure().add_subplot(), Figure().add_subplot()
-    set_ticks(wide, ("bf16", "rtn3g64"), width=4.0, labelled=True)
-    set_ticks(narrow, ("bf16", "rtn3g64") * 5, width=2.0, labelled=True)
+def write_log(unlearned: Path, model: str, steps: Iterable[int], status: str = "ok") -> None:
+    """Forget NLL a tenth of the update, retain loss a hundredth of it."""
+    folder = unlearned / model
+    folder.mkdir(parents=True)
+    lines = [{"step": s, "nll_forget": s / 10, "loss_retain": s / 100} for s in steps]
+    (folder / loss_curves.LOG).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "manifest.json").write_text(json.dumps({"status": status}))
 
-    assert [label.get_text() for label in wide.get_xticklabels()] == ["bf16", "RTN3\ng64"]
-    assert {label.get_rotation() for label in wide.get_xticklabels()} == {0.0}
-    assert {label.get_rotation() for label in narrow.get_xticklabels()} == {40.0}
+
+def selection() -> Selection:
+    """Of which the rule takes (10, 40); (20, 35) is beaten, and one candidate diverged."""
+    places = [(0.0, 30.0), (10.0, 40.0), (50.0, 60.0), (20.0, 35.0)]
+    tried = [Candidate(f"r{i}", "epoch5", Scores(*xy, 2.0), 1, 0) for i, xy in enumerate(places)]
+    tried.append(Candidate("r9", "epoch5", None, 1, 1))
+    references = {"target": Scores(80, 62, 0.1), "retrain": Scores(15, 55, 4.0)}
+    asked = Asked(30, 29)
+    return choose("news/npo_gdr/lora", "muse", "split", "", asked, **references, candidates=tried)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a made-up experiment with all that the figures read."""
+    folder = tmp_path_factory.mktemp("run")
+    write_metrics(folder / "metrics.csv", experiment())
+    write_summaries(folder / "summary.csv", "mini", summarised(experiment()))
+    for size, adapter in enumerate((*LINES, "lora_scaled0.5", "full_matched"), start=1):
+        for precision, error in ERRORS.items():
+            row = replace(MATRIX, norm_w=100.0, norm_d=size, rounding_error=error)
+            rows = [
+                replace(row, cosine_adaptive=0.25),
+                replace(STILL, layer=1, rounding_error=error),
+            ]
+            diverged = adapter == "lora" and precision != "bf16"
+            cell = f"news/npo_gdr/{adapter}/seed0/{precision}"
+            bins = () if diverged else (*BINS[:3], Bin(0.2, 0.25, 400, 0, 9), *BINS[3:])
+            write_cell(folder / "survival", cell, [] if diverged else rows, bins)
+    sign_measurements(folder / "survival")
+    write_log(folder / "trained", RUNS[0], range(10, 41, 10))
+    write_log(folder / "trained", RUNS[1], [10, 20])
+    write_log(folder / "trained", RUNS[2], [10], "diverged")
+    write(folder / "choice.json", selection())
+    return folder
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are saved, instead of their files."""
+    figures: list[Figure] = []
+    monkeypatch.setattr(page, "save", lambda figure, folder, name: figures.append(figure))
+    return figures
+
+
+def legend(figure: Figure) -> list[str]:
+    """The labels of the legend, row by row."""
+    (own,) = figure.subfigs[0].legends
+    return [text.get_text() for text in own.get_texts()]
+
+
+def values(axes: Axes, colour: str) -> list[list[float]]:
+    """The heights of the lines in a colour that stand for data."""
+    lines = [line for line in axes.lines if line.get_color() == colour and len(line.get_xdata())]
+    return [np.asarray(line.get_ydata(), float).tolist() for line in lines]
+
+
+@pytest.mark.parametrize("figure", FLAGS)
+def test_a_figure_explains_what_it_shows(figure: str, run: Path, drawn: list[Figure]) -> None:
+    PLOTS[figure](run, run)
+
+    assert set(legend(drawn[0])) >= set(LEGENDS[figure])
+    assert len(legend(drawn[0])) == len(set(legend(drawn[0])))
+    said = "\n".join(text.get_text() for text in drawn[0].findobj(Text))
+    assert not [words for words in WORDS[figure] if words not in said]
+
+
+@pytest.mark.parametrize("figure", FLAGS)
+def test_no_words_are_cut_off(figure: str, run: Path, drawn: list[Figure]) -> None:
+    PLOTS[figure](run, run)
+
+    drawn[0].draw_without_rendering()
+    named = [
+        own
+        for axes in drawn[0].axes
+        for own in (*axes.get_children(), axes.xaxis.label, axes.yaxis.label)
+        if isinstance(own, Text) and own.get_text()
+    ]
+    head = drawn[0].subfigs[0].legends[0]
+    edge = drawn[0].bbox.padded(1)
+    boxes = [(own.get_text(), own.get_window_extent()) for own in named]
+    boxes.append(("the legend", head.get_window_extent()))
+    assert not [word for word, box in boxes if box.x0 < edge.x0 or box.x1 > edge.x1]
+    assert not [word for word, box in boxes if box.y0 < edge.y0 or box.y1 > edge.y1]
+    assert head.get_window_extent().y0 > max(box.y1 for _, box in boxes[:-1])
+
+
+@pytest.mark.parametrize("figure", FLAGS)
+def test_the_same_numbers_give_the_same_bytes_in_another_process(
+    figure: str, run: Path, tmp_path: Path
+) -> None:
+    PLOTS[figure](run, tmp_path / "here")
+    command = [sys.executable, SCRIPTS / f"plot_{figure}.py", "--output", tmp_path / "there"]
+    command += FLAGS[figure].format(run=run).split()
+    subprocess.run(
+        command, env={**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"}, check=True
+    )
+
+    name = f"{figure}_news_npo_gdr" if figure.startswith("update_") else figure
+    here = {path.name: path.read_bytes() for path in (tmp_path / "here").iterdir()}
+    there = {path.name: path.read_bytes() for path in (tmp_path / "there").iterdir()}
+    assert here == there
+    assert here[f"{name}.png"].startswith(b"\x89PNG") and here[f"{name}.pdf"].startswith(b"%PDF")
+    assert set(here) == {f"{name}.png", f"{name}.pdf"}
+
+
+def test_every_variant_is_a_line_over_the_precisions(run: Path, drawn: list[Figure]) -> None:
+    PLOTS["survival_of_forgetting"](run, run)
+
+    for axes in drawn[0].axes:
+        assert values(axes, LINES["full"].colour) == [[12.0, 12.5, 13.0]]
+        assert values(axes, LINES["full_bf16"].colour) == [[15.0, 20.0, 85.0]]
+        assert values(axes, REFERENCE_LINES["target"].colour) == [[90.0, 88.0, 86.0]]
+        line, edge, cross = values(axes, LINES["lora"].colour)
+        assert line[:2] == [14.0, 180.0] and math.isnan(line[2])  # twice target's 90, then a gap
+        assert edge == [180.0] == [axes.get_ylim()[1]]
+        assert len(cross) == 1 and axes.get_ylim()[0] < 0  # in a strip of its own
+
+
+def test_a_slope_has_its_numbers_at_both_ends(run: Path, drawn: list[Figure]) -> None:
+    PLOTS["slope"](run, run)
+
+    assert len(drawn[0].axes) == len(slope.ROWS)
+    for axes in drawn[0].axes:
+        colour = LINES["full_bf16"].colour
+        numbers = [text.get_text() for text in axes.texts if text.get_color() == colour]
+        assert [float(number) for number in numbers] == [15.0, 85.0]
+        assert (axes.get_ylim()[1] > 180) == (axes.get_ylabel().startswith("PrivLeak"))
+
+
+def test_reversions_stand_at_the_rounding_error_of_the_target(
+    run: Path, drawn: list[Figure]
+) -> None:
+    PLOTS["reversion"](run, run)
+
+    (first, *_) = drawn[0].axes
+    line = next(line for line in first.lines if line.get_color() == LINES["full"].colour)
+    assert line.get_xdata().tolist() == pytest.approx([0.09, 0.25])  # bf16 rounds nothing
+    assert line.get_ydata().tolist() == [0.1, 0.2]
+    assert values(first, LINES["full_bf16"].colour) == [[0.3, 1.5], [1.5]]
+
+
+def test_where_no_grid_has_a_place_the_panel_says_why(tmp_path: Path, drawn: list[Figure]) -> None:
+    write_cell(tmp_path, "news/npo_gdr/full/seed0/bf16", [])
+    scores = [score("npo_gdr/full/seed0/bf16", metric, 0.0) for metric in REVERSIONS]
+    reversion.plot(scores, summarised(scores), tmp_path, tmp_path)
+
+    assert reversion.NO_PLACE in [text.get_text() for text in drawn[0].axes[0].texts]
+
+
+def test_arrows_lead_from_bf16_to_few_bits(run: Path, drawn: list[Figure]) -> None:
+    PLOTS["pareto"](run, run)
+
+    for axes in drawn[0].axes:
+        ends = [text.xy for text in axes.texts if getattr(text, "arrow_patch", None)]
+        assert ends == [(12.5, 12.5), (13, 13), (20, 20), (85, 85), (500, 500)]
+        assert values(axes, LINES["full"].colour) == [[12.0]]
+        assert values(axes, REFERENCE_LINES["retrain"].colour) == [[10.0, 11.0, 12.0]]
+
+
+def test_controls_stand_at_the_mean_size_of_their_seeds(
+    run: Path, tmp_path: Path, drawn: list[Figure]
+) -> None:
+    cells = {"lora/seed0": 5.0, "lora/seed1": 9.0, "full_matched/seed0": 5.0}
+    scores = [score(f"npo_gdr/{cell}/rtn4", REVERSIONS[0], 0.5) for cell in cells]
+    for cell, size in cells.items():
+        row = replace(MATRIX, norm_w=100.0, norm_d=size)
+        write_cell(tmp_path, f"news/npo_gdr/{cell}/rtn4", [row])
+    causes.plot(scores, summarised(scores), tmp_path, ["rtn4"], tmp_path)
+    PLOTS["controls"](run, run)
+
+    lines = [line for line in drawn[0].axes[0].lines if line.get_label() in ("LoRA", MATCHED)]
+    assert [line.get_xdata()[0] for line in lines] == pytest.approx([0.05, 0.07])
+    assert len(drawn[1].axes) == 3  # two precisions, and the interventions
+
+
+def test_a_heat_map_has_a_cell_a_matrix(run: Path, drawn: list[Figure]) -> None:
+    PLOTS["update_survival"](run, run)
+
+    images = [axes.collections[0] for axes in drawn[0].axes if axes.yaxis_inverted()]
+    assert len(images) == 2 * 2 * 2  # halves, precisions, and variants that did not diverge
+    assert images[0].get_array().filled(np.nan) == pytest.approx(
+        np.array([[0.25], [np.nan]]), nan_ok=True
+    )
+    assert {image.get_clim() for image in images} == {(0, 1.0), (0, 1.2)}
+
+
+def test_matrices_of_one_layer_and_name_count_as_one() -> None:
+    """Two experts of equal norm, of which one arrives and one does not."""
+    rows = [MATRIX, replace(MATRIX, projection_adaptive=0.0, cosine_adaptive=0.0)]
+    rows.append(replace(MATRIX, layer=1, module="up_proj"))
+    found = update_survival.grid(rows, "projection_adaptive")
+
+    assert found is not None and (found.layers, found.modules) == ([0, 1], ["q_proj", "up_proj"])
+    np.testing.assert_allclose(found.values, [[0.5, np.nan], [np.nan, 1.0]])
+    assert found.whole == pytest.approx(2 / 3)
+    still = update_survival.grid([STILL], "projection_adaptive")
+    assert still is not None and still.whole is None
+
+
+def test_counts_become_shares_of_all_weights() -> None:
+    found = update_over_step.moves(BINS)  # 2000 weights, 600 of them unmoved
+
+    assert found.unmoved == 0.3
+    assert found.shares == pytest.approx((0.0995, 0.1, 0.5, 0.0005))
+    assert found.edges == (0.01, 0.1, 1.0, 1.25893, 1.58489)
+    # Only bins of 200 weights and more.
+    centres = (math.sqrt(0.1 * 0.125893), math.sqrt(1.25893))
+    assert found.flips == ((pytest.approx(centres[0]), 0.25), (pytest.approx(centres[1]), 1.0))
+
+
+def test_a_run_is_a_line_that_ends_in_its_marker_or_a_cross(run: Path, drawn: list[Figure]) -> None:
+    PLOTS["loss_curves"](run, run)
+
+    forget, retain = drawn[0].axes
+    assert values(forget, LINES["full"].colour) == [[1, 2, 3, 4]]
+    assert values(retain, LINES["full_bf16"].colour) == [[0.1, 0.2]]
+    assert values(forget, LINES["lora"].colour) == [[1.0], [1.0]]
+    assert forget.get_xscale() == "log"  # the runs' lengths differ by more than 3
+
+
+def test_without_a_retain_term_the_panel_says_so(tmp_path: Path, drawn: list[Figure]) -> None:
+    write_log(tmp_path, "news/ga/full/seed0", [10])
+    log = tmp_path / "news/ga/full/seed0" / loss_curves.LOG
+    log.write_text('{"step": 10, "nll_forget": 2.0}\n{"step": 20, "nll_forget": NaN}\n')
+    write_log(tmp_path, "news/ga/lora/seed0", [], "diverged")
+    loss_curves.plot(tmp_path, ["news/ga/full/seed0", "news/ga/lora/seed0"], tmp_path)
+
+    forget, retain = drawn[0].axes
+    assert values(forget, LINES["full"].colour) == [[2.0]]
+    assert len(values(forget, LINES["lora"].colour)) == 1  # a cross before its first line
+    assert [text.get_text() for text in retain.texts] == [loss_curves.NO_RETAIN]
+
+
+def test_an_axis_is_chosen_by_where_the_runs_end() -> None:
+    axis = loss_curves.axis
+    assert axis([(1.0, 10.0), (1.0, 30.0)]) == (0.0, 31.5, "linear")
+    assert axis([(1.0, 10.0), (2.0, 31.0)]) == (
+        pytest.approx(0.87, 0.01),
+        pytest.approx(35.65),
+        "log",
+    )
+    assert axis([(1e-9, 1.0), (1.0, 5.0)])[0] == pytest.approx(5e-4 / 1.15)  # four decades
+    assert axis([(0.0, 0.0)]) == axis([]) == (0.0, 1.0, "linear")
+
+
+def test_every_standing_candidate_is_drawn_and_the_chosen_one_ringed(
+    run: Path, drawn: list[Figure]
+) -> None:
+    PLOTS["candidates"](run, run)
+
+    (axes,) = drawn[0].axes
+    front, beaten = values(axes, LINES["lora"].colour)
+    assert (front, beaten) == ([30.0, 40.0, 60.0], [35.0])
+    assert values(axes, candidates.RING["color"])[0] == [40.0]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda t: survival_of_forgetting.plot([], {}, t), "metrics: no unlearned model to draw"),
+        (lambda t: reversion.plot(experiment(), {}, t, t), r"full/seed0/bf16\.csv: no such file"),
+        (lambda t: pareto.plot(experiment()[-54:], {}, t), "metrics: no unlearned model"),
+        (lambda t: slope.plot(experiment(), {}, ["rtn3g64m"], t), "precisions: none given"),
+        (lambda t: slope.plot(experiment(), {}, ["fp4"], t), "precisions: fp4 not in the metrics"),
+        (lambda t: causes.plot([], {}, t, [], t), "precisions: none given; name at least one"),
+        (lambda t: causes.plot([], {}, t, ["rtn4"], t), "no control to draw at rtn4; run with"),
+        (lambda t: causes.plot(experiment(), {}, t, ["nf4"], t), r"nf4\.csv: no such file"),
+        (lambda t: update_survival.plot(t, [], t), "adapters, precisions: none given"),
+        (lambda t: update_over_step.plot(t, [], t), "adapters, precisions: none given"),
+        (lambda t: update_over_step.plot(t, UPDATES, t), r"nf4_histogram\.csv: no such file"),
+        (lambda t: loss_curves.plot(t, ["news/target"], t), "models: none to draw; give at least"),
+        (lambda t: loss_curves.plot(t, RUNS, t), r"train_log\.jsonl: no such file"),
+    ],
+)
+def test_what_is_missing_is_named(
+    call: Callable[[Path], None], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        call(tmp_path)
+
+
+def test_more_than_four_columns_are_cut_into_bands_of_one_corpus(drawn: list[Figure]) -> None:
+    columns = [(corpus, objective) for corpus in ("news", "books") for objective in "abcde"]
+    assert [len(band) for band in bands(columns)] == [3, 2, 3, 2]
+    assert all(len({corpus for corpus, _ in band}) == 1 for band in bands(columns))
+    assert bands(columns[3:7]) == [columns[3:7]]
+
+    found = panels(Figure().subfigures(), bands(columns), {"x": "X", "y": "Y"}, str)
+    first = [found[band[0], "x"] for band in bands(columns)]
+    assert [axes.get_ylabel() for axes in first] == ["X"] * 4
+    first[0].set_ylim(0, 9)
+    assert {found[column, "x"].get_ylim() for column in columns} == {(0, 9)}
+
+
+def test_names_are_moved_until_they_are_apart() -> None:
+    assert apart([0.1, 0.5], 0.1) == [0.1, 0.5]
+    assert apart([], 0.1) == []
+    moved = apart([0.2, 0.2, 0.98, 0.99], 0.1)
+    assert all(b - a >= 0.1 - 1e-9 for a, b in pairwise(moved)) and moved[-1] <= 1.0
+
+
+def test_intervals_are_cut_and_the_scale_shows_what_is_left() -> None:
+    axes = Figure().add_subplot()
+    own = Summary(0.5, -2.0, 0.7, 1, 0, 0, 8)
+    draw_values(axes, [1.0], [own], LINES["full"], "FT", (-0.5, 1.5))
+    assert axes.collections[0].get_segments()[0][:, 1].tolist() == [-0.5, 0.7]
+    assert span([own]) == (-0.5, pytest.approx(1.1))
+    assert span([own, replace(own, diverged=1)])[0] < -0.5
+    assert counted([own, replace(own, n=9, seeds=3)]) == "n = 8 to 9 items, 3 seeds"
+    assert counted([replace(own, n=None)]) == "no number"
 
 
 def test_lines_differ_in_colour_marker_and_dashes() -> None:
     for trait in ("colour", "marker", "dashes"):
         assert len({getattr(line, trait) for line in LINES.values()}) == len(LINES)
-    assert set(ROWS) <= set(METRICS)
-
-
-def test_the_same_numbers_give_the_same_bytes_in_another_process(tmp_path: Path) -> None:
-    scores = experiment(("news",), ("npo_gdr",)) + scores_of("news/ga/lora/seed0/nf4", None)
-    write_metrics(tmp_path / "metrics.csv", scores)
-    write_summaries(tmp_path / "summary.csv", "mini", over_seeds(scores))
-    plot_survival(scores, over_seeds(scores), tmp_path / "here")
-    subprocess.run(
-        [
-            sys.executable,
-            SCRIPT,
-            "--metrics",
-            tmp_path / "metrics.csv",
-            "--summary",
-            tmp_path / "summary.csv",
-            "--output",
-            tmp_path / "b",
-        ],
-        env={**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"},
-        check=True,
-    )
-
-    names = ["survival_of_forgetting.pdf", "survival_of_forgetting.png"]
-    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == names
-    for name, start in zip(names, (b"%PDF", b"\x89PNG"), strict=True):
-        content = (tmp_path / "here" / name).read_bytes()
-        assert content.startswith(start)
-        assert content == (tmp_path / "b" / name).read_bytes()
-    assert b"CreationDate" not in (tmp_path / "b" / names[0]).read_bytes()

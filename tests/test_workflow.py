@@ -289,11 +289,8 @@ def test_a_changed_metric_runs_evaluations_again_and_nothing_before(
 def test_a_changed_label_of_a_figure_draws_that_figure_again(
     checkout: Path, snakemake: Snakemake
 ) -> None:
-    edit(
-        checkout / "src/qunlearn/report/figures/loss.py",
-        'NO_RETAIN = "no retain term"',
-        'NO_RETAIN = "-"',
-    )
+    module = checkout / "src/qunlearn/report/figures/loss_curves.py"
+    edit(module, 'NO_RETAIN = "no retain term"', 'NO_RETAIN = "-"')
     assert planned_jobs(checkout, snakemake) == {**RUNS, "all": 1}
 
 

@@ -13,9 +13,9 @@ def main(selections: tuple[Path, ...], output: Path) -> None:
         output: the folder that candidates.png and .pdf are written into.
     """
     from qunlearn.analysis.selection.choice import read
-    from qunlearn.report.figures.candidates import plot_candidates
+    from qunlearn.report.figures.candidates import plot
 
-    plot_candidates([read(path) for path in selections], output)
+    plot([read(path) for path in selections], output)
 
 
 if __name__ == "__main__":

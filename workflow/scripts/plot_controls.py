@@ -20,11 +20,11 @@ def main(
     from qunlearn.analysis.lineage import check_measurements
     from qunlearn.analysis.metrics import read_metrics
     from qunlearn.analysis.summary import summaries
-    from qunlearn.report.figures.causes import plot_controls
+    from qunlearn.report.figures.causes import plot
 
     scores = read_metrics(metrics)
     check_measurements(survival, (score.cell for score in scores))
-    plot_controls(scores, summaries(summary), survival, precisions, output)
+    plot(scores, summaries(summary), survival, precisions, output)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ def main(unlearned: Path, models: tuple[str, ...], output: Path) -> None:
         models: the runs below it, <corpus>/<objective>/<adapter>/seed<k> each.
         output: the folder that loss_curves.png and .pdf are written into.
     """
-    from qunlearn.report.figures.loss import plot_loss_curves
+    from qunlearn.report.figures.loss_curves import plot
 
-    plot_loss_curves(unlearned, models, output)
+    plot(unlearned, models, output)
 
 
 if __name__ == "__main__":

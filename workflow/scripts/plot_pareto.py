@@ -15,9 +15,9 @@ def main(metrics: Path, summary: Path, output: Path) -> None:
     """
     from qunlearn.analysis.metrics import read_metrics
     from qunlearn.analysis.summary import summaries
-    from qunlearn.report.figures.pareto import plot_pareto
+    from qunlearn.report.figures.pareto import plot
 
-    plot_pareto(read_metrics(metrics), summaries(summary), output)
+    plot(read_metrics(metrics), summaries(summary), output)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,11 @@ def main(metrics: Path, summary: Path, survival: Path, output: Path) -> None:
     from qunlearn.analysis.lineage import check_measurements
     from qunlearn.analysis.metrics import read_metrics
     from qunlearn.analysis.summary import summaries
-    from qunlearn.report.figures.coarseness import plot_reversion
+    from qunlearn.report.figures.coarseness import plot
 
     scores = read_metrics(metrics)
     check_measurements(survival, (score.cell for score in scores))
-    plot_reversion(scores, summaries(summary), survival, output)
+    plot(scores, summaries(summary), survival, output)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ def main(metrics: Path, summary: Path, precisions: tuple[str, ...], output: Path
     """
     from qunlearn.analysis.metrics import read_metrics
     from qunlearn.analysis.summary import summaries
-    from qunlearn.report.figures.slope import plot_slope
+    from qunlearn.report.figures.slope import plot
 
-    plot_slope(read_metrics(metrics), summaries(summary), precisions, output)
+    plot(read_metrics(metrics), summaries(summary), precisions, output)
 
 
 if __name__ == "__main__":

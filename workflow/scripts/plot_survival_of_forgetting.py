@@ -15,9 +15,9 @@ def main(metrics: Path, summary: Path, output: Path) -> None:
     """
     from qunlearn.analysis.metrics import read_metrics
     from qunlearn.analysis.summary import summaries
-    from qunlearn.report.figures.survival import plot_survival
+    from qunlearn.report.figures.survival_of_forgetting import plot
 
-    plot_survival(read_metrics(metrics), summaries(summary), output)
+    plot(read_metrics(metrics), summaries(summary), output)
 
 
 if __name__ == "__main__":

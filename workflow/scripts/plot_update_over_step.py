@@ -27,7 +27,7 @@ def main(
     """
     from qunlearn.analysis.lineage import check_measurements
     from qunlearn.analysis.metrics import Cell
-    from qunlearn.report.figures.steps import plot_update_over_step
+    from qunlearn.report.figures.update_over_step import plot
 
     cells = [
         Cell(corpus, objective, adapter, seed, precision)
@@ -35,7 +35,7 @@ def main(
         for adapter in adapters
     ]
     check_measurements(survival, cells)
-    plot_update_over_step(survival, cells, output)
+    plot(survival, cells, output)
 
 
 if __name__ == "__main__":
