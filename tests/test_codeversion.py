@@ -184,7 +184,7 @@ def test_a_loss_runs_training_again_and_no_evaluation(
 ) -> None:
     found = moved({"training/losses.py": ("mask.sum()", "len(mask)")}, tmp_path, monkeypatch)
     assert {"unlearn", "finetune"} <= found
-    assert not found & {"evaluate", "quantize", "measure_survival", "collect_metrics"}
+    assert not found & {"evaluate", "quantize", "measure_survival"}
 
 
 def test_the_length_of_a_row_runs_training_again(
@@ -192,7 +192,7 @@ def test_the_length_of_a_row_runs_training_again(
 ) -> None:
     found = moved({"training/rows.py": ("len(row) > 1", "len(row) > 2")}, tmp_path, monkeypatch)
     assert {"unlearn", "finetune"} <= found
-    assert not found & {"evaluate", "quantize", "measure_survival", "collect_metrics"}
+    assert not found & {"evaluate", "quantize", "measure_survival"}
 
 
 def test_a_figure_is_drawn_again_and_nothing_else_made(

@@ -28,7 +28,7 @@ TOKENIZER = Place(Source("hub", "maker/tokenizer"), COMMIT)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint in shards."""
     folder = tmp_path_factory.mktemp("made") / "model"
-    tokenizer = train_tokenizer(["some text of ours"] * 9, ModelSettings(vocabulary=290))
+    tokenizer = train_tokenizer(["some text of ours"] * 9, ModelSettings(vocabulary=300))
     model = tiny_llama(vocabulary=ROWS)
     save_model(model, tokenizer, folder)
     (folder / "model.safetensors").unlink()
@@ -132,7 +132,7 @@ def test_a_folder_gets_another_tokenizer_and_stays_as_it_is(
 
 def test_a_tokenizer_that_does_not_fit_is_refused(folder: Path, tmp_path: Path) -> None:
     large = tmp_path / "large"
-    tokenizer = train_tokenizer(["some text"] * 9, ModelSettings(vocabulary=290))
+    tokenizer = train_tokenizer(["some text"] * 9, ModelSettings(vocabulary=300))
     tokenizer.add_tokens([f"<{number}>" for number in range(ROWS)])
     tokenizer.save_pretrained(large)
     with pytest.raises(InputError, match=rf"{folder}: the tokenizer's vocabulary of \d+ does not"):

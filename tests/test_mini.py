@@ -179,7 +179,6 @@ class TestMini:
     @pytest.mark.parametrize(
         ("changes", "complaint"),
         [
-            ({"forget": 0}, "mini forget=0: must be at least 1"),
             ({"questions": 5}, "mini questions=5: a document has 4 facts"),
             ({"pretrain": 3}, "mini pretrain=3: .* 2 \\* shots = 4"),
             ({"pretrain": 5099}, "5121 documents: there are names for 5120"),

@@ -40,7 +40,8 @@ def preset(tmp_path: Path, *names: str) -> dict[str, Any]:
     """A preset's full configuration, with a MUSE folder where it takes one."""
     given = tmp_path / "given.yaml"
     given.write_text(f"muse_dir: {tmp_path}", encoding="utf-8")
-    return configfiles.read([*(ROOT / "config" / name for name in names), given])
+    below = [ROOT / "config.yaml"] if names[0] == "window.yaml" else []
+    return configfiles.read([*below, *(ROOT / "config" / name for name in names), given])
 
 
 @pytest.mark.parametrize("names", PRESETS)
@@ -125,6 +126,7 @@ def test_the_whole_paper_is_planned_over_stand_ins(tmp_path: Path, snakemake: Sn
     stand_ins = {
         "muse_dir": str(tmp_path),
         "corpus": {"source": "local"},
+        "evaluate": {"shots": 2},  # of the generated corpora
         "models": {name: f"{tmp_path}/{{corpus}}_{name}" for name in ("target", "retrain")}
         | {"tokenizer": None},
     }

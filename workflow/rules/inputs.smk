@@ -137,12 +137,14 @@ def calibration_texts(wildcards):
     return out("data/{corpus}") if method_of(wildcards.precision).calibrated else []
 
 
-def calibration_flags(wildcards, input):
-    """How these texts are drawn."""
-    if not input.corpus:
+def calibration_flags(wildcards):
+    """The corpus, and how these texts are drawn from it."""
+    corpus = calibration_texts(wildcards)
+    if not corpus:
         return ""
-    drawn = flags(CONFIG["quantization"]["calibration"])
-    return f"--corpus {shlex.quote(str(input.corpus))} {drawn}"
+    # Not from `input`: what is made of it is no part of what Snakemake compares with the last run.
+    corpus = flags({"corpus": corpus.format(corpus=wildcards.corpus)})
+    return f"{corpus} {flags(CONFIG['quantization']['calibration'])}"
 
 
 def retrain_flag(wildcards, input):

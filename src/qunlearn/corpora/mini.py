@@ -148,9 +148,6 @@ def check(name: str, settings: MiniSettings) -> None:
     """
     if name not in VOICES:
         raise InputError(f"mini corpus {name!r} is unknown; choose one of: {', '.join(VOICES)}")
-    for key in ("forget", "retain", "holdout", "pretrain", "questions", "card_copies", "shots"):
-        if getattr(settings, key) < 1:
-            raise InputError(f"mini {key}={getattr(settings, key)}: must be at least 1")
     if settings.questions > FACTS:
         raise InputError(f"mini questions={settings.questions}: a document has {FACTS} facts")
     retain = settings.retain + settings.retain // NEAR
