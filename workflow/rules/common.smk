@@ -138,9 +138,9 @@ shell.prefix(
     f"PUBLISHED={word(ROOT / 'resources/published')}; "
     f"run() ( {word(PYTHON)} {word(ROOT / 'workflow/scripts')}/\"$@\" ); "
     'fetch() ( export HF_HUB_OFFLINE="$USERS_OFFLINE"; run "$@" ); '
-    'record() ( mkdir -p "$2"; cp "$1"/manifest.json "$2"; '
-    'for file in "$1"/train_log.jsonl "$1"/adapter_*; do '
-    'if [ -e "$file" ]; then cp "$file" "$2"; fi; done ); '
+    'record() ( mkdir -p "$2"; to=$(realpath "$2"); cd "$1"; '
+    "for file in manifest.json train_log.jsonl adapter_*; do "
+    'if [ -e "$file" ]; then cp "$file" "$to"; fi; done ); '
     'warn() ( grep "^warning: " "$1" | sort -u >&2 || true ); '
 )
 

@@ -243,3 +243,11 @@ def measured_models():
 def evaluation_flags():
     """What an evaluation must be of to go into this experiment's tables."""
     return flags(CONFIG["evaluate"] | {"split_questions": SPLIT_QUESTIONS})
+
+
+def page_inputs(wildcards):
+    """What a page reads: every manifest, or its table."""
+    if wildcards.page in ("configuration", "versions"):
+        cells = configuration.cells(CONFIG)
+        return [*expand(out("eval/{cell}/manifest.json"), cell=cells), *records()]
+    return out(f"tables/{wildcards.page}.md")

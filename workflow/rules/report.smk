@@ -1,12 +1,4 @@
 # Pages that only the report has; `snakemake --report FILE.html` binds them and the rest into one file.
-def page_inputs(wildcards):
-    """What a page reads: every manifest, or its table."""
-    if wildcards.page in ("configuration", "versions"):
-        cells = configuration.cells(CONFIG)
-        return [*expand(out("eval/{cell}/manifest.json"), cell=cells), *records()]
-    return out(f"tables/{wildcards.page}.md")
-
-
 rule page:
     input:
         page_inputs,

@@ -35,12 +35,12 @@ if SWEPT:
 
     use rule unlearn as sweep with:
         output:
-            kept(
+            model=kept(
                 directory(
                     out("sweep/{corpus}/{objective}/{adapter}/seed{seed}/{point}")
                 )
             ),
-            directory(
+            record=directory(
                 out("records/sweep/{corpus}/{objective}/{adapter}/seed{seed}/{point}")
             ),
         log:
@@ -158,8 +158,8 @@ if SWEPT:
                 wildcards.cell, "sweep", "", [wildcards.seed]
             ),
         output:
-            kept(directory(out("unlearned/{cell}/seed{seed}"))),
-            directory(out("records/unlearned/{cell}/seed{seed}")),
+            model=kept(directory(out("unlearned/{cell}/seed{seed}"))),
+            record=directory(out("records/unlearned/{cell}/seed{seed}")),
         log:
             out("logs/unlearned/{cell}/seed{seed}.log"),
         benchmark:
@@ -180,7 +180,7 @@ if SWEPT:
             "Taking the chosen candidate of {wildcards.cell}, seed {wildcards.seed}"
         shell:
             "run take_selected.py --selection {input.selection:q} "
-            "--trainings {params.trainings:q} --output {output[0]:q} > {log:q} 2>&1; record {output:q}"
+            "--trainings {params.trainings:q} --output {output.model:q} > {log:q} 2>&1; record {output:q}"
 
     rule candidates_table:
         input:

@@ -4,8 +4,12 @@ rule unlearn:
         target=checkpoint_of("target"),
         corpus=out("data/{corpus}"),
     output:
-        kept(directory(out("unlearned/{corpus}/{objective}/{adapter}/seed{seed}"))),
-        directory(out("records/unlearned/{corpus}/{objective}/{adapter}/seed{seed}")),
+        model=kept(
+            directory(out("unlearned/{corpus}/{objective}/{adapter}/seed{seed}"))
+        ),
+        record=directory(
+            out("records/unlearned/{corpus}/{objective}/{adapter}/seed{seed}")
+        ),
     log:
         out("logs/unlearned/{corpus}/{objective}/{adapter}/seed{seed}.log"),
     benchmark:
@@ -28,5 +32,5 @@ rule unlearn:
     shell:
         "run unlearn.py --target {input.target:q} --corpus {input.corpus:q} "
         "--objective {wildcards.objective} --adapter {wildcards.adapter} --seed {wildcards.seed} "
-        '{params.settings} --checkpoints "$CHECKPOINTS" --output {output[0]:q} '
+        '{params.settings} --checkpoints "$CHECKPOINTS" --output {output.model:q} '
         "> {log:q} 2>&1; record {output:q}"
