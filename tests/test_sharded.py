@@ -61,7 +61,7 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         for weight in model.parameters():
             weight.normal_(std=0.02)
-    tokenizer = train_tokenizer(["some text"] * 9, ModelSettings(vocabulary=290))
+    tokenizer = train_tokenizer(["some text"] * 9, ModelSettings(vocabulary=300))
     save_model(model, tokenizer, folder)
     (folder / "model.safetensors").unlink()
     model.save_pretrained(folder, max_shard_size="10MB")
