@@ -3,15 +3,17 @@
 import json
 import math
 import os
+import runpy
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tyro
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -24,22 +26,19 @@ from qunlearn.analysis.metrics import (
     UNDEFINED,
     Cell,
     Score,
-    read_metrics,
     write_metrics,
 )
-from qunlearn.analysis.selection.choice import Selection, choose, read, write
+from qunlearn.analysis.selection.choice import Selection, choose, write
 from qunlearn.analysis.selection.scores import Asked, Candidate, Scores
-from qunlearn.analysis.summary import Key, Summary, summaries, write_summaries
+from qunlearn.analysis.summary import Key, Summary, write_summaries
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES
 from qunlearn.report.figures import (
     candidates,
     controls,
     loss_curves,
     page,
-    pareto,
     reversion,
     slope,
-    survival_of_forgetting,
     update_over_step,
     update_survival,
 )
@@ -49,10 +48,9 @@ from qunlearn.report.figures.values import draw_values
 from qunlearn.run.errors import InputError
 from qunlearn.survival.table import Bin
 
-SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
+SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/plot.py"
 REVERSIONS = ("reversion_nll_forget", "reversion_verbmem", "reversion_knowmem")
 ERRORS = {"bf16": 0.0, "nf4": 0.09, "rtn3g64": 0.25}
-UPDATES = [Cell("news", "npo_gdr", a, 0, p) for p in ("nf4", "rtn3g64") for a in LINES]
 RUNS = [f"news/npo_gdr/{adapter}/seed0" for adapter in LINES]
 SCORED = "--metrics {run}/metrics.csv --summary {run}/summary.csv"
 MEASURED = "--survival {run}/survival"
@@ -100,23 +98,20 @@ WORDS = {
     "loss_curves": {"updates (logarithmic)", "NEWS · NPO+GDR"},
     "candidates": {"NEWS 30 on forget and 29 on retain", "LoRA: r1 after 5 epochs"},
 }
-PLOTS: dict[str, Callable[[Path, Path], None]] = {
-    "survival_of_forgetting": lambda run, out: survival_of_forgetting.plot(*scored(run), out),
-    "reversion": lambda run, out: reversion.plot(*scored(run), run / "survival", out),
-    "pareto": lambda run, out: pareto.plot(*scored(run), out),
-    "slope": lambda run, out: slope.plot(*scored(run), ("nf4", "rtn3g64"), out),
-    "controls": lambda run, out: controls.plot(
-        *scored(run), run / "survival", ("nf4", "rtn3g64"), out
-    ),
-    "update_survival": lambda run, out: update_survival.plot(run / "survival", UPDATES, out),
-    "update_over_step": lambda run, out: update_over_step.plot(run / "survival", UPDATES, out),
-    "loss_curves": lambda run, out: loss_curves.plot(run / "trained", RUNS, out),
-    "candidates": lambda run, out: candidates.plot([read(run / "choice.json")], out),
-}
 
 
-def scored(run: Path) -> tuple[list[Score], dict[Key, Summary]]:
-    return read_metrics(run / "metrics.csv"), summaries(run / "summary.csv")
+def draw(figure: str, run: Path, output: Path) -> None:
+    """As the workflow does, in this process."""
+    flags = FLAGS[figure].format(run=run).split()
+    main = runpy.run_path(str(SCRIPT))["main"]
+    tyro.cli(main, args=["--figure", figure, "--output", str(output), *flags])
+
+
+def written(folder: Path, scores: Sequence[Score]) -> tuple[Path, Path]:
+    """`metrics.csv` and `summary.csv` of some scores."""
+    write_metrics(folder / "metrics.csv", scores)
+    write_summaries(folder / "summary.csv", "mini", summarised(scores))
+    return folder / "metrics.csv", folder / "summary.csv"
 
 
 def score(cell: str, metric: str, value: float | str) -> Score:
@@ -187,8 +182,7 @@ def selection() -> Selection:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a made-up experiment with all that the figures read."""
     folder = tmp_path_factory.mktemp("run")
-    write_metrics(folder / "metrics.csv", experiment())
-    write_summaries(folder / "summary.csv", "mini", summarised(experiment()))
+    written(folder, experiment())
     for size, adapter in enumerate((*LINES, "lora_scaled0.5", "full_matched"), start=1):
         for precision, error in ERRORS.items():
             row = replace(MATRIX, norm_w=100.0, norm_d=size, rounding_error=error)
@@ -230,7 +224,7 @@ def values(axes: Axes, colour: str) -> list[list[float]]:
 
 @pytest.mark.parametrize("figure", FLAGS)
 def test_a_figure_explains_what_it_shows(figure: str, run: Path, drawn: list[Figure]) -> None:
-    PLOTS[figure](run, run)
+    draw(figure, run, run)
 
     assert set(legend(drawn[0])) >= set(LEGENDS[figure])
     assert len(legend(drawn[0])) == len(set(legend(drawn[0])))
@@ -240,7 +234,7 @@ def test_a_figure_explains_what_it_shows(figure: str, run: Path, drawn: list[Fig
 
 @pytest.mark.parametrize("figure", FLAGS)
 def test_no_words_are_cut_off(figure: str, run: Path, drawn: list[Figure]) -> None:
-    PLOTS[figure](run, run)
+    draw(figure, run, run)
 
     drawn[0].draw_without_rendering()
     named = [
@@ -262,8 +256,8 @@ def test_no_words_are_cut_off(figure: str, run: Path, drawn: list[Figure]) -> No
 def test_the_same_numbers_give_the_same_bytes_in_another_process(
     figure: str, run: Path, tmp_path: Path
 ) -> None:
-    PLOTS[figure](run, tmp_path / "here")
-    command = [sys.executable, SCRIPTS / f"plot_{figure}.py", "--output", tmp_path / "there"]
+    draw(figure, run, tmp_path / "here")
+    command = [sys.executable, SCRIPT, "--figure", figure, "--output", tmp_path / "there"]
     command += FLAGS[figure].format(run=run).split()
     subprocess.run(
         command, env={**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"}, check=True
@@ -278,7 +272,7 @@ def test_the_same_numbers_give_the_same_bytes_in_another_process(
 
 
 def test_every_variant_is_a_line_over_the_precisions(run: Path, drawn: list[Figure]) -> None:
-    PLOTS["survival_of_forgetting"](run, run)
+    draw("survival_of_forgetting", run, run)
 
     for axes in drawn[0].axes:
         assert values(axes, LINES["full"].colour) == [[12.0, 12.5, 13.0]]
@@ -291,7 +285,7 @@ def test_every_variant_is_a_line_over_the_precisions(run: Path, drawn: list[Figu
 
 
 def test_a_slope_has_its_numbers_at_both_ends(run: Path, drawn: list[Figure]) -> None:
-    PLOTS["slope"](run, run)
+    draw("slope", run, run)
 
     assert len(drawn[0].axes) == len(slope.ROWS)
     for axes in drawn[0].axes:
@@ -304,7 +298,7 @@ def test_a_slope_has_its_numbers_at_both_ends(run: Path, drawn: list[Figure]) ->
 def test_reversions_stand_at_the_rounding_error_of_the_target(
     run: Path, drawn: list[Figure]
 ) -> None:
-    PLOTS["reversion"](run, run)
+    draw("reversion", run, run)
 
     (first, *_) = drawn[0].axes
     line = next(line for line in first.lines if line.get_color() == LINES["full"].colour)
@@ -315,14 +309,15 @@ def test_reversions_stand_at_the_rounding_error_of_the_target(
 
 def test_where_no_grid_has_a_place_the_panel_says_why(tmp_path: Path, drawn: list[Figure]) -> None:
     write_cell(tmp_path, "news/npo_gdr/full/seed0/bf16", [])
+    sign_measurements(tmp_path)
     scores = [score("npo_gdr/full/seed0/bf16", metric, 0.0) for metric in REVERSIONS]
-    reversion.plot(scores, summarised(scores), tmp_path, tmp_path)
+    reversion.plot(*written(tmp_path, scores), tmp_path, tmp_path)
 
     assert reversion.NO_PLACE in [text.get_text() for text in drawn[0].axes[0].texts]
 
 
 def test_arrows_lead_from_bf16_to_few_bits(run: Path, drawn: list[Figure]) -> None:
-    PLOTS["pareto"](run, run)
+    draw("pareto", run, run)
 
     for axes in drawn[0].axes:
         ends = [text.xy for text in axes.texts if getattr(text, "arrow_patch", None)]
@@ -339,8 +334,9 @@ def test_controls_stand_at_the_mean_size_of_their_seeds(
     for cell, size in cells.items():
         row = replace(MATRIX, norm_w=100.0, norm_d=size)
         write_cell(tmp_path, f"news/npo_gdr/{cell}/rtn4", [row])
-    controls.plot(scores, summarised(scores), tmp_path, ["rtn4"], tmp_path)
-    PLOTS["controls"](run, run)
+    sign_measurements(tmp_path)
+    controls.plot(*written(tmp_path, scores), tmp_path, ["rtn4"], tmp_path)
+    draw("controls", run, run)
 
     lines = [line for line in drawn[0].axes[0].lines if line.get_label() in ("LoRA", MATCHED)]
     assert [line.get_xdata()[0] for line in lines] == pytest.approx([0.05, 0.07])
@@ -348,7 +344,7 @@ def test_controls_stand_at_the_mean_size_of_their_seeds(
 
 
 def test_a_heat_map_has_a_cell_a_matrix(run: Path, drawn: list[Figure]) -> None:
-    PLOTS["update_survival"](run, run)
+    draw("update_survival", run, run)
 
     images = [axes.collections[0] for axes in drawn[0].axes if axes.yaxis_inverted()]
     assert len(images) == 2 * 2 * 2  # halves, precisions, and variants that did not diverge
@@ -383,7 +379,7 @@ def test_counts_become_shares_of_all_weights() -> None:
 
 
 def test_a_run_is_a_line_that_ends_in_its_marker_or_a_cross(run: Path, drawn: list[Figure]) -> None:
-    PLOTS["loss_curves"](run, run)
+    draw("loss_curves", run, run)
 
     forget, retain = drawn[0].axes
     assert values(forget, LINES["full"].colour) == [[1, 2, 3, 4]]
@@ -420,7 +416,7 @@ def test_an_axis_is_chosen_by_where_the_runs_end() -> None:
 def test_every_standing_candidate_is_drawn_and_the_chosen_one_ringed(
     run: Path, drawn: list[Figure]
 ) -> None:
-    PLOTS["candidates"](run, run)
+    draw("candidates", run, run)
 
     (axes,) = drawn[0].axes
     front, beaten = values(axes, LINES["lora"].colour)
@@ -429,28 +425,34 @@ def test_every_standing_candidate_is_drawn_and_the_chosen_one_ringed(
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    ("figure", "flags", "message"),
     [
-        (lambda t: survival_of_forgetting.plot([], {}, t), "metrics: no unlearned model to draw"),
-        (lambda t: reversion.plot(experiment(), {}, t, t), r"full/seed0/bf16\.csv: no such file"),
-        (lambda t: pareto.plot(experiment()[-54:], {}, t), "metrics: no unlearned model"),
-        (lambda t: slope.plot(experiment(), {}, ["rtn3g64m"], t), "precisions: none given"),
-        (lambda t: slope.plot(experiment(), {}, ["fp4"], t), "precisions: fp4 not in the metrics"),
-        (lambda t: controls.plot([], {}, t, [], t), "precisions: none given; name at least one"),
-        (lambda t: controls.plot([], {}, t, ["rtn4"], t), "no control to draw at rtn4; run with"),
-        (lambda t: controls.plot(experiment(), {}, t, ["nf4"], t), r"nf4\.csv: no such file"),
-        (lambda t: update_survival.plot(t, [], t), "adapters, precisions: none given"),
-        (lambda t: update_over_step.plot(t, [], t), "adapters, precisions: none given"),
-        (lambda t: update_over_step.plot(t, UPDATES, t), r"nf4_histogram\.csv: no such file"),
-        (lambda t: loss_curves.plot(t, ["news/target"], t), "models: none to draw; give at least"),
-        (lambda t: loss_curves.plot(t, RUNS, t), r"train_log\.jsonl: no such file"),
+        ("pareto", "--metrics {run}/metrics.csv", "--summary: the figure pareto needs it"),
+        ("pareto", SCORED + " --seed 0", "--seed: the figure pareto does not read it"),
+        ("slope", SCORED, "--precisions: the figure slope needs it"),
+        ("slope", SCORED + " --precisions rtn3g64m", "precisions: none given to compare with bf16"),
+        ("slope", SCORED + " --precisions fp4", "precisions: fp4 not in the metrics"),
+        ("pareto", SCORED.replace("{run}", "{none}"), "metrics: no unlearned model to draw"),
+        ("reversion", SCORED + " --survival {none}", r"full/seed0/bf16\.csv: no such file"),
+        (
+            "controls",
+            FLAGS["controls"].replace("nf4 rtn3g64", "rtn4"),
+            "no control to draw at rtn4",
+        ),
+        ("update_over_step", UPDATE + " --precisions rtn4", r"rtn4_histogram\.csv: no such file"),
+        ("update_survival", UPDATE + " --precisions rtn4", r"rtn4\.csv: no such file"),
+        ("loss_curves", "--unlearned {run} --models news/target", "models: none to draw; give"),
+        ("loss_curves", "--unlearned {run} --models " + RUNS[0], r"train_log\.jsonl: no such file"),
     ],
 )
 def test_what_is_missing_is_named(
-    call: Callable[[Path], None], message: str, tmp_path: Path
+    figure: str, flags: str, message: str, run: Path, tmp_path: Path
 ) -> None:
+    written(tmp_path, [score("target/bf16", "verbmem", 90.0)])
+    words = flags.format(run=run, none=tmp_path).split()
+    main = runpy.run_path(str(SCRIPT))["main"]
     with pytest.raises(InputError, match=message):
-        call(tmp_path)
+        tyro.cli(main, args=["--figure", figure, "--output", str(tmp_path), *words])
 
 
 def test_more_than_four_columns_are_cut_into_bands_of_one_corpus(drawn: list[Figure]) -> None:
