@@ -10,7 +10,8 @@ import torch
 from talking_models import TEXTS, greedy_by_hand, small_corpus, talking_model, talking_tokenizer
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from qunlearn.evaluate import batching, evaluation, reach, records
+from qunlearn.evaluate import batching, reach, records
+from qunlearn.evaluate import evaluate as evaluation
 from qunlearn.evaluate.batching import BatchLog, RowCost, ask_in_batches
 from qunlearn.evaluate.generate import continuations
 from qunlearn.evaluate.likelihood import token_logprobs

@@ -8,27 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT, Snakemake
-from pinned import NAMES, OURS, canonical, conda_pins, locked, pip_pins, scripts_of
-from reached_imports import third_party
+from pinned import NAMES, OURS, conda_pins, locked, pip_pins
+
+from qunlearn.quantize.method import methods
 
 CUDA = re.compile(r"nvidia-|cuda-|triton")
-
-PACKAGES = {"yaml": "pyyaml", "markdown_it": "markdown-it-py"}
-"""Import name -> package, where they differ by more than the spelling of a dash."""
-FOR_OTHERS = {
-    "train": {"accelerate"},  # transformers' Trainer asks for it
-    "quantize": {"accelerate"},  # transformers asks for it where bitsandbytes quantizes
-    "evaluate": {"accelerate"},
-    "gptq": {"optimum"},  # peft refuses gptqmodel without it
-    # What auto-gptq and transformers 4.46 bring along, where the newest would not go with them.
-    "autogptq": {"auto-gptq", "accelerate", "datasets", "numpy", "pyarrow", "tokenizers"},
-}
-"""Environment -> what is pinned by hand though no script imports it."""
-OF_ANOTHER = {
-    "gptq": {"bitsandbytes"},  # to read what it has packed; GPTQ starts from what nobody has
-    "autogptq": {"bitsandbytes", "gptqmodel"},  # gptqmodel: the same script's other backend
-}
-"""Environment -> what its scripts could import, and never do with the inputs of its rules."""
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -72,20 +56,6 @@ def test_pin_files_are_not_put_beside_environments() -> None:
     assert not list((ROOT / "envs").glob("*.pin.txt"))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_environments_hold_what_their_scripts_import_and_no_more(name: str) -> None:
-    by_hand, _ = conda_pins(name)
-    imported = {
-        canonical(PACKAGES.get(package, package)): f"{script.name}, by {file}"
-        for script in scripts_of(name)
-        for package, file in third_party(script).items()
-    }
-    missing = imported.keys() - by_hand.keys() - OF_ANOTHER.get(name, set())
-    assert not missing, {package: imported[package] for package in missing}
-    assert by_hand.keys() - imported.keys() == FOR_OTHERS.get(name, set())
-    assert OF_ANOTHER.get(name, set()) <= imported.keys()
-
-
 def test_gptq_has_environments_of_its_own() -> None:
     """gptqmodel takes much to install and seconds to import, and evaluation does without it."""
     holders = {name for name in OURS if {"gptqmodel", "optimum"} & locked(name).keys()}
@@ -112,8 +82,8 @@ def test_torch_is_installed_by_the_uv_that_locks() -> None:
 
 def test_each_environment_is_named_by_a_rule_and_each_rule_names_one() -> None:
     rules = "".join(file.read_text() for file in (ROOT / "workflow/rules").glob("*.smk"))
-    for name in NAMES:
-        assert f"../../envs/{name}.yaml" in rules
+    named = set(re.findall(r"\.\./\.\./envs/(\w+)\.yaml", rules))
+    assert named | {method.environment for method in methods().values()} == set(NAMES)
     assert rules.count("    conda:") == rules.count("    shell:")
 
 

@@ -21,7 +21,8 @@ from transformers import (
 )
 
 from qunlearn.corpora import layout
-from qunlearn.evaluate import evaluation, records, scoring
+from qunlearn.evaluate import evaluate as evaluation
+from qunlearn.evaluate import records, scoring
 from qunlearn.evaluate.generate import continuations
 from qunlearn.evaluate.likelihood import token_logprobs
 from qunlearn.evaluate.prompts import cut_answer, is_answered

@@ -111,18 +111,9 @@ class TestExcerpt:
         ):
             excerpt(corpus, ExcerptSettings(texts=1))
 
-    @pytest.mark.parametrize(
-        ("settings", "complaint"),
-        [
-            (ExcerptSettings(texts=-1), "excerpt texts=-1"),
-            (ExcerptSettings(characters=9), "excerpt characters=9 with texts=0"),
-        ],
-    )
-    def test_a_bad_setting_is_named(
-        self, corpus: Corpus, settings: ExcerptSettings, complaint: str
-    ) -> None:
-        with pytest.raises(InputError, match=complaint):
-            excerpt(corpus, settings)
+    def test_a_bad_setting_is_named(self, corpus: Corpus) -> None:
+        with pytest.raises(InputError, match="excerpt characters=9 with texts=0"):
+            excerpt(corpus, ExcerptSettings(characters=9))
 
     @pytest.mark.parametrize(
         ("characters", "start", "end"),

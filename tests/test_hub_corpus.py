@@ -12,7 +12,7 @@ from muse_on_hub import NEWS, Tables, corpus, repository, tables
 from small_corpora import run_script
 
 from qunlearn.corpora import layout
-from qunlearn.corpora.hub import download
+from qunlearn.corpora.muse_hub import download
 from qunlearn.run.errors import InputError
 
 KEY = f"datasets:{NEWS}"

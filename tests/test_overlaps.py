@@ -12,8 +12,8 @@ from muse_on_hub import repository, tables
 from small_corpora import run_script
 
 from qunlearn.corpora import layout, local
-from qunlearn.corpora.hub import download
 from qunlearn.corpora.layout import Corpus
+from qunlearn.corpora.muse_hub import download
 from qunlearn.corpora.overlaps import Overlap, find
 from qunlearn.report.footnotes import corpus_notes
 from qunlearn.run.errors import InputError

@@ -1,6 +1,7 @@
 """The door: what would fail hours later is one line before the first job."""
 
 import json
+import re
 import shutil
 import sys
 import venv
@@ -20,6 +21,7 @@ from tokenizers.processors import TemplateProcessing
 from qunlearn import preflight
 from qunlearn.corpora import layout, mini
 from qunlearn.experiment import commandline, config, inputs
+from qunlearn.experiment.lengths import beyond_training
 from qunlearn.models.hub import snapshot
 from qunlearn.models.scratch import train_tokenizer
 from qunlearn.plan import Job
@@ -297,6 +299,26 @@ WARNED: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_may_mislead_is_a_warning(what: str, given: Path) -> None:
     changes, words = WARNED[what]
     assert door(changes)[0].startswith(words)
+
+
+def test_evaluation_beyond_the_training_rows_is_a_warning() -> None:
+    """Of a generated corpus, whose prompts are about 50 tokens long by the estimate."""
+    asked = {"shots": 0, "knowmem_tokens": 8, "verbmem_tokens": 100, "max_tokens": 256}
+
+    def warned(rows: int, **changes: Any) -> list[str]:
+        trained = {name: {"max_tokens": rows} for name in ("target", "retrain")}
+        full = config.resolve(small_configs.tiny({"train": trained, "evaluate": asked | changes}))
+        return beyond_training(full, "news", 512)
+
+    (found,) = warned(64)
+    assert re.fullmatch(
+        r"train\.target\.max_tokens and train\.retrain\.max_tokens: evaluation of news goes beyond "
+        r"rows of 64 tokens: about 1\d\d in VerMem \(evaluate\.verbmem_tokens\).*; raise it, or .*",
+        found,
+    )
+    assert warned(256) == []
+    given = small_configs.tiny({"models": {"target": "a", "retrain": "b"}, "evaluate": asked})
+    assert beyond_training(config.resolve(given), "news", 512) == []
 
 
 def test_words_of_the_command_line_are_numbers(given: Path) -> None:

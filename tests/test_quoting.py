@@ -18,6 +18,7 @@ FLAGS = {
     "source": "as_source: flags(…); in data.smk quoted in place",
     "tokenizer": "as_source: flags(…)",
     "rule": "selection_flags: flags(…)",
+    "scratch": "true or false",
     "splits": "three words that the rule itself has",
 }
 """Parameters that are several words, each quoted by the function that makes them."""

@@ -7,7 +7,8 @@ import pytest
 from talking_models import TEXTS, small_corpus, talking_model, talking_tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from qunlearn.evaluate import evaluation, records
+from qunlearn.evaluate import evaluate as evaluation
+from qunlearn.evaluate import records
 from qunlearn.evaluate.prompts import question_prompts
 from qunlearn.evaluate.reach import shortfalls
 from qunlearn.report import main_table as main

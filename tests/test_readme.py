@@ -8,7 +8,7 @@ from conftest import ROOT
 
 from qunlearn.analysis.summary import summaries
 from qunlearn.report.readme import kept_table, replace_marked
-from qunlearn.report.spread import Run, read_spread
+from qunlearn.report.run_spread import Run, read_spread
 from qunlearn.run.errors import InputError
 
 MARKED = "before\n<!-- table: by a command -->\nold\n<!-- end of table -->\nafter\n"

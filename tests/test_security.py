@@ -232,7 +232,7 @@ def test_counts_of_a_gguf_header_are_bounded(gguf_file: Path, tmp_path: Path) ->
     program = (
         "import resource, signal, sys; from pathlib import Path\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))\n"
-        "from qunlearn import gguf; from qunlearn.run.errors import InputError\n"
+        "from qunlearn.models import gguf; from qunlearn.run.errors import InputError\n"
         "for file in sys.argv[1:]:\n"
         "    signal.alarm(60)\n"
         "    print(file, flush=True)\n"

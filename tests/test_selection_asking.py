@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from qunlearn.analysis.selection.asking import ask
 from qunlearn.corpora import layout, mini
-from qunlearn.evaluate.evaluation import evaluate
+from qunlearn.evaluate.evaluate import evaluate
 from qunlearn.models.checkpoints import save_model
 from qunlearn.quantize.checkpoint import quantize_checkpoint
 from qunlearn.quantize.method import Precision

@@ -12,7 +12,14 @@ from qunlearn.analysis.metrics import Cell, Score, write_metrics
 from qunlearn.analysis.summary import Key, Summary, write_summaries
 from qunlearn.report.processors import processors
 from qunlearn.report.readme import keep_numbers, kept_table
-from qunlearn.report.spread import COLUMNS, Run, measure, read_spread, spread_notes, write_spread
+from qunlearn.report.run_spread import (
+    COLUMNS,
+    Run,
+    measure,
+    read_spread,
+    spread_notes,
+    write_spread,
+)
 from qunlearn.run.errors import InputError
 
 LORA = "news/npo_gdr/lora/seed{}/nf4"

@@ -11,7 +11,7 @@ from conftest import ROOT
 from small_text import unpadded
 
 from qunlearn.analysis.summary import Key, Summary, write_summaries
-from qunlearn.report.window import read_rate, window_markdown
+from qunlearn.report.learning_rates import read_rate, window_markdown
 from qunlearn.run.errors import InputError
 
 CELL = ("news", "npo_gdr", "full_bf16")

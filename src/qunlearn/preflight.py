@@ -16,6 +16,7 @@ from typing import Any
 
 from qunlearn.experiment.config import Json, runs, unlearn_settings
 from qunlearn.experiment.inputs import about, check_shots, place_of, read_corpus
+from qunlearn.experiment.lengths import beyond_training
 from qunlearn.models import sources
 from qunlearn.models.fetching import Outline, read_outline, read_tokenizer
 from qunlearn.models.shape import ModelShape
@@ -53,6 +54,7 @@ def preflight(
         check_shapes(config, corpus, found)
         check_precisions(config, corpus, found)
         warnings += check_lengths(config, corpus, found)
+        warnings += beyond_training(config, corpus, found["target"].shape.context)
     if python in (None, sys.executable):
         warnings += check_texts(config, results)
     else:

@@ -21,7 +21,8 @@ def main(
         output: folder to write; a previous one is replaced.
         scratch: whether a base is trained from scratch, on raw/pretrain.json.
     """
-    from qunlearn.corpora import hub, layout, overlaps
+    from qunlearn.corpora import layout, overlaps
+    from qunlearn.corpora import muse_hub as hub
     from qunlearn.corpora.excerpt import check_pretrain, excerpt
     from qunlearn.run.files import new_folder
     from qunlearn.run.manifest import Stopwatch, write_manifest

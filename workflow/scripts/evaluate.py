@@ -34,7 +34,8 @@ def main(
     imports.hide(*(set(imports.OPTIONAL) - needed))
 
     from qunlearn.corpora import layout
-    from qunlearn.evaluate import evaluation, records
+    from qunlearn.evaluate import evaluate as evaluation
+    from qunlearn.evaluate import records
     from qunlearn.run.files import new_folder
     from qunlearn.run.manifest import MODEL_INPUTS, Stopwatch, inputs_of, write_manifest
 

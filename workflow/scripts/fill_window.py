@@ -25,8 +25,8 @@ def main(
         kept: the CSV file for the numbers.
     """
     from qunlearn.report.figures.window import FILE, plot_window
+    from qunlearn.report.learning_rates import read_rate, window_markdown, write_window
     from qunlearn.report.readme import replace_marked
-    from qunlearn.report.window import read_rate, window_markdown, write_window
 
     found = [read_rate(run, corpus, objective, adapter) for run in results]
     rates = sorted(found, key=lambda rate: rate.lr)

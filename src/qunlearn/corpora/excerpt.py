@@ -146,9 +146,6 @@ def keep_end(text: str, characters: int) -> str:
 
 
 def _check(settings: ExcerptSettings) -> None:
-    for key in ("texts", "characters", "questions"):
-        if getattr(settings, key) < 0:
-            raise InputError(f"excerpt {key}={getattr(settings, key)}: must be 0 (all) or more")
     if settings.characters and not settings.texts:
         raise InputError(
             f"excerpt characters={settings.characters} with texts=0: a corpus kept whole is not "

@@ -97,7 +97,7 @@ def _check_corpus(config: Mapping[str, Any], corpus: str) -> None:
     # Of an excerpt it is known once the corpus is there: its job looks.
     scratch = sources.from_scratch(config, corpus) and not config["corpus"]["excerpt"]["texts"]
     if kind == "mini":
-        with about("corpus.mini"):
+        with about("corpus.mini", f"corpora: {corpus}"):
             mini.check(corpus, MiniSettings(**config["corpus"]["mini"]))
         if shots > (made := config["corpus"]["mini"]["shots"]):
             raise InputError(

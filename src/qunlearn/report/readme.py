@@ -9,7 +9,7 @@ from qunlearn.analysis.evidence import better
 from qunlearn.analysis.summary import summaries
 from qunlearn.report.main_table import excerpt
 from qunlearn.report.render import as_markdown
-from qunlearn.report.spread import Run, measure, read_spread, spread_notes, write_spread
+from qunlearn.report.run_spread import Run, measure, read_spread, spread_notes, write_spread
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_text
 

@@ -2,8 +2,8 @@
 
 from pydantic.dataclasses import dataclass
 
+from qunlearn.settings.chunking import Chunking
 from qunlearn.settings.kinds import STRICT, Count, CountOrNone, Positive, Switch, Tokens
-from qunlearn.settings.rows import Chunking
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from qunlearn.settings.chunking import Chunking
 from qunlearn.settings.kinds import (
     STRICT,
     Count,
@@ -14,7 +15,6 @@ from qunlearn.settings.kinds import (
     Switch,
     Tokens,
 )
-from qunlearn.settings.rows import Chunking
 
 Adapter = Literal["full", "full_bf16", "lora"]
 Variant = Literal["paper", "muse"]

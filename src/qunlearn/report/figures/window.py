@@ -8,7 +8,7 @@ from qunlearn.report.figures.page import page
 from qunlearn.report.figures.panels import counted, set_precisions
 from qunlearn.report.figures.reversion_axis import LIMITS, scale
 from qunlearn.report.figures.values import aside, draw_values
-from qunlearn.report.window import Rate
+from qunlearn.report.learning_rates import Rate
 
 FILE = "window"
 TITLE = "At which learning rate does a grid take the update back?"
