@@ -200,13 +200,13 @@ def test_a_figure_is_drawn_again_and_nothing_else_made(
 ) -> None:
     figures = "report/figures"
     before = {
-        name: code_version(CODE / "plot.py", ROOT / f"src/qunlearn/{figures}/{name}.py")
+        name: code_version(CODE / "plot.py", ROOT / f"src/qunlearn/{figures}/plot_{name}.py")
         for name in ("pareto", "slope")
     }
-    edit = {f"{figures}/pareto.py": ("EDGE = 12", "EDGE = 13")}
+    edit = {f"{figures}/plot_pareto.py": ("EDGE = 12", "EDGE = 13")}
     assert moved(edit, tmp_path, monkeypatch) == set()  # the script finds figures by name
     after = {
-        name: code_version(CODE / "plot.py", tmp_path / f"qunlearn/{figures}/{name}.py")
+        name: code_version(CODE / "plot.py", tmp_path / f"qunlearn/{figures}/plot_{name}.py")
         for name in before
     }
     assert after["slope"] == before["slope"] and after["pareto"] != before["pareto"]

@@ -33,14 +33,14 @@ from qunlearn.analysis.selection.scores import Asked, Candidate, Scores
 from qunlearn.analysis.summary import Key, Summary, write_summaries
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES
 from qunlearn.report.figures import (
-    candidates,
-    controls,
-    loss_curves,
     page,
-    reversion,
-    slope,
-    update_over_step,
-    update_survival,
+    plot_candidates,
+    plot_controls,
+    plot_loss_curves,
+    plot_reversion,
+    plot_slope,
+    plot_update_over_step,
+    plot_update_survival,
 )
 from qunlearn.report.figures.panels import apart, bands, counted, panels
 from qunlearn.report.figures.reversion_axis import span
@@ -76,7 +76,7 @@ LEGENDS = {
     "pareto": [*VARIANTS, *REFERENCES, "to RTN3 g64", "to NF4", "a run diverged"],
     "slope": [*VARIANTS, *REFERENCES, "off the scale", "a run diverged"],
     "controls": ["FT (fp32 masters)", "FT (bf16 weights)", MATCHED],
-    "update_survival": [update_survival.UNCHANGED_NAME],
+    "update_survival": [plot_update_survival.UNCHANGED_NAME],
     "update_over_step": [
         f"FT (fp32 masters): {UNMOVED}",
         f"FT (bf16 weights): {UNMOVED}",
@@ -164,7 +164,7 @@ def write_log(unlearned: Path, model: str, steps: Iterable[int], status: str = "
     folder = unlearned / model
     folder.mkdir(parents=True)
     lines = [{"step": s, "nll_forget": s / 10, "loss_retain": s / 100} for s in steps]
-    (folder / loss_curves.LOG).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / plot_loss_curves.LOG).write_text("".join(json.dumps(line) + "\n" for line in lines))
     (folder / "manifest.json").write_text(json.dumps({"status": status}))
 
 
@@ -287,7 +287,7 @@ def test_every_variant_is_a_line_over_the_precisions(run: Path, drawn: list[Figu
 def test_a_slope_has_its_numbers_at_both_ends(run: Path, drawn: list[Figure]) -> None:
     draw("slope", run, run)
 
-    assert len(drawn[0].axes) == len(slope.ROWS)
+    assert len(drawn[0].axes) == len(plot_slope.ROWS)
     for axes in drawn[0].axes:
         colour = LINES["full_bf16"].colour
         numbers = [text.get_text() for text in axes.texts if text.get_color() == colour]
@@ -311,9 +311,9 @@ def test_where_no_grid_has_a_place_the_panel_says_why(tmp_path: Path, drawn: lis
     write_cell(tmp_path, "news/npo_gdr/full/seed0/bf16", [])
     sign_measurements(tmp_path)
     scores = [score("npo_gdr/full/seed0/bf16", metric, 0.0) for metric in REVERSIONS]
-    reversion.plot(*written(tmp_path, scores), tmp_path, tmp_path)
+    plot_reversion.plot(*written(tmp_path, scores), tmp_path, tmp_path)
 
-    assert reversion.NO_PLACE in [text.get_text() for text in drawn[0].axes[0].texts]
+    assert plot_reversion.NO_PLACE in [text.get_text() for text in drawn[0].axes[0].texts]
 
 
 def test_arrows_lead_from_bf16_to_few_bits(run: Path, drawn: list[Figure]) -> None:
@@ -335,7 +335,7 @@ def test_controls_stand_at_the_mean_size_of_their_seeds(
         row = replace(MATRIX, norm_w=100.0, norm_d=size)
         write_cell(tmp_path, f"news/npo_gdr/{cell}/rtn4", [row])
     sign_measurements(tmp_path)
-    controls.plot(*written(tmp_path, scores), tmp_path, ["rtn4"], tmp_path)
+    plot_controls.plot(*written(tmp_path, scores), tmp_path, ["rtn4"], tmp_path)
     draw("controls", run, run)
 
     lines = [line for line in drawn[0].axes[0].lines if line.get_label() in ("LoRA", MATCHED)]
@@ -358,17 +358,17 @@ def test_matrices_of_one_layer_and_name_count_as_one() -> None:
     """Two experts of equal norm, of which one arrives and one does not."""
     rows = [MATRIX, replace(MATRIX, projection_adaptive=0.0, cosine_adaptive=0.0)]
     rows.append(replace(MATRIX, layer=1, module="up_proj"))
-    found = update_survival.grid(rows, "projection_adaptive")
+    found = plot_update_survival.grid(rows, "projection_adaptive")
 
     assert found is not None and (found.layers, found.modules) == ([0, 1], ["q_proj", "up_proj"])
     np.testing.assert_allclose(found.values, [[0.5, np.nan], [np.nan, 1.0]])
     assert found.whole == pytest.approx(2 / 3)
-    still = update_survival.grid([STILL], "projection_adaptive")
+    still = plot_update_survival.grid([STILL], "projection_adaptive")
     assert still is not None and still.whole is None
 
 
 def test_counts_become_shares_of_all_weights() -> None:
-    found = update_over_step.moves(BINS)  # 2000 weights, 600 of them unmoved
+    found = plot_update_over_step.moves(BINS)  # 2000 weights, 600 of them unmoved
 
     assert found.unmoved == 0.3
     assert found.shares == pytest.approx((0.0995, 0.1, 0.5, 0.0005))
@@ -390,19 +390,19 @@ def test_a_run_is_a_line_that_ends_in_its_marker_or_a_cross(run: Path, drawn: li
 
 def test_without_a_retain_term_the_panel_says_so(tmp_path: Path, drawn: list[Figure]) -> None:
     write_log(tmp_path, "news/ga/full/seed0", [10])
-    log = tmp_path / "news/ga/full/seed0" / loss_curves.LOG
+    log = tmp_path / "news/ga/full/seed0" / plot_loss_curves.LOG
     log.write_text('{"step": 10, "nll_forget": 2.0}\n{"step": 20, "nll_forget": NaN}\n')
     write_log(tmp_path, "news/ga/lora/seed0", [], "diverged")
-    loss_curves.plot(tmp_path, ["news/ga/full/seed0", "news/ga/lora/seed0"], tmp_path)
+    plot_loss_curves.plot(tmp_path, ["news/ga/full/seed0", "news/ga/lora/seed0"], tmp_path)
 
     forget, retain = drawn[0].axes
     assert values(forget, LINES["full"].colour) == [[2.0]]
     assert len(values(forget, LINES["lora"].colour)) == 1  # a cross before its first line
-    assert [text.get_text() for text in retain.texts] == [loss_curves.NO_RETAIN]
+    assert [text.get_text() for text in retain.texts] == [plot_loss_curves.NO_RETAIN]
 
 
 def test_an_axis_is_chosen_by_where_the_runs_end() -> None:
-    axis = loss_curves.axis
+    axis = plot_loss_curves.axis
     assert axis([(1.0, 10.0), (1.0, 30.0)]) == (0.0, 31.5, "linear")
     assert axis([(1.0, 10.0), (2.0, 31.0)]) == (
         pytest.approx(0.87, 0.01),
@@ -421,7 +421,7 @@ def test_every_standing_candidate_is_drawn_and_the_chosen_one_ringed(
     (axes,) = drawn[0].axes
     front, beaten = values(axes, LINES["lora"].colour)
     assert (front, beaten) == ([30.0, 40.0, 60.0], [35.0])
-    assert values(axes, candidates.RING["color"])[0] == [40.0]
+    assert values(axes, plot_candidates.RING["color"])[0] == [40.0]
 
 
 @pytest.mark.parametrize(

@@ -277,7 +277,7 @@ def test_a_changed_metric_runs_evaluations_again_and_nothing_before(
 def test_a_changed_label_of_a_figure_draws_that_figure_again(
     checkout: Path, snakemake: Snakemake
 ) -> None:
-    module = checkout / "src/qunlearn/report/figures/loss_curves.py"
+    module = checkout / "src/qunlearn/report/figures/plot_loss_curves.py"
     edit(module, 'NO_RETAIN = "no retain term"', 'NO_RETAIN = "-"')
     assert planned_jobs(checkout, snakemake) == RUNS + Counter(all=1)
 

@@ -176,7 +176,7 @@ def code(name, *precisions, objective=None, figure=None):
     """
     named = Objective.parse(objective).module_files if objective else []
     if figure:
-        named = [ROOT / f"src/qunlearn/report/figures/{figure}.py"]
+        named = [ROOT / f"src/qunlearn/report/figures/plot_{figure}.py"]
     found = [code_version(ROOT / "workflow/scripts" / name, *named)]
     modules = dict.fromkeys(module_file(precision) for precision in precisions)
     return "-".join(found + [code_version(module) for module in modules])

@@ -36,7 +36,7 @@ def main(
     """Draw a figure as PNG and as PDF; each takes the flags that its module's `plot` names.
 
     Args:
-        figure: a module of qunlearn.report.figures.
+        figure: drawn by plot_<figure> of qunlearn.report.figures.
         output: the folder that <figure>.png and .pdf are written into; the figures of one update
             have <corpus>_<objective> in their names too.
         metrics: the tidy CSV file of all metrics.
@@ -58,7 +58,7 @@ def main(
     from qunlearn.run.errors import InputError
 
     # By name, so that a change of one figure's code draws no other again.
-    plot = import_module(f"qunlearn.report.figures.{given.pop('figure')}").plot
+    plot = import_module(f"qunlearn.report.figures.plot_{given.pop('figure')}").plot
     wanted = signature(plot).parameters
     for name in sorted(wanted.keys() ^ given.keys()):
         fault = "needs it; give it" if name in wanted else "does not read it; leave it out"

@@ -13,9 +13,9 @@ from qunlearn.analysis.metrics import Cell
 from qunlearn.analysis.summary import Key, distinct
 from qunlearn.experiment.controls import CHOICES, SCALED, SPARE
 from qunlearn.experiment.labels import LINES, Line, adapter_name, origin, precision_name
-from qunlearn.report.figures.inputs import read_scores
 from qunlearn.report.figures.page import page
 from qunlearn.report.figures.panels import Column, Summaries, column_name, counted, panels
+from qunlearn.report.figures.readings import read_scores
 from qunlearn.report.figures.reversion_axis import GUIDE_LOOK, GUIDES, LIMITS, scale, span
 from qunlearn.report.figures.values import BAR, cut, dot, draw_values, ends, hollow
 from qunlearn.run.errors import InputError

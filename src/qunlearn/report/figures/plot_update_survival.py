@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from qunlearn.analysis.metrics import Cell
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import adapter_name, precision_name
-from qunlearn.report.figures.inputs import measured_cells
 from qunlearn.report.figures.page import page
 from qunlearn.report.figures.panels import panels, update_name
+from qunlearn.report.figures.readings import measured_cells
 from qunlearn.survival.table import MatrixRow, overall, read_survival
 
 TITLE = "How much of the update survives rounding?"

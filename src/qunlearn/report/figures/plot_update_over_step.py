@@ -11,9 +11,9 @@ from matplotlib.ticker import NullLocator
 
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, Line, adapter_name, origin, precision_name
-from qunlearn.report.figures.inputs import measured_cells
 from qunlearn.report.figures.page import GREY, HOLLOW, page
 from qunlearn.report.figures.panels import even_bands, panels, update_name
+from qunlearn.report.figures.readings import measured_cells
 from qunlearn.report.figures.values import dot, hollow, look
 from qunlearn.survival.table import Bin, read_histogram
 

@@ -13,8 +13,8 @@ from qunlearn.analysis.metrics import Cell
 from qunlearn.analysis.summary import Key
 from qunlearn.experiment.labels import LINES, adapter_name, precision_name
 from qunlearn.quantize.method import Precision
-from qunlearn.report.figures.inputs import read_scores
 from qunlearn.report.figures.panels import Shown, Summaries, apart, counted, panels_abreast, sheet
+from qunlearn.report.figures.readings import read_scores
 from qunlearn.report.figures.reversion_axis import LIMITS, scale
 from qunlearn.report.figures.values import aside, draw_values
 from qunlearn.survival.table import overall, read_survival

@@ -11,9 +11,9 @@ from matplotlib.transforms import Transform
 from qunlearn.analysis.summary import Key, distinct
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES, Line, adapter_name, precision_name
 from qunlearn.quantize.method import Precision
-from qunlearn.report.figures.inputs import read_scores
 from qunlearn.report.figures.page import MARKS
 from qunlearn.report.figures.panels import Shown, Summaries, counted, sheet
+from qunlearn.report.figures.readings import read_scores
 from qunlearn.report.figures.values import (
     BAR,
     STRIP,

@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 
 from qunlearn.analysis.summary import Key
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES, adapter_name
-from qunlearn.report.figures.inputs import read_scores
 from qunlearn.report.figures.panels import (
     Column,
     Shown,
@@ -19,6 +18,7 @@ from qunlearn.report.figures.panels import (
     set_precisions,
     sheet,
 )
+from qunlearn.report.figures.readings import read_scores
 from qunlearn.report.figures.values import (
     STRIP,
     aside,

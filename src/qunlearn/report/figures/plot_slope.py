@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from qunlearn.analysis.summary import Key, distinct
 from qunlearn.experiment.labels import LINES, number
 from qunlearn.quantize.method import Precision
-from qunlearn.report.figures.inputs import read_scores
 from qunlearn.report.figures.panels import Shown, Summaries, apart, panels_abreast
-from qunlearn.report.figures.survival_of_forgetting import over_precisions
+from qunlearn.report.figures.plot_survival_of_forgetting import over_precisions
+from qunlearn.report.figures.readings import read_scores
 from qunlearn.run.errors import InputError
 
 FILE = "slope"
