@@ -13,8 +13,9 @@ from conftest import ROOT, snakemake_command
 
 TINY = ("--configfile", str(ROOT / "config/tiny.yaml"))
 CORPUS = "results/tiny/data/news"  # the only output that takes a second
-BASE = "results/tiny/models/news/base"
 TARGET = "results/tiny/models/news/target"
+# A training of target that is long enough to be disturbed.
+ONLY_TARGET = (*TINY, str(ROOT / "tests/killed.yaml"), "--", TARGET)
 # In times and memory, and what a run looked at.
 DIFFERS = ("logs/", "benchmarks/", "preflight.json", "manifest.json", "versions.html")
 
@@ -51,6 +52,21 @@ def scripts(folder: Path) -> list[psutil.Process]:
         if script.startswith(f"{ROOT}/workflow/scripts/") and process.info["cwd"] == str(folder):
             found.append(process)
     return found
+
+
+def training(folder: Path, run: subprocess.Popen[str]) -> psutil.Process:
+    """The job of `run` in `folder` that trains target, once it has a whole checkpoint."""
+    found: list[psutil.Process] = []
+
+    def look() -> bool:
+        nonlocal found
+        whole = any((folder / "results/tiny/checkpoints").glob("*/checkpoint-*/trainer_state.json"))
+        found = [job for job in scripts(folder) if whole and job.info["cmdline"][-1] == TARGET]
+        return bool(found) or run.poll() is not None
+
+    wait_until(look)
+    assert found, run.communicate()[1][-3000:]
+    return found[0]
 
 
 def end_all(folder: Path) -> None:

@@ -3,14 +3,19 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from conftest import Snakemake
-from small_faults import BASE, TINY, end_all, leftovers, scripts, start, wait_until
+from small_faults import (
+    ONLY_TARGET,
+    end_all,
+    leftovers,
+    scripts,
+    start,
+    training,
+    wait_until,
+)
 
 from qunlearn.run import unlock
-
-ONLY_BASE = (*TINY, "--", BASE)
 
 
 @pytest.fixture
@@ -19,18 +24,11 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     end_all(tmp_path)
 
 
-def training(folder: Path) -> psutil.Process:
-    """The job that trains the base, in the middle of it."""
-    wait_until(lambda: any((folder / "results/tiny/checkpoints").glob("*/checkpoint-*")))
-    (job,) = scripts(folder)
-    return job
-
-
 def test_a_second_run_is_refused(folder: Path, snakemake: Snakemake) -> None:
-    first = start(folder, *ONLY_BASE)
-    job = training(folder)
+    first = start(folder, *ONLY_TARGET)
+    job = training(folder, first)
     job.suspend()
-    second = snakemake(folder, *ONLY_BASE)
+    second = snakemake(folder, *ONLY_TARGET)
     assert second.returncode != 0
     assert "LockException" in second.stderr
     job.resume()
@@ -42,16 +40,16 @@ def test_a_second_run_is_refused(folder: Path, snakemake: Snakemake) -> None:
 def test_after_a_run_that_was_killed_the_same_command_goes_on(
     folder: Path, snakemake: Snakemake
 ) -> None:
-    first = start(folder, *ONLY_BASE)
-    training(folder)
+    first = start(folder, *ONLY_TARGET)
+    training(folder, first)
     first.kill()
     first.communicate()
     wait_until(lambda: not scripts(folder), 60)  # its jobs do not go on without it
     assert list((folder / unlock.LOCKS).glob("*.lock"))
-    again = snakemake(folder, *ONLY_BASE)
+    again = snakemake(folder, *ONLY_TARGET)
     assert again.returncode == 0, again.stderr
     assert "the last run here was killed: removing its locks" in again.stderr
-    log = (folder / "results/tiny/logs/models/news/base.log").read_text()
+    log = (folder / "results/tiny/logs/models/news/target.log").read_text()
     assert "resuming from checkpoint-" in log
     assert leftovers(folder) == []
 
