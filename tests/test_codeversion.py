@@ -198,10 +198,18 @@ def test_the_length_of_a_row_runs_training_again(
 def test_a_figure_is_drawn_again_and_nothing_else_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    edit = {"report/figures/pareto.py": ("EDGE = 12", "EDGE = 13")}
-    found = moved(edit, tmp_path, monkeypatch)
-    assert "plot_pareto" in found
-    assert all(name.startswith("plot_") for name in found)
+    figures = "report/figures"
+    before = {
+        name: code_version(CODE / "plot.py", ROOT / f"src/qunlearn/{figures}/plot_{name}.py")
+        for name in ("pareto", "slope")
+    }
+    edit = {f"{figures}/plot_pareto.py": ("EDGE = 12", "EDGE = 13")}
+    assert moved(edit, tmp_path, monkeypatch) == set()  # the script finds figures by name
+    after = {
+        name: code_version(CODE / "plot.py", tmp_path / f"qunlearn/{figures}/plot_{name}.py")
+        for name in before
+    }
+    assert after["slope"] == before["slope"] and after["pareto"] != before["pareto"]
 
 
 def test_a_changed_term_decides_the_objectives_that_it_is_part_of(

@@ -29,7 +29,7 @@ WORK = {
     "evaluate": "evaluate.py --model {run}/quantized/news/target/nf4 --precision nf4 "
     "--corpus {run}/data/news --retrain {run}/eval/news/retrain/bf16/privleak.jsonl --shots 0 "
     "--max-tokens 64 --verbmem-tokens 8 --knowmem-tokens 4 --output {out}/eval",
-    "tables": "plot_pareto.py --metrics {run}/tables/metrics.csv "
+    "tables": "plot.py --figure pareto --metrics {run}/tables/metrics.csv "
     "--summary {run}/tables/summary.csv --output {out}/figures",
 }
 """Environment -> the work of one of its rules on what the tiny experiment left."""

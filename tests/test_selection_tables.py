@@ -224,8 +224,9 @@ def test_the_main_table_says_how_settings_were_chosen(evaluations: Path, tmp_pat
 
 def test_the_scripts_set_table_and_figure(tmp_path: Path) -> None:
     write(tmp_path / "choice.json", selection())
-    for script in ("make_candidates_table.py", "plot_candidates.py"):
-        run_script(script, f"--selections={tmp_path / 'choice.json'}", f"--output={tmp_path}")
+    flags = (f"--selections={tmp_path / 'choice.json'}", f"--output={tmp_path}")
+    run_script("make_candidates_table.py", *flags)
+    run_script("plot.py", "--figure=candidates", *flags)
     assert (tmp_path / "candidates.md").read_text("utf-8") == as_markdown([selection()])
     assert (tmp_path / "candidates.csv").read_text("utf-8") == as_csv([selection()])
     for form in ("png", "pdf"):

@@ -125,20 +125,21 @@ def test_nothing_is_marked_and_no_claim_is_decided(tables: Path, experiment: Exp
 
 
 def test_all_figures_are_drawn(tables: Path, experiment: Experiment, tmp_path: Path) -> None:
-    figures, survival = tmp_path / "figures", tmp_path / "survival"
-    read = (tables / "metrics.csv", tables / "summary.csv")
-    run("plot_survival_of_forgetting.py", *read, figures)
-    run("plot_reversion.py", *read, survival, figures)
-    run("plot_pareto.py", *read, figures)
+    output, survival = tmp_path / "figures", tmp_path / "survival"
+    scored = {"metrics": tables / "metrics.csv", "summary": tables / "summary.csv"}
+    run("plot.py", "survival_of_forgetting", output, **scored)
+    run("plot.py", "reversion", output, **scored, survival=survival)
+    run("plot.py", "pareto", output, **scored)
     expected = {"survival_of_forgetting", "reversion", "pareto"}
     if experiment.grids:
-        run("plot_slope.py", *read, experiment.grids, figures)
+        run("plot.py", "slope", output, **scored, precisions=experiment.grids)
+        update = {"survival": survival, "corpus": "news", "objective": "npo_gdr", "seed": 0}
+        update |= {"adapters": experiment.adapters, "precisions": experiment.grids}
         for name in ("update_survival", "update_over_step"):
-            kinds = ("news", "npo_gdr", 0, experiment.adapters, experiment.grids)
-            run(f"plot_{name}.py", survival, *kinds, figures)
+            run("plot.py", name, output, **update)
             expected.add(f"{name}_news_npo_gdr")
         expected.add("slope")
-    assert {file.stem for file in figures.glob("*.png")} == expected
+    assert {file.stem for file in output.glob("*.png")} == expected
 
 
 def test_the_report_s_first_page_says_what_can_be_said(

@@ -58,7 +58,7 @@ def planned(
 
 OF_SWEEP = {
     *("split_questions", "sweep", "ask_candidates", "ask_reference", "select_candidate"),
-    *("take_selected", "candidates_table", "candidates_figure", "unlearn"),
+    *("take_selected", "candidates_table", "unlearn"),
 }
 
 
@@ -75,7 +75,6 @@ OF_SWEEP = {
                 "select_candidate": 1,
                 "take_selected": 2,
                 "candidates_table": 1,
-                "candidates_figure": 1,
                 "unlearn": 4,  # full and full_bf16
             },
             id="two seeds",
@@ -94,7 +93,6 @@ OF_SWEEP = {
                 "select_candidate": 3,
                 "take_selected": 6,
                 "candidates_table": 1,
-                "candidates_figure": 1,
             },
             id="everything swept, on the tables' own questions, with a target a seed",
         ),
@@ -110,7 +108,7 @@ def test_a_fresh_run_trains_a_job_a_point_and_seed(
 
 TABLES = {
     **dict.fromkeys(("summary", "differences", "main_table"), 1),
-    **dict.fromkeys(("candidates_table", "candidates_figure"), 1),
+    **dict.fromkeys(("candidates_table", "figure"), 1),
 }
 CHOICE = {"select_candidate": 1, "take_selected": 1, "quantize": 1, "evaluate": 1, **TABLES}
 

@@ -66,7 +66,7 @@ def test_two_gpus_start_a_script_once(run: Run) -> None:
 
 def test_tables_and_figures_share_a_job(run: Run, slurm: Slurm) -> None:
     [group] = [job for job in slurm.jobs(run.folder) if "collect_metrics" in job["Comment"]]
-    assert "survival_of_forgetting" in group["Comment"]
+    assert "figure" in group["Comment"]
     assert (group["NumCPUs"], group["TimeLimit"]) == ("1", "00:20:00")  # of both, in turn
 
 

@@ -72,22 +72,21 @@ TABLES = expand(
 )
 REFERENCE_PRECISION = "bf16"  # of PrivLeak and reversion
 GRIDS = [name for name in CONFIG["precisions"] if name != REFERENCE_PRECISION]
-FIGURES = expand(
-    out("figures/{name}.{form}"),
-    name=[
-        *("survival_of_forgetting", "reversion", "pareto", "loss_curves"),
-        *(["slope"] if GRIDS else []),
-        *expand(
-            "{figure}_{corpus}_{objective}",
-            figure=["update_survival", "update_over_step"] if GRIDS else [],
-            corpus=CONFIG["corpora"],
-            objective=CONFIG["unlearn"]["objectives"],
-        ),
-        *(["controls"] if CONFIG["controls"] else []),
-        *(["candidates"] if SWEPT else []),
-    ],
-    form=["png", "pdf"],
-)
+# Figures of one update each: the module that draws it, its corpus and its objective.
+UPDATES = {
+    f"{figure}_{corpus}_{objective}": (figure, corpus, objective)
+    for figure in (["update_survival", "update_over_step"] if GRIDS else [])
+    for corpus in CONFIG["corpora"]
+    for objective in CONFIG["unlearn"]["objectives"]
+}
+DRAWN = [
+    *("survival_of_forgetting", "reversion", "pareto", "loss_curves"),
+    *(["slope"] if GRIDS else []),
+    *UPDATES,
+    *(["controls"] if CONFIG["controls"] else []),
+    *(["candidates"] if SWEPT else []),
+]
+FIGURES = expand(out("figures/{name}.{form}"), name=DRAWN, form=["png", "pdf"])
 # Tables that are pages of the report too; the main table is one of itself.
 PAGES = [
     Path(name).stem
@@ -167,15 +166,18 @@ def resource(name):
     return digest(ROOT / "resources" / name)[:12]
 
 
-def code(name, *precisions, objective=None):
+def code(name, *precisions, objective=None, figure=None):
     """What of a script's code decides its output: a parameter, so that a change runs it again.
 
     Args:
         precisions: whose methods it uses; it finds them by name, not by importing them.
         objective: whose terms it uses, likewise.
+        figure: whose module it uses, likewise.
     """
-    terms = Objective.parse(objective).module_files if objective else []
-    found = [code_version(ROOT / "workflow/scripts" / name, *terms)]
+    named = Objective.parse(objective).module_files if objective else []
+    if figure:
+        named = [ROOT / f"src/qunlearn/report/figures/plot_{figure}.py"]
+    found = [code_version(ROOT / "workflow/scripts" / name, *named)]
     modules = dict.fromkeys(module_file(precision) for precision in precisions)
     return "-".join(found + [code_version(module) for module in modules])
 

@@ -251,3 +251,73 @@ def page_inputs(wildcards):
         cells = configuration.cells(CONFIG)
         return [*expand(out("eval/{cell}/manifest.json"), cell=cells), *records()]
     return out(f"tables/{wildcards.page}.md")
+
+
+# Of each figure: its category in the report, and what it is called there.
+TITLES = {
+    "survival_of_forgetting": ("Forgetting", "Forgetting by precision"),
+    "reversion": ("Forgetting", "Reversion by grid"),
+    "pareto": ("Forgetting", "Forgetting against Utility"),
+    "slope": ("Forgetting", "From bf16 to coarser precisions"),
+    "controls": ("Controls", "Reversion of the controls"),
+    "update_survival": ("Mechanism", "What arrives of each matrix"),
+    "update_over_step": ("Mechanism", "Updates in steps of the grid"),
+    "loss_curves": ("Mechanism", "How unlearning went"),
+    "candidates": ("Selection", "Candidates and choice"),
+}
+
+
+def drawn_by(wildcards):
+    """The module that draws a figure, and the corpus and objective of one that is of an update."""
+    return UPDATES.get(wildcards.figure, (wildcards.figure, None, None))
+
+
+def figure_labels(wildcards):
+    """How a figure is listed in the report."""
+    kind, corpus, objective = drawn_by(wildcards)
+    labels = {"result": TITLES[kind][1]}
+    if corpus:
+        labels["corpus"] = style.corpus_name(corpus)
+        labels["method"] = style.method_name(objective)
+    return labels
+
+
+def figure_inputs(wildcards):
+    """What a figure is drawn from."""
+    kind, corpus, objective = drawn_by(wildcards)
+    if kind == "loss_curves":
+        return records()
+    if kind == "candidates":
+        return expand(out("selection/{cell}.json"), cell=SWEPT)
+    if corpus:
+        adapters = CONFIG["unlearn"]["adapters"]
+        update = f"survival/{corpus}/{objective}/{{adapter}}/seed{CONFIG['seeds'][0]}"
+        return expand(out(update), adapter=adapters)
+    measured = measured_models() if kind in ("reversion", "controls") else []
+    return [
+        *expand(out("tables/{name}.csv"), name=["metrics", "summary"]),
+        *expand(out("survival/{model}"), model=measured),
+    ]
+
+
+def figure_flags(wildcards, input):
+    """The flags of plot.py: what it reads, and what of it is drawn."""
+    kind, corpus, objective = drawn_by(wildcards)
+    given = {"figure": [kind]}
+    if kind == "loss_curves":
+        given |= {"unlearned": [out("records/unlearned")], "models": trained_models()}
+    elif kind == "candidates":
+        given["selections"] = input
+    elif not corpus:
+        given |= {"metrics": [input[0]], "summary": [input[1]]}
+    if corpus or kind in ("reversion", "controls"):
+        given["survival"] = [out("survival")]
+    if corpus or kind == "slope":
+        given["precisions"] = GRIDS
+    if kind == "controls":
+        given["precisions"] = controls.plain_grids(CONFIG["precisions"])
+    if corpus:
+        given |= {"corpus": [corpus], "objective": [objective]}
+        given["adapters"] = CONFIG["unlearn"]["adapters"]
+        given["seed"] = CONFIG["seeds"][:1]
+    return [word for name, words in given.items() for word in (f"--{name}", *words)]

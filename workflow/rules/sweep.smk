@@ -210,32 +210,3 @@ if SWEPT:
         shell:
             "run make_candidates_table.py --selections {input:q} --output {params.folder:q} "
             "> {log:q} 2>&1"
-
-    rule candidates_figure:
-        input:
-            expand(out("selection/{cell}.json"), cell=SWEPT),
-        output:
-            report(
-                out("figures/candidates.png"),
-                caption="../report/candidates.rst",
-                category="Selection",
-                labels={"result": "Candidates and choice"},
-            ),
-            out("figures/candidates.pdf"),
-        log:
-            out("logs/figures/candidates.log"),
-        benchmark:
-            out("benchmarks/figures/candidates.tsv")
-        conda:
-            "../../envs/tables.yaml"
-        threads: cores("tables")
-        resources:
-            **needs("tables"),
-        params:
-            code=code("plot_candidates.py"),
-            folder=subpath(output[0], parent=True),
-        message:
-            "Drawing all candidates and the chosen ones"
-        shell:
-            "run plot_candidates.py --selections {input:q} --output {params.folder:q} "
-            "> {log:q} 2>&1"

@@ -8,12 +8,14 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator
 
-from qunlearn.analysis.metrics import Cell, Score
+from qunlearn.analysis.lineage import check_measurements
+from qunlearn.analysis.metrics import Cell
 from qunlearn.analysis.summary import Key, distinct
 from qunlearn.experiment.controls import CHOICES, SCALED, SPARE
 from qunlearn.experiment.labels import LINES, Line, adapter_name, origin, precision_name
 from qunlearn.report.figures.page import page
 from qunlearn.report.figures.panels import Column, Summaries, column_name, counted, panels
+from qunlearn.report.figures.readings import read_scores
 from qunlearn.report.figures.reversion_axis import GUIDE_LOOK, GUIDES, LIMITS, scale, span
 from qunlearn.report.figures.values import BAR, cut, dot, draw_values, ends, hollow
 from qunlearn.run.errors import InputError
@@ -37,13 +39,9 @@ Norms = Mapping[str, float]
 
 
 def plot(
-    scores: Sequence[Score],
-    found: Summaries,
-    survival: Path,
-    precisions: Sequence[str],
-    folder: Path,
+    metrics: Path, summary: Path, survival: Path, precisions: Sequence[str], output: Path
 ) -> None:
-    """Draw the controls into `folder`, as PNG and as PDF: a row a corpus and objective.
+    """Draw the controls into the folder `output`, PNG and PDF: a row a corpus and objective.
 
     Left, a panel for each of `precisions`: the reversion of the forget NLL against the relative
     norm of the update, low-rank and full-rank updates on one axis. Right, at the last and coarsest
@@ -51,11 +49,11 @@ def plot(
     Variants that were not run are left out, and so are those that diverged: they have no size.
 
     Raises:
-        InputError: no precision is given, `scores` hold no control at any, or the survival of a
-            variant was not measured.
+        InputError: `metrics` holds no control at any precision, or the survival of a variant was
+            not measured, or of another model.
     """
-    if not precisions:
-        raise InputError("precisions: none given; name at least one, e.g. rtn3g64")
+    scores, found = read_scores(metrics, summary)
+    check_measurements(survival, (score.cell for score in scores))
     cells = [score.cell for score in scores if score.metric == METRIC]
     coarsest = precisions[-1]
     sized = [
@@ -94,7 +92,7 @@ def plot(
         return above + precision_name(precision)
 
     how = HOW_TO_READ + counted(shown)
-    with page(TITLE, how, len(bands) * (HEIGHT + BAND), folder, FILE) as body:
+    with page(TITLE, how, len(bands) * (HEIGHT + BAND), output, FILE) as body:
         drawn = panels(body, bands, {METRIC: Y_NAME}, title, sharey=False)
         for ((row, precision), _), axes in drawn.items():
             if precision == RIGHT:

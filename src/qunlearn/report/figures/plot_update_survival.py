@@ -19,7 +19,7 @@ from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import adapter_name, precision_name
 from qunlearn.report.figures.page import page
 from qunlearn.report.figures.panels import panels, update_name
-from qunlearn.run.errors import InputError
+from qunlearn.report.figures.readings import measured_cells
 from qunlearn.survival.table import MatrixRow, overall, read_survival
 
 TITLE = "How much of the update survives rounding?"
@@ -60,30 +60,36 @@ class Grid(NamedTuple):
     whole: float | None
 
 
-def plot(survival: Path, cells: Sequence[Cell], folder: Path) -> None:
-    """Draw cosine and projection (adaptive grid) of every matrix into `folder`, as PNG and PDF.
+def plot(
+    survival: Path,
+    corpus: str,
+    objective: str,
+    seed: int,
+    adapters: Sequence[str],
+    precisions: Sequence[str],
+    output: Path,
+) -> None:
+    """Draw cosine and projection (adaptive grid) of every matrix into a folder, PNG and PDF.
 
     A row of panels a precision; in each half a column a variant, so that variants stand side by
     side on one scale. The number above a panel is that of the whole model. A matrix that the
     update leaves alone is grey; a diverged model's panel says so.
 
     Args:
-        survival: the folder of the measurements.
-        cells: of one corpus, objective and seed.
-        folder: gets `update_survival_<corpus>_<objective>.png` and `.pdf`.
+        survival: the folder of the measurements, <corpus>/<objective>/<adapter>/seed<k>/ below it.
+        output: gets `update_survival_<corpus>_<objective>.png` and `.pdf`.
 
     Raises:
-        InputError: `cells` are none, or a measurement is missing or does not parse.
+        InputError: a measurement is missing, does not parse, or is of another model.
     """
-    if not cells:
-        raise InputError("adapters, precisions: none given; name at least one of each")
+    cells = measured_cells(survival, corpus, objective, seed, adapters, precisions)
     folders = {cell: survival / cell.corpus / cell.model for cell in cells}
     models = {c: read_survival(own / f"{c.precision}.csv") for c, own in folders.items()}
     layers = max(len({row.layer for row in rows}) for rows in models.values())
     tall = min(max(layers * LAYER_HEIGHT, LOWEST), HIGHEST) + BETWEEN
     height = FOOT + tall * len({cell.precision for cell in cells})
-    name = f"update_survival_{cells[0].corpus}_{cells[0].objective}"
-    with page(TITLE, HOW_TO_READ, height, folder, name, update_name(cells[0])) as body:
+    name = f"update_survival_{corpus}_{objective}"
+    with page(TITLE, HOW_TO_READ, height, output, name, update_name(cells[0])) as body:
         halves = body.subfigures(1, len(QUANTITIES), squeeze=False)[0]
         for half, column in zip(halves, QUANTITIES, strict=True):
             grids = {cell: grid(rows, column) for cell, rows in models.items()}

@@ -50,8 +50,8 @@ class Run(NamedTuple):
     diverged: bool
 
 
-def plot(unlearned: Path, models: Sequence[str], folder: Path) -> None:
-    """Draw forget NLL and retain loss over the updates into `folder`, as PNG and as PDF.
+def plot(unlearned: Path, models: Sequence[str], output: Path) -> None:
+    """Draw forget NLL and retain loss over the updates into a folder, as PNG and as PDF.
 
     A column for each corpus and objective, a line a run: runs that differ in nothing but their
     seed look alike. A run that diverged ends in a cross. An axis is logarithmic where the runs'
@@ -60,7 +60,7 @@ def plot(unlearned: Path, models: Sequence[str], folder: Path) -> None:
     Args:
         unlearned: the folder of the unlearned models.
         models: each <corpus>/<objective>/<adapter>/seed<k> below it.
-        folder: gets `loss_curves.png` and `.pdf`.
+        output: gets `loss_curves.png` and `.pdf`.
 
     Raises:
         InputError: no variant that the figure knows is given, a name has another form, or a log is
@@ -75,7 +75,7 @@ def plot(unlearned: Path, models: Sequence[str], folder: Path) -> None:
     spans = [(own[0][0], own[-1][0]) for run in runs for own in run.points.values() if own]
     low, high, kind = axis(spans)
     xlabel = "updates" if kind == "linear" else "updates (logarithmic)"
-    with sheet((TITLE, HOW_TO_READ), columns, ROWS, HEIGHT, folder, FILE, xlabel) as drawn:
+    with sheet((TITLE, HOW_TO_READ), columns, ROWS, HEIGHT, output, FILE, xlabel) as drawn:
         for (column, metric), axes in drawn.items():
             values = [[y for _, y in run.points[metric]] for run in runs if run.points[metric]]
             bottom, top, scale = axis([(min(own), max(own)) for own in values])

@@ -6,13 +6,13 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from qunlearn.analysis.selection.choice import Selection
+from qunlearn.analysis.selection.choice import Selection, read
 from qunlearn.analysis.selection.rules import front
 from qunlearn.analysis.selection.sentences import asked, candidate_name
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, adapter_name
 from qunlearn.report.figures.panels import sheet
-from qunlearn.report.figures.pareto import BETTER, REFERENCE_LOOK
+from qunlearn.report.figures.plot_pareto import BETTER, REFERENCE_LOOK
 from qunlearn.report.figures.values import dot, reference_name
 
 FILE = "candidates"
@@ -35,17 +35,24 @@ RING: dict[str, Any] = {
 }
 
 
-def plot(selections: Sequence[Selection], folder: Path) -> None:
-    """Draw forget KnowMem (x) against Utility (y) into `folder`, as PNG and as PDF.
+def plot(selections: Sequence[Path], output: Path) -> None:
+    """Draw forget KnowMem (x) against Utility (y) into the folder `output`, as PNG and as PDF.
 
     A panel for each corpus and objective, a colour and marker for each variant; target and retrain
     are grey. Candidates of which every seed diverged have no place in it.
+
+    Args:
+        selections: JSON files of select_candidate.py.
+
+    Raises:
+        InputError: one is missing or holds something else.
     """
-    columns = distinct((own.corpus, own.objective) for own in selections)
-    cells = {c: [s for s in selections if (s.corpus, s.objective) == c] for c in columns}
+    choices = [read(path) for path in selections]
+    columns = distinct((own.corpus, own.objective) for own in choices)
+    cells = {c: [s for s in choices if (s.corpus, s.objective) == c] for c in columns}
     height = HEIGHT + LINE * max(map(len, cells.values()))
-    words = TITLE, HOW_TO_READ + asked(selections)
-    with sheet(words, columns, ROWS, height, folder, FILE, abreast=ABREAST) as drawn:
+    words = TITLE, HOW_TO_READ + asked(choices)
+    with sheet(words, columns, ROWS, height, output, FILE, abreast=ABREAST) as drawn:
         for (column, _), axes in drawn.items():
             _draw_panel(axes, cells[column])
         for name, style in REFERENCE_LOOK.items():

@@ -9,13 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
-from qunlearn.analysis.metrics import Cell
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, Line, adapter_name, origin, precision_name
 from qunlearn.report.figures.page import GREY, HOLLOW, page
 from qunlearn.report.figures.panels import even_bands, panels, update_name
+from qunlearn.report.figures.readings import measured_cells
 from qunlearn.report.figures.values import dot, hollow, look
-from qunlearn.run.errors import InputError
 from qunlearn.survival.table import Bin, read_histogram
 
 TITLE = "Do weights move far enough to leave their code?"
@@ -49,8 +48,16 @@ class Moves(NamedTuple):
     flips: tuple[tuple[float, float], ...] = ()
 
 
-def plot(survival: Path, cells: Sequence[Cell], folder: Path) -> None:
-    """Draw the distribution of |d| / step and the flips in each bin into `folder`, PNG and PDF.
+def plot(
+    survival: Path,
+    corpus: str,
+    objective: str,
+    seed: int,
+    adapters: Sequence[str],
+    precisions: Sequence[str],
+    output: Path,
+) -> None:
+    """Draw the distribution of |d| / step and the flips in each bin into a folder, PNG and PDF.
 
     A pair of panels a precision: the share of weights in each bin for each variant; below, the
     measured share of flips (fixed grid; bins of at least 200 weights) beside min(|d| / step, 1),
@@ -59,23 +66,21 @@ def plot(survival: Path, cells: Sequence[Cell], folder: Path) -> None:
     A diverged variant is named so in the legend.
 
     Args:
-        survival: the folder of the measurements.
-        cells: of one corpus, objective and seed.
-        folder: gets `update_over_step_<corpus>_<objective>.png` and `.pdf`.
+        survival: the folder of the measurements, <corpus>/<objective>/<adapter>/seed<k>/ below it.
+        output: gets `update_over_step_<corpus>_<objective>.png` and `.pdf`.
 
     Raises:
-        InputError: `cells` are none, or a histogram is missing or does not parse.
+        InputError: a histogram is missing, does not parse, or is of another model.
     """
-    if not cells:
-        raise InputError("adapters, precisions: none given; name at least one of each")
+    cells = measured_cells(survival, corpus, objective, seed, adapters, precisions)
     files = {c: survival / c.corpus / c.model / f"{c.precision}_histogram.csv" for c in cells}
     found = {cell: moves(read_histogram(file)) for cell, file in files.items()}
     columns = even_bands(distinct(cell.precision for cell in cells))
     limits = _limits(list(found.values()))
     highest = 100 * max(max(own.shares, default=0.0) for own in found.values()) or 1.0
-    name = f"update_over_step_{cells[0].corpus}_{cells[0].objective}"
+    name = f"update_over_step_{corpus}_{objective}"
     whose = update_name(cells[0])
-    with page(TITLE, HOW_TO_READ, HEIGHT * len(columns), folder, name, whose) as body:
+    with page(TITLE, HOW_TO_READ, HEIGHT * len(columns), output, name, whose) as body:
         for (precision, row), axes in panels(body, columns, ROWS, precision_name).items():
             own = {cell.adapter: m for cell, m in found.items() if cell.precision == precision}
             axes.set(xscale="log", xlim=limits)

@@ -8,11 +8,13 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
-from qunlearn.analysis.metrics import Cell, Score
+from qunlearn.analysis.lineage import check_measurements
+from qunlearn.analysis.metrics import Cell
 from qunlearn.analysis.summary import Key
 from qunlearn.experiment.labels import LINES, adapter_name, precision_name
 from qunlearn.quantize.method import Precision
 from qunlearn.report.figures.panels import Shown, Summaries, apart, counted, panels_abreast, sheet
+from qunlearn.report.figures.readings import read_scores
 from qunlearn.report.figures.reversion_axis import LIMITS, scale
 from qunlearn.report.figures.values import aside, draw_values
 from qunlearn.survival.table import overall, read_survival
@@ -35,8 +37,8 @@ NAME_GAP = 0.022  # of the figure's width, between the names of precisions
 NAME_ROOM = 50  # points
 
 
-def plot(scores: Sequence[Score], found: Summaries, survival: Path, folder: Path) -> None:
-    """Draw reversion against the rounding error of the target into `folder`, as PNG and as PDF.
+def plot(metrics: Path, summary: Path, survival: Path, output: Path) -> None:
+    """Draw reversion against the rounding error of the target into the folder `output`.
 
     A column for each corpus and objective, a row for each metric of the forget set, a line a
     variant. A value beyond [-0.5, 1.5] is a hollow marker on the edge. A variant without a number
@@ -44,9 +46,11 @@ def plot(scores: Sequence[Score], found: Summaries, survival: Path, folder: Path
     that has no zero, not a finer or coarser grid.
 
     Raises:
-        InputError: `scores` hold no reversion of a variant that the figure knows, or the survival
-            of a precision was not measured.
+        InputError: `metrics` holds no reversion of a variant that the figure knows, or the survival
+            of a precision was not measured, or of another model.
     """
+    scores, found = read_scores(metrics, summary)
+    check_measurements(survival, (score.cell for score in scores))
     cells = [
         score.cell
         for score in scores
@@ -58,7 +62,7 @@ def plot(scores: Sequence[Score], found: Summaries, survival: Path, folder: Path
     every = [error for own in errors.values() for error in own.values()] or [0.1]
     reversions = [own for key, own in found.items() if key.metric in ROWS]
     words = TITLE, HOW_TO_READ + counted(reversions)
-    with sheet(words, shown.columns, ROWS, HEIGHT, folder, FILE, XLABEL) as drawn:
+    with sheet(words, shown.columns, ROWS, HEIGHT, output, FILE, XLABEL) as drawn:
         for (column, metric), axes in drawn.items():
             axes.set(xscale="log", xlim=(min(every) / 1.35, max(every) * 1.35))
             axes.xaxis.set_major_formatter(lambda x, _: f"{100 * x:g} %")

@@ -1,6 +1,5 @@
 """Forgetting against Utility: what each variant pays, and where quantization moves it."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.transforms import Transform
 
-from qunlearn.analysis.metrics import Score
 from qunlearn.analysis.summary import Key, distinct
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES, Line, adapter_name, precision_name
 from qunlearn.quantize.method import Precision
 from qunlearn.report.figures.page import MARKS
 from qunlearn.report.figures.panels import Shown, Summaries, counted, sheet
+from qunlearn.report.figures.readings import read_scores
 from qunlearn.report.figures.values import (
     BAR,
     STRIP,
@@ -31,6 +30,7 @@ FILE = "pareto"
 START = "bf16"
 UTILITY = "utility"
 FORGETTING = {"verbmem": "VerMem", "knowmem": "KnowMem"}
+METRICS = (UTILITY, *FORGETTING)
 TITLE = "Forgotten and useful, and still so after quantization?"
 HOW_TO_READ = (
     "Coloured: bf16, with 95 % intervals, drawn slightly apart; arrows: where quantization moves "
@@ -52,36 +52,36 @@ Ends = tuple[float, float, float]
 HEIGHT = 2.6  # inches, of a panel
 
 
-def plot(scores: Sequence[Score], found: Summaries, folder: Path) -> None:
-    """Draw forgetting (x) against Utility (y) into `folder`, as PNG and as PDF.
+def plot(metrics: Path, summary: Path, output: Path) -> None:
+    """Draw forgetting (x) against Utility (y) into the folder `output`, as PNG and as PDF.
 
     A column for each corpus and objective, a row for each of VerMem and KnowMem. Every variant is
-    a marker at bf16 with both 95 % intervals of `found`, and an arrow to each precision of
+    a marker at bf16 with both 95 % intervals of `summary`, and an arrow to each precision of
     four bits or fewer, a heavy one to the last and coarsest. Target and retrain are grey markers,
     one a precision. A variant of which a run diverged has a cross in the lower right corner.
     Controls are left out, and so are mid-rise grids, which are controls too.
 
     Raises:
-        InputError: `scores` hold no variant that the figure knows, or none at bf16.
+        InputError: `metrics` holds no variant that the figure knows, or none at bf16.
     """
-    metrics = (UTILITY, *FORGETTING)
+    scores, found = read_scores(metrics, summary)
     shown = Shown.of(
         score.cell
         for score in scores
-        if score.metric in metrics and not Precision.parse(score.cell.precision).midrise
+        if score.metric in METRICS and not Precision.parse(score.cell.precision).midrise
     )
     if START not in shown.precisions:
         raise InputError("metrics: no unlearned model in bf16; add bf16 to precisions")
     shown = replace(shown, precisions=distinct([START, *shown.precisions]))
-    words = TITLE, HOW_TO_READ + counted(own for key, own in found.items() if key.metric in metrics)
+    words = TITLE, HOW_TO_READ + counted(own for key, own in found.items() if key.metric in METRICS)
     rows = dict.fromkeys(FORGETTING, "Utility, ROUGE-L  (↑ better)")
     spans = {
         metric: extent(s for key, s in found.items() if key.metric == metric and shown.has(key))
-        for metric in metrics
+        for metric in METRICS
     }
     low, high = spans[UTILITY]
     room = 0.05 * ((high - low) or 1.0)
-    with sheet(words, shown.columns, rows, HEIGHT, folder, FILE) as drawn:
+    with sheet(words, shown.columns, rows, HEIGHT, output, FILE) as drawn:
         for (column, metric), axes in drawn.items():
             _scale(axes, 1.05 * spans[metric][1] or 1.0)
             axes.set_ylim(low - room, high + 3 * room)

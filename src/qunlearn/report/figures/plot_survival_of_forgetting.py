@@ -1,13 +1,12 @@
 """The figure that answers the question: what each precision leaves of the forgetting."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from qunlearn.analysis.metrics import Score
 from qunlearn.analysis.summary import Key
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES, adapter_name
 from qunlearn.report.figures.panels import (
@@ -19,6 +18,7 @@ from qunlearn.report.figures.panels import (
     set_precisions,
     sheet,
 )
+from qunlearn.report.figures.readings import read_scores
 from qunlearn.report.figures.values import (
     STRIP,
     aside,
@@ -46,20 +46,21 @@ INTERVALS = "\nBars and bands: 95 % intervals; "
 HEIGHT = 1.45  # inches, of a panel
 
 
-def plot(scores: Sequence[Score], found: Summaries, folder: Path) -> None:
-    """Draw what each precision leaves of the forgetting into `folder`, as PNG and as PDF.
+def plot(metrics: Path, summary: Path, output: Path) -> None:
+    """Draw what each precision leaves of the forgetting into the folder `output`, PNG and PDF.
 
     A column for each corpus and objective, a row for each metric of the forget set. Every variant
     is a line over the precisions, beside target and retrain *at the same precision*. Bars and
-    bands are the 95 % intervals of `found`. A variant of which a run diverged has a cross at
+    bands are the 95 % intervals of `summary`. A variant of which a run diverged has a cross at
     the bottom; where all did, its line has a gap. A value over twice the references' is a hollow
     marker on the upper edge.
 
     Raises:
-        InputError: `scores` hold no variant that the figure knows.
+        InputError: `metrics` holds no variant that the figure knows, or a file does not parse.
     """
+    scores, found = read_scores(metrics, summary)
     shown = Shown.of(score.cell for score in scores)
-    with over_precisions(shown, found, ROWS, (TITLE, HOW_TO_READ), folder, FILE):
+    with over_precisions(shown, found, ROWS, (TITLE, HOW_TO_READ), output, FILE):
         pass
 
 
@@ -69,7 +70,7 @@ def over_precisions(
     found: Summaries,
     rows: Mapping[str, str],
     words: tuple[str, str],
-    folder: Path,
+    output: Path,
     name: str,
 ) -> Iterator[dict[tuple[Column, str], Axes]]:
     """Yield panels of metrics over precisions, drawn and to be added to, then write the figure.
@@ -80,7 +81,7 @@ def over_precisions(
     """
     title, how = words
     how += INTERVALS + counted(own for key, own in found.items() if key.metric in rows)
-    with sheet((title, how), shown.columns, rows, HEIGHT, folder, name) as drawn:
+    with sheet((title, how), shown.columns, rows, HEIGHT, output, name) as drawn:
         for (column, metric), axes in drawn.items():
             axes.set_ylim(*_span(found, shown, metric))
             _draw_panel(axes, found, shown, Key(*column, "", "", metric))

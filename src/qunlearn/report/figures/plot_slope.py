@@ -6,12 +6,12 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from qunlearn.analysis.metrics import Score
 from qunlearn.analysis.summary import Key, distinct
 from qunlearn.experiment.labels import LINES, number
 from qunlearn.quantize.method import Precision
 from qunlearn.report.figures.panels import Shown, Summaries, apart, panels_abreast
-from qunlearn.report.figures.survival_of_forgetting import over_precisions
+from qunlearn.report.figures.plot_survival_of_forgetting import over_precisions
+from qunlearn.report.figures.readings import read_scores
 from qunlearn.run.errors import InputError
 
 FILE = "slope"
@@ -31,10 +31,8 @@ ENDS = 0.065  # of the figure's width, left and right of the lines, for the numb
 LOWEST, GAP = 0.06, 0.12  # of a panel: where a number stands at least, and from another
 
 
-def plot(
-    scores: Sequence[Score], found: Summaries, precisions: Sequence[str], folder: Path
-) -> None:
-    """Draw each metric at bf16 and at `precisions` into `folder`, as PNG and as PDF.
+def plot(metrics: Path, summary: Path, precisions: Sequence[str], output: Path) -> None:
+    """Draw each metric at bf16 and at `precisions` into the folder `output`, as PNG and as PDF.
 
     As in the survival figure, every variant is a line beside target and retrain; here with all
     metrics, and with its numbers at both ends.
@@ -43,17 +41,18 @@ def plot(
         precisions: from fine to coarse; mid-rise grids, which are controls, are left out.
 
     Raises:
-        InputError: no precision is given, one was not evaluated, or `scores` hold no variant that
+        InputError: no precision is given, one was not evaluated, or `metrics` holds no variant that
             the figure knows.
     """
     places = distinct([START, *(p for p in precisions if not Precision.parse(p).midrise)])
     if len(places) == 1:
         raise InputError("precisions: none given to compare with bf16; name one, e.g. nf4")
+    scores, found = read_scores(metrics, summary)
     known = Shown.of(score.cell for score in scores)
     if missing := [place for place in places if place not in known.precisions]:
         raise InputError(f"precisions: {', '.join(missing)} not in the metrics; evaluate it first")
     shown = replace(known, precisions=places)
-    with over_precisions(shown, found, ROWS, (TITLE, HOW_TO_READ), folder, FILE) as drawn:
+    with over_precisions(shown, found, ROWS, (TITLE, HOW_TO_READ), output, FILE) as drawn:
         for (column, metric), axes in drawn.items():
             ends = ENDS * panels_abreast(axes)
             room = ends * (len(places) - 1) / (1 - 2 * ends)

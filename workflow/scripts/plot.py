@@ -1,0 +1,70 @@
+"""Draw a figure."""
+
+from pathlib import Path
+from typing import Literal
+
+from qunlearn.run.cli import run_script
+
+Figure = Literal[
+    "survival_of_forgetting",
+    "reversion",
+    "pareto",
+    "slope",
+    "controls",
+    "update_survival",
+    "update_over_step",
+    "loss_curves",
+    "candidates",
+]
+
+
+def main(
+    figure: Figure,
+    output: Path,
+    metrics: Path | None = None,
+    summary: Path | None = None,
+    survival: Path | None = None,
+    unlearned: Path | None = None,
+    selections: tuple[Path, ...] = (),
+    models: tuple[str, ...] = (),
+    corpus: str | None = None,
+    objective: str | None = None,
+    seed: int | None = None,
+    adapters: tuple[str, ...] = (),
+    precisions: tuple[str, ...] = (),
+) -> None:
+    """Draw a figure as PNG and as PDF; each takes the flags that its module's `plot` names.
+
+    Args:
+        figure: drawn by plot_<figure> of qunlearn.report.figures.
+        output: the folder that <figure>.png and .pdf are written into; the figures of one update
+            have <corpus>_<objective> in their names too.
+        metrics: the tidy CSV file of all metrics.
+        summary: the CSV file of all metrics over seeds and items.
+        survival: the folder of the measurements, <corpus>/<objective>/<adapter>/seed<k>/ below it.
+        unlearned: the folder of the unlearned models.
+        selections: JSON files of select_candidate.py.
+        models: the runs below `unlearned`, <corpus>/<objective>/<adapter>/seed<k> each.
+        corpus: of an update, e.g. news.
+        objective: of an update, e.g. npo_gdr.
+        seed: of an update.
+        adapters: the variants of an update, e.g. full full_bf16 lora.
+        precisions: from fine to coarse, e.g. nf4 rtn4 rtn3g64.
+    """
+    given = {name: value for name, value in locals().items() if value not in (None, ())}
+    from importlib import import_module
+    from inspect import signature
+
+    from qunlearn.run.errors import InputError
+
+    # By name, so that a change of one figure's code draws no other again.
+    plot = import_module(f"qunlearn.report.figures.plot_{given.pop('figure')}").plot
+    wanted = signature(plot).parameters
+    for name in sorted(wanted.keys() ^ given.keys()):
+        fault = "needs it; give it" if name in wanted else "does not read it; leave it out"
+        raise InputError(f"--{name}: the figure {figure} {fault}")
+    plot(**given)
+
+
+if __name__ == "__main__":
+    run_script(main)
