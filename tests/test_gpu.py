@@ -18,7 +18,7 @@ from torch import Tensor
 from qunlearn.quantize.calibration import Texts
 from qunlearn.quantize.checkpoint import load_for_evaluation, quantize_checkpoint
 from qunlearn.quantize.method import Precision
-from qunlearn.training import chunked
+from qunlearn.training import losses
 from qunlearn.training.losses import token_nll
 from qunlearn.training.terms.klr import mean_kl
 
@@ -63,13 +63,13 @@ def test_a_full_update_at_7b_fits_80_gb(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("trains_head", [False, True])
 def test_chunked_losses_equal_the_cpus(trains_head: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunked, "CHUNK", 7 * 50)
+    monkeypatch.setattr(losses, "CHUNK", 7 * 50)
     generator = torch.Generator().manual_seed(0)
     hidden, before = (torch.randn(3, 11, 8, generator=generator) for _ in range(2))
     head, frozen = (torch.randn(50, 8, generator=generator) for _ in range(2))
     labels = torch.randint(50, (3, 11), generator=generator)
 
-    def losses(device: str) -> list[Tensor]:
+    def found(device: str) -> list[Tensor]:
         states, weight = hidden.to(device).requires_grad_(), head.to(device)
         weight.requires_grad_(trains_head)
         nll, _ = token_nll(states, weight, labels.to(device))
@@ -78,10 +78,10 @@ def test_chunked_losses_equal_the_cpus(trains_head: bool, monkeypatch: pytest.Mo
         )
         of = (states, weight) if trains_head else (states,)
         rows = nll.sum(dim=1) * torch.arange(3.0, device=device)
-        found = [nll, kl, *torch.autograd.grad(rows.sum() + kl, of)]
-        return [tensor.detach().cpu() for tensor in found]
+        both = [nll, kl, *torch.autograd.grad(rows.sum() + kl, of)]
+        return [tensor.detach().cpu() for tensor in both]
 
-    for one, other in zip(losses("cpu"), losses("cuda"), strict=True):
+    for one, other in zip(found("cpu"), found("cuda"), strict=True):
         assert torch.allclose(one, other, atol=1e-4)
 
 

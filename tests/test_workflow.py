@@ -71,7 +71,6 @@ def test_manifests_tell_one_step_from_the_next(results: Path) -> None:
         (results / "unlearned/news/npo_klr/lora/seed0/manifest.json").read_text(encoding="utf-8")
     )
     assert unlearned["settings"]["rank"] == 16
-    assert unlearned["merge_error"]["relative"] < 1e-5
     assert unlearned["packages"]["torch"]
     assert str(ROOT) not in json.dumps(unlearned)
 

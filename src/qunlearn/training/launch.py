@@ -48,8 +48,7 @@ def launch(processes: int, function: str, **arguments: Any) -> None:
     try:
         elastic_launch(config, _work)(function, arguments)
     except ChildFailedError as error:
-        _, failure = error.get_first_failure()
-        sys.exit(max(failure.exitcode, 1))
+        sys.exit(max(error.get_first_failure()[1].exitcode, 1))
     except SignalException as asked:
         sys.exit(128 + asked.sigval)
     finally:

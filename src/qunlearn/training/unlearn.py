@@ -2,36 +2,37 @@
 
 import math
 import random
-from collections.abc import Callable, Collection
-from functools import partial
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import TrainerCallback, set_seed
 
-from qunlearn.settings.unlearning import Adapter, UnlearnSettings
+from qunlearn.run.files import new_folder
+from qunlearn.settings.unlearning import Adapter, UnlearnSettings, snapshot_name
 from qunlearn.training.finetune import shuffled_passes
-from qunlearn.training.losses import head_weight, hidden_states, suit_attention
+from qunlearn.training.losses import (
+    Autocast,
+    autocast_of,
+    head_weight,
+    hidden_states,
+    suit_attention,
+)
 from qunlearn.training.objectives import Objective, Seen, Term
 from qunlearn.training.products import quick_bf16_products
-from qunlearn.training.reference import Autocast, Reference, Rows, remember, spread_row_nll
-from qunlearn.training.rows import collate
+from qunlearn.training.reference import Reference, remember, spread_row_nll
+from qunlearn.training.rows import Rows, collate
 from qunlearn.training.sharding import micro_batch, rank, trainer_settings, within
-from qunlearn.training.snapshots import Snapshots, count_updates
 from qunlearn.training.trainer import (
+    OPTIMIZERS,
     Diverged,
     RepeatableTrainer,
-    Steps,
     arguments,
-    told_when_out_of_memory,
+    check_finite,
     train,
 )
 
@@ -57,99 +58,128 @@ class _Unlearner(RepeatableTrainer):
         return counts
 
     def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
-        if self.args.gradient_checkpointing and self.settings.sharding == "none":
-            terms = self._one_after_the_other(model, inputs)
-        else:
-            with self.autocast():
-                terms = within(model, self._terms, inputs)
-        loss = self.settings.gamma * terms["loss_forget"]
-        if "loss_retain" in terms:
-            loss = loss + self.settings.alpha * terms["loss_retain"]
-        self.note(**terms)
-        return loss
-
-    def _terms(self, model: nn.Module, inputs: Any) -> dict[str, Tensor]:
-        return {f"loss_{name}": self._term(model, name, inputs) for name in self.terms}
-
-    def _one_after_the_other(self, model: nn.Module, inputs: Any) -> dict[str, Tensor]:
-        """The terms, where memory is short: forget's backward pass is over before retain begins.
+        """The loss; where memory is short, forget's backward pass is over before retain begins.
 
         In one backward pass both graphs are there, and the first one's gradients of all weights
         wait for the second one's: at 7B 27 GB. The sums are the same but for rounding.
         """
-        with self.autocast():
-            forget = self._term(model, "forget", inputs)
-        if "retain" not in self.terms:
-            return {"loss_forget": forget}
-        steps = self.current_gradient_accumulation_steps  # what the Trainer divides a loss by
-        self.accelerator.backward(self.settings.gamma * forget / steps)
-        with self.autocast():
-            retain = self._term(model, "retain", inputs)
-        return {"loss_forget": forget.detach(), "loss_retain": retain}
+        weights = {"forget": self.settings.gamma, "retain": self.settings.alpha}
+        if self.args.gradient_checkpointing and self.settings.sharding == "none":
+            found: dict[str, Tensor] = {}
+            for name in self.terms:
+                if found:
+                    steps = self.current_gradient_accumulation_steps  # which the Trainer divides by
+                    self.accelerator.backward(weights["forget"] * found["forget"] / steps)
+                    found["forget"] = found["forget"].detach()
+                with self.autocast():
+                    found[name] = self._term(model, name, inputs)
+        else:
+            with self.autocast():
+                found = within(model, self._all_terms, inputs)
+        self.note(**{f"loss_{name}": value for name, value in found.items()})
+        return torch.stack([weights[name] * value for name, value in found.items()]).sum()
+
+    def _all_terms(self, model: nn.Module, inputs: Any) -> dict[str, Tensor]:
+        return {name: self._term(model, name, inputs) for name in self.terms}
 
     def _term(self, model: nn.Module, name: str, inputs: Any) -> Tensor:
         batch = inputs[name]
-        hidden, head = hidden_states(model, batch), head_weight(model)
-        indices = [pair[ROWS.index(name)] for pair in inputs["pairs"]]
         seen = Seen(
-            hidden,
-            head,
+            hidden_states(model, batch),
+            head_weight(model),
             batch["labels"],
             batch["attention_mask"],
-            self.references[name](indices, batch),
+            self.references[name]([pair[ROWS.index(name)] for pair in inputs["pairs"]], batch),
         )
         definition = self.terms[name].definition(self.settings.variant)
         return self.share(name, definition.loss(seen, self.settings), inputs)
 
 
-class StopAtForgetNll(TrainerCallback):
-    """Look at the mean token NLL of all forget rows; stop the run once it reaches a threshold."""
+@dataclass(frozen=True)
+class Snapshots:
+    """What shorter runs would have ended with, kept on the way of a longer one.
+
+    Under a constant learning rate the first five epochs of a run of ten are a run of five, to the
+    last bit, so that one training serves several epoch counts.
+
+    Attributes:
+        updates: epochs of each -> the update after which it is kept.
+        folder: where they stay until the run ends, whatever kills it.
+        save: writes the weights of a model into a folder.
+    """
+
+    updates: dict[float, int]
+    folder: Path
+    save: Callable[[Any, Path], None]
+
+    def keep(self, model: nn.Module, update: int) -> None:
+        """Save what is due after `update`, before the Trainer's checkpoint of the same update.
+
+        Raises:
+            Diverged: a weight is not finite.
+        """
+        for epochs, due in self.updates.items():
+            if due == update:
+                check_finite(model, f"update {update}")
+                with new_folder(self.folder / snapshot_name(epochs)) as work:
+                    self.save(model, work)
+
+    def take(self, epochs: float, folder: Path) -> bool:
+        """Copy a snapshot's files into `folder`; False where the run ended before it was due."""
+        source = self.folder / snapshot_name(epochs)
+        if source.exists():
+            shutil.copytree(source, folder, dirs_exist_ok=True)
+        return source.exists()
+
+    def log_of(
+        self, epochs: float, log: Sequence[dict[str, Any]], log_every: int
+    ) -> list[dict[str, Any]]:
+        """The lines of `log` that a run of so many epochs would have written."""
+        end = self.updates[epochs]
+        foreign = {update for update in self.updates.values() if update % log_every} - {end}
+        return [line for line in log if line["step"] <= end and line["step"] not in foreign]
+
+
+class BetweenUpdates(TrainerCallback):
+    """Looks at the mean token NLL of all forget rows, stops the run by it, and keeps snapshots.
+
+    Args:
+        look: gives the summed NLL and the number of tokens of each forget row.
+    """
 
     def __init__(
         self,
         look: Callable[[nn.Module], tuple[Tensor, Tensor]],
         settings: UnlearnSettings,
-        also_at: Collection[int] = (),
+        snapshots: Snapshots,
     ) -> None:
-        """Stop as `settings` say.
+        self._look, self._settings, self._snapshots = look, settings, snapshots
 
-        Args:
-            look: gives the summed NLL and the number of tokens of each forget row.
-            also_at: further updates to look at, which stop nothing: the ends of shorter runs.
-        """
-        self._look, self._settings, self._also_at = look, settings, also_at
-
-    def on_step_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
-    ) -> TrainerControl:
-        """Look every `log_every` updates and after the last one.
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        """Look every `log_every` updates, after the last one, and, only to log it, at the ends of
+        shorter runs.
 
         Raises:
-            Diverged: the forget NLL is not finite.
+            Diverged: the forget NLL or a weight of a snapshot is not finite.
         """
-        due = state.global_step % self._settings.log_every == 0
-        due = due or state.global_step == args.max_steps
-        if due or state.global_step in self._also_at:
-            sums, counts = self._look(kwargs["model"])
+        update, model = state.global_step, kwargs["model"]
+        due = update % self._settings.log_every == 0 or update == args.max_steps
+        if due or update in self._snapshots.updates.values():
+            sums, counts = self._look(model)
             value = (sums.sum() / counts.sum()).item()
             if not math.isfinite(value):
-                raise Diverged(f"the forget NLL is {value} after update {state.global_step}")
-            state.log_history.append({"step": state.global_step, "nll_forget": round(value, 6)})
+                raise Diverged(f"the forget NLL is {value} after update {update}")
+            state.log_history.append({"step": update, "nll_forget": round(value, 6)})
             if due and self._settings.stop_nll and value >= self._settings.stop_nll:
                 control.should_training_stop = True
                 control.should_save = False  # a resumed run would go on past the stop
+        self._snapshots.keep(model, update)
         return control
 
 
-@told_when_out_of_memory("micro_batch_size")
 @quick_bf16_products()
 def unlearn(
     model: nn.Module,
-    pad: int,
     forget: Rows,
     retain: Rows,
     objective: str,
@@ -184,60 +214,44 @@ def unlearn(
     if settings.sharding == "none":
         model.to(device)
     suit_attention(model, device)
-    autocast = partial(
-        torch.autocast,
-        device.type,
-        dtype=torch.bfloat16,
-        enabled=settings.autocast and adapter != "full_bf16",
-        # The cache holds a bf16 copy of every trained weight until the pass ends: 13 GB at 7B, when
-        # checkpointing lets the layers' own copies go.
-        cache_enabled=not settings.gradient_checkpointing,
-    )
+    enabled = settings.autocast and adapter != "full_bf16"
+    autocast = autocast_of(replace(settings, autocast=enabled), device)
 
     def collate_pairs(picked: list[Pair]) -> dict[str, Any]:
         return {
             "pairs": picked,
-            "forget": collate([forget[index] for index, _ in picked], pad),
-            "retain": collate([retain[index] for _, index in picked], pad),
+            "forget": collate([forget[index] for index, _ in picked]),
+            "retain": collate([retain[index] for _, index in picked]),
         }
 
     def look(model: nn.Module) -> tuple[Tensor, Tensor]:
-        return spread_row_nll(model, forget, pad, 2 * micro, autocast)
+        return spread_row_nll(model, forget, 2 * micro, autocast)
 
+    watch = BetweenUpdates(look, settings, snapshots or Snapshots({}, checkpoints, print))
     trainer = _Unlearner(
         model=model,
         args=arguments(
             checkpoints,
+            settings,
             updates=updates,
-            lr=settings.lr,
-            schedule="constant",
-            warmup=0,
-            batch_size=micro,
-            accumulation=settings.batch_size // (micro * settings.processes),
-            clip=settings.clip,
-            log_every=settings.log_every,
-            checkpoint_every=settings.checkpoint_every,
+            rows=micro,
             seed=seed,
-            gradient_checkpointing=settings.gradient_checkpointing,
-            optimizer=settings.optimizer,
+            lr_scheduler_type="constant",
+            gradient_accumulation_steps=settings.batch_size // (micro * settings.processes),
+            max_grad_norm=settings.clip,
+            optim=OPTIMIZERS[settings.optimizer],
             **trainer_settings(settings),
         ),
-        train_dataset=Steps(pairs),
+        train_dataset=pairs,
         data_collator=collate_pairs,
-        callbacks=[
-            StopAtForgetNll(look, settings, snapshots.updates.values() if snapshots else ()),
-            *([snapshots] if snapshots else []),
-        ],
+        callbacks=[watch],
     )
-    if snapshots:
-        with trainer.accelerator.main_process_first():
-            snapshots.drop_checkpoints_without(checkpoints)
     trainer.terms, trainer.settings, trainer.autocast = terms, settings, autocast
     trainer.references = {}
     for name, term in terms.items():
         wanted = term.definition(settings.variant).reference
         rows, file = (forget, retain)[ROWS.index(name)], checkpoints / f"{name}_reference{rank()}"
-        trainer.references[name] = remember(wanted, model, rows, pad, 2 * micro, autocast, file)
+        trainer.references[name] = remember(wanted, model, rows, 2 * micro, autocast, file)
     return train(trainer)
 
 
@@ -245,3 +259,8 @@ def draw_pairs(forget: int, retain: int, length: int, seed: int) -> list[Pair]:
     """Shuffled passes over the forget rows, each row beside a random retain row."""
     generator = random.Random(f"retain/{seed}")
     return [(index, generator.randrange(retain)) for index in shuffled_passes(forget, length, seed)]
+
+
+def count_updates(epochs: float, rows: int, batch_size: int) -> int:
+    """Updates in `epochs` passes over `rows`: at least one."""
+    return max(1, round(epochs * rows / batch_size))
