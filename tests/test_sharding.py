@@ -146,8 +146,8 @@ def test_the_launcher_passes_sigterm_on_and_ignores_another_launchers_environmen
 @pytest.mark.parametrize(
     ("changes", "adapter", "message"),
     [
-        ({"processes": 2}, "full", "processes: more than one needs sharding fsdp"),
-        ({"offload": True}, "full", "offload: it needs sharding fsdp"),
+        ({"processes": 2}, "full", "processes and offload need sharding fsdp"),
+        ({"offload": True}, "full", "processes and offload need sharding fsdp"),
         ({"sharding": "fsdp"}, "lora", "sharding: LoRA trains too little"),
         ({"sharding": "fsdp"}, "full", "sharding: one process on the CPU"),
         ({"sharding": "fsdp", "optimizer": "adamw_8bit"}, "full", "optimizer: adamw_8bit does not"),
@@ -167,7 +167,7 @@ def test_what_does_not_go_together(changes: dict[str, Any], adapter: Adapter, me
 
 def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(InputError, match="processes: 2, but 1 GPUs are visible"):
+    with pytest.raises(InputError, match="processes: only 1 GPUs are visible"):
         check_sharding(SHARDED, "full")
 
 

@@ -27,9 +27,10 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
 
 
 def check_the_same(found: Path, wanted: Path) -> None:
+    """But for looks at the forget NLL at the ends of other snapshots."""
     assert files_of(found) == files_of(wanted)
-    assert log_of(found) == log_of(wanted)
     assert facts_of(found) == facts_of(wanted)
+    assert [line for line in log_of(found) if line in log_of(wanted)] == log_of(wanted)
 
 
 def test_names_and_updates() -> None:

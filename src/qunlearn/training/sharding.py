@@ -36,33 +36,20 @@ def check_sharding(settings: UnlearnSettings, adapter: Adapter) -> None:
     Raises:
         InputError: they do.
     """
-    fsdp, alone = settings.sharding == "fsdp", settings.processes == 1
-    gpus = torch.cuda.device_count()
-    faults = [
-        (not fsdp and not alone, "processes: more than one needs sharding fsdp"),
-        (not fsdp and settings.offload, "offload: it needs sharding fsdp"),
-        (
-            fsdp and adapter == "lora",
-            "sharding: LoRA trains too little to be spread; use none for its runs (overrides)",
-        ),
-        (
-            fsdp and settings.optimizer != "adamw",
-            f"optimizer: {settings.optimizer} does not work in shards; use adamw, with offload "
-            "where memory is short",
-        ),
-        (
-            fsdp and 0 < gpus < settings.processes,
-            f"processes: {settings.processes}, but {gpus} GPUs are visible; lower it",
-        ),
-        (
-            fsdp and alone and not gpus,
-            "sharding: one process on the CPU has nothing to share; use none",
-        ),
-    ]
-    for found, message in faults:
+    micro_batch(settings)
+    gpus, processes = torch.cuda.device_count(), settings.processes
+    if settings.sharding == "none":
+        faults = {"processes and offload need sharding fsdp": processes > 1 or settings.offload}
+    else:
+        faults = {
+            "sharding: LoRA trains too little to be spread; use none": adapter == "lora",
+            "sharding: one process on the CPU has nothing to share": processes == 1 and not gpus,
+            "optimizer: adamw_8bit does not work in shards": settings.optimizer != "adamw",
+            f"processes: only {gpus} GPUs are visible; lower it": 0 < gpus < processes,
+        }
+    for message, found in faults.items():
         if found:
             raise InputError(message)
-    micro_batch(settings)
 
 
 def micro_batch(settings: UnlearnSettings) -> int:

@@ -258,12 +258,10 @@ def check_finite(model: nn.Module, when: str) -> None:
     Raises:
         Diverged: a weight is not finite.
     """
-    names, weights = zip(*model.named_parameters(), strict=True)
-    own = [weight.to_local() if isinstance(weight, DTensor) else weight for weight in weights]
-    finite = torch.stack([torch.isfinite(part).all() for part in own])
-    wrong = summed(1.0 - finite.float().cpu()).nonzero().flatten()
-    if len(wrong):
-        raise Diverged(f"{names[int(wrong[0])]} is not finite after {when}")
+    for name, weight in model.named_parameters():
+        own = weight.to_local() if isinstance(weight, DTensor) else weight
+        if summed(1.0 - torch.isfinite(own).all().float().cpu()):
+            raise Diverged(f"{name} is not finite after {when}")
 
 
 def ask_for_repeatable_kernels() -> None:

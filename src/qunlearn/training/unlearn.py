@@ -3,7 +3,7 @@
 import math
 import random
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -130,14 +130,6 @@ class Snapshots:
         if source.exists():
             shutil.copytree(source, folder, dirs_exist_ok=True)
         return source.exists()
-
-    def log_of(
-        self, epochs: float, log: Sequence[dict[str, Any]], log_every: int
-    ) -> list[dict[str, Any]]:
-        """The lines of `log` that a run of so many epochs would have written."""
-        end = self.updates[epochs]
-        foreign = {update for update in self.updates.values() if update % log_every} - {end}
-        return [line for line in log if line["step"] <= end and line["step"] not in foreign]
 
 
 class BetweenUpdates(TrainerCallback):

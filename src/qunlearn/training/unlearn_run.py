@@ -133,7 +133,7 @@ def unlearn_in_process(
                 end = facts
                 if facts["status"] == "ok":
                     save(model, folder)
-            until = shots.log_of(count, log, settings.log_every)
+            until = [line for line in log if line["step"] <= updates[count]]
             describe(folder, replace(settings, epochs=count), until, **end)
         if not counts and facts["status"] == "ok":
             save(model, work)
