@@ -180,15 +180,14 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
             continue
 
         from qunlearn.evaluate.reach import shortfalls
-        from qunlearn.quantize.calibration import cut
+        from qunlearn.quantize.calibration import draw
 
         settings, context = EvaluateSettings(**config["evaluate"]), models["target"].shape.context
         check_shots(texts, settings.shots, corpus)
         if _calibrated(config):
             sample = CalibrationSettings(**config["quantization"]["calibration"])
-            where = f"{sample.split} of {corpus}"
-            with about("quantization.calibration"):
-                cut(texts.raw[sample.split], tokenizer, context, sample, where)
+            with about("quantization.calibration", corpus):
+                draw(texts.raw[sample.split], tokenizer, context, sample)
         yield from (f"{corpus}: {line}" for line in shortfalls(tokenizer, context, texts, settings))
 
 
