@@ -133,7 +133,7 @@ Edit = Callable[[str, str, str], Path]
 
 @pytest.fixture
 def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
-    """Put another text into a file of a copy of the real package; return the copy."""
+    """Put another text into a file of a copy of the real package, or at its end; return the copy."""
 
     def edited(name: str, old: str, new: str) -> Path:
         ignored = shutil.ignore_patterns("__pycache__")  # which other test processes write to
@@ -141,7 +141,8 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
         shutil.copytree(ROOT / "src/qunlearn", package, ignore=ignored)
         text = (package / name).read_text(encoding="utf-8")
         assert old in text, f"{name}: {old}"
-        (package / name).write_text(text.replace(old, new), encoding="utf-8")
+        text = text.replace(old, new) if old else f"{text}\n{new}\n"
+        (package / name).write_text(text, encoding="utf-8")
         monkeypatch.setattr(fingerprint, "PACKAGE", package)
         fingerprint._parsed.cache_clear()
         return package
@@ -159,10 +160,9 @@ EDITS = [
     ("run/files.py", "make room", "delete something", set()),
     ("run/unlock.py", "import os", "import os, re", set()),
     ("training/rows.py", "no text has two tokens or more", "every text is too short", set()),
-    ("quantize/calibration.py", "tokens make {count} windows", "tokens are {count} wind", set()),
-    ("report/figures/plot_pareto.py", "EDGE = 12", "EDGE = 13", set()),  # plot.py finds it by name
-    ("training/losses.py", "mask.sum()", "len(mask)", TRAINING),
-    ("training/rows.py", "len(row) > 1", "len(row) > 2", TRAINING),
+    ("report/figures/plot_pareto.py", "", "X = 1", set()),  # plot.py finds it by name
+    ("training/losses.py", "", "X = 1", TRAINING),
+    ("training/rows.py", "", "X = 1", TRAINING),
 ]
 
 
@@ -177,22 +177,19 @@ def test_what_an_edit_of_the_package_runs_again(
 
 
 @pytest.mark.parametrize(
-    ("script", "file", "old", "new", "again"),
+    ("script", "file", "again"),
     [
-        ("plot", "report/figures/plot_pareto.py", "EDGE = 12", "EDGE = 13", {"pareto"}),
-        ("unlearn", "training/terms/klr.py", "=True", "=False", {"ga_klr", "npo_klr"}),
-        ("unlearn", "training/terms/ga.py", "-mean_nll", "+mean_nll", {"ga", "ga_gdr", "ga_klr"}),
+        ("plot", "report/figures/plot_pareto.py", {"pareto"}),
+        ("unlearn", "training/terms/klr.py", {"ga_klr", "npo_klr"}),
+        ("unlearn", "training/terms/ga.py", {"ga", "ga_gdr", "ga_klr"}),
     ],
 )
 def test_a_figure_or_a_loss_decides_its_own_cells(
-    script: str, file: str, old: str, new: str, again: set[str], edit: Edit
+    script: str, file: str, again: set[str], edit: Edit
 ) -> None:
     """As `code` of the rules puts the modules that a script finds by name beside it."""
     source = ROOT / "src/qunlearn"
-    figures = {
-        name: [source / f"report/figures/plot_{name}.py"]
-        for name in ("pareto", "slope", "controls")
-    }
+    figures = {name: [source / f"report/figures/plot_{name}.py"] for name in ("pareto", "controls")}
     losses = {name: one.module_files for name, one in objectives().items() if "sim" not in name}
     modules = figures if script == "plot" else losses
 
@@ -205,5 +202,5 @@ def test_a_figure_or_a_loss_decides_its_own_cells(
         }
 
     before = named(source)
-    after = named(edit(file, old, new))
+    after = named(edit(file, "", "X = 1"))
     assert {name for name in before if after[name] != before[name]} == again

@@ -128,7 +128,7 @@ REFUSED: dict[str, dict[str, Any]] = {
         **GPTQ,
         "quantization": {"calibration": {"length": 600}},
     },
-    "'quantization.calibration' .news.: retain1: .* make .* windows of 128, not": {
+    "'quantization.calibration' .news.: raw/retain1.json: .* make .* windows of 128, not": {
         **GPTQ,
         "quantization": {"calibration": {"sequences": 128, "length": 128}},
     },

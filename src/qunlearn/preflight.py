@@ -192,7 +192,7 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
             continue
         from qunlearn.evaluate.reach import shortfalls
         from qunlearn.models.tokens import same_ids
-        from qunlearn.quantize.calibration import cut
+        from qunlearn.quantize.calibration import draw
 
         tokenizers = _tokenizers(config, corpus, models)
         target, retrain = tokenizers["target"], tokenizers["retrain"]
@@ -211,7 +211,7 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
         if any(method_of(name).calibrated for _, name in _precisions(config)):
             sample = CalibrationSettings(**config["quantization"]["calibration"])
             with about("quantization.calibration", corpus):
-                cut(texts.raw[sample.split], target, context, sample, sample.split)
+                draw(texts.raw[sample.split], target, context, sample)
         yield from (f"{corpus}: {line}" for line in shortfalls(target, context, texts, settings))
 
 
