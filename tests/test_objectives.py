@@ -1,7 +1,7 @@
 """Objectives: their registry, and each term against values worked out by hand and torch's own."""
 
 import math
-from typing import Any
+from functools import partial
 
 import pytest
 import torch
@@ -13,8 +13,9 @@ from torch.distributions import kl_divergence as torch_kl
 
 from qunlearn.experiment.labels import method_name
 from qunlearn.run.errors import InputError
+from qunlearn.settings.unlearning import UnlearnSettings
 from qunlearn.training import losses
-from qunlearn.training.losses import mean_nll
+from qunlearn.training.losses import mean_nll, token_nll
 from qunlearn.training.objectives import Objective, Seen, objectives, terms
 from qunlearn.training.terms.klr import kl_divergence, mean_kl, raw_kl
 from qunlearn.training.terms.npo import elementwise_npo, npo
@@ -66,7 +67,8 @@ def test_mean_nll_weighs_tokens_not_rows() -> None:
 
 def test_gradient_ascent_is_descent_negated() -> None:
     labels = torch.tensor([[0, 1, 2], [3, 4, 0]])
-    seen, settings = Seen(LOGITS, IDENTITY, labels, ALL), Any
+    seen = Seen(LOGITS, IDENTITY, ALL, partial(token_nll, LOGITS, IDENTITY, labels))
+    settings = UnlearnSettings()
     ga, gdr = (terms()[name].definition("paper").loss(seen, settings) for name in ("ga", "gdr"))
     expected = F.cross_entropy(LOGITS[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
     assert gdr.item() == pytest.approx(expected.item(), rel=1e-6)

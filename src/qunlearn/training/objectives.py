@@ -21,7 +21,8 @@ rows away; GDR and KLR hold the retain rows where they are. An objective is name
 
 Nothing else lists the terms: configuration, training, plan, names and model cards read them here.
 To add one, write a module with `TERM`, named after the term, and a test. Modules of terms import
-torch inside their functions: the registry is read whenever the workflow's graph is put together.
+torch inside their functions: the registry is read whenever the workflow's graph is put together. It
+imports no loss itself: what only names an objective, such as a table, does not depend on one.
 """
 
 from __future__ import annotations
@@ -50,8 +51,9 @@ class Seen:
     Attributes:
         hidden: the model's last hidden states, [rows, tokens, hidden].
         head: its output embedding, [vocabulary, hidden].
-        labels: token ids, [rows, tokens]; `rows.IGNORED` in the padding.
         mask: 1 for a token, 0 for padding, [rows, tokens].
+        token_nll: gives the NLL of each predicted token and the mask of those that count, as
+            `losses.token_nll` does.
         reference: what the term asked for of the model before unlearning (`Definition.reference`):
             the NLL of each row, summed over its tokens, [rows]; or hidden states and head, in the
             shapes of the model's own.
@@ -59,21 +61,14 @@ class Seen:
 
     hidden: Tensor
     head: Tensor
-    labels: Tensor
     mask: Tensor
+    token_nll: Callable[[], tuple[Tensor, Tensor]]
     reference: tuple[Tensor, ...] = ()
-
-    def token_nll(self) -> tuple[Tensor, Tensor]:
-        """NLL of each predicted token and the mask of those that count: see `losses.token_nll`."""
-        from qunlearn.training.losses import token_nll
-
-        return token_nll(self.hidden, self.head, self.labels)
 
     def mean_nll(self) -> Tensor:
         """The mean NLL of all predicted tokens: a float32 scalar, nats."""
-        from qunlearn.training.losses import mean_nll
-
-        return mean_nll(*self.token_nll())
+        nll, mask = self.token_nll()
+        return (nll * mask).sum() / mask.sum()
 
     def states(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Hidden states and head, those of the reference, and the mask."""

@@ -5,6 +5,7 @@ import random
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from qunlearn.training.losses import (
     head_weight,
     hidden_states,
     suit_attention,
+    token_nll,
 )
 from qunlearn.training.objectives import Objective, Seen, Term
 from qunlearn.training.products import quick_bf16_products
@@ -83,14 +85,11 @@ class _Unlearner(RepeatableTrainer):
         return {name: self._term(model, name, inputs) for name in self.terms}
 
     def _term(self, model: nn.Module, name: str, inputs: Any) -> Tensor:
-        batch = inputs[name]
-        seen = Seen(
-            hidden_states(model, batch),
-            head_weight(model),
-            batch["labels"],
-            batch["attention_mask"],
-            self.references[name]([pair[ROWS.index(name)] for pair in inputs["pairs"]], batch),
-        )
+        batch, indices = inputs[name], [pair[ROWS.index(name)] for pair in inputs["pairs"]]
+        hidden, head = hidden_states(model, batch), head_weight(model)
+        nll = partial(token_nll, hidden, head, batch["labels"])
+        reference = self.references[name](indices, batch)
+        seen = Seen(hidden, head, batch["attention_mask"], nll, reference)
         definition = self.terms[name].definition(self.settings.variant)
         return self.share(name, definition.loss(seen, self.settings), inputs)
 
