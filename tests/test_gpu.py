@@ -11,7 +11,7 @@ import pytest
 import torch
 from conftest import ROOT
 from gptq_models import CALIBRATION, make_corpus, make_model
-from small_runs import log_of, make_start, run
+from small_runs import Start, log_of, run
 from tiny_models import UNLEARNING
 from torch import Tensor
 
@@ -75,9 +75,10 @@ def test_forward_passes_equal_the_cpus(
 
 
 @pytest.mark.parametrize("offload", [False, True])
-def test_training_in_shards_equals_training_whole(offload: bool, tmp_path: Path) -> None:
+def test_training_in_shards_equals_training_whole(
+    offload: bool, start: Start, tmp_path: Path
+) -> None:
     """One process, so that one GPU is enough; tests/test_sharding.py has two, on the CPU."""
-    start = make_start(tmp_path)
     settings = replace(UNLEARNING, lr=1e-3, epochs=2, autocast=False)
     whole = log_of(run(start, tmp_path / "whole", settings))
     settings = replace(settings, sharding="fsdp", offload=offload)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import ROOT
-from small_runs import check_the_same, files_of, kill, log_of, make_start, run
+from small_runs import Start, check_the_same, files_of, kill, log_of, run
 from tiny_models import TEXTS, TRAINING, UNLEARNING, at_update, tiny_llama
 from transformers import PreTrainedTokenizerFast
 
@@ -23,14 +23,8 @@ from qunlearn.training.trainer import RepeatableTrainer, held, last_checkpoint
 
 pytestmark = pytest.mark.usefixtures("autocast_left_as_it_was")
 
-Start = tuple[Path, Path]
 # Lines of the log after updates 4 and 8, so that a checkpoint after 5 is between two of them.
 SETTINGS = replace(UNLEARNING, lr=1e-3, epochs=2, log_every=4, checkpoint_every=4, dropout=0.05)
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
-    return make_start(tmp_path_factory.mktemp("start"))
 
 
 def test_last_checkpoint_deletes_what_a_kill_left(tmp_path: Path) -> None:

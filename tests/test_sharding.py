@@ -11,7 +11,7 @@ import pytest
 import torch
 from conftest import ROOT
 from safetensors.torch import load_file
-from small_runs import check_the_same, facts_of, files_of, log_of, make_start, run
+from small_runs import Start, check_the_same, facts_of, files_of, log_of, run
 from tiny_models import UNLEARNING
 
 from qunlearn.models.checkpoints import is_diverged, load_dense
@@ -27,19 +27,13 @@ from qunlearn.training.sharding import check_sharding, micro_batch
 SETTINGS = replace(UNLEARNING, lr=1e-3, epochs=2, autocast=False)
 SHARDED = replace(SETTINGS, sharding="fsdp", processes=2)
 SNAPSHOTS = (1.2, 2.0)  # after updates 7 and 11
-Start = tuple[Path, Path]
 
 
-@pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
-    return make_start(tmp_path_factory.mktemp("start"))
-
-
-def in_processes(patch: pytest.MonkeyPatch, name: str, **more: Any) -> None:
-    """Have the processes of a training call a function of small_runs in the place of their own."""
+def in_processes(patch: pytest.MonkeyPatch, act: str, update: int) -> None:
+    """Have something happen to the processes of a training: see small_runs."""
 
     def launched(processes: int, function: str, **arguments: Any) -> None:
-        launch(processes, f"small_runs:{name}", **more, **arguments)
+        launch(processes, "small_runs:act_at", act=act, update=update, **arguments)
 
     patch.setattr(unlearn_run, "launch", launched)
 
@@ -53,7 +47,7 @@ def test_two_processes_do_what_one_does_even_when_killed(
     settings = replace(SHARDED, micro_batch_size=1, gradient_checkpointing=True)
     two, killed = (run(start, tmp_path / "two", settings, **how), tmp_path / "killed")
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        in_processes(patch, "run_killed_at", update=9)
+        in_processes(patch, "kill", 9)
         run(start, killed, settings, **how)
     (mine,) = (tmp_path / "killed checkpoints").iterdir()
     assert [path.name for path in mine.glob("checkpoint-*")] == ["checkpoint-8"]
@@ -94,7 +88,7 @@ def test_the_stop_rule_with_weights_on_the_host(start: Start, tmp_path: Path) ->
 def test_one_bad_loss_is_everyones(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    in_processes(monkeypatch, "run_with_a_bad_loss")
+    in_processes(monkeypatch, "spoil", 3)
     output = run(start, tmp_path / "bad", SHARDED)
     assert is_diverged(output)
     assert "nan at update 4" in read_json(output / MANIFEST)["reason"]
@@ -110,7 +104,7 @@ def test_two_processes_agree_to_end(
     settings = replace(SHARDED, log_every=4)
     undisturbed = run(start, tmp_path / "undisturbed", settings)
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
-        in_processes(patch, "run_asked_to_end_at", update=4)
+        in_processes(patch, "ask", 4)
         run(start, tmp_path / "asked", settings)
     assert ended.value.code == 143
     assert "the same command resumes after update 5" in capfd.readouterr().err

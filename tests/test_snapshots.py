@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_runs import ROWS, facts_of, files_of, kill, log_of, make_start, run
+from small_runs import ROWS, Start, facts_of, files_of, kill, log_of, run
 from tiny_models import UNLEARNING, at_update
 
 from qunlearn.models.checkpoints import is_diverged, load_dense
@@ -18,12 +18,6 @@ from qunlearn.training.unlearn import count_updates
 pytestmark = pytest.mark.usefixtures("autocast_left_as_it_was")
 
 SETTINGS = replace(UNLEARNING, lr=2e-3, epochs=2, dropout=0.1)
-Start = tuple[Path, Path]
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
-    return make_start(tmp_path_factory.mktemp("start"))
 
 
 def check_the_same(found: Path, wanted: Path) -> None:

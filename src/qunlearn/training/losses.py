@@ -18,9 +18,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedModel
 
 from qunlearn.settings.fixed import CHUNK
 from qunlearn.settings.training import TrainSettings
@@ -50,35 +49,28 @@ def autocast_of(settings: TrainSettings | UnlearnSettings, device: torch.device)
     )
 
 
-def causal_lm(model: nn.Module) -> PreTrainedModel:
-    """The transformer under a PEFT wrapper, or the model itself."""
-    wrapped = getattr(model, "get_base_model", None)
-    return wrapped() if wrapped is not None else model  # type: ignore[return-value]
-
-
-def suit_attention(model: nn.Module, device: torch.device) -> None:
+def suit_attention(model: Any, device: torch.device) -> None:
     """Choose the attention that trains fastest on `device`.
 
     On a CPU the fused attention's backward pass is slow for short rows: plain attention takes a
     fifth off an update of 32 rows of 60 tokens.
     """
     if device.type == "cpu":
-        causal_lm(model).set_attn_implementation("eager")
+        model.set_attn_implementation("eager")
 
 
-def hidden_states(model: nn.Module, batch: Batch) -> Tensor:
+def hidden_states(model: Any, batch: Batch) -> Tensor:
     """The last hidden states, after the final norm: [rows, tokens, hidden]."""
-    decoder = causal_lm(model).get_decoder()
-    output = decoder(
+    output = model.get_decoder()(
         input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False
     )
     states: Tensor = output.last_hidden_state
     return states
 
 
-def head_weight(model: nn.Module) -> Tensor:
+def head_weight(model: Any) -> Tensor:
     """The output embedding: [vocabulary, hidden]."""
-    weight: Tensor = causal_lm(model).get_output_embeddings().weight
+    weight: Tensor = model.get_output_embeddings().weight
     return weight
 
 

@@ -25,7 +25,6 @@ from qunlearn.settings.unlearning import UnlearnSettings
 from qunlearn.training.sharding import processes, summed
 
 LOG = "train_log.jsonl"  # of a run, in its output folder
-SHARES = "shares"  # key of a batch: term of the loss -> see RepeatableTrainer.share
 OPTIMIZERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_bnb_8bit"}
 """What the Trainer calls them. The 8-bit one keeps its moments of large tensors in blocks of 256
 values that share a scale (Dettmers et al. 2022): 2 bytes a weight instead of 8."""
@@ -42,11 +41,7 @@ class Diverged(Exception):
 
 
 class RepeatableTrainer(Trainer):
-    """A Trainer that logs the parts of its loss and stops at the first loss that is not finite.
-
-    A loss's terms are means over the rows or tokens of a whole update, however these are spread
-    over micro-batches and processes: see `share`.
-    """
+    """A Trainer that logs the parts of its loss and stops at the first loss that is not finite."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         ask_for_repeatable_kernels()
@@ -68,28 +63,6 @@ class RepeatableTrainer(Trainer):
         """Keep parts of the loss; the next line of the log has their means."""
         for name, value in parts.items():
             self._parts.setdefault(name, []).append(value.detach())
-
-    def weigh(self, inputs: Any) -> dict[str, int]:
-        """Of each term of the loss, how many rows or tokens of a batch its mean is over."""
-        raise NotImplementedError
-
-    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
-        """The micro-batches of one update, each told its shares in the whole update's means."""
-        batches, items = super().get_batch_samples(*args, **kwargs)
-        parts = len(batches) * processes()
-        if parts > 1:
-            counts = [self.weigh(batch) for batch in batches]
-            table = torch.tensor([list(count.values()) for count in counts])
-            shares = parts * table / summed(table.sum(dim=0))
-            for batch, row in zip(batches, shares.tolist(), strict=True):
-                batch[SHARES] = dict(zip(counts[0], row, strict=True))
-        return batches, items
-
-    def share(self, name: str, mean: Tensor, inputs: Any) -> Tensor:
-        """A term's mean over a batch, weighted so that the mean over all micro-batches and
-        processes, which the Trainer takes, is the mean over the whole update.
-        """
-        return mean * inputs[SHARES][name] if SHARES in inputs else mean
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add the mean of each part since the last line."""

@@ -3,7 +3,7 @@
 import math
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from qunlearn.training.losses import (
     suit_attention,
     token_nll,
 )
-from qunlearn.training.objectives import Objective, Seen, Term
+from qunlearn.training.objectives import Definition, Objective, Seen
 from qunlearn.training.products import quick_bf16_products
 from qunlearn.training.reference import Reference, remember, spread_row_nll
 from qunlearn.training.rows import Rows, collate
@@ -38,26 +38,38 @@ from qunlearn.training.trainer import (
     train,
 )
 
-ROWS = ("forget", "retain")  # those that an example pairs, and whose terms the loss has
 Pair = tuple[int, int]  # indices of a forget row and of the retain row beside it
+
+
+@dataclass
+class Side:
+    """The forget rows or the retain rows of a run.
+
+    Attributes:
+        definition: of the term of the loss that acts on them.
+        weight: of the term.
+        rows: token ids.
+        reference: what the term compares them with.
+    """
+
+    definition: Definition
+    weight: float
+    rows: Rows
+    reference: Reference
+
+    def size(self, indices: Sequence[int]) -> int:
+        """How many rows or tokens the term's mean over these rows is over."""
+        tokens = sum(len(self.rows[index]) for index in indices)
+        sizes = {"rows": len(indices), "tokens": tokens, "predictions": tokens - len(indices)}
+        return sizes[self.definition.over]
 
 
 class _Unlearner(RepeatableTrainer):
     """loss = gamma * forget + alpha * retain."""
 
-    terms: dict[str, Term]  # rows that it acts on -> term
+    sides: dict[str, Side]
     settings: UnlearnSettings
     autocast: Autocast
-    references: dict[str, Reference]  # rows -> what their term compares with
-
-    def weigh(self, inputs: Any) -> dict[str, int]:
-        """Of each term, how many rows or tokens of a batch its mean is over."""
-        counts = {}
-        for name, term in self.terms.items():
-            rows, tokens = len(inputs["pairs"]), int(inputs[name]["attention_mask"].sum())
-            over = term.definition(self.settings.variant).over
-            counts[name] = {"rows": rows, "tokens": tokens, "predictions": tokens - rows}[over]
-        return counts
 
     def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
         """The loss; where memory is short, forget's backward pass is over before retain begins.
@@ -65,33 +77,31 @@ class _Unlearner(RepeatableTrainer):
         In one backward pass both graphs are there, and the first one's gradients of all weights
         wait for the second one's: at 7B 27 GB. The sums are the same but for rounding.
         """
-        weights = {"forget": self.settings.gamma, "retain": self.settings.alpha}
         if self.args.gradient_checkpointing and self.settings.sharding == "none":
-            found: dict[str, Tensor] = {}
-            for name in self.terms:
-                if found:
+            terms: dict[str, Tensor] = {}
+            for name in self.sides:
+                if terms:
                     steps = self.current_gradient_accumulation_steps  # which the Trainer divides by
-                    self.accelerator.backward(weights["forget"] * found["forget"] / steps)
-                    found["forget"] = found["forget"].detach()
+                    self.accelerator.backward(self.settings.gamma * terms["forget"] / steps)
+                    terms["forget"] = terms["forget"].detach()
                 with self.autocast():
-                    found[name] = self._term(model, name, inputs)
+                    terms[name] = self._term(model, name, inputs)
         else:
             with self.autocast():
-                found = within(model, self._all_terms, inputs)
-        self.note(**{f"loss_{name}": value for name, value in found.items()})
-        return torch.stack([weights[name] * value for name, value in found.items()]).sum()
+                terms = within(model, self._terms, inputs)
+        self.note(**{f"loss_{name}": value for name, value in terms.items()})
+        return torch.stack([self.sides[name].weight * terms[name] for name in terms]).sum()
 
-    def _all_terms(self, model: nn.Module, inputs: Any) -> dict[str, Tensor]:
-        return {name: self._term(model, name, inputs) for name in self.terms}
+    def _terms(self, model: nn.Module, inputs: Any) -> dict[str, Tensor]:
+        return {name: self._term(model, name, inputs) for name in self.sides}
 
     def _term(self, model: nn.Module, name: str, inputs: Any) -> Tensor:
-        batch, indices = inputs[name], [pair[ROWS.index(name)] for pair in inputs["pairs"]]
+        side, batch = self.sides[name], inputs[name]
         hidden, head = hidden_states(model, batch), head_weight(model)
         nll = partial(token_nll, hidden, head, batch["labels"])
-        reference = self.references[name](indices, batch)
+        reference = side.reference(batch["indices"], batch)
         seen = Seen(hidden, head, batch["attention_mask"], nll, reference)
-        definition = self.terms[name].definition(self.settings.variant)
-        return self.share(name, definition.loss(seen, self.settings), inputs)
+        return batch["share"] * side.definition.loss(seen, self.settings)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -197,8 +207,8 @@ def unlearn(
         InputError: settings contradict each other, or out of GPU memory.
     """
     set_seed(seed)
-    terms: dict[str, Term] = {term.rows: term for term in Objective.parse(objective).terms}
     micro = micro_batch(settings)
+    parts = settings.batch_size // micro  # of an update, over all processes
     updates = count_updates(settings.epochs, len(forget), settings.batch_size)
     pairs = draw_pairs(len(forget), len(retain), updates * settings.batch_size, seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -207,13 +217,21 @@ def unlearn(
     suit_attention(model, device)
     enabled = settings.autocast and adapter != "full_bf16"
     autocast = autocast_of(replace(settings, autocast=enabled), device)
+    sides: dict[str, Side] = {}
 
-    def collate_pairs(picked: list[Pair]) -> dict[str, Any]:
-        return {
-            "pairs": picked,
-            "forget": collate([forget[index] for index, _ in picked]),
-            "retain": collate([retain[index] for _, index in picked]),
-        }
+    def collate_pairs(places: list[int]) -> dict[str, Any]:
+        """Of each side a batch, and the factor by which its term's mean over the batch enters the
+        mean of all parts of an update, so that this is the term's mean over the whole update.
+        """
+        first = places[0] - places[0] % settings.batch_size
+        update = pairs[first : first + settings.batch_size]
+        batches = {}
+        for which, (name, side) in enumerate(sides.items()):
+            own = [pairs[place][which] for place in places]
+            share = parts * side.size(own) / side.size([pair[which] for pair in update])
+            batch: dict[str, Any] = {**collate([side.rows[index] for index in own])}
+            batches[name] = batch | {"indices": own, "share": share}
+        return batches
 
     def look(model: nn.Module) -> tuple[Tensor, Tensor]:
         return spread_row_nll(model, forget, 2 * micro, autocast)
@@ -228,21 +246,22 @@ def unlearn(
             rows=micro,
             seed=seed,
             lr_scheduler_type="constant",
-            gradient_accumulation_steps=settings.batch_size // (micro * settings.processes),
+            gradient_accumulation_steps=parts // settings.processes,
             max_grad_norm=settings.clip,
             optim=OPTIMIZERS[settings.optimizer],
             **trainer_settings(settings),
         ),
-        train_dataset=pairs,
+        train_dataset=range(len(pairs)),
         data_collator=collate_pairs,
         callbacks=[watch],
     )
-    trainer.terms, trainer.settings, trainer.autocast = terms, settings, autocast
-    trainer.references = {}
-    for name, term in terms.items():
-        wanted = term.definition(settings.variant).reference
-        rows, file = (forget, retain)[ROWS.index(name)], checkpoints / f"{name}_reference{rank()}"
-        trainer.references[name] = remember(wanted, model, rows, 2 * micro, autocast, file)
+    trainer.sides, trainer.settings, trainer.autocast = sides, settings, autocast
+    for term in Objective.parse(objective).terms:
+        definition, file = term.definition(settings.variant), checkpoints / f"{term.rows}{rank()}"
+        forgets = term.rows == "forget"
+        rows, weight = (forget, settings.gamma) if forgets else (retain, settings.alpha)
+        known = remember(definition.reference, model, rows, 2 * micro, autocast, file)
+        sides[term.rows] = Side(definition, weight, rows, known)
     return train(trainer)
 
 
