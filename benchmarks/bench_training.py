@@ -59,9 +59,8 @@ BOUND_BY = (
     "pass after each term would halve ours again, but sums the terms' gradients in another order, "
     "and the default experiment keeps its numbers. Large vocabulary: logits bound the textbook, "
     "in time (copies in float32 that no cache holds) and in memory; ours holds 32 MiB of them at a "
-    "time and spends half of its time in products, a tenth of which make logits a second time in "
-    "the backward pass (full). liger-kernel's fused losses are not used: see "
-    "`qunlearn.training.losses`."
+    "time and makes them a second time in the backward pass. liger-kernel's fused losses are not "
+    "used: see `qunlearn.training.losses`."
 )
 
 

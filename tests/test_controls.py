@@ -22,7 +22,8 @@ from qunlearn.quantize.spare import chosen, quantize_spared
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json
 from qunlearn.run.manifest import Stopwatch
-from qunlearn.training.match import Run, keep_scaled, next_lr
+from qunlearn.training.match import Run, next_lr
+from qunlearn.training.scale import keep_scaled
 
 ON: dict[str, Any] = {
     "controls": True,
@@ -69,7 +70,6 @@ def test_each_variant_has_its_precisions() -> None:
             {"control_settings": {"precisions": ["rtn9"]}},
             "'control_settings.precisions.0': .*'rtn9'",
         ),
-        ({"control_settings": {"precisions": ["rtn3g100m"]}}, "group of 100 of rtn3g100m"),
         ({"control_settings": {"lambdas": [0]}}, r"'control_settings\.lambdas\.0'"),
     ],
 )

@@ -55,19 +55,14 @@ def forget_nll(model: nn.Module) -> float:
     return (sums.sum() / counts.sum()).item()
 
 
-def test_passes_are_shuffled_anew_and_repeatable() -> None:
-    order = shuffled_passes(7, 17, seed=3)
-    assert order == shuffled_passes(7, 30, seed=3)[:17]  # a longer run starts the same
-    assert order != shuffled_passes(7, 17, seed=4)
+def test_pairs_pass_over_forget_and_draw_from_retain() -> None:
+    pairs = draw_pairs(7, 3, 17, seed=3)
+    assert pairs == draw_pairs(7, 3, 30, seed=3)[:17]  # a longer run starts the same
+    assert pairs != draw_pairs(7, 3, 17, seed=4)
+    order = [forget for forget, _ in pairs]
+    assert order == shuffled_passes(7, 17, seed=3)
     assert sorted(order[:7]) == sorted(order[7:14]) == list(range(7))
     assert order[:7] != order[7:14]
-
-
-def test_pairs_pass_over_forget_and_draw_from_retain() -> None:
-    pairs = draw_pairs(5, 3, 20, seed=0)
-    assert pairs == draw_pairs(5, 3, 20, seed=0)
-    assert pairs != draw_pairs(5, 3, 20, seed=1)
-    assert [forget for forget, _ in pairs] == shuffled_passes(5, 20, seed=0)
     assert {retain for _, retain in pairs} == {0, 1, 2}
 
 
@@ -156,15 +151,13 @@ def test_the_stop_rule_ends_a_run_and_again_when_it_goes_on(tmp_path: Path) -> N
     assert same(weights(first), weights(second))
 
 
-@pytest.mark.parametrize("stop_nll", [0.0, 6.0])
-@pytest.mark.parametrize("log_every", [1, 2])
-def test_a_run_that_diverges_says_so_with_its_log(
-    log_every: int, stop_nll: float, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(
+    ("log_every", "complaint"), [(2, "nan at update 2"), (1, "nan after update 1")]
+)
+def test_a_run_that_diverges(log_every: int, complaint: str, tmp_path: Path) -> None:
     """Also when the stop rule looks at the ruined model before the next loss does."""
-    settings = replace(UNLEARNING, lr=1e30, log_every=log_every, stop_nll=stop_nll)
-    with pytest.raises(Diverged, match=r"nan at update 2|nan after update 1"):
-        train(settings, tmp_path)
+    with pytest.raises(Diverged, match=complaint):
+        train(replace(UNLEARNING, lr=1e30, log_every=log_every, stop_nll=6.0), tmp_path)
 
 
 def test_a_run_that_its_last_update_ruins_diverges(
@@ -264,15 +257,10 @@ def test_gradient_checkpointing_changes_nothing_but_memory(
 
 def test_checkpointing_sums_gradients_in_fp32(tmp_path: Path) -> None:
     """Under autocast the bf16 copies of weights go with their layer, so only rounding differs."""
+    settings = replace(UNLEARNING, lr=1e-4)
     plain, model = (
-        weights(
-            train(
-                replace(UNLEARNING, gradient_checkpointing=checkpointing, lr=1e-4),
-                tmp_path / str(checkpointing),
-                "npo_klr",
-            )[0]
-        )
-        for checkpointing in (False, True)
+        weights(train(whose, tmp_path / str(whose.gradient_checkpointing), "npo_klr")[0])
+        for whose in (settings, replace(settings, gradient_checkpointing=True))
     )
     start = weights(tiny_llama())
     moved = sum(float((plain[name] - start[name]).norm()) for name in start)

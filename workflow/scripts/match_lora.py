@@ -20,7 +20,7 @@ def main(adapter: Path, target: Path, like: Path, output: Path) -> None:
     stopwatch = Stopwatch()
     hide(*OPTIONAL)
     from qunlearn.models.updates import update_norm
-    from qunlearn.training.match import keep_scaled
+    from qunlearn.training.scale import keep_scaled
 
     factor = None
     if not is_diverged(adapter) and not is_diverged(like):

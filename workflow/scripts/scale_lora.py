@@ -17,7 +17,7 @@ def main(adapter: Path, factor: float, output: Path) -> None:
     """
     stopwatch = Stopwatch()
     hide(*OPTIONAL)
-    from qunlearn.training.match import keep_scaled
+    from qunlearn.training.scale import keep_scaled
 
     keep_scaled(adapter, factor, output, {}, stopwatch)
 

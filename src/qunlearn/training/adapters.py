@@ -84,9 +84,9 @@ def narrow_frozen(model: nn.Module, dtype: torch.dtype) -> None:
     embeddings), are left alone.
     """
     embeddings = {id(part.weight) for part in model.modules() if isinstance(part, nn.Embedding)}
-    for part in model.modules():
-        if isinstance(part, nn.Linear) and id(part.weight) not in embeddings:
-            wide = part.weight.data
-            narrow = wide if part.weight.requires_grad else wide.to(dtype)
-            if torch.equal(narrow.to(wide.dtype), wide):
-                part.weight.data = narrow
+    linear = [part.weight for part in model.modules() if isinstance(part, nn.Linear)]
+    for weight in linear:
+        if not weight.requires_grad and id(weight) not in embeddings:
+            narrow = weight.data.to(dtype)
+            if torch.equal(narrow.to(weight.dtype), weight.data):
+                weight.data = narrow

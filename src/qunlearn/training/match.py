@@ -1,20 +1,17 @@
-"""Updates of another size: what an update's norm does, apart from its rank.
+"""The learning rate at which a full fine-tune's update grows as large as another update.
 
-A trained LoRA update is scaled, or a full fine-tune is trained at the learning rate at which its
-update grows as large as another. Each of its runs ends by the same stop rule, so that a larger rate
-means fewer and longer steps, and an update of larger norm that forgets as much.
+Every run ends by the same stop rule, so that a larger rate means fewer and longer steps, and an
+update of larger norm that forgets as much. What then differs from LoRA is its rank.
 """
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors.torch import load_file, save_file
-
-from qunlearn.models.checkpoints import is_adapter, is_diverged
+from qunlearn.models.checkpoints import is_diverged
 from qunlearn.models.updates import update_norm
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder, read_json, write_json
@@ -25,7 +22,6 @@ from qunlearn.training.objectives import Objective
 from qunlearn.training.trainer import held
 from qunlearn.training.unlearn_run import unlearn_and_keep
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 SEARCH = "search.json"
 FIRST_SLOPE = 0.5  # of log norm over log lr, until two runs give it
 SLOPES = (0.2, 2.0)
@@ -144,41 +140,3 @@ def next_lr(runs: Sequence[Run], goal: float) -> float:
         slope = min(max(slope, SLOPES[0]), SLOPES[1])
         lr = nearest.lr * (goal / nearest.norm) ** (1 / slope)
     return float(f"{lr:.3g}")
-
-
-def keep_scaled(
-    adapter: Path,
-    factor: float | None,
-    output: Path,
-    inputs: Mapping[str, Path],
-    stopwatch: Stopwatch,
-) -> None:
-    """Write the adapter whose update is `factor` times that of `adapter`, and its manifest.
-
-    The B matrices are multiplied, in float32; settings and A matrices stay as they are.
-
-    Args:
-        factor: None where the update that it comes from diverged; there are no weights then.
-        inputs: what the factor was made from, for the manifest.
-
-    Raises:
-        InputError: `adapter` is not an adapter.
-    """
-    diverged = is_diverged(adapter)
-    if not diverged and not is_adapter(adapter):
-        raise InputError(f"{adapter}: not a LoRA adapter; give the folder of a trained one")
-    with new_folder(output) as folder:
-        if factor is not None and not diverged:
-            scaled = load_file(adapter / WEIGHTS)
-            for name in scaled:
-                scaled[name] *= factor if ".lora_B." in name else 1.0
-            save_file(scaled, folder / WEIGHTS, {"format": "pt"})
-            shutil.copy(adapter / CONFIG, folder / CONFIG)
-        write_manifest(
-            folder,
-            step="scale",
-            settings={"factor": factor},
-            inputs={"adapter": adapter, **inputs},
-            stopwatch=stopwatch,
-            status="diverged" if factor is None or diverged else "ok",
-        )
