@@ -56,7 +56,7 @@ def test_single_values_go_over_the_default_experiment(tmp_path: Path, snakemake:
 
 def test_a_cluster_s_job_reads_what_its_driver_read(tmp_path: Path, snakemake: Snakemake) -> None:
     """It is started with the driver's --configfile and --config."""
-    rules = ("unlearn", "finetune", "train_base", "generate_corpus")
+    rules = ("unlearn", "finetune", "corpus")
     wanted = "unlearn:corpus=news,objective=npo_gdr,adapter=lora,seed=4"
     planned = snakemake(
         tmp_path,

@@ -10,16 +10,15 @@ from test_hostile_names import RULES, no_marker
 
 FLAGS = {
     "settings": "flags(…), or quoted in place",
-    "training": "flags(…)",
-    "architecture": "flags(…)",
-    "calibration": "flags(…)",
-    "base": "as_base, which quotes",
-    "retrain": "retrain_flag, which quotes",
-    "source": "as_source: flags(…); in data.smk quoted in place",
+    "training": "finetune_flags: flags(…)",
+    "more": "calibration_flags: flags(…), or words of the rule itself",
+    "base": "flag_of: flags(…)",
+    "retrain": "flag_of: flags(…)",
+    "scale": "scale_flags: flags(…)",
+    "source": "as_source, corpus_flags: flags(…)",
     "tokenizer": "as_source: flags(…)",
     "rule": "selection_flags: flags(…)",
-    "scratch": "true or false",
-    "splits": "three words that the rule itself has",
+    "script": "make_mini or import",
 }
 """Parameters that are several words, each quoted by the function that makes them."""
 WORD = re.compile(r"[A-Za-z0-9_.,/=+-]*")
@@ -90,5 +89,5 @@ def test_wildcards_stand_for_plain_words(tmp_path: Path, snakemake: Snakemake) -
         text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout == "TAKEN generate_corpus results/tiny/data/news\n"  # the last and only one
+    assert done.stdout == "TAKEN corpus results/tiny/data/news\n"  # the last and only one
     no_marker(tmp_path)

@@ -1,122 +1,118 @@
 # From every cell's metrics to the tables and cards that people read.
-rule collect_metrics:
+rule analyse:
     input:
-        expand(out("eval/{cell}/metrics.json"), cell=configuration.cells(CONFIG)),
+        expand("<results>/eval/{cell}/metrics.json", cell=CELLS),
     output:
-        report(
-            out("tables/metrics.csv"),
-            caption="../report/metrics.rst",
-            category="Tables",
-            labels={"result": "Every metric (CSV)"},
-        ),
+        listed("<results>/tables/metrics.csv", "Tables", "Every metric (CSV)"),
+        listed("<results>/tables/summary.csv", "Tables", "Every metric over seeds and items (CSV)"),
+        listed("<results>/tables/tests.csv", "Claims", "Paired tests (CSV)"),
     log:
-        out("logs/tables/metrics.log"),
+        "<logs>/tables/analyse.log",
     benchmark:
-        out("benchmarks/tables/metrics.tsv")
+        "<benchmarks>/tables/analyse.tsv"
     conda:
         "../../envs/tables.yaml"
     threads: cores("tables")
     resources:
         **needs("tables"),
     params:
-        code=code("collect_metrics.py"),
+        code=code("analyse.py"),
         experiment=CONFIG["experiment"],
-        evaluations=lambda wildcards: out("eval"),
-        cells=configuration.cells(CONFIG),
-        settings=evaluation_flags(),
+        cells=CELLS,
+        settings=flags(EVALUATION),
+        folder=subpath(output[0], parent=True),
     message:
-        "Gathering the metrics of all cells, and their reversion"
+        "Summarizing all metrics over seeds and items, and testing their differences"
     shell:
-        "run collect_metrics.py --evaluations {params.evaluations:q} "
-        "--experiment {params.experiment:q} --cells {params.cells:q} {params.settings} "
-        "--output {output:q} > {log:q} 2>&1"
+        'run analyse.py --evaluations "$RESULTS/eval" --experiment {params.experiment:q} '
+        "--cells {params.cells:q} {params.settings} --output {params.folder:q} > {log:q} 2>&1"
 
 
-rule main_table:
+rule claims:
     input:
-        summary=out("tables/summary.csv"),
-        tests=out("tables/tests.csv"),
-        selections=expand(out("selection/{cell}.json"), cell=SWEPT),
-        corpora=expand(out("data/{corpus}"), corpus=CONFIG["corpora"]),
-        records=records(),
+        summary="<results>/tables/summary.csv",
+        tests="<results>/tables/tests.csv",
     output:
-        expand(out("tables/main.{form}"), form=["csv", "md", "tex"]),
-        report(
-            out("tables/main.html"),
-            caption="../report/main.rst",
-            category="Tables",
-            labels={"result": "Main table"},
-        ),
+        multiext("<results>/tables/claims", ".csv", "_published.csv", ".md"),
     log:
-        out("logs/tables/main.log"),
+        "<logs>/tables/claims.log",
     benchmark:
-        out("benchmarks/tables/main.tsv")
+        "<benchmarks>/tables/claims.tsv"
     conda:
         "../../envs/tables.yaml"
     threads: cores("tables")
     resources:
         **needs("tables"),
     params:
-        code=code("make_main_table.py"),
-        settings=footnotes(CONFIG),
-        selections=lambda wildcards, input: (
-            ["--selections", *input.selections] if input.selections else []
-        ),
-        results=lambda wildcards: out(""),
-        cells=configuration.cells(CONFIG),
+        code=code("judge_claims.py"),
+        claims=resource("claims.yaml"),
+        published=resource("published"),
+        cells=CELLS,
+        settings=flags(EVALUATION),
+        notes=learning_rates(CONFIG),
         folder=subpath(output[0], parent=True),
     message:
-        "Writing the main table"
+        "Judging the paper's claims"
     shell:
-        "run make_main_table.py --summary {input.summary:q} --tests {input.tests:q} "
-        "--settings {params.settings:q} {params.selections:q} --results {params.results:q} "
-        "--cells {params.cells:q} --output {params.folder:q} > {log:q} 2>&1"
+        'run judge_claims.py --claims "$RESOURCES/claims.yaml" --published "$RESOURCES/published" '
+        '--summary {input.summary:q} --tests {input.tests:q} --evaluations "$RESULTS/eval" '
+        "--cells {params.cells:q} {params.settings} --notes {params.notes:q} "
+        "--output {params.folder:q} > {log:q} 2>&1"
 
 
-rule mechanism_tables:
+# The main table, the mechanism's, all candidates, and the numbers beside the published ones.
+rule write_tables:
     input:
-        metrics=out("tables/metrics.csv"),
-        summary=out("tables/summary.csv"),
-        survival=expand(out("survival/{model}"), model=measured_models()),
+        metrics="<results>/tables/metrics.csv",
+        summary="<results>/tables/summary.csv",
+        tests="<results>/tables/tests.csv",
+        survival=SURVIVAL,
+        selections=SELECTIONS,
+        corpora=expand("<results>/data/{corpus}", corpus=CONFIG["corpora"]),
+        records=RECORDS,
     output:
-        report(
-            out("tables/mechanism.csv"),
-            caption="../report/mechanism.rst",
-            category="Tables",
-            labels={"result": "What arrives of the updates (CSV)"},
-        ),
-        expand(out("tables/{name}.md"), name=["mechanism", "reversion"]),
+        listed("<results>/tables/main.html", "Tables", "Main table"),
+        listed("<results>/tables/mechanism.csv", "Tables", "What arrives of the updates (CSV)"),
+        listed("<results>/tables/candidates.csv", "Selection", "Every candidate (CSV)")
+        if SWEPT
+        else [],
+        multiext("<results>/tables/main", ".csv", ".md", ".tex"),
+        multiext("<results>/tables/", "mechanism.md", "reversion.md", "vs_paper.csv"),
+        "<results>/tables/candidates.md" if SWEPT else [],
     log:
-        out("logs/tables/mechanism.log"),
+        "<logs>/tables/tables.log",
     benchmark:
-        out("benchmarks/tables/mechanism.tsv")
+        "<benchmarks>/tables/tables.tsv"
     conda:
         "../../envs/tables.yaml"
     threads: cores("tables")
     resources:
         **needs("tables"),
     params:
-        code=code("make_mechanism_tables.py"),
-        survival=lambda wildcards: out("survival"),
-        folder=subpath(output[0], parent=True),
+        code=code("write_tables.py"),
+        published=resource("published"),
+        counterpart=CONFIG["counterpart"],
+        notes=footnotes(CONFIG),
+        cells=CELLS,
     message:
-        "Writing the tables of reversion and of what arrives"
+        "Writing the tables"
     shell:
-        "run make_mechanism_tables.py --metrics {input.metrics:q} --summary {input.summary:q} "
-        "--survival {params.survival:q} --output {params.folder:q} > {log:q} 2>&1"
+        'run write_tables.py --results "$RESULTS" --cells {params.cells:q} '
+        "--selections {input.selections:q} --notes {params.notes:q} "
+        '--published "$RESOURCES/published" --counterpart {params.counterpart:q} > {log:q} 2>&1'
 
 
 rule model_cards:
     input:
-        metrics=out("tables/metrics.csv"),
+        metrics="<results>/tables/metrics.csv",
         # The folders: a card is also laid into each, which changes nothing that is read of it.
-        quantized=expand(out("quantized/{cell}"), cell=configuration.cells(CONFIG)),
+        quantized=expand("<results>/quantized/{cell}", cell=CELLS),
     output:
-        expand(out("cards/{cell}.md"), cell=configuration.cells(CONFIG)),
+        expand("<results>/cards/{cell}.md", cell=CELLS),
     log:
-        out("logs/tables/cards.log"),
+        "<logs>/tables/cards.log",
     benchmark:
-        out("benchmarks/tables/cards.tsv")
+        "<benchmarks>/tables/cards.tsv"
     conda:
         "../../envs/tables.yaml"
     threads: cores("tables")
@@ -124,11 +120,9 @@ rule model_cards:
         **needs("tables"),
     params:
         code=code("write_model_cards.py"),
-        results=lambda wildcards: out(""),
-        cells=configuration.cells(CONFIG),
-        folder=lambda wildcards: out("cards"),
+        cells=CELLS,
     message:
         "Writing a card for every quantized model"
     shell:
-        "run write_model_cards.py --metrics {input.metrics:q} --results {params.results:q} "
-        "--cells {params.cells:q} --output {params.folder:q} > {log:q} 2>&1"
+        'run write_model_cards.py --metrics {input.metrics:q} --results "$RESULTS" '
+        '--cells {params.cells:q} --output "$RESULTS/cards" > {log:q} 2>&1'
