@@ -28,7 +28,19 @@ report: f"{Path.cwd()}/{RESULTS}/report/story.rst"
 # Not a rule: as an ordinary input it would run everything again after each change of the
 # configuration, and an ancient one hides from Snakemake 9 what else must run.
 onstart:
-    look_before_work()
+    if workflow.is_main_process:  # and not in each job of a cluster
+        try:
+            warnings, jobs = preflight.preflight(
+                CONFIG,
+                Path(RESULTS),
+                cluster=workflow.non_local_exec,
+                python=None if CONDA else PYTHON,  # conda's environments are made later
+            )
+            NEEDS.update(plan.needs(CONFIG, jobs))
+            preflight.keep(warnings, Path(RESULTS, "preflight.json"))
+        except InputError as error:
+            sys.exit(f"error: {error}")
+        unlock.note_run()
 
 
 localrules:
@@ -38,15 +50,6 @@ localrules:
     figures,
 
 
-rule all:
-    default_target: True
-    input:
-        TABLES,
-        FIGURES,
-        CARDS,
-        PAGES,
-
-
 rule data:
     input:
         expand("<results>/data/{corpus}", corpus=CONFIG["corpora"]),
@@ -54,9 +57,20 @@ rule data:
 
 rule tables:
     input:
-        TABLES,
+        rules.analyse.output,
+        rules.claims.output,
+        rules.write_tables.output,
 
 
 rule figures:
     input:
         FIGURES,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.tables.input,
+        FIGURES,
+        PAGES,
+        rules.model_cards.output if KEEP else [],  # of no use without its model

@@ -107,7 +107,7 @@ def test_models_are_fetched_from_where_the_configuration_says(
     found = jobs(planned.stdout)
     assert found["fetch_model"] == 1
     assert "finetune" not in found
-    assert f"--source hub:maker/news --revision {COMMIT}" in planned.stdout
+    assert f"--source hub:maker/news --source-revision {COMMIT}" in planned.stdout
     assert "--target results/tiny/models/news/target" in planned.stdout
     assert f"quantize.py --source {given} " in planned.stdout
 

@@ -15,10 +15,10 @@ FLAGS = {
     "base": "flag_of: flags(…)",
     "retrain": "flag_of: flags(…)",
     "scale": "scale_flags: flags(…)",
-    "source": "as_source, corpus_flags: flags(…)",
-    "tokenizer": "as_source: flags(…)",
+    "source": "fetch_flags, corpus_flags: flags(…)",
     "rule": "selection_flags: flags(…)",
-    "script": "make_mini or import",
+    "script": "a word of the rule itself",
+    "flags": "flags(…)",
 }
 """Parameters that are several words, each quoted by the function that makes them."""
 WORD = re.compile(r"[A-Za-z0-9_.,/=+-]*")

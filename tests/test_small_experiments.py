@@ -63,8 +63,9 @@ EXPERIMENTS = [
     Experiment(("full", "lora"), ("bf16",)),
 ]
 OVERLAP = Overlap("knowmem/retain_qa.json", 4, "knowmem/retain_qa_icl.json", count=1, of=9)
+SWEPT = "news/npo_gdr/lora"
 CHOICE = choose(
-    *("news/npo_gdr/lora", "fixed", "split", "r4/epoch1", Asked(30, 29)),
+    *(SWEPT, "fixed", "split", "r4/epoch1", Asked(30, 29)),
     target=Scores(80, 60, 0.1),
     retrain=Scores(20, 55, 4.0),
     candidates=[Candidate("r4", "epoch1", Scores(30, 58, 1.25), seeds=1, diverged=0)],
@@ -115,15 +116,10 @@ def results(experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) ->
     records(results, experiment)
     evaluations, made = results / "eval", results / "tables"
     run("analyse.py", evaluations, experiment.cells, "small", EvaluateSettings(), made)
-    published = ROOT / "resources/published"
-    run(
-        "judge_claims.py",
-        *(ROOT / "resources/claims.yaml", made / "summary.csv", made / "tests.csv", published),
-        *(EvaluateSettings(), made, evaluations, experiment.cells),
-    )
-    write(results / "choice.json", CHOICE)
-    choices = (results / "choice.json",)
-    run("write_tables.py", results, experiment.cells, published, ("A note.",), choices)
+    given = (made / "summary.csv", made / "tests.csv", EvaluateSettings(), made)
+    run("judge_claims.py", *given, evaluations, experiment.cells)
+    write(results / f"selection/{SWEPT}.json", CHOICE)
+    run("write_tables.py", results, experiment.cells, ("A note.",), (SWEPT,))
     return results
 
 
@@ -168,7 +164,7 @@ def test_all_figures_are_drawn(results: Path, experiment: Experiment, tmp_path: 
     run("plot.py", "survival_of_forgetting", tmp_path, **scored)
     run("plot.py", "reversion", tmp_path, **scored, survival=survival)
     run("plot.py", "pareto", tmp_path, **scored)
-    run("plot.py", "candidates", tmp_path, selections=[results / "choice.json"])
+    run("plot.py", "candidates", tmp_path, selections=[results / f"selection/{SWEPT}.json"])
     expected = {"survival_of_forgetting", "reversion", "pareto", "candidates"}
     if experiment.grids:
         run("plot.py", "slope", tmp_path, **scored, precisions=experiment.grids)

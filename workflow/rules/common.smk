@@ -10,11 +10,8 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
 from qunlearn import plan, preflight
-from qunlearn.experiment import commandline, configfiles, controls, inputs
-from qunlearn.experiment import config as configuration
-from qunlearn.experiment import labels as style
-from qunlearn.experiment import sweep
-from qunlearn.experiment import sweep_grids as grids
+from qunlearn.experiment import commandline, config as configuration, configfiles, controls
+from qunlearn.experiment import inputs, labels as style, sweep, sweep_grids as grids
 from qunlearn.models import sources
 from qunlearn.quantize.method import method_of, module_file
 from qunlearn.report.footnotes import footnotes, learning_rates
@@ -59,9 +56,10 @@ ASKING = {
     for key, value in CONFIG["evaluate"].items()
     if key not in ("verbmem_tokens", "min_k")
 }
-# What an evaluation must be of to go into this experiment's tables.
-EVALUATION = CONFIG["evaluate"] | {"split_questions": SPLIT_QUESTIONS}
 CELLS = configuration.cells(CONFIG)  # of the tables, <corpus>/<model id>/<precision>
+# The evaluations, and what they must be of to go into this experiment's tables.
+EVALUATED = {"evaluations": f"{RESULTS}/eval", "cells": CELLS, **CONFIG["evaluate"]}
+EVALUATED |= {"split_questions": SPLIT_QUESTIONS}
 TRAINED = [f"{run.corpus}/{run.model}" for run in configuration.runs(CONFIG)]
 # Every update that is laid on the grids; sparing is no update of its own.
 MEASURED = [
@@ -71,9 +69,12 @@ MEASURED = [
 ]
 REFERENCE_PRECISION = "bf16"  # of PrivLeak and reversion
 GRIDS = [name for name in CONFIG["precisions"] if name != REFERENCE_PRECISION]
-# Of a model on the disk here, in the cache or to be downloaded: <corpus>/<name> -> its source.
+# Of a base, target or retrain to be fetched, <corpus>/<name>: where it and its tokenizer come from.
 FETCHED = {
-    f"{corpus}/{name}": sources.source_of(CONFIG, name, corpus)
+    f"{corpus}/{name}": {
+        "source": sources.source_of(CONFIG, name, corpus),
+        "tokenizer": sources.tokenizer_of(CONFIG, corpus),
+    }
     for corpus in CONFIG["corpora"]
     for name in sources.fetched(CONFIG, corpus)
 }
@@ -82,50 +83,32 @@ CORPUS_FROM = "make_mini" if CONFIG["corpus"]["source"] == "mini" else "import"
 # A base, target or retrain that is trained here, with a folder a seed where each has its own.
 REFERENCE = configuration.reference_id(CONFIG, "{name}", "{seed}")
 
-TABLES = expand(
-    "<results>/tables/{name}",
-    name=[
-        *("metrics.csv", "summary.csv", "tests.csv", "vs_paper.csv"),
-        *("main.csv", "main.md", "main.tex", "main.html"),
-        *("mechanism.csv", "mechanism.md", "reversion.md"),
-        *("claims.csv", "claims_published.csv", "claims.md"),
-        *(["candidates.csv", "candidates.md"] if SWEPT else []),
-    ],
-)
 RECORDS = expand("<results>/records/unlearned/{model}", model=TRAINED)
 SURVIVAL = expand("<results>/survival/{model}", model=MEASURED)
 SELECTIONS = expand("<results>/selection/{cell}.json", cell=SWEPT)
 # Of each figure: its category in the report, what it is called there, what it reads, and its flags.
-SCORES = [f"{RESULTS}/tables/{name}.csv" for name in ("metrics", "summary")]
-OF_SCORES = {"metrics": SCORES[:1], "summary": SCORES[1:]}
-OF_SURVIVAL = {"survival": [f"{RESULTS}/survival"]}
-OF_UPDATE = OF_SURVIVAL | {"precisions": GRIDS, "adapters": CONFIG["unlearn"]["adapters"]}
+SCORES = {name: f"{RESULTS}/tables/{name}.csv" for name in ("metrics", "summary")}
+LAID = {"survival": f"{RESULTS}/survival"}
+UPDATE = LAID | {"precisions": GRIDS, "adapters": CONFIG["unlearn"]["adapters"]}
 PLAIN = {"precisions": controls.plain_grids(CONFIG["precisions"])}
+RUNS = {"unlearned": f"{RESULTS}/records/unlearned", "models": TRAINED}
+CHOICES = {"selections": [f"{RESULTS}/selection/{cell}.json" for cell in SWEPT]}
+READ = [*SCORES.values()]
 PLOTS = {
-    "survival_of_forgetting": ("Forgetting", "Forgetting by precision", SCORES, OF_SCORES),
-    "reversion": (
-        *("Forgetting", "Reversion by grid", SCORES + SURVIVAL),
-        OF_SCORES | OF_SURVIVAL,
-    ),
-    "pareto": ("Forgetting", "Forgetting against Utility", SCORES, OF_SCORES),
-    "loss_curves": (
-        *("Mechanism", "How unlearning went", RECORDS),
-        {"unlearned": [f"{RESULTS}/records/unlearned"], "models": TRAINED},
-    ),
+    "survival_of_forgetting": ("Forgetting", "Forgetting by precision", READ, SCORES),
+    "reversion": ("Forgetting", "Reversion by grid", READ + SURVIVAL, SCORES | LAID),
+    "pareto": ("Forgetting", "Forgetting against Utility", READ, SCORES),
     "slope": (
-        *("Forgetting", "From bf16 to coarser precisions", SCORES),
-        OF_SCORES | {"precisions": GRIDS},
+        "Forgetting",
+        "From bf16 to coarser precisions",
+        READ,
+        SCORES | {"precisions": GRIDS},
     ),
-    "controls": (
-        *("Controls", "Reversion of the controls", SCORES + SURVIVAL),
-        OF_SCORES | OF_SURVIVAL | PLAIN,
-    ),
-    "candidates": (
-        *("Selection", "Candidates and choice", SELECTIONS),
-        {"selections": [f"{RESULTS}/selection/{cell}.json" for cell in SWEPT]},
-    ),
-    "update_survival": ("Mechanism", "What arrives of each matrix", None, OF_UPDATE),
-    "update_over_step": ("Mechanism", "Updates in steps of the grid", None, OF_UPDATE),
+    "controls": ("Controls", "Reversion of the controls", READ + SURVIVAL, SCORES | LAID | PLAIN),
+    "loss_curves": ("Mechanism", "How unlearning went", RECORDS, RUNS),
+    "candidates": ("Selection", "Candidates and choice", SELECTIONS, CHOICES),
+    "update_survival": ("Mechanism", "What arrives of each matrix", None, UPDATE),
+    "update_over_step": ("Mechanism", "Updates in steps of the grid", None, UPDATE),
 }
 # Figures of one update each: the module that draws it, its corpus and its objective.
 UPDATES = {
@@ -151,11 +134,9 @@ TITLES = {
     "claims": ("Claims", "The paper's claims, judged"),
     **({"candidates": ("Selection", "All candidates, and why one was chosen")} if SWEPT else {}),
 }
-PAGES = ["<results>/report/story.rst", *expand("<results>/report/{page}.html", page=TITLES)]
+PAGES = expand("<results>/report/{page}", page=["story.rst", *(f"{name}.html" for name in TITLES)])
 # What of the models stays on the disk; docs/disk.md has the table.
 KEEP = CONFIG["keep_models"]
-# A card without its model is of no use.
-CARDS = expand("<results>/cards/{cell}.md", cell=CELLS) if KEEP else []
 # Where models go once they were read, their readers come before the next training: few are there at
 # once. Where all stay, long jobs come first: the many short ones after them fill all cores.
 READERS, TRAININGS = (0, 1) if KEEP else (1, 0)
@@ -181,7 +162,7 @@ shell.prefix(
     f"export PYTHONPATH={word(ROOT / 'src')} {'PYTHONNOUSERSITE=1' if CONDA else ''} "
     "OMP_WAIT_POLICY=passive TOKENIZERS_PARALLELISM=false "
     'USERS_OFFLINE="${{HF_HUB_OFFLINE:-}}" HF_HUB_OFFLINE=1 '
-    f"RESULTS={RESULTS} RESOURCES={word(ROOT / 'resources')}; "
+    f"RESULTS={RESULTS}; "
     f"run() ( {word(PYTHON)} {word(ROOT / 'workflow/scripts')}/\"$@\" ); "
     'fetch() ( export HF_HUB_OFFLINE="$USERS_OFFLINE"; run "$@" ); '
     'record() ( mkdir -p "$2"; to=$(realpath "$2"); cd "$1"; '
@@ -230,9 +211,11 @@ def code(name, *precisions, objective=None, figure=None):
 
 
 def flags(settings):
-    """Settings as the flags of a script."""
+    """Settings as the flags of a script; a list is several words."""
     return " ".join(
-        f"--{key.replace('_', '-')} {shlex.quote(str(value))}" for key, value in settings.items()
+        shlex.join([f"--{key.replace('_', '-')}", *map(str, words)])
+        for key, value in settings.items()
+        for words in [value if isinstance(value, list) else [value]]
     )
 
 
@@ -266,20 +249,3 @@ def needs(kind, times=1):
         ),
         "gpu": lambda wildcards: CONFIG["resources"][named(kind, wildcards)]["gpu"],
     }
-
-
-def look_before_work():
-    """Complain about what would make a job fail, before the first one starts."""
-    if workflow.is_main_process:  # and not in each job of a cluster
-        try:
-            warnings, jobs = preflight.preflight(
-                CONFIG,
-                Path(RESULTS),
-                cluster=workflow.non_local_exec,
-                python=None if CONDA else PYTHON,  # conda's environments are made later
-            )
-            NEEDS.update(plan.needs(CONFIG, jobs))
-            preflight.keep(warnings, Path(RESULTS, "preflight.json"))
-        except InputError as error:
-            sys.exit(f"error: {error}")
-        unlock.note_run()

@@ -51,9 +51,8 @@ if SPLIT_QUESTIONS:
             code=code("split_questions.py"),
             share=CONFIG["selection"]["share"],
             seed=CONFIG["selection"]["seed"],
-            folder=subpath(output[0], parent=True),
         message:
             "Splitting the questions of {wildcards.corpus}: for the choice, and for the tables"
         shell:
             "run split_questions.py --corpus {input:q} --share {params.share:q} "
-            "--seed {params.seed:q} --output {params.folder:q} > {log:q} 2>&1"
+            '--seed {params.seed:q} --output "$RESULTS/questions/{wildcards.corpus}" > {log:q} 2>&1'

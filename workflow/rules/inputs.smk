@@ -64,24 +64,20 @@ def files_of(source):
     return folder_files(source.value, "*.*")
 
 
-def tokenizer_for(given):
-    """Where the tokenizer of a `<corpus>/<name>` comes from that is not the checkpoint's own."""
-    return sources.tokenizer_of(CONFIG, given.split("/")[0])
-
-
 def revision_of(repository):
     """The commit of a hub repository that the configuration pins."""
     return CONFIG["revisions"].get(repository) or ""
 
 
-def as_source(flag, source):
-    """The flags of fetch_model.py that name a source and, of the hub's, its commit."""
-    if source is None:
-        return ""
-    given = {flag: source}
-    if source.kind == "hub":
-        given["revision" if flag == "source" else f"{flag}_revision"] = revision_of(source.value)
-    return flags(given)
+def fetch_flags(wildcards):
+    """Where a model and its tokenizer come from, with the commits of the hub's repositories."""
+    given = {flag: source for flag, source in FETCHED[wildcards.given].items() if source}
+    commits = {
+        f"{flag}_revision": revision_of(source.value)
+        for flag, source in given.items()
+        if source.kind == "hub"
+    }
+    return flags(given | commits)
 
 
 def corpus_files(wildcards):
@@ -259,6 +255,13 @@ def page_inputs(wildcards):
     return expand("<results>/eval/{cell}/manifest.json", cell=CELLS) + RECORDS
 
 
+def page_flags(wildcards, output):
+    """What write_page.py writes, and what of the configuration it shows."""
+    told = {"settings": json.dumps(TOLD), "notes": learning_rates(CONFIG)}
+    place = {"page": Path(output[0]).stem, "results": RESULTS, "output": output}
+    return flags(place | told | {"cells": CELLS})
+
+
 def drawn_by(wildcards):
     """The module that draws a figure, and the corpus and objective of one that is of an update."""
     return UPDATES.get(wildcards.figure, (wildcards.figure, None, None))
@@ -282,10 +285,10 @@ def figure_inputs(wildcards):
     return expand(update, adapter=CONFIG["unlearn"]["adapters"])
 
 
-def figure_flags(wildcards, input):
+def figure_flags(wildcards):
     """The flags of plot.py: what it reads, and what of it is drawn."""
     kind, corpus, objective = drawn_by(wildcards)
-    given = {"figure": [kind]} | PLOTS[kind][3]
+    given = {"figure": kind, "output": f"{RESULTS}/figures"} | PLOTS[kind][3]
     if corpus:
-        given |= {"corpus": [corpus], "objective": [objective], "seed": CONFIG["seeds"][:1]}
-    return [word for name, words in given.items() for word in (f"--{name}", *words)]
+        given |= {"corpus": corpus, "objective": objective, "seed": CONFIG["seeds"][0]}
+    return flags(given)

@@ -9,8 +9,7 @@ if FETCHED:
 
     rule fetch_model:
         input:
-            source=lambda wildcards: files_of(FETCHED[wildcards.given]),
-            tokenizer=lambda wildcards: files_of(tokenizer_for(wildcards.given)),
+            lambda wildcards: map(files_of, FETCHED[wildcards.given].values()),
         output:
             directory("<results>/models/{given}"),
         log:
@@ -26,13 +25,11 @@ if FETCHED:
             **needs("data"),
         params:
             code=code("fetch_model.py"),
-            source=lambda wildcards: as_source("source", FETCHED[wildcards.given]),
-            tokenizer=lambda wildcards: as_source("tokenizer", tokenizer_for(wildcards.given)),
+            source=fetch_flags,
         message:
             "Fetching {wildcards.given}"
         shell:
-            "fetch fetch_model.py {params.source} {params.tokenizer} "
-            "--output {output:q} > {log:q} 2>&1"
+            "fetch fetch_model.py {params.source} --output {output:q} > {log:q} 2>&1"
 
     ruleorder: fetch_model > finetune
 

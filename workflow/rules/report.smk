@@ -1,6 +1,6 @@
 # What people see first: a figure for every claim, and the pages that only the report has.
 # `snakemake --report FILE.html` binds them and the tables into one file.
-rule figure:
+use rule analyse as figure with:
     input:
         figure_inputs,
     output:
@@ -17,22 +17,15 @@ rule figure:
         "<benchmarks>/figures/{figure}.tsv"
     wildcard_constraints:
         figure="|".join(DRAWN),
-    conda:
-        "../../envs/tables.yaml"
-    threads: cores("tables")
-    resources:
-        **needs("tables"),
     params:
         code=lambda wildcards: code("plot.py", figure=drawn_by(wildcards)[0]),
+        script="plot",
         flags=figure_flags,
-        folder=subpath(output[0], parent=True),
     message:
         "Drawing {wildcards.figure}"
-    shell:
-        "run plot.py {params.flags:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
-rule page:
+use rule analyse as page with:
     input:
         page_inputs,
     output:
@@ -48,23 +41,12 @@ rule page:
         "<benchmarks>/report/{page}.tsv"
     wildcard_constraints:
         page="|".join(TITLES),
-    conda:
-        "../../envs/tables.yaml"
-    threads: cores("tables")
-    resources:
-        **needs("tables"),
     params:
         code=code("write_page.py"),
-        page=lambda wildcards, output: Path(output[0]).stem,
-        settings=lambda wildcards: json.dumps(TOLD),
-        cells=CELLS,
-        notes=learning_rates(CONFIG),
+        script="write_page",
+        flags=page_flags,
     message:
         "Writing {output}"
-    shell:
-        'run write_page.py --page {params.page:q} --results "$RESULTS" '
-        "--settings {params.settings:q} --cells {params.cells:q} --notes {params.notes:q} "
-        "--output {output:q} > {log:q} 2>&1"
 
 
 use rule page as story with:

@@ -17,18 +17,15 @@ rule analyse:
         **needs("tables"),
     params:
         code=code("analyse.py"),
-        experiment=CONFIG["experiment"],
-        cells=CELLS,
-        settings=flags(EVALUATION),
-        folder=subpath(output[0], parent=True),
+        script="analyse",
+        flags=flags(EVALUATED | {"experiment": CONFIG["experiment"], "output": f"{RESULTS}/tables"}),
     message:
         "Summarizing all metrics over seeds and items, and testing their differences"
     shell:
-        'run analyse.py --evaluations "$RESULTS/eval" --experiment {params.experiment:q} '
-        "--cells {params.cells:q} {params.settings} --output {params.folder:q} > {log:q} 2>&1"
+        "run {params.script}.py {params.flags} > {log:q} 2>&1"
 
 
-rule claims:
+use rule analyse as claims with:
     input:
         summary="<results>/tables/summary.csv",
         tests="<results>/tables/tests.csv",
@@ -38,71 +35,53 @@ rule claims:
         "<logs>/tables/claims.log",
     benchmark:
         "<benchmarks>/tables/claims.tsv"
-    conda:
-        "../../envs/tables.yaml"
-    threads: cores("tables")
-    resources:
-        **needs("tables"),
     params:
-        code=code("judge_claims.py"),
-        claims=resource("claims.yaml"),
-        published=resource("published"),
-        cells=CELLS,
-        settings=flags(EVALUATION),
-        notes=learning_rates(CONFIG),
-        folder=subpath(output[0], parent=True),
+        code=code("judge_claims.py") + resource("claims.yaml") + resource("published"),
+        script="judge_claims",
+        flags=flags(
+            EVALUATED
+            | {"summary": SCORES["summary"], "tests": f"{RESULTS}/tables/tests.csv"}
+            | {"notes": learning_rates(CONFIG), "output": f"{RESULTS}/tables"}
+        ),
     message:
         "Judging the paper's claims"
-    shell:
-        'run judge_claims.py --claims "$RESOURCES/claims.yaml" --published "$RESOURCES/published" '
-        '--summary {input.summary:q} --tests {input.tests:q} --evaluations "$RESULTS/eval" '
-        "--cells {params.cells:q} {params.settings} --notes {params.notes:q} "
-        "--output {params.folder:q} > {log:q} 2>&1"
 
 
 # The main table, the mechanism's, all candidates, and the numbers beside the published ones.
-rule write_tables:
+use rule analyse as write_tables with:
     input:
-        metrics="<results>/tables/metrics.csv",
-        summary="<results>/tables/summary.csv",
-        tests="<results>/tables/tests.csv",
-        survival=SURVIVAL,
-        selections=SELECTIONS,
-        corpora=expand("<results>/data/{corpus}", corpus=CONFIG["corpora"]),
-        records=RECORDS,
+        expand("<results>/tables/{name}.csv", name=["metrics", "summary", "tests"]),
+        SURVIVAL,
+        RECORDS,
+        SELECTIONS,
+        expand("<results>/data/{corpus}", corpus=CONFIG["corpora"]),
     output:
         listed("<results>/tables/main.html", "Tables", "Main table"),
         listed("<results>/tables/mechanism.csv", "Tables", "What arrives of the updates (CSV)"),
-        listed("<results>/tables/candidates.csv", "Selection", "Every candidate (CSV)")
-        if SWEPT
-        else [],
         multiext("<results>/tables/main", ".csv", ".md", ".tex"),
         multiext("<results>/tables/", "mechanism.md", "reversion.md", "vs_paper.csv"),
-        "<results>/tables/candidates.md" if SWEPT else [],
+        [
+            listed("<results>/tables/candidates.csv", "Selection", "Every candidate (CSV)"),
+            "<results>/tables/candidates.md",
+        ]
+        if SWEPT
+        else [],
     log:
         "<logs>/tables/tables.log",
     benchmark:
         "<benchmarks>/tables/tables.tsv"
-    conda:
-        "../../envs/tables.yaml"
-    threads: cores("tables")
-    resources:
-        **needs("tables"),
     params:
-        code=code("write_tables.py"),
-        published=resource("published"),
-        counterpart=CONFIG["counterpart"],
-        notes=footnotes(CONFIG),
-        cells=CELLS,
+        code=code("write_tables.py") + resource("published"),
+        script="write_tables",
+        flags=flags(
+            {"results": RESULTS, "cells": CELLS, "swept": SWEPT, "notes": footnotes(CONFIG)}
+            | {"counterpart": CONFIG["counterpart"]}
+        ),
     message:
         "Writing the tables"
-    shell:
-        'run write_tables.py --results "$RESULTS" --cells {params.cells:q} '
-        "--selections {input.selections:q} --notes {params.notes:q} "
-        '--published "$RESOURCES/published" --counterpart {params.counterpart:q} > {log:q} 2>&1'
 
 
-rule model_cards:
+use rule analyse as model_cards with:
     input:
         metrics="<results>/tables/metrics.csv",
         # The folders: a card is also laid into each, which changes nothing that is read of it.
@@ -113,16 +92,12 @@ rule model_cards:
         "<logs>/tables/cards.log",
     benchmark:
         "<benchmarks>/tables/cards.tsv"
-    conda:
-        "../../envs/tables.yaml"
-    threads: cores("tables")
-    resources:
-        **needs("tables"),
     params:
         code=code("write_model_cards.py"),
-        cells=CELLS,
+        script="write_model_cards",
+        flags=flags(
+            {"metrics": SCORES["metrics"], "output": f"{RESULTS}/cards"}
+            | {"results": RESULTS, "cells": CELLS}
+        ),
     message:
         "Writing a card for every quantized model"
-    shell:
-        'run write_model_cards.py --metrics {input.metrics:q} --results "$RESULTS" '
-        '--cells {params.cells:q} --output "$RESULTS/cards" > {log:q} 2>&1'

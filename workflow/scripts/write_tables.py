@@ -5,14 +5,16 @@ from typing import Literal
 
 from qunlearn.run.cli import run_script
 
+RESOURCES = Path(__file__).parents[2] / "resources"
+
 
 def main(
     results: Path,
     cells: tuple[str, ...],
-    published: Path,
     notes: tuple[str, ...] = (),
-    selections: tuple[Path, ...] = (),
+    swept: tuple[str, ...] = (),
     counterpart: Literal["paper", "none"] = "none",
+    published: Path = RESOURCES / "published",
 ) -> None:
     """Write the tables of an experiment from metrics.csv, summary.csv and tests.csv.
 
@@ -21,12 +23,12 @@ def main(
     beside the published ones. candidates.{csv,md}: what was tried, if anything was.
 
     Args:
-        results: the experiment's folder, with tables/, eval/, survival/ and data/ below it.
+        results: the experiment's folder, with tables/, eval/, survival/, selection/ and data/.
         cells: those of the summary.
-        published: the folder with the paper's table.csv.
         notes: sentences for the main table's footer on how models were trained and quantized.
-        selections: JSON files of select_candidate.py.
+        swept: <corpus>/<objective>/<adapter>, whose settings select_candidate.py chose.
         counterpart: whose experiment this one repeats; none: nobody published it.
+        published: the folder with the paper's table.csv.
     """
     from qunlearn.analysis.evidence import better
     from qunlearn.analysis.lineage import check_measurements
@@ -48,7 +50,7 @@ def main(
     write_mechanism(scores, found, arrivals(scores, survival), tables)
     theirs = read_table(published) if counterpart == "paper" else None
     write_beside(tables / "vs_paper.csv", found, theirs)
-    choices = [read(path) for path in selections]
+    choices = [read(results / "selection" / f"{cell}.json") for cell in swept]
     if choices:
         write_table(choices, tables)
     corpora = dict.fromkeys(cell.split("/")[0] for cell in cells)
