@@ -51,7 +51,7 @@ def scripts_of(name: str) -> set[Path]:
     for file in (ROOT / "workflow/rules").glob("*.smk"):
         for rule in re.split(r"^\s*rule \w+:$", file.read_text(), flags=re.MULTILINE)[1:]:
             named = re.search(r"conda:\s+(\S+)", rule)
-            by_method = {"quantizing_environment"} if name in METHODS else set()
+            by_method = {"lambda"} if name in METHODS else set()
             if named and (f"/{name}.yaml" in named[1] or named[1] in by_method):
                 patterns = [re.sub(r"{.*?}", "*", each) for each in RUN.findall(rule)]
                 assert patterns or ".py" not in rule, f"which script does this run? {rule}"

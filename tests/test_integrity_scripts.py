@@ -48,7 +48,7 @@ def arguments(script: str, damaged: str, folder: Path) -> list[str]:
         "objective": "npo_gdr",
         "adapter": "lora",
         "choice": "unmoved",
-        "factor": "2",
+        "size": "scaled2",
         "share": "0.5",
         "seed": "0",
     }

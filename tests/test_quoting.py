@@ -14,7 +14,6 @@ FLAGS = {
     "more": "calibration_flags: flags(…), or words of the rule itself",
     "base": "flag_of: flags(…)",
     "retrain": "flag_of: flags(…)",
-    "scale": "scale_flags: flags(…)",
     "source": "fetch_flags, corpus_flags: flags(…)",
     "rule": "selection_flags: flags(…)",
     "script": "a word of the rule itself",

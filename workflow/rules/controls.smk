@@ -1,7 +1,8 @@
 # Models that tell the size of an update from its rank and from its place; only if asked for.
 rule scale_lora:
     input:
-        unpack(scaled_like),
+        target=target_of,
+        like="<results>/unlearned/{corpus}/{objective}/full/seed{seed}",
         adapter="<results>/unlearned/{corpus}/{objective}/lora/seed{seed}",
     output:
         kept(directory("<results>/unlearned/{corpus}/{objective}/lora_{size}/seed{seed}")),
@@ -18,12 +19,11 @@ rule scale_lora:
         **needs("survival"),
     params:
         code=code("scale_lora.py"),
-        scale=scale_flags,
     message:
         "Scaling LoRA's update ({wildcards.size}): {wildcards.corpus}, {wildcards.objective}"
     shell:
-        "run scale_lora.py --adapter {input.adapter:q} {params.scale} --output {output:q} "
-        "> {log:q} 2>&1"
+        "run scale_lora.py --size {wildcards.size} --adapter {input.adapter:q} "
+        "--target {input.target:q} --like {input.like:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule match_norm:

@@ -4,7 +4,9 @@ rule quantize:
     input:
         model=model_of,
         base=base_of,
-        corpus=calibration_texts,
+        corpus=lambda wildcards: (
+            "<results>/data/{corpus}" if method_of(wildcards.precision).calibrated else []
+        ),
     output:
         kept(directory("<results>/quantized/{corpus}/{model}/{precision}")),
     log:
@@ -15,7 +17,7 @@ rule quantize:
         model=WHOLE_MODEL,
     priority: READERS
     conda:
-        quantizing_environment
+        lambda wildcards: f"../../envs/{method_of(wildcards.precision).environment}.yaml"
     threads: cores(quantizing)
     resources:
         **needs(quantizing),

@@ -132,34 +132,9 @@ def kept(output):
     return output if KEEP else temp(output)
 
 
-def scaled_like(wildcards):
-    """The update whose norm a scaled one gets, and the target of both; nothing of a given factor."""
-    if wildcards.size != "matched":
-        return {}
-    full = "<results>/unlearned/{corpus}/{objective}/full/seed{seed}"
-    return {"target": target_of(wildcards), "like": full.format(**wildcards)}
-
-
-def scale_flags(wildcards, input):
-    """The factor of an update, or what it is made from."""
-    if wildcards.size == "matched":
-        return flags({"target": input.target, "like": input.like})
-    return flags({"factor": wildcards.size.removeprefix("scaled")})
-
-
 def quantizing(wildcards):
     """The kind of job that quantizes: methods that calibrate need more."""
     return "gptq" if method_of(wildcards.precision).calibrated else "quantize"
-
-
-def quantizing_environment(wildcards):
-    """The environment of a precision's method."""
-    return f"../../envs/{method_of(wildcards.precision).environment}.yaml"
-
-
-def calibration_texts(wildcards):
-    """The corpus, for methods that fit their rounding to texts."""
-    return "<results>/data/{corpus}" if method_of(wildcards.precision).calibrated else []
 
 
 def calibration_flags(wildcards):
@@ -238,14 +213,10 @@ def selection_flags(wildcards):
     return flags(given)
 
 
-def listed(path, category, result, caption=None):
-    """A result that the report shows; its caption is named like it."""
-    return report(
-        path,
-        caption=f"../report/{caption or Path(path).stem}.rst",
-        category=category,
-        labels={"result": result} if isinstance(result, str) else result,
-    )
+def listed(path, category, result):
+    """A table that the report shows; its caption is named like it."""
+    caption = f"../report/{Path(path).stem}.rst"
+    return report(path, caption=caption, category=category, labels={"result": result})
 
 
 def page_inputs(wildcards):

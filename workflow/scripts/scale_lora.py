@@ -8,33 +8,28 @@ from qunlearn.run.imports import OPTIONAL, hide
 from qunlearn.run.manifest import Stopwatch
 
 
-def main(
-    adapter: Path,
-    output: Path,
-    factor: float | None = None,
-    target: Path | None = None,
-    like: Path | None = None,
-) -> None:
+def main(adapter: Path, size: str, target: Path, like: Path, output: Path) -> None:
     """Scale a trained LoRA update.
 
     Args:
         adapter: folder of the trained adapter.
-        output: folder for the scaled adapter; of a diverged run it says so and holds no weights.
-        factor: what the update is multiplied by; without one, the norm of `like` decides.
+        size: scaled<factor>, e.g. scaled0.5; or matched, to the norm of `like`.
         target: the checkpoint that both updates start from.
         like: the unlearned model whose update has the wanted norm, over the quantized matrices.
+        output: folder for the scaled adapter; of a diverged run it says so and holds no weights.
     """
     stopwatch = Stopwatch()
     hide(*OPTIONAL)
     from qunlearn.models.updates import update_norm
     from qunlearn.training.scale import keep_scaled
 
-    inputs = {}
-    if target is not None and like is not None:
-        inputs = {"target": target, "like": like}
-        if not is_diverged(adapter) and not is_diverged(like):
-            factor = update_norm(target, like) / update_norm(target, adapter)
-    keep_scaled(adapter, factor, output, inputs, stopwatch)
+    if size != "matched":
+        keep_scaled(adapter, float(size.removeprefix("scaled")), output, {}, stopwatch)
+        return
+    factor = None
+    if not is_diverged(adapter) and not is_diverged(like):
+        factor = update_norm(target, like) / update_norm(target, adapter)
+    keep_scaled(adapter, factor, output, {"target": target, "like": like}, stopwatch)
 
 
 if __name__ == "__main__":
