@@ -10,8 +10,8 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
 from qunlearn import plan, preflight
-from qunlearn.experiment import commandline, config as configuration, configfiles, controls
-from qunlearn.experiment import inputs, labels as style, sweep, sweep_grids as grids
+from qunlearn.experiment import config as configuration, configfiles, controls, inputs
+from qunlearn.experiment import labels as style, sweep as grids
 from qunlearn.models import sources
 from qunlearn.quantize.method import method_of, module_file
 from qunlearn.report.footnotes import footnotes, learning_rates
@@ -25,10 +25,10 @@ from qunlearn.training.objectives import Objective
 try:
     sources.check_path(str(ROOT))
     if workflow.is_main_process:  # jobs get what it has read
-        commandline.check_flags(sys.argv)
+        configfiles.check_flags(sys.argv)
         for path in workflow.overwrite_configfiles:
             configfiles.read_one(Path(os.path.relpath(path)))
-    CONFIG = configuration.resolve(commandline.with_words(config, workflow.config_settings.config))
+    CONFIG = configuration.resolve(configfiles.with_words(config, workflow.config_settings.config))
     if workflow.is_main_process:
         unlock.unlock_after_kill()
         inputs.check_given(CONFIG, map(os.path.relpath, workflow.overwrite_configfiles))
@@ -47,9 +47,9 @@ pathvars:
 
 
 # Swept cells, their trainings, and whether their choice has questions of its own.
-SWEPT = sweep.swept_cells(CONFIG)
-POINTS = {cell: sweep.points_of(CONFIG, *cell.split("/")) for cell in SWEPT}
-SPLIT_QUESTIONS = sweep.splits_questions(CONFIG)
+SWEPT = configuration.swept_cells(CONFIG)
+POINTS = {cell: configuration.points_of(CONFIG, *cell.split("/")) for cell in SWEPT}
+SPLIT_QUESTIONS = configuration.splits_questions(CONFIG)
 # What of the evaluation's settings decides how candidates are evaluated.
 ASKING = {
     key: value

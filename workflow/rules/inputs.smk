@@ -164,7 +164,7 @@ def packed_checkpoints(wildcards):
     return [
         f"<results>/quantized/{wildcards.corpus}/{model}/{precision}"
         for precision in measured_precisions(wildcards)
-        if method_of(precision).packed
+        if method_of(precision).calibrated
         for model in (own_id("target", wildcards), wildcards.model)
     ]
 
