@@ -133,7 +133,7 @@ Edit = Callable[[str, str, str], Path]
 
 @pytest.fixture
 def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
-    """Put another text into a file of a copy of the package, or at its end; return the copy."""
+    """Put other text into a file of a copy of the real package, or at its end; return the copy."""
 
     def edited(name: str, old: str, new: str) -> Path:
         ignored = shutil.ignore_patterns("__pycache__")  # which other test processes write to
@@ -154,7 +154,7 @@ def versions() -> dict[str, str]:
     return {name: code_version(path) for name, path in SCRIPTS.items()}
 
 
-TRAINING = {"unlearn", "finetune", "train_base", "match_norm"}
+TRAINING = {"unlearn", "finetune", "match_norm"}
 EDITS = [
     ("run/errors.py", "LONGEST = 2000", "LONGEST = 1000", set()),
     ("run/files.py", "make room", "delete something", set()),
