@@ -144,7 +144,11 @@ def test_the_launcher_passes_sigterm_on_and_ignores_another_launchers_environmen
         ({"offload": True}, "full", "processes and offload need sharding fsdp"),
         ({"sharding": "fsdp"}, "lora", "sharding: LoRA trains too little"),
         ({"sharding": "fsdp"}, "full", "sharding: one process on the CPU"),
-        ({"sharding": "fsdp", "optimizer": "adamw_8bit"}, "full", "optimizer: adamw_8bit does not"),
+        (
+            {"sharding": "fsdp", "processes": 2, "optimizer": "adamw_8bit"},
+            "full",
+            "optimizer: adamw_8bit does not",
+        ),
         ({"sharding": "fsdp", "processes": 3}, "full", "micro_batch_size: 0 times 3 processes"),
         (
             {"sharding": "fsdp", "processes": 2, "micro_batch_size": 4},

