@@ -19,7 +19,7 @@ from qunlearn.run.manifest import Stopwatch, fingerprint, write_manifest
 from qunlearn.settings.training import TrainSettings
 from qunlearn.training.losses import (
     Autocast,
-    autocast_of,
+    bf16_autocast,
     head_weight,
     hidden_states,
     mean_nll,
@@ -87,8 +87,9 @@ def finetune(
         train_dataset=[rows[index] for index in order],
         data_collator=collate,
     )
-    trainer.autocast = autocast_of(settings, trainer.args.device)
-    suit_attention(model, trainer.args.device)
+    device, checkpointing = trainer.args.device, settings.gradient_checkpointing
+    trainer.autocast = bf16_autocast(device, settings.autocast, checkpointing)
+    suit_attention(model, device)
     return train(trainer)
 
 

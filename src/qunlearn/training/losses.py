@@ -22,8 +22,6 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from qunlearn.settings.fixed import CHUNK
-from qunlearn.settings.training import TrainSettings
-from qunlearn.settings.unlearning import UnlearnSettings
 from qunlearn.training.rows import IGNORED, Batch
 
 Autocast = Callable[[], AbstractContextManager[None]]
@@ -34,19 +32,14 @@ leaves autocast switched on for whatever comes after.
 """
 
 
-def autocast_of(settings: TrainSettings | UnlearnSettings, device: torch.device) -> Autocast:
-    """Products in bf16, if the settings say so.
+def bf16_autocast(device: torch.device, enabled: bool, checkpointing: bool) -> Autocast:
+    """Products in bf16; under gradient checkpointing without a cache.
 
-    Its cache holds a bf16 copy of every trained weight until the pass ends: 13 GB at 7B, when
-    gradient checkpointing lets the layers' own copies go.
+    The cache holds a bf16 copy of every trained weight until the pass ends: 13 GB at 7B, when
+    checkpointing lets the layers' own copies go.
     """
-    return partial(
-        torch.autocast,
-        device.type,
-        dtype=torch.bfloat16,
-        enabled=settings.autocast,
-        cache_enabled=not settings.gradient_checkpointing,
-    )
+    how: dict[str, Any] = {"enabled": enabled, "cache_enabled": not checkpointing}
+    return partial(torch.autocast, device.type, dtype=torch.bfloat16, **how)
 
 
 def suit_attention(model: Any, device: torch.device) -> None:

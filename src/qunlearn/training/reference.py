@@ -48,7 +48,7 @@ def remember(
     if wanted == "states":
         return within(model, CachedStates, rows, batch_size, autocast, file)
     if wanted == "nll":
-        sums, _ = spread_row_nll(model, rows, batch_size, autocast)
+        sums, _ = row_nll(model, rows, batch_size, autocast)
         return lambda indices, batch: (sums[list(indices)].to(batch["labels"].device),)
     return lambda indices, batch: ()
 
@@ -56,25 +56,23 @@ def remember(
 def row_nll(
     model: nn.Module, rows: Rows, batch_size: int, autocast: Autocast
 ) -> tuple[Tensor, Tensor]:
-    """Summed NLL in nats and number of predicted tokens of each row: two float32 [rows], on CPU."""
-    sums, counts = torch.zeros(len(rows)), torch.zeros(len(rows))
-    for indices, batch, hidden in _evaluate(model, rows, batch_size, autocast):
-        with torch.no_grad(), autocast():
-            nll, mask = token_nll(hidden, head_weight(model), batch["labels"])
-        sums[indices] = (nll * mask).sum(dim=1).cpu()
-        counts[indices] = mask.sum(dim=1).cpu()
-    return sums, counts
+    """Summed NLL in nats and number of predicted tokens of each row: two float32 [rows], on CPU.
 
-
-def spread_row_nll(
-    model: nn.Module, rows: Rows, batch_size: int, autocast: Autocast
-) -> tuple[Tensor, Tensor]:
-    """`row_nll`, of which each process computes its share; all get the whole."""
+    Each process computes its share; all get the whole.
+    """
     each = -(-len(rows) // processes())
     # All processes must compute equally often: the last share is filled up with the last row.
     mine = [rows[min(rank() * each + index, len(rows) - 1)] for index in range(each)]
-    found = within(model, row_nll, mine, batch_size, autocast)
-    sums, counts = gathered(torch.stack(found))[:, : len(rows)]
+
+    def compute(model: nn.Module) -> Tensor:
+        found = torch.zeros(2, each)
+        for indices, batch, hidden in _evaluate(model, mine, batch_size, autocast):
+            with torch.no_grad(), autocast():
+                nll, mask = token_nll(hidden, head_weight(model), batch["labels"])
+            found[:, indices] = torch.stack([(nll * mask).sum(dim=1), mask.sum(dim=1)]).cpu()
+        return found
+
+    sums, counts = gathered(within(model, compute))[:, : len(rows)]
     return sums, counts
 
 

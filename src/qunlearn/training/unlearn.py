@@ -2,9 +2,8 @@
 
 import math
 import random
-import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,11 @@ from torch import Tensor, nn
 from transformers import TrainerCallback, set_seed
 
 from qunlearn.run.files import new_folder
-from qunlearn.settings.unlearning import Adapter, UnlearnSettings, snapshot_name
+from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 from qunlearn.training.finetune import shuffled_passes
 from qunlearn.training.losses import (
     Autocast,
-    autocast_of,
+    bf16_autocast,
     head_weight,
     hidden_states,
     suit_attention,
@@ -26,7 +25,7 @@ from qunlearn.training.losses import (
 )
 from qunlearn.training.objectives import Definition, Objective, Seen
 from qunlearn.training.products import quick_bf16_products
-from qunlearn.training.reference import Reference, remember, spread_row_nll
+from qunlearn.training.reference import Reference, remember, row_nll
 from qunlearn.training.rows import Rows, collate
 from qunlearn.training.sharding import micro_batch, rank, trainer_settings, within
 from qunlearn.training.trainer import (
@@ -104,57 +103,23 @@ class _Unlearner(RepeatableTrainer):
         return batch["share"] * side.definition.loss(seen, self.settings)  # type: ignore[no-any-return]
 
 
-@dataclass(frozen=True)
-class Snapshots:
-    """What shorter runs would have ended with, kept on the way of a longer one.
-
-    Under a constant learning rate the first five epochs of a run of ten are a run of five, to the
-    last bit, so that one training serves several epoch counts.
-
-    Attributes:
-        updates: epochs of each -> the update after which it is kept.
-        folder: where they stay until the run ends, whatever kills it.
-        save: writes the weights of a model into a folder.
-    """
-
-    updates: dict[float, int]
-    folder: Path
-    save: Callable[[Any, Path], None]
-
-    def keep(self, model: nn.Module, update: int) -> None:
-        """Save what is due after `update`, before the Trainer's checkpoint of the same update.
-
-        Raises:
-            Diverged: a weight is not finite.
-        """
-        for epochs, due in self.updates.items():
-            if due == update:
-                check_finite(model, f"update {update}")
-                with new_folder(self.folder / snapshot_name(epochs)) as work:
-                    self.save(model, work)
-
-    def take(self, epochs: float, folder: Path) -> bool:
-        """Copy a snapshot's files into `folder`; False where the run ended before it was due."""
-        source = self.folder / snapshot_name(epochs)
-        if source.exists():
-            shutil.copytree(source, folder, dirs_exist_ok=True)
-        return source.exists()
-
-
 class BetweenUpdates(TrainerCallback):
     """Looks at the mean token NLL of all forget rows, stops the run by it, and keeps snapshots.
 
     Args:
         look: gives the summed NLL and the number of tokens of each forget row.
+        snapshots: update -> the folder that gets the weights after it.
+        save: writes the weights of a model into a folder.
     """
 
     def __init__(
         self,
         look: Callable[[nn.Module], tuple[Tensor, Tensor]],
         settings: UnlearnSettings,
-        snapshots: Snapshots,
+        snapshots: Mapping[int, Path],
+        save: Callable[[Any, Path], None],
     ) -> None:
-        self._look, self._settings, self._snapshots = look, settings, snapshots
+        self._look, self._settings, self._snapshots, self._save = look, settings, snapshots, save
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         """Look every `log_every` updates, after the last one, and, only to log it, at the ends of
@@ -165,7 +130,7 @@ class BetweenUpdates(TrainerCallback):
         """
         update, model = state.global_step, kwargs["model"]
         due = update % self._settings.log_every == 0 or update == args.max_steps
-        if due or update in self._snapshots.updates.values():
+        if due or update in self._snapshots:
             sums, counts = self._look(model)
             value = (sums.sum() / counts.sum()).item()
             if not math.isfinite(value):
@@ -174,7 +139,10 @@ class BetweenUpdates(TrainerCallback):
             if due and self._settings.stop_nll and value >= self._settings.stop_nll:
                 control.should_training_stop = True
                 control.should_save = False  # a resumed run would go on past the stop
-        self._snapshots.keep(model, update)
+        if update in self._snapshots:  # before the Trainer's checkpoint of the same update
+            check_finite(model, f"update {update}")
+            with new_folder(self._snapshots[update]) as work:
+                self._save(model, work)
         return control
 
 
@@ -188,7 +156,8 @@ def unlearn(
     settings: UnlearnSettings,
     seed: int,
     checkpoints: Path,
-    snapshots: Snapshots | None = None,
+    snapshots: Mapping[int, Path] = {},
+    save: Callable[[Any, Path], None] = print,
 ) -> list[dict[str, Any]]:
     """Train `model` in place until its epochs are over or its forget NLL is reached.
 
@@ -197,7 +166,10 @@ def unlearn(
         forget, retain: rows of token ids; an epoch is a pass over `forget`, each row of which is
             joined by a retain row drawn with replacement.
         checkpoints: folder of this run's checkpoints; training resumes from the last whole one.
-        snapshots: what to keep on the way.
+        snapshots: update -> the folder that gets the weights after it. Under a constant learning
+            rate the first five epochs of a run of ten are a run of five, to the last bit, so that
+            one training serves several epoch counts.
+        save: writes the weights of a model into a folder.
 
     Returns:
         The log, one dict a line: loss, its terms, gradient norm, forget NLL.
@@ -215,8 +187,8 @@ def unlearn(
     if settings.sharding == "none":
         model.to(device)
     suit_attention(model, device)
-    enabled = settings.autocast and adapter != "full_bf16"
-    autocast = autocast_of(replace(settings, autocast=enabled), device)
+    cast = settings.autocast and adapter != "full_bf16"
+    autocast = bf16_autocast(device, cast, settings.gradient_checkpointing)
     sides: dict[str, Side] = {}
 
     def collate_pairs(places: list[int]) -> dict[str, Any]:
@@ -234,9 +206,9 @@ def unlearn(
         return batches
 
     def look(model: nn.Module) -> tuple[Tensor, Tensor]:
-        return spread_row_nll(model, forget, 2 * micro, autocast)
+        return row_nll(model, forget, 2 * micro, autocast)
 
-    watch = BetweenUpdates(look, settings, snapshots or Snapshots({}, checkpoints, print))
+    watch = BetweenUpdates(look, settings, snapshots, save)
     trainer = _Unlearner(
         model=model,
         args=arguments(

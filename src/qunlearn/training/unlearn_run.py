@@ -1,5 +1,6 @@
 """A run of unlearning: from the target on disk to what was trained, or to the word `diverged`."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,7 +22,7 @@ from qunlearn.training.objectives import Objective
 from qunlearn.training.rows import make_rows, unique_rows
 from qunlearn.training.sharding import check_sharding, gather, is_sharded, rank, shard
 from qunlearn.training.trainer import LOG, Diverged, held
-from qunlearn.training.unlearn import Snapshots, count_updates, unlearn
+from qunlearn.training.unlearn import count_updates, unlearn
 
 
 def unlearn_and_keep(
@@ -102,8 +103,8 @@ def unlearn_in_process(
     if settings.autocast:
         narrow_frozen(model, torch.bfloat16)
     save = partial(save_weights, tokenizer)
-    updates = {count: count_updates(count, len(forget), settings.batch_size) for count in counts}
-    shots = Snapshots(updates, own / "snapshots", save)
+    ends = {count: count_updates(count, len(forget), settings.batch_size) for count in counts}
+    snapshots = {update: own / f"snapshot-{update}" for update in ends.values()}  # till all is done
 
     def describe(folder: Path, whose: UnlearnSettings, log: Any, **facts: Any) -> None:
         write_jsonl(folder / LOG, log)
@@ -123,17 +124,20 @@ def unlearn_in_process(
     with new_folder(output) as work:
         facts = {"status": "ok"}
         try:
-            log = unlearn(model, forget, retain, objective, adapter, settings, seed, mine, shots)
+            how = objective, adapter, settings, seed, mine, snapshots, save
+            log = unlearn(model, forget, retain, *how)
         except Diverged as error:
             facts, log = {"status": "diverged", "reason": str(error)}, error.log
-        for count in counts:
+        for count, update in ends.items():
             folder, end = work / snapshot_name(count), {"status": "ok"}
-            folder.mkdir()
-            if not shots.take(count, folder):  # a shorter run would have ended here as well
+            if snapshots[update].exists():
+                shutil.copytree(snapshots[update], folder)
+            else:  # a shorter run would have ended here as well
+                folder.mkdir()
                 end = facts
                 if facts["status"] == "ok":
                     save(model, folder)
-            until = [line for line in log if line["step"] <= updates[count]]
+            until = [line for line in log if line["step"] <= update]
             describe(folder, replace(settings, epochs=count), until, **end)
         if not counts and facts["status"] == "ok":
             save(model, work)
