@@ -149,7 +149,6 @@ def test_a_sweep_is_planned_in_place_of_its_cells_runs() -> None:
     assert "unlearn lora" not in stages and "unlearn full" in stages
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "config/paper.yaml"])
 def test_numbers_of_the_user_win() -> None:
     config = full(resources={"unlearn": NUMBERS, "tables": {"mem_mb": 9000}})
     jobs = plan.estimate(config, {"news": LLAMA})
