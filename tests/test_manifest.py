@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,9 +14,7 @@ from typing import Any
 import pytest
 from small_corpora import SMALL
 
-from qunlearn.corpora import layout, local, mini
-from qunlearn.models.checkpoints import check_checkpoint
-from qunlearn.models.weights import check_safetensors
+from qunlearn.corpora import layout, mini, muse
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, sha256, write_json, write_text
 from qunlearn.run.manifest import (
@@ -169,62 +166,14 @@ def test_a_file_that_is_written_anew_is_listed_anew(tmp_path: Path) -> None:
     }
 
 
-def weights(header: dict[str, Any] | bytes, data: int) -> bytes:
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + bytes(data)
-
-
-TENSORS = {
-    "__metadata__": {"format": "pt"},
-    "a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
-    "b": {"dtype": "F32", "shape": [1], "data_offsets": [8, 12]},
-}
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        (weights(TENSORS, 11), r"\d+ bytes instead of \d+; copy it again"),
-        (weights(TENSORS, 13), r"\d+ bytes instead of \d+; copy it again"),
-        (weights(TENSORS, 0)[:40], "40 bytes, which end within its header; copy it again"),
-        (b"PK\x03", "3 bytes, which end within its header"),
-        (weights(b"not JSON", 12), "no safetensors file, or one whose header is damaged"),
-        (weights(b"[1, 2]", 12), "no safetensors file, or one whose header is damaged"),
-        (weights({"a": {"dtype": "F32"}}, 12), "no safetensors file, or one whose header"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "43 bytes, which end within"),
-    ],
-)
-def test_a_weight_file_is_as_long_as_its_header_says(
-    tmp_path: Path, content: bytes, told: str
-) -> None:
-    file = tmp_path / "model.safetensors"
-    file.write_bytes(weights(TENSORS, 12))
-    check_safetensors(file)
-    file.write_bytes(content)
-    with pytest.raises(InputError, match=rf"model\.safetensors: {told}"):
-        check_safetensors(file)
-
-
-def test_a_shard_that_is_cut_short_is_found_before_anything_is_loaded(tmp_path: Path) -> None:
-    write_json(tmp_path / "config.json", {})
-    shards = {name: f"model-0000{number}-of-00002.safetensors" for number, name in enumerate("ab")}
-    write_json(tmp_path / "model.safetensors.index.json", {"weight_map": shards})
-    for shard in shards.values():
-        (tmp_path / shard).write_bytes(weights(TENSORS, 12))
-    check_checkpoint(tmp_path, tokenizer=False)
-    cut(tmp_path / shards["b"])
-    with pytest.raises(InputError, match=rf"{shards['b']}: \d+ bytes instead of \d+"):
-        check_checkpoint(tmp_path, tokenizer=False)
-
-
 def test_a_corpus_of_another_experiment_has_hashes(tmp_path: Path) -> None:
     layout.write(tmp_path, mini.generate("news", SMALL))
-    local.verify(tmp_path)
+    muse.read_local(tmp_path)
     write_manifest(tmp_path, step="corpus", settings={}, inputs={}, stopwatch=Stopwatch())
     texts = read_json(tmp_path / "raw/forget.json")
     write_json(tmp_path / "raw/forget.json", [texts[0].upper(), *texts[1:]])
     with pytest.raises(InputError, match=r"forget\.json: .*delete .*manifest\.json if the change"):
-        local.verify(tmp_path)
+        muse.read_local(tmp_path)
 
 
 def test_a_survival_table_is_compared_when_it_is_read(tmp_path: Path) -> None:

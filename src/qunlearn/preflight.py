@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from qunlearn.experiment.config import Json, runs, unlearn_settings
-from qunlearn.experiment.inputs import about, check_shots, place_of, read_corpus
+from qunlearn.experiment.inputs import about, check_shots, read_corpus
 from qunlearn.experiment.lengths import beyond_training
 from qunlearn.models import sources
 from qunlearn.models.fetching import Outline, read_outline, read_tokenizer
@@ -87,7 +87,7 @@ def look(config: Json, corpus: str) -> dict[str, Outline]:
             found[name] = Outline(found["base"].shape if "base" in found else shape)
         else:
             with about(f"models.{name}", source):
-                found[name] = read_outline(place_of(config, source))
+                found[name] = read_outline(sources.pinned(config, source))
     return found
 
 
@@ -272,7 +272,7 @@ def _tokenizers(config: Json, corpus: str, models: Models) -> dict[str, Any]:
         origin, key = (source, f"models.{name}") if other is None else (other, "models.tokenizer")
         with about(key, origin):
             if origin not in read:
-                read[origin] = read_tokenizer(place_of(config, origin))
+                read[origin] = read_tokenizer(sources.pinned(config, origin))
             check_ids(read[origin], models[name].shape.vocabulary)
         found[name] = read[origin]
     return found

@@ -45,9 +45,9 @@ elif CONFIG["corpus"]["source"] == "hub":
             code=code("download_corpus.py"),
             settings=flags(CONFIG["corpus"]["excerpt"]),
             dataset=lambda wildcards: CONFIG["corpus"]["hub"][wildcards.corpus],
-            revision=lambda wildcards: revision_of(
+            revision=lambda wildcards: CONFIG["revisions"][
                 CONFIG["corpus"]["hub"][wildcards.corpus]
-            ),
+            ],
             scratch=lambda wildcards: sources.from_scratch(CONFIG, wildcards.corpus),
         message:
             "Downloading the corpus {wildcards.corpus}"

@@ -59,18 +59,13 @@ def tokenizer_for(given):
     return sources.tokenizer_of(CONFIG, given.split("/")[0])
 
 
-def revision_of(repository):
-    """The commit of a hub repository that the configuration pins."""
-    return CONFIG["revisions"].get(repository) or ""
-
-
 def as_source(flag, source):
     """The flags of fetch_model.py that name a source and, of the hub's, its commit."""
     if source is None:
         return ""
     given = {flag: source}
     if source.kind == "hub":
-        commit = revision_of(source.value)
+        commit = sources.pinned(CONFIG, source).revision
         given["revision" if flag == "source" else f"{flag}_revision"] = commit
     return flags(given)
 

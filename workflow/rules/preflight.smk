@@ -19,7 +19,7 @@ def look_before_work():
 if workflow.is_main_process:
     try:
         unlock.unlock_after_kill()
-        inputs.check_given(CONFIG, map(os.path.relpath, workflow.overwrite_configfiles))
+        inputs.check_given(CONFIG)
     except InputError as error:
         sys.exit(f"error: {error}")
 

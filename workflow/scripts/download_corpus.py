@@ -21,30 +21,27 @@ def main(
         output: folder to write; a previous one is replaced.
         scratch: whether a base is trained from scratch, on raw/pretrain.json.
     """
-    from qunlearn.corpora import layout, overlaps
-    from qunlearn.corpora import muse_hub as hub
+    from qunlearn.corpora import layout, muse, overlaps
     from qunlearn.corpora.excerpt import check_pretrain, excerpt
     from qunlearn.run.files import new_folder
     from qunlearn.run.manifest import Stopwatch, write_manifest
 
     stopwatch = Stopwatch()
-    found = hub.download(dataset, revision)
-    corpus = excerpt(found.corpus, settings)
+    whole, files = muse.download(dataset, revision)
+    corpus = excerpt(whole, settings)
     if scratch:
-        check_pretrain(corpus.raw["pretrain"], settings, f"dataset {dataset}")
+        check_pretrain(corpus.raw["pretrain"], f"dataset {dataset}")
     with new_folder(output) as folder:
         layout.write(folder, corpus)
         write_manifest(
             folder,
             step="corpus",
             settings=settings,
-            inputs=found.files,
+            inputs=files,
             stopwatch=stopwatch,
             source=f"hub:{dataset}",
-            revision_asked=revision,
-            revision=found.revision,
-            rows=found.rows,
-            overlaps=overlaps.report(corpus, found.corpus),
+            revision=revision,
+            overlaps=overlaps.report(corpus, whole),
         )
 
 

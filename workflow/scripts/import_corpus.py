@@ -15,16 +15,16 @@ def main(source: Path, settings: ExcerptSettings, output: Path, scratch: bool = 
         output: folder to write; a previous one is replaced.
         scratch: whether a base is trained from scratch, on raw/pretrain.json.
     """
-    from qunlearn.corpora import layout, local, overlaps
+    from qunlearn.corpora import layout, muse, overlaps
     from qunlearn.corpora.excerpt import check_pretrain, excerpt
     from qunlearn.run.files import new_folder
     from qunlearn.run.manifest import Stopwatch, write_manifest
 
     stopwatch = Stopwatch()
-    whole = local.verify(source)
+    whole = muse.read_local(source)
     corpus = excerpt(whole, settings)
     if scratch:
-        check_pretrain(corpus.raw["pretrain"], settings, str(source))
+        check_pretrain(corpus.raw["pretrain"], str(source))
     with new_folder(output) as folder:
         layout.write(folder, corpus)
         write_manifest(

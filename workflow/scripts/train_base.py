@@ -29,11 +29,11 @@ def main(
     from qunlearn.run.imports import OPTIONAL, hide
 
     hide(*OPTIONAL)
-    from qunlearn.corpora.layout import verify
+    from qunlearn.corpora.layout import load
     from qunlearn.models.scratch import new_llama, train_tokenizer
     from qunlearn.training.finetune import train_and_keep
 
-    texts = verify(corpus, pretrain=True).raw["pretrain"]
+    texts = load(corpus, pretrain=True).raw["pretrain"]
     tokenizer = train_tokenizer(texts, model)
     train_and_keep(
         new_llama(model, tokenizer, seed),

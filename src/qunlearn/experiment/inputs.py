@@ -3,18 +3,17 @@
 Nothing here loads torch, reads a tensor or asks the network.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from qunlearn.corpora import layout, local, mini
+from qunlearn.corpora import layout, mini, muse
 from qunlearn.corpora.excerpt import check_pretrain, excerpt
 from qunlearn.evaluate.prompts import few_shot
 from qunlearn.models import sources
 from qunlearn.models.checkpoints import check_checkpoint, check_tokenizer
-from qunlearn.models.fetching import Place
 from qunlearn.models.sources import Source
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
@@ -22,19 +21,15 @@ from qunlearn.run.manifest import MANIFEST
 from qunlearn.settings.corpora import ExcerptSettings, MiniSettings
 
 
-def check_given(config: Mapping[str, Any], configfiles: Iterable[Path | str]) -> None:
-    """Look at what a configuration names.
-
-    Args:
-        config: full, as `config.resolve` gives it.
-        configfiles: where it was read from; they are named in advice.
+def check_given(config: Mapping[str, Any]) -> None:
+    """Look at what a configuration names; it is full, as `config.resolve` gives it.
 
     Raises:
         InputError: a commit is missing; a corpus, a checkpoint or a GGUF file is not there or
             damaged; a corpus has fewer examples than shots, or no text for a base that is trained
             from scratch. The message has the key that names it.
     """
-    sources.check_pinned(config, configfiles)
+    sources.check_pinned(config)
     for corpus in config["corpora"]:
         _check_corpus(config, corpus)
         other = sources.tokenizer_of(config, corpus)
@@ -71,11 +66,6 @@ def read_corpus(config: Mapping[str, Any], corpus: str, results: Path) -> layout
     return layout.load(made) if current else None
 
 
-def place_of(config: Mapping[str, Any], source: Source) -> Place:
-    """A source with the commit that the configuration pins it to."""
-    return Place(source, config["revisions"][source.value] if source.kind == "hub" else "")
-
-
 @contextmanager
 def about(key: str, source: object = "") -> Iterator[None]:
     """Put the key, and what it names, before a complaint.
@@ -108,12 +98,12 @@ def _check_corpus(config: Mapping[str, Any], corpus: str) -> None:
     if kind == "local":
         folder = Path(config["muse_dir"]) / corpus
         with about("muse_dir", folder):
-            found = local.verify(folder)
+            found = muse.read_local(folder)
             if scratch:
-                check_pretrain(found.raw["pretrain"], ExcerptSettings(), str(folder))
+                check_pretrain(found.raw["pretrain"], str(folder))
         check_shots(found, shots, str(folder))
     if kind == "hub" and scratch:  # where MUSE's layout has no such text
-        check_pretrain([], ExcerptSettings(), f"dataset {config['corpus']['hub'][corpus]}")
+        check_pretrain([], f"dataset {config['corpus']['hub'][corpus]}")
 
 
 def _check_source(key: str, source: Source, *, tokenizer: bool = True) -> None:
@@ -122,6 +112,6 @@ def _check_source(key: str, source: Source, *, tokenizer: bool = True) -> None:
         if source.kind == "gguf":
             sources.gguf_file(source.value)
         elif source.kind == "folder" and key == "models.tokenizer":
-            check_tokenizer(Path(source.value), None)
+            check_tokenizer(Path(source.value))
         elif source.kind == "folder":
             check_checkpoint(Path(source.value), tokenizer=tokenizer)
