@@ -86,7 +86,7 @@ def test_pickled_weights_alone_are_refused(hub: FakeHub, tmp_path: Path) -> None
     files = hub.files["models:maker/model"]
     for name in [name for name in files if "safetensors" in name]:
         del files[name]
-    with pytest.raises(InputError, match=r"hub:maker/model: folder without weights"):
+    with pytest.raises(InputError, match=r"hub:maker/model: no model.safetensors; pickled"):
         fetch(HUB, tmp_path / "target")
     assert not (tmp_path / "target").exists()
 

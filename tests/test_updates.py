@@ -137,7 +137,7 @@ def test_adapter_of_another_model_is_refused(target: Path, adapter: Path, tmp_pa
         update_norm(target, copy)
 
     weights.unlink()
-    with pytest.raises(InputError, match=r"without weights; add adapter_model\.safe"):
+    with pytest.raises(InputError, match=r"no adapter_model\.safe"):
         updates(target, copy)
 
 

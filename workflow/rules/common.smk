@@ -11,10 +11,10 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from qunlearn.experiment import config as configuration
 from qunlearn import plan, preflight
-from qunlearn.experiment import commandline, configfiles, controls, inputs
-from qunlearn.experiment import sweep_grids as grids
+from qunlearn.experiment import configfiles, controls, inputs
+from qunlearn.experiment import sweep as grids
 from qunlearn.models import sources
-from qunlearn.experiment import labels as style, sweep
+from qunlearn.experiment import labels as style
 from qunlearn.run import unlock
 from qunlearn.run.fingerprint import code_version
 from qunlearn.run.errors import InputError
@@ -27,11 +27,11 @@ from qunlearn.training.objectives import Objective
 try:
     sources.check_path(str(ROOT))
     if workflow.is_main_process:  # jobs get what it has read
-        commandline.check_flags(sys.argv)
+        configfiles.check_flags(sys.argv)
         for path in workflow.overwrite_configfiles:
             configfiles.read_one(Path(os.path.relpath(path)))
     CONFIG = configuration.resolve(
-        commandline.with_words(config, workflow.config_settings.config)
+        configfiles.with_words(config, workflow.config_settings.config)
     )
 except InputError as error:
     sys.exit(f"error: {error}")
@@ -49,9 +49,9 @@ def out(path):
 
 
 # Swept cells, their trainings, and whether their choice has questions of its own.
-SWEPT = sweep.swept_cells(CONFIG)
-POINTS = {cell: sweep.points_of(CONFIG, *cell.split("/")) for cell in SWEPT}
-SPLIT_QUESTIONS = sweep.splits_questions(CONFIG)
+SWEPT = configuration.swept_cells(CONFIG)
+POINTS = {cell: configuration.points_of(CONFIG, *cell.split("/")) for cell in SWEPT}
+SPLIT_QUESTIONS = configuration.splits_questions(CONFIG)
 # What of the evaluation's settings decides how candidates are asked.
 ASKING = {
     key: value

@@ -167,7 +167,7 @@ def packed_checkpoints(wildcards):
     return [
         out(f"quantized/{wildcards.corpus}/{model}/{precision}")
         for precision in measured_precisions(wildcards)
-        if method_of(precision).packed
+        if method_of(precision).calibrated
         for model in (reference_id("target", wildcards.model), wildcards.model)
     ]
 

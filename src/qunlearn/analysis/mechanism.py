@@ -5,9 +5,8 @@
 arrives, and how much of the forgetting is lost.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
@@ -25,7 +24,7 @@ from qunlearn.experiment.labels import (
 )
 from qunlearn.experiment.names import REFERENCES, UNDEFINED, Cell
 from qunlearn.run.files import write_text
-from qunlearn.survival.table import MatrixRow, overall, read_survival
+from qunlearn.survival.table import overall, read_survival
 
 SHOWN = {
     "relative_norm": "‖d‖/‖W‖",
@@ -69,8 +68,8 @@ def arrivals(scores: Sequence[Score], survival: Path) -> list[Arrival]:
         if cell.objective in REFERENCES or cell.adapter.startswith(SPARE):
             continue
         if rows := read_survival(survival / cell.corpus / cell.model / f"{cell.precision}.csv"):
-            whole = asdict(overall(rows))
-            known = {"relative_norm": whole["relative_d"], **whole, **_zero_bins(rows)}
+            whole = overall(rows)
+            known = {"relative_norm": whole["relative_d"], **whole}
             found.append(Arrival(cell, {name: known[name] for name in MECHANISM_NUMBERS}))
     return found
 
@@ -138,17 +137,6 @@ def reversion_markdown(
 
 def _names(key: Key) -> list[str]:
     return [corpus_name(key.corpus), method_name(key.objective), adapter_name(key.adapter)]
-
-
-def _zero_bins(rows: Sequence[MatrixRow]) -> dict[str, float | None]:
-    moved = [(row.zero_bin_moved, row.moved * row.n) for row in rows]
-    total = math.fsum(count for share, count in moved if share is not None)
-    inside = math.fsum(share * count for share, count in moved if share is not None)
-    return {
-        "zero_bin": math.fsum(row.zero_bin * row.n for row in rows)
-        / math.fsum(row.n for row in rows),
-        "zero_bin_moved": inside / total if total else None,
-    }
 
 
 def _mean(numbers: Iterable[float | None]) -> str:

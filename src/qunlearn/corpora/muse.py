@@ -20,7 +20,6 @@ from qunlearn.models import hub
 from qunlearn.run.errors import InputError
 from qunlearn.run.manifest import verify as verify_files
 
-MEANT = "put it back as it was, or delete {folder}/manifest.json if the change is meant"
 FILES = [name for name in layout.FILES if name != layout.PRETRAIN]
 
 
@@ -34,7 +33,7 @@ def read_local(folder: Path) -> Corpus:
         InputError: names the file and the item.
     """
     corpus = layout.load(folder)
-    verify_files(folder, mend=MEANT)
+    verify_files(folder)
     overlaps.check(f"{folder}/", corpus)
     return corpus
 

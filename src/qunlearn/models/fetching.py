@@ -43,29 +43,18 @@ class Outline:
 
     shape: ModelShape
     kind: str = ""  # transformers' model type; empty of one that the workflow trains
-    weights: int = 0  # bytes of the hub's weights; 0 where they are not the hub's
-    missing: int = 0  # bytes of them that its cache here lacks
 
 
 def read_outline(source: Source) -> Outline:
     """Look at the config of a checkpoint; of the hub's that is all that is downloaded.
 
     Raises:
-        InputError: it cannot be had or read, the hub has no safetensors of it, or the pipeline
-            does not work with this kind of model.
+        InputError: it cannot be had or read, or the pipeline does not work with this kind of model.
     """
-    weights, missing = 0, 0
     if source.kind == "gguf":
         config = gguf.model_config(gguf_file(source.value))
     else:
         config = read_config(_folder(source, CONFIGS))
-    if source.kind == "hub":
-        weights, missing = hub.sizes(source.value, source.revision, patterns=WEIGHTS)
-        if not weights:
-            raise InputError(
-                f"no safetensors at {source.revision}, and pickled weights can run code, so they "
-                "are not read; convert them once and give the folder's path in place of hub:…"
-            )
     kind = config.get("model_type")
     if kind not in LLAMA_LIKE:
         raise InputError(
@@ -77,7 +66,7 @@ def read_outline(source: Source) -> Outline:
         )
     if "quantization_config" in config:
         raise InputError("quantized already; give the dense checkpoint that it was made from")
-    return Outline(ModelShape.from_config(config), str(kind), weights, missing)
+    return Outline(ModelShape.from_config(config), str(kind))
 
 
 def read_tokenizer(source: Source) -> "PreTrainedTokenizerBase":

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 from qunlearn.models.sources import RepositoryKind, is_commit
 from qunlearn.run.errors import InputError
@@ -31,12 +30,19 @@ def snapshot(repo_id: str, revision: str, *, kind: RepositoryKind, patterns: Seq
         InputError: `revision` is not a commit; the files are not to be had (`explained`); or one
             does not have the hash that names it in the cache, and was removed.
     """
+    from huggingface_hub import snapshot_download
     from huggingface_hub.utils.sha import git_hash
 
-    folder = Path(_download(repo_id, revision, kind, patterns))
+    if not is_commit(revision):
+        raise InputError(f"{repo_id}: '{revision}' is not a full commit hash (40 hex digits)")
+    wanted = list(patterns)
+    with explained(repo_id, kind):
+        folder = Path(
+            snapshot_download(repo_id, repo_type=kind, revision=revision, allow_patterns=wanted)
+        )
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
-        if not path.is_symlink() or not any(fnmatch(name, pattern) for pattern in patterns):
+        if not path.is_symlink() or not any(fnmatch(name, pattern) for pattern in wanted):
             continue  # on a file system without links no name tells the hash
         expected = path.readlink().name  # SHA-256 of a large file, git's SHA-1 of a small one
         actual = sha256(path) if len(expected) == 64 else git_hash(path.read_bytes())
@@ -50,22 +56,6 @@ def snapshot(repo_id: str, revision: str, *, kind: RepositoryKind, patterns: Seq
     return folder
 
 
-def sizes(repo_id: str, revision: str, patterns: Sequence[str]) -> tuple[int, int]:
-    """Bytes of a model's files that match, and of those of them that the cache lacks.
-
-    Raises:
-        InputError: `revision` is not a commit, or the hub cannot be asked (`explained`).
-    """
-    from huggingface_hub import constants
-
-    if constants.is_offline_mode():  # which refuses a cache that lacks some
-        folder = Path(_download(repo_id, revision, "model", patterns))
-        return sum(file.stat().st_size for p in patterns for file in folder.glob(p)), 0
-    files = _download(repo_id, revision, "model", patterns, dry_run=True)
-    missing = sum(file.file_size for file in files if file.will_download)
-    return sum(file.file_size for file in files), missing
-
-
 def present_commit(repo_id: str, kind: RepositoryKind, branch: str | None = None) -> str:
     """The commit that a branch (None: the default one), a tag or a short hash stands for now.
 
@@ -76,20 +66,6 @@ def present_commit(repo_id: str, kind: RepositoryKind, branch: str | None = None
 
     with explained(repo_id, kind):
         return str(HfApi().repo_info(repo_id, repo_type=kind, revision=branch).sha)
-
-
-def _download(
-    repo_id: str, revision: str, kind: RepositoryKind, patterns: Sequence[str], **options: Any
-) -> Any:
-    from huggingface_hub import snapshot_download
-
-    if not is_commit(revision):
-        raise InputError(f"{repo_id}: '{revision}' is not a full commit hash (40 hex digits)")
-    wanted = list(patterns)
-    with explained(repo_id, kind):
-        return snapshot_download(
-            repo_id, repo_type=kind, revision=revision, allow_patterns=wanted, **options
-        )
 
 
 @contextmanager

@@ -38,9 +38,10 @@ def weight_files(folder: Path) -> list[Path]:
         return shards
     wanted = ADAPTER_WEIGHTS if (folder / ADAPTER_CONFIG).exists() else WEIGHTS
     if not (folder / wanted).exists():
-        pickled = next(folder.glob("*.bin"), None)
-        advice = f"convert {pickled.name} to safetensors" if pickled else f"add {wanted}"
-        raise InputError(f"{folder}: folder without weights; {advice}")
+        raise InputError(
+            f"{folder}: no {wanted}; pickled weights are not read, since they can run code: "
+            "convert them to safetensors"
+        )
     return [folder / wanted]
 
 
