@@ -97,7 +97,7 @@ def test_a_base_from_scratch_needs_text(ways_out: dict[str, Any], tmp_path: Path
     """Known before any training, of a folder and of a dataset of the hub, in MUSE's layout."""
     layout.write(tmp_path / "news", corpus())
     hub = {"corpus": {"source": "hub", "hub": {"news": NEWS}}} | PIN
-    for changes, where in (({}, f"({tmp_path}/news)"), (hub, f"dataset {NEWS}")):
+    for changes, where in (({}, f": {tmp_path}/news:"), (hub, "dataset of news")):
         config = full(tmp_path, **changes)
         assert sources.from_scratch(config, "news")
         complaint(partial(check_given, config), where, "raw/pretrain.json")

@@ -58,17 +58,17 @@ def about(key: str, what: object) -> Iterator[None]:
 
 
 def _check_corpus(config: Json, corpus: str) -> None:
-    kind, texts = config["corpus"]["source"], []
+    kind, texts, where = config["corpus"]["source"], [], f"dataset of {corpus}"
     if kind == "mini":
         with about("corpus.mini", corpus):
             mini.check(corpus, MiniSettings(**config["corpus"]["mini"]))
         return
     if kind == "local":
         with about("muse_dir", folder := Path(config["muse_dir"]) / corpus):
-            texts = muse.read_local(folder).raw["pretrain"]
+            texts, where = muse.read_local(folder).raw["pretrain"], str(folder)
     if sources.from_scratch(config, corpus) and not config["corpus"]["excerpt"]["texts"]:
         with about("models.base", "scratch"):  # an excerpt is known once its job has made it
-            check_pretrain(texts, corpus)
+            check_pretrain(texts, where)
 
 
 def read_corpus(config: Json, corpus: str, results: Path) -> layout.Corpus | None:
