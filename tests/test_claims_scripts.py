@@ -13,8 +13,8 @@ from small_records import evaluate
 
 from qunlearn.analysis.evidence import Pair, read_tests
 from qunlearn.analysis.frame import TESTS_TABLE
-from qunlearn.analysis.published import NO_COUNTERPART, NOT_RUN, read_table
-from qunlearn.analysis.summary import Key, write_summaries
+from qunlearn.analysis.published import NO_COUNTERPART, NOT_RUN, read_table, write_beside
+from qunlearn.analysis.summary import Key, summaries, write_summaries
 from qunlearn.analysis.verdicts import Finding
 
 ROOT = Path(__file__).parents[1]
@@ -123,7 +123,7 @@ def test_with_the_records_drops_are_paired(tables: Path) -> None:
     assert drop["reason"].startswith("the whole interval is above 0, but it was not tested: one")
 
 
-@pytest.mark.parametrize("script", ["judge_claims.py", "compare_with_paper.py"])
+@pytest.mark.parametrize("script", ["judge_claims.py", "write_tables.py"])
 def test_help_loads_no_library(script: str) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", str(ROOT / "workflow/scripts" / script), "--help"],
@@ -138,13 +138,9 @@ def test_help_loads_no_library(script: str) -> None:
 
 
 def compare(tables: Path, counterpart: str) -> list[dict[str, str]]:
-    where = ("--summary", tables / "summary.csv", "--published", PUBLISHED)
-    output = tables / "vs_paper.csv"
-    done = run(
-        "compare_with_paper.py", *where, "--output", output, "--counterpart", counterpart
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return read(output)
+    theirs = read_table(PUBLISHED) if counterpart == "paper" else None
+    write_beside(tables / "vs_paper.csv", summaries(tables / "summary.csv"), theirs)
+    return read(tables / "vs_paper.csv")
 
 
 def test_every_published_number_stands_beside_ours(tables: Path) -> None:

@@ -1,22 +1,17 @@
 """Which models are compared, in which direction, and what becomes of gaps."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from small_manifests import sign_evaluations
 from small_records import evaluate
 
 from qunlearn.analysis.comparisons import comparisons
-from qunlearn.analysis.frame import TESTS_TABLE
 from qunlearn.run.errors import InputError
 from qunlearn.statistics.inference import holm
 
-SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/test_differences.py"
 PRECISIONS = ("bf16", "rtn4")
 REFERENCES = [f"news/{model}/{name}" for model in ("target", "retrain") for name in PRECISIONS]
 SEED = "news/npo_gdr/{}/seed{}"
@@ -209,15 +204,3 @@ def test_other_items_are_an_error(folder: Path) -> None:
     evaluate(folder, "news/npo_gdr/lora/seed0/rtn4", rouge=[0.1, 0.2])
     with pytest.raises(InputError, match=r"verbmem\.jsonl is not of the same items"):
         comparisons(folder, cells_of())
-
-
-def test_the_script_writes_the_same_bytes_each_time(folder: Path) -> None:
-    flags = ["--evaluations", str(folder), "--experiment", "mini", "--cells", *cells_of()]
-    sign_evaluations(folder)
-    texts = []
-    for name in ("one.csv", "two.csv"):
-        command = [sys.executable, str(SCRIPT), *flags, "--output", str(folder / name)]
-        subprocess.run(command, check=True)
-        texts.append((folder / name).read_bytes())
-    assert texts[0] == texts[1]
-    assert texts[0].decode().splitlines()[0] == ",".join(TESTS_TABLE.columns)

@@ -1,22 +1,17 @@
 """From made-up evaluations of several seeds to `summary.csv`, and what its notes say."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from small_manifests import sign_evaluations
 from small_records import evaluate
 
-from qunlearn.analysis.frame import SUMMARY_TABLE
 from qunlearn.analysis.metrics import METRICS, Score
 from qunlearn.analysis.over_seeds import summarise
 from qunlearn.analysis.reversion import reversions
 from qunlearn.analysis.summary import Key, Summary, summaries, write_summaries
 from qunlearn.run.errors import InputError
 
-SCRIPT = Path(__file__).resolve().parents[1] / "workflow/scripts/summarise.py"
 SEEDS = [f"news/npo_gdr/lora/seed{seed}" for seed in range(3)]
 CELLS = ["news/target/bf16", "news/target/nf4", "news/retrain/bf16", "news/retrain/nf4"]
 CELLS += [f"{model}/{precision}" for model in SEEDS for precision in ("bf16", "nf4")]
@@ -201,15 +196,3 @@ def test_the_file_says_what_was_written(folder: Path, tmp_path: Path) -> None:
         rest = ("seeds", "diverged", "undefined", "n", "note", "absent")
         assert all(getattr(read[name], each) == getattr(summary, each) for each in rest)
     assert "nan" not in path.read_text().lower()
-
-
-def test_the_script_writes_the_same_bytes_each_time(folder: Path) -> None:
-    flags = ["--evaluations", str(folder), "--experiment", "mini", "--cells", *CELLS]
-    sign_evaluations(folder)
-    texts = []
-    for name in ("one.csv", "two.csv"):
-        command = [sys.executable, str(SCRIPT), *flags, "--output", str(folder / name)]
-        subprocess.run(command, check=True)
-        texts.append((folder / name).read_bytes())
-    assert texts[0] == texts[1]
-    assert texts[0].decode().splitlines()[0] == ",".join(SUMMARY_TABLE.columns)

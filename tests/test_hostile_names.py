@@ -177,16 +177,14 @@ def test_paths_that_would_be_flags_or_lines_are_refused(key: str, name: str) -> 
 
 FLAGS = {
     "settings": "flags(…), or quoted in place",
-    "training": "flags(…)",
-    "architecture": "flags(…)",
-    "calibration": "flags(…)",
-    "base": "as_base, which quotes",
-    "retrain": "retrain_flag, which quotes",
-    "source": "as_source: flags(…); in data.smk quoted in place",
-    "tokenizer": "as_source: flags(…)",
+    "flags": "flags(…)",
+    "training": "finetune_flags: flags(…)",
+    "more": "calibration_flags: flags(…), or words of the rule itself",
+    "base": "flag_of: flags(…)",
+    "retrain": "flag_of: flags(…)",
+    "source": "fetch_flags, corpus_flags: flags(…)",
     "rule": "selection_flags: flags(…)",
-    "scratch": "true or false",
-    "splits": "three words that the rule itself has",
+    "script": "a word of the rule itself",
 }
 """Parameters that are several words, each quoted by the function that makes them."""
 
@@ -241,5 +239,5 @@ def test_wildcards_stand_for_plain_words(tmp_path: Path) -> None:
     command.append(str(ROOT / "config/tiny.yaml"))
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout == "TAKEN generate_corpus results/tiny/data/news\n"  # the last and only one
+    assert done.stdout == "TAKEN corpus results/tiny/data/news\n"  # the last and only one
     no_marker(tmp_path)

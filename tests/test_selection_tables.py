@@ -1,23 +1,19 @@
 """From the answers of candidates to a choice on disk, its sentences, its table and its model."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from small_corpora import run_script
-from small_evaluations import CELLS
-from small_summaries import over_seeds
-from test_main_table import UNTESTED
+from test_manifest import cut, made
 
-from qunlearn.analysis.frame import TESTS_TABLE
-from qunlearn.analysis.metrics import collect
 from qunlearn.analysis.selection.choice import Rule, Selection, choose, read, write
 from qunlearn.analysis.selection.links import link_folder
 from qunlearn.analysis.selection.listing import as_csv, as_markdown
 from qunlearn.analysis.selection.scores import Asked, Candidate, Scores, gather, reference
 from qunlearn.analysis.selection.sentences import WARNING, notes
-from qunlearn.analysis.summary import write_summaries
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, write_json
 
@@ -74,6 +70,8 @@ def experiment(tmp_path: Path) -> Path:
     }
     for path, models in found.items():
         write_json(tmp_path / path, {"models": models})
+        for epoch in models if path.startswith("cell") else ():
+            made(tmp_path / path.removesuffix(".json") / epoch)
     return tmp_path
 
 
@@ -82,6 +80,8 @@ def select(folder: Path, *arguments: str, rule: Rule = "muse", code: int = 0) ->
         "select_candidate.py",
         f"--cell={CELL}",
         f"--answers={folder / 'cell'}",
+        f"--trainings={folder / 'cell'}",
+        *("--models", str(folder / "taken0"), str(folder / "taken1")),
         *("--points", "r2", "r4", "--seeds", "0", "1"),
         f"--target={folder / 'target.json'}",
         f"--retrain={folder / 'retrain.json'}",
@@ -109,6 +109,19 @@ def test_the_script_chooses_by_the_rule(experiment: Path, rule: Rule, expected: 
     assert [own.name for own in found.candidates] == [
         *("r2/epoch5", "r2/epoch10", "r4/epoch5", "r4/epoch10"),
     ]
+    for seed in (0, 1):
+        chosen, taken = experiment / f"cell/seed{seed}/{expected}", experiment / f"taken{seed}"
+        names = {path.relative_to(chosen) for path in chosen.rglob("*")}
+        assert {path.relative_to(taken) for path in taken.rglob("*")} == names
+        assert (taken / "model.safetensors").samefile(chosen / "model.safetensors")  # no copy
+
+
+def test_the_script_takes_no_candidate_that_is_damaged_or_missing(experiment: Path) -> None:
+    cut(experiment / "cell/seed1/r4/epoch5/model.safetensors")
+    assert "r4/epoch5/model.safetensors: 999 bytes instead of 1000" in select(experiment, code=2)
+    shutil.rmtree(experiment / "cell/seed1/r4/epoch5")
+    assert "r4/epoch5: the chosen candidate is missing" in select(experiment, code=2)
+    assert not (experiment / "choice.json").exists()
 
 
 def test_the_script_tells_of_a_name_that_is_none_and_of_a_broken_file(experiment: Path) -> None:
@@ -201,53 +214,6 @@ def test_the_table_in_markdown() -> None:
         "have such a snapshot, and its Utility, 41.0, is the highest of theirs.",
         "* Questions: NEWS 30 on forget and 29 on retain.",
     ]
-
-
-def test_the_main_table_says_how_settings_were_chosen(evaluations: Path, tmp_path: Path) -> None:
-    summary, tests = tmp_path / "summary.csv", tmp_path / "tests.csv"
-    write_summaries(summary, "mini", over_seeds(collect(evaluations, CELLS, "mini")))
-    tests.write_text(",".join(TESTS_TABLE.columns) + f"\n{UNTESTED}\n", encoding="utf-8")
-    write(tmp_path / "choice.json", selection(questions="test"))
-    run_script(
-        "make_main_table.py",
-        f"--summary={summary}",
-        f"--tests={tests}",
-        f"--selections={tmp_path / 'choice.json'}",
-        f"--output={tmp_path}",
-        "--settings=A note.",
-    )
-    lines = (tmp_path / "main.md").read_text("utf-8").splitlines()
-    expected = [*notes([selection(questions="test")]), "A note."]
-    at = lines.index(f"* {expected[0]}")
-    assert lines[at : at + 3] == [f"* {note}" for note in expected]
-
-
-def test_the_scripts_set_table_and_figure(tmp_path: Path) -> None:
-    write(tmp_path / "choice.json", selection())
-    flags = (f"--selections={tmp_path / 'choice.json'}", f"--output={tmp_path}")
-    run_script("make_candidates_table.py", *flags)
-    run_script("plot.py", "--figure=candidates", *flags)
-    assert (tmp_path / "candidates.md").read_text("utf-8") == as_markdown([selection()])
-    assert (tmp_path / "candidates.csv").read_text("utf-8") == as_csv([selection()])
-    for form in ("png", "pdf"):
-        assert (tmp_path / f"candidates.{form}").stat().st_size > 5000
-
-
-def test_the_chosen_one_is_taken_without_a_copy(tmp_path: Path) -> None:
-    trained = tmp_path / "seed0/r2/epoch10"
-    (trained / "deep").mkdir(parents=True)
-    (trained / "weights").write_bytes(b"1")
-    (trained / "deep/file").write_bytes(b"2")
-    write(tmp_path / "choice.json", selection())
-    flags = (f"--selection={tmp_path / 'choice.json'}", f"--output={tmp_path / 'taken'}")
-    run_script("take_selected.py", *flags, f"--trainings={tmp_path / 'seed0'}")
-    taken = tmp_path / "taken"
-    assert {path.name for path in taken.rglob("*")} == {"weights", "deep", "file"}
-    assert (taken / "weights").samefile(trained / "weights")
-
-    done = run_script("take_selected.py", *flags, f"--trainings={tmp_path / 'seed1'}", code=2)
-    assert "seed1/r2/epoch10: the chosen candidate is missing" in done.stderr
-    assert (taken / "weights").exists()  # the earlier one is left whole
 
 
 def test_it_is_copied_where_the_disk_has_no_links(

@@ -10,7 +10,7 @@ from qunlearn.evaluate.scoring import FILE
 from qunlearn.experiment.names import BEFORE, DIVERGED, Cell
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
-from qunlearn.statistics.items import Items, Statistic
+from qunlearn.statistics.items import Statistic
 
 
 class Variant(NamedTuple):
@@ -64,7 +64,7 @@ class Evaluations:
         own = (cell.corpus, model, cell.seed) in self._own_references and cell.seed is not None
         return f"{cell.corpus}/{model}/{f'seed{cell.seed}/' if own else ''}{precision}"
 
-    def items(self, name: str, metric: str) -> Items | None:
+    def items(self, name: str, metric: str) -> Statistic | None:
         """The scores that a metric of a cell is made of; None where the model diverged.
 
         Raises:

@@ -25,7 +25,7 @@ from qunlearn.run.csvfile import Value
 from qunlearn.settings.unlearning import Adapter
 from qunlearn.statistics.bootstrap import estimate
 from qunlearn.statistics.inference import Side, doubt, effect_dz, holm, too_few
-from qunlearn.statistics.items import Items, difference
+from qunlearn.statistics.items import Statistic, difference
 
 MAIN: tuple[str, ...] = get_args(Adapter)
 COMPARED = ("verbmem", "knowmem", "privleak", "utility", "nll_forget")
@@ -91,7 +91,7 @@ def _test(
     """The row of two variants, given the two cells of each seed."""
     keys = (a.corpus, family, metric, a.objective, a.adapter, a.precision, b.adapter, b.precision)
     row: dict[str, Value] = dict.fromkeys(COLUMNS) | dict(zip(COLUMNS, keys, strict=False))
-    found: dict[str, tuple[Items, Items]] = {}
+    found: dict[str, tuple[Statistic, Statistic]] = {}
     for name, other in seeds:
         first, second = read.items(name, metric), read.items(other, metric)
         if first is not None and second is not None:

@@ -17,7 +17,7 @@ from qunlearn.quantize.method import Precision
 from qunlearn.run.errors import InputError
 from qunlearn.statistics.bootstrap import estimate
 from qunlearn.statistics.inference import ALPHA, DETECTABLE, INTERVAL, doubt, too_few
-from qunlearn.statistics.items import Combination, Floats, Statistic
+from qunlearn.statistics.items import Floats, Statistic, combine
 
 UNPAIRED = "the intervals of its parts were added as if independent"
 NO_COMMON_SEED = "no seed has a number for all that is compared"
@@ -145,7 +145,7 @@ class PairedSums:
             )
 
         by_seed = [
-            Combination(tuple(each[seed][1] for each in found), total, "the same for all items")
+            combine([each[seed][1] for each in found], total, "the same for all items")
             for seed in found[0]
             if all(seed in each for each in found)
         ]

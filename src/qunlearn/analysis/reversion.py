@@ -17,7 +17,7 @@ from qunlearn.analysis.cells import Evaluations, check_same_items
 from qunlearn.analysis.metrics import Score
 from qunlearn.experiment.names import BEFORE, DIVERGED, REFERENCES, UNDEFINED
 from qunlearn.statistics.bootstrap import estimate, item_draws, percentiles
-from qunlearn.statistics.items import Combination, Floats, Items, difference
+from qunlearn.statistics.items import Floats, Statistic, combine, difference
 
 __all__ = ["BEFORE", "FORGET_METRICS", "Forgetting", "reversion", "reversions"]
 
@@ -77,7 +77,7 @@ def reversions(evaluations: Path, cells: Sequence[str], experiment: str) -> list
     return scores
 
 
-def reversion(evaluations: Evaluations, name: str, metric: str) -> Combination | str:
+def reversion(evaluations: Evaluations, name: str, metric: str) -> Statistic | str:
     """The reversion of a model by one forget metric, or the word for why there is none.
 
     Args:
@@ -92,7 +92,7 @@ def reversion(evaluations: Evaluations, name: str, metric: str) -> Combination |
     cell = evaluations.cells[name]
     before_name = f"{cell.corpus}/{cell.model}/{BEFORE}"
     target_name = evaluations.reference(cell, "target", cell.precision)
-    found: dict[str, Items] = {}
+    found: dict[str, Statistic] = {}
     for model in (name, before_name, target_name):
         items = evaluations.items(model, definition.items)
         if items is None:
@@ -104,7 +104,7 @@ def reversion(evaluations: Evaluations, name: str, metric: str) -> Combination |
     if forgotten <= 0:
         return UNDEFINED
     flat = "0 by definition" if after is before else "the same whichever items are drawn"
-    return Combination((after, before, target), _share, flat, gap="nothing was forgotten in them")
+    return combine((after, before, target), _share, flat, gap="nothing was forgotten in them")
 
 
 def _share(after: Floats, before: Floats, target: Floats) -> Floats:

@@ -1,0 +1,43 @@
+"""Gather, summarize and test the metrics of every evaluated cell."""
+
+from pathlib import Path
+
+from qunlearn.run.cli import run_script
+from qunlearn.settings.evaluation import EvaluateSettings
+
+
+def main(
+    evaluations: Path,
+    cells: tuple[str, ...],
+    experiment: str,
+    settings: EvaluateSettings,
+    output: Path,
+    split_questions: bool = False,
+) -> None:
+    """Gather the metrics of every evaluated cell, summarize and test them over seeds and items.
+
+    Args:
+        evaluations: the folder that holds <cell>/metrics.json and the records of each cell.
+        cells: e.g. news/npo_gdr/lora/seed0/nf4 or news/target/bf16; their order is the tables'.
+        experiment: the experiment's name, the first column.
+        settings: how the models are evaluated; an evaluation of other settings is refused.
+        output: the folder that metrics.csv (with the reversions), summary.csv (with intervals over
+            seeds and items) and tests.csv (differences, paired by item) are written into.
+        split_questions: whether questions on which settings were chosen are left out.
+    """
+    from qunlearn.analysis.comparisons import comparisons, write_tests
+    from qunlearn.analysis.lineage import check_evaluations
+    from qunlearn.analysis.metrics import collect, write_metrics
+    from qunlearn.analysis.over_seeds import summarise
+    from qunlearn.analysis.reversion import reversions
+    from qunlearn.analysis.summary import write_summaries
+
+    check_evaluations(evaluations, cells, settings, split_questions)
+    scores = collect(evaluations, cells, experiment) + reversions(evaluations, cells, experiment)
+    write_metrics(output / "metrics.csv", scores)
+    write_summaries(output / "summary.csv", experiment, summarise(evaluations, cells))
+    write_tests(output / "tests.csv", experiment, comparisons(evaluations, cells))
+
+
+if __name__ == "__main__":
+    run_script(main)
