@@ -47,7 +47,7 @@ def table(jobs: Sequence["Job"]) -> str:
     lines = [["stage", "jobs", "GPU", "host", "disk", *(f"h {card.name}" for card in CARDS)]]
     for stage, mine in [*stages.items(), ("all", jobs)]:
         gpu, host = max(job.gpu for job in mine), max(job.host for job in mine)
-        sizes = [f"{size / 1e9:.1f}" for size in (gpu, host, sum(disk(mine)[:2]))]
+        sizes = [f"{size / 1e9:.1f}" for size in (gpu, host, disk(mine)[0])]
         hours = [sum(job.count * card.hours(job) for job in mine) for card in CARDS]
         fits = [gpu <= card.memory for card in CARDS]
         times = [f"{h:.2f}" if fit else "no room" for h, fit in zip(hours, fits, strict=True)]
@@ -57,13 +57,13 @@ def table(jobs: Sequence["Job"]) -> str:
         first.ljust(widths[0]) + "".join(map(lambda x, w: f"  {x:>{w}}", others, widths[1:]))
         for first, *others in lines
     ]
-    stay, wait, work = (size / 1e9 for size in disk(jobs))
+    stay, work = (size / 1e9 for size in disk(jobs))
     return "\n".join(
         [
             *text,
             "",
             "GPU and host: GB of the largest job; disk: GB, and h: hours, of all jobs in a row",
-            f"disk: {stay:.1f} GB stay; at most {stay + wait + work:.1f} GB are there with one job "
+            f"disk: {stay:.1f} GB stay; at most {stay + work:.1f} GB are there with one job "
             f"at a time, and {work:.1f} GB more for each job beside it",
         ]
     )
