@@ -20,8 +20,7 @@ from benchmarks.bench_plan import predicted
 from benchmarks.peak_probe import CASES, Case
 from qunlearn import plan
 from qunlearn.experiment import configfiles
-from qunlearn.experiment.config import Json, cells, resolve, runs
-from qunlearn.experiment.sweep import training_runs
+from qunlearn.experiment.config import Json, cells, resolve, runs, training_runs
 from qunlearn.models.shape import ModelShape, Training
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.run.errors import InputError
