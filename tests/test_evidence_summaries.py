@@ -11,7 +11,7 @@ from small_records import evaluate
 
 from qunlearn.analysis.frame import SUMMARY_TABLE
 from qunlearn.analysis.metrics import METRICS, Score
-from qunlearn.analysis.over_seeds import summarise
+from qunlearn.analysis.summary import summarise
 from qunlearn.analysis.reversion import reversions
 from qunlearn.analysis.summary import Key, Summary, summaries, write_summaries
 from qunlearn.run.errors import InputError

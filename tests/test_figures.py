@@ -23,7 +23,7 @@ from small_survival import BINS, MATRIX, STILL, write_cell
 
 from qunlearn.analysis.metrics import DIVERGED, METRICS, UNDEFINED, Cell, Score, write_metrics
 from qunlearn.analysis.selection.choice import Selection, choose, write
-from qunlearn.analysis.selection.scores import Asked, Candidate, Scores
+from qunlearn.analysis.selection.choice import Asked, Candidate, Scores
 from qunlearn.analysis.summary import Key, Summary, write_summaries
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES
 from qunlearn.report.figures import (

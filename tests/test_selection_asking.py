@@ -11,7 +11,7 @@ from small_corpora import SMALL, run_script
 from tiny_models import UNLEARNING, tiny_llama, wake
 from transformers import PreTrainedTokenizerFast
 
-from qunlearn.analysis.selection.asking import ask
+from qunlearn.analysis.selection.questions import ask
 from qunlearn.corpora import layout, mini
 from qunlearn.evaluate.evaluate import evaluate
 from qunlearn.models.checkpoints import save_model

@@ -2,8 +2,8 @@
 
 import pytest
 
-from qunlearn.analysis.selection.rules import fixed, front, muse, pareto
-from qunlearn.analysis.selection.scores import Candidate, Scores
+from qunlearn.analysis.selection.choice import fixed, front, muse, pareto
+from qunlearn.analysis.selection.choice import Candidate, Scores
 
 
 def of(name: str, knowmem: float | None, utility: float = 0.0, diverged: int = 0) -> Candidate:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from small_corpora import SMALL, run_script
 
-from qunlearn.analysis.selection.split import ASKED, part_of, selected
+from qunlearn.analysis.selection.questions import ASKED, part_of, selected
 from qunlearn.corpora import layout, mini
 from qunlearn.run.errors import InputError
 

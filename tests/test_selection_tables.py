@@ -13,10 +13,10 @@ from test_main_table import UNTESTED
 from qunlearn.analysis.frame import TESTS_TABLE
 from qunlearn.analysis.metrics import collect
 from qunlearn.analysis.selection.choice import Rule, Selection, choose, read, write
-from qunlearn.analysis.selection.links import link_folder
+from qunlearn.analysis.selection.choice import link_folder
 from qunlearn.analysis.selection.listing import as_csv, as_markdown
-from qunlearn.analysis.selection.scores import Asked, Candidate, Scores, gather, reference
-from qunlearn.analysis.selection.sentences import WARNING, notes
+from qunlearn.analysis.selection.choice import Asked, Candidate, Scores, gather, reference
+from qunlearn.analysis.selection.listing import WARNING, notes
 from qunlearn.analysis.summary import write_summaries
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, write_json

@@ -24,13 +24,12 @@ def main(
         output: the CSV file to write.
         split_questions: whether questions on which settings were chosen are left out.
     """
+    from qunlearn.analysis.cells import Evaluations
     from qunlearn.analysis.lineage import check_evaluations
     from qunlearn.analysis.metrics import collect, write_metrics
-    from qunlearn.analysis.reversion import reversions
 
     check_evaluations(evaluations, cells, settings, split_questions)
-    scores = collect(evaluations, cells, experiment)
-    write_metrics(output, scores + reversions(evaluations, cells, experiment))
+    write_metrics(output, collect(Evaluations(evaluations, cells), experiment))
 
 
 if __name__ == "__main__":

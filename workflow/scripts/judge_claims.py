@@ -33,9 +33,11 @@ def main(
         split_questions: whether questions on which settings were chosen are left out.
         notes: sentences on how the models were trained.
     """
+    from functools import partial
+
     from qunlearn.analysis.cells import Evaluations
     from qunlearn.analysis.claims import judge, published_claims, read_claims
-    from qunlearn.analysis.evidence import Evidence, PairedSums, read_tests
+    from qunlearn.analysis.evidence import Evidence, paired_sum, read_tests
     from qunlearn.analysis.lineage import check_evaluations
     from qunlearn.analysis.published import published_numbers
     from qunlearn.analysis.summary import summaries
@@ -45,7 +47,7 @@ def main(
     paired = None
     if evaluations is not None:
         check_evaluations(evaluations, cells, settings, split_questions)
-        paired = PairedSums(Evaluations(evaluations, cells))
+        paired = partial(paired_sum, Evaluations(evaluations, cells))
     ours = judge(wanted, Evidence(summaries(summary), read_tests(tests), paired))
     theirs = judge(published_claims(wanted), Evidence(published_numbers(published)))
     write_claims(ours, theirs, output, notes)

@@ -27,7 +27,7 @@ def main(
     """
     from qunlearn.analysis.evidence import better
     from qunlearn.analysis.selection.choice import read
-    from qunlearn.analysis.selection.sentences import notes
+    from qunlearn.analysis.selection.listing import notes
     from qunlearn.analysis.summary import summaries
     from qunlearn.report.footnotes import corpus_notes
     from qunlearn.report.main_table import main_table, shortfalls

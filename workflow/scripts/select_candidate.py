@@ -32,19 +32,17 @@ def main(
         output: JSON file: the choice, its reason and all candidates.
         named: the candidate that the rule fixed takes.
     """
-    from qunlearn.analysis.selection.choice import choose, write
-    from qunlearn.analysis.selection.scores import asked, gather, read_answers, reference
+    from qunlearn.analysis.selection.choice import Asked, choose, gather, reference, write
+    from qunlearn.run.files import read_json
 
     ours = {
-        point: [read_answers(answers / f"seed{seed}" / f"{point}.json") for seed in seeds]
+        point: [read_json(answers / f"seed{seed}" / f"{point}.json")["models"] for seed in seeds]
         for point in points
     }
-    theirs = {
-        "target": [read_answers(path) for path in target],
-        "retrain": [read_answers(path) for path in retrain],
-    }
+    files = {"target": target, "retrain": retrain}
+    theirs = {name: [read_json(path)["models"] for path in files[name]] for name in files}
     references = {name: reference(name, found) for name, found in theirs.items()}
-    number = asked(theirs["target"][0])
+    number = Asked.count(theirs["target"][0])
     candidates = gather(points, ours)
     write(output, choose(cell, rule, questions, named, number, candidates=candidates, **references))
 

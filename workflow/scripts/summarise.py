@@ -24,12 +24,12 @@ def main(
         output: the CSV file to write.
         split_questions: whether questions on which settings were chosen are left out.
     """
+    from qunlearn.analysis.cells import Evaluations
     from qunlearn.analysis.lineage import check_evaluations
-    from qunlearn.analysis.over_seeds import summarise
-    from qunlearn.analysis.summary import write_summaries
+    from qunlearn.analysis.summary import summarise, write_summaries
 
     check_evaluations(evaluations, cells, settings, split_questions)
-    write_summaries(output, experiment, summarise(evaluations, cells))
+    write_summaries(output, experiment, summarise(Evaluations(evaluations, cells)))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,7 @@ def main(selection: Path, trainings: Path, output: Path) -> None:
         trainings: folder of one seed's trainings: <point>/epoch<e>/.
         output: the unlearned model; a previous one is replaced.
     """
-    from qunlearn.analysis.selection.choice import read
-    from qunlearn.analysis.selection.links import link_folder
+    from qunlearn.analysis.selection.choice import link_folder, read
     from qunlearn.run.files import new_folder
     from qunlearn.run.manifest import verify
 

@@ -24,11 +24,12 @@ def main(
         output: the CSV file to write.
         split_questions: whether questions on which settings were chosen are left out.
     """
+    from qunlearn.analysis.cells import Evaluations
     from qunlearn.analysis.comparisons import comparisons, write_tests
     from qunlearn.analysis.lineage import check_evaluations
 
     check_evaluations(evaluations, cells, settings, split_questions)
-    write_tests(output, experiment, comparisons(evaluations, cells))
+    write_tests(output, comparisons(Evaluations(evaluations, cells), experiment))
 
 
 if __name__ == "__main__":

@@ -6,9 +6,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from qunlearn.analysis.selection.choice import Selection, read
-from qunlearn.analysis.selection.rules import front
-from qunlearn.analysis.selection.sentences import asked, candidate_name
+from qunlearn.analysis.selection.choice import Selection, front, read
+from qunlearn.analysis.selection.listing import asked, candidate_name
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, adapter_name
 from qunlearn.report.figures.panels import sheet
