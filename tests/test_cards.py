@@ -203,7 +203,7 @@ def test_what_is_missing_or_not_this_models_is_an_error(results: Path) -> None:
     scores = table(cell, "news/target/nf4")
     with pytest.raises(InputError, match="verbmem of news/retrain/nf4 is missing"):
         card(results, cell, by_cell(scores))
-    lost = [Score.missing("mini", Cell.parse(cell), metric, "diverged") for metric in METRICS]
+    lost = [Score("mini", Cell.parse(cell), metric, absent="diverged") for metric in METRICS]
     with pytest.raises(InputError, match=f"verbmem of {cell} is 'diverged', though"):
         card(results, cell, by_cell(lost))
     with pytest.raises(InputError, match=r"unlearned/news/ga/lora/seed0/manifest.json: missing"):

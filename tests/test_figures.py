@@ -22,8 +22,7 @@ from small_manifests import sign_measurements
 from small_survival import BINS, MATRIX, STILL, write_cell
 
 from qunlearn.analysis.metrics import DIVERGED, METRICS, UNDEFINED, Cell, Score, write_metrics
-from qunlearn.analysis.selection.choice import Selection, choose, write
-from qunlearn.analysis.selection.choice import Asked, Candidate, Scores
+from qunlearn.analysis.selection.choice import Asked, Candidate, Scores, Selection, choose, write
 from qunlearn.analysis.summary import Key, Summary, write_summaries
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES
 from qunlearn.report.figures import (
@@ -111,7 +110,7 @@ def score(cell: str, metric: str, value: float | str) -> Score:
     """With an interval of -1 and +2, of a reversion a hundredth of it; or a word for no number."""
     parsed = Cell.parse(f"news/{cell}")
     if isinstance(value, str):
-        return Score.missing("mini", parsed, metric, value)
+        return Score("mini", parsed, metric, absent=value)
     width = 0.01 if metric in REVERSIONS else 1.0
     return Score("mini", parsed, metric, value, value - width, value + 2 * width, 32)
 

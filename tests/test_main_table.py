@@ -9,14 +9,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from small_evaluations import CELLS
 from small_manifests import sign_evaluations
-from small_summaries import over_seeds
+from small_records import evaluate
+from small_summaries import CELLS, cell_scores, over_seeds
 from small_text import unpadded
 
+from qunlearn.analysis.cells import Evaluations
 from qunlearn.analysis.frame import TESTS_TABLE
 from qunlearn.analysis.metrics import Cell, Score, collect, read_metrics
-from qunlearn.analysis.reversion import reversions
 from qunlearn.analysis.summary import Key, Summary, write_summaries
 from qunlearn.corpora.overlaps import Overlap
 from qunlearn.experiment.labels import number, precision_name
@@ -31,7 +31,7 @@ SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
 
 def score(cell: str, metric: str, value: float | None, n: int = 32) -> Score:
     if value is None:
-        return Score.missing("mini", Cell.parse(cell), metric, "diverged")
+        return Score("mini", Cell.parse(cell), metric, absent="diverged")
     return Score("mini", Cell.parse(cell), metric, value, value - 1, value + 3, n)
 
 
@@ -58,8 +58,8 @@ def test_references_come_first_and_the_order_is_kept_otherwise() -> None:
 
 
 @pytest.fixture
-def made(evaluations: Path) -> MainTable:
-    return main_table(over_seeds(collect(evaluations, CELLS, "mini")))
+def made() -> MainTable:
+    return main_table(over_seeds(cell_scores()))
 
 
 def test_csv_shows_values_with_intervals(made: MainTable) -> None:
@@ -117,8 +117,8 @@ def test_names_of_the_user_s_are_escaped() -> None:
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-def test_latex_compiles_on_its_own(evaluations: Path, tmp_path: Path) -> None:
-    found = over_seeds(collect(evaluations, CELLS, "mini"))
+def test_latex_compiles_on_its_own(tmp_path: Path) -> None:
+    found = over_seeds(cell_scores())
     write_main_table(main_table(found, {next(iter(found))}), tmp_path)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -213,21 +213,24 @@ def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_scripts_collect_and_write_the_tables(evaluations: Path, tmp_path: Path) -> None:
+def test_scripts_collect_and_write_the_tables(tmp_path: Path) -> None:
+    evaluations = tmp_path / "eval"
     tidy, folder = tmp_path / "tables" / "metrics.csv", tmp_path / "tables"
     given = ("--evaluations", evaluations, "--experiment", "mini", "--output", tidy)
 
-    sign_evaluations(evaluations)
     cells = [*CELLS[:4], CELLS[-1]]
+    for cell in cells:
+        evaluate(evaluations, cell, status="diverged" if cell == CELLS[-1] else "ok")
+    sign_evaluations(evaluations)
     assert run("collect_metrics.py", *given, "--cells", *cells).returncode == 0
-    expected = collect(evaluations, cells, "mini") + reversions(evaluations, cells, "mini")
-    assert read_metrics(tidy) == expected
+    expected = read_metrics(tidy)
+    assert expected == collect(Evaluations(evaluations, cells), "mini")
     assert [score.metric for score in expected].count("reversion_verbmem") == 1
 
     found = over_seeds(expected)
     summary, tests = tmp_path / "summary.csv", tmp_path / "tests.csv"
     write_summaries(summary, "mini", found)
-    tests.write_text(",".join(TESTS_TABLE.columns) + "\n" + UNTESTED + "\n", encoding="utf-8")
+    tests.write_text(",".join(TESTS_TABLE) + "\n" + UNTESTED + "\n", encoding="utf-8")
     asked = Overlap("knowmem/retain_qa.json", 4, "knowmem/retain_qa_icl.json", count=1, of=9)
     for corpus in {cell.split("/")[0] for cell in cells}:
         data = tmp_path / "data" / corpus

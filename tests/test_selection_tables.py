@@ -6,17 +6,24 @@ from typing import Any
 
 import pytest
 from small_corpora import run_script
-from small_evaluations import CELLS
-from small_summaries import over_seeds
+from small_summaries import cell_scores, over_seeds
 from test_main_table import UNTESTED
 
 from qunlearn.analysis.frame import TESTS_TABLE
-from qunlearn.analysis.metrics import collect
-from qunlearn.analysis.selection.choice import Rule, Selection, choose, read, write
-from qunlearn.analysis.selection.choice import link_folder
-from qunlearn.analysis.selection.listing import as_csv, as_markdown
-from qunlearn.analysis.selection.choice import Asked, Candidate, Scores, gather, reference
-from qunlearn.analysis.selection.listing import WARNING, notes
+from qunlearn.analysis.selection.choice import (
+    Asked,
+    Candidate,
+    Rule,
+    Scores,
+    Selection,
+    choose,
+    gather,
+    link_folder,
+    read,
+    reference,
+    write,
+)
+from qunlearn.analysis.selection.listing import WARNING, as_csv, as_markdown, notes
 from qunlearn.analysis.summary import write_summaries
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, write_json
@@ -203,10 +210,10 @@ def test_the_table_in_markdown() -> None:
     ]
 
 
-def test_the_main_table_says_how_settings_were_chosen(evaluations: Path, tmp_path: Path) -> None:
+def test_the_main_table_says_how_settings_were_chosen(tmp_path: Path) -> None:
     summary, tests = tmp_path / "summary.csv", tmp_path / "tests.csv"
-    write_summaries(summary, "mini", over_seeds(collect(evaluations, CELLS, "mini")))
-    tests.write_text(",".join(TESTS_TABLE.columns) + f"\n{UNTESTED}\n", encoding="utf-8")
+    write_summaries(summary, "mini", over_seeds(cell_scores()))
+    tests.write_text(",".join(TESTS_TABLE) + f"\n{UNTESTED}\n", encoding="utf-8")
     write(tmp_path / "choice.json", selection(questions="test"))
     run_script(
         "make_main_table.py",

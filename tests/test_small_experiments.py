@@ -10,13 +10,11 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from small_evaluations import entries
 from small_manifests import sign_evaluations, sign_measurements
 from small_records import evaluate
 from small_survival import MATRIX, write_cell
 
 from qunlearn.experiment.config import resolve
-from qunlearn.run.files import write_json
 from qunlearn.settings.evaluation import EvaluateSettings
 
 
@@ -63,9 +61,7 @@ def records(folder: Path, experiment: Experiment) -> None:
     """Evaluations and measurements of the experiment, below `folder`."""
     for cell in experiment.cells:
         status = experiment.status if cell in experiment.unlearned else "ok"
-        evaluate(folder / "eval", cell)
-        metrics = entries(10.0) if status == "ok" else {}
-        write_json(folder / "eval" / cell / "metrics.json", {"status": status, "metrics": metrics})
+        evaluate(folder / "eval", cell, status=status)
     for cell in experiment.unlearned:
         write_cell(folder / "survival", cell, [MATRIX] if experiment.status == "ok" else [])
     sign_evaluations(folder / "eval")
