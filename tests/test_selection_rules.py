@@ -1,37 +1,43 @@
 """The rules of the choice on small grids whose answer is plain."""
 
+import pandas as pd
 import pytest
 
-from qunlearn.analysis.selection.choice import (
-    Asked,
-    Candidate,
-    Rule,
-    Scores,
-    Selection,
-    choose,
-    front,
-)
+from qunlearn.analysis.selection.choice import Rule, Selection, choose, gather
 from qunlearn.run.errors import InputError
 
-
-def of(name: str, knowmem: float | None, utility: float = 0.0, diverged: int = 0) -> Candidate:
-    point, epoch = name.split("/")
-    scores = None if knowmem is None else Scores(knowmem, utility, 3.0)
-    return Candidate(point, epoch, scores, seeds=2, diverged=2 if knowmem is None else diverged)
+DIVERGED = {"status": "diverged"}
+Row = tuple[str, float, float, int]
 
 
-def chosen(rule: Rule, grid: list[Candidate], reference: float = 0, named: str = "") -> Selection:
+def of(name: str, knowmem: float, utility: float = 0.0, diverged: int = 0) -> Row:
+    return name, knowmem, utility, diverged
+
+
+def grid_of(rows: list[Row]) -> pd.DataFrame:
+    """Candidates of two seeds, of which some diverged."""
+    answers: dict[str, list[dict[str, object]]] = {}
+    for name, knowmem, utility, diverged in rows:
+        point, epoch = name.split("/")
+        own = {"status": "ok", "knowmem": knowmem, "utility": utility, "nll_forget": 3.0}
+        for seed, found in enumerate(answers.setdefault(point, [{}, {}])):
+            found[epoch] = DIVERGED if seed < diverged else own
+    return gather(list(answers), answers)
+
+
+def chosen(rule: Rule, rows: list[Row], reference: float = 0, named: str = "") -> Selection:
     """With retrain's KnowMem or target's Utility at `reference`."""
-    scores = Scores(reference, reference, 0.0)
-    return choose("news/ga/lora", rule, "test", named, Asked(3, 4), scores, scores, grid)
+    scores = {"knowmem": reference, "utility": reference}
+    asked = {"forget": 3, "retain": 4}
+    return choose("news/ga/lora", rule, "test", named, asked, scores, scores, grid_of(rows))
 
 
-def muse(grid: list[Candidate], retrain_knowmem: float) -> str:
-    return chosen("muse", grid, retrain_knowmem).chosen
+def muse(rows: list[Row], retrain_knowmem: float) -> str:
+    return chosen("muse", rows, retrain_knowmem).chosen
 
 
-def pareto(grid: list[Candidate], target_utility: float) -> str:
-    return chosen("pareto", grid, target_utility).chosen
+def pareto(rows: list[Row], target_utility: float) -> str:
+    return chosen("pareto", rows, target_utility).chosen
 
 
 # Retrain knows 20. Of `a` the first snapshot at or below that is the second, of `b` the first.
@@ -90,7 +96,8 @@ def test_the_front() -> None:
         of("f/epoch1", 0, 0),
         of("g/epoch1", 0, 99, diverged=1),
     ]
-    assert front(grid) == {"a/epoch1", "b/epoch1", "e/epoch1", "f/epoch1"}
+    found = grid_of(grid)
+    assert list(found["name"][found["front"]]) == ["a/epoch1", "b/epoch1", "e/epoch1", "f/epoch1"]
 
 
 def test_pareto_takes_the_nearest_of_the_front() -> None:
@@ -107,7 +114,7 @@ def test_pareto_takes_the_nearest_of_the_front() -> None:
 
 
 def test_a_candidate_with_a_diverged_seed_never_wins() -> None:
-    broken = [of("x/epoch1", 0, 99, diverged=1), of("y/epoch1", None)]
+    broken = [of("x/epoch1", 0, 99, diverged=1), of("y/epoch1", 0, diverged=2)]
     assert muse([*broken, *GRID], 20) == "a/epoch2"
     assert pareto([*broken, *GRID], 99) == "b/epoch2"
     assert muse([*broken, of("a/epoch1", 90)], 20) == "a/epoch1"
@@ -115,7 +122,7 @@ def test_a_candidate_with_a_diverged_seed_never_wins() -> None:
 
 @pytest.mark.parametrize("rule", ["muse", "pareto"])
 def test_where_all_diverged_the_least_diverged_stands_for_the_cell(rule: Rule) -> None:
-    choice = chosen(rule, [of("y/epoch1", None), of("x/epoch1", 0, 99, diverged=1)], 20)
+    choice = chosen(rule, [of("y/epoch1", 0, diverged=2), of("x/epoch1", 0, 99, diverged=1)], 20)
     assert (choice.chosen, choice.caveat) == ("x/epoch1", "all diverged")
 
 

@@ -32,7 +32,7 @@ def main(
         output: JSON file: the choice, its reason and all candidates.
         named: the candidate that the rule fixed takes.
     """
-    from qunlearn.analysis.selection.choice import Asked, choose, gather, reference, write
+    from qunlearn.analysis.selection.choice import choose, gather, reference, write
     from qunlearn.run.files import read_json
 
     ours = {
@@ -42,7 +42,8 @@ def main(
     files = {"target": target, "retrain": retrain}
     theirs = {name: [read_json(path)["models"] for path in files[name]] for name in files}
     references = {name: reference(name, found) for name, found in theirs.items()}
-    number = Asked.count(theirs["target"][0])
+    items = next(iter(theirs["target"][0].values()))["items"]
+    number = {"forget": len(items["knowmem"]), "retain": len(items["utility"])}
     candidates = gather(points, ours)
     write(output, choose(cell, rule, questions, named, number, candidates=candidates, **references))
 

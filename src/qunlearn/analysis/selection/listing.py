@@ -1,17 +1,17 @@
 """Every candidate of every grid as CSV and as Markdown, and what is said of the choices."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import astuple
+from collections.abc import Iterable, Iterator, Sequence
+from math import isnan
 from pathlib import Path
+from typing import Any
 
-from qunlearn.analysis.selection.choice import Rule, Selection, front
+from qunlearn.analysis.selection.choice import SCORES, Rule, Selection
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import adapter_name, corpus_name, method_name, number
-from qunlearn.experiment.names import DIVERGED, REFERENCES
+from qunlearn.experiment.names import DIVERGED
 from qunlearn.run.csvfile import Value, as_csv
 from qunlearn.run.files import write_text
 
-SCORES = ("knowmem", "utility", "nll_forget")
 COLUMNS = (
     *("corpus", "objective", "adapter", "point", "epochs", *SCORES),
     *("n_forget", "n_retain", "seeds", "diverged", "front", "chosen"),
@@ -75,8 +75,8 @@ def asked(selections: Sequence[Selection]) -> str:
     """How many questions the candidates of each corpus were asked."""
     return "; ".join(
         distinct(
-            f"{corpus_name(own.corpus)} {own.asked.forget} on forget and {own.asked.retain} "
-            "on retain"
+            f"{corpus_name(own.corpus)} {own.asked['forget']} on forget and "
+            f"{own.asked['retain']} on retain"
             for own in selections
         )
     )
@@ -99,16 +99,15 @@ def _names(corpus: str, objective: str, adapter: str) -> list[str]:
 def _rows(own: Selection) -> Iterator[list[Value]]:
     """The lines of the CSV file, COLUMNS each."""
     cell = own.corpus, own.objective, own.adapter
-    questions = own.asked.forget, own.asked.retain
-    for name in REFERENCES:
-        yield [*cell, name, None, *astuple(getattr(own, name)), *questions, *[None] * 4]
-    best = front(own.candidates)
-    for candidate in own.candidates:
-        scores = astuple(candidate.scores) if candidate.scores else (None,) * 3
-        marks = candidate.name in best, candidate.name == own.chosen
-        words = ("yes" if mark else "no" for mark in marks)
-        counts = candidate.seeds, candidate.diverged
-        yield [*cell, candidate.point, candidate.epochs, *scores, *questions, *counts, *words]
+    questions = own.asked["forget"], own.asked["retain"]
+    for name, scores in (("target", own.target), ("retrain", own.retrain)):
+        yield [*cell, name, None, *(scores[score] for score in SCORES), *questions, *[None] * 4]
+    candidates: Iterable[Any] = own.candidates.itertuples()
+    for row in candidates:
+        values = (getattr(row, score) for score in SCORES)
+        scored = (None if isnan(value) else value for value in values)
+        words = ("yes" if mark else "no" for mark in (row.front, row.name == own.chosen))
+        yield [*cell, row.point, row.epochs, *scored, *questions, row.seeds, row.diverged, *words]
 
 
 def _line(row: Sequence[Value]) -> list[str]:
