@@ -5,6 +5,8 @@ from pathlib import Path
 
 from conftest import ROOT
 
+from qunlearn.quantize.method import methods
+
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 NAMES = [file.stem for file in ENVIRONMENTS]
 OURS = [name for name in NAMES if name != "autogptq"]
@@ -49,7 +51,8 @@ def scripts_of(name: str) -> set[Path]:
     for file in (ROOT / "workflow/rules").glob("*.smk"):
         for rule in re.split(r"^\s*rule \w+:$", file.read_text(), flags=re.MULTILINE)[1:]:
             named = re.search(r"conda:\s+(\S+)", rule)
-            if named and (f"/{name}.yaml" in named[1] or (named[1], name) in BY_CHOICE):
+            by_method = {"lambda"} if name in METHODS else set()
+            if named and (f"/{name}.yaml" in named[1] or named[1] in by_method):
                 patterns = [re.sub(r"{.*?}", "*", each) for each in RUN.findall(rule)]
                 assert patterns or ".py" not in rule, f"which script does this run? {rule}"
                 scripts = [set((ROOT / "workflow/scripts").glob(each)) for each in patterns]
@@ -59,4 +62,4 @@ def scripts_of(name: str) -> set[Path]:
 
 
 RUN = re.compile(r"(?:run|fetch) (\S+\.py)")
-BY_CHOICE = {("GPTQ_ENVIRONMENT", "gptq"), ("GPTQ_ENVIRONMENT", "autogptq")}
+METHODS = {method.environment for method in methods().values()}

@@ -1,13 +1,11 @@
 """The configuration: its defaults, its table, its files, and its runs."""
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from conftest import ROOT
+from test_config_errors import leaves
 
 from qunlearn.experiment import configfiles
 from qunlearn.experiment.config import Run, cells, resolve, runs, unlearn_settings
@@ -27,15 +25,6 @@ def test_table_in_the_repository_is_up_to_date() -> None:
     assert (ROOT / "config/README.md").read_text(encoding="utf-8") == as_markdown()
 
 
-def leaves(value: Any, place: str = "") -> Iterator[str]:
-    """The place of every value that is not a section (an empty one counts as a value)."""
-    if isinstance(value, dict) and value:
-        for key, part in value.items():
-            yield from leaves(part, f"{place}.{key}".lstrip("."))
-    else:
-        yield place
-
-
 def test_table_has_every_key_once_with_its_meaning() -> None:
     lines = as_markdown().removeprefix(HEAD).splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
@@ -48,11 +37,9 @@ def test_table_has_every_key_once_with_its_meaning() -> None:
     "line",
     [
         "| `evaluate.min_k` | number > 0 and ≤ 1 | `0.4` | Share of",
-        "| `train.base.warmup` | integer ≥ 0 | `10` | Updates",
         "| `muse_dir` | string or null | `null` | Folder",
         "| `evaluate.batch_size` | integer ≥ 1 or `auto` | `32` |",
         "| `unlearn.adapters` | list of `full`, `full_bf16`, `lora` |",
-        '| `unlearn.settings.chunking` | `documents`, `stream` | `"documents"` | As in training. |',
     ],
 )
 def test_lines_of_the_table(line: str) -> None:
@@ -119,7 +106,7 @@ def write(path: Path, text: str) -> Path:
 
 def test_later_files_win_key_by_key(tmp_path: Path) -> None:
     first = write(tmp_path / "1.yaml", "seeds: [1, 2]\ncorpus: {mini: {forget: 5}}\n")
-    second = write(tmp_path / "2.yaml", '{"seeds": [3],\t"corpus": {"mini": {"retain": 6}}}')
+    second = write(tmp_path / "2.yaml", '{"seeds": [3], "corpus": {"mini": {"retain": 6}}}')
     full = configfiles.read([first, second])
     assert full == resolve({"seeds": [3], "corpus": {"mini": {"forget": 5, "retain": 6}}})
 
@@ -136,10 +123,17 @@ def test_the_default_experiment_is_read_where_no_file_is_named(tmp_path: Path) -
     assert len({unlearn_settings(mini, *name)["stop_nll"] for name in names}) == 1
 
 
-def test_experiments_keep_to_folders_of_their_own() -> None:
-    files = [ROOT / "config.yaml", *(ROOT / "config").glob("*.yaml")]
-    names = [yaml.safe_load(path.read_text(encoding="utf-8"))["experiment"] for path in files]
-    assert len(names) == len(set(names)) > 1
+def test_words_of_the_command_line_are_numbers() -> None:
+    """As Snakemake's --config hands over what stands in a list or section: as text."""
+    words = {"unlearn": {"settings": {"epochs": "3", "lr": "2e-5"}}, "seeds": ["0", "1"]}
+    words |= {"sweep": {"*/*/lora": {"lr": ["1e-4"]}}, "controls": "true"}
+    merged = words | {"unlearn": {"settings": {"beta": 0.5, "epochs": "3", "lr": "2e-5"}}}
+    assert configfiles.with_words(merged, words) == {
+        "unlearn": {"settings": {"beta": 0.5, "epochs": 3, "lr": 2e-5}},
+        "seeds": [0, 1],
+        "sweep": {"*/*/lora": {"lr": [1e-4]}},
+        "controls": True,
+    }
 
 
 # --- Runs ------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ def test_the_script_gives_the_same_bytes_from_the_hub_its_cache_and_a_folder(
         home = {"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN}
         for name, offline in (("online", ""), ("offline", "1")):
             run_script(
-                "download_corpus.py",
+                "import_corpus.py",
                 *("--dataset", NEWS, "--revision", COMMIT, "--output", str(tmp_path / name)),
                 *excerpt,
                 **home | {"HF_HUB_OFFLINE": offline},

@@ -2,16 +2,13 @@
 
 import ast
 import importlib.util
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from test_manifest import cut, flip, made
+from test_manifest import flip, made
 
 from qunlearn.run.cli import run_script
-from qunlearn.run.files import write_json
 from qunlearn.run.manifest import WRITTEN
 
 SCRIPTS = Path(__file__).parents[1] / "workflow/scripts"
@@ -28,14 +25,11 @@ def parameters(script: Path) -> dict[str, str]:
 
 
 FOLDERS = {
-    *(("train_base.py", name) for name in ("corpus",)),
     *(("finetune.py", name) for name in ("base", "corpus")),
     *(("unlearn.py", name) for name in ("target", "corpus")),
     *(("match_norm.py", name) for name in ("target", "corpus", "start", "like")),
-    *(("match_lora.py", name) for name in ("adapter", "target", "like")),
-    ("scale_lora.py", "adapter"),
+    *(("scale_lora.py", name) for name in ("adapter", "target", "like")),
     *(("quantize.py", name) for name in ("source", "base", "corpus")),
-    *(("quantize_spared.py", name) for name in ("target", "source")),
     *(("evaluate.py", name) for name in ("model", "corpus")),
     *(("measure_survival.py", name) for name in ("target", "model")),
     *(("ask_candidates.py", name) for name in ("models", "corpus", "base")),
@@ -54,7 +48,7 @@ def arguments(script: str, damaged: str, folder: Path) -> list[str]:
         "objective": "npo_gdr",
         "adapter": "lora",
         "choice": "unmoved",
-        "factor": "2",
+        "size": "scaled2",
         "share": "0.5",
         "seed": "0",
     }
@@ -99,23 +93,3 @@ def test_no_script_works_on_a_damaged_folder(
     assert told.count("\n") == 1
     assert ended.value.code == 2
     assert not (tmp_path / "output").exists()
-
-
-def test_a_script_that_takes_the_chosen_candidate_looks_at_it(tmp_path: Path) -> None:
-    selection = {"chosen": "r4/epoch5", "corpus": "news", "objective": "npo_gdr"}
-    selection |= {"adapter": "lora", "rule": "fixed", "questions": "test"}
-    scores = {"knowmem": 1.0, "utility": 1.0, "nll_forget": 1.0}
-    write_json(
-        tmp_path / "selection.json",
-        selection
-        | {"asked": {"forget": 1, "retain": 1}, "target": scores, "retrain": scores}
-        | {"candidates": [], "reason": "", "caveat": ""},
-    )
-    shutil.move(made(tmp_path / "x"), tmp_path / "r4/epoch5")
-    cut(tmp_path / "r4/epoch5/model.safetensors")
-    command = [sys.executable, str(SCRIPTS / "take_selected.py"), "--selection", "selection.json"]
-    command += ["--trainings", ".", "--output", "taken"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: r4/epoch5/model.safetensors: 999 bytes instead of 1000")
-    assert not (tmp_path / "taken").exists()

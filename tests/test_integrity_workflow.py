@@ -93,9 +93,7 @@ def test_a_foreign_evaluation_is_in_no_table(
     assert line.startswith(f"error: results/tiny/eval/{FULL}/nf4/{told}")
 
 
-@pytest.mark.parametrize(
-    "script", ["collect_metrics.py", "summarise.py", "test_differences.py", "judge_claims.py"]
-)
+@pytest.mark.parametrize("script", ["analyse.py", "judge_claims.py"])
 def test_whatever_reads_evaluations_compares_them(
     tiny_run: Path, tmp_path: Path, script: str
 ) -> None:

@@ -4,26 +4,18 @@ import csv
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from small_manifests import sign_evaluations
-from small_records import evaluate
 from small_summaries import CELLS, cell_scores, over_seeds
 from small_text import unpadded
 
-from qunlearn.analysis.cells import Evaluations
-from qunlearn.analysis.frame import TESTS_TABLE
-from qunlearn.analysis.metrics import Cell, Score, collect, read_metrics
-from qunlearn.analysis.summary import Key, Summary, write_summaries
-from qunlearn.corpora.overlaps import Overlap
+from qunlearn.analysis.metrics import Cell, Score
+from qunlearn.analysis.summary import Key, Summary
 from qunlearn.experiment.labels import number, precision_name
 from qunlearn.report.main_table import MainTable, main_table
 from qunlearn.report.render import as_csv, as_html, as_latex, as_markdown, write_main_table
-from qunlearn.run.files import read_json, write_json
-from qunlearn.run.manifest import Stopwatch, write_manifest
 
 UNTESTED = "mini,news,adapters,utility,npo_gdr,lora,nf4,full,nf4,5,1,9,,,0.5,2,32,1,one text"
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
@@ -211,45 +203,3 @@ def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
-
-
-def test_scripts_collect_and_write_the_tables(tmp_path: Path) -> None:
-    evaluations = tmp_path / "eval"
-    tidy, folder = tmp_path / "tables" / "metrics.csv", tmp_path / "tables"
-    given = ("--evaluations", evaluations, "--experiment", "mini", "--output", tidy)
-
-    cells = [*CELLS[:4], CELLS[-1]]
-    for cell in cells:
-        evaluate(evaluations, cell, status="diverged" if cell == CELLS[-1] else "ok")
-    sign_evaluations(evaluations)
-    assert run("collect_metrics.py", *given, "--cells", *cells).returncode == 0
-    expected = read_metrics(tidy)
-    assert expected == collect(Evaluations(evaluations, cells), "mini")
-    assert [score.metric for score in expected].count("reversion_verbmem") == 1
-
-    found = over_seeds(expected)
-    summary, tests = tmp_path / "summary.csv", tmp_path / "tests.csv"
-    write_summaries(summary, "mini", found)
-    tests.write_text(",".join(TESTS_TABLE) + "\n" + UNTESTED + "\n", encoding="utf-8")
-    asked = Overlap("knowmem/retain_qa.json", 4, "knowmem/retain_qa_icl.json", count=1, of=9)
-    for corpus in {cell.split("/")[0] for cell in cells}:
-        data = tmp_path / "data" / corpus
-        data.mkdir(parents=True)
-        about = {"settings": {}, "inputs": {}, "stopwatch": Stopwatch()}
-        write_manifest(data, step="corpus", **about, overlaps=[asdict(asked)])
-    made = read_json(evaluations / cells[0] / "manifest.json")
-    write_json(evaluations / cells[0] / "manifest.json", made | {"shortfalls": ["KnowMem: no"]})
-    given = ("--summary", summary, "--tests", tests, "--settings", "A note.")
-    where = ("--results", tmp_path, "--cells", *cells, "--output", folder)
-    done = run("make_main_table.py", *given, *where)
-    assert done.returncode == 0, done.stderr
-    notes = [f"NEWS: {asked}.", "A note.", "NEWS KnowMem: no."]
-    shown = (folder / "main.md").read_text(encoding="utf-8")
-    assert all(f"* {note}" in shown for note in notes)
-    assert "* Processor: " in shown
-
-    given = ("--evaluations", evaluations, "--experiment", "mini", "--output", tidy)
-    failed = run("collect_metrics.py", *given, "--cells", "books/target/bf16")
-    assert failed.returncode == 2
-    assert failed.stderr.startswith("error: cell 'books/target/bf16'")
-    assert failed.stderr.count("\n") == 1

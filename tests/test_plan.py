@@ -198,7 +198,7 @@ def test_rules_request_what_their_kind_does_and_more_at_each_attempt(tmp_path: P
     tries = full()["control_settings"]["search_runs"]
     for attempt, memory, minutes in (("1", 1234, 56), ("3", 2777, 168)):
         found = asked(tmp_path, "--dry-run", "--attempt", attempt, *files)
-        for rule in ("train_base", "unlearn", "quantize", "scale_lora", "collect_metrics"):
+        for rule in ("finetune", "unlearn", "quantize", "scale_lora", "analyse"):
             assert found[rule][0]["mem_mb"] == memory, rule
             assert found[rule][0]["runtime"] == minutes, rule
         assert found["match_norm"][0]["runtime"] == tries * minutes
@@ -207,7 +207,7 @@ def test_rules_request_what_their_kind_does_and_more_at_each_attempt(tmp_path: P
 
 def test_jobs_request_what_the_plan_says_once_models_are_known(tmp_path: Path) -> None:
     base = "results/tiny/models/news/base"
-    found = asked(tmp_path, base, "--configfile", str(TINY_FILE))["train_base"][0]
+    found = asked(tmp_path, base, "--configfile", str(TINY_FILE))["finetune"][0]
     config = configfiles.read([TINY_FILE])
     shape = ModelShape.from_architecture(config["models"]["architecture"])
     planned = plan.needs(config, plan.estimate(config, {"news": shape}))["train"]

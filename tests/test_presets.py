@@ -139,14 +139,14 @@ def test_the_whole_paper_is_planned_over_stand_ins(tmp_path: Path, snakemake: Sn
     found = jobs(planned.stdout)
     # 2 corpora x (4 objectives x 2 variants + target + retrain); 5 precisions each.
     expected = {
-        "import_corpus": 2,
+        "corpus": 2,
         "unlearn": 16,
         "quantize": 100,
         "evaluate": 100,
         "survival": 16,
     }
     assert {name: found.get(name) for name in expected} == expected
-    assert "train_base" not in found and "finetune" not in found
+    assert "finetune" not in found
     again = snakemake(
         tmp_path,
         "--dry-run",

@@ -38,7 +38,7 @@ def main(
     packed: dict[str, tuple[Path, Path]] = {}
     inputs = {"target": target, "model": model}
     for precision in wanted:
-        if method_of(precision).packed:
+        if method_of(precision).calibrated:
             if quantized is None or model_id is None:
                 raise InputError(f"{precision.name}: give --quantized and --model-id as well")
             packed[precision.name] = (

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from qunlearn.analysis.cells import FORGET_METRICS
-from qunlearn.analysis.frame import MECHANISM_NUMBERS, MECHANISM_TABLE
+from qunlearn.analysis.frame import MECHANISM_KEY, MECHANISM_NUMBERS, MECHANISM_TABLE
 from qunlearn.analysis.metrics import Score
 from qunlearn.analysis.summary import Key, Summary, distinct
 from qunlearn.experiment.controls import SPARE
@@ -27,7 +27,7 @@ from qunlearn.experiment.labels import (
 from qunlearn.experiment.names import REFERENCES, UNDEFINED, Cell
 from qunlearn.run.csvfile import write_rows
 from qunlearn.run.files import write_text
-from qunlearn.survival.table import MatrixRow, overall, read_survival
+from qunlearn.survival.table import overall, read_survival
 
 SHOWN = {
     "relative_norm": "‖d‖/‖W‖",
@@ -61,14 +61,10 @@ def arrivals(scores: Sequence[Score], survival: Path) -> pd.DataFrame:
         if cell.objective in REFERENCES or cell.adapter.startswith(SPARE):
             continue
         if rows := read_survival(survival / cell.corpus / cell.model / f"{cell.precision}.csv"):
-            whole = asdict(overall(rows))
-            found.append(
-                asdict(cell) | {"relative_norm": whole["relative_d"], **whole, **_zero_bins(rows)}
-            )
-    columns = MECHANISM_TABLE[:-4]  # all but the reversion
-    return pd.DataFrame(found, columns=list(columns)).astype(
-        dict.fromkeys(MECHANISM_NUMBERS, float)
-    )
+            whole = overall(rows)
+            found.append(asdict(cell) | {"relative_norm": whole["relative_d"], **whole})
+    table = pd.DataFrame(found, columns=[*MECHANISM_KEY, *MECHANISM_NUMBERS])
+    return table.astype(dict.fromkeys(MECHANISM_NUMBERS, float))
 
 
 def write_mechanism(
@@ -120,15 +116,6 @@ def reversion_markdown(
 
 def _names(key: Key) -> list[str]:
     return [corpus_name(key.corpus), method_name(key.objective), adapter_name(key.adapter)]
-
-
-def _zero_bins(rows: Sequence[MatrixRow]) -> dict[str, float]:
-    """The shares of all matrices as one vector."""
-    n, moved, all_bins, moved_bins = np.array(
-        [(row.n, row.moved * row.n, row.zero_bin, row.zero_bin_moved or 0.0) for row in rows]
-    ).T
-    share = moved @ moved_bins / moved.sum() if moved.any() else np.nan
-    return {"zero_bin": all_bins @ n / n.sum(), "zero_bin_moved": share}
 
 
 def _reversion(summary: Summary | None) -> str:

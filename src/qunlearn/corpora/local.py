@@ -6,8 +6,6 @@ from qunlearn.corpora import layout, overlaps
 from qunlearn.corpora.layout import Corpus
 from qunlearn.run.manifest import verify as verify_files
 
-MEANT = "put it back as it was, or delete {folder}/manifest.json if the change is meant"
-
 
 def verify(folder: Path, *, pretrain: bool = False) -> Corpus:
     """Read a user's corpus and check what would quietly spoil its metrics.
@@ -25,6 +23,6 @@ def verify(folder: Path, *, pretrain: bool = False) -> Corpus:
         InputError: names the file and the item.
     """
     corpus = layout.verify(folder, pretrain=pretrain)
-    verify_files(folder, mend=MEANT)
+    verify_files(folder)
     overlaps.check(folder, corpus)
     return corpus

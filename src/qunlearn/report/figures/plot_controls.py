@@ -110,7 +110,7 @@ def _norms(cells: Sequence[Cell], survival: Path) -> Norms:
     norms: dict[str, list[float]] = {}
     for (adapter, _), cell in sorted(runs.items(), key=str):
         rows = read_survival(survival / cell.corpus / cell.model / f"{cell.precision}.csv")
-        if rows and (norm := overall(rows).relative_d):
+        if rows and (norm := overall(rows)["relative_d"]):
             norms.setdefault(adapter, []).append(norm)
     return {adapter: fmean(own) for adapter, own in norms.items()}
 

@@ -108,9 +108,9 @@ def grid(rows: Sequence[MatrixRow], column: str) -> Grid | None:
     for y, layer in enumerate(layers):
         for x, module in enumerate(modules):
             own = [row for row in rows if (row.layer, row.module) == (layer, module)]
-            found = getattr(own[0] if len(own) == 1 else overall(own), column) if own else None
+            found = overall(own)[column] if own else None
             values[y, x] = math.nan if found is None else found
-    return Grid(layers, modules, values, getattr(overall(rows), column))
+    return Grid(layers, modules, values, overall(rows)[column])
 
 
 def _draw_half(
