@@ -123,7 +123,7 @@ def test_a_reference_of_other_texts_is_an_error(tmp_path: Path) -> None:
     evaluate(tmp_path, "news/target/nf4")
     read = Evaluations(tmp_path, ["news/target/nf4"])
     with pytest.raises(
-        InputError, match=r"news/target/nf4.*not of the same texts as in news/retrain"
+        InputError, match=r"news/target/nf4.*not of the same items as in news/retrain"
     ):
         read.items("news/target/nf4", "privleak")
 

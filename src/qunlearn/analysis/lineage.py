@@ -102,15 +102,16 @@ def trace(results: Path, cell: Cell, user: Manifest) -> Lineage:
             place = _place(results, cell, name, base=made.get("step") == "finetune")
             if place is None or not place.exists():
                 continue
+            found = None if name == "corpus" else Manifest.read(place)
             made.check_input(name, place)
-            if name == "corpus":
+            if found is None:
                 continue
-            steps.append(Manifest.read(place))
+            steps.append(found)
             kind, _, model, *_ = place.relative_to(results).parts
             if kind == "models":
-                models[model] = steps[-1]
+                models[model] = found
             else:
-                unlearned.append(steps[-1])
+                unlearned.append(found)
     return Lineage(
         target=models.get("target"),
         retrain=models.get("retrain"),
