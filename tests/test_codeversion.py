@@ -133,7 +133,7 @@ Edit = Callable[[str, str, str], Path]
 
 @pytest.fixture
 def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
-    """Put another text into a file of a copy of the package, or at its end; return the copy."""
+    """Put other text into a file of a copy of the real package, or at its end; return the copy."""
 
     def edited(name: str, old: str, new: str) -> Path:
         ignored = shutil.ignore_patterns("__pycache__")  # which other test processes write to

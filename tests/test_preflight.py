@@ -23,7 +23,7 @@ from qunlearn.corpora import layout, mini
 from qunlearn.experiment import config, inputs
 from qunlearn.models.scratch import train_tokenizer
 from qunlearn.plan import Job
-from qunlearn.run import hardware, interpreter
+from qunlearn.run import hardware
 from qunlearn.run.errors import InputError
 from qunlearn.settings.models import ModelSettings
 
@@ -221,18 +221,6 @@ def test_jobs_on_another_python(given: Path, monkeypatch: pytest.MonkeyPatch) ->
     for broken in (given / "empty/bin/python", given / "missing"):
         with pytest.raises(InputError, match=rf"config key 'python': {broken} .*make setup"):
             door({}, python=str(broken))
-
-
-def test_make_setups_python_runs_the_jobs_of_a_driver(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    python = tmp_path / ".venv/bin/python"
-    python.parent.mkdir(parents=True)
-    python.touch()
-    assert interpreter.job_python(tmp_path) == sys.executable
-    monkeypatch.setattr(interpreter, "NEEDED", "no_such_package")
-    assert interpreter.job_python(tmp_path) == str(python)
-    assert interpreter.job_python(tmp_path / "elsewhere") == sys.executable
 
 
 def free(size: int) -> Callable[[Path], SimpleNamespace]:

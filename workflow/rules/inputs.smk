@@ -52,16 +52,18 @@ def flag_of(name):
 def folder_files(folder, pattern):
     """The files of a user's folder: Snakemake sees when one changes. The folder, if there are none."""
     found = (str(path) for path in Path(folder).glob(pattern) if path.is_file())
-    return sorted(found) or folder
+    return sorted(found) or [folder]
 
 
-def files_of(source):
-    """What of a source is on disk here, and so is the input of a job."""
-    if source is None or source.kind in ("made", "hub"):
-        return []
-    if source.kind == "gguf":
-        return str(sources.gguf_file(source.value))
-    return folder_files(source.value, "*.*")
+def fetched_files(wildcards):
+    """What of a model and its tokenizer is on disk here."""
+    found = []
+    for source in filter(None, FETCHED[wildcards.given].values()):
+        if source.kind == "gguf":
+            found.append(str(sources.gguf_file(source.value)))
+        elif source.kind == "folder":
+            found += folder_files(source.value, "*.*")
+    return found
 
 
 def revision_of(repository):

@@ -9,7 +9,7 @@ if FETCHED:
 
     rule fetch_model:
         input:
-            lambda wildcards: map(files_of, FETCHED[wildcards.given].values()),
+            fetched_files,
         output:
             directory("<results>/models/{given}"),
         log:

@@ -24,7 +24,7 @@ from qunlearn.experiment.names import BEFORE, DIVERGED, METRICS, REFERENCES, UND
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 from qunlearn.statistics.bootstrap import item_draws, percentiles
-from qunlearn.statistics.items import Combination, Floats, Items, Statistic, difference
+from qunlearn.statistics.items import Floats, Statistic, combine, difference
 
 
 class Forgetting(NamedTuple):
@@ -115,9 +115,9 @@ class Evaluations:
         if forgotten <= 0:
             return UNDEFINED
         flat = "0 by definition" if a is b else "the same whichever items are drawn"
-        return Combination((a, b, target), _share, flat, gap="nothing was forgotten in them")
+        return combine((a, b, target), _share, flat, gap="nothing was forgotten in them")
 
-    def items(self, name: str, metric: str) -> Items | None:
+    def items(self, name: str, metric: str) -> Statistic | None:
         """The scores that a metric of a cell is made of; None where the model diverged.
 
         Raises:

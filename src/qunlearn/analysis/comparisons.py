@@ -24,7 +24,7 @@ from qunlearn.run.csvfile import Value, write_rows
 from qunlearn.settings.unlearning import Adapter
 from qunlearn.statistics.bootstrap import estimate
 from qunlearn.statistics.inference import Side, doubt, effect_dz, holm, too_few
-from qunlearn.statistics.items import Items, difference
+from qunlearn.statistics.items import Statistic, difference
 
 MAIN: tuple[str, ...] = get_args(Adapter)
 COMPARED = ("verbmem", "knowmem", "privleak", "utility", "nll_forget")
@@ -88,7 +88,7 @@ def _test(
     read: Evaluations, family: str, metric: str, names: Mapping[str, str]
 ) -> dict[str, Value]:
     """The numbers of a test of two variants, given the two cells of each seed."""
-    found: dict[str, tuple[Items, Items]] = {}
+    found: dict[str, tuple[Statistic, Statistic]] = {}
     for name, other in names.items():
         first, second = read.items(name, metric), read.items(other, metric)
         if first is not None and second is not None:

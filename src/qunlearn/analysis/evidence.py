@@ -14,7 +14,7 @@ from qunlearn.quantize.method import Precision
 from qunlearn.run.errors import InputError
 from qunlearn.statistics.bootstrap import estimate
 from qunlearn.statistics.inference import ALPHA, DETECTABLE, INTERVAL, doubt, too_few
-from qunlearn.statistics.items import Combination, Floats, Statistic
+from qunlearn.statistics.items import Floats, Statistic, combine
 
 UNPAIRED = "the intervals of its parts were added as if independent"
 NO_COMMON_SEED = "no seed has a number for all that is compared"
@@ -121,7 +121,7 @@ def paired_sum(read: Evaluations, terms: Signed, distance: bool) -> Finding:
     for seed in named[0]:
         parts = tuple(known[names[seed]] for names in named if names.get(seed) in known)
         if len(parts) == len(named):
-            by_seed.append(Combination(parts, total, "the same for all items"))
+            by_seed.append(combine(parts, total, "the same for all items"))
     if not by_seed:
         return absent(NO_COMMON_SEED)
     known_sum, doubted = estimate(by_seed), doubt(by_seed)

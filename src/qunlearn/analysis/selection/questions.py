@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
+from math import isfinite
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 from qunlearn.corpora.layout import Card, Corpus
-from qunlearn.evaluate.records import Record, question_records
+from qunlearn.evaluate.records import Evaluation, Record
 from qunlearn.experiment.names import DIVERGED
 from qunlearn.models.checkpoints import is_adapter, is_diverged, load_dense, load_tokenizer
 from qunlearn.quantize.method import Precision, method_of
@@ -89,32 +90,19 @@ def ask(
     """
     if is_diverged(folder):
         return {"status": DIVERGED}
-    import numpy as np
-
-    from qunlearn.evaluate.likelihood import token_logprobs
-
     model = _in_bf16(load_dense(folder, base))
     tokenizer = load_tokenizer(base if base is not None and is_adapter(folder) else folder)
-    logprobs = token_logprobs(
-        model,
-        tokenizer,
-        corpus.privleak["forget"],
-        batch_size=settings.batch_size,
-        max_tokens=settings.max_tokens,
-        title="nll forget",
-    )
-    total = -sum(float(values.sum(dtype=np.float64)) for values in logprobs)
-    if not np.isfinite(total):
+    evaluation = Evaluation(model, tokenizer, corpus, settings)
+    texts = evaluation.texts("forget")
+    total = sum(text["nll_sum"] for text in texts)
+    if not isfinite(total):
         return {"status": DIVERGED}
-    forget, retain = (
-        question_records(model, tokenizer, corpus, settings, split)
-        for split in ("forget", "retain")
-    )
+    forget, retain = evaluation.questions("forget"), evaluation.questions("retain")
     return {
         "status": "ok",
         "knowmem": _mean(forget),
         "utility": _mean(retain),
-        "nll_forget": round(total / sum(len(values) for values in logprobs), 6),
+        "nll_forget": round(total / sum(text["tokens"] for text in texts), 6),
         "items": {"knowmem": forget, "utility": retain},
     }
 
