@@ -8,6 +8,8 @@ used.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +47,10 @@ class Manifest:
 
     def get(self, *keys: str) -> Any:
         """The value under nested `keys`; an InputError where it is absent."""
-        value: Any = self.content
-        for key in keys:
-            if not isinstance(value, dict) or key not in value:
-                raise InputError(f"{self.path}: no '{'.'.join(keys)}'; make the folder again")
-            value = value[key]
-        return value
+        try:
+            return reduce(getitem, keys, self.content)
+        except (KeyError, TypeError):
+            raise InputError(f"{self.path}: no '{'.'.join(keys)}'; make the folder again") from None
 
     def check_input(self, name: str, folder: Path) -> None:
         """Complain when the step read something else than what `folder` (or a file) holds now.
@@ -94,24 +94,15 @@ def trace(results: Path, cell: Cell, user: Manifest) -> Lineage:
     Raises:
         InputError: a manifest is missing, or belongs to another model.
     """
-    models: dict[str, Manifest] = {}
-    unlearned: list[Manifest] = []
     steps = [user]
     for made in steps:
-        for name in made.get("inputs"):
-            place = _place(results, cell, name, base=made.get("step") == "finetune")
-            if place is None or not place.exists():
-                continue
-            found = None if name == "corpus" else Manifest.read(place)
-            made.check_input(name, place)
-            if found is None:
-                continue
-            steps.append(found)
-            kind, _, model, *_ = place.relative_to(results).parts
-            if kind == "models":
-                models[model] = found
-            else:
-                unlearned.append(found)
+        for name, place in _places(results, cell, made.get("step")).items():
+            if name in made.get("inputs") and place.exists():
+                made.check_input(name, place)
+                steps += [] if name == "corpus" else [Manifest.read(place)]
+    parts = {made.path.relative_to(results).parts: made for made in steps[1:]}
+    models = {place[2]: made for place, made in parts.items() if place[0] == "models"}
+    unlearned = [made for place, made in parts.items() if place[0] == "unlearned"]
     return Lineage(
         target=models.get("target"),
         retrain=models.get("retrain"),
@@ -120,32 +111,23 @@ def trace(results: Path, cell: Cell, user: Manifest) -> Lineage:
     )
 
 
-def _place(results: Path, cell: Cell, name: str, base: bool) -> Path | None:
-    """Where the input `name` of a step behind a cell lies; None where nothing is known of it.
-
-    Args:
-        base: whether the step's `base` is the model that target and retrain start from, and not
-            the one that an adapter lies on.
-    """
-    models = results / "models" / cell.corpus
-    reference = cell.objective in REFERENCES
-    match name:
-        case "corpus":
-            return results / "data" / cell.corpus
-        case "target":
-            folder = models / "target"
-        case "base":
-            folder = models / ("base" if base else "target")
-        case "source" if reference:
-            folder = models / cell.objective
-        case "source" | "adapter":
-            own = name == "source" and not cell.adapter.startswith(SPARE)
-            variant = replace(cell, adapter=cell.adapter if own else origin(cell.adapter))
-            return results / "unlearned" / cell.corpus / variant.model
-        case _:
-            return None
-    seeded = folder / f"seed{cell.seed}"  # each seed has its own
-    return seeded if seeded.exists() else folder
+def _places(results: Path, cell: Cell, step: str) -> dict[str, Path]:
+    """Where the inputs of a step behind a cell lie, by name."""
+    models, unlearned = results / "models" / cell.corpus, results / "unlearned" / cell.corpus
+    start = replace(cell, adapter=origin(cell.adapter))  # what a control was made from
+    spared = cell.adapter.startswith(SPARE)
+    of_reference = cell.objective in REFERENCES
+    places = {
+        "corpus": results / "data" / cell.corpus,
+        "target": models / "target",
+        "base": models / ("base" if step == "finetune" else "target"),
+        "source": models / cell.objective
+        if of_reference
+        else unlearned / (start if spared else cell).model,
+        "adapter": unlearned / start.model,
+    }
+    seed = f"seed{cell.seed}"  # each seed may have its own target and retrain
+    return {name: own if (own := p / seed).exists() else p for name, p in places.items()}
 
 
 def check_evaluations(
