@@ -15,10 +15,8 @@ import pytest
 import yaml
 from conftest import ROOT, Snakemake, snakemake_command
 from small_configs import over, tiny
-from small_corpora import run_script
-from small_fuzz import complaint, write_tree
-from test_fuzz_checkpoints import CHECKPOINT
-from test_fuzz_corpus import whole_corpus
+from small_corpora import run_script, whole_corpus
+from small_fuzz import CHECKPOINT, complaint, write_tree
 
 from qunlearn.experiment import config, inputs
 
@@ -159,7 +157,7 @@ MORE = [
 def test_where_a_name_is_one_of_few_a_hostile_one_is_refused(what: str) -> None:
     def read(name: str) -> None:
         full = config.resolve(over({"corpora": ["news"]}, CLOSED[what](name)))
-        inputs.check_given(full, [])
+        inputs.check_given(full)
 
     for name in [*NAMES, *MORE]:
         if what != "a pattern" or "*" not in name:  # patterns are no part of a path

@@ -31,7 +31,7 @@ try:
     CONFIG = configuration.resolve(configfiles.with_words(config, workflow.config_settings.config))
     if workflow.is_main_process:
         unlock.unlock_after_kill()
-        inputs.check_given(CONFIG, map(os.path.relpath, workflow.overwrite_configfiles))
+        inputs.check_given(CONFIG)
 except InputError as error:
     sys.exit(f"error: {error}")
 
