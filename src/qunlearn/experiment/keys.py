@@ -170,7 +170,7 @@ class SelectionKeys(Section):
 class ControlKeys(Section):
     """How the controls are made (`controls`)."""
 
-    lambdas: Several[Positive] = [0.5, 0.75, 1.5]
+    lambdas: Several[Annotated[float, Field(strict=True, ge=1e-4, lt=1e6)]] = [0.5, 0.75, 1.5]
     """Factors that the trained LoRA update is multiplied by (`lora_scaled<factor>`)."""
     tolerance: Annotated[Positive, Field(le=0.5)] = 0.05
     """How near `full_matched`'s norm must come to LoRA's, as a share of it."""
