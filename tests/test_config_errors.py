@@ -76,11 +76,11 @@ BAD = {
         "'unlearn.settings.checkpoint_every': checkpoint_every, 100, must be a multiple of "
         "log_every, 3 in the run books/npo_gdr/lora"
     ),
-    "unlearn: {settings: {micro_batch_size: 5}}": "'unlearn.settings.micro_batch_size': batch_size",
+    "unlearn: {settings: {micro_batch_size: 5}}": "'unlearn.settings.micro_batch_size': batch",
     # Patterns and grids
-    'unlearn: {overrides: {"*/npo_gdr/lorra": {lr: 1.0}}}': "'unlearn.overrides': '*/npo_gdr/lorr",
-    'sweep: {"*/npo_gdr/lorra": {rank: [4]}}': "'sweep': '*/npo_gdr/lorra' can match no run; runs",
-    '{selection: {fixed: {"*/*/lroa": r8/epoch10}}}': "'selection.fixed': '*/*/lroa' can match no",
+    'unlearn: {overrides: {"*/npo_gdr/lorra": {lr: 1.0}}}': "'unlearn.overrides.*/npo_gdr/lorra': ",
+    'sweep: {"*/npo_gdr/lorra": {rank: [4]}}': "'sweep.*/npo_gdr/lorra': can match no run; runs",
+    '{selection: {fixed: {"*/*/lroa": r8/epoch10}}}': "'selection.fixed.*/*/lroa': can match no",
     'sweep: {"*": {rank: [4]}}': "'sweep': rank is a setting of LoRA but is swept in news/npo_gdr",
     'sweep: {"*/*/lora": {alpha: [1.0000001, 1.0000002]}}': "'sweep': two points of news/npo_gdr/l",
     '{sweep: {"*/*/lora": {rank: [4]}}, selection: {rule: fixed}}': (
