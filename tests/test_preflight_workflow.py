@@ -193,15 +193,15 @@ def test_it_looks_again_at_each_start_and_makes_nothing_run_again(
 
 def test_it_loads_no_torch(tmp_path: Path) -> None:
     program = (
-        "import sys; sys.argv[0] = 'preflight.py'; import runpy\n"
+        "import sys; sys.argv[0] = 'plan.py'; import runpy\n"
         "runpy.run_path(sys.argv.pop(1), run_name='__main__')\n"
         "print(*{'torch', 'transformers', 'numpy'} & set(sys.modules))"
     )
     file = tmp_path / "longer.yaml"
     file.write_text("evaluate: {max_tokens: 2048, shots: 2}", encoding="utf-8")
-    command = [sys.executable, "-c", program, str(ROOT / "workflow/scripts/preflight.py")]
+    command = [sys.executable, "-c", program, str(ROOT / "workflow/scripts/plan.py")]
     command += ["--configfile", str(ROOT / "config.yaml"), str(file)]
-    command += ["--output", str(tmp_path / "preflight.json")]
+    command += ["--check", str(tmp_path / "preflight.json")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
     assert "warning: evaluate.max_tokens: texts of news are cut" in done.stderr

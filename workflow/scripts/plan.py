@@ -67,16 +67,28 @@ def table(jobs: Sequence["Job"]) -> str:
     )
 
 
-def main(configfile: tuple[Path, ...] = ()) -> None:
+def main(configfile: tuple[Path, ...] = (), check: Path | None = None) -> None:
     """Print what an experiment takes before anything of it runs.
 
     Args:
         configfile: the experiment's configuration; of several, later ones win.
+        check: a JSON file for warnings: look at models, settings, disk and memory of this machine
+            instead, as the workflow does before its first job, and complain in one line about
+            what would make a job fail.
     """
-    from qunlearn.experiment import configfiles
-    from qunlearn.plan import estimate
+    from qunlearn.experiment import configfiles, inputs
 
     config = configfiles.read(configfile)
+    if check is not None:
+        from qunlearn import preflight
+
+        inputs.check_given(config)
+        results = Path("results") / config["experiment"]
+        here = preflight.preflight(config, results, cluster=False, python=config["python"])
+        preflight.keep(here[0], check)
+        return
+    from qunlearn.plan import estimate
+
     shapes = {corpus: shape_of(config, corpus) for corpus in config["corpora"]}
     print(table(estimate(config, shapes)))
 
