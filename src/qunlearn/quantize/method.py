@@ -12,7 +12,6 @@ workflow's graph is put together.
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -90,7 +89,7 @@ model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
     library: str = "transformers"
 
 
-class Method(ABC):
+class Method:
     """A way to quantize; the defaults are those of plain rounding in memory.
 
     Attributes:
@@ -109,7 +108,12 @@ class Method(ABC):
         sixteen_bit: whether a GPU evaluates it in bfloat16.
         speed: weights that a core rounds in a second, measured; where texts are needed the plan
             counts operations instead.
-        storage: what the tensors of a folder are, for the card.
+        stored: bits that a weight takes in a folder, its share of scales included.
+        printed: how tables and figures print it, where that is not as in `label`.
+        scheme: the grid in words, for the card; `{span}` stands for the weights that share a scale.
+        storage: what the tensors of a folder are, likewise.
+        note: a sentence under the tables on how it was made, with `library` and the settings of
+            the calibration in braces; empty where its name says all.
         evaluated: how the metrics were computed, the end of a sentence.
         recipe: how to load a folder elsewhere.
     """
@@ -126,7 +130,11 @@ class Method(ABC):
     live: ClassVar[bool] = False
     sixteen_bit: ClassVar[bool] = False
     speed: ClassVar[float] = 6.4e7
+    stored: ClassVar[float] = 32.0
+    printed: ClassVar[str] = ""
+    scheme: ClassVar[str]
     storage: ClassVar[str] = "float32 points of the grid; larger than the codes would be"
+    note: ClassVar[str] = ""
     evaluated: ClassVar[str] = "on the weights dequantized to float32"
     recipe: ClassVar[Recipe] = Recipe()
 
@@ -139,25 +147,23 @@ class Method(ABC):
         bits = int(found.get("bits") or self.bits)
         return Precision(name, self.name, bits, group, bool(found.get("midrise")))
 
-    @abstractmethod
     def describe(self, precision: Precision) -> str:
-        """The grid in words, for the model card."""
+        """`scheme` of a precision."""
+        group = precision.group
+        span = f"for {group} neighbouring weights of a row" if group else "a row"
+        return self.scheme.format(span=span)
 
     def stored_bits(self, precision: Precision) -> float:
-        """Bits that a weight takes in a folder, its share of scales included: points in float32."""
-        return 32.0
+        """`stored` of a precision."""
+        return self.stored
 
     def label(self, precision: Precision) -> str:
         """How tables and figures print it: `RTN3 g64`."""
-        return re.sub(r"(?<=\d)G(?=\d)", " g", precision.name.upper())
+        return self.printed or re.sub(r"(?<=\d)G(?=\d)", " g", precision.name.upper())
 
     def footnote(self, quantization: Mapping[str, Any]) -> str:
-        """A sentence under the tables on how it was made; empty where its name says all.
-
-        Args:
-            quantization: the configuration's section of that name.
-        """
-        return ""
+        """`note` with the settings of the configuration's section `quantization`."""
+        return self.note.format(library=self.library, **quantization["calibration"])
 
     def check(self, layers: Mapping[str, nn.Linear], precision: Precision) -> None:
         """Complain about layers that do not fit before any work: the group must divide their rows.

@@ -18,24 +18,14 @@ if TYPE_CHECKING:
 class Bfloat16(Method):
     """A cast of all parameters, embeddings and norms included."""
 
-    name = form = "bf16"
+    name = form = printed = "bf16"
     bits = 16
     sixteen_bit = True
     speed = inf  # nothing beside reading and writing
+    stored = 16.0
+    scheme = "every weight rounded to bfloat16"
     storage = "bfloat16"
     evaluated = "in float32 arithmetic on a CPU, in bfloat16 on a GPU"
-
-    def stored_bits(self, precision: Precision) -> float:
-        """16."""
-        return 16.0
-
-    def describe(self, precision: Precision) -> str:
-        """One sentence."""
-        return "every weight rounded to bfloat16"
-
-    def label(self, precision: Precision) -> str:
-        """In lower case, as the type is written."""
-        return precision.name
 
     def change(
         self, model: PreTrainedModel, layers: Mapping[str, nn.Linear], precision: Precision

@@ -32,13 +32,10 @@ class BitsAndBytes(Method):
     packages = frozenset({"bitsandbytes"})
     library = "bitsandbytes"
     storage = "bitsandbytes; the rest in float32"
-
-    def footnote(self, quantization: Mapping[str, Any]) -> str:
-        """One sentence for all three."""
-        return (
-            "bitsandbytes: 4 bits in blocks of 64 without double quantization; int8 is LLM.int8() "
-            f"with a threshold of {OUTLIER_THRESHOLD:g}."
-        )
+    note = (
+        "bitsandbytes: 4 bits in blocks of 64 without double quantization; int8 is LLM.int8() "
+        f"with a threshold of {OUTLIER_THRESHOLD:g}."
+    )
 
     def settings(self) -> dict[str, Any]:
         """Of transformers' `BitsAndBytesConfig`."""
@@ -74,25 +71,15 @@ class BitsAndBytes(Method):
 class Int8(BitsAndBytes):
     """LLM.int8() (Dettmers et al. 2022)."""
 
-    name = form = "int8"
+    name = form = printed = "int8"
     bits = 8
     live = True
     speed = 1e8
     sixteen_bit = True
+    stored = 8.0  # a scale a row is not worth counting
+    scheme = "LLM.int8(): one scale a row; activations are rounded as well"
     evaluated = "live, since LLM.int8() rounds activations too"
     recipe = Recipe(_INSTALL)
-
-    def stored_bits(self, precision: Precision) -> float:
-        """8; a scale a row is not worth counting."""
-        return 8.0
-
-    def describe(self, precision: Precision) -> str:
-        """One sentence."""
-        return "LLM.int8(): one scale a row; activations are rounded as well"
-
-    def label(self, precision: Precision) -> str:
-        """In lower case, as the type is written."""
-        return precision.name
 
     def grid(self, weight: Tensor, precision: Precision) -> Grid:
         """Of the weights; activations have theirs while the model runs."""
@@ -109,6 +96,8 @@ class FourBit(BitsAndBytes):
     """
 
     speed = 3e7
+    stored = 4 + 32 / BLOCK
+    scheme = f"one scale a block of {BLOCK} weights, no double quantization"
     evaluated = "on the weights dequantized to float32 right after loading"
     recipe = Recipe(
         _INSTALL,
@@ -128,14 +117,6 @@ model = model.dequantize(dtype=torch.float32)
 
     def __init__(self, name: str) -> None:
         self.name = self.form = name  # type: ignore[misc]  # two instances of one class
-
-    def stored_bits(self, precision: Precision) -> float:
-        """The code, and a 32-bit scale a block."""
-        return 4 + 32 / BLOCK
-
-    def describe(self, precision: Precision) -> str:
-        """How the scales are shared."""
-        return f"one scale a block of {BLOCK} weights, no double quantization"
 
     def check(self, layers: Mapping[str, nn.Linear], precision: Precision) -> None:
         """Blocks must fill every row: bitsandbytes would read back other weights than it wrote.

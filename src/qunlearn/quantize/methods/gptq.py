@@ -55,7 +55,12 @@ class Gptq(Method):
     packages = frozenset({"gptqmodel"})
     library = "gptqmodel"
     calibrated = True
+    scheme = "symmetric, columns in their own order; one scale {span}"
     storage = "GPTQ's first packed format; the rest in float32"
+    note = (
+        "GPTQ ({library}): damping 1 %, no reordering, {sequences} sequences of {length} tokens of "
+        "{split}."
+    )
     recipe = Recipe(
         ("gptqmodel",),
         """\
@@ -74,19 +79,6 @@ model = GPTQModel.load(folder)
         """The code, and for each group a 16-bit scale and a zero point."""
         assert precision.group is not None  # see `pattern`
         return precision.bits + (16 + precision.bits) / precision.group
-
-    def describe(self, precision: Precision) -> str:
-        """How the scales are shared."""
-        span = f"for {precision.group} neighbouring weights of a row"
-        return f"symmetric, columns in their own order; one scale {span}"
-
-    def footnote(self, quantization: Mapping[str, Any]) -> str:
-        """How it was calibrated."""
-        sample = quantization["calibration"]
-        return (
-            f"GPTQ ({self.library}): damping 1 %, no reordering, {sample['sequences']} sequences "
-            f"of {sample['length']} tokens of {sample['split']}."
-        )
 
     def check(self, layers: Mapping[str, nn.Linear], precision: Precision) -> None:
         """Groups must divide the rows, and the packed format's words both widths.

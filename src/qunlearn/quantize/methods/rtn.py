@@ -26,14 +26,11 @@ class RoundToNearest(Method):
     name = "rtn"
     form = "rtn<bits>[g<group>][m]"
     pattern = r"rtn(?P<bits>[2-8])(?:g(?P<group>[1-9]\d*))?(?P<midrise>m)?"
+    scheme = "round to nearest, symmetric; one scale {span}"
     evaluated = "in float32"
     recipe = Recipe(
         warnings=("Keep the float32 weights: a cast to 16 bits moves them off their grid.",)
     )
-
-    def describe(self, precision: Precision) -> str:
-        """How the scales are shared."""
-        return f"round to nearest, symmetric; one scale {span(precision)}"
 
     def label(self, precision: Precision) -> str:
         """`RTN3 g64 mid-rise`."""
@@ -57,8 +54,3 @@ class RoundToNearest(Method):
 
 
 METHODS = (RoundToNearest(),)
-
-
-def span(precision: Precision) -> str:
-    """How many weights share a scale, in words."""
-    return f"for {precision.group} neighbouring weights of a row" if precision.group else "a row"

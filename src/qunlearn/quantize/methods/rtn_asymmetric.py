@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qunlearn.quantize.method import Method, Precision
-from qunlearn.quantize.methods.rtn import span
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,13 +23,8 @@ class AsymmetricRounding(Method):
     name = "rtna"
     form = "rtn<bits>a[<group>]"
     pattern = r"rtn(?P<bits>[2-8])a(?P<group>[1-9]\d*)?"
+    scheme = "round to nearest, asymmetric; one scale and one integer zero point {span}"
     evaluated = "in float32"
-
-    def describe(self, precision: Precision) -> str:
-        """How scales and zero points are shared."""
-        return (
-            f"round to nearest, asymmetric; one scale and one integer zero point {span(precision)}"
-        )
 
     def label(self, precision: Precision) -> str:
         """`RTN4 asym g128`."""
