@@ -27,7 +27,14 @@ from qunlearn.training.objectives import Definition, Objective, Seen
 from qunlearn.training.products import quick_bf16_products
 from qunlearn.training.reference import Reference, remember, row_nll
 from qunlearn.training.rows import Rows, collate
-from qunlearn.training.sharding import micro_batch, rank, trainer_settings, within
+from qunlearn.training.sharding import (
+    gather,
+    is_sharded,
+    micro_batch,
+    rank,
+    trainer_settings,
+    within,
+)
 from qunlearn.training.trainer import (
     OPTIMIZERS,
     Diverged,
@@ -109,7 +116,6 @@ class BetweenUpdates(TrainerCallback):
     Args:
         look: gives the summed NLL and the number of tokens of each forget row.
         snapshots: update -> the folder that gets the weights after it.
-        save: writes the weights of a model into a folder.
     """
 
     def __init__(
@@ -117,9 +123,8 @@ class BetweenUpdates(TrainerCallback):
         look: Callable[[nn.Module], tuple[Tensor, Tensor]],
         settings: UnlearnSettings,
         snapshots: Mapping[int, Path],
-        save: Callable[[Any, Path], None],
     ) -> None:
-        self._look, self._settings, self._snapshots, self._save = look, settings, snapshots, save
+        self._look, self._settings, self._snapshots = look, settings, snapshots
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         """Look every `log_every` updates, after the last one, and, only to log it, at the ends of
@@ -142,7 +147,7 @@ class BetweenUpdates(TrainerCallback):
         if update in self._snapshots:  # before the Trainer's checkpoint of the same update
             check_finite(model, f"update {update}")
             with new_folder(self._snapshots[update]) as work:
-                self._save(model, work)
+                save_weights(model, work)
         return control
 
 
@@ -157,7 +162,6 @@ def unlearn(
     seed: int,
     checkpoints: Path,
     snapshots: Mapping[int, Path] = {},
-    save: Callable[[Any, Path], None] = print,
 ) -> list[dict[str, Any]]:
     """Train `model` in place until its epochs are over or its forget NLL is reached.
 
@@ -169,7 +173,6 @@ def unlearn(
         snapshots: update -> the folder that gets the weights after it. Under a constant learning
             rate the first five epochs of a run of ten are a run of five, to the last bit, so that
             one training serves several epoch counts.
-        save: writes the weights of a model into a folder.
 
     Returns:
         The log, one dict a line: loss, its terms, gradient norm, forget NLL.
@@ -208,7 +211,7 @@ def unlearn(
     def look(model: nn.Module) -> tuple[Tensor, Tensor]:
         return row_nll(model, forget, 2 * micro, autocast)
 
-    watch = BetweenUpdates(look, settings, snapshots, save)
+    watch = BetweenUpdates(look, settings, snapshots)
     trainer = _Unlearner(
         model=model,
         args=arguments(
@@ -235,6 +238,18 @@ def unlearn(
         known = remember(definition.reference, model, rows, 2 * micro, autocast, file)
         sides[term.rows] = Side(definition, weight, rows, known)
     return train(trainer)
+
+
+def save_weights(model: Any, folder: Path) -> None:
+    """Write a checkpoint without its tokenizer, or a PEFT adapter."""
+    if hasattr(model, "peft_config"):
+        # An adapter is kept beside whatever target it is merged into; a path would tie it down.
+        model.peft_config["default"].base_model_name_or_path = "target"
+        model.save_pretrained(folder, save_embedding_layers=False)  # else peft asks the hub
+    elif not is_sharded(model):
+        model.save_pretrained(folder)
+    elif state := gather(model):
+        model.save_pretrained(folder, state_dict=state)
 
 
 def draw_pairs(forget: int, retain: int, length: int, seed: int) -> list[Pair]:

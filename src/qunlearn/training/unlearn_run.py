@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerBase
 
 from qunlearn.corpora.layout import load
-from qunlearn.models.checkpoints import load_model, load_tokenizer, save_model
+from qunlearn.models.checkpoints import load_model, load_tokenizer
 from qunlearn.run.files import new_folder, write_jsonl
 from qunlearn.run.fingerprint import code_version
 from qunlearn.run.manifest import Stopwatch, fingerprint, write_manifest
@@ -20,9 +19,9 @@ from qunlearn.training.adapters import narrow_frozen, weight_dtype, with_adapter
 from qunlearn.training.launch import launch
 from qunlearn.training.objectives import Objective
 from qunlearn.training.rows import make_rows, unique_rows
-from qunlearn.training.sharding import check_sharding, gather, is_sharded, rank, shard
+from qunlearn.training.sharding import check_sharding, rank, shard
 from qunlearn.training.trainer import LOG, Diverged, held
-from qunlearn.training.unlearn import count_updates, unlearn
+from qunlearn.training.unlearn import count_updates, save_weights, unlearn
 
 
 def unlearn_and_keep(
@@ -102,11 +101,12 @@ def unlearn_in_process(
         shard(model, offload=settings.offload)
     if settings.autocast:
         narrow_frozen(model, torch.bfloat16)
-    save = partial(save_weights, tokenizer)
     ends = {count: count_updates(count, len(forget), settings.batch_size) for count in counts}
     snapshots = {update: own / f"snapshot-{update}" for update in ends.values()}  # till all is done
 
     def describe(folder: Path, whose: UnlearnSettings, log: Any, **facts: Any) -> None:
+        if (folder / "config.json").exists():
+            tokenizer.save_pretrained(folder)
         write_jsonl(folder / LOG, log)
         write_manifest(
             folder,
@@ -124,7 +124,7 @@ def unlearn_in_process(
     with new_folder(output) as work:
         facts = {"status": "ok"}
         try:
-            how = objective, adapter, settings, seed, mine, snapshots, save
+            how = objective, adapter, settings, seed, mine, snapshots
             log = unlearn(model, forget, retain, *how)
         except Diverged as error:
             facts, log = {"status": "diverged", "reason": str(error)}, error.log
@@ -136,24 +136,9 @@ def unlearn_in_process(
                 folder.mkdir()
                 end = facts
                 if facts["status"] == "ok":
-                    save(model, folder)
+                    save_weights(model, folder)
             until = [line for line in log if line["step"] <= update]
             describe(folder, replace(settings, epochs=count), until, **end)
         if not counts and facts["status"] == "ok":
-            save(model, work)
+            save_weights(model, work)
         describe(work, settings, log, **facts)
-
-
-def save_weights(tokenizer: PreTrainedTokenizerBase, model: Any, folder: Path) -> None:
-    """Write a checkpoint with its tokenizer, or a PEFT adapter."""
-    if is_sharded(model):
-        state = gather(model)
-        if rank() == 0:
-            model.save_pretrained(folder, state_dict=state)
-            tokenizer.save_pretrained(folder)
-    elif hasattr(model, "peft_config"):
-        # An adapter is kept beside whatever target it is merged into; a path would tie it down.
-        model.peft_config["default"].base_model_name_or_path = "target"
-        model.save_pretrained(folder, save_embedding_layers=False)  # else peft asks the hub
-    else:
-        save_model(model, tokenizer, folder)
