@@ -106,7 +106,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "key": (("--config", "experimnt=x"), ["'experimnt'", "did you mean 'experiment'"]),
     "command": (("--config", "experiment=$(touch marker)"), ["'experiment'"]),
     "corpus": (LOCAL, ["'muse_dir'", "raw/retain2.json", "not valid JSON", "line 1"]),
-    "checkpoint": (("--config", "models={'target': 'given'}"), ["models.target", "vocabulary"]),
+    "checkpoint": (("--config", "models={'target': 'given'}"), ["models.target", "vocab_size"]),
     "files": ((*TINY, "--configfile", "b.yaml"), ["--configfile: given twice"]),
 }
 
