@@ -121,7 +121,7 @@ def test_the_papers_experiment() -> None:
 def test_what_stays_where_models_do_and_where_they_do_not() -> None:
     kept, passing = (plan.disk(paper(keep_models=keep)[1]) for keep in (True, False))
     fetched = 4 * 2 * LLAMA.parameters
-    assert kept[0] > 10 * fetched > 9 * passing[0]
+    assert kept[0] > 10 * fetched and fetched < passing[0] < 1.1 * fetched
     assert passing[1] > kept[1] + 4 * LLAMA.parameters  # one whole model
 
 
