@@ -32,7 +32,7 @@ from qunlearn.training.losses import (
     suit_attention,
     token_nll,
 )
-from qunlearn.training.reference import CachedStates, row_nll
+from qunlearn.training.reference import cached_states, row_nll
 from qunlearn.training.rows import Batch, collate
 from qunlearn.training.terms.klr import mean_kl
 from qunlearn.training.terms.npo import npo
@@ -125,7 +125,7 @@ def our_loss(
 ) -> Callable[[Batch, Batch], Tensor]:
     """What training.unlearn does in an update, for one fixed pair of batches."""
     before, _ = row_nll(model, forget, len(forget), autocast)
-    reference = CachedStates(model, retain, len(retain), autocast, file)
+    reference = cached_states(model, retain, len(retain), autocast, file)
     indices = range(len(retain))
 
     def loss(forget: Batch, retain: Batch) -> Tensor:

@@ -19,7 +19,7 @@ from tiny_models import (
 from torch.nn.functional import linear
 
 from qunlearn.training.adapters import with_adapter
-from qunlearn.training.reference import CachedStates, row_nll
+from qunlearn.training.reference import cached_states, row_nll
 from qunlearn.training.rows import collate
 
 pytestmark = pytest.mark.usefixtures("autocast_left_as_it_was")
@@ -55,7 +55,7 @@ def test_cached_states_remember_the_untrained_model(dtype: torch.dtype, tmp_path
     picked = [3, 0, 7]
     rows, file = [RETAIN[index] for index in picked], tmp_path / "a" / "reference"
     # Batches of one, so that the cache and the frozen copy below compute the same shapes.
-    reference = CachedStates(model, RETAIN, 1, full_precision, file)
+    reference = cached_states(model, RETAIN, 1, full_precision, file)
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(1.0)
@@ -73,7 +73,7 @@ def test_cached_states_do_not_depend_on_the_batch_nor_on_an_earlier_file(tmp_pat
     model, file = tiny_llama(), tmp_path / "reference"
     file.write_bytes(b"x" * 100_000)
     one, many = (
-        CachedStates(model, RETAIN, size, full_precision, file)(range(10), collate(RETAIN))[0]
+        cached_states(model, RETAIN, size, full_precision, file)(range(10), collate(RETAIN))[0]
         for size in (1, 4)
     )
     assert torch.allclose(one, many, atol=1e-5)
@@ -83,7 +83,7 @@ def test_cached_states_do_not_depend_on_the_batch_nor_on_an_earlier_file(tmp_pat
 def test_states_kept_in_bf16_give_the_same_logits(tmp_path: Path) -> None:
     """Under autocast the head would round them to bf16 anyway: nothing is lost by half the file."""
     model = tiny_llama()
-    reference = CachedStates(model, RETAIN, 1, mixed_precision, tmp_path / "reference")
+    reference = cached_states(model, RETAIN, 1, mixed_precision, tmp_path / "reference")
     hidden, head = reference([2], collate(RETAIN[2:3]))
     assert hidden.dtype == head.dtype == torch.bfloat16
     assert (tmp_path / "reference").stat().st_size == 2 * 32 * TOKENS
@@ -97,7 +97,7 @@ def test_the_reference_of_an_adapted_model_is_the_untrained_one(tmp_path: Path) 
     adapted = with_adapter(model, "lora", UNLEARNING, seed=0)
     wake(adapted)
     adapted.train()
-    reference = CachedStates(adapted, RETAIN, 1, full_precision, tmp_path / "reference")
+    reference = cached_states(adapted, RETAIN, 1, full_precision, tmp_path / "reference")
     hidden, head = reference(range(4), collate(RETAIN[:4]))
     assert not hidden.requires_grad and not head.requires_grad
     adapted.eval()  # and switched on again afterwards
