@@ -27,9 +27,9 @@ from benchmarks.textbook import Textbook
 from qunlearn.training.adapters import narrow_frozen
 from qunlearn.training.losses import (
     Autocast,
+    choose_attention,
     head_weight,
     hidden_states,
-    suit_attention,
     token_nll,
 )
 from qunlearn.training.reference import cached_states, row_nll
@@ -104,7 +104,7 @@ def make_model(shape: Shape, adapter: Adapter) -> nn.Module:
     if adapter == "lora":
         config = LoraConfig(r=16, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
         model = get_peft_model(model, config)
-    suit_attention(model, torch.device("cpu"))
+    choose_attention(model, torch.device("cpu"))
     return model.train()
 
 
