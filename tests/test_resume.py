@@ -110,21 +110,19 @@ def test_a_killed_unlearning_goes_on(
     check_resumption(train, tmp_path, monkeypatch)
 
 
-@pytest.mark.parametrize("code", ["as it was", "changed since"])
 def test_a_run_does_not_go_on_from_a_checkpoint_of_other_code(
     tokenizer: PreTrainedTokenizerFast,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    code: str,
 ) -> None:
     monkeypatch.setattr(finetuning, "code_version", lambda script: "as it was")
     with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
         at_update(killed, 6, kill)
         ordinary(tokenizer, tmp_path / "model")
-    monkeypatch.setattr(finetuning, "code_version", lambda script: code)
+    monkeypatch.setattr(finetuning, "code_version", lambda script: "changed since")
     ordinary(tokenizer, tmp_path / "model")
-    assert ("resuming from" in capsys.readouterr().out) == (code == "as it was")
+    assert "resuming from" not in capsys.readouterr().out
 
 
 # --- Asked to end ------------------------------------------------------------------------------
