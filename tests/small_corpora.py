@@ -13,10 +13,10 @@ SMALL = MiniSettings(forget=6, retain=5, holdout=4, pretrain=9)
 
 
 def run_script(
-    script: str, *arguments: str, code: int = 0, folder: Path | None = None, **environment: str
+    script: str, *arguments: object, code: int = 0, folder: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     run = subprocess.run(
-        [sys.executable, str(ROOT / "workflow/scripts" / script), *arguments],
+        [sys.executable, ROOT / "workflow/scripts" / script, *map(str, arguments)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment},
         capture_output=True,

@@ -11,7 +11,7 @@ from small_text import unpadded
 from qunlearn.analysis.claims import as_csv, judge
 from qunlearn.analysis.evidence import Evidence
 from qunlearn.analysis.verdicts import Finding
-from qunlearn.report.claims_table import in_words, signs_in_words, write_claims
+from qunlearn.report.claims_table import signs, write_claims
 
 NLL = "reversion_nll_forget"
 NUMBERS = {
@@ -54,20 +54,12 @@ def test_one_seed_stands_where_a_p_would() -> None:
     assert (row["verdict"], row["p"]) == ("undecided", "one seed")
 
 
-def test_counts_in_words() -> None:
-    assert in_words(JUDGED[:4]) == "supported in 1 of 4, contradicted in 1, undecided in 2"
-    assert in_words(JUDGED[:1]) == "supported in 1 of 1"
-    assert in_words(JUDGED[2:4]) == "contradicted in 1 of 2, undecided in 1"
-
-
-def test_signs_in_words() -> None:
-    assert signs_in_words(JUDGED[:4]) == "The number is above 0 in 1 of 3."
-    assert signs_in_words(JUDGED[3:4]) == "No number."
-    tested = signs_in_words(JUDGED[:4], own_models=True)
-    assert "(2 without ties)" in tested and "p = 1 (sign test)" in tested
-    assert "p = 0.5 (sign test)" in signs_in_words(JUDGED[:1] * 2, own_models=True)
+def test_signs_are_counted_and_tested() -> None:
+    assert signs(JUDGED[:4]) == {"count": 1, "of": 3, "untied": 2, "p": 1.0}
+    assert signs(JUDGED[3:4])["of"] == 0
+    assert signs(JUDGED[:1] * 2)["p"] == 0.5
     kept = judge([claim("kept", "full")], Evidence(NUMBERS))
-    assert signs_in_words(kept) == "The number is below 0.1 in 0 of 1."
+    assert (signs(kept)["count"], signs(kept)["of"]) == (0, 1)
 
 
 def test_markdown_says_what_was_compared_and_why(tmp_path: Path) -> None:
@@ -76,7 +68,7 @@ def test_markdown_says_what_was_compared_and_why(tmp_path: Path) -> None:
     ours, theirs = text.split("# The same rule on the paper's table")
 
     assert (
-        "| `level` | It is so. | supported in 1 of 4, contradicted in 1, undecided in 2 |" in ours
+        "| `level` | It is so. | supported in 1, contradicted in 1, undecided in 2 of 4 |" in ours
     )
     assert "\nLearning rates: LoRA 0.0005.\n" in ours
     assert "* The number: LoRA minus FT (fp32 masters). Threshold: 0." in ours
@@ -87,6 +79,6 @@ def test_markdown_says_what_was_compared_and_why(tmp_path: Path) -> None:
     assert "| NEWS | NPO+GDR | NF4 | NLL forget | 0.46 | 0.42 to 0.50 | – | 64 | 0.06 |" in ours
     assert "| FP4 | Utility | – | – | – | – | – | undecided |" in ours
     assert "added as if independent (in 1 of 3); n < 10 (in 1 of 3)." in ours
-    assert "sign test" not in ours
-    assert "(sign test)." in theirs
+    assert "undecided in 2 of 4. The number is above 0 in 1 of 3.\n" in ours
+    assert "(2 without ties), a count this uneven would arise by chance with p = 1 (" in theirs
     assert (tmp_path / "claims_published.csv").read_text() == as_csv(JUDGED[:4])

@@ -1,32 +1,41 @@
 """The main table, in each of its forms, on numbers small enough to check by hand."""
 
 import csv
+import re
 import shutil
 import subprocess
-import sys
 from dataclasses import asdict
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from small_corpora import run_script
 from small_evaluations import CELLS
 from small_manifests import sign_evaluations
+from small_selections import selection
 from small_summaries import over_seeds
 from small_text import unpadded
 
 from qunlearn.analysis.frame import TESTS_TABLE
-from qunlearn.analysis.metrics import Cell, Score, collect, read_metrics
-from qunlearn.analysis.reversion import reversions
+from qunlearn.analysis.metrics import Score, collect
+from qunlearn.analysis.selection.choice import write
+from qunlearn.analysis.selection.sentences import notes
 from qunlearn.analysis.summary import Key, Summary, write_summaries
 from qunlearn.corpora.overlaps import Overlap
+from qunlearn.experiment.config import resolve
 from qunlearn.experiment.labels import number, precision_name
-from qunlearn.report.main_table import MainTable, main_table
-from qunlearn.report.render import as_csv, as_html, as_latex, as_markdown, write_main_table
+from qunlearn.experiment.names import Cell
+from qunlearn.report.footnotes import footnotes, learning_rates
+from qunlearn.report.main_table import (
+    MainTable,
+    as_csv,
+    as_html,
+    as_latex,
+    as_markdown,
+    main_table,
+    write_main_table,
+)
 from qunlearn.run.files import read_json, write_json
 from qunlearn.run.manifest import Stopwatch, write_manifest
-
-UNTESTED = "mini,news,adapters,utility,npo_gdr,lora,nf4,full,nf4,5,1,9,,,0.5,2,32,1,one text"
-SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
 
 
 def score(cell: str, metric: str, value: float | None, n: int = 32) -> Score:
@@ -127,42 +136,14 @@ def test_latex_compiles_on_its_own(evaluations: Path, tmp_path: Path) -> None:
     assert "Overfull" not in done.stdout
 
 
-class Page(HTMLParser):
-    """The cells of each row, and whether every tag was closed."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.rows: list[list[str]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert not {name for name, _ in attrs} & {"src", "href"}, "the page needs another file"
-        if tag != "meta":
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if {"td", "th"} & set(self.open):
-            self.rows[-1][-1] += data
-
-
-def test_html_is_well_formed_and_holds_every_cell(made: MainTable) -> None:
-    page = Page(as_html(made))
-
-    assert page.open == []
-    assert page.rows[0][-1] == "NEWS"
-    assert page.rows[2][:3] == ["Method", "Precision", "Adapter"]
-    assert page.rows[3][:4] == ["target", "bf16", "–", "0.0 [−1.2, 2.8]"]
-    assert page.rows[9] == ["RTN3 g64", "FT (fp32 masters)", *page.rows[9][2:]]
-    assert page.rows[9][2] == "50.0 [48.8, 52.8]"
-    assert page.rows[10] == ["LoRA", *("diverged †",) * 5]
+def test_html_holds_every_cell_and_needs_no_other_file(made: MainTable) -> None:
+    text = as_html(made)
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in text.split("<tr")[1:]]
+    assert not re.search(r"\b(?:src|href)=", text)
+    assert rows[0][-1] == "NEWS"
+    assert rows[3][:4] == ["target", "bf16", "–", "0.0 <small>[−1.2, 2.8]</small>"]
+    assert rows[9][:3] == ["RTN3 g64", "FT (fp32 masters)", "50.0 <small>[48.8, 52.8]</small>"]
+    assert rows[10] == ["LoRA", *("diverged †",) * 5]
 
 
 def test_a_cell_with_some_seeds_diverged_says_how_many() -> None:
@@ -204,49 +185,75 @@ def test_names_and_numbers_in_print() -> None:
     assert number("nll_forget", 2.345678) == "2.35"
 
 
-def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPTS / script), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_scripts_collect_and_write_the_tables(evaluations: Path, tmp_path: Path) -> None:
-    tidy, folder = tmp_path / "tables" / "metrics.csv", tmp_path / "tables"
-    given = ("--evaluations", evaluations, "--experiment", "mini", "--output", tidy)
-
+def test_the_script_writes_the_table_and_its_notes(evaluations: Path, tmp_path: Path) -> None:
     sign_evaluations(evaluations)
-    cells = [*CELLS[:4], CELLS[-1]]
-    assert run("collect_metrics.py", *given, "--cells", *cells).returncode == 0
-    expected = collect(evaluations, cells, "mini") + reversions(evaluations, cells, "mini")
-    assert read_metrics(tidy) == expected
-    assert [score.metric for score in expected].count("reversion_verbmem") == 1
-
-    found = over_seeds(expected)
     summary, tests = tmp_path / "summary.csv", tmp_path / "tests.csv"
-    write_summaries(summary, "mini", found)
-    tests.write_text(",".join(TESTS_TABLE.columns) + "\n" + UNTESTED + "\n", encoding="utf-8")
+    write_summaries(summary, "mini", over_seeds(collect(evaluations, CELLS, "mini")))
+    tests.write_text(",".join(TESTS_TABLE.columns) + "\n", encoding="utf-8")
     asked = Overlap("knowmem/retain_qa.json", 4, "knowmem/retain_qa_icl.json", count=1, of=9)
-    for corpus in {cell.split("/")[0] for cell in cells}:
-        data = tmp_path / "data" / corpus
-        data.mkdir(parents=True)
-        about = {"settings": {}, "inputs": {}, "stopwatch": Stopwatch()}
-        write_manifest(data, step="corpus", **about, overlaps=[asdict(asked)])
-    made = read_json(evaluations / cells[0] / "manifest.json")
-    write_json(evaluations / cells[0] / "manifest.json", made | {"shortfalls": ["KnowMem: no"]})
-    given = ("--summary", summary, "--tests", tests, "--settings", "A note.")
-    where = ("--results", tmp_path, "--cells", *cells, "--output", folder)
-    done = run("make_main_table.py", *given, *where)
-    assert done.returncode == 0, done.stderr
-    notes = [f"NEWS: {asked}.", "A note.", "NEWS KnowMem: no."]
-    shown = (folder / "main.md").read_text(encoding="utf-8")
-    assert all(f"* {note}" in shown for note in notes)
-    assert "* Processor: " in shown
+    data = tmp_path / "data/news"
+    data.mkdir(parents=True)
+    about = {"settings": {}, "inputs": {}, "stopwatch": Stopwatch()}
+    write_manifest(data, step="corpus", **about, overlaps=[asdict(asked)])
+    made = read_json(evaluations / CELLS[0] / "manifest.json")
+    write_json(evaluations / CELLS[0] / "manifest.json", made | {"shortfalls": ["KnowMem: no"]})
+    write(tmp_path / "choice.json", selection(questions="test"))
+    run_script(
+        "make_main_table.py",
+        *("--summary", summary, "--tests", tests, "--settings", "A note.", "--results", tmp_path),
+        *("--selections", tmp_path / "choice.json", "--cells", *CELLS, "--output", tmp_path),
+    )
+    lines = (tmp_path / "main.md").read_text(encoding="utf-8").splitlines()
+    below = [
+        f"NEWS: {asked}.",
+        *notes([selection(questions="test")]),
+        "A note.",
+        "NEWS KnowMem: no.",
+    ]
+    at = lines.index(f"* {below[0]}")
+    assert lines[at : at + len(below)] == [f"* {note}" for note in below]
+    assert lines[at + len(below)].startswith("* Processor: ")
 
-    given = ("--evaluations", evaluations, "--experiment", "mini", "--output", tidy)
-    failed = run("collect_metrics.py", *given, "--cells", "books/target/bf16")
-    assert failed.returncode == 2
-    assert failed.stderr.startswith("error: cell 'books/target/bf16'")
-    assert failed.stderr.count("\n") == 1
+
+def test_the_footer_says_how_models_were_trained_quantized_and_asked() -> None:
+    unlearn = {"adapters": ["lora"], "overrides": {"books/*": {"lr": 0.5}}}
+    precisions = ["bf16", "nf4", "gptq4"]
+    found = footnotes(resolve({"unlearn": unlearn, "precisions": precisions}))
+
+    assert [note for note in found if "rank 16, alpha 16, dropout 0.05" in note] == found[:1]
+    assert found[1].startswith("Learning rates: LoRA ")
+    assert found[2].startswith("bitsandbytes")
+    assert "128 sequences of 512 tokens of retain1" in found[3]
+    assert found[4].startswith("Embeddings")
+    assert found[5].startswith("KnowMem and Utility use the benchmark's prompt")
+    plain = footnotes(resolve({"precisions": ["bf16"], "unlearn": {"adapters": ["full"]}}))
+    assert plain[1:] == found[4:]
+    assert plain[0].startswith("Learning rates: FT (fp32 masters) 1e-05.")
+    other = footnotes(resolve({"evaluate": {"prompt": "plain"}}))
+    assert "cannot be compared with published numbers" in other[-1]
+
+
+def test_learning_rates_are_named_by_variant_and_by_cell_where_they_differ() -> None:
+    unlearn = {
+        "objectives": ["npo_gdr"],
+        "adapters": ["full", "full_bf16", "lora"],
+        "settings": {"lr": 2e-5},
+        "overrides": {"*/*/lora": {"lr": 1e-4}, "books/npo_gdr/full": {"lr": 0.5}},
+    }
+    config = resolve({"corpora": ["news", "books"], "unlearn": unlearn})
+    assert learning_rates(config).startswith(
+        "Learning rates: FT (fp32 masters) 2e-05 (NEWS NPO+GDR), 0.5 (BOOKS NPO+GDR); "
+        "FT (bf16 weights) 2e-05; LoRA 0.0001. How much"
+    )
+    grid = {"news/npo_gdr/lora": {"lr": [1e-4, 7e-4]}}
+    swept = resolve({"corpora": ["news"], "unlearn": unlearn, "sweep": grid})
+    assert "LoRA chosen from a grid." in learning_rates(swept)
+
+
+def test_the_footer_names_weights_that_were_quantized_before() -> None:
+    models = {"base": "gguf:some_package/model.Q4_1.gguf"}
+    found = footnotes(resolve({"models": models, "corpora": ["news", "books"]}))
+    named = [note for note in found if "model.Q4_1.gguf" in note]
+    assert len(named) == 1 and named[0].startswith("The base is some_package/model.Q4_1.gguf")
+    given = {**models, "target": "folder", "retrain": "folder"}  # nothing comes from the base
+    assert not any("gguf" in note for note in footnotes(resolve({"models": given})))

@@ -6,22 +6,15 @@ from typing import Any
 
 import pytest
 from small_corpora import run_script
-from small_evaluations import CELLS
-from small_summaries import over_seeds
-from test_main_table import UNTESTED
+from small_selections import CELL, selection
 
-from qunlearn.analysis.frame import TESTS_TABLE
-from qunlearn.analysis.metrics import collect
-from qunlearn.analysis.selection.choice import Rule, Selection, choose, read, write
+from qunlearn.analysis.selection.choice import Rule, read, write
 from qunlearn.analysis.selection.links import link_folder
 from qunlearn.analysis.selection.listing import as_csv, as_markdown
 from qunlearn.analysis.selection.scores import Asked, Candidate, Scores, gather, reference
 from qunlearn.analysis.selection.sentences import WARNING, notes
-from qunlearn.analysis.summary import write_summaries
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, write_json
-
-CELL = "news/npo_gdr/lora"
 
 
 def answers(**models: tuple[float, float] | None) -> dict[str, Any]:
@@ -121,26 +114,6 @@ def test_the_script_tells_of_a_name_that_is_none_and_of_a_broken_file(experiment
     assert "r4.json: no answers of candidates" in select(experiment, code=2)
 
 
-def selection(rule: Rule = "muse", retrain: float = 20.0, **changes: Any) -> Selection:
-    candidates = [
-        Candidate("r2", "epoch1", Scores(30, 58, 1.25), seeds=1, diverged=0),
-        Candidate("r2", "epoch10", Scores(15, 41, 2.5), seeds=1, diverged=0),
-        Candidate("r4", "epoch1", Scores(16, 40, 2.0), seeds=2, diverged=1),
-        Candidate("r4", "epoch10", None, seeds=1, diverged=1),
-    ]
-    arguments: dict[str, Any] = {
-        "cell": CELL,
-        "rule": rule,
-        "questions": "split",
-        "named": "r2/epoch1",
-        "asked": Asked(30, 29),
-        "target": Scores(80, 60, 0.1),
-        "retrain": Scores(retrain, 55, 4.0),
-        "candidates": candidates,
-    }
-    return choose(**arguments | changes)
-
-
 def test_a_choice_is_read_as_it_was_written(tmp_path: Path) -> None:
     write(tmp_path / "a.json", selection())
     assert read(tmp_path / "a.json") == selection()
@@ -203,34 +176,15 @@ def test_the_table_in_markdown() -> None:
     ]
 
 
-def test_the_main_table_says_how_settings_were_chosen(evaluations: Path, tmp_path: Path) -> None:
-    summary, tests = tmp_path / "summary.csv", tmp_path / "tests.csv"
-    write_summaries(summary, "mini", over_seeds(collect(evaluations, CELLS, "mini")))
-    tests.write_text(",".join(TESTS_TABLE.columns) + f"\n{UNTESTED}\n", encoding="utf-8")
-    write(tmp_path / "choice.json", selection(questions="test"))
+def test_the_script_writes_the_table(tmp_path: Path) -> None:
+    write(tmp_path / "choice.json", selection())
     run_script(
-        "make_main_table.py",
-        f"--summary={summary}",
-        f"--tests={tests}",
+        "make_candidates_table.py",
         f"--selections={tmp_path / 'choice.json'}",
         f"--output={tmp_path}",
-        "--settings=A note.",
     )
-    lines = (tmp_path / "main.md").read_text("utf-8").splitlines()
-    expected = [*notes([selection(questions="test")]), "A note."]
-    at = lines.index(f"* {expected[0]}")
-    assert lines[at : at + 3] == [f"* {note}" for note in expected]
-
-
-def test_the_scripts_set_table_and_figure(tmp_path: Path) -> None:
-    write(tmp_path / "choice.json", selection())
-    flags = (f"--selections={tmp_path / 'choice.json'}", f"--output={tmp_path}")
-    run_script("make_candidates_table.py", *flags)
-    run_script("plot.py", "--figure=candidates", *flags)
     assert (tmp_path / "candidates.md").read_text("utf-8") == as_markdown([selection()])
     assert (tmp_path / "candidates.csv").read_text("utf-8") == as_csv([selection()])
-    for form in ("png", "pdf"):
-        assert (tmp_path / f"candidates.{form}").stat().st_size > 5000
 
 
 def test_the_chosen_one_is_taken_without_a_copy(tmp_path: Path) -> None:

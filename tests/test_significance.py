@@ -10,8 +10,7 @@ from qunlearn.analysis.frame import TESTS_TABLE
 from qunlearn.analysis.metrics import Cell, Score
 from qunlearn.analysis.summary import Key, Summary
 from qunlearn.experiment.labels import GOALS
-from qunlearn.report.main_table import main_table
-from qunlearn.report.render import as_html, as_latex, as_markdown
+from qunlearn.report.main_table import as_html, as_latex, as_markdown, main_table
 from qunlearn.run.errors import InputError
 
 HEADER = ",".join(TESTS_TABLE.columns)

@@ -293,11 +293,11 @@ def figure_inputs(wildcards):
         adapters = CONFIG["unlearn"]["adapters"]
         update = f"survival/{corpus}/{objective}/{{adapter}}/seed{CONFIG['seeds'][0]}"
         return expand(out(update), adapter=adapters)
-    measured = measured_models() if kind in ("reversion", "controls") else []
-    return [
-        *expand(out("tables/{name}.csv"), name=["metrics", "summary"]),
-        *expand(out("survival/{model}"), model=measured),
-    ]
+    summary = out("tables/summary.csv")
+    if kind not in ("reversion", "controls"):
+        return summary
+    measured = expand(out("survival/{model}"), model=measured_models())
+    return [summary, out("tables/metrics.csv"), *measured]
 
 
 def figure_flags(wildcards, input):
@@ -308,16 +308,18 @@ def figure_flags(wildcards, input):
         given |= {"unlearned": [out("records/unlearned")], "models": trained_models()}
     elif kind == "candidates":
         given["selections"] = input
-    elif not corpus:
-        given |= {"metrics": [input[0]], "summary": [input[1]]}
+    elif corpus:
+        run = f"{corpus}/{objective}/{{adapter}}/seed{CONFIG['seeds'][0]}/{{precision}}"
+        adapters = CONFIG["unlearn"]["adapters"]
+        given["cells"] = expand(run, precision=GRIDS, adapter=adapters)
+    else:
+        given["summary"] = input[:1]
     if corpus or kind in ("reversion", "controls"):
         given["survival"] = [out("survival")]
-    if corpus or kind == "slope":
+    if kind in ("reversion", "controls"):
+        given["metrics"] = [out("tables/metrics.csv")]
+    if kind == "slope":
         given["precisions"] = GRIDS
     if kind == "controls":
         given["precisions"] = controls.plain_grids(CONFIG["precisions"])
-    if corpus:
-        given |= {"corpus": [corpus], "objective": [objective]}
-        given["adapters"] = CONFIG["unlearn"]["adapters"]
-        given["seed"] = CONFIG["seeds"][:1]
     return [word for name, words in given.items() for word in (f"--{name}", *words)]

@@ -42,13 +42,11 @@ rule page:
         results=lambda wildcards: out(""),
         settings=lambda wildcards: json.dumps(TOLD),
         cells=configuration.cells(CONFIG),
-        notes=learning_rates(CONFIG),
     message:
         "Writing {output}"
     shell:
         "run write_page.py --page {params.page:q} --results {params.results:q} "
-        "--settings {params.settings:q} --cells {params.cells:q} --notes {params.notes:q} "
-        "--output {output:q} > {log:q} 2>&1"
+        "--settings {params.settings:q} --cells {params.cells:q} --output {output:q} > {log:q} 2>&1"
 
 
 use rule page as story with:

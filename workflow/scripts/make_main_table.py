@@ -30,9 +30,8 @@ def main(
     from qunlearn.analysis.selection.sentences import notes
     from qunlearn.analysis.summary import summaries
     from qunlearn.report.footnotes import corpus_notes
-    from qunlearn.report.main_table import main_table, shortfalls
+    from qunlearn.report.main_table import main_table, shortfalls, write_main_table
     from qunlearn.report.processors import processors
-    from qunlearn.report.render import write_main_table
 
     found = summaries(summary)
     below = [*notes([read(path) for path in selections]), *settings]

@@ -3,30 +3,19 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from scipy.stats import binomtest
 
 from qunlearn.analysis.claims import SCOPES, Claim, Judgement, as_csv
-from qunlearn.analysis.verdicts import VERDICTS, Finding
-from qunlearn.experiment.labels import (
-    METRICS,
-    adapter_name,
-    corpus_name,
-    method_name,
-    precision_name,
-)
-from qunlearn.report.markdown import table
+from qunlearn.analysis.verdicts import Finding
+from qunlearn.experiment.labels import METRICS, corpus_name, method_name, precision_name
+from qunlearn.report.tables import table
 from qunlearn.report.templates import fill
 from qunlearn.run.files import write_text
 from qunlearn.statistics.inference import ALPHA
 
-HEADER = (
-    *("Corpus", "Method", "Precision", "Metric"),
-    *("Number", "95 % interval", "p", "n", "Could show"),
-    *("Verdict", "Why"),
-)
-_NUMBERS = HEADER[4:9]
+HEAD = ("Corpus", "Method", "Precision", "Metric")
+NUMBERS = ("Number", "95 % interval", "p", "n", "Could show")
 
 
 def write_claims(
@@ -44,86 +33,59 @@ def write_claims(
         "claims.md.j2",
         notes=notes,
         alpha=f"{ALPHA:g}",
-        ours=_report(ours),
-        theirs=_report(published, own_models=True),
+        scopes=SCOPES,
+        ours=_by_claim(ours),
+        theirs=_by_claim(published),
+        signs=signs,
+        limits=limits,
+        verdicts=verdicts,
     )
     write_text(folder / "claims.csv", as_csv(ours))
     write_text(folder / "claims_published.csv", as_csv(published))
     write_text(folder / "claims.md", text)
 
 
-def in_words(judgements: Sequence[Judgement]) -> str:
-    """`supported in 3 of 8, contradicted in 1, undecided in 4`; a verdict of none is left out."""
-    counts = Counter(found.verdict for found in judgements)
-    first, *rest = [(verdict, counts[verdict]) for verdict in VERDICTS if counts[verdict]]
-    parts = [f"{first[0]} in {first[1]} of {len(judgements)}"]
-    return ", ".join([*parts, *(f"{verdict} in {count}" for verdict, count in rest)])
+def signs(judgements: Sequence[Judgement]) -> dict[str, float]:
+    """How many numbers there are, and lie on the claimed side whatever their interval.
 
-
-def signs_in_words(judgements: Sequence[Judgement], own_models: bool = False) -> str:
-    """How often the number itself lies on the claimed side, whatever its interval."""
+    `untied` lie on neither threshold, and `p` is of a sign test of these.
+    """
     claim = judgements[0].claim
-    findings = [found.finding for found in judgements if isinstance(found.finding, Finding)]
-    if not findings:
-        return "No number."
-    sign, side = (1, "above") if claim.of.above else (-1, "below")
-    distances = [sign * (finding.value - claim.threshold) for finding in findings]
-    count = sum(distance > 0 for distance in distances)
-    words = f"The number is {side} {claim.threshold:g} in {count} of {len(findings)}."
-    untied = sum(distance != 0 for distance in distances)
-    if own_models and untied:
-        chance = binomtest(count, untied).pvalue
-        words += (
-            f" If these were independent ({untied} without ties), a count this uneven would arise "
-            f"by chance with p = {chance:.2g} (sign test)."
-        )
-    return words
+    sign = 1 if claim.of.above else -1
+    found = [sign * (own.value - claim.threshold) for own in _findings(judgements)]
+    count, untied = sum(own > 0 for own in found), sum(own != 0 for own in found)
+    p = binomtest(count, untied).pvalue if untied else 1.0
+    return {"count": count, "of": len(found), "untied": untied, "p": p}
 
 
-def _report(judgements: Sequence[Judgement], own_models: bool = False) -> dict[str, Any]:
-    """The overview and a section a claim; with sign tests where each cell has its own models."""
-    groups: dict[Claim, dict[str, list[Judgement]]] = {}
+def limits(judgements: Sequence[Judgement]) -> str:
+    """What limits the numbers, each once; with a count where it does not limit all of them."""
+    found = _findings(judgements)
+    counts = Counter(note for finding in found for note in finding.note.split("; ") if note)
+    return "; ".join(
+        note if count == len(found) else f"{note} (in {count} of {len(found)})"
+        for note, count in counts.items()
+    )
+
+
+def verdicts(judgements: Sequence[Judgement]) -> str:
+    """A row a judgement: where, its number and verdict, and why."""
+    return table((*HEAD, *NUMBERS, "Verdict", "Why"), map(_line, judgements), right=NUMBERS)
+
+
+def _by_claim(judgements: Sequence[Judgement]) -> dict[Claim, list[Judgement]]:
+    groups: dict[Claim, list[Judgement]] = {}
     for found in judgements:
-        groups.setdefault(found.claim, {}).setdefault(found.place.scope, []).append(found)
-    scopes = [scope for scope in SCOPES if any(scope in group for group in groups.values())]
-    overview = [
-        [f"`{claim.id}`", claim.statement]
-        + [in_words(group[scope]) if scope in group else "–" for scope in scopes]
-        for claim, group in groups.items()
-    ]
-    sections = []
-    for claim, group in groups.items():
-        own = [found for found in judgements if found.claim == claim]
-        counts = [
-            f"With {SCOPES[scope]}: {in_words(group[scope])}. "
-            f"{signs_in_words(group[scope], own_models)}"
-            for scope in scopes
-            if scope in group
-        ]
-        lines = table(HEADER, [_line(found) for found in own], right=_NUMBERS)
-        section = {"claim": claim, "number": _number(claim), "counts": counts, "table": lines}
-        sections.append({**section, "limits": _limits(own)})
-    head = ("Claim", "Statement", *(SCOPES[scope] for scope in scopes))
-    return {"overview": table(head, overview), "sections": sections}
+        groups.setdefault(found.claim, []).append(found)
+    return groups
 
 
-def _number(claim: Claim) -> str:
-    """What is estimated, in words."""
-    variant, against = adapter_name(claim.variant), adapter_name(claim.against)
-    return {
-        "level": f"{variant} minus {against}",
-        "drop": f"what {against} loses compared with bf16, minus what {variant} loses",
-        "nearer_zero": f"distance from 0 of {against} minus that of {variant}",
-        "kept": f"reversion of {variant}",
-        "reverts": f"reversion of {variant}",
-        "more": f"reversion of {variant} minus that of {against}",
-        "grows": f"reversion of {variant} on the coarser grid minus that at 4 bits",
-    }[claim.kind]
+def _findings(judgements: Sequence[Judgement]) -> list[Finding]:
+    return [found.finding for found in judgements if isinstance(found.finding, Finding)]
 
 
 def _line(found: Judgement) -> list[str]:
-    place, finding = found.place, found.finding
-    numbers = ["–"] * 5
+    place, finding, numbers = found.place, found.finding, ["–"] * len(NUMBERS)
     if isinstance(finding, Finding):
         form = "z.2f" if found.claim.of.reversion else "z.1f"
         numbers = [
@@ -133,22 +95,7 @@ def _line(found: Judgement) -> list[str]:
             "–" if finding.n is None else str(finding.n),
             "–" if finding.minimum_effect is None else format(finding.minimum_effect, form),
         ]
-    return [
-        corpus_name(place.corpus),
-        method_name(place.objective),
-        " to ".join(map(precision_name, place.precision.split(" to "))) if place.precision else "–",
-        METRICS[place.metric.removeprefix("reversion_")],
-        *numbers,
-        found.verdict,
-        found.reason,
-    ]
-
-
-def _limits(judgements: Sequence[Judgement]) -> str:
-    """What limits the numbers, each once; with a count where it does not limit all of them."""
-    findings = [found.finding for found in judgements if isinstance(found.finding, Finding)]
-    counts = Counter(note for finding in findings for note in finding.note.split("; ") if note)
-    return "; ".join(
-        note if count == len(findings) else f"{note} (in {count} of {len(findings)})"
-        for note, count in counts.items()
-    )
+    names = " to ".join(precision_name(name) for name in place.precision.split(" to ") if name)
+    metric = METRICS[place.metric.removeprefix("reversion_")]
+    where = [corpus_name(place.corpus), method_name(place.objective), names or "–", metric]
+    return [*where, *numbers, found.verdict, found.reason]

@@ -6,8 +6,7 @@ from pathlib import Path
 from qunlearn.experiment.labels import Line
 from qunlearn.report.figures.page import page
 from qunlearn.report.figures.panels import counted, set_precisions
-from qunlearn.report.figures.reversion_axis import LIMITS, scale
-from qunlearn.report.figures.values import aside, draw_values
+from qunlearn.report.figures.values import REVERSION, aside, draw_values, scale_reversion
 from qunlearn.report.learning_rates import Rate
 
 FILE = "window"
@@ -33,10 +32,9 @@ def plot_window(rates: Sequence[Rate], folder: Path) -> None:
     with page(TITLE, HOW_TO_READ + counted(shown), HEIGHT, folder, FILE) as body:
         axes = body.subplots()
         set_precisions(axes, names)
-        scale(axes, shown)
+        scale_reversion(axes, shown)
         axes.set_ylabel("Reversion of\nforget NLL")
         for index, (rate, line) in enumerate(zip(rates, LOOKS, strict=False)):
-            found = [rate.reversions[name] for name in names]
+            own = {float(x): rate.reversions[name] for x, name in enumerate(names)}
             moved = aside(axes, index, len(rates), points=8)
-            label = f"learning rate {rate.lr:g}"
-            draw_values(axes, range(len(names)), found, line, label, LIMITS, moved)
+            draw_values(axes, own, line, f"learning rate {rate.lr:g}", REVERSION, moved)
