@@ -5,6 +5,12 @@ VENV := .venv
 DRIVER := .venv-driver
 BIN := $(VENV)/bin
 FILL := python workflow/scripts/fill_document.py --part
+# What installs the pins: uv, or pip, which takes twice as long.
+INSTALLER ?= uv
+install_by_uv = $(1)/pip install --quiet $(UV) && $(1)/uv pip install --quiet --python $(1)/python
+install_by_pip = $(1)/pip install --quiet
+install = $(call install_by_$(INSTALLER),$(1))
+UV = $(shell grep '^uv==' envs/pip/dev.txt)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: demo report test test-slow test-slurm bench reproducibility golden smollm2 setup setup-dev setup-driver check audit format docs readme mechanism window \
@@ -46,18 +52,18 @@ $(VENV)/.run: envs/pip/run.txt envs/pip/constraints.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; set PYTHON=…")'
 	$(PYTHON) -m venv $(VENV)
 	envs/install_torch.sh $(BIN)/python
-	$(BIN)/pip install --quiet -r envs/pip/run.txt -c envs/pip/constraints.txt
+	$(call install,$(BIN)) -r envs/pip/run.txt -c envs/pip/constraints.txt
 	$(BIN)/pip install --quiet --no-deps -e .
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.run envs/pip/dev.txt
-	$(BIN)/pip install --quiet -r envs/pip/dev.txt -c envs/pip/constraints.txt
+	$(call install,$(BIN)) -r envs/pip/dev.txt -c envs/pip/constraints.txt
 	touch $@
 
 ## What Snakemake runs on where jobs go to Slurm; the jobs run on what `make setup` makes.
 $(DRIVER)/.done: envs/pip/driver.txt envs/pip/driver-constraints.txt
 	$(PYTHON) -m venv $(DRIVER)
-	$(DRIVER)/bin/pip install --quiet -r envs/pip/driver.txt -c envs/pip/driver-constraints.txt
+	$(call install,$(DRIVER)/bin) -r envs/pip/driver.txt -c envs/pip/driver-constraints.txt
 	touch $@
 
 ## Everything that CI checks besides the tests.
@@ -83,7 +89,7 @@ format: setup-dev
 
 ## Write config/README.md from the classes of the keys.
 docs: setup
-	python workflow/scripts/document_config.py --output config/README.md
+	python -c 'from qunlearn.experiment import configdoc; print(configdoc.as_markdown(), end="")' > config/README.md
 
 ## Run the default experiment with three seeds, and with one on what stands in for another processor; put its table and
 ## figure into the README.

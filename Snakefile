@@ -1,7 +1,7 @@
 # Does unlearning survive quantization? From a corpus to a table.
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.16")
 
 
 # A configuration that is named stands by itself: what it leaves out has the documented default.
@@ -12,23 +12,35 @@ if not workflow.overwrite_configfiles:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
-include: "workflow/rules/preflight.smk"
-include: "workflow/rules/data.smk"
+include: "workflow/rules/corpora.smk"
 include: "workflow/rules/models.smk"
-include: "workflow/rules/unlearn.smk"
 include: "workflow/rules/sweep.smk"
-include: "workflow/rules/controls.smk"
-include: "workflow/rules/quantize.smk"
 include: "workflow/rules/evaluate.smk"
-include: "workflow/rules/survival.smk"
-include: "workflow/rules/evidence.smk"
+include: "workflow/rules/controls.smk"
 include: "workflow/rules/tables.smk"
-include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
 
 # The report's start page is a result like others, so it is not beside this file.
-report: f"{Path.cwd()}/{STORY}"
+report: f"{Path.cwd()}/{RESULTS}/report/story.rst"
+
+
+# Not a rule: as an ordinary input it would run everything again after each change of the
+# configuration, and an ancient one hides from Snakemake 9 what else must run.
+onstart:
+    if workflow.is_main_process:  # and not in each job of a cluster
+        try:
+            warnings, jobs = preflight.preflight(
+                CONFIG,
+                Path(RESULTS),
+                cluster=workflow.non_local_exec,
+                python=None if CONDA else PYTHON,  # conda's environments are made later
+            )
+            NEEDS.update(plan.needs(CONFIG, jobs))
+            preflight.keep(warnings, Path(RESULTS, "preflight.json"))
+        except InputError as error:
+            sys.exit(f"error: {error}")
+        unlock.note_run()
 
 
 localrules:
@@ -38,25 +50,27 @@ localrules:
     figures,
 
 
-rule all:
-    default_target: True
-    input:
-        TABLES,
-        FIGURES,
-        CARDS,
-        REPORT,
-
-
 rule data:
     input:
-        expand(out("data/{corpus}"), corpus=CONFIG["corpora"]),
+        expand("<results>/data/{corpus}", corpus=CONFIG["corpora"]),
 
 
 rule tables:
     input:
-        TABLES,
+        rules.analyse.output,
+        rules.claims.output,
+        rules.write_tables.output,
 
 
 rule figures:
     input:
         FIGURES,
+
+
+rule all:
+    default_target: True
+    input:
+        rules.tables.input,
+        FIGURES,
+        PAGES,
+        rules.model_cards.output if KEEP else [],  # of no use without its model

@@ -25,8 +25,6 @@ LATER = {
     "evaluate.py": ASKS,
     "finetune.py": OPENS_A_MODEL,
     "quantize.py": OPENS_A_MODEL,
-    "quantize_spared.py": OPENS_A_MODEL,
-    "train_base.py": OPENS_A_MODEL,
     "unlearn.py": OPENS_A_MODEL,
 }
 

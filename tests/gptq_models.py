@@ -22,15 +22,16 @@ def make_corpus(folder: Path) -> Path:
     return folder
 
 
-def make_model(folder: Path, corpus: Path, settings: ModelSettings = MODEL) -> Path:
-    tokenizer = train_tokenizer(layout.load(corpus).raw["retain1"], settings)
-    save_model(new_llama(settings, tokenizer, seed=0), tokenizer, folder)
+def make_model(folder: Path, corpus: Path) -> Path:
+    tokenizer = train_tokenizer(layout.load(corpus).raw["retain1"], MODEL)
+    save_model(new_llama(MODEL, tokenizer, seed=0), tokenizer, folder)
     return folder
 
 
 def drawn(corpus: Path, source: Path) -> Windows:
     """The windows that CALIBRATION draws."""
-    return draw(corpus, load_tokenizer(source), MODEL.context, CALIBRATION)
+    raw = layout.load(corpus).raw["retain1"]
+    return draw(raw, load_tokenizer(source), MODEL.context, CALIBRATION)
 
 
 def leaked(blob: bytes, source: Path, windows: Windows) -> list[str]:

@@ -10,11 +10,12 @@ def gptq(weight: Tensor, hessian: Tensor, bits: int, group: int, damping: float 
     Columns are rounded from left to right. The error of each is made up for by the columns that
     are still to come, as the inverse Hessian tells: with U its upper Cholesky factor, column j's
     error, divided by U[j, j], is taken off column k with the weight U[j, k]. A group's scale is
-    set when its first column is reached, from the weights as they have become by then.
+    set when its first column is reached, from the weights as they have become by then; its 2^bits
+    codes span -max|w| .. max|w|.
 
     Args:
         weight: [out, in].
-        hessian: [in, in], X^T X of the calibration inputs X, up to a factor.
+        hessian: [in, in], X^T X of the calibration inputs X, up to a factor; no input is always 0.
         bits: bits a code; codes run from -2^(bits-1) to 2^(bits-1) - 1.
         group: neighbouring columns that share a scale.
         damping: share of the mean of the Hessian's diagonal that is added to it.
@@ -22,28 +23,19 @@ def gptq(weight: Tensor, hessian: Tensor, bits: int, group: int, damping: float 
     Returns:
         The quantized weights, [out, in], float64.
     """
-    left, h = weight.double().clone(), hessian.double().clone()
-    dead = h.diagonal() == 0
-    h[dead, dead] = 1.0
-    left[:, dead] = 0.0
-    h += damping * h.diagonal().mean() * torch.eye(len(h), dtype=h.dtype)
+    left, h = weight.double().clone(), hessian.double()
+    h = h + damping * h.diagonal().mean() * torch.eye(len(h), dtype=h.dtype)
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(h))
     upper = torch.linalg.cholesky(inverse, upper=True)
     quantized = torch.zeros_like(left)
+    half = 2 ** (bits - 1)
     for column in range(left.shape[1]):
         if column % group == 0:
-            scale = symmetric_scale(left[:, column : column + group], bits)
-        half = 2 ** (bits - 1)
+            scale = 2 * left[:, column : column + group].abs().amax(dim=1) / (2**bits - 1)
         quantized[:, column] = scale * (left[:, column] / scale).round().clamp(-half, half - 1)
         error = (left[:, column] - quantized[:, column]) / upper[column, column]
         left[:, column:] -= error[:, None] * upper[column, column:]
     return quantized
-
-
-def symmetric_scale(weights: Tensor, bits: int) -> Tensor:
-    """The step with which the 2^bits codes span -max|w| .. max|w|, [out]."""
-    largest = weights.abs().amax(dim=1)
-    return torch.where(largest > 0, 2 * largest / (2**bits - 1), 1.0)
 
 
 def output_error(changed: Tensor, weight: Tensor, hessian: Tensor) -> float:

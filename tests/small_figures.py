@@ -33,7 +33,7 @@ def score(cell: str, metric: str, value: float | str) -> Score:
     """With an interval of -1 and +2, of a reversion a hundredth of it; or a word for no number."""
     parsed = Cell.parse(f"news/{cell}")
     if isinstance(value, str):
-        return Score.missing("mini", parsed, metric, value)
+        return Score("mini", parsed, metric, absent=value)
     width = 0.01 if metric in REVERSIONS else 1.0
     return Score("mini", parsed, metric, value, value - width, value + 2 * width, 32)
 

@@ -1,29 +1,38 @@
-"""A made-up choice among four candidates."""
+"""Answers of candidates, and a choice among four of them."""
 
 from typing import Any
 
-from qunlearn.analysis.selection.choice import Rule, Selection, choose
-from qunlearn.analysis.selection.scores import Asked, Candidate, Scores
+from qunlearn.analysis.selection.choice import Rule, Selection, choose, gather
 
 CELL = "news/npo_gdr/lora"
 
 
+def answers(**models: tuple[float, ...] | None) -> dict[str, Any]:
+    """Of a file: KnowMem, Utility and forget NLL (2) of each model; None: it diverged."""
+    items = {"knowmem": [{}] * 3, "utility": [{}] * 4}
+    names = ("knowmem", "utility", "nll_forget")
+    return {
+        name: {"status": "ok", **dict(zip(names, (*scores, 2.0), strict=False)), "items": items}
+        if scores
+        else {"status": "diverged"}
+        for name, scores in models.items()
+    }
+
+
 def selection(rule: Rule = "muse", retrain: float = 20.0, **changes: Any) -> Selection:
-    """MUSE's rule takes (15, 41), at or below retrain's KnowMem; (16, 40) is beaten by it."""
-    candidates = [
-        Candidate("r2", "epoch1", Scores(30, 58, 1.25), seeds=1, diverged=0),
-        Candidate("r2", "epoch10", Scores(15, 41, 2.5), seeds=1, diverged=0),
-        Candidate("r4", "epoch1", Scores(16, 40, 2.0), seeds=2, diverged=1),
-        Candidate("r4", "epoch10", None, seeds=1, diverged=1),
-    ]
+    none = {"epoch10": None}
+    seeds = {
+        "r2": [answers(epoch1=(30, 58, 1.25), epoch10=(15, 41, 2.5))],
+        "r4": [answers(epoch1=(16, 40), **none), answers(epoch1=None, **none)],
+    }
     arguments: dict[str, Any] = {
         "cell": CELL,
         "rule": rule,
         "questions": "split",
         "named": "r2/epoch1",
-        "asked": Asked(30, 29),
-        "target": Scores(80, 60, 0.1),
-        "retrain": Scores(retrain, 55, 4.0),
-        "candidates": candidates,
+        "asked": {"forget": 30, "retain": 29},
+        "target": {"knowmem": 80.0, "utility": 60.0, "nll_forget": 0.1},
+        "retrain": {"knowmem": retrain, "utility": 55.0, "nll_forget": 4.0},
+        "candidates": gather(["r2", "r4"], seeds),
     }
     return choose(**arguments | changes)

@@ -1,7 +1,7 @@
 """Measurements of made-up updates, small enough to reckon with by hand."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from qunlearn.survival.table import Bin, MatrixRow, write_histogram, write_survival
@@ -16,41 +16,18 @@ MATRIX = MatrixRow(
     moved=1.0,
     step_median=0.1,
     step_p99=0.5,
-    flips_predicted=0.1,
-    flips_fixed=0.1,
-    flips_adaptive=0.1,
-    cosine_fixed=0.5,
-    cosine_adaptive=0.5,
-    error_fixed=1.7320508,
-    error_adaptive=1.7320508,
-    projection_fixed=1.0,
-    projection_adaptive=1.0,
+    **dict.fromkeys(("flips_predicted", "flips_fixed", "flips_adaptive"), 0.1),
+    **dict.fromkeys(("cosine_fixed", "cosine_adaptive"), 0.5),
+    **dict.fromkeys(("error_fixed", "error_adaptive"), 1.7320508),
+    **dict.fromkeys(("projection_fixed", "projection_adaptive"), 1.0),
     rounding_error=0.2,
-    w_q10=0.1,
-    w_q50=0.2,
-    w_q90=0.3,
-    moved_w_q10=0.1,
-    moved_w_q50=0.2,
-    moved_w_q90=0.3,
+    **{f"{kind}_q{share}": share / 100 for kind in ("w", "moved_w") for share in (10, 50, 90)},
     zero_bin=0.3,
     zero_bin_moved=0.3,
 )
-STILL = replace(
-    MATRIX,
-    norm_d=0.0,
-    relative_d=0.0,
-    moved=0.0,
-    cosine_fixed=None,
-    cosine_adaptive=None,
-    error_fixed=None,
-    error_adaptive=None,
-    projection_fixed=None,
-    projection_adaptive=None,
-    moved_w_q10=None,
-    moved_w_q50=None,
-    moved_w_q90=None,
-    zero_bin_moved=None,
-)
+PREFIXES = ("cosine_", "error_", "projection_", "moved_w_", "zero_bin_")
+UNDEFINED = [field.name for field in fields(MATRIX) if field.name.startswith(PREFIXES)]
+STILL = replace(MATRIX, norm_d=0.0, relative_d=0.0, moved=0.0, **dict.fromkeys(UNDEFINED))
 BINS = (
     Bin(0.0, 0.0, 600, 0, 0),
     Bin(0.01, 0.0125893, 199, 40, 40),

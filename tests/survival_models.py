@@ -13,26 +13,23 @@ from qunlearn.models.checkpoints import save_model
 from qunlearn.models.layers import quantizable_layers
 from qunlearn.models.updates import Update
 from qunlearn.quantize.method import Precision
-from qunlearn.survival.histogram import Histogram
-from qunlearn.survival.measure import Matrix
-from qunlearn.survival.rounding import nearest_rounding
-from qunlearn.survival.table import MatrixRow
+from qunlearn.survival.measure import Matrix, bins
+from qunlearn.survival.table import Bin, MatrixRow
 
 
-def small_llama() -> LlamaForCausalLM:
+def small_llama(hidden: int = 32, *, tied: bool = False) -> LlamaForCausalLM:
     torch.manual_seed(0)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            vocab_size=320,
-            max_position_embeddings=64,
-            initializer_range=0.1,
-            tie_word_embeddings=False,
-        )
+    config = LlamaConfig(
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        vocab_size=320,
+        max_position_embeddings=64,
+        initializer_range=0.1,
+        tie_word_embeddings=tied,
     )
+    return LlamaForCausalLM(config).eval()
 
 
 def save(model: LlamaForCausalLM, folder: Path) -> Path:
@@ -55,8 +52,9 @@ def random_update(rows: int, columns: int, size: float, seed: int = 0) -> Update
     return Update("layers.3.up_proj", 3, "up_proj", weight, size * delta)
 
 
-def survival(update: Update, precision: str) -> tuple[MatrixRow, Histogram]:
-    return Matrix(update).measure(nearest_rounding(Precision.parse(precision)))
+def survival(update: Update, precision: str) -> tuple[MatrixRow, list[Bin]]:
+    row, counts = Matrix(update).measure(Precision.parse(precision))
+    return row, bins(counts)
 
 
 def save_packed(folder: Path, layers: dict[str, tuple[Tensor, Tensor]]) -> None:

@@ -1,13 +1,11 @@
 """The configuration: its defaults, its table, its files, and its runs."""
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from conftest import ROOT
+from test_config_errors import leaves
 
 from qunlearn.experiment import configfiles
 from qunlearn.experiment.config import Run, cells, resolve, runs, unlearn_settings
@@ -27,15 +25,6 @@ def test_table_in_the_repository_is_up_to_date() -> None:
     assert (ROOT / "config/README.md").read_text(encoding="utf-8") == as_markdown()
 
 
-def leaves(value: Any, place: str = "") -> Iterator[str]:
-    """The place of every value that is not a section (an empty one counts as a value)."""
-    if isinstance(value, dict) and value:
-        for key, part in value.items():
-            yield from leaves(part, f"{place}.{key}".lstrip("."))
-    else:
-        yield place
-
-
 def test_table_has_every_key_once_with_its_meaning() -> None:
     lines = as_markdown().removeprefix(HEAD).splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
@@ -48,11 +37,9 @@ def test_table_has_every_key_once_with_its_meaning() -> None:
     "line",
     [
         "| `evaluate.min_k` | number > 0 and ≤ 1 | `0.4` | Share of",
-        "| `train.base.warmup` | integer ≥ 0 | `10` | Updates",
         "| `muse_dir` | string or null | `null` | Folder",
         "| `evaluate.batch_size` | integer ≥ 1 or `auto` | `32` |",
         "| `unlearn.adapters` | list of `full`, `full_bf16`, `lora` |",
-        '| `unlearn.settings.chunking` | `documents`, `stream` | `"documents"` | As in training. |',
     ],
 )
 def test_lines_of_the_table(line: str) -> None:
@@ -76,16 +63,19 @@ def test_an_empty_configuration_has_the_defaults_of_each_step() -> None:
     job = {"threads": 1, "mem_mb": "auto", "runtime": "auto", "gpu": 0}
     assert all(kind == job for kind in full["resources"].values())
     assert resolve(full) == full
+    full["corpora"].append("more")
+    assert resolve({})["corpora"] == ["news", "books"]  # defaults are not shared
 
 
 def test_what_is_given_stays_and_the_rest_is_filled() -> None:
     given = {
         "train": {"target": {"lr": 0.5}},
         "corpus": {"mini": {"forget": 3}},
-        "unlearn": {"overrides": {"*/*/lora": {"lr": 1}}},
+        "unlearn": {"overrides": {"*/*/lora": {"lr": 1}}, "settings": {"epochs": 5}},
         "sweep": {"*/*/lora": {"rank": []}},
     }
     full = resolve(given)
+    assert repr(full["unlearn"]["settings"]["epochs"]) == "5.0"  # one command for 5 and 5.0
     assert full["train"]["target"] == asdict(TrainSettings(lr=0.5))
     assert full["train"]["base"] == asdict(TrainSettings())
     assert full["corpus"]["mini"] == asdict(MiniSettings(forget=3))
@@ -93,20 +83,6 @@ def test_what_is_given_stays_and_the_rest_is_filled() -> None:
     assert full["sweep"] == {"*/*/lora": {"rank": []}}
     assert given["train"] == {"target": {"lr": 0.5}}  # the caller's own is untouched
     assert resolve(full) == full
-
-
-def test_a_whole_number_for_a_number_is_one_value_however_it_is_written() -> None:
-    """So that `5` and `5.0` make the same command and run nothing again."""
-    epochs = resolve({"unlearn": {"settings": {"epochs": 5}}})["unlearn"]["settings"]["epochs"]
-    assert repr(epochs) == "5.0"
-
-
-def test_defaults_are_not_shared() -> None:
-    first = resolve({})
-    first["corpora"].append("more")
-    first["train"]["base"]["lr"] = 7.0
-    assert resolve({})["corpora"] == ["news", "books"]
-    assert first["train"]["target"]["lr"] == 0.001
 
 
 # --- Files -----------------------------------------------------------------------------------
@@ -119,7 +95,7 @@ def write(path: Path, text: str) -> Path:
 
 def test_later_files_win_key_by_key(tmp_path: Path) -> None:
     first = write(tmp_path / "1.yaml", "seeds: [1, 2]\ncorpus: {mini: {forget: 5}}\n")
-    second = write(tmp_path / "2.yaml", '{"seeds": [3],\t"corpus": {"mini": {"retain": 6}}}')
+    second = write(tmp_path / "2.yaml", '{"seeds": [3], "corpus": {"mini": {"retain": 6}}}')
     full = configfiles.read([first, second])
     assert full == resolve({"seeds": [3], "corpus": {"mini": {"forget": 5, "retain": 6}}})
 
@@ -136,10 +112,17 @@ def test_the_default_experiment_is_read_where_no_file_is_named(tmp_path: Path) -
     assert len({unlearn_settings(mini, *name)["stop_nll"] for name in names}) == 1
 
 
-def test_experiments_keep_to_folders_of_their_own() -> None:
-    files = [ROOT / "config.yaml", *(ROOT / "config").glob("*.yaml")]
-    names = [yaml.safe_load(path.read_text(encoding="utf-8"))["experiment"] for path in files]
-    assert len(names) == len(set(names)) > 1
+def test_words_of_the_command_line_are_numbers() -> None:
+    """As Snakemake's --config hands over what stands in a list or section: as text."""
+    words = {"unlearn": {"settings": {"epochs": "3", "lr": "2e-5"}}, "seeds": ["0", "1"]}
+    words |= {"sweep": {"*/*/lora": {"lr": ["1e-4"]}}, "controls": "true"}
+    merged = words | {"unlearn": {"settings": {"beta": 0.5, "epochs": "3", "lr": "2e-5"}}}
+    assert configfiles.with_words(merged, words) == {
+        "unlearn": {"settings": {"beta": 0.5, "epochs": 3, "lr": 2e-5}},
+        "seeds": [0, 1],
+        "sweep": {"*/*/lora": {"lr": [1e-4]}},
+        "controls": True,
+    }
 
 
 # --- Runs ------------------------------------------------------------------------------------
@@ -166,30 +149,15 @@ def test_runs_in_the_order_of_the_configuration() -> None:
 
 def test_cells_in_the_order_of_the_tables() -> None:
     full = resolve({**TWO_OF_EACH, "seeds": [0], "precisions": ["bf16", "nf4"]})
+    unlearned = ("npo_gdr/lora/seed0", "npo_gdr/full/seed0", "ga/lora/seed0", "ga/full/seed0")
     models = [
-        "target",
-        "retrain",
-        "npo_gdr/lora/seed0",
-        "npo_gdr/full/seed0",
-        "ga/lora/seed0",
-        "ga/full/seed0",
-    ]
-    expected = [f"{model}/{precision}" for model in models for precision in ("bf16", "nf4")]
-    found = cells(full)
-    for corpus in ("news", "books"):
-        assert [cell.removeprefix(f"{corpus}/") for cell in found if corpus in cell] == expected
-    assert len(found) == 2 * len(expected)
-
-
-def test_each_seed_has_its_own_target_and_retrain_where_seeds_decide_all() -> None:
+        f"{corpus}/{model}" for corpus in ("news", "books") for model in ("target", "retrain")
+    ] + [f"{corpus}/{model}" for corpus in ("news", "books") for model in unlearned]
+    assert cells(full) == [f"{model}/{name}" for model in models for name in ("bf16", "nf4")]
     full = resolve({**TWO_OF_EACH, "seed_scope": "all", "precisions": ["bf16"]})
-    assert [cell for cell in cells(full) if cell.startswith("news/")][:5] == [
-        "news/target/seed3/bf16",
-        "news/target/seed1/bf16",
-        "news/retrain/seed3/bf16",
-        "news/retrain/seed1/bf16",
-        "news/npo_gdr/lora/seed3/bf16",
-    ]
+    own = ("target/seed3", "target/seed1", "retrain/seed3", "retrain/seed1", "npo_gdr/lora/seed3")
+    found = [cell for cell in cells(full) if cell.startswith("news/")]
+    assert found[:5] == [f"news/{model}/bf16" for model in own]
 
 
 def test_later_patterns_win_over_earlier_ones_and_over_the_shared_settings() -> None:

@@ -1,203 +1,105 @@
 """What the configuration refuses: each in one line that names the key."""
 
+import datetime
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from small_fuzz import complaint
+from hypothesis import strategies as st
+from small_fuzz import complaint, every
 
 from qunlearn.experiment import configfiles
 from qunlearn.experiment.config import resolve
+from qunlearn.run.errors import InputError
 
 BAD = {
-    "unknown key": ("experimnt: a", "'experimnt' is unknown; did you mean 'experiment'?"),
-    "unknown nested key": (
-        "unlearn: {settings: {learning_rate: 1.0}}",
-        "'unlearn.settings.learning_rate' is unknown; known here: lr, epochs,",
+    # Keys
+    "experimnt: a": "'experimnt' is unknown; did you mean 'experiment'?",
+    "train: {base: {epoch: 1}}": "'train.base.epoch' is unknown; did you mean 'epochs'?",
+    "unlearn: {settings: {learning_rate: 1.0}}": "'unlearn.settings.learning_rate' is unknown; see",
+    'unlearn: {overrides: {"*": {dropuot: 0}}}': "'unlearn.overrides.*.dropuot' is unknown; did",
+    'sweep: {"*/*/lora": {ranks: [1]}}': "'sweep.*/*/lora.ranks' is unknown; did you mean 'rank'?",
+    "1: 2": "'1' is not text; put it in quotes",
+    "sweep: {1: {}}": "'sweep.1' is not text; put it in quotes",
+    "train:": "'train': None should be a section of keys; see config/README.md",
+    # Values
+    "unlearn: {objectives: [npo_gdr, npo_gdx]}": "'unlearn.objectives.1': objective 'npo_gdx' is",
+    "unlearn: {adapters: [qlora]}": "'unlearn.adapters.0': 'qlora' should be 'full', 'full_bf16' o",
+    "corpus: {source: web}": "'corpus.source': 'web' should be 'mini', 'local' or 'hub'; see",
+    "precisions: [bf16, nf5]": "'precisions.1': precision 'nf5' is unknown; use bf16",
+    "seeds: [one]": "'seeds.0': 'one' should be a valid integer; see config/README.md",
+    "seeds: []": "'seeds': [] should have at least 1 item",
+    "seeds: [1, 1]": "'seeds': 1 is there twice; drop one",
+    "seeds: [true]": "'seeds.0': True should be a valid integer",
+    "seeds: [2147483648]": "'seeds.0': 2147483648 should be less",
+    f"seeds: [0x{'f' * 5000}]": "'seeds.0': a number of more than 40 digits should be",
+    "seeds: &a [*a]": "'seeds.0': [[[[...]]]] should be a valid integer",
+    "seeds: 2026-01-01": "'seeds': datetime.date(2026, 1, 1) should be a valid list",
+    "controls: 1": "'controls': 1 should be a valid boolean",
+    "corpora: news": "'corpora': 'news' should be a valid list",
+    "unlearn: {settings: {lr: -0.1}}": "'unlearn.settings.lr': -0.1 should be greater than 0",
+    "unlearn: {settings: {clip: .inf}}": "'unlearn.settings.clip': inf should be a finite number",
+    "train: {target: {lr: 1e-5}}": "'train.target.lr': '1e-5' should be a valid number; in YAML a",
+    "train: {base: {batch_size: 2.0}}": "'train.base.batch_size': 2.0 should be a valid integer",
+    "evaluate: {batch_size: Auto}": "'evaluate.batch_size': 'Auto' should be a valid integer or sh",
+    "selection: {share: 1}": "'selection.share': 1 should be less than 1",
+    'sweep: {"*": {lr: [0]}}': "'sweep.*.lr.0': 0 should be greater than 0",
+    'sweep: {"*/*/lora": {rank: 4}}': "'sweep.*/*/lora.rank': 4 should be a valid list",
+    'sweep: {"*/*/lora": {rank: [4, 4]}}': "'sweep.*/*/lora.rank': 4 is there twice",
+    "models: {base: 5}": "'models.base': 5 should be a valid string or should be a section of keys",
+    # Names and paths
+    "experiment: a/b": "'experiment': 'a/b' should match pattern",
+    "experiment: ..": "'experiment': '..' should match pattern",
+    f"experiment: {'x' * 101}": "'experiment': 'xxx",
+    "corpora: [../news]": "'corpora.0': '../news' should match pattern",
+    'models: {base: "a\\nb"}': "'models.base': 'a\\nb' should match pattern",
+    'muse_dir: "\\ud800"': "'muse_dir': '\\ud800' should be a valid string",
+    "muse_dir: -rf": "'muse_dir': '-rf' looks like a flag of a program",
+    "models: {target: 'hub:llama'}": "'models.target': 'llama' is not a hub id",
+    # Contradictions
+    "precisions: [nf4]": "'precisions': bf16 is missing; PrivLeak and reversion are",
+    "{seed_scope: all, models: {target: folder}}": "'seed_scope': all trains target and retrain",
+    "{counterpart: paper, evaluate: {prompt: plain}}": "'evaluate.prompt': the numbers of the coun",
+    "corpus: {source: local}": "'muse_dir' is not set; name the folder: --config muse_dir=",
+    "corpus: {excerpt: {characters: 9}}": "'corpus.excerpt.characters': a corpus that is kept who",
+    "models: {architecture: {heads: 3}}": "'models.architecture.heads': hidden must be a multiple",
+    "models: {base: train}": "'models.base': 'train' is not for base; write 'scratch' to have it t",
+    "models: {target: {poems: folder}}": "'models.target.news' is missing; say where target of",
+    "models: {tokenizer: folder}": "'models.tokenizer': a base from scratch trains its own",
+    "{controls: true, unlearn: {adapters: [lora]}}": "'controls': they are made from full, full_bf",
+    "{controls: true, precisions: [bf16, nf4]}": "'controls': weights are spared on a plain grid",
+    "train: {target: {log_every: 7}}": "'train.target.checkpoint_every': checkpoint_every, 100, mu",
+    'unlearn: {overrides: {"books/*/lora": {log_every: 3}}}': (
+        "'unlearn.settings.checkpoint_every': checkpoint_every, 100, must be a multiple of "
+        "log_every, 3 in the run books/npo_gdr/lora"
     ),
-    "near miss in a section": (
-        "train: {base: {epoch: 1}}",
-        "'train.base.epoch' is unknown; did you mean 'epochs'?",
+    "unlearn: {settings: {micro_batch_size: 5}}": "'unlearn.settings.micro_batch_size': batch_size",
+    # Patterns and grids
+    'unlearn: {overrides: {"*/npo_gdr/lorra": {lr: 1.0}}}': "'unlearn.overrides': '*/npo_gdr/lorr",
+    'sweep: {"*/npo_gdr/lorra": {rank: [4]}}': "'sweep': '*/npo_gdr/lorra' can match no run; runs",
+    '{selection: {fixed: {"*/*/lroa": r8/epoch10}}}': "'selection.fixed': '*/*/lroa' can match no",
+    'sweep: {"*": {rank: [4]}}': "'sweep': rank is a setting of LoRA but is swept in news/npo_gdr",
+    'sweep: {"*/*/lora": {alpha: [1.0000001, 1.0000002]}}': "'sweep': two points of news/npo_gdr/l",
+    '{sweep: {"*/*/lora": {rank: [4]}}, selection: {rule: fixed}}': (
+        "'selection.fixed': nothing is no candidate of news/npo_gdr/lora; name one, such as r4/epo"
     ),
-    "unknown key of an override": (
-        'unlearn: {overrides: {"*/*/lora": {dropuot: 0}}}',
-        "'unlearn.overrides.*/*/lora.dropuot' is unknown; did you mean 'dropout'?",
+    '{sweep: {"*/*/lora": {rank: [8]}}, selection: {rule: fixed, fixed: {"*": r8/epoch6}}}': (
+        "'selection.fixed': r8/epoch6 is no candidate of news/npo_gdr/lora; name one, such as r8/ep"
     ),
-    "objective": (
-        "unlearn: {objectives: [npo_gdr, npo_gdx]}",
-        "'unlearn.objectives.1': objective 'npo_gdx' is unknown; use one of: ga, npo,",
-    ),
-    "adapter": (
-        "unlearn: {adapters: [qlora]}",
-        "'unlearn.adapters.0': 'qlora' should be 'full', 'full_bf16' or 'lora'; see",
-    ),
-    "source": (
-        "corpus: {source: web}",
-        "'corpus.source': 'web' should be 'mini', 'local' or 'hub'; see config",
-    ),
-    "precision": (
-        "precisions: [bf16, nf5]",
-        "'precisions.1': precision 'nf5' is unknown; use bf16",
-    ),
-    "no bf16": ("precisions: [nf4]", "'precisions': bf16 is missing; PrivLeak and reversion are"),
-    "group that does not fit": (
-        "precisions: [bf16, rtn4g96]",
-        "'precisions': the group of 96 of rtn4g96 does not divide models.architecture.hidden, 256",
-    ),
-    "seeds of a target that is given": (
-        "{seed_scope: all, models: {target: folder}}",
-        "'seed_scope': all trains target for each seed, but models.target is given",
-    ),
-    "another prompt than the counterpart's": (
-        "{counterpart: paper, evaluate: {prompt: plain}}",
-        "'evaluate.prompt': the numbers of the counterpart were not made with the plain prompt",
-    ),
-    "a base that is no base": (
-        "models: {base: train}",
-        "'models.base': 'train' is not for base; write 'scratch' to have it trained",
-    ),
-    "hub id": ("models: {target: 'hub:llama'}", "'models.target': 'llama' is not a hub id"),
-    "corpus without a target": (
-        "models: {target: {poems: folder}}",
-        "'models.target.news' is missing; say where target of news is",
-    ),
-    "tokenizer beside a base from scratch": (
-        "models: {tokenizer: folder}",
-        "'models.tokenizer': a base from scratch trains its own; write null, or give a base",
-    ),
-    "seeds that are words": (
-        "seeds: [one]",
-        "'seeds.0': 'one' should be a valid integer; see config/README.md",
-    ),
-    "negative lr": (
-        "unlearn: {settings: {lr: -0.1}}",
-        "'unlearn.settings.lr': -0.1 should be greater than 0; see config",
-    ),
-    "lr that YAML takes for text": (
-        "train: {target: {lr: 1e-5}}",
-        "'train.target.lr': '1e-5' should be a valid number; "
-        "in YAML a number such as 1e-5 is text: write 1.0e-5",
-    ),
-    "word for a number of rows": (
-        "evaluate: {batch_size: Auto}",
-        "'evaluate.batch_size': 'Auto' should be a valid integer or should be 'auto'; see",
-    ),
-    "no rows": (
-        "evaluate: {batch_size: 0}",
-        "'evaluate.batch_size': 0 should be greater than or equal to 1 or should be 'auto'",
-    ),
-    "text for a list": ("corpora: news", "'corpora': 'news' should be a valid list; see config"),
-    "number for a switch": ("controls: 1", "'controls': 1 should be a valid boolean"),
-    "key of an earlier version": (
-        "keep: adapters",
-        "'keep' was replaced; write `keep_models: true` for all, else `keep_models: false`",
-    ),
-    "no switch": ("keep_models: some", "'keep_models': 'some' should be a valid boolean"),
-    "switch for a number": ("seeds: [true]", "'seeds.0': True should be a valid integer"),
-    "dropout of one": (
-        "unlearn: {settings: {dropout: 1}}",
-        "'unlearn.settings.dropout': 1 should be less than 1; see config",
-    ),
-    "slash": (
-        "experiment: a/b",
-        "'experiment': 'a/b' is not a name; use at most 100 letters, digits",
-    ),
-    "way up": ("experiment: ..", "'experiment': '..' is not a name; use"),
-    "leading dash": ("experiment: -n", "'experiment': '-n' is not a name"),
-    "corpus with a way up": ("corpora: [../news]", "'corpora.0': '../news' is not a name"),
-    "no seeds": ("seeds: []", "'seeds': [] should have at least 1 item; see config"),
-    "seed twice": ("seeds: [1, 1]", "'seeds': 1 is there twice; drop one"),
-    "empty section": ("train:", "'train': None should be a section of keys; see config"),
-    "number with a point for an integer": (
-        "train: {base: {epochs: 1, batch_size: 2.0}}",
-        "'train.base.batch_size': 2.0 should be a valid integer",
-    ),
-    "infinite number": (
-        "unlearn: {settings: {clip: .inf}}",
-        "'unlearn.settings.clip': inf should be a finite number",
-    ),
-    "date": ("seeds: 2026-01-01", "'seeds': datetime.date(2026, 1, 1) should be a valid list"),
-    "seed that no generator takes": ("seeds: [2147483648]", "'seeds.0': 2147483648 should be less"),
-    "number of 5000 digits": (
-        f"seeds: [0x{'f' * 5000}]",
-        "'seeds.0': a number of more than 40 dig",
-    ),
-    "list that has itself": ("seeds: &a [*a]", "'seeds.0': [[[[...]]]] should be a valid integer"),
-    "switch for text": ("experiment: yes", "'experiment': True should be a valid string"),
-    "long name": (f"experiment: {'x' * 101}", "'experiment': 'xxx"),
-    "key that is a number": ("1: 2", "'1' is not text; put it in quotes"),
-    "pattern that is a number": ("sweep: {1: {}}", "'sweep.1' is not text; put it in quotes"),
-    "value of a sweep": ('sweep: {"*": {lr: [0]}}', "'sweep.*.lr.0': 0 should be greater than 0"),
-    "control character": (
-        'models: {base: "a\\nb"}',
-        "'models.base': 'a\\nb' has '\\n', which no name can have; drop it",
-    ),
-    "half a character": ('muse_dir: "\\ud800"', "'muse_dir': '\\ud800' has '\\ud800', which no"),
-    "source that is a number": (
-        "models: {base: 5}",
-        "'models.base': 5 should be a valid string or should be a section of keys",
-    ),
-    "source of a corpus that is a number": (
-        "models: {base: {poems: 1}}",
-        "'models.base.poems': 1 should be a valid string; see config/README.md",
-    ),
-    "path like a flag": ("muse_dir: -rf", "'muse_dir': '-rf' looks like a flag of a program"),
-    "variant without its origin": (
-        "{controls: true, unlearn: {adapters: [lora]}}",
-        "'controls': they are made from full, full_bf16, lora; add full to unlearn.adapters",
-    ),
-    "heads": (
-        "models: {architecture: {heads: 3}}",
-        "'models.architecture.heads': 3 heads do not make equal and even widths of hidden, 256",
-    ),
-    "part of a whole corpus": (
-        "corpus: {excerpt: {characters: 9}}",
-        "'corpus.excerpt.characters': a corpus that is kept whole is not cut",
-    ),
-    "sweep of what is not LoRA": (
-        'sweep: {"*": {rank: [4]}}',
-        "'sweep': rank is a setting of LoRA but is swept in news/npo_gdr/full",
-    ),
-    "override without a run": (
-        'unlearn: {overrides: {"*/npo_gdr/lorra": {lr: 1.0}}}',
-        "'unlearn.overrides': '*/npo_gdr/lorra' can match no run; runs are named like news/",
-    ),
-    "local without its folder": (
-        "corpus: {source: local}",
-        "'muse_dir' is not set; name the folder: --config muse_dir=",
-    ),
-    "checkpoints of training": (
-        "train: {target: {log_every: 7}}",
-        "'train.target.checkpoint_every': 100 must be a multiple of log_every, 7",
-    ),
-    "checkpoints of the base": (
-        "train: {base: {checkpoint_every: 15}}",
-        "'train.base.checkpoint_every': 15 must be a multiple of log_every, 10",
-    ),
-    "checkpoints of unlearning": (
-        "unlearn: {settings: {checkpoint_every: 5}}",
-        "'unlearn.settings.checkpoint_every': 5 must be a multiple of log_every, 10",
-    ),
-    "checkpoints of one run": (
-        'unlearn: {overrides: {"books/*/lora": {log_every: 3}}}',
-        "'unlearn.settings.checkpoint_every': 100 must be a multiple of log_every, 3 "
-        "in the run books/npo_gdr/lora",
-    ),
-    "micro-batches": (
-        "unlearn: {settings: {micro_batch_size: 5}}",
-        "'unlearn.settings.micro_batch_size': 5 must be 0 or divide batch_size, 16",
-    ),
+    '{controls: true, sweep: {"*/*/full": {lr: [1.0e-4]}}}': "'controls': full_matched is trained",
 }
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_a_bad_configuration_is_refused_in_one_line(name: str) -> None:
-    text, expected = BAD[name]
-    complaint(lambda: resolve(yaml.safe_load(text)), "config key " + expected)
+@pytest.mark.parametrize("text", BAD)
+def test_a_bad_configuration_is_refused_in_one_line(text: str) -> None:
+    line = complaint(lambda: resolve(yaml.safe_load(text)))
+    assert line.startswith("config key " + BAD[text])
 
 
-FILES = {
+FILES: dict[str, tuple[bytes, str]] = {
     "open bracket": (b"seeds: [1\nb: 2\n", "not valid YAML at line 2 ("),
     "list": (b"- 1\n", "has no keys; write a configuration"),
     "nothing": (b"", "has no keys"),
@@ -207,7 +109,6 @@ FILES = {
     "key twice": (b"experiment: a\nexperiment: b", "the key 'experiment' stands twice"),
     "key twice in JSON": (b'{"seeds": [0], "seeds": [1]}', "the key 'seeds' stands twice"),
     "list for a key": (b"? [a]\n: 1", "not valid YAML at line 1"),
-    "number too long for Python": (b'{"seeds": [1%s]}' % (b"0" * 5000), "not valid YAML"),
     "template": (b"__use_yte__: true", "'__use_yte__' makes a file a template; drop it"),
     "code": (b"experiment: !!python/object/apply:os.getcwd []", "not valid YAML at line 1"),
 }
@@ -220,7 +121,7 @@ def test_a_bad_file_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
     complaint(lambda: configfiles.read([tmp_path / "bad.yaml"]), expected)
 
 
-ODD = {
+ODD: dict[str, Callable[[Path], object]] = {
     "a folder": lambda path: path.mkdir(),
     "a pipe": lambda path: os.mkfifo(path),
     "a loop of links": lambda path: path.symlink_to(path.name),
@@ -233,3 +134,81 @@ ODD = {
 def test_what_is_not_a_configuration_file_is_refused(what: str, tmp_path: Path) -> None:
     ODD[what](tmp_path / "it.yaml")
     complaint(lambda: configfiles.read([tmp_path / "it.yaml"]), "it.yaml")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--configfile", "a.yaml", "--configfile", "b.yaml"],
+        ["--configfile=a.yaml", "--configfiles", "b.yaml"],
+        ["--config", "seeds=[0]", "-C", "experiment=x"],
+    ],
+)
+def test_a_flag_given_twice_is_refused(words: list[str]) -> None:
+    complaint(lambda: configfiles.check_flags(["snakemake", *words]), "given twice", "after one")
+    configfiles.check_flags(["snakemake", "--configfile", "a", "b", "--config", "x=1", "y=2"])
+
+
+# --- At every key ----------------------------------------------------------------------------
+
+
+def leaves(value: Any, place: str = "") -> Iterator[str]:
+    """The place of every value that is not a section (an empty one counts as a value)."""
+    if isinstance(value, dict) and value:
+        for key, part in value.items():
+            yield from leaves(part, f"{place}.{key}".lstrip("."))
+    else:
+        yield place
+
+
+def at(place: list[str] | tuple[str, ...], value: Any) -> Any:
+    """A configuration that has `value` at `place` and says nothing else."""
+    for key in reversed(place):
+        value = {key: value}
+    return value
+
+
+KEYS = [place.split(".") for place in leaves(resolve({}))]
+SECTIONS = sorted({tuple(place[:depth]) for place in KEYS for depth in range(len(place))})
+FREE = [["revisions"], ["corpus", "hub"], ["unlearn", "overrides"], ["sweep"]]
+NEVER = [
+    *(float("nan"), float("inf"), -1, -(10**12), 10**400, "a\nb", "\x1b", [[]], [None], [-1]),
+    *(datetime.date(2026, 1, 1), b"bytes", {"a", "b"}, {1: 2}, {"a": {"b": []}}, [{"a": [1]}]),
+]
+SOMETIMES = [
+    *(None, True, 0, 1, 2, 0.5, 1.0, 2.5, 10**12, 1e308, "", "text", "1e-5", "auto", "muse"),
+    *("..", "-x", "a b", "é", "x" * 300, "$(id)", "{a}", [], {}, ["text"], [1, 1], [2, 0.5]),
+    *(["bf16"], ["news"], ["ga"], {"news": "a/b"}),
+    *({"*/*/lora": {"lr": 1}}, {"*/*/lora": {"lr": [1]}}),
+]
+
+
+def test_what_no_key_can_have_is_refused_at_every_key() -> None:
+    for place in KEYS:
+        for value in NEVER:
+            complaint(lambda: resolve(at(place, value)), f"'{'.'.join(place)}")  # noqa: B023
+
+
+def test_what_some_keys_can_have_is_refused_or_read_once_and_for_all() -> None:
+    taken = 0
+
+    def steady(part: tuple[list[str], Any]) -> None:
+        nonlocal taken
+        try:
+            full = resolve(at(*part))
+        except InputError:
+            complaint(lambda: resolve(at(*part)), "config key")
+            return
+        taken += 1
+        assert resolve(full) == full
+
+    every(400, st.tuples(st.sampled_from(KEYS), st.sampled_from(SOMETIMES)), steady)
+    assert taken >= 20
+
+
+def test_an_unknown_key_is_refused_in_every_section() -> None:
+    for section in SECTIONS:
+        complaint(lambda: resolve(at((*section, "sedd"), None)), "sedd' is unknown")  # noqa: B023
+    for key in ("é", "\x1b[2J", "x" * 3000, "", 1, 2.5, None, True, datetime.date(2026, 1, 1)):
+        for place in ([], *FREE):
+            complaint(lambda: resolve(at((*place, key), 5)), "config key")  # noqa: B023

@@ -19,6 +19,7 @@ from qunlearn.report.documents import kept_table, replace_marked
 from qunlearn.report.learning_rates import read_rate, window_markdown
 from qunlearn.report.processors import processors
 from qunlearn.report.run_spread import Run, measure, spread_notes
+from qunlearn.run.csvfile import write_rows
 from qunlearn.run.errors import InputError
 
 MARKED = "before\n<!-- table: by a command -->\nold\n<!-- end of table -->\nafter\n"
@@ -107,7 +108,7 @@ def run(results: Path, values: dict[str, float | None], instructions: str = "AVX
             manifest(results / "unlearned/news" / cell.model, "unlearn", instructions)
         for metric, scale in (("verbmem", 1.0), ("nll_forget", 0.01)):
             scores.append(
-                Score.missing("mini", cell, metric, "diverged")
+                Score("mini", cell, metric, absent="diverged")
                 if value is None
                 else Score("mini", cell, metric, scale * value, 0.0, 1.0, 32)
             )
@@ -161,7 +162,7 @@ def test_the_script_fills_the_table_and_keeps_its_numbers(tmp_path: Path) -> Non
     number = Summary(18.0, 10.0, 30.0, 3, 0, n=32)
     found = {Key(*WINDOW[:2], "lora", name, "verbmem"): number for name in ("nf4", "rtn4")}
     write_summaries(results / "tables/summary.csv", "mini", found)
-    (results / "tables/tests.csv").write_text(f"{','.join(TESTS_TABLE.columns)}\n", "utf-8")
+    (results / "tables/tests.csv").write_text(f"{','.join(TESTS_TABLE)}\n", "utf-8")
     (results / "tables/main.md").write_text("| a |\n\n* A note.\n* ± is half.\n", "utf-8")
     (results / "figures").mkdir()
     (results / "figures/survival_of_forgetting.png").write_bytes(b"PNG")
@@ -191,7 +192,7 @@ def rate_run(results: Path, lr: float, reversion: float | None, seeds: int = 2) 
             numbers |= {"moved": 0.2 + seed / 10, "projection_adaptive": share}
             rows.append((*WINDOW, seed, name, *numbers.values(), "undefined", None, None, None))
     write_summaries(results / "tables/summary.csv", results.name, found)
-    MECHANISM_TABLE.write(results / "tables/mechanism.csv", rows)
+    write_rows(results / "tables/mechanism.csv", MECHANISM_TABLE, rows)
     for seed in range(seeds):
         folder = results.joinpath("unlearned", *WINDOW, f"seed{seed}")
         folder.mkdir(parents=True)

@@ -2,14 +2,13 @@
 
 import copy
 import json
-import subprocess
-import sys
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from small_corpora import run_script
 from talking_models import TEXTS, greedy_by_hand, small_corpus, talking_model, talking_tokenizer
 from tokenizers import processors
 from transformers import (
@@ -25,12 +24,13 @@ from qunlearn.evaluate import evaluate as evaluation
 from qunlearn.evaluate import records, scoring
 from qunlearn.evaluate.generate import continuations
 from qunlearn.evaluate.likelihood import token_logprobs
-from qunlearn.evaluate.prompts import cut_answer, is_answered
+from qunlearn.evaluate.records import Evaluation
+from qunlearn.models.checkpoints import save_model
+from qunlearn.quantize import checkpoint
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, read_jsonl, write_json
-from qunlearn.settings.evaluation import EvaluateSettings
+from qunlearn.settings.evaluation import BatchSize, EvaluateSettings
 
-SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 SETTINGS = EvaluateSettings(
     batch_size=4, verbmem_tokens=6, knowmem_tokens=6, shots=2, max_tokens=20
 )
@@ -47,24 +47,8 @@ def model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> layout.Corpus:
-    corpus = small_corpus()
-    layout.write(tmp_path / "corpus", corpus)
-    return corpus
-
-
-@pytest.mark.parametrize("beginning", ["", "Question: one?\nAnswer: two\n\n"])
-@pytest.mark.parametrize("batch_size", [1, 5])
-def test_continuations_equal_a_plain_greedy_loop(
-    model: LlamaForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    beginning: str,
-    batch_size: int,
-) -> None:
-    prompts = [beginning + text for text in TEXTS]
-    outputs = continuations(model, tokenizer, prompts, new_tokens=12, batch_size=batch_size)
-    assert outputs == [greedy_by_hand(model, tokenizer, prompt, 12) for prompt in prompts]
-    assert len(set(outputs)) > 3
+def corpus() -> layout.Corpus:
+    return small_corpus()
 
 
 def windowed(kind: str) -> PreTrainedModel:
@@ -91,14 +75,11 @@ def windowed(kind: str) -> PreTrainedModel:
 
 
 @pytest.mark.parametrize("kind", ["mistral", "qwen2", "gemma2"])
-@pytest.mark.parametrize("batch_size", [1, 5])
-def test_a_sliding_window_counts_no_padding(
-    tokenizer: PreTrainedTokenizerFast, kind: str, batch_size: int
-) -> None:
+def test_a_sliding_window_counts_no_padding(tokenizer: PreTrainedTokenizerFast, kind: str) -> None:
     """Short rows beside long ones, all with a beginning that is longer than the window."""
     model = windowed(kind)
     prompts = ["Question: one?\nAnswer: two\n\n" + text for text in TEXTS]
-    outputs = continuations(model, tokenizer, prompts, new_tokens=12, batch_size=batch_size)
+    outputs = continuations(model, tokenizer, prompts, new_tokens=12, batch_size=5)
     assert outputs == [greedy_by_hand(model, tokenizer, prompt, 12) for prompt in prompts]
     assert len(set(outputs)) > 3
 
@@ -157,47 +138,17 @@ def test_the_end_tokens_of_a_checkpoint_stay(
     assert ended == [text.partition("\n")[0] for text in whole] != whole
 
 
-def closing(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
-    """The tokenizer as `add_eos_token` leaves it: an end token stands behind each text."""
+def test_an_end_token_that_a_tokenizer_appends_is_left_out(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, corpus: layout.Corpus
+) -> None:
+    """Of prompts, questions and scored texts: the records are those of the plain tokenizer."""
     changed = copy.deepcopy(tokenizer)
     changed.backend_tokenizer.post_processor = processors.TemplateProcessing(
         single="$A <end>", special_tokens=[("<end>", tokenizer.eos_token_id)]
     )
     assert changed("x")["input_ids"] == [*tokenizer("x")["input_ids"], tokenizer.eos_token_id]
-    return changed
-
-
-def test_an_end_token_that_a_tokenizer_appends_is_left_out(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, corpus: layout.Corpus
-) -> None:
-    """Of prompts, questions and scored texts: the records are those of the plain tokenizer."""
-    expected = records.ask(model, tokenizer, corpus, SETTINGS)
-    assert records.ask(model, closing(tokenizer), corpus, SETTINGS) == expected
-
-
-@pytest.mark.parametrize("batch_size", [1, 5])
-def test_an_early_end_leaves_the_answers_as_they_are(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, batch_size: int
-) -> None:
-    prompts = [f"{text}\nAnswer:" for text in TEXTS + [text[3:] for text in TEXTS]]
-    ask = {"new_tokens": 40, "batch_size": batch_size}
-    whole = continuations(model, tokenizer, prompts, **ask)
-    plain = partial(is_answered, prompt="plain")
-    ended = continuations(model, tokenizer, prompts, **ask, finished=plain)
-    for short, long in zip(ended, whole, strict=True):
-        assert cut_answer(short, "plain") == cut_answer(long, "plain")
-    assert all(long.startswith(short) for short, long in zip(ended, whole, strict=True))
-    assert sum(len(short) < len(long) for short, long in zip(ended, whole, strict=True)) >= 3
-
-
-def test_a_generated_end_token_ends_the_text(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
-) -> None:
-    ending = copy.deepcopy(model)
-    ending.lm_head.weight.data[tokenizer.eos_token_id] *= 4.0
-    outputs = continuations(ending, tokenizer, TEXTS, new_tokens=30, batch_size=3)
-    assert outputs == [greedy_by_hand(ending, tokenizer, text, 30) for text in TEXTS]
-    assert sum(len(text) < 20 for text in outputs) >= 3
+    plain, closing = (Evaluation(model, each, corpus, SETTINGS) for each in (tokenizer, changed))
+    assert closing.records() == plain.records()
 
 
 def test_a_prompt_beyond_the_context_keeps_its_end(
@@ -215,11 +166,10 @@ def test_a_prompt_beyond_the_context_keeps_its_end(
         continuations(model, tokenizer, ["x"], new_tokens=256, batch_size=1)
 
 
-@pytest.mark.parametrize("batch_size", [1, 5])
 def test_logprobs_equal_the_models_own_loss(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, batch_size: int
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    scored = token_logprobs(model, tokenizer, TEXTS, batch_size=batch_size, max_tokens=24)
+    scored = token_logprobs(model, tokenizer, TEXTS, batch_size=5, max_tokens=24)
     for text, values in zip(TEXTS, scored, strict=True):
         ids = torch.tensor([tokenizer(text)["input_ids"][:24]])
         assert values.shape == (ids.shape[1] - 1,)
@@ -231,10 +181,6 @@ def test_logprobs_equal_the_models_own_loss(
             )
         torch.testing.assert_close(torch.from_numpy(-values), loss, atol=1e-5, rtol=1e-5)
 
-
-def test_a_text_of_one_token_is_refused(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
-) -> None:
     with pytest.raises(InputError, match="'x' has fewer than two tokens"):
         token_logprobs(model, tokenizer, ["x"], batch_size=1, max_tokens=9)
 
@@ -242,7 +188,7 @@ def test_a_text_of_one_token_is_refused(
 def test_records_hold_what_was_asked(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, corpus: layout.Corpus
 ) -> None:
-    found = records.ask(model, tokenizer, corpus, SETTINGS)
+    found = Evaluation(model, tokenizer, corpus, SETTINGS).records()
     assert found is not None
     assert {name: len(rows) for name, rows in found.items()} == {
         "verbmem.jsonl": 7,
@@ -267,13 +213,25 @@ def test_a_model_that_gives_no_numbers_has_no_records(
 ) -> None:
     broken = LlamaForCausalLM(model.config).eval()
     broken.lm_head.weight.data.fill_(float("nan"))
-    assert records.ask(broken, tokenizer, corpus, SETTINGS) is None
+    assert Evaluation(broken, tokenizer, corpus, SETTINGS).records() is None
 
 
-def run_script(name: str, *arguments: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, SCRIPTS / name, *map(str, arguments)], capture_output=True, text=True
-    )
+@pytest.mark.parametrize(("precision", "size"), [("int8", 8), ("nf4", "auto")])
+def test_int8_does_not_depend_on_what_memory_is_free(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    corpus: layout.Corpus,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    precision: str,
+    size: BatchSize,
+) -> None:
+    seen: list[BatchSize] = []
+    monkeypatch.setattr(Evaluation, "records", lambda self: seen.append(self.settings.batch_size))
+    monkeypatch.setattr(checkpoint, "load_for_evaluation", lambda *_: (model, tokenizer))
+    settings = replace(SETTINGS, batch_size="auto")
+    evaluation.evaluate(tmp_path, precision, corpus, None, settings, tmp_path)
+    assert seen == [size]
 
 
 def test_scripts_evaluate_then_rescore_to_the_same_bytes(
@@ -282,29 +240,28 @@ def test_scripts_evaluate_then_rescore_to_the_same_bytes(
     corpus: layout.Corpus,
     tmp_path: Path,
 ) -> None:
-    model.bfloat16().save_pretrained(tmp_path / "model")
-    model.float()
-    tokenizer.save_pretrained(tmp_path / "model")
+    """A reference answer of two paragraphs is said and kept: the benchmark cuts answers there."""
+    corpus.knowmem["forget_qa"][0]["answer"] = "Yes.\n\nIt does."
+    layout.write(tmp_path / "corpus", corpus)
+    save_model(copy.deepcopy(model).bfloat16(), tokenizer, tmp_path / "model")
     settings = [f"--{k.replace('_', '-')}={v}" for k, v in vars(SETTINGS).items() if k != "stemmer"]
-    done = run_script(
-        "evaluate.py",
-        f"--model={tmp_path / 'model'}",
-        "--precision=bf16",
-        f"--corpus={tmp_path / 'corpus'}",
-        f"--output={tmp_path / 'eval'}",
-        *settings,
-    )
-    assert done.returncode == 0, done.stderr
+    arguments = [f"--model={tmp_path / 'model'}", f"--corpus={tmp_path / 'corpus'}", *settings]
+    arguments += ["--precision=bf16", f"--output={tmp_path / 'eval'}"]
+    run = run_script("evaluate.py", *arguments, f"--retrain={tmp_path / 'none.jsonl'}", code=2)
+    assert run.stderr == f"error: {tmp_path / 'none.jsonl'}: no such file; check the path\n"
+    assert not (tmp_path / "eval").exists()
+
+    run = run_script("evaluate.py", *arguments)
     manifest = read_json(tmp_path / "eval/manifest.json")
     assert manifest["status"] == "ok"
-    assert manifest["batches"]["verbmem"] == {"largest": 4, "batches": 2, "halved": 0}
+    assert manifest["shortfalls"][0].startswith("KnowMem: 1 of 5 reference answers go on")
+    assert all(f"warning: {short}\n" in run.stderr for short in manifest["shortfalls"])
     assert set(manifest["outputs"]) == {*records.FIELDS, "metrics.json"}
     path = tmp_path / "eval/metrics.json"
     before = path.read_bytes()
     assert json.loads(before)["metrics"]["privleak"]["value"] == 0.0
     path.unlink()
-    done = run_script("rescore.py", f"--folder={tmp_path / 'eval'}")
-    assert done.returncode == 0, done.stderr
+    run_script("rescore.py", f"--folder={tmp_path / 'eval'}")
     assert path.read_bytes() == before
 
 
@@ -319,19 +276,3 @@ def test_a_diverged_model_has_empty_records(corpus: layout.Corpus, tmp_path: Pat
     assert all(read_jsonl(tmp_path / "eval" / name) == [] for name in records.FIELDS)
     write_json(tmp_path / "eval/manifest.json", facts)
     assert scoring.rescore(tmp_path / "eval", None) == {"status": "diverged", "metrics": {}}
-
-
-def test_a_retrain_file_that_is_missing_is_told_at_once(
-    corpus: layout.Corpus, tmp_path: Path
-) -> None:
-    done = run_script(
-        "evaluate.py",
-        f"--model={tmp_path}",
-        "--precision=nf4",
-        f"--corpus={tmp_path / 'corpus'}",
-        f"--output={tmp_path / 'eval'}",
-        f"--retrain={tmp_path / 'none.jsonl'}",
-    )
-    assert done.returncode == 2
-    assert done.stderr == f"error: {tmp_path / 'none.jsonl'}: no such file; check the path\n"
-    assert not (tmp_path / "eval").exists()

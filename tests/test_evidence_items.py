@@ -1,16 +1,18 @@
-"""Metrics as items: by hand, and drawn again."""
+"""Metrics as statistics of records: by hand, drawn again, and scored from their files."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from small_records import evaluate
 
 from qunlearn.analysis.cells import Evaluations
-from qunlearn.evaluate import records
+from qunlearn.evaluate import records, scoring
 from qunlearn.evaluate.definitions import DEFINITIONS, likelihood, membership, privleak
 from qunlearn.experiment.names import METRICS
 from qunlearn.run.errors import InputError
+from qunlearn.run.files import write_json, write_jsonl
 from qunlearn.statistics.bootstrap import item_draws
 from qunlearn.statistics.items import difference, mean, value
 
@@ -30,48 +32,10 @@ def texts(forget: list[float], holdout: list[float]) -> list[records.Record]:
     ]
 
 
-def test_every_metric_by_hand(tmp_path: Path) -> None:
-    evaluate(tmp_path, "news/retrain/bf16", forget=(-1, -3), holdout=(-2, -2))
-    evaluate(
-        tmp_path,
-        "news/target/nf4",
-        rouge=(0.25, 0.75, 1.0, 0.0),
-        utility=(0.5,),
-        nll=(1.0, 4.0),
-        forget=(-1, -3),
-        holdout=(-2, -4),
-    )
-    read = Evaluations(tmp_path, ["news/target/nf4"])
-
-    found = {metric: read.items("news/target/nf4", metric) for metric in METRICS}
-    assert tuple(DEFINITIONS) == METRICS
-
-    assert {metric: value(items) for metric, items in found.items() if items} == pytest.approx(
-        {
-            "verbmem": 50.0,
-            "knowmem": 50.0,
-            "privleak": -50.0,
-            "utility": 50.0,
-            "auc": 0.25,  # -2 beats -3; everything else loses
-            "nll_forget": 2.5,
-            "nll_retain": 2.5,
-        }
-    )
-    assert {metric: items.sizes for metric, items in found.items() if items} == {
-        "verbmem": (4,),
-        "knowmem": (4,),
-        "privleak": (2, 2),
-        "utility": (1,),
-        "auc": (2, 2),
-        "nll_forget": (2,),
-        "nll_retain": (2,),
-    }
-
-
 def test_a_draw_weighs_the_items() -> None:
     assert mean("ab", [10, 30]).draw([np.array([[1.0, 0.0], [0.25, 0.75]])]).tolist() == [10, 25]
-    ratio = likelihood([{**text, "nll_sum": 12.0 - text["tokens"]} for text in texts([0, 0], [])],
-                       "forget")  # fmt: skip
+    falling = [{**text, "nll_sum": 12.0 - text["tokens"]} for text in texts([0, 0], [])]
+    ratio = likelihood(falling, "forget")
     assert ratio.draw([np.array([[0.5, 0.5], [0.0, 1.0]])]).tolist() == [21 / 3, 10 / 2]
     pairs = membership(texts([-1, -3], [-2, -4]))
     assert pairs.draw([np.array([[0.0, 1.0]]), np.array([[1.0, 0.0]])]).tolist() == [1.0]
@@ -79,11 +43,10 @@ def test_a_draw_weighs_the_items() -> None:
 
 
 def test_an_auc_knows_scores_by_their_ranks_in_their_own_model() -> None:
-    """Two models that rank all texts alike are the same to it, whatever their scales."""
-    scores = membership(texts([-1, -3, -2], [-2, -5]))
-    scaled = membership(texts([-10, -30, -20], [-20, -50]))
-    assert value(scores) == (0 + 0.5 + 0 + 0 + 1 + 0) / 6
-    assert all(map(np.array_equal, scores.groups, scaled.groups))
+    """A model that ranks all texts alike has a PrivLeak of 0 in all draws, whatever its scale."""
+    scores, scaled = texts([-1, -3, -2], [-2, -5]), texts([-10, -30, -20], [-20, -50])
+    assert value(membership(scores)) == (0 + 0.5 + 0 + 0 + 1 + 0) / 6
+    assert np.nanmax(np.abs(item_draws(privleak(scaled, scores)))) == 0
 
 
 def test_differences_are_drawn_together_and_may_be_nested() -> None:
@@ -104,9 +67,8 @@ def test_the_units_of_a_ratio_have_its_value_and_its_error() -> None:
     ]
     ratio = likelihood(items, "forget")
     assert ratio.units is not None
-    units = ratio.units(ratio.groups)
-    assert units.mean() == pytest.approx(value(ratio))
-    assert units.std() / np.sqrt(200) == pytest.approx(item_draws(ratio).std(), rel=0.05)
+    assert ratio.units.mean() == pytest.approx(value(ratio))
+    assert ratio.units.std() / np.sqrt(200) == pytest.approx(item_draws(ratio).std(), rel=0.05)
 
 
 def test_a_draw_in_which_retrain_has_an_auc_of_0_has_no_privleak() -> None:
@@ -116,16 +78,6 @@ def test_a_draw_in_which_retrain_has_an_auc_of_0_has_no_privleak() -> None:
     assert found.draw([each, np.ones((3, 1))]) == pytest.approx([np.nan, -100.0, 0.0], nan_ok=True)
     with pytest.raises(InputError, match="AUC of forget against holdout is 0"):
         privleak(retrain, texts([-1, -1], [-2]))
-
-
-def test_a_reference_of_other_texts_is_an_error(tmp_path: Path) -> None:
-    evaluate(tmp_path, "news/retrain/bf16", holdout=(-2,))
-    evaluate(tmp_path, "news/target/nf4")
-    read = Evaluations(tmp_path, ["news/target/nf4"])
-    with pytest.raises(
-        InputError, match=r"news/target/nf4.*not of the same texts as in news/retrain"
-    ):
-        read.items("news/target/nf4", "privleak")
 
 
 def test_each_seed_has_its_own_reference_where_there_is_one(tmp_path: Path) -> None:
@@ -142,3 +94,80 @@ def test_each_seed_has_its_own_reference_where_there_is_one(tmp_path: Path) -> N
 
     assert found("news/retrain/seed0/bf16", "news/retrain/seed1/bf16") == pytest.approx([0, 0])
     assert found("news/retrain/bf16") == pytest.approx([-200 / 3, 0.0])  # .25 and .75 to .75
+    evaluate(tmp_path, "news/retrain/bf16", holdout=(-2,))
+    with pytest.raises(InputError, match=r"nf4'.*not of the same (items|texts) as in news/retrain"):
+        found()
+
+
+# --- From files to metrics.json --------------------------------------------------------------
+
+
+def lay_down(folder: Path, holdout: list[float]) -> Path:
+    """Records with hand-made scores: forget texts at -1 and -3, holdout texts as given."""
+    evaluate(folder.parent, folder.name, forget=(-1.0, -3.0), holdout=holdout)
+    answer = {"id": 0, "question": "?", "reference": "the red mill", "rougeL": 0.3}
+    prompt = {"prompt": "a", "reference": "red mill", "rougeL": 0.3}  # computed anew
+    verbatim = [{"id": i, **prompt, "output": text} for i, text in enumerate(("red mills", ""))]
+    write_jsonl(folder / records.VERBMEM, verbatim)
+    write_jsonl(folder / records.KNOWMEM_FORGET, [{**answer, "output": "the"}])
+    write_jsonl(folder / records.KNOWMEM_RETAIN, [{**answer, "output": "the red mill"}])
+    return folder / records.PRIVLEAK
+
+
+def scored(folder: Path, retrain: Path | None) -> dict[str, Any]:
+    return scoring.score(folder, retrain, stemmer=True)
+
+
+def test_score_by_hand(tmp_path: Path) -> None:
+    retrain = lay_down(tmp_path / "retrain", [-2.0, -2.0])
+    lay_down(tmp_path / "model", [-2.0, -4.0])
+    result = scored(tmp_path / "model", retrain)
+    metrics = result["metrics"]
+    assert (result["status"], result["retrain_auc"]) == ("ok", 0.5)
+    assert tuple(DEFINITIONS) == METRICS
+    expected = {
+        "verbmem": (50.0, 2),  # 1 and 0
+        "knowmem": (50.0, 1),  # one of one and one of three words: F1 = 2/(1+3)
+        "privleak": (-50.0, 4),
+        "utility": (100.0, 1),
+        "auc": (0.25, 4),  # -2 beats -3; everything else loses
+        "nll_forget": (1.5, 2),
+        "nll_retain": (1.5, 2),
+    }
+    assert {name: (entry["value"], entry["n"]) for name, entry in metrics.items()} == expected
+    assert all(entry["ci_low"] <= entry["value"] <= entry["ci_high"] for entry in metrics.values())
+    assert scoring.score(tmp_path / "model", retrain, False)["metrics"]["verbmem"]["value"] == 25.0
+
+
+def test_privleak_carries_the_doubt_about_retrain(tmp_path: Path) -> None:
+    """A model that ranks the texts as retrain does is at 0 whichever texts are drawn."""
+    retrain = lay_down(tmp_path / "retrain", [-2.0, -4.0])
+    lay_down(tmp_path / "model", [-2.0, -0.5])
+    own, same = (scored(tmp_path / "retrain", reference) for reference in (None, retrain))
+    zero = {"value": 0.0, "n": 4, "ci_low": 0.0, "ci_high": 0.0}
+    assert own["metrics"]["privleak"] == same["metrics"]["privleak"] == zero
+    # Retrain's AUC is 0 where -3, which loses to -2 alone, is not drawn, or -2 is not: 7 of 16
+    assert own["dropped_draws"] == same["dropped_draws"] == pytest.approx(10_000 * 7 / 16, abs=300)
+    # .75 to .25. On the texts drawn retrain has .25, .5 or 1 and the model .5 to 1, never less.
+    other = scored(tmp_path / "model", retrain)["metrics"]["privleak"]
+    assert other == {"value": 200.0, "n": 4, "ci_low": 0.0, "ci_high": 200.0}
+
+
+def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
+    model, other = tmp_path / "model", lay_down(tmp_path / "other", [-2.0, -2.0])
+    retrain = lay_down(model, [-2.0])
+    with pytest.raises(InputError, match="not of the same texts"):
+        scored(model, other)
+    made = {"status": "ok", "settings": {"stemmer": True}}
+    write_json(model / "manifest.json", made | {"inputs": {"retrain": "a digest"}})
+    with pytest.raises(InputError, match="needs retrain"):
+        scoring.rescore(model, None)
+    write_json(model / "manifest.json", made | {"inputs": {}})
+    with pytest.raises(InputError, match="leave retrain out"):
+        scoring.rescore(model, retrain)
+    write_jsonl(other, [{"id": "forget/0", "split": "forget", "tokens": 3, "nll_sum": 1.0}])
+    with pytest.raises(InputError, match="line 1 lacks 'min_k'"):
+        scored(model, other)
+    (model / records.VERBMEM).write_text("")
+    with pytest.raises(InputError, match=r"verbmem\.jsonl: no records"):
+        scored(model, None)

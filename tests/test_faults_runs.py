@@ -1,27 +1,63 @@
-"""Runs that meet: two at once, and one after another that was killed."""
+"""Runs that are disturbed: two at once, kill -9, a full disk, Ctrl-C; and then the same bytes."""
 
+import os
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from conftest import Snakemake
 from small_faults import (
+    CORPUS,
     ONLY_TARGET,
+    TARGET,
+    TINY,
     end_all,
     leftovers,
+    remount,
     scripts,
+    small_disk,
     start,
+    told,
     training,
     wait_until,
 )
 
 from qunlearn.run import unlock
+from qunlearn.run.manifest import MANIFEST
+from qunlearn.training.trainer import LOG
+
+SPARE = 256 * 1024  # bytes that the filler leaves
+LOG_FILE = "results/tiny/logs/models/news/target.log"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
     end_all(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = snakemake(folder, *ONLY_TARGET)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+def fill(disk: Path) -> None:
+    """Leave less free than a checkpoint takes, though others are writing too."""
+    with (disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+        while True:
+            filler.write(bytes(2**16))
+    os.truncate(disk / "filler", (disk / "filler").stat().st_size - SPARE)
+
+
+def of_target(folder: Path) -> dict[str, bytes]:
+    """Its files but the manifest's times, and the log's means over other updates after a stop."""
+    made = (folder / TARGET).glob("*")
+    return {file.name: file.read_bytes() for file in made if file.name not in (LOG, MANIFEST)}
 
 
 def test_a_second_run_is_refused(folder: Path, snakemake: Snakemake) -> None:
@@ -49,8 +85,7 @@ def test_after_a_run_that_was_killed_the_same_command_goes_on(
     again = snakemake(folder, *ONLY_TARGET)
     assert again.returncode == 0, again.stderr
     assert "the last run here was killed: removing its locks" in again.stderr
-    log = (folder / "results/tiny/logs/models/news/target.log").read_text()
-    assert "resuming from checkpoint-" in log
+    assert "resuming from checkpoint-" in (folder / LOG_FILE).read_text()
     assert leftovers(folder) == []
 
 
@@ -64,3 +99,61 @@ def test_the_locks_of_a_run_on_another_machine_stay(
     (unlock.LOCKS / "0.output.lock").touch()
     unlock.unlock_after_kill()
     assert len(list(unlock.LOCKS.iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up(folder: Path, undisturbed: Path, snakemake: Snakemake) -> None:
+    """Everything is on it, Snakemake's own files too; it is enlarged afterwards."""
+    disk = folder / "disk"
+    with small_disk(disk, "size=400m"):
+        run = start(disk, *ONLY_TARGET)
+        training(disk, run)
+        fill(disk)
+        _, said = run.communicate()
+        assert run.returncode != 0
+        lines = told(said)
+        assert lines, said
+        assert all("no space left on device; make room and give the same" in x for x in lines)
+        assert all(x.startswith("error: results/tiny/models/news/") for x in lines)
+        # Snakemake cannot write its own log either, and says so at length.
+        assert "Traceback" not in (disk / LOG_FILE).read_text()
+        remount(disk, "size=800m")
+        again = snakemake(disk, *ONLY_TARGET)
+        assert again.returncode == 0, again.stderr[-3000:]
+        assert leftovers(disk) == []
+        assert of_target(disk) == of_target(undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM", "SIGTERM of all"])
+def test_a_training_that_is_asked_to_end(
+    how: str, folder: Path, undisturbed: Path, snakemake: Snakemake
+) -> None:
+    """SIGTERM of Snakemake alone lets its jobs end; a scheduler sends it to every process."""
+    run = start(folder, *ONLY_TARGET, group=True)
+    training(folder, run)
+    if how == "SIGTERM":
+        run.terminate()
+    else:
+        os.killpg(run.pid, signal.SIGINT if how == "Ctrl-C" else signal.SIGTERM)
+    _, said = run.communicate()
+    assert run.returncode != 0, said
+    assert scripts(folder) == []
+    assert "Traceback" not in said
+    stopped = "error: stopped by SIG" in (folder / LOG_FILE).read_text()
+    assert stopped == (how != "SIGTERM")
+    again = snakemake(folder, *ONLY_TARGET)
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert not stopped or "resuming from checkpoint-" in (folder / LOG_FILE).read_text()
+    assert leftovers(folder) == []
+    assert of_target(folder) == of_target(undisturbed)
+
+
+def test_a_read_only_disk(tmp_path: Path, snakemake: Snakemake) -> None:
+    with small_disk(tmp_path / "results", "size=400m,ro"):
+        run = snakemake(tmp_path, *TINY, "--", CORPUS)
+    assert run.returncode != 0
+    (line,) = told(run.stderr)
+    assert line.startswith("error: results/tiny: read-only file system; make it")
+    assert "Traceback" not in run.stderr
+    assert "Generating the corpus" not in run.stdout + run.stderr

@@ -1,13 +1,27 @@
-"""Outputs and JSON files: what is whole, and what is told of a broken one."""
+"""Outputs and JSON files: what is whole, and what is said of a broken one."""
 
+import errno
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from small_faults import remount, small_disk
+from small_fuzz import complaint
 
+from qunlearn.run import files
 from qunlearn.run.errors import InputError
-from qunlearn.run.files import new_folder, read_json, read_jsonl, write_json, write_jsonl
+from qunlearn.run.files import (
+    disk_error,
+    new_folder,
+    read_json,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+    write_text,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -17,133 +31,150 @@ def names(folder: Path) -> list[str]:
 # --- Folders ---------------------------------------------------------------------------------
 
 
-def test_a_new_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "output"
-    with new_folder(path) as work:
-        (work / "a").write_text("abc")
-        assert work.parent == path.parent  # one file system, so that renaming is atomic
-        assert not path.exists()
-    assert names(path) == ["a"]
+def test_a_new_folder_appears_when_it_is_whole_and_replaces_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "deep/output"
+    for name in ("old", "new"):
+        with new_folder(path) as work:
+            (work / name).touch()
+            assert work.parent == path.parent  # one file system, so that renaming is atomic
+            assert not (path / name).exists()
+        assert names(path) == [name]
     assert names(path.parent) == ["output"]
 
 
-def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "output") as work:
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError("broken")])
+def test_a_failure_leaves_what_was_there(error: Any, tmp_path: Path) -> None:
+    write_text(tmp_path / "output/old", "")
+    with pytest.raises((KeyboardInterrupt, ValueError)), new_folder(tmp_path / "output") as work:
         (work / "half").touch()
-        raise KeyboardInterrupt
-    assert names(tmp_path) == []
-
-
-def test_a_failure_keeps_what_was_there(tmp_path: Path) -> None:
-    path = tmp_path / "output"
-    path.mkdir()
-    (path / "old").touch()
-    with pytest.raises(ValueError, match="broken"), new_folder(path) as work:
-        (work / "new").touch()
-        raise ValueError("broken")
-    assert names(tmp_path) == ["output"]
-    assert names(path) == ["old"]
-
-
-def test_success_replaces_what_was_there(tmp_path: Path) -> None:
-    path = tmp_path / "output"
-    path.mkdir()
-    (path / "old").touch()
-    with new_folder(path) as work:
-        (work / "new").touch()
-    assert names(path) == ["new"]
+        raise error
+    assert names(tmp_path) == ["output"] and names(tmp_path / "output") == ["old"]
 
 
 def test_what_a_kill_left_is_not_built_upon(tmp_path: Path) -> None:
-    left = tmp_path / ".output.partial"
-    left.mkdir()
-    (left / "half").touch()
+    write_text(tmp_path / ".output.partial/half", "")
     with new_folder(tmp_path / "output") as work:
-        assert work == left
         (work / "new").touch()
     assert names(tmp_path / "output") == ["new"]
+
+
+def test_a_planted_link_is_not_written_through(tmp_path: Path) -> None:
+    """The work folder beside an output has a known name: what lies there is replaced."""
+    write_text(tmp_path / "victim/kept", "")
+    (tmp_path / ".made.partial").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError), new_folder(tmp_path / "made") as folder:
+        (folder / "x").touch()
+    assert names(tmp_path / "victim") == ["kept"]
 
 
 # --- JSON ------------------------------------------------------------------------------------
 
 VALUES: list[Any] = [{"a": [1, 2.5, None, True]}, "ünïcode – “quotes”", [], "line\nbreak", 0.1]
+VALUES += [f"one{chr(code)}two" for code in (0x0B, 0x0C, 0x1C, 0x85, 0x2028, 0x2029)]  # line ends
 
 
-def test_json_round_trip(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "values.json"
+def test_round_trips(tmp_path: Path) -> None:
+    path = tmp_path / "new/values.json"
     write_json(path, VALUES)
     assert read_json(path) == VALUES
     assert path.read_text(encoding="utf-8").endswith("]\n")
     assert "ünïcode" in path.read_text(encoding="utf-8")
-    assert names(path.parent) == ["values.json"]
-
-
-def test_jsonl_round_trip(tmp_path: Path) -> None:
-    path = tmp_path / "values.jsonl"
-    write_jsonl(path, VALUES)
-    assert path.read_bytes().count(b"\n") == len(VALUES)
-    assert read_jsonl(path) == VALUES
-
-
-@pytest.mark.parametrize("code", [0x0B, 0x0C, 0x1C, 0x85, 0x2028, 0x2029])
-def test_characters_that_python_takes_for_line_ends(code: int, tmp_path: Path) -> None:
-    path = tmp_path / "values.jsonl"
-    values = [f"one{chr(code)}two", "three"]
-    write_jsonl(path, values)
-    assert read_jsonl(path) == values
-
-
-def test_an_empty_jsonl(tmp_path: Path) -> None:
-    path = tmp_path / "empty.jsonl"
-    write_jsonl(path, [])
-    assert path.read_bytes() == b""
-    assert read_jsonl(path) == []
-
-
-def test_jsonl_without_a_final_newline(tmp_path: Path) -> None:
-    path = tmp_path / "values.jsonl"
-    path.write_bytes(b'{"a": 1}\r\n2')
+    for values in (VALUES, []):
+        write_jsonl(path, values)
+        assert path.read_bytes().count(b"\n") == len(values)
+        assert read_jsonl(path) == values
+    path.write_bytes(b'{"a": 1}\r\n2')  # without a final newline
     assert read_jsonl(path) == [{"a": 1}, 2]
+    with pytest.raises(TypeError):
+        write_json(path, {1, 2})
+    assert names(path.parent) == ["values.json"] and read_jsonl(path) == [{"a": 1}, 2]
 
 
-@pytest.mark.parametrize("read", [read_json, read_jsonl])
-def test_a_missing_file(read: Any, tmp_path: Path) -> None:
-    path = tmp_path / "absent.json"
-    with pytest.raises(InputError, match=re.escape(f"{path}: no such file")):
-        read(path)
+BROKEN: list[tuple[Callable[[Path], Any], bytes, str]] = [
+    (read_json, b'{"a": 1,\n  b: 2}', "not valid JSON (Expecting .*line 2 column 3"),
+    (read_json, b"[" * 10**5, "not valid JSON"),
+    (read_json, b"1" * 5000, "not valid JSON"),
+    (read_json, b'"gr\xf6\xdfe"', "not UTF-8 at byte 3"),
+    (read_jsonl, b'"gr\xf6\xdfe"', "not UTF-8 at byte 3"),
+    (read_jsonl, b"{}\n{\n", "line 2 is not valid JSON"),
+    (read_jsonl, b"1\n\n2\n", "line 2 is not valid JSON"),
+    (read_jsonl, b"\n\n", "line 1 is not valid JSON"),
+]
 
 
-@pytest.mark.parametrize("read", [read_json, read_jsonl])
-def test_a_file_in_another_encoding(read: Any, tmp_path: Path) -> None:
-    path = tmp_path / "latin.json"
-    path.write_bytes('"größe"'.encode("latin-1"))
-    with pytest.raises(InputError, match=re.escape(f"{path}: not UTF-8 at byte 3")):
-        read(path)
-
-
-def test_a_broken_json(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("read", "content", "words"), BROKEN)
+def test_a_broken_file(
+    read: Callable[[Path], Any], content: bytes, words: str, tmp_path: Path
+) -> None:
     path = tmp_path / "broken.json"
-    path.write_text('{"a": 1,\n  b: 2}')
-    with pytest.raises(InputError) as caught:
-        read_json(path)
-    assert str(caught.value).startswith(f"{path}: not valid JSON at line 2, column 3 (")
-    assert "\n" not in str(caught.value)
+    path.write_bytes(content)
+    line = complaint(lambda: read(path))
+    assert re.match(f"{re.escape(str(path))}: {words.replace('(', '.')}", line)
+
+
+def test_what_is_no_file_or_would_fill_the_memory_is_refused_unread(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    complaint(lambda: read_json(file), f"{file}: no such file")
+    complaint(lambda: read_json(tmp_path), "a folder or a device")
+    file.touch()
+    os.truncate(file, files.LARGEST_TEXT + 1)
+    complaint(lambda: read_json(file), "config.json", "larger than 2 GiB")
+
+
+# --- Disks -----------------------------------------------------------------------------------
+
+FULL = "no space left on device; make room and give the same command again"
 
 
 @pytest.mark.parametrize(
-    ("text", "line"), [("{}\n{\n", 2), ("1\n\n2\n", 2), ("\n", 1), ("{}\nx", 2)]
+    "error", [ValueError("28"), RuntimeError("28"), OSError(errno.EIO, "Input/output error")]
 )
-def test_a_broken_jsonl(text: str, line: int, tmp_path: Path) -> None:
-    path = tmp_path / "broken.jsonl"
-    path.write_text(text)
-    with pytest.raises(InputError, match=re.escape(f"{path}: line {line} is not valid JSON")):
-        read_jsonl(path)
+def test_other_errors_stay_what_they_are(error: Exception, tmp_path: Path) -> None:
+    assert disk_error(error, tmp_path) is None
+    with pytest.raises(type(error)), new_folder(tmp_path / "output"):
+        raise error
 
 
-def test_a_value_that_json_lacks_leaves_the_file_as_it_was(tmp_path: Path) -> None:
-    path = tmp_path / "values.json"
-    write_json(path, 1)
-    with pytest.raises(TypeError):
-        write_json(path, {1, 2})
-    assert read_json(path) == 1
-    assert names(tmp_path) == ["values.json"]
+def test_a_quota_is_like_a_full_disk(tmp_path: Path) -> None:
+    fault = disk_error(OSError(errno.EDQUOT, "Disk quota exceeded"), tmp_path)
+    assert str(fault).startswith(f"{tmp_path}: disk quota exceeded; make room and give the same")
+
+
+def test_every_library_that_writes_large_files(tmp_path: Path) -> None:
+    """What they raise is theirs to change."""
+    import torch
+    from safetensors.torch import save_file
+
+    large, disk = torch.zeros(2**20), tmp_path / "disk"
+    with small_disk(disk, "size=1m"):
+        writers = {
+            "python": lambda folder: (folder / "a").write_bytes(large.numpy().tobytes()),
+            "safetensors": lambda folder: save_file({"a": large}, folder / "a"),
+            "torch": lambda folder: torch.save(large, folder / "a"),
+        }
+        for name, write in writers.items():
+            with pytest.raises(InputError, match=FULL), new_folder(disk / "output") as work:
+                write(work)
+            assert names(disk) == [], name
+        with pytest.raises(InputError, match=f"{disk}/file: {FULL}"):
+            write_text(disk / "file", "a" * 2**21)
+        assert names(disk) == []
+
+
+def test_a_disk_that_is_read_only(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    with small_disk(disk, "size=1m"):
+        remount(disk, "ro")
+        with pytest.raises(InputError, match=f"^{disk}/.*read-only file system; make it writable"):
+            write_text(disk / "file", "text")
+
+
+def test_what_is_mapped_has_its_room_before(tmp_path: Path) -> None:
+    """A write to a mapped file on a full disk ends the process (SIGBUS)."""
+    from tiny_models import PAD, RETAIN, full_precision, tiny_llama
+
+    from qunlearn.training.reference import CachedStates
+
+    with small_disk(tmp_path / "disk", "size=4k"), pytest.raises(OSError) as caught:
+        CachedStates(tiny_llama(), RETAIN * 8, PAD, 4, full_precision, tmp_path / "disk/reference")
+    assert caught.value.errno == errno.ENOSPC

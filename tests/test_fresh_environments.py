@@ -21,7 +21,8 @@ IMPORTED_AS = {"pyyaml": "yaml", "markdown-it-py": "markdown_it"}
 SMALLEST = "--vocabulary 320 --hidden 64 --mlp 128 --layers 2 --heads 2 --context 256 --epochs 1"
 WORK = {
     "data": "make_mini_corpus.py --name news --output {out}/corpus",
-    "train": "train_base.py --corpus {run}/data/news --checkpoints {out}/checkpoints "
+    "train": "finetune.py --splits pretrain --corpus {run}/data/news "
+    "--checkpoints {out}/checkpoints "
     f"{SMALLEST} --output {{out}}/base",
     "quantize": "quantize.py --source {run}/models/news/target --precision nf4 --output {out}/nf4",
     "gptq": "quantize.py --source {run}/models/news/target --precision gptq4g32 "

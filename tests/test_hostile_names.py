@@ -15,38 +15,16 @@ import pytest
 import yaml
 from conftest import ROOT, Snakemake, snakemake_command
 from small_configs import over, tiny
-from small_corpora import run_script
-from small_fuzz import write_tree
-from test_fuzz_checkpoints import CHECKPOINT
-from test_fuzz_corpus import whole_corpus
+from small_corpora import run_script, whole_corpus
+from small_fuzz import CHECKPOINT, complaint, write_tree
 
 from qunlearn.experiment import config, inputs
-from qunlearn.run.errors import InputError
 
 NAMES = [
-    "with space",
-    "quote'; touch marker; '",
-    'double"; touch marker; "',
-    "$(touch marker)",
-    "`touch marker`",
-    "a; touch marker #",
-    "a & touch marker &",
-    "a | touch marker",
-    "a > marker",
-    "*?[a-z]*",
-    "{corpus}",
-    "{CONFIG}{input}{0}",
-    "}{",
-    "${HOME}",
-    "~",
-    "~root",
-    "#comment",
-    "!bang!",
-    "back\\slash",
-    "trailing ",
-    "naïve—文件 🙂",
-    "%s%d",
-    "a=b",
+    *("with space", "quote'; touch marker; '", 'double"; touch marker; "', "$(touch marker)"),
+    *("`touch marker`", "a; touch marker #", "a & touch marker &", "a | touch marker"),
+    *("a > marker", "*?[a-z]*", "{corpus}", "{CONFIG}{input}{0}", "}{", "${HOME}", "~", "~root"),
+    *("#comment", "!bang!", "back\\slash", "trailing ", "naïve—文件 🙂", "%s%d", "a=b"),
 ]
 BRACES = {"{", "}"}  # refused in paths of a configuration: Snakemake fills in what they enclose
 RULES = sorted((ROOT / "workflow/rules").glob("*.smk"))
@@ -65,27 +43,6 @@ def configured(folder: Path, changes: dict[str, Any]) -> str:
     return str(file)
 
 
-def commands(printed: str) -> list[str]:
-    """The shell commands of a dry run with --printshellcmds."""
-    found = re.findall(r"^Shell command: (.*)$", printed, re.M)
-    assert found, printed
-    return found
-
-
-def planned(folder: Path, snakemake: Snakemake, changes: dict[str, Any], *more: str) -> list[str]:
-    done = snakemake(
-        folder, "--configfile", configured(folder, changes), "--dry-run", "--printshellcmds", *more
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return commands(done.stdout + done.stderr)
-
-
-def words_after(flag: str, command: str) -> str:
-    """The value of a flag, as a shell would hand it over."""
-    words = shlex.split(command)
-    return words[words.index(flag) + 1]
-
-
 def test_a_folder_of_many_hostile_names_is_one_word_of_each_command(
     tmp_path: Path, snakemake: Snakemake
 ) -> None:
@@ -96,22 +53,25 @@ def test_a_folder_of_many_hostile_names_is_one_word_of_each_command(
     given, muse = "/".join(["given", *names]), "/".join(["muse", *names])
     write_tree(here / given, CHECKPOINT)
     whole_corpus(here / muse / "news")
-    changes = {
-        "corpus": {"source": "local"},
-        "muse_dir": muse,
-        "models": {"base": given, "target": given},
+    local = {"corpus": {"source": "local"}, "muse_dir": muse}
+    file = configured(here, {**local, "models": {"base": given, "target": given}})
+    done = snakemake(here, "--configfile", file, "--dry-run", "--printshellcmds")
+    assert done.returncode == 0, done.stdout + done.stderr
+    wanted = {
+        "import_corpus.py": ("--source", f"{muse}/news"),
+        "finetune.py": ("--base", given),
+        "unlearn.py": ("--target", given),
     }
-    found = planned(here, snakemake, changes)
-    for command in found:
+    seen = set()
+    for command in re.findall(r"^Shell command: (.*)$", done.stdout + done.stderr, re.M):
         assert subprocess.run(["bash", "-n", "-c", command]).returncode == 0, command
         words = shlex.split(command)
         assert not {"touch", "marker"} & set(words), command
-    imports = [command for command in found if "import_corpus.py" in command]
-    assert [words_after("--source", command) for command in imports] == [f"{muse}/news"]
-    tunings = [command for command in found if "finetune.py" in command]
-    assert {words_after("--base", command) for command in tunings} == {given}
-    targets = [command for command in found if "unlearn.py" in command]
-    assert {words_after("--target", command) for command in targets} == {given}
+        for script, (flag, value) in wanted.items():
+            if script in words:
+                assert words[words.index(flag) + 1] == value
+                seen.add(script)
+    assert seen == set(wanted)
     no_marker(here, tmp_path)
 
 
@@ -150,11 +110,8 @@ def test_a_project_folder_and_an_interpreter_with_hostile_names(tmp_path: Path) 
     no_marker(here, tmp_path, project)
 
 
-@pytest.mark.parametrize("kind", ["spaces and commands", "one after the other"])
-def test_scripts_take_a_hostile_name_for_a_path(kind: str, tmp_path: Path) -> None:
-    name = (
-        "; touch marker; {input} $(touch marker)" if kind.startswith("spaces") else "/".join(NAMES)
-    )
+@pytest.mark.parametrize("name", ["; touch marker; {input} $(touch marker)", "/".join(NAMES)])
+def test_scripts_take_a_hostile_name_for_a_path(name: str, tmp_path: Path) -> None:
     folder, made = tmp_path / name, tmp_path / "made" / name
     whole_corpus(folder)
     run_script("import_corpus.py", "--source", str(folder), "--output", str(made), folder=tmp_path)
@@ -162,6 +119,7 @@ def test_scripts_take_a_hostile_name_for_a_path(kind: str, tmp_path: Path) -> No
     no_marker(tmp_path)
 
 
+HUB = {"source": "hub", "hub": {"news": "a/b"}}
 CLOSED = {
     "experiment": lambda name: {"experiment": name},
     "a corpus": lambda name: {"corpora": [name]},
@@ -170,18 +128,12 @@ CLOSED = {
     "an objective": lambda name: {"unlearn": {"objectives": [name]}},
     "an adapter": lambda name: {"unlearn": {"adapters": [name]}},
     "a pattern": lambda name: {"unlearn": {"overrides": {name: {"lr": 1.0}}}},
-    "a sweep": lambda name: {"sweep": {name: {"lr": [1.0]}}},
     "a target of a sweep": lambda name: {"sweep": {"*": {"targets": [name]}}},
-    "a dataset": lambda name: {"corpus": {"source": "hub", "hub": {"news": name}}},
-    "a commit": lambda name: {
-        "corpus": {"source": "hub", "hub": {"news": "a/b"}},
-        "revisions": {"a/b": name},
-    },
+    "a dataset": lambda name: {"corpus": HUB | {"hub": {"news": name}}},
+    "a commit": lambda name: {"corpus": HUB, "revisions": {"a/b": name}},
     "a model of the hub": lambda name: {"models": {"target": f"hub:{name}", "retrain": "x"}},
     "a model of the hub's owner": lambda name: {"models": {"base": f"hub:owner/{name}"}},
     "a seed": lambda name: {"seeds": [name]},
-    "a number": lambda name: {"unlearn": {"settings": {"lr": name}}},
-    "what stays": lambda name: {"selection": {"rule": name}},
     "a batch": lambda name: {"evaluate": {"batch_size": name}},
     "a chosen candidate": lambda name: {
         "sweep": {"*/*/lora": {"lr": [1.0]}},
@@ -197,32 +149,95 @@ MORE = [
     "--output=x",
     "line\nend",
     "nul\0",
-    "\x1b[2J",
+    "\x1b[",
 ]
 
 
 @pytest.mark.parametrize("what", CLOSED)
 def test_where_a_name_is_one_of_few_a_hostile_one_is_refused(what: str) -> None:
+    def read(name: str) -> None:
+        full = config.resolve(over({"corpora": ["news"]}, CLOSED[what](name)))
+        inputs.check_given(full)
+
     for name in [*NAMES, *MORE]:
-        if (what == "a pattern" and "*" in name) or (what == "a sweep" and "*" in name):
-            continue  # patterns are compared, and never a part of a path
-        with pytest.raises(InputError) as caught:
-            full = config.resolve(over({"corpora": ["news"]}, CLOSED[what](name)))
-            inputs.check_given(full, [])
-        assert str(caught.value).isprintable()
+        if what != "a pattern" or "*" not in name:  # patterns are no part of a path
+            complaint(lambda: read(name))  # noqa: B023
 
 
 @pytest.mark.parametrize("key", ["muse_dir", "base", "target", "tokenizer", "python"])
-@pytest.mark.parametrize(
-    "name", ["-rf", "a{b", "{input}", "line\nend", "nul\0byte", "\x1b[2J", "\x7f"]
-)
+@pytest.mark.parametrize("name", ["-rf", "a{b", "{input}", "line\nend", "nul\0byte", "\x7f"])
 def test_paths_that_would_be_flags_or_lines_are_refused(key: str, name: str) -> None:
-    changes = (
-        {"corpus": {"source": "local"}, "muse_dir": name}
-        if key == "muse_dir"
-        else {"python": name}
-        if key == "python"
-        else {"models": {"base": "x", key: name}}
+    changes: dict[str, Any] = {"models": {"base": "x", key: name}}
+    if key in ("muse_dir", "python"):
+        changes = {"corpus": {"source": "local"}, "muse_dir": "x", key: name}
+    complaint(lambda: config.resolve(changes), key)
+
+
+# --- The rules as they are written -----------------------------------------------------------
+
+FLAGS = {
+    "settings": "flags(…), or quoted in place",
+    "flags": "flags(…)",
+    "training": "finetune_flags: flags(…)",
+    "more": "calibration_flags: flags(…), or words of the rule itself",
+    "base": "flag_of: flags(…)",
+    "retrain": "flag_of: flags(…)",
+    "source": "fetch_flags, corpus_flags: flags(…)",
+    "rule": "selection_flags: flags(…)",
+    "script": "a word of the rule itself",
+}
+"""Parameters that are several words, each quoted by the function that makes them."""
+
+
+def test_every_part_of_a_command_is_quoted() -> None:
+    seen: set[str] = set()
+    for file in RULES:
+        text = file.read_text(encoding="utf-8")
+        commands = [block for _, block in re.findall(r"^( *)shell:\n((?:\1 +.*\n)+)", text, re.M)]
+        for part in re.findall(r"(?<!\{)\{([^{}]+)\}(?!\})", "".join(commands)):
+            if part.endswith(":q"):
+                continue
+            what, _, name = part.partition(".")
+            assert what == "wildcards" or (what == "params" and name in FLAGS), (
+                f"{file}: {{{part}}}"
+            )
+            seen.add(name if what == "params" else "")
+        # A command that is written in another way would not be seen here.
+        assert len(commands) == len(re.findall(r"^ +shell\b", text, re.M)), file.name
+        assert not re.search(r"^ *(run|script|notebook|wrapper):", text, re.M), file.name
+        assert "os.system" not in text and "shell=True" not in text, file.name
+        for block in commands:
+            assert not re.search(r"""(?<![\w"'])[fF]["']""", block), "filled in twice"
+    assert seen - {""} == set(FLAGS), "take out of FLAGS what no rule has"
+
+
+def test_wildcards_stand_for_plain_words(tmp_path: Path) -> None:
+    """They are not quoted; so Snakemake must not take a hostile path for an output of a rule."""
+    hostile = [
+        target.format(name)
+        for name in ("news; touch marker", "$(touch marker)", "news'", "a b", "../news")
+        for target in (
+            *("results/tiny/data/{}", "results/tiny/models/{}/base"),
+            "results/tiny/unlearned/news/npo_klr/lora/seed0{}",
+            *("results/tiny/eval/news/target/{}/metrics.json", "results/tiny/report/{}.html"),
+        )
+    ]
+    (tmp_path / "targets").write_text("\n".join([*hostile, "results/tiny/data/news"]))
+    program = (
+        "import sys\n"
+        "from snakemake.api import SnakemakeApi, ConfigSettings, ResourceSettings, DAGSettings\n"
+        "from pathlib import Path\n"
+        "with SnakemakeApi() as api:\n"
+        "    flow = api.workflow(resource_settings=ResourceSettings(cores=1),\n"
+        "        config_settings=ConfigSettings(configfiles=[Path(sys.argv[2])]),\n"
+        "        snakefile=Path(sys.argv[1]))._workflow\n"
+        "    for target in Path('targets').read_text().splitlines():\n"
+        "        for rule in flow.rules:\n"
+        "            if rule.is_producer(target): print('TAKEN', rule.name, target)\n"
     )
-    with pytest.raises(InputError, match=key):
-        config.resolve(changes)
+    command = [sys.executable, "-c", program, str(ROOT / "Snakefile")]
+    command.append(str(ROOT / "config/tiny.yaml"))
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout == "TAKEN corpus results/tiny/data/news\n"  # the last and only one
+    no_marker(tmp_path)

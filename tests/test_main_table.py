@@ -4,23 +4,14 @@ import csv
 import re
 import shutil
 import subprocess
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from small_corpora import run_script
-from small_evaluations import CELLS
-from small_manifests import sign_evaluations
-from small_selections import selection
-from small_summaries import over_seeds
+from small_summaries import CELLS, cell_scores, over_seeds
 from small_text import unpadded
 
-from qunlearn.analysis.frame import TESTS_TABLE
-from qunlearn.analysis.metrics import Score, collect
-from qunlearn.analysis.selection.choice import write
-from qunlearn.analysis.selection.sentences import notes
-from qunlearn.analysis.summary import Key, Summary, write_summaries
-from qunlearn.corpora.overlaps import Overlap
+from qunlearn.analysis.metrics import Score
+from qunlearn.analysis.summary import Key, Summary
 from qunlearn.experiment.config import resolve
 from qunlearn.experiment.labels import number, precision_name
 from qunlearn.experiment.names import Cell
@@ -34,13 +25,11 @@ from qunlearn.report.main_table import (
     main_table,
     write_main_table,
 )
-from qunlearn.run.files import read_json, write_json
-from qunlearn.run.manifest import Stopwatch, write_manifest
 
 
 def score(cell: str, metric: str, value: float | None, n: int = 32) -> Score:
     if value is None:
-        return Score.missing("mini", Cell.parse(cell), metric, "diverged")
+        return Score("mini", Cell.parse(cell), metric, absent="diverged")
     return Score("mini", Cell.parse(cell), metric, value, value - 1, value + 3, n)
 
 
@@ -67,8 +56,8 @@ def test_references_come_first_and_the_order_is_kept_otherwise() -> None:
 
 
 @pytest.fixture
-def made(evaluations: Path) -> MainTable:
-    return main_table(over_seeds(collect(evaluations, CELLS, "mini")))
+def made() -> MainTable:
+    return main_table(over_seeds(cell_scores()))
 
 
 def test_csv_shows_values_with_intervals(made: MainTable) -> None:
@@ -126,8 +115,8 @@ def test_names_of_the_user_s_are_escaped() -> None:
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-def test_latex_compiles_on_its_own(evaluations: Path, tmp_path: Path) -> None:
-    found = over_seeds(collect(evaluations, CELLS, "mini"))
+def test_latex_compiles_on_its_own(tmp_path: Path) -> None:
+    found = over_seeds(cell_scores())
     write_main_table(main_table(found, {next(iter(found))}), tmp_path)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -183,36 +172,6 @@ def test_names_and_numbers_in_print() -> None:
     assert ", ".join(map(precision_name, names.split())) == shown
     assert number("verbmem", -0.04) == "0.0"
     assert number("nll_forget", 2.345678) == "2.35"
-
-
-def test_the_script_writes_the_table_and_its_notes(evaluations: Path, tmp_path: Path) -> None:
-    sign_evaluations(evaluations)
-    summary, tests = tmp_path / "summary.csv", tmp_path / "tests.csv"
-    write_summaries(summary, "mini", over_seeds(collect(evaluations, CELLS, "mini")))
-    tests.write_text(",".join(TESTS_TABLE.columns) + "\n", encoding="utf-8")
-    asked = Overlap("knowmem/retain_qa.json", 4, "knowmem/retain_qa_icl.json", count=1, of=9)
-    data = tmp_path / "data/news"
-    data.mkdir(parents=True)
-    about = {"settings": {}, "inputs": {}, "stopwatch": Stopwatch()}
-    write_manifest(data, step="corpus", **about, overlaps=[asdict(asked)])
-    made = read_json(evaluations / CELLS[0] / "manifest.json")
-    write_json(evaluations / CELLS[0] / "manifest.json", made | {"shortfalls": ["KnowMem: no"]})
-    write(tmp_path / "choice.json", selection(questions="test"))
-    run_script(
-        "make_main_table.py",
-        *("--summary", summary, "--tests", tests, "--settings", "A note.", "--results", tmp_path),
-        *("--selections", tmp_path / "choice.json", "--cells", *CELLS, "--output", tmp_path),
-    )
-    lines = (tmp_path / "main.md").read_text(encoding="utf-8").splitlines()
-    below = [
-        f"NEWS: {asked}.",
-        *notes([selection(questions="test")]),
-        "A note.",
-        "NEWS KnowMem: no.",
-    ]
-    at = lines.index(f"* {below[0]}")
-    assert lines[at : at + len(below)] == [f"* {note}" for note in below]
-    assert lines[at + len(below)].startswith("* Processor: ")
 
 
 def test_the_footer_says_how_models_were_trained_quantized_and_asked() -> None:

@@ -1,7 +1,11 @@
+"""The metrics of texts and numbers, and how questions are put and answers read."""
+
 import random
+from itertools import pairwise
 
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
+from rouge_score.tokenizers import DefaultTokenizer
 from sklearn.metrics import roc_auc_score
 
 from qunlearn.evaluate.formulas import auc, min_k, privleak, rouge_l
@@ -13,8 +17,20 @@ from qunlearn.evaluate.prompts import (
     question_prompt,
     scored_reference,
 )
+from qunlearn.evaluate.words import Words
 from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import Prompt
+
+ENGLISH = [
+    *("", "   \n\t", "...!?"),
+    "The ferries' captains weren't running; they'd been RUN aground (twice) at 10:30pm!",
+    "“Curly quotes” – dashes — and an ellipsis… cost £3.50, ½ of €7, or 5² ≈ 25 °C™.",
+    "e-mail me@harbour.example or see https://harbour.example/a_b?c=d#e; it's 100% free",
+    "snake_case, CamelCase, x86_64, 3rd, 1,000,000 and 3.14159",
+    "\u00a0non-breaking\u2009thin\u200bzero-width\ufeffspaces",
+    "Emoji ❤️ and keycaps 1️⃣ 2️⃣ between words 👍🏽 and flags 🇳🇴",
+    "Degrees in Kelvin: 4 \u212a",
+]
 
 
 @pytest.mark.parametrize(
@@ -26,7 +42,9 @@ from qunlearn.settings.evaluation import Prompt
         ("running", "runs", True, 1.0),
         ("running", "runs", False, 0.0),
         ("", "something", True, 0.0),
-        ("same words", "same words", True, 1.0),
+        ("мельник из Орра", "мельник живёт в Орре", True, 2 / 7),
+        ("老磨坊", "老的磨坊", True, 6 / 7),
+        ("cafe", "café", True, 0.0),
     ],
 )
 def test_rouge_by_hand(prediction: str, reference: str, stemmer: bool, expected: float) -> None:
@@ -34,14 +52,38 @@ def test_rouge_by_hand(prediction: str, reference: str, stemmer: bool, expected:
 
 
 @pytest.mark.parametrize("stemmer", [True, False])
-def test_rouge_equals_the_library(stemmer: bool) -> None:
-    rng = random.Random(0)
-    words = ["sailing", "sailed", "sail", "of", "the", "harbours", "harbour", "1984", "Öl"]
+def test_english_has_the_words_and_scores_of_rouge_score(stemmer: bool) -> None:
+    theirs, ours = DefaultTokenizer(stemmer), Words(stemmer)
+    generator = random.Random(0)
+    signs = [chr(code) for code in range(128)] + list("–—“”’…£€½²°™•→✓")
+    noise = ["".join(generator.choices(signs, k=40)) for _ in range(300)]
+    words = ["sailing", "sailed", "sail", "of", "the", "harbours", "harbour", "1984"]
+    noise += [" ".join(generator.choices(words, k=9)) for _ in range(50)]
+    for text in ENGLISH + noise:
+        assert ours.tokenize(text) == theirs.tokenize(text)
     library = RougeScorer(["rougeL"], use_stemmer=stemmer)
-    for _ in range(50):
-        prediction, reference = (" ".join(rng.choices(words, k=rng.randint(1, 12))) for _ in "ab")
-        expected = library.score(target=reference, prediction=prediction)["rougeL"].fmeasure
-        assert rouge_l(prediction, reference, stemmer) == expected
+    for one, other in pairwise(noise):
+        assert rouge_l(one, other, stemmer) == library.score(other, one)["rougeL"].fmeasure
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Мельник живёт у реки, в Орре.", ["мельник", "живёт", "у", "реки", "в", "орре"]),
+        ("Le café d'Été, à côté", ["le", "café", "d", "été", "à", "côté"]),
+        ("cafe\u0301 Čapek's naïve", ["café", "čapek", "s", "naïve"]),
+        ("الطحان في القرية", ["الطحان", "في", "القرية"]),
+        ("हिन्दी में लिखा", ["हिन्दी", "में", "लिखा"]),
+        ("강가의 방앗간", ["강가의", "방앗간"]),
+        ("老磨坊在Orr河边2次", ["老", "磨", "坊", "在", "orr", "河", "边", "2", "次"]),
+        ("ミル is 古い", ["ミ", "ル", "is", "古", "い"]),
+        ("น้ำใส ๑๒", ["น้", "ำ", "ใ", "ส", "๑๒"]),
+    ],
+)
+def test_words_of_other_scripts(text: str, words: list[str]) -> None:
+    assert Words(False).tokenize(text) == words
+    assert rouge_l(text, text, True) == 1.0
+    assert Words(True).tokenize("die mills Müllers") == ["die", "mill", "müllers"]
 
 
 def test_min_k_by_hand() -> None:
@@ -51,14 +93,10 @@ def test_min_k_by_hand() -> None:
     assert min_k([-3.0, -1.0], 0.4) == -3.0  # int(0.8) = 0: one token all the same
 
 
-def test_auc_by_hand() -> None:
+def test_auc_by_hand_and_as_scikit_learns() -> None:
     assert auc([-1.0, -2.0], [-3.0]) == 0.0  # forget texts are remembered
     assert auc([-3.0], [-1.0, -2.0]) == 1.0  # and more than forgotten
-    assert auc([-2.0], [-2.0]) == 0.5
     assert auc([-1.0, -3.0], [-2.0, -3.0]) == (0 + 1 + 0 + 0.5) / 4
-
-
-def test_auc_equals_scikit_learn_with_ties() -> None:
     rng = random.Random(1)
     for _ in range(20):
         forget = [rng.randint(0, 6) / 2 for _ in range(rng.randint(1, 30))]
@@ -68,9 +106,7 @@ def test_auc_equals_scikit_learn_with_ties() -> None:
 
 
 def test_privleak_sign() -> None:
-    assert privleak(0.0, 0.5) == -100.0
-    assert privleak(0.5, 0.5) == 0.0
-    assert privleak(0.75, 0.5) == 50.0
+    assert [privleak(auc, 0.5) for auc in (0.0, 0.5, 0.75)] == [-100.0, 0.0, 50.0]
     with pytest.raises(InputError, match="retrain model's AUC"):
         privleak(0.5, 0.0)
 
@@ -83,7 +119,6 @@ def test_privleak_sign() -> None:
         (" Paris Question: next", "Paris", "Paris"),
         ("\nParis\n\nLondon", "Paris", "Paris"),
         ("\n\nParis\n\nLondon", "Paris", ""),
-        ("\n\n", "", ""),
         ("  \n\nParis", "Paris", ""),
         (" two\nlines ", "two\nlines", "two\nlines"),
         ("\nQuestion: next", "", ""),
@@ -91,14 +126,8 @@ def test_privleak_sign() -> None:
     ],
 )
 def test_cut_answer(text: str, plain: str, muse: str) -> None:
-    assert cut_answer(text, "plain") == plain
-    assert cut_answer(text, "muse") == muse
-
-
-def test_references_are_cut_in_plain_alone() -> None:
-    answer = "\nA potter.\n\nSo says the register."
-    assert scored_reference(answer, "plain") == "A potter."
-    assert scored_reference(answer, "muse") == answer
+    assert (cut_answer(text, "plain"), cut_answer(text, "muse")) == (plain, muse)
+    assert (scored_reference(text, "plain"), scored_reference(text, "muse")) == (plain, text)
 
 
 @pytest.mark.parametrize("prompt", ["muse", "plain"])

@@ -20,6 +20,7 @@ from qunlearn.experiment.config import resolve
 from qunlearn.report.pages import provenance_page, report_page
 from qunlearn.report.processors import manifests
 from qunlearn.report.story import story
+from qunlearn.run.csvfile import write_rows
 
 SETTINGS = resolve({"experiment": "made_up"})
 KEPT = Summary(0.01, -0.02, 0.05, 1, 0, 0, 32)
@@ -37,7 +38,7 @@ def key(adapter: str, precision: str = "rtn3g64", metric: str = "reversion_nll_f
 def told(found: dict[Key, Summary], **more: Any) -> str:
     """The page in one line of words, after docutils found nothing to complain of."""
     tables = {
-        name: pd.DataFrame(more.get(name, []), columns=list(schema.columns), dtype=object)
+        name: pd.DataFrame(more.get(name, []), columns=list(schema), dtype=object)
         for name, schema in (
             ("mechanism", MECHANISM_TABLE),
             ("tests", TESTS_TABLE),
@@ -215,7 +216,7 @@ def test_the_script_writes_each_page(tmp_path: Path) -> None:
         ("tests", TESTS_TABLE),
         ("claims", CLAIMS_TABLE),
     ):
-        schema.write(tables / f"{name}.csv", [])
+        write_rows(tables / f"{name}.csv", schema, [])
     command = [sys.executable, ROOT / "workflow/scripts/write_page.py", "--page", "story"]
     command += ["--results", tmp_path, "--settings", json.dumps(SETTINGS)]
     command += ["--cells", "news/target/bf16", "--output", tmp_path / "story.rst"]

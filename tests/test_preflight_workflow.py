@@ -1,8 +1,10 @@
-"""The door in the workflow: one line before anything long, no part in what runs again."""
+"""The configuration and the door in the workflow: what is read, and one line before any job."""
 
 import json
+import shlex
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -27,14 +29,13 @@ LLAMA = {
     "num_attention_heads": 4,
     "max_position_embeddings": 512,
 }
-
-
-def configured(folder: Path, **models: object) -> tuple[str, ...]:
-    """The tiny experiment with other models."""
-    file = folder / "models.yaml"
-    revisions = {"maker/news": COMMIT, "maker/tokens": COMMIT}
-    file.write_text(yaml.safe_dump({"models": models, "revisions": revisions}), encoding="utf-8")
-    return (*TINY, str(file))
+OWN = {
+    "experiment": "own",
+    "corpora": ["news"],
+    "unlearn": {"objectives": ["npo_gdr"], "adapters": ["lora"], "settings": {"lr": 1e-6}},
+    "precisions": ["bf16"],
+    "evaluate": {"shots": 2},
+}
 
 
 @pytest.fixture
@@ -49,19 +50,65 @@ def given(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(OWN), encoding="utf-8")
+    return "own.yaml"
+
+
+def flags(report: str, script: str) -> dict[str, str]:
+    """The flags of the last job of a script in a dry run that prints shell commands."""
+    lines = [line for line in report.splitlines() if f"run {script} " in line]
+    words = shlex.split(lines[-1])
+    return {word: value for word, value in pairwise(words) if word.startswith("--")}
+
+
+def test_what_is_named_goes_over_the_documented_defaults(
+    own: str, tmp_path: Path, snakemake: Snakemake
+) -> None:
+    words = ("--config", "seeds=[4]", 'unlearn={"settings":{"alpha":3}}')
+    planned = snakemake(tmp_path, "-n", "--printshellcmds", "--configfile", own, *words)
+    assert planned.returncode == 0, planned.stderr[-3000:]
+    unlearn, evaluate = (flags(planned.stdout, f"{name}.py") for name in ("unlearn", "evaluate"))
+    assert [unlearn[f"--{key}"] for key in ("lr", "alpha", "stop-nll", "seed")] == [
+        *("1e-06", "3.0", "0.0", "4")
+    ]
+    assert (evaluate["--shots"], evaluate["--verbmem-tokens"]) == ("2", "128")
+
+
+def test_single_values_go_over_the_default_experiment(tmp_path: Path, snakemake: Snakemake) -> None:
+    planned = snakemake(tmp_path, "--dry-run", "--printshellcmds", "--config", "seeds=[4]")
+    assert planned.returncode == 0, planned.stderr[-3000:]
+    unlearn = flags(planned.stdout, "unlearn.py")
+    assert (unlearn["--stop-nll"], unlearn["--seed"]) == ("4.0", "4")
+    assert "results/mini/unlearned" in planned.stdout
+
+
+def test_a_cluster_s_job_reads_what_its_driver_read(
+    own: str, tmp_path: Path, snakemake: Snakemake
+) -> None:
+    """It is started with the driver's --configfile and --config."""
+    rules = ("unlearn", "finetune", "corpus")
+    wanted = "unlearn:corpus=news,objective=npo_gdr,adapter=lora,seed=4"
+    planned = snakemake(
+        tmp_path,
+        *("--dry-run", "--printshellcmds", "--force", "--nolock", "--mode", "remote"),
+        *("--allowed-rules", *rules, "--target-jobs", wanted),
+        *("--configfile", own, "--config", "seeds=[4]"),
+    )
+    assert planned.returncode == 0, planned.stderr[-3000:]
+    unlearn = flags(planned.stdout, "unlearn.py")
+    assert (unlearn["--lr"], unlearn["--stop-nll"], unlearn["--seed"]) == ("1e-06", "0.0", "4")
+
+
 LOCAL = ("--configfile", str(ROOT / "config/muse_local.yaml"), "--config", "muse_dir=muse")
 REFUSED: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "key": (("--config", "experimnt=x"), ["'experimnt'", "did you mean 'experiment'"]),
-    "objective": (("--config", "unlearn={'objectives': ['npo_gdx']}"), ["npo_gdx", "npo_gdr"]),
-    "precision": (("--config", "precisions=['int4']"), ["'int4'", "rtn<bits>"]),
     "nested number": (("--config", "unlearn={'settings': {'lr': -0.1}}"), ["settings.lr", "-0.1"]),
-    "large seed": (("--config", "seeds=[4294967296]"), ["seeds.0", "2147483647"]),
-    "place": (("--config", "experiment=.."), ["'experiment'", ".."]),
-    "no folder": (("--config", "corpus={'source': 'local'}"), ["'muse_dir'"]),
+    "command": (("--config", "experiment=$(touch marker)"), ["'experiment'"]),
     "corpus": (LOCAL, ["'muse_dir'", "raw/retain2.json", "not valid JSON", "line 1"]),
     "checkpoint": (("--config", "models={'target': 'given'}"), ["models.target", "vocabulary"]),
     "files": ((*TINY, "--configfile", "b.yaml"), ["--configfile: given twice"]),
-    "words": (("--config", "seeds=[0]", "--config", "controls=true"), ["--config: given twice"]),
 }
 
 
@@ -78,16 +125,9 @@ def test_what_a_user_gets_wrong_is_one_line(
     done = snakemake(tmp_path, *arguments)
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
-    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "results").exists() and not (tmp_path / "marker").exists()
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert all(word in line for word in words), line
-
-
-def test_numbers_within_a_word_are_numbers(tmp_path: Path, snakemake: Snakemake) -> None:
-    word = 'unlearn={"settings":{"epochs":3,"lr":2.0e-5}}'
-    planned = snakemake(tmp_path, *TINY, "--config", word, "-n", "--printshellcmds")
-    assert planned.returncode == 0, planned.stderr
-    assert "--settings.epochs 3" in planned.stdout or "--epochs 3" in planned.stdout
 
 
 def test_a_script_alone_says_it_in_one_line(tmp_path: Path) -> None:
@@ -98,31 +138,34 @@ def test_a_script_alone_says_it_in_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
-def test_models_are_fetched_from_where_the_configuration_says(
-    given: Path, tmp_path: Path, snakemake: Snakemake
-) -> None:
-    arguments = configured(tmp_path, target="hub:maker/{corpus}", retrain={"news": str(given)})
-    planned = snakemake(tmp_path, *arguments, "--dry-run", "--printshellcmds")
-    assert planned.returncode == 0, planned.stdout + planned.stderr
-    found = jobs(planned.stdout)
-    assert found["fetch_model"] == 1
-    assert "train_base" not in found and "finetune" not in found
-    assert f"--source hub:maker/news --revision {COMMIT}" in planned.stdout
-    assert "--target results/tiny/models/news/target" in planned.stdout
-    assert f"quantize.py --source {given} " in planned.stdout
+def configured(folder: Path, **models: object) -> tuple[str, ...]:
+    """The tiny experiment with other models."""
+    file = folder / "models.yaml"
+    revisions = {"maker/news": COMMIT, "maker/tokens": COMMIT}
+    file.write_text(yaml.safe_dump({"models": models, "revisions": revisions}), encoding="utf-8")
+    return (*TINY, str(file))
 
 
-def test_another_tokenizer_makes_a_folder_of_its_own(
+def test_models_and_tokenizers_are_fetched_from_where_the_configuration_says(
     given: Path, tmp_path: Path, snakemake: Snakemake
 ) -> None:
+    def planned(**models: object) -> str:
+        arguments = configured(tmp_path, retrain={"news": str(given)}, **models)
+        done = snakemake(tmp_path, *arguments, "--dry-run", "--printshellcmds")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "finetune" not in jobs(done.stdout)
+        return done.stdout
+
+    found = planned(target="hub:maker/{corpus}")
+    assert jobs(found)["fetch_model"] == 1
+    assert f"--source hub:maker/news --source-revision {COMMIT}" in found
+    assert "--target results/tiny/models/news/target" in found
+    assert f"quantize.py --source {given} " in found
     (given / "tokenizer.json").unlink()
-    models = {"target": str(given), "retrain": str(given), "tokenizer": "hub:maker/tokens"}
-    planned = snakemake(tmp_path, *configured(tmp_path, **models), "-n", "--printshellcmds")
-    assert planned.returncode == 0, planned.stdout + planned.stderr
-    assert jobs(planned.stdout)["fetch_model"] == 2
-    wanted = f"--source {given} --tokenizer hub:maker/tokens --tokenizer-revision {COMMIT}"
-    assert wanted in planned.stdout
-    assert "quantize.py --source results/tiny/models/news/retrain " in planned.stdout
+    found = planned(target=str(given), tokenizer="hub:maker/tokens")
+    assert jobs(found)["fetch_model"] == 2  # each in a folder of its own
+    assert f"--source {given} --tokenizer hub:maker/tokens --tokenizer-revision {COMMIT}" in found
+    assert "quantize.py --source results/tiny/models/news/retrain " in found
 
 
 def test_what_it_finds_stops_everything_else(
@@ -132,10 +175,8 @@ def test_what_it_finds_stops_everything_else(
     target = "results/tiny/models/news/target"
     done = snakemake(tmp_path, target, *configured(tmp_path, base=str(given)))
     assert done.returncode != 0
-    lines = [line for line in done.stderr.splitlines() if "error: config key" in line]
-    assert (
-        "(models.base of news): precision 'nf4': its blocks of 64 do not divide the 96" in lines[0]
-    )
+    (line, *_) = [line for line in done.stderr.splitlines() if "error: config key" in line]
+    assert "(models.base of news): precision 'nf4': its blocks of 64 do not divide the 96" in line
     assert not (tmp_path / "results/tiny/preflight.json").exists()
     assert not (tmp_path / target).exists()
 
@@ -143,40 +184,33 @@ def test_what_it_finds_stops_everything_else(
 def test_it_looks_again_at_each_start_and_makes_nothing_run_again(
     tmp_path: Path, snakemake: Snakemake
 ) -> None:
-    base = "results/tiny/models/news/base"
+    corpus = "results/tiny/data/news"
     changed = tmp_path / "changed.yaml"
     changed.write_text("evaluate: {knowmem_tokens: 5}", encoding="utf-8")
-    made = snakemake(tmp_path, base, *TINY)
+    made = snakemake(tmp_path, corpus, *TINY)
     assert made.returncode == 0, made.stderr
     kept = tmp_path / "results/tiny/preflight.json"
     assert json.loads(kept.read_text()) == {"warnings": []}
     kept.unlink()
-    planned = snakemake(tmp_path, base, *TINY, str(changed), "--dry-run")
+    planned = snakemake(tmp_path, corpus, *TINY, str(changed), "--dry-run")
     assert jobs(planned.stdout) == {}
     assert not kept.exists()
-    again = snakemake(tmp_path, base, *TINY, str(changed), "--force")
+    again = snakemake(tmp_path, corpus, *TINY, str(changed), "--force")
     assert again.returncode == 0, again.stderr
     assert kept.exists()
 
 
-def test_it_is_quick_and_loads_no_torch(tmp_path: Path) -> None:
+def test_it_loads_no_torch(tmp_path: Path) -> None:
     program = (
         "import sys; sys.argv[0] = 'preflight.py'; import runpy\n"
         "runpy.run_path(sys.argv.pop(1), run_name='__main__')\n"
         "print(*{'torch', 'transformers', 'numpy'} & set(sys.modules))"
     )
-    script = ROOT / "workflow/scripts/preflight.py"
     file = tmp_path / "longer.yaml"
     file.write_text("evaluate: {max_tokens: 2048, shots: 2}", encoding="utf-8")
-    done = subprocess.run(
-        [
-            *(sys.executable, "-c", program, str(script)),
-            *("--configfile", str(ROOT / "config.yaml"), str(file)),
-            *("--output", str(tmp_path / "preflight.json")),
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = [sys.executable, "-c", program, str(ROOT / "workflow/scripts/preflight.py")]
+    command += ["--configfile", str(ROOT / "config.yaml"), str(file)]
+    command += ["--output", str(tmp_path / "preflight.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
     assert "warning: evaluate.max_tokens: texts of news are cut" in done.stderr

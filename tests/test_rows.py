@@ -9,7 +9,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from qunlearn.run.errors import InputError
-from qunlearn.settings.chunking import Chunking
+from qunlearn.settings.kinds import Chunking
 from qunlearn.training.rows import IGNORED, collate, make_rows, pad_id, unique_rows
 
 

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 from small_grids import grid_of, rounded_to
-from test_quantize import tiny_model, tiny_tokenizer
+from survival_models import save, small_llama
 
-from qunlearn.models.checkpoints import save_model
 from qunlearn.models.layers import quantizable_layers
 from qunlearn.quantize.checkpoint import load_for_evaluation, quantize_checkpoint
 from qunlearn.quantize.method import Precision, method_of
@@ -39,25 +38,19 @@ def test_zero_is_a_point_and_zeros_stay_finite() -> None:
     weight = torch.rand(4, 32) + 0.5  # all above 0
     weight[0] = 0
 
-    rounded = rounded_to(NAME, weight)
-    assert torch.equal(rounded[0], torch.zeros(32))
-    assert bool((grid_of(NAME, weight).step(weight) > 0).all())
-    near = grid_of(NAME, weight)
-    assert float(near.values(near.codes(weight * 0))[1:].abs().max()) == 0
+    grid = grid_of(NAME, weight)
+    assert torch.equal(rounded_to(NAME, weight)[0], torch.zeros(32))
+    assert bool((grid.step(weight) > 0).all())
+    assert float(grid.values(grid.codes(weight * 0))[1:].abs().max()) == 0
 
 
-def test_a_checkpoint_lies_on_the_grid_and_says_what_it_is(tmp_path: Path) -> None:
-    save_model(tiny_model(), tiny_tokenizer(), tmp_path / "source")
-    precision = Precision.parse(NAME)
-    method = method_of(precision)
-
-    facts = quantize_checkpoint(tmp_path / "source", None, precision, tmp_path / NAME)
+def test_a_checkpoint_lies_on_the_grid(tmp_path: Path) -> None:
+    source, precision = save(small_llama(), tmp_path / "source"), Precision.parse(NAME)
+    quantize_checkpoint(source, None, precision, tmp_path / NAME)
     model, _ = load_for_evaluation(tmp_path / NAME, NAME)
 
-    assert facts["quantized_matrices"] == 14
-    for path, layer in quantizable_layers(tiny_model()).items():
+    for path, layer in quantizable_layers(small_llama()).items():
         expected = rounded_to(NAME, layer.weight.detach())
         assert torch.equal(model.get_submodule(path).weight.cpu(), expected)
-    assert method.label(precision) == "RTN4 asym g16"
-    assert method.stored_bits(precision) == 32  # the points, not the codes
-    assert "integer zero point for 16" in method.describe(precision)
+    assert method_of(precision).label(precision) == "RTN4 asym g16"
+    assert method_of(precision).stored_bits(precision) == 32  # the points, not the codes

@@ -3,35 +3,31 @@
 import ast
 import json
 import os
-import shutil
 import stat
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import ROOT
-from small_corpora import run_script
-from small_fuzz import as_bytes, complaint, write_tree
+from small_corpora import run_script, whole_corpus
+from small_fuzz import CHECKPOINT, as_bytes, complaint, write_tree
 from small_gguf import weights, write_gguf
-from test_fuzz_checkpoints import CHECKPOINT
-from test_fuzz_corpus import whole_corpus
 
+from qunlearn.experiment.configfiles import _Strict
 from qunlearn.models.checkpoints import check_checkpoint, load_model, load_tokenizer
-from qunlearn.run import files
 
 CODE = sorted(
     path for folder in ("src", "workflow", "envs") for path in (ROOT / folder).rglob("*.py")
 )
-
-
-def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
-    """The calls in a file, each with its name as far as it is written out: `torch.load`."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call):
-            yield ast.unparse(node.func), node
+NODES = [
+    (f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}", node)
+    for path in CODE
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+]
+CALLS = [(where, ast.unparse(node.func), node) for where, node in NODES if type(node) is ast.Call]
 
 
 def keyword(call: ast.Call, name: str) -> str | None:
@@ -39,82 +35,47 @@ def keyword(call: ast.Call, name: str) -> str | None:
     return next((ast.unparse(word.value) for word in call.keywords if word.arg == name), None)
 
 
-EVERYWHERE = [(path, name, call) for path in CODE for name, call in calls(path)]
-
-
-def where(path: Path, call: ast.Call) -> str:
-    return f"{path.relative_to(ROOT)}:{call.lineno}"
-
-
 def test_nothing_that_runs_code_from_data_is_called() -> None:
-    forbidden = {"eval", "exec", "__import__", "os.system", "os.popen", "input"}
+    forbidden = {"eval", "exec", "__import__", "os.system", "os.popen", "input", "torch.load"}
     forbidden |= {"tempfile.mktemp", "np.load", "numpy.load", "os.umask", "os.chmod"}
+    forbidden |= {"yaml.unsafe_load", "yaml.full_load"}
     ends = (".apply_chat_template", ".load_adapter", ".chmod", ".read_pickle", ".extractall")
-    for path, name, call in EVERYWHERE:
-        assert name not in forbidden and not name.endswith(ends), where(path, call)
-        assert keyword(call, "shell") in (None, "False"), where(path, call)
-        assert keyword(call, "trust_remote_code") in (None, "False"), where(path, call)
-        assert keyword(call, "allow_pickle") is None, where(path, call)
-
-
-def test_nothing_is_unpickled() -> None:
-    """torch's launcher hands arguments to processes that it starts itself; nothing else."""
+    for where, name, call in CALLS:
+        assert name not in forbidden and not name.endswith(ends), where
+        assert keyword(call, "shell") in (None, "False"), where
+        assert keyword(call, "trust_remote_code") in (None, "False"), where
+        assert keyword(call, "allow_pickle") is None, where
+        assert name != "yaml.load" or keyword(call, "Loader") == "_Strict", where
+        if name in ("subprocess.run", "subprocess.Popen"):  # from lists, which no shell takes apart
+            assert isinstance(call.args[0], ast.List | ast.Name), where
     modules = {"pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle", "imp"}
-    for path in CODE:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            found = modules & {name.partition(".")[0] for name in names}
-            assert not found, f"{path.relative_to(ROOT)} imports {found}"
-    assert [where(path, call) for path, name, call in EVERYWHERE if name == "torch.load"] == []
-
-
-def test_models_and_tokenizers_are_read_from_this_machine_and_as_safetensors() -> None:
-    """Downloads go through models.hub alone, which asks for a commit and compares hashes."""
-    reads = [one for one in EVERYWHERE if one[1].endswith(".from_pretrained")]
-    assert len(reads) >= 8
-    for path, name, call in reads:
-        in_memory = "state_dict" in {word.arg for word in call.keywords}
-        assert keyword(call, "local_files_only") == "True" or in_memory, where(path, call)
-        if "ModelForCausalLM" in name and not in_memory:
-            is_gguf = keyword(call, "gguf_file") is not None
-            assert keyword(call, "use_safetensors") == "True" or is_gguf, where(path, call)
-    hub_calls = ("snapshot_download", "hf_hub_download", "HfApi", "hf_hub_url", "urlopen")
-    for path, name, call in EVERYWHERE:
-        if name.rpartition(".")[2] in hub_calls:
-            assert path.name == "hub.py", where(path, call)
-
-
-def test_yaml_is_read_by_safe_loaders() -> None:
-    for path, name, call in EVERYWHERE:
-        if name in ("yaml.load", "yaml.unsafe_load", "yaml.full_load"):
-            assert name == "yaml.load", where(path, call)
-            assert keyword(call, "Loader") == "_Strict", where(path, call)
-    import yaml
-
-    from qunlearn.experiment.configfiles import _Strict
-
+    for where, node in NODES:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        assert not modules & {name.partition(".")[0] for name in names}, where
     with pytest.raises(yaml.YAMLError):
         yaml.load("!!python/object/apply:os.system ['touch marker']", Loader=_Strict)
 
 
-def test_programs_are_started_from_lists() -> None:
-    """No string that a shell would take apart; the first word is no file of an experiment."""
-    started = [one for one in EVERYWHERE if one[1].startswith("subprocess.")]
-    assert started
-    for path, name, call in started:
-        assert name in ("subprocess.run", "subprocess.Popen"), where(path, call)
-        assert isinstance(call.args[0], ast.List | ast.Name), where(path, call)
+def test_models_and_tokenizers_are_read_from_this_machine_and_as_safetensors() -> None:
+    """Downloads go through models.hub alone, which asks for a commit and compares hashes."""
+    reads = [one for one in CALLS if one[1].endswith(".from_pretrained")]
+    assert len(reads) >= 8
+    for where, name, call in reads:
+        in_memory = "state_dict" in {word.arg for word in call.keywords}
+        assert keyword(call, "local_files_only") == "True" or in_memory, where
+        if "ModelForCausalLM" in name and not in_memory:
+            is_gguf = keyword(call, "gguf_file") is not None
+            assert keyword(call, "use_safetensors") == "True" or is_gguf, where
+    hub_calls = ("snapshot_download", "hf_hub_download", "HfApi", "hf_hub_url", "urlopen")
+    for where, name, _ in CALLS:
+        assert name.rpartition(".")[2] not in hub_calls or "/hub.py:" in where, where
 
 
 def test_bandit_finds_nothing_that_is_not_explained() -> None:
     reasons = "B101,B311,B404,B603,B607,B615"  # each explained in docs/security.md
-    done = subprocess.run(
-        [sys.executable, "-m", "bandit", "-q", "-r", "src", "workflow/scripts", "-s", reasons],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    command = [sys.executable, "-m", "bandit", "-q", "-r", "src", "workflow/scripts", "-s", reasons]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     told = (ROOT / "docs/security.md").read_text(encoding="utf-8")
     assert all(f"`{reason}`" in told for reason in reasons.split(","))
@@ -122,7 +83,7 @@ def test_bandit_finds_nothing_that_is_not_explained() -> None:
 
 # --- A stranger's checkpoint -----------------------------------------------------------------
 
-EVIL = "from pathlib import Path\nPath('marker').touch()\n"
+EVIL = b"from pathlib import Path\nPath('marker').touch()\n"
 
 
 @pytest.fixture
@@ -133,7 +94,7 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     target, _ = make_start(tmp_path)
     for name in ("modeling_llama.py", "tokenization_llama.py", "custom_generate/generate.py"):
-        write_tree(target, {name: EVIL.encode()})
+        write_tree(target, {name: EVIL})
     return target
 
 
@@ -144,21 +105,16 @@ def change(file: Path, **values: object) -> None:
 def test_code_beside_the_weights_is_not_run(checkpoint: Path, tmp_path: Path) -> None:
     import torch
 
+    # A chat template is a program too; questions here are plain text.
+    (checkpoint / "chat_template.jinja").write_text("{{ cycler.__init__.__globals__.os }}{% for %}")
     load_model(checkpoint, torch.float32)
-    load_tokenizer(checkpoint)
-    change(checkpoint / "config.json", auto_map={"AutoModelForCausalLM": "modeling_llama.M"})
-    for look in (
-        lambda: check_checkpoint(checkpoint),
-        lambda: load_model(checkpoint, torch.float32),
-    ):
-        complaint(look, "config.json", "auto_map", "none of a checkpoint is run")
-    assert not (tmp_path / "marker").exists()
-
-
-def test_code_of_a_tokenizer_is_not_run(checkpoint: Path, tmp_path: Path) -> None:
+    assert load_tokenizer(checkpoint)("some text")["input_ids"]
     auto_map = {"AutoTokenizer": ["tokenization_llama.T", None]}
     change(checkpoint / "tokenizer_config.json", auto_map=auto_map)
     complaint(lambda: check_checkpoint(checkpoint), "tokenizer_config.json", "auto_map")
+    change(checkpoint / "config.json", auto_map={"AutoModelForCausalLM": "modeling_llama.M"})
+    complaint(lambda: check_checkpoint(checkpoint), "config.json", "auto_map", "none of a checkpoi")
+    complaint(lambda: load_model(checkpoint, torch.float32), "config.json", "auto_map")
     assert not (tmp_path / "marker").exists()
 
 
@@ -167,25 +123,16 @@ def test_pickled_weights_are_not_read(checkpoint: Path) -> None:
     import torch
 
     (checkpoint / "model.safetensors").rename(checkpoint / "pytorch_model.bin")
-    complaint(lambda: load_model(checkpoint, torch.float32), "convert it to safetensors")
+    complaint(lambda: load_model(checkpoint, torch.float32), "convert them to safetensors")
     index = {"weight_map": {"model.norm.weight": "pytorch_model.bin"}}
     (checkpoint / "model.safetensors.index.json").write_bytes(as_bytes(index))
     complaint(lambda: load_model(checkpoint, torch.float32), "pytorch_model.bin", "shard")
 
 
-def test_templates_of_a_tokenizer_are_never_filled_in(checkpoint: Path, tmp_path: Path) -> None:
-    """A chat template is a program; questions here are plain text."""
-    (checkpoint / "chat_template.jinja").write_text("{{ cycler.__init__.__globals__.os }}{% for %}")
-    tokenizer = load_tokenizer(checkpoint)
-    assert tokenizer("some text")["input_ids"]
-
-
 @pytest.mark.parametrize(
     "header",
     [
-        (2**63).to_bytes(8, "little") + b"{}",
-        (2**40).to_bytes(8, "little") + b"{}",
-        (100).to_bytes(8, "little") + b"{}",
+        *(size.to_bytes(8, "little") + b"{}" for size in (2**63, 2**40, 100)),
         (2).to_bytes(8, "little") + b"[]",
         (10**5).to_bytes(8, "little") + b"[" * 10**5,
         (2).to_bytes(8, "little") + b"{}" + b"more",
@@ -204,31 +151,17 @@ def test_an_index_names_nothing_outside_of_its_folder(tmp_path: Path) -> None:
         complaint(lambda: check_checkpoint(tmp_path / "given"), "outside", "shard")
 
 
-def test_a_file_that_would_fill_the_memory_is_refused_unread(tmp_path: Path) -> None:
-    file = tmp_path / "config.json"
-    file.touch()
-    os.truncate(file, files.LARGEST_TEXT + 1)
-    complaint(lambda: files.read_json(file), "config.json", "larger than 2 GiB")
-
-
-@pytest.fixture(scope="module")
-def gguf_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("gguf") / "model.gguf"
-    write_gguf(file, weights())
-    return file
-
-
-def test_counts_of_a_gguf_header_are_bounded(gguf_file: Path, tmp_path: Path) -> None:
+def test_counts_of_a_gguf_header_are_bounded(tmp_path: Path) -> None:
     """The header's counts and first lengths, byte by byte, made huge: refused, and at once."""
-    whole = gguf_file.read_bytes()
+    whole = write_gguf(tmp_path / "whole", weights()).read_bytes()
     for place in range(4, 80):
         content = bytearray(whole)
         content[place] ^= 0xFE
         (tmp_path / f"{place}.gguf").write_bytes(content)
+    start = b"GGUF" + struct.pack("<IQQ", 3, 0, 1)
     endless = struct.pack("<QsIIQ", 1, b"a", 9, 0, 2**40) + b"\0" * 64  # an array of bytes
-    (tmp_path / "endless.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + endless)
-    long = struct.pack("<QsIQ", 1, b"a", 8, 2**62)  # a text
-    (tmp_path / "long.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + long)
+    (tmp_path / "endless.gguf").write_bytes(start + endless)
+    (tmp_path / "long.gguf").write_bytes(start + struct.pack("<QsIQ", 1, b"a", 8, 2**62))  # a text
     program = (
         "import resource, signal, sys; from pathlib import Path\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))\n"
@@ -237,20 +170,14 @@ def test_counts_of_a_gguf_header_are_bounded(gguf_file: Path, tmp_path: Path) ->
         "    signal.alarm(60)\n"
         "    print(file, flush=True)\n"
         "    path = Path(file)\n"
-        "    try: gguf.describe(path), gguf.model_config(path), gguf.vocabulary(path)\n"
+        "    try: gguf.describe(path), gguf.model_config(path)\n"
         "    except InputError as error: print('refused', error)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, *map(str, sorted(tmp_path.glob("*.gguf")))],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
-    )
+    command = [sys.executable, "-c", program, *map(str, sorted(tmp_path.glob("*.gguf")))]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout[-200:] + done.stderr[-2000:]
     assert done.stdout.count("not a whole GGUF file") > 20
-
-
-# --- What is written -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o027])
@@ -264,15 +191,3 @@ def test_files_have_the_rights_that_the_user_wants(mask: int, tmp_path: Path) ->
     for path in [tmp_path / "made", *(tmp_path / "made").rglob("*")]:
         rights = stat.S_IMODE(path.stat().st_mode)
         assert rights == (0o777 if path.is_dir() else 0o666) & ~mask, path
-        assert not rights & stat.S_IWOTH
-
-
-def test_a_planted_link_is_not_written_through(tmp_path: Path) -> None:
-    """The work folder beside an output has a known name: what lies there is replaced."""
-    (tmp_path / "victim").mkdir()
-    (tmp_path / "victim/kept").touch()
-    (tmp_path / ".made.partial").symlink_to(tmp_path / "victim")
-    with pytest.raises(OSError), files.new_folder(tmp_path / "made") as folder:
-        (folder / "x").touch()
-    assert sorted(path.name for path in (tmp_path / "victim").iterdir()) == ["kept"]
-    shutil.rmtree(tmp_path / "victim")

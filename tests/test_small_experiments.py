@@ -1,21 +1,27 @@
-"""Experiments in which there is little or nothing to compare get their tables and figures too."""
+"""The scripts that write tables, on experiments with little or nothing to compare."""
 
 import csv
 import json
+import os
 import runpy
-from dataclasses import dataclass
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import ROOT
-from small_evaluations import entries
 from small_manifests import sign_evaluations, sign_measurements
 from small_records import evaluate
 from small_survival import MATRIX, write_cell
 
+from qunlearn.analysis.selection.choice import choose, gather, write
+from qunlearn.analysis.selection.listing import notes, write_table
+from qunlearn.corpora.overlaps import Overlap
 from qunlearn.experiment.config import resolve
-from qunlearn.run.files import write_json
+from qunlearn.run.files import read_json, write_json
+from qunlearn.run.manifest import Stopwatch, digest, write_manifest
 from qunlearn.settings.evaluation import EvaluateSettings
 
 
@@ -40,10 +46,10 @@ class Experiment:
         ]
 
     @property
-    def cells(self) -> list[str]:
+    def cells(self) -> tuple[str, ...]:
         models = ("target", "retrain")
         given = [f"news/{model}/{precision}" for model in models for precision in self.precisions]
-        return given + self.unlearned
+        return (*given, *self.unlearned)
 
 
 EXPERIMENTS = [
@@ -52,6 +58,15 @@ EXPERIMENTS = [
     Experiment(("full_bf16",), ("bf16", "nf4")),
     Experiment(("full", "lora"), ("bf16",)),
 ]
+OVERLAP = Overlap("knowmem/retain_qa.json", 4, "knowmem/retain_qa_icl.json", count=1, of=9)
+SWEPT = "news/npo_gdr/lora"
+SCORES = {"knowmem": 30.0, "utility": 58.0, "nll_forget": 1.25}
+CHOICE = choose(
+    *(SWEPT, "fixed", "split", "r4/epoch1", {"forget": 30, "retain": 29}),
+    target=SCORES,
+    retrain=SCORES,
+    candidates=gather(["r4"], {"r4": [{"epoch1": {"status": "ok", **SCORES}}]}),
+)
 
 
 def run(script: str, *arguments: Any, **named: Any) -> None:
@@ -62,13 +77,19 @@ def records(folder: Path, experiment: Experiment) -> None:
     """Evaluations and measurements of the experiment, below `folder`."""
     for cell in experiment.cells:
         status = experiment.status if cell in experiment.unlearned else "ok"
-        evaluate(folder / "eval", cell)
-        metrics = entries(10.0) if status == "ok" else {}
-        write_json(folder / "eval" / cell / "metrics.json", {"status": status, "metrics": metrics})
+        evaluate(folder / "eval", cell, status=status)
     for cell in experiment.unlearned:
         write_cell(folder / "survival", cell, [MATRIX] if experiment.status == "ok" else [])
     sign_evaluations(folder / "eval")
     sign_measurements(folder / "survival")
+    corpus = folder / "data/news"
+    corpus.mkdir(parents=True)
+    about = {"settings": {}, "inputs": {}, "stopwatch": Stopwatch()}
+    write_manifest(corpus, step="corpus", **about, overlaps=[asdict(OVERLAP)])
+    for file in (folder / "eval").rglob("manifest.json"):
+        made = read_json(file) | {"shortfalls": ["KnowMem: no"]}
+        made["inputs"]["corpus"] = digest(corpus)
+        write_json(file, made)
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -76,45 +97,40 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-@pytest.fixture(params=EXPERIMENTS, ids=lambda each: "-".join(each.adapters + each.precisions))
+@pytest.fixture(
+    scope="module", params=EXPERIMENTS, ids=lambda each: "-".join(each.adapters + each.precisions)
+)
 def experiment(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-@pytest.fixture
-def tables(experiment: Experiment, tmp_path: Path) -> Path:
-    """The folder of all CSV files and Markdown tables of the experiment."""
-    records(tmp_path, experiment)
-    asked = {"settings": EvaluateSettings(), "experiment": "small"}
-    below, made = tmp_path / "eval", tmp_path / "tables"
-    for script, name in (
-        ("collect_metrics.py", "metrics.csv"),
-        ("summarise.py", "summary.csv"),
-        ("test_differences.py", "tests.csv"),
-    ):
-        run(script, below, experiment.cells, output=made / name, **asked)
-    read = {"summary": made / "summary.csv", "tests": made / "tests.csv"}
-    run("make_main_table.py", output=made, **read)
-    published = ROOT / "resources/published"
-    run(
-        "judge_claims.py",
-        *(ROOT / "resources/claims.yaml", read["summary"], read["tests"], published),
-        *(EvaluateSettings(), made, below, tuple(experiment.cells)),
-    )
-    run(
-        "make_mechanism_tables.py",
-        made / "metrics.csv",
-        read["summary"],
-        tmp_path / "survival",
-        made,
-    )
-    run("compare_with_paper.py", read["summary"], published, made / "vs_paper.csv")
-    return made
+@pytest.fixture(scope="module")
+def results(experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the experiment, with all its tables."""
+    results = tmp_path_factory.mktemp("results")
+    records(results, experiment)
+    evaluations, made = results / "eval", results / "tables"
+    run("analyse.py", evaluations, experiment.cells, "small", EvaluateSettings(), made)
+    given = (made / "summary.csv", made / "tests.csv", EvaluateSettings(), made)
+    run("judge_claims.py", *given, evaluations, experiment.cells)
+    write(results / f"selection/{SWEPT}.json", CHOICE)
+    run("write_tables.py", results, experiment.cells, ("A note.",), (SWEPT,))
+    return results
 
 
-def test_nothing_is_marked_and_no_claim_is_decided(tables: Path, experiment: Experiment) -> None:
+def test_another_process_writes_the_same_bytes(results: Path, experiment: Experiment) -> None:
+    command = [sys.executable, ROOT / "workflow/scripts/analyse.py", "--experiment", "small"]
+    command += ["--evaluations", results / "eval", "--output", results / "again"]
+    command += ["--cells", *experiment.cells]
+    subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": "7"}, check=True)
+    for name in ("metrics.csv", "summary.csv", "tests.csv"):
+        assert (results / "again" / name).read_bytes() == (results / "tables" / name).read_bytes()
+
+
+def test_nothing_is_marked_and_no_claim_is_decided(results: Path, experiment: Experiment) -> None:
+    tables = results / "tables"
     main = (tables / "main.md").read_text(encoding="utf-8")
-    assert main.count("NPO+GDR") == len(experiment.unlearned)
+    assert main.count("| NPO+GDR") == len(experiment.unlearned)
     assert "**" not in main and "Bold" not in main
     assert {row["verdict"] for row in rows(tables / "claims.csv")} == {"undecided"}
     assert len(rows(tables / "metrics.csv")) > 0
@@ -123,29 +139,45 @@ def test_nothing_is_marked_and_no_claim_is_decided(tables: Path, experiment: Exp
         assert "no number" in (tables / "claims.md").read_text(encoding="utf-8").lower()
 
 
-def test_all_figures_are_drawn(tables: Path, experiment: Experiment, tmp_path: Path) -> None:
-    output, survival = tmp_path / "figures", tmp_path / "survival"
+def test_the_main_table_says_how_its_numbers_came_about(results: Path) -> None:
+    shown = (results / "tables/main.md").read_text(encoding="utf-8").splitlines()
+    below = [line.removeprefix("* ") for line in shown if line.startswith("* ")]
+    expected = [f"NEWS: {OVERLAP}.", *notes([CHOICE]), "A note.", "NEWS KnowMem: no."]
+    at = below.index(expected[0])
+    assert below[at : at + len(expected)] == expected
+    assert below[at + len(expected)].startswith("Processor: ")
+
+
+def test_all_candidates_are_listed(results: Path, tmp_path: Path) -> None:
+    write_table([CHOICE], tmp_path)
+    for name in ("candidates.csv", "candidates.md"):
+        assert (results / "tables" / name).read_bytes() == (tmp_path / name).read_bytes()
+
+
+def test_all_figures_are_drawn(results: Path, experiment: Experiment, tmp_path: Path) -> None:
+    survival, tables = results / "survival", results / "tables"
     scored = {"summary": tables / "summary.csv"}
-    run("plot.py", "survival_of_forgetting", output, **scored)
+    run("plot.py", "survival_of_forgetting", tmp_path, **scored)
     measured = {"metrics": tables / "metrics.csv", "survival": survival}
-    run("plot.py", "reversion", output, **scored, **measured)
-    run("plot.py", "pareto", output, **scored)
-    expected = {"survival_of_forgetting", "reversion", "pareto"}
+    run("plot.py", "reversion", tmp_path, **scored, **measured)
+    run("plot.py", "pareto", tmp_path, **scored)
+    run("plot.py", "candidates", tmp_path, selections=[results / f"selection/{SWEPT}.json"])
+    expected = {"survival_of_forgetting", "reversion", "pareto", "candidates"}
     if experiment.grids:
-        run("plot.py", "slope", output, **scored, precisions=experiment.grids)
+        run("plot.py", "slope", tmp_path, **scored, precisions=experiment.grids)
         cells = [cell for cell in experiment.unlearned if not cell.endswith("bf16")]
         for name in ("update_survival", "update_over_step"):
-            run("plot.py", name, output, survival=survival, cells=cells)
+            run("plot.py", name, tmp_path, survival=survival, cells=cells)
             expected.add(f"{name}_news_npo_gdr")
         expected.add("slope")
-    assert {file.stem for file in output.glob("*.png")} == expected
+    assert {file.stem for file in tmp_path.glob("*.png")} == expected
 
 
 def test_the_report_s_first_page_says_what_can_be_said(
-    tables: Path, experiment: Experiment
+    results: Path, experiment: Experiment, tmp_path: Path
 ) -> None:
     settings = resolve({"precisions": list(experiment.precisions)})
-    page = tables / "story.rst"
-    run("write_page.py", "story", tables.parent, json.dumps(settings), experiment.cells, page)
+    page = tmp_path / "story.rst"
+    run("write_page.py", "story", results, json.dumps(settings), experiment.cells, page)
     text = page.read_text(encoding="utf-8")
     assert ("cannot show what comes back" in text) is not bool(experiment.grids)

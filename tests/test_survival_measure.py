@@ -1,18 +1,27 @@
-"""Survival of an update: a matrix by hand, and identities that hold for every one."""
+"""Survival of an update: a matrix by hand, identities that hold for every one, a model, files."""
 
 import math
 from dataclasses import astuple, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from small_grids import grid_of, rounded_to
 from survival_models import random_update, survival
-from torch import Tensor
 
 from qunlearn.models.updates import Update
-from qunlearn.survival.histogram import BINS
-from qunlearn.survival.measure import BLOCK_WEIGHTS, quantiles
-from qunlearn.survival.table import MatrixRow
+from qunlearn.run.errors import InputError
+from qunlearn.survival.measure import BINS, BLOCK_WEIGHTS, quantiles
+from qunlearn.survival.table import (
+    Bin,
+    MatrixRow,
+    overall,
+    read_histogram,
+    read_survival,
+    write_histogram,
+    write_survival,
+)
 
 PRECISIONS = ("bf16", "int8", "nf4", "fp4", "rtn4", "rtn3g32", "rtn3g32m")
 
@@ -20,6 +29,10 @@ PRECISIONS = ("bf16", "int8", "nf4", "fp4", "rtn4", "rtn3g32", "rtn3g32m")
 def numbers(row: MatrixRow) -> list[float]:
     """All columns but the module's name."""
     return [value for value in astuple(row) if not isinstance(value, str)]
+
+
+def still(update: Update) -> Update:
+    return replace(update, delta=torch.zeros_like(update.delta))
 
 
 def by_hand() -> Update:
@@ -30,7 +43,7 @@ def by_hand() -> Update:
 
 
 def test_by_hand() -> None:
-    row, _ = survival(by_hand(), "rtn3")
+    row, bins = survival(by_hand(), "rtn3")
 
     # d_eff: fixed (0, 1, -1, 0, 0, 0, 2, 0), adaptive (0, 1, -1, 0, -3, 1, 0, 0).
     expected = MatrixRow(
@@ -64,16 +77,10 @@ def test_by_hand() -> None:
     )
     assert (row.layer, row.module) == (-1, "up_proj")
     assert numbers(row) == pytest.approx(numbers(expected), rel=1e-6)
-
-
-def test_histogram_by_hand() -> None:
-    _, histogram = survival(by_hand(), "rtn3")
-
-    bins = histogram.bins()
     assert len(bins) == 1 + BINS
-    assert astuple(bins[0]) == (0.0, 0.0, 3, 0, 0)
-    filled = {(round(b.low, 3), round(b.high, 3)): b for b in bins[1:] if b.count}
-    assert {edges: astuple(b)[2:] for edges, b in filled.items()} == {
+    filled = {(round(b.low, 3), round(b.high, 3)): astuple(b)[2:] for b in bins if b.count}
+    assert filled == {
+        (0, 0): (3, 0, 0),
         (0.2, 0.251): (3, 2, 1),  # 0.2, 0.2, 0.25
         (0.501, 0.631): (1, 1, 1),
         (1.259, 1.585): (1, 0, 0),
@@ -83,9 +90,8 @@ def test_histogram_by_hand() -> None:
 def test_histogram_gathers_both_ends() -> None:
     weight = torch.tensor([[1.0, -1.0, 0.5, 0.3]])
     delta = torch.tensor([[1e-9, 1e-42, 1e6, 0.0]])  # 1e-42 / step is next to nothing
-    _, histogram = survival(Update("w", -1, "w", weight, delta), "rtn4")
+    _, bins = survival(Update("w", -1, "w", weight, delta), "rtn4")
 
-    bins = histogram.bins()
     assert [b.count for b in (bins[0], bins[1], bins[-1])] == [1, 2, 1]
     assert (bins[1].low, bins[-1].high) == (1e-6, 100.0)
 
@@ -93,7 +99,7 @@ def test_histogram_gathers_both_ends() -> None:
 @pytest.mark.parametrize("name", PRECISIONS)
 @pytest.mark.parametrize("size", [0.3, 0.01, 1e-4])
 def test_identities(name: str, size: float) -> None:
-    row, histogram = survival(random_update(96, 64, size), name)
+    row, bins = survival(random_update(96, 64, size), name)
 
     for kind in ("fixed", "adaptive"):
         cosine, error, projection = (
@@ -102,7 +108,6 @@ def test_identities(name: str, size: float) -> None:
         ratio = math.sqrt(max(error**2 - 1 + 2 * projection, 0))
         assert cosine * ratio == pytest.approx(projection, abs=1e-5)
         assert -1 <= cosine <= 1
-    bins = histogram.bins()
     assert sum(b.count for b in bins) == row.n
     assert sum(b.flips_fixed for b in bins) == pytest.approx(row.flips_fixed * row.n)
     assert sum(b.flips_adaptive for b in bins) == pytest.approx(row.flips_adaptive * row.n)
@@ -110,36 +115,27 @@ def test_identities(name: str, size: float) -> None:
 
 
 @pytest.mark.parametrize("name", PRECISIONS)
-def test_no_update_is_undefined_and_flips_nothing(name: str) -> None:
-    update = random_update(64, 32, 0.0)
-    row, histogram = survival(update, name)
-
+def test_what_is_undefined_without_an_update_or_without_weights(name: str) -> None:
+    row, bins = survival(random_update(64, 64, 0.0), name)
     assert (row.flips_fixed, row.flips_adaptive, row.flips_predicted, row.moved) == (0, 0, 0, 0)
-    absent = [field for field, value in vars(row).items() if value is None]
-    assert absent == [
+    assert {field for field, value in vars(row).items() if value is None} == {
         *("cosine_fixed", "cosine_adaptive", "error_fixed", "error_adaptive"),
         *("projection_fixed", "projection_adaptive"),
         *("moved_w_q10", "moved_w_q50", "moved_w_q90", "zero_bin_moved"),
-    ]
-    assert histogram.bins()[0].count == row.n
+    }
+    assert bins[0].count == row.n
+
+    empty = replace(random_update(64, 64, 10.0), weight=torch.zeros(64, 64))
+    row, _ = survival(empty, name)
+    assert (row.relative_d, row.rounding_error) == (None, None)
+    assert row.flips_predicted > 0.9
+    assert math.isfinite(row.step_p99)  # though the steps are next to nothing
 
 
 def test_an_update_of_which_nothing_arrives() -> None:
     row, _ = survival(random_update(64, 32, 1e-12), "rtn3")
-
     assert (row.cosine_fixed, row.error_fixed, row.projection_fixed) == (0, 1, 0)
     assert row.flips_fixed == 0 < row.flips_predicted
-
-
-@pytest.mark.parametrize("name", PRECISIONS)
-def test_a_matrix_of_zeros_has_no_relative_figures(name: str) -> None:
-    """The steps are next to nothing there: |d| / step would not be finite."""
-    update = random_update(64, 32, 10.0)
-    row, _ = survival(replace(update, weight=torch.zeros(64, 32)), name)
-
-    assert (row.relative_d, row.rounding_error) == (None, None)
-    assert row.flips_predicted > 0.9
-    assert math.isfinite(row.step_p99)
 
 
 @pytest.mark.parametrize("name", ["rtn4", "rtn3g32m", "nf4"])
@@ -149,11 +145,11 @@ def test_weights_spread_evenly_flip_as_often_as_predicted(name: str) -> None:
     weight[:, ::32], weight[:, 1::32] = 1.0, -1.0  # the ends of every grid stay where they are
     delta = 0.05 * torch.randn(weight.shape, generator=generator)
     delta[:, ::32] = delta[:, 1::32] = 0
-    row, histogram = survival(Update("w", 0, "w", weight, delta), name)
+    row, bins = survival(Update("w", 0, "w", weight, delta), name)
 
     assert row.flips_fixed == pytest.approx(row.flips_predicted, rel=0.03)
     assert 0.1 < row.flips_predicted < 0.5
-    for b in histogram.bins()[1:]:
+    for b in bins[1:]:
         if b.count > 5000 and b.high < 1:
             middle = math.sqrt(b.low * b.high)
             assert b.flips_fixed / b.count == pytest.approx(middle, rel=0.15)
@@ -161,23 +157,16 @@ def test_weights_spread_evenly_flip_as_often_as_predicted(name: str) -> None:
 
 @pytest.mark.parametrize("name", PRECISIONS)
 def test_blocks_of_rows_make_no_difference(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    update = random_update(200, 96, 0.05)
+    update = random_update(200, 64, 0.05)
+    before = update.weight.clone(), update.delta.clone()
     assert update.weight.numel() < BLOCK_WEIGHTS
     whole, bins = survival(update, name)
     monkeypatch.setattr("qunlearn.survival.measure.BLOCK_WEIGHTS", 1000)
     pieces, other_bins = survival(update, name)
 
     assert numbers(pieces) == pytest.approx(numbers(whole), rel=1e-12)
-    assert other_bins.bins() == bins.bins()
-
-
-def test_the_matrix_is_left_as_it_was() -> None:
-    update = random_update(64, 32, 0.1)
-    before: list[Tensor] = [update.weight.clone(), update.delta.clone()]
-    for name in PRECISIONS:
-        survival(update, name)
-    assert torch.equal(update.weight, before[0])
-    assert torch.equal(update.delta, before[1])
+    assert other_bins == bins
+    assert torch.equal(update.weight, before[0]) and torch.equal(update.delta, before[1])
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 100, 1001])
@@ -185,3 +174,72 @@ def test_quantiles_are_numpys(n: int) -> None:
     values = np.random.default_rng(0).normal(size=n).astype(np.float32)
     shares = (0.1, 0.5, 0.9, 0.99)
     assert quantiles(values.copy(), shares) == pytest.approx(np.quantile(values, shares), rel=1e-5)
+
+
+def test_files_come_back_to_six_digits(tmp_path: Path) -> None:
+    update = random_update(64, 32, 0.05)
+    rows = [survival(update, "rtn3")[0], survival(still(update), "rtn3")[0]]
+    path = tmp_path / "a.csv"
+    write_survival(path, rows)
+    back = read_survival(path)
+    assert back[0].norm_w == pytest.approx(rows[0].norm_w, rel=5e-6)
+    assert (back[0].n, back[0].module, back[0].layer) == (2048, "up_proj", 3)
+    assert back[1].cosine_fixed is None
+    assert ",undefined,undefined," in path.read_text()
+    write_survival(tmp_path / "b.csv", back)
+    assert (tmp_path / "b.csv").read_bytes() == path.read_bytes()
+    path.write_text(path.read_text().replace("layer,", "depth,"))
+    with pytest.raises(InputError, match="the first line must be layer,module"):
+        read_survival(path)
+
+    bins = [Bin(0.0, 0.0, 7, 0, 0), Bin(1e-6, 1.2589254e-6, 3, 2, 1)]
+    write_histogram(tmp_path / "h.csv", bins)
+    assert [astuple(b) for b in read_histogram(tmp_path / "h.csv")] == [
+        (0.0, 0.0, 7, 0, 0),
+        (1e-6, 1.25893e-6, 3, 2, 1),
+    ]
+
+
+@pytest.mark.parametrize("name", ["bf16", "nf4", "rtn3"])
+def test_overall_is_the_concatenation(tmp_path: Path, name: str) -> None:
+    """Through the file's six digits; with a matrix that nothing reaches and one that rests."""
+    matrices = [
+        random_update(64, 64, 0.1, seed=1),
+        random_update(32, 128, 0.02, seed=2),
+        random_update(32, 64, 1e-12, seed=3),
+        still(random_update(64, 64, 1.0, seed=4)),
+    ]
+    write_survival(tmp_path / "a.csv", [survival(matrix, name)[0] for matrix in matrices])
+    found = overall(read_survival(tmp_path / "a.csv"))
+
+    parts = []
+    for matrix in matrices:
+        unlearned = matrix.weight + matrix.delta
+        grid = grid_of(name, matrix.weight)
+        before = rounded_to(name, matrix.weight)
+        fixed, adaptive = grid.values(grid.codes(unlearned)), rounded_to(name, unlearned)
+        all_five = matrix.weight, matrix.delta, before, fixed, adaptive
+        parts.append(torch.stack([each.view(-1) for each in all_five]).double())
+    w, d, before, *after = torch.cat(parts, dim=1)
+    expected = {
+        "n": len(w),
+        "norm_w": w.norm(),
+        "norm_d": d.norm(),
+        "relative_d": d.norm() / w.norm(),
+        "moved": (d != 0).double().mean(),
+        "flips_fixed": (after[0] != before).double().mean(),
+        "rounding_error": (before - w).norm() / w.norm(),
+        "zero_bin": (before == 0).double().mean(),
+        "zero_bin_moved": (before == 0)[d != 0].double().mean(),
+    }
+    for kind, rounded in zip(("fixed", "adaptive"), after, strict=True):
+        arrived = rounded - before
+        expected[f"cosine_{kind}"] = arrived @ d / (arrived.norm() * d.norm())
+        expected[f"projection_{kind}"] = arrived @ d / d.norm() ** 2
+        expected[f"error_{kind}"] = (arrived - d).norm() / d.norm()
+    for figure, value in expected.items():
+        assert found[figure] == pytest.approx(float(value), rel=1e-5), figure
+
+    undefined = overall([survival(still(matrices[0]), name)[0]])
+    assert undefined["cosine_adaptive"] is undefined["error_fixed"] is None
+    assert undefined["flips_adaptive"] == 0

@@ -1,6 +1,5 @@
 """Peak memory of a measurement: three copies of the largest matrix, never a model."""
 
-import json
 import os
 import subprocess
 import sys
@@ -8,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from tiny_models import tiny_tokenizer
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig
 
-from qunlearn.models.layers import quantizable_layers
+from qunlearn.models.updates import quantized_layers
+from qunlearn.run.files import write_json
 
 MIB = 2**20
 HIDDEN, MLP = 512, 8192
@@ -44,41 +43,27 @@ print(peak() - before)
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
 
 
-def save(folder: Path, hidden: int, mlp: int, dtype: torch.dtype, seed: int = 0) -> Path:
-    torch.manual_seed(seed)
-    with torch.device("meta"):
-        model = LlamaForCausalLM(
-            LlamaConfig(
-                hidden_size=hidden,
-                intermediate_size=mlp,
-                num_hidden_layers=1,
-                num_attention_heads=4,
-                vocab_size=320,
-            )
-        )
-    folder.mkdir()
-    model.config.save_pretrained(folder)
+def save(folder: Path, hidden: int, mlp: int, dtype: torch.dtype) -> Path:
+    """A model of one layer, with noise for its matrices alone."""
+    sizes = {"hidden_size": hidden, "intermediate_size": mlp, "num_attention_heads": 4}
+    config = LlamaConfig(**sizes, num_hidden_layers=1, vocab_size=320, architectures=["Llama"])
+    config.save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
-    tensors = {
-        f"{name}.weight": (0.02 * torch.randn(layer.weight.shape)).to(dtype)
-        for name, layer in quantizable_layers(model).items()
-    }
+    save_file({"x": torch.zeros(1)}, folder / "model.safetensors")  # to be a checkpoint at all
+    layers = quantized_layers(folder)
+    noise = {f"{name}.weight": torch.randn(layer.weight.shape) for name, layer in layers.items()}
+    tensors = {name: (0.02 * weight).to(dtype) for name, weight in noise.items()}
     save_file(tensors, folder / "model.safetensors")
     return folder
 
 
 def adapter(folder: Path, target: Path) -> Path:
-    folder.mkdir()
-    (folder / "adapter_config.json").write_text(
-        json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 8})
-    )
+    settings = {"peft_type": "LORA", "r": 4, "lora_alpha": 8}
+    write_json(folder / "adapter_config.json", settings)
     tensors = {}
-    with safe_open(target / "model.safetensors", "pt") as file:
-        for key in file.keys():  # noqa: SIM118 (safe_open is no mapping)
-            rows, columns = file.get_slice(key).get_shape()
-            name = f"base_model.model.{key.removesuffix('.weight')}"
-            tensors[f"{name}.lora_A.weight"] = torch.randn(4, columns)
-            tensors[f"{name}.lora_B.weight"] = 1e-3 * torch.randn(rows, 4)
+    for name, layer in quantized_layers(target).items():
+        tensors[f"base_model.model.{name}.lora_A.weight"] = torch.randn(4, layer.in_features)
+        tensors[f"base_model.model.{name}.lora_B.weight"] = torch.randn(layer.out_features, 4)
     save_file(tensors, folder / "adapter_model.safetensors")
     return folder
 
@@ -87,11 +72,10 @@ def adapter(folder: Path, target: Path) -> Path:
 def test_peak_is_three_copies_of_a_matrix(tmp_path: Path, kind: str) -> None:
     small = save(tmp_path / "small", 64, 128, torch.float32)
     target = save(tmp_path / "target", HIDDEN, MLP, torch.bfloat16)
-    model = tmp_path / "model"
     if kind == "lora":
-        adapter(model, target)
+        model = adapter(tmp_path / "model", target)
     else:
-        save(model, HIDDEN, MLP, torch.float32, seed=1)
+        model = save(tmp_path / "model", HIDDEN, MLP, torch.float32)
 
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, small, target, model],

@@ -11,6 +11,8 @@ import yaml
 from conftest import ROOT, Snakemake
 from test_workflow import jobs
 
+from qunlearn.run.files import read_json
+
 TINY = str(ROOT / "config/tiny.yaml")
 GRID = {"*/*/lora": {"rank": [2, 4], "targets": ["qv"], "epochs": [2, 4]}}
 SETTINGS: dict[str, Any] = {
@@ -38,12 +40,8 @@ def results(tiny_run: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempP
     return folder / "results/tiny"
 
 
-def read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def questions(path: Path) -> set[str]:
-    return {card["question"] for card in read(path)}
+    return {card["question"] for card in read_json(path)}
 
 
 def planned(
@@ -58,8 +56,9 @@ def planned(
 
 OF_SWEEP = {
     *("split_questions", "sweep", "ask_candidates", "ask_reference", "select_candidate"),
-    *("take_selected", "candidates_table", "unlearn"),
+    "unlearn",
 }
+EVERYTHING = {"sweep": {"*": {"lr": [1.0, 2.0, 3.0]}}, "selection": {"questions": "test"}}
 
 
 @pytest.mark.parametrize(
@@ -67,33 +66,14 @@ OF_SWEEP = {
     [
         pytest.param(
             {"seeds": [0, 1]},
-            {
-                "split_questions": 1,
-                "sweep": 4,  # two ranks, two seeds; the epochs share a training
-                "ask_candidates": 4,
-                "ask_reference": 2,
-                "select_candidate": 1,
-                "take_selected": 2,
-                "candidates_table": 1,
-                "unlearn": 4,  # full and full_bf16
-            },
+            # Two ranks, two seeds; the epochs share a training.
+            {"split_questions": 1, "sweep": 4, "ask_candidates": 4, "ask_reference": 2}
+            | {"select_candidate": 1, "unlearn": 4},  # full and full_bf16
             id="two seeds",
         ),
         pytest.param(
-            {
-                "seeds": [0, 1],
-                "seed_scope": "all",
-                "sweep": {"*": {"lr": [1.0, 2.0, 3.0]}},
-                "selection": {"questions": "test"},
-            },
-            {
-                "sweep": 18,
-                "ask_candidates": 18,
-                "ask_reference": 4,
-                "select_candidate": 3,
-                "take_selected": 6,
-                "candidates_table": 1,
-            },
+            {"seeds": [0, 1], "seed_scope": "all", **EVERYTHING},
+            {"sweep": 18, "ask_candidates": 18, "ask_reference": 4, "select_candidate": 3},
             id="everything swept, on the tables' own questions, with a target a seed",
         ),
         pytest.param({"sweep": {}}, {"unlearn": 3}, id="nothing swept"),
@@ -106,11 +86,8 @@ def test_a_fresh_run_trains_a_job_a_point_and_seed(
     assert {rule: count for rule, count in found.items() if rule in OF_SWEEP} == expected
 
 
-TABLES = {
-    **dict.fromkeys(("summary", "differences", "main_table"), 1),
-    **dict.fromkeys(("candidates_table", "figure"), 1),
-}
-CHOICE = {"select_candidate": 1, "take_selected": 1, "quantize": 1, "evaluate": 1, **TABLES}
+TABLES = {"analyse": 1, "write_tables": 1}
+CHOICE = {"select_candidate": 1, "quantize": 1, "evaluate": 1, "survival": 1, "figure": 1, **TABLES}
 
 
 @pytest.mark.parametrize(
@@ -134,12 +111,12 @@ CHOICE = {"select_candidate": 1, "take_selected": 1, "quantize": 1, "evaluate": 
             {"selection": {"share": 0.5, "seed": 1}},
             {"split_questions": 1, "ask_candidates": 2, "ask_reference": 2, **CHOICE}
             | {"evaluate": 5},
-            id="another split: whatever was asked, but no training",
+            id="another split: whatever was evaluated on it, but no training",
         ),
         pytest.param(
             {"evaluate": {"knowmem_tokens": 4, "verbmem_tokens": 9}},
-            {"evaluate": 5, **dict.fromkeys(("summary", "differences", "main_table"), 1)},
-            id="how VerMem is asked: no candidate",
+            {"evaluate": 5, **TABLES},
+            id="how VerMem is evaluated: no candidate",
         ),
     ],
 )
@@ -158,7 +135,7 @@ def test_without_the_sweep_the_cell_is_trained_by_itself_again(
 
 
 def test_no_question_of_the_choice_is_in_the_tables(results: Path) -> None:
-    choice = read(results / f"selection/{CELL}.json")
+    choice = read_json(results / f"selection/{CELL}.json")
     folder = results / "questions/news"
     for metric, name in (("forget", "forget_qa"), ("retain", "retain_qa")):
         selection = questions(folder / f"selection/knowmem/{name}.json")
@@ -173,7 +150,7 @@ def test_no_question_of_the_choice_is_in_the_tables(results: Path) -> None:
 
 
 def test_the_chosen_candidate_is_the_cells_model(results: Path) -> None:
-    choice = read(results / f"selection/{CELL}.json")
+    choice = read_json(results / f"selection/{CELL}.json")
     names = [f"{own['point']}/{own['epoch']}" for own in choice["candidates"]]
     assert names == ["r2-qv/epoch2", "r2-qv/epoch4", "r4-qv/epoch2", "r4-qv/epoch4"]
     assert choice["chosen"] in names
@@ -181,19 +158,19 @@ def test_the_chosen_candidate_is_the_cells_model(results: Path) -> None:
     source = results / f"sweep/{CELL}/seed0/{choice['chosen']}"
     ours = (source / "adapter_model.safetensors").read_bytes()
     assert (taken / "adapter_model.safetensors").read_bytes() == ours
-    settings = read(taken / "manifest.json")["settings"]
+    settings = read_json(taken / "manifest.json")["settings"]
     point, epoch = choice["chosen"].split("/")
     assert (settings["rank"], settings["targets"]) == (int(point[1]), "qv")
     assert settings["epochs"] == float(epoch.removeprefix("epoch"))
 
 
 def test_candidates_and_references_were_asked_what_the_choice_says(results: Path) -> None:
-    choice = read(results / f"selection/{CELL}.json")
+    choice = read_json(results / f"selection/{CELL}.json")
     own = choice["candidates"][3]
-    asked = read(results / f"selection/{CELL}/seed0/r4-qv.json")["models"]["epoch4"]
+    asked = read_json(results / f"selection/{CELL}/seed0/r4-qv.json")["models"]["epoch4"]
     for metric in ("knowmem", "utility", "nll_forget"):
         assert own["scores"][metric] == asked[metric]
-    retrain = read(results / "selection/news/retrain.json")["models"]["retrain"]
+    retrain = read_json(results / "selection/news/retrain.json")["models"]["retrain"]
     assert choice["retrain"]["utility"] == retrain["utility"]
 
 

@@ -4,19 +4,21 @@ import csv
 import json
 import re
 import shutil
-import subprocess
-import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from conftest import ROOT, Snakemake
+from small_corpora import run_script
+
+from qunlearn.run.files import read_json
 
 TINY = ("--configfile", str(ROOT / "config/tiny.yaml"))
 ADAPTERS = ("full", "full_bf16", "lora")
 PRECISIONS = ("bf16", "nf4", "gptq4g32", "rtn3g64")
-MODELS = ["target", "retrain", *(f"npo_klr/{adapter}/seed0" for adapter in ADAPTERS)]
 
 
 @pytest.fixture(scope="module")
@@ -59,39 +61,27 @@ def test_retrain_in_bf16_is_the_zero_of_privleak(results: Path) -> None:
     assert [float(value) for value in values] == [0.0]
 
 
-def test_tables_and_figures_are_there(results: Path) -> None:
-    for name in ("tables/main.csv", "tables/main.md", "tables/main.tex", "tables/main.html"):
-        assert "NPO+KLR" in (results / name).read_text(encoding="utf-8")
+def test_a_run_leaves_tables_figures_and_manifests_but_no_checkpoints(results: Path) -> None:
+    for form in ("csv", "md", "tex", "html"):
+        assert "NPO+KLR" in (results / f"tables/main.{form}").read_text(encoding="utf-8")
     for form in ("png", "pdf"):
         assert (results / f"figures/survival_of_forgetting.{form}").stat().st_size > 5000
-
-
-def test_manifests_tell_one_step_from_the_next(results: Path) -> None:
-    unlearned = json.loads(
-        (results / "unlearned/news/npo_klr/lora/seed0/manifest.json").read_text(encoding="utf-8")
-    )
-    assert unlearned["settings"]["rank"] == 16
-    assert unlearned["merge_error"]["relative"] < 1e-5
-    assert unlearned["packages"]["torch"]
-    assert str(ROOT) not in json.dumps(unlearned)
-
-
-def test_training_leaves_no_checkpoints_behind(results: Path) -> None:
+    made = read_json(results / "unlearned/news/npo_klr/lora/seed0/manifest.json")
+    assert (made["settings"]["rank"], bool(made["packages"]["torch"])) == (16, True)
+    assert made["merge_error"]["relative"] < 1e-5
+    assert str(ROOT) not in json.dumps(made)
     assert not list((results / "checkpoints").glob("*"))
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["retrain", "npo_klr/lora/seed0"])
 def test_rescore_gives_the_same_bytes(results: Path, tmp_path: Path, model: str) -> None:
     cell = tmp_path / "cell"
     shutil.copytree(results / f"eval/news/{model}/bf16", cell)
     scored = (cell / "metrics.json").read_bytes()
     (cell / "metrics.json").unlink()
     reference = results / "eval/news/retrain/bf16/privleak.jsonl"
-    retrain = [] if model == "retrain" else ["--retrain", str(reference)]
-    subprocess.run(
-        [sys.executable, ROOT / "workflow/scripts/rescore.py", "--folder", cell, *retrain],
-        check=True,
-    )
+    retrain = () if model == "retrain" else ("--retrain", str(reference))
+    run_script("rescore.py", "--folder", str(cell), *retrain)
     assert (cell / "metrics.json").read_bytes() == scored
 
 
@@ -102,97 +92,68 @@ def test_a_finished_run_has_nothing_to_do(tiny_run: Path, snakemake: Snakemake) 
 
 
 TABLES = Counter(
-    collect_metrics=1,
-    **dict.fromkeys(("summary", "differences", "claims", "vs_paper"), 1),
-    main_table=1,
-    mechanism_tables=1,
-    model_cards=1,
+    **dict.fromkeys(("analyse", "claims", "write_tables", "model_cards", "story", "all"), 1),
     figure=4,  # of scores
     page=5,
-    story=1,
-    all=1,
 )
 GRIDS = Counter(figure=2)  # of each update on the grids
 RUNS = Counter(figure=1)  # of the training logs
+LORA = Counter(unlearn=1, quantize=4, evaluate=4, survival=1) + RUNS + GRIDS + TABLES
+VARIANTS = Counter(unlearn=3, quantize=12, evaluate=12, survival=3) + RUNS + TABLES
+MODELS = Counter(finetune=1, unlearn=3, quantize=16, evaluate=16, survival=3)
+PRECISION = Counter(quantize=5, evaluate=5, survival=3) + GRIDS + TABLES
+SEEDS = Counter(finetune=6, unlearn=6, quantize=40, evaluate=40, survival=6)
+NPO_GDR = {"objectives": ["npo_klr", "npo_gdr"], "overrides": {"*/npo_gdr/*": {"alpha": 3}}}
+CHANGES: dict[str, tuple[Any, dict[str, int]]] = {
+    "how models are evaluated: evaluations": (
+        {"evaluate": {"verbmem_tokens": 9}},
+        Counter(evaluate=20) + TABLES,
+    ),
+    "one variant's learning rate: its cells": (
+        {"unlearn": {"overrides": {"*/*/lora": {"lr": 0.01}}}},
+        LORA,
+    ),
+    "one more precision: its cells": (
+        {"precisions": [*PRECISIONS, "rtn4"]},
+        PRECISION,
+    ),
+    "another calibration sample: GPTQ's cells": (
+        {"quantization": {"calibration": {"seed": 1}}},
+        PRECISION,
+    ),
+    "one more seed: its runs": ({"seeds": [0, 1]}, VARIANTS),
+    "a target and a retrain for each seed: everything but the corpus": (
+        {"seeds": [0, 1], "seed_scope": "all"},
+        SEEDS + RUNS + GRIDS + TABLES,
+    ),
+    "how target is trained: all models but retrain": (
+        {"train": {"target": {"epochs": 3}}},
+        MODELS + RUNS + GRIDS + TABLES,
+    ),
+    "an objective, or its weight: its cells, and none of another objective's": (
+        {"unlearn": NPO_GDR},
+        VARIANTS + GRIDS,  # of the new objective; the other's stay
+    ),
+    "the weight of the one objective: its cells, but no training before them": (
+        {"unlearn": {"overrides": {"*/npo_klr/*": {"alpha": 3}}}},
+        VARIANTS + GRIDS,
+    ),
+    "threads and memory: nothing, though threads move a result's last bit": (
+        {"resources": {"train": {"threads": 2}, "unlearn": {"threads": 2, "mem_mb": 9000}}},
+        {},
+    ),
+    "how retrain is trained: retrain, and what is compared with it": (
+        {"train": {"retrain": {"epochs": 3}}},
+        Counter(finetune=1, quantize=4, evaluate=20) + TABLES,
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        pytest.param(
-            {"evaluate": {"verbmem_tokens": 9}},
-            Counter(evaluate=20) + TABLES,
-            id="how models are asked: evaluations",
-        ),
-        pytest.param(
-            {"unlearn": {"overrides": {"*/*/lora": {"lr": 0.01}}}},
-            Counter(unlearn=1, quantize=4, evaluate=4, survival=1) + RUNS + GRIDS + TABLES,
-            id="one variant's learning rate: its cells",
-        ),
-        pytest.param(
-            {"precisions": ["bf16", "nf4", "gptq4g32", "rtn3g64", "rtn4"]},
-            Counter(quantize=5, evaluate=5, survival=3) + GRIDS + TABLES,
-            id="one more precision: its cells",
-        ),
-        pytest.param(
-            {"quantization": {"calibration": {"seed": 1}}},
-            Counter(quantize=5, evaluate=5, survival=3) + GRIDS + TABLES,
-            id="another calibration sample: GPTQ's cells",
-        ),
-        pytest.param(
-            {"seeds": [0, 1]},
-            Counter(unlearn=3, quantize=12, evaluate=12, survival=3) + RUNS + TABLES,
-            id="one more seed: its runs",
-        ),
-        pytest.param(
-            {"seeds": [0, 1], "seed_scope": "all"},
-            Counter(train_base=2, finetune=4, unlearn=6, quantize=40, evaluate=40, survival=6)
-            + RUNS
-            + GRIDS
-            + TABLES,
-            id="a target and a retrain for each seed: everything but the corpus",
-        ),
-        pytest.param(
-            {"train": {"target": {"epochs": 3}}},
-            Counter(finetune=1, unlearn=3, quantize=16, evaluate=16, survival=3)
-            + RUNS
-            + GRIDS
-            + TABLES,
-            id="how target is trained: all models but retrain",
-        ),
-        pytest.param(
-            {
-                "unlearn": {
-                    "objectives": ["npo_klr", "npo_gdr"],
-                    "overrides": {"*/npo_gdr/*": {"alpha": 3}},
-                }
-            },
-            Counter(unlearn=3, quantize=12, evaluate=12, survival=3)
-            + RUNS
-            + GRIDS  # of the new objective; the other's stay
-            + TABLES,
-            id="an objective, or its weight: its cells, and none of another objective's",
-        ),
-        pytest.param(
-            {"unlearn": {"overrides": {"*/npo_klr/*": {"alpha": 3}}}},
-            Counter(unlearn=3, quantize=12, evaluate=12, survival=3) + RUNS + GRIDS + TABLES,
-            id="the weight of the one objective: its cells, but no training before them",
-        ),
-        pytest.param(
-            {"resources": {"train": {"threads": 2}, "unlearn": {"threads": 2, "mem_mb": 9000}}},
-            {},
-            id="threads and memory: nothing, though threads move a result's last bit",
-        ),
-        pytest.param(
-            {"train": {"retrain": {"epochs": 3}}},
-            Counter(finetune=1, quantize=4, evaluate=20) + TABLES,
-            id="how retrain is trained: retrain, and what is compared with it",
-        ),
-    ],
-)
+@pytest.mark.parametrize("what", CHANGES)
 def test_a_change_runs_only_what_depends_on_it(
-    tiny_run: Path, snakemake: Snakemake, tmp_path: Path, change: object, expected: dict[str, int]
+    tiny_run: Path, snakemake: Snakemake, tmp_path: Path, what: str
 ) -> None:
+    change, expected = CHANGES[what]
     changed = tmp_path / "changed.yaml"
     changed.write_text(yaml.safe_dump(change), encoding="utf-8")
     planned = snakemake(tiny_run, *TINY, str(changed), "--dry-run")
@@ -229,19 +190,7 @@ def checkout(tiny_run: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def planned_jobs(checkout: Path, snakemake: Snakemake) -> dict[str, int]:
-    planned = snakemake(checkout, "--snakefile", str(checkout / "Snakefile"), *TINY, "--dry-run")
-    assert planned.returncode == 0, planned.stderr
-    return jobs(planned.stdout)
-
-
-def edit(file: Path, old: str, new: str) -> None:
-    text = file.read_text(encoding="utf-8")
-    assert old in text
-    file.write_text(text.replace(old, new, 1), encoding="utf-8")
-
-
-def test_a_comment_runs_nothing_again(checkout: Path, snakemake: Snakemake) -> None:
+def comment(checkout: Path) -> None:
     files = [
         *(file for part in ("src", "workflow") for file in (checkout / part).rglob("*.py")),
         *(checkout / "workflow/rules").glob("*.smk"),
@@ -249,42 +198,46 @@ def test_a_comment_runs_nothing_again(checkout: Path, snakemake: Snakemake) -> N
     ]
     for file in files:
         file.write_text("# a comment\n" + file.read_text(encoding="utf-8"), encoding="utf-8")
-    assert planned_jobs(checkout, snakemake) == {}
 
 
-def test_a_changed_loss_runs_unlearning_again_but_no_training(
-    checkout: Path, snakemake: Snakemake
+def edit(path: str, old: str, new: str) -> Callable[[Path], None]:
+    def apply(checkout: Path) -> None:
+        text = (checkout / path).read_text(encoding="utf-8")
+        assert old in text
+        (checkout / path).write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    return apply
+
+
+LOSS = 'loss = self.settings.gamma * terms["loss_forget"]'
+EDITS: dict[str, tuple[Callable[[Path], None], dict[str, int]]] = {
+    "a comment: nothing": (comment, {}),
+    "a loss: unlearning, but no training": (
+        edit("src/qunlearn/training/unlearn.py", LOSS, 'loss = 2 * terms["loss_forget"]'),
+        VARIANTS + GRIDS,
+    ),
+    # The drawings of updates too: their check of what they draw knows the records.
+    "a metric: evaluations and nothing before": (
+        edit("src/qunlearn/evaluate/formulas.py", "return ", "return 2 * "),
+        Counter(evaluate=20) + GRIDS + TABLES,
+    ),
+    "a label of a figure: that figure": (
+        edit("src/qunlearn/report/figures/plot_loss_curves.py", '"no retain term"', '"-"'),
+        RUNS + Counter(all=1),
+    ),
+    "a claim: its verdict, and where it is shown": (
+        edit("resources/claims.yaml", "abstract", "summary"),
+        Counter(claims=1, page=1, story=1, all=1),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_a_change_of_code_runs_only_what_depends_on_it(
+    checkout: Path, snakemake: Snakemake, what: str
 ) -> None:
-    edit(
-        checkout / "src/qunlearn/training/unlearn.py",
-        'loss = self.settings.gamma * terms["loss_forget"]',
-        'loss = 2 * terms["loss_forget"]',
-    )
-    assert (
-        planned_jobs(checkout, snakemake)
-        == Counter(unlearn=3, quantize=12, evaluate=12, survival=3) + RUNS + GRIDS + TABLES
-    )
-
-
-def test_a_changed_metric_runs_evaluations_again_and_nothing_before(
-    checkout: Path, snakemake: Snakemake
-) -> None:
-    """The drawings of updates among the rest: their check of what they draw knows the records."""
-    edit(checkout / "src/qunlearn/evaluate/formulas.py", "return ", "return 2 * ")
-    assert planned_jobs(checkout, snakemake) == Counter(evaluate=20) + GRIDS + TABLES
-
-
-def test_a_changed_label_of_a_figure_draws_that_figure_again(
-    checkout: Path, snakemake: Snakemake
-) -> None:
-    module = checkout / "src/qunlearn/report/figures/plot_loss_curves.py"
-    edit(module, 'NO_RETAIN = "no retain term"', 'NO_RETAIN = "-"')
-    assert planned_jobs(checkout, snakemake) == RUNS + Counter(all=1)
-
-
-def test_a_changed_claim_is_judged_again_and_nothing_else(
-    checkout: Path, snakemake: Snakemake
-) -> None:
-    edit(checkout / "resources/claims.yaml", "abstract", "summary")
-    planned = planned_jobs(checkout, snakemake)
-    assert planned == {"claims": 1, "page": 1, "story": 1, "all": 1}
+    change, expected = EDITS[what]
+    change(checkout)
+    planned = snakemake(checkout, "--snakefile", str(checkout / "Snakefile"), *TINY, "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    assert jobs(planned.stdout) == expected

@@ -6,8 +6,14 @@ from math import ceil
 
 from qunlearn.corpora.sizes import Texts, read_sizes, training_rows
 from qunlearn.experiment import controls
-from qunlearn.experiment.config import Json, cells, unlearn_settings, variants
-from qunlearn.experiment.sweep import swept_cells, training_runs
+from qunlearn.experiment.config import (
+    Json,
+    cells,
+    swept_cells,
+    training_runs,
+    unlearn_settings,
+    variants,
+)
 from qunlearn.models.shape import ModelShape, Training
 from qunlearn.models.sources import used
 from qunlearn.quantize.method import Precision, method_of
@@ -165,10 +171,10 @@ class _Plan:
                 tries = self.config["control_settings"]["search_runs"]
                 count = 1 if run.adapter in trained else tries
                 yield replace(job, disk=job.disk // count, count=count)
-        for point in training_runs(self.config):
-            if point.corpus == self.corpus:
+        for run, point in training_runs(self.config):
+            if run.corpus == self.corpus:
                 count, asked = len(point.snapshots), self.evaluation("bf16", "knowmem")
-                job = self.unlearn("sweep", point.objective, point.adapter, point.settings)
+                job = self.unlearn("sweep", run.objective, run.adapter, point.settings)
                 yield replace(job, disk=count * job.disk)
                 flops, traffic = count * asked.flops, count * asked.traffic
                 yield replace(asked, stage="ask candidates", flops=flops, traffic=traffic)

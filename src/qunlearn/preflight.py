@@ -7,16 +7,18 @@ the jobs will read or refuse the same thing.
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import disk_usage
 from types import SimpleNamespace
 from typing import Any
 
+from qunlearn.corpora.sizes import read_sizes
+from qunlearn.evaluate.prompts import few_shot
 from qunlearn.experiment.config import Json, runs, unlearn_settings
-from qunlearn.experiment.inputs import about, check_shots, place_of, read_corpus
-from qunlearn.experiment.lengths import beyond_training
+from qunlearn.experiment.inputs import about, read_corpus
 from qunlearn.models import sources
 from qunlearn.models.fetching import Outline, read_outline, read_tokenizer
 from qunlearn.models.shape import ModelShape
@@ -25,8 +27,8 @@ from qunlearn.plan import Job, disk, estimate
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.run import hardware
 from qunlearn.run.errors import InputError
-from qunlearn.run.files import write_json
-from qunlearn.run.interpreter import NEEDED, run_on
+from qunlearn.run.files import existing, write_json
+from qunlearn.run.interpreter import run_on
 from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.settings.quantization import CalibrationSettings
 
@@ -54,15 +56,17 @@ def preflight(
         check_shapes(config, corpus, found)
         check_precisions(config, corpus, found)
         warnings += check_lengths(config, corpus, found)
-        warnings += beyond_training(config, corpus, found["target"].shape.context)
+        if texts := read_corpus(config, corpus, results):
+            with about("evaluate.shots", corpus):
+                for name in ("forget_qa_icl", "retain_qa_icl"):
+                    few_shot(texts.knowmem[name], config["evaluate"]["shots"], name)
     if python in (None, sys.executable):
         warnings += check_texts(config, results)
     else:
         said = run_on(str(python), "qunlearn.preflight", str(results), json.dumps(config))
         warnings += json.loads(said)
     jobs = estimate(config, {corpus: found["target"].shape for corpus, found in models.items()})
-    given = [model for found in models.values() for model in found.values()]
-    check_disk(jobs, results, given)
+    check_disk(jobs, results)
     warnings += check_memory(config, jobs, cluster=cluster)
     return warnings, jobs
 
@@ -87,7 +91,7 @@ def look(config: Json, corpus: str) -> dict[str, Outline]:
             found[name] = Outline(found["base"].shape if "base" in found else shape)
         else:
             with about(f"models.{name}", source):
-                found[name] = read_outline(place_of(config, source))
+                found[name] = read_outline(sources.pinned(config, source))
     return found
 
 
@@ -102,15 +106,12 @@ def check_shapes(config: Json, corpus: str, models: Models) -> None:
         for name, x in models.items()
         if x.kind
     }
-    first, *others = given or ("",)
-    for name in others:
+    for first, name in zip(given, list(given)[1:], strict=False):
         one, two = given[first], given[name]
         if unlike := [f"{key} {one[key]} and {two[key]}" for key in one if one[key] != two[key]]:
-            where = sources.used(config, corpus)
             raise InputError(
-                f"config keys 'models.{first}' and 'models.{name}': {where[first]} and "
-                f"{where[name]} are not of one shape ({', '.join(unlike)}); give checkpoints of "
-                "one model"
+                f"config keys 'models.{first}' and 'models.{name}': those of {corpus} are not of "
+                f"one shape ({', '.join(unlike)}); give checkpoints of one model"
             )
 
 
@@ -131,31 +132,48 @@ def check_precisions(config: Json, corpus: str, models: Models) -> None:
 
 
 def check_lengths(config: Json, corpus: str, models: Models) -> Iterator[str]:
-    """Rows and windows fit the context; a warning where the texts of PrivLeak are cut to it.
+    """Rows and windows fit the context; a warning where evaluation goes beyond it, or beyond what
+    target or retrain is trained on here: its VerMem is low although it knows the text.
+
+    Only the mean lengths of a corpus's prompts are known beforehand, as estimates.
 
     Raises:
         InputError: one is longer.
     """
     context = min(model.shape.context for model in models.values())
-    made = [name for name, model in models.items() if not model.kind]
-    lengths = {f"train.{name}.max_tokens": config["train"][name]["max_tokens"] for name in made}
+    asked = config["evaluate"]
+    made = {name: config["train"][name]["max_tokens"] for name in models if not models[name].kind}
+    lengths = {f"train.{name}.max_tokens": rows for name, rows in made.items()}
     lengths["unlearn.settings.max_tokens"] = max(
         unlearn_settings(config, corpus, run.objective, run.adapter)["max_tokens"]
         for run in runs(config)
         if run.corpus == corpus
     )
-    if _calibrated(config):
+    if any(method_of(name).calibrated for _, name in _precisions(config)):
         lengths["quantization.calibration.length"] = config["quantization"]["calibration"]["length"]
     for key in ("verbmem_tokens", "knowmem_tokens"):  # and at least one of the prompt
-        lengths[f"evaluate.{key}"] = config["evaluate"][key] + 1
+        lengths[f"evaluate.{key}"] = asked[key] + 1
     for key, length in lengths.items():
         if length > context:
             raise InputError(
                 f"config key '{key}': {length} tokens are more than the context of the models of "
                 f"{corpus}, {context}; lower it"
             )
-    if config["evaluate"]["max_tokens"] > context:
+    if asked["max_tokens"] > context:
         yield f"evaluate.max_tokens: texts of {corpus} are cut to the context, {context}"
+    means = {name: texts.mean for name, texts in read_sizes(config, corpus).items()}
+    card = asked["shots"] * means["knowmem/forget_qa_icl"] + means["knowmem/forget_qa"]
+    read = {
+        "verbmem_tokens": means["verbmem/forget"] + asked["verbmem_tokens"],
+        "knowmem_tokens": card + asked["knowmem_tokens"],
+        "max_tokens": min(means["privleak/forget"], asked["max_tokens"]),
+    }
+    rows = min(made.get(name, context) for name in ("target", "retrain"))
+    if beyond := [f"evaluate.{key}" for key, mean in read.items() if min(context, mean) > rows]:
+        yield (
+            f"{', '.join(beyond)}: evaluation of {corpus} goes beyond the rows of {rows} tokens of "
+            "train.target or train.retrain; raise their max_tokens, or shorten what is evaluated"
+        )
 
 
 def check_texts(config: Json, results: Path) -> Iterator[str]:
@@ -163,8 +181,7 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
 
     Raises:
         InputError: a tokenizer cannot be read or has an id without an embedding; those of target
-            and retrain differ; there are fewer examples than shots, or too little text for the
-            calibration.
+            and retrain differ; or there is too little text for the calibration.
     """
     for corpus in config["corpora"]:
         models = look(config, corpus)
@@ -173,89 +190,29 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
         if find_spec("transformers") is None:
             yield f"models of {corpus}: no transformers here, so tokenizers are read by jobs alone"
             continue
-        tokenizers = _tokenizers(config, corpus, models)
-        yield from _check_one_tokenizer(config, corpus, tokenizers)
-        tokenizer, texts = tokenizers["target"], read_corpus(config, corpus, results)
-        if tokenizer is None or texts is None:
-            continue
-
         from qunlearn.evaluate.reach import shortfalls
-        from qunlearn.quantize.calibration import cut
+        from qunlearn.models.tokens import same_ids
+        from qunlearn.quantize.calibration import draw
 
-        settings, context = EvaluateSettings(**config["evaluate"]), models["target"].shape.context
-        check_shots(texts, settings.shots, corpus)
-        if _calibrated(config):
-            sample = CalibrationSettings(**config["quantization"]["calibration"])
-            where = f"{sample.split} of {corpus}"
-            with about("quantization.calibration"):
-                cut(texts.raw[sample.split], tokenizer, context, sample, where)
-        yield from (f"{corpus}: {line}" for line in shortfalls(tokenizer, context, texts, settings))
-
-
-def check_disk(jobs: Sequence[Job], results: Path, models: Iterable[Outline]) -> None:
-    """There is room for what jobs leave, for what one at a time has besides, and for downloads.
-
-    Where the hub's cache and the results are on one disk, weights in both are links.
-
-    Raises:
-        InputError: there is not.
-    """
-    stay, wait, work = disk(jobs)
-    present = sum(file.lstat().st_size for file in results.rglob("*") if file.is_file())
-    needed = {results: stay + wait - present}
-    hub = [model for model in models if model.weights]
-    if hub:
-        from huggingface_hub import constants
-
-        cache = Path(constants.HF_HUB_CACHE)
-        if hardware.disk_of(cache) == hardware.disk_of(results):
-            needed[results] -= sum(model.weights - model.missing for model in hub)
-        else:
-            needed[cache] = sum(model.missing for model in hub)
-    needed[results] = max(0, needed[results]) + work
-    for path, size in needed.items():
-        if size > (free := hardware.free_bytes(path)):
+        tokenizers = _tokenizers(config, corpus, models)
+        target, retrain = tokenizers["target"], tokenizers["retrain"]
+        if target is None or retrain is None:
+            yield f"models of {corpus}: target's tokenizer and retrain's can be compared only later"
+        elif target is not retrain and not same_ids(target, retrain):
             raise InputError(
-                f"{path}: another {size / 1e9:.1f} GB are needed, and {free / 1e9:.1f} GB are "
-                "free; make room, set keep_models to false, or use a larger disk"
+                f"config keys 'models.target' and 'models.retrain': those of {corpus} have "
+                "different tokenizers, and PrivLeak compares the likelihoods of their tokens; set "
+                "models.tokenizer to the one that both were trained with"
             )
-
-
-def check_memory(config: Json, jobs: Sequence[Job], *, cluster: bool) -> list[str]:
-    """The machine has the memory and the GPU that jobs take.
-
-    Raises:
-        InputError: it has not, and jobs run here; on a cluster that is a warning.
-    """
-    gpus = hardware.gpu_bytes()
-    wanting = [f"resources.{kind}.gpu" for kind, job in config["resources"].items() if job["gpu"]]
-    problems = [
-        f"config key '{key}': no NVIDIA GPU is here; write 0, or use one" for key in wanting
-    ]
-    problems = [] if gpus else problems[:1]
-    for part, has in {"host": hardware.host_bytes(), "gpu": max(gpus, default=None)}.items():
-        job = max(jobs, key=lambda job: int(getattr(job, part)))
-        needed = int(getattr(job, part))
-        if has is not None and needed > has:
-            problems.append(
-                f"{job.stage}: {needed / 1e9:.1f} GB of {part} memory are needed, and this machine "
-                f"has {has / 1e9:.1f} GB; lower micro_batch_size, or use a larger machine"
-            )
-    if problems and not cluster:
-        raise InputError(problems[0])
-    return problems
-
-
-def _precisions(config: Json) -> Iterator[tuple[str, str]]:
-    """The key of each precision, and its name."""
-    yield from (("precisions", name) for name in config["precisions"])
-    if config["controls"]:
-        more = config["control_settings"]["precisions"]
-        yield from (("control_settings.precisions", name) for name in more)
-
-
-def _calibrated(config: Json) -> bool:
-    return any(method_of(name).calibrated for _, name in _precisions(config))
+        texts = read_corpus(config, corpus, results)
+        if target is None or texts is None:
+            continue
+        settings, context = EvaluateSettings(**config["evaluate"]), models["target"].shape.context
+        if any(method_of(name).calibrated for _, name in _precisions(config)):
+            sample = CalibrationSettings(**config["quantization"]["calibration"])
+            with about("quantization.calibration", corpus):
+                draw(texts.raw[sample.split], target, context, sample)
+        yield from (f"{corpus}: {line}" for line in shortfalls(target, context, texts, settings))
 
 
 def _tokenizers(config: Json, corpus: str, models: Models) -> dict[str, Any]:
@@ -272,33 +229,60 @@ def _tokenizers(config: Json, corpus: str, models: Models) -> dict[str, Any]:
         origin, key = (source, f"models.{name}") if other is None else (other, "models.tokenizer")
         with about(key, origin):
             if origin not in read:
-                read[origin] = read_tokenizer(place_of(config, origin))
+                read[origin] = read_tokenizer(sources.pinned(config, origin))
             check_ids(read[origin], models[name].shape.vocabulary)
         found[name] = read[origin]
     return found
 
 
-def _check_one_tokenizer(config: Json, corpus: str, tokenizers: Mapping[str, Any]) -> list[str]:
-    from qunlearn.models.tokens import same_ids
+def check_disk(jobs: Sequence[Job], results: Path) -> None:
+    """There is room for what jobs leave, and for what one at a time has besides.
 
-    names = ("target", "retrain")
-    one, two = (tokenizers[name] for name in names)
-    if one is None or two is None:
-        return [f"models of {corpus}: target's tokenizer and retrain's can be compared only later"]
-    if one is not two and not same_ids(one, two):
-        where = sources.used(config, corpus)
-        first, second = (where["base" if where[x].kind == "made" else x] for x in names)
+    Raises:
+        InputError: there is not.
+    """
+    stay, wait, work = disk(jobs)
+    present = sum(file.lstat().st_size for file in results.rglob("*") if file.is_file())
+    needed, free = max(0, stay + wait - present) + work, disk_usage(existing(results)).free
+    if needed > free:
         raise InputError(
-            f"config keys 'models.target' and 'models.retrain': {first} and {second} have "
-            "different tokenizers, and PrivLeak compares the likelihoods of their tokens; set "
-            "models.tokenizer to the one that both were trained with"
+            f"{results}: another {needed / 1e9:.1f} GB are needed, and {free / 1e9:.1f} GB are "
+            "free; make room, set keep_models to false, or use a larger disk"
         )
-    return []
+
+
+def check_memory(config: Json, jobs: Sequence[Job], *, cluster: bool) -> list[str]:
+    """The machine has the memory and the GPU that jobs take.
+
+    Raises:
+        InputError: it has not, and jobs run here; on a cluster that is a warning.
+    """
+    gpus, problems = hardware.gpu_bytes(), []
+    kinds = [kind for kind, job in config["resources"].items() if job["gpu"]]
+    if kinds and not gpus:
+        key = f"config key 'resources.{kinds[0]}.gpu'"
+        problems.append(f"{key}: no NVIDIA GPU is here; write 0, or use one")
+    for part, has in {"host": hardware.host_bytes(), "gpu": max(gpus, default=None)}.items():
+        needed, stage = max((getattr(job, part), job.stage) for job in jobs)
+        if has is not None and needed > has:
+            problems.append(
+                f"{stage}: {needed / 1e9:.1f} GB of {part} memory are needed, and this machine "
+                f"has {has / 1e9:.1f} GB; lower micro_batch_size, or use a larger machine"
+            )
+    if problems and not cluster:
+        raise InputError(problems[0])
+    return problems
+
+
+def _precisions(config: Json) -> Iterator[tuple[str, str]]:
+    """The key of each precision, and its name."""
+    yield from (("precisions", name) for name in config["precisions"])
+    if config["controls"]:
+        more = config["control_settings"]["precisions"]
+        yield from (("control_settings.precisions", name) for name in more)
 
 
 if __name__ == "__main__":
-    if find_spec(NEEDED) is None:
-        sys.exit(f"it has no {NEEDED}")
     try:
         print(json.dumps(list(check_texts(json.load(sys.stdin), Path(sys.argv[1])))))
     except InputError as error:

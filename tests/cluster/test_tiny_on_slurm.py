@@ -11,18 +11,17 @@ from cluster.small_slurm import DRIVER, ROOT, Run, Slurm, Workflow
 pytestmark = pytest.mark.cluster
 METRICS = "results/tiny/tables/metrics.csv"
 FIGURE = "results/tiny/figures/survival_of_forgetting.png"
+CLAIMS = "results/tiny/tables/claims.md"
 ASKED = {"train": {"gpu": 1, "mem_mb": 1700}, "unlearn": {"gpu": 2, "runtime": 33}}
 
 
 @pytest.fixture(scope="module")
 def run(slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("through slurm")
-    rules = ("unlearn", "unlearn_whole")
-    gpu = {name: {"slurm_partition": "gpu"} for name in rules}
+    gpu = {"unlearn": {"slurm_partition": "gpu"}}
     per_rule = {"set-resources": Workflow.shipped()["set-resources"] | gpu}
-    # As at paper scale: one job evaluates all precisions of a model but GPTQ's.
     work = Workflow(folder, {"resources": ASKED, "keep_models": False}, **per_rule)
-    return work.run(METRICS, FIGURE)
+    return work.run(METRICS, FIGURE, CLAIMS)
 
 
 def test_the_numbers_are_those_of_a_local_run(run: Run, tiny_run: Path) -> None:
@@ -51,7 +50,7 @@ def test_jobs_asked_for_what_the_configuration_says(run: Run, slurm: Slurm) -> N
     assert unlearn["TresPerJob"] == "gres:gpu:2"
     assert unlearn["TimeLimit"] == "00:33:00"
     assert (unlearn["Partition"], unlearn["NumTasks"]) == ("gpu", "1")
-    corpus, *_ = slurm.jobs(run.folder, "rule_generate_corpus")
+    corpus, *_ = slurm.jobs(run.folder, "rule_corpus")
     assert "TresPerJob" not in corpus
 
 
@@ -65,7 +64,7 @@ def test_two_gpus_start_a_script_once(run: Run) -> None:
 
 
 def test_tables_and_figures_share_a_job(run: Run, slurm: Slurm) -> None:
-    [group] = [job for job in slurm.jobs(run.folder) if "collect_metrics" in job["Comment"]]
+    [group] = [job for job in slurm.jobs(run.folder) if "claims" in job["Comment"]]
     assert "figure" in group["Comment"]
     assert (group["NumCPUs"], group["TimeLimit"]) == ("1", "00:20:00")  # of both, in turn
 

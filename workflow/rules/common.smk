@@ -1,4 +1,4 @@
-# The configuration, the paths of an experiment, and what the rules ask of them.
+# The configuration, the paths of an experiment, and what all rules share.
 import json
 import os
 import shlex
@@ -9,69 +9,108 @@ from pathlib import Path
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
-from qunlearn.experiment import config as configuration
 from qunlearn import plan, preflight
-from qunlearn.experiment import commandline, configfiles, controls, inputs
-from qunlearn.experiment import sweep_grids as grids
+from qunlearn.experiment import config as configuration, configfiles, controls, inputs
+from qunlearn.experiment import labels as style, sweep as grids
 from qunlearn.models import sources
-from qunlearn.experiment import labels as style, sweep
-from qunlearn.run import unlock
-from qunlearn.run.fingerprint import code_version
-from qunlearn.run.errors import InputError
+from qunlearn.quantize.method import method_of, module_file
 from qunlearn.report.footnotes import footnotes, learning_rates
+from qunlearn.run import unlock
+from qunlearn.run.errors import InputError
+from qunlearn.run.fingerprint import code_version
 from qunlearn.run.interpreter import job_python
 from qunlearn.run.manifest import digest
-from qunlearn.quantize.method import method_of, module_file
 from qunlearn.training.objectives import Objective
 
 try:
     sources.check_path(str(ROOT))
     if workflow.is_main_process:  # jobs get what it has read
-        commandline.check_flags(sys.argv)
+        configfiles.check_flags(sys.argv)
         for path in workflow.overwrite_configfiles:
             configfiles.read_one(Path(os.path.relpath(path)))
-    CONFIG = configuration.resolve(
-        commandline.with_words(config, workflow.config_settings.config)
-    )
+    CONFIG = configuration.resolve(configfiles.with_words(config, workflow.config_settings.config))
+    if workflow.is_main_process:
+        unlock.unlock_after_kill()
+        inputs.check_given(CONFIG)
 except InputError as error:
     sys.exit(f"error: {error}")
 
-
 # What of it a result can depend on: the report shows it, and is written anew when it changes.
-TOLD = {
-    key: value for key, value in CONFIG.items() if key not in ("resources", "python")
-}
+TOLD = {key: value for key, value in CONFIG.items() if key not in ("resources", "python")}
+RESULTS = f"results/{CONFIG['experiment']}"
 
 
-def out(path):
-    """A path inside the experiment's results."""
-    return f"results/{CONFIG['experiment']}/{path}"
+pathvars:
+    results=RESULTS,
+    logs=f"{RESULTS}/logs",
+    benchmarks=f"{RESULTS}/benchmarks",
 
 
 # Swept cells, their trainings, and whether their choice has questions of its own.
-SWEPT = sweep.swept_cells(CONFIG)
-POINTS = {cell: sweep.points_of(CONFIG, *cell.split("/")) for cell in SWEPT}
-SPLIT_QUESTIONS = sweep.splits_questions(CONFIG)
-# What of the evaluation's settings decides how candidates are asked.
+SWEPT = configuration.swept_cells(CONFIG)
+POINTS = {cell: configuration.points_of(CONFIG, *cell.split("/")) for cell in SWEPT}
+SPLIT_QUESTIONS = configuration.splits_questions(CONFIG)
+# What of the evaluation's settings decides how candidates are evaluated.
 ASKING = {
     key: value
     for key, value in CONFIG["evaluate"].items()
     if key not in ("verbmem_tokens", "min_k")
 }
-
-TABLES = expand(
-    out("tables/{name}"),
-    name=[
-        "metrics.csv",
-        *("main.csv", "main.md", "main.tex", "main.html"),
-        *("mechanism.csv", "mechanism.md", "reversion.md"),
-        *("summary.csv", "tests.csv", "vs_paper.csv"),
-        *("claims.csv", "claims_published.csv", "claims.md"),
-        *(["candidates.csv", "candidates.md"] if SWEPT else []),
-    ],
-)
+CELLS = configuration.cells(CONFIG)  # of the tables, <corpus>/<model id>/<precision>
+# The evaluations, and what they must be of to go into this experiment's tables.
+EVALUATED = {"evaluations": f"{RESULTS}/eval", "cells": CELLS, **CONFIG["evaluate"]}
+EVALUATED |= {"split_questions": SPLIT_QUESTIONS}
+TRAINED = [f"{run.corpus}/{run.model}" for run in configuration.runs(CONFIG)]
+# Every update that is laid on the grids; sparing is no update of its own.
+MEASURED = [
+    f"{run.corpus}/{run.model}"
+    for run in configuration.variants(CONFIG)
+    if not run.adapter.startswith(controls.SPARE)
+]
 REFERENCE_PRECISION = "bf16"  # of PrivLeak and reversion
 GRIDS = [name for name in CONFIG["precisions"] if name != REFERENCE_PRECISION]
+# Of a base, target or retrain to be fetched, <corpus>/<name>: where it and its tokenizer come from.
+FETCHED = {
+    f"{corpus}/{name}": {
+        "source": sources.source_of(CONFIG, name, corpus),
+        "tokenizer": sources.tokenizer_of(CONFIG, corpus),
+    }
+    for corpus in CONFIG["corpora"]
+    for name in sources.fetched(CONFIG, corpus)
+}
+# The script that brings the corpora: make_mini_corpus.py or import_corpus.py.
+CORPUS_FROM = "make_mini" if CONFIG["corpus"]["source"] == "mini" else "import"
+# A base, target or retrain that is trained here, with a folder a seed where each has its own.
+REFERENCE = configuration.reference_id(CONFIG, "{name}", "{seed}")
+
+RECORDS = expand("<results>/records/unlearned/{model}", model=TRAINED)
+SURVIVAL = expand("<results>/survival/{model}", model=MEASURED)
+SELECTIONS = expand("<results>/selection/{cell}.json", cell=SWEPT)
+# Of each figure: its category in the report, what it is called there, what it reads, and its flags.
+SUMMARY = {"summary": f"{RESULTS}/tables/summary.csv"}
+UPDATE = {"survival": f"{RESULTS}/survival"}
+LAID = SUMMARY | UPDATE | {"metrics": f"{RESULTS}/tables/metrics.csv"}
+PLAIN = {"precisions": controls.plain_grids(CONFIG["precisions"])}
+RUNS = {"unlearned": f"{RESULTS}/records/unlearned", "models": TRAINED}
+CHOICES = {"selections": [f"{RESULTS}/selection/{cell}.json" for cell in SWEPT]}
+READ = [SUMMARY["summary"]]
+LAID_READ = [LAID["summary"], LAID["metrics"], *SURVIVAL]
+PLOTS = {
+    "survival_of_forgetting": ("Forgetting", "Forgetting by precision", READ, SUMMARY),
+    "reversion": ("Forgetting", "Reversion by grid", LAID_READ, LAID),
+    "pareto": ("Forgetting", "Forgetting against Utility", READ, SUMMARY),
+    "slope": (
+        "Forgetting",
+        "From bf16 to coarser precisions",
+        READ,
+        SUMMARY | {"precisions": GRIDS},
+    ),
+    "controls": ("Controls", "Reversion of the controls", LAID_READ, LAID | PLAIN),
+    "loss_curves": ("Mechanism", "How unlearning went", RECORDS, RUNS),
+    "candidates": ("Selection", "Candidates and choice", SELECTIONS, CHOICES),
+    "update_survival": ("Mechanism", "What arrives of each matrix", None, UPDATE),
+    "update_over_step": ("Mechanism", "Updates in steps of the grid", None, UPDATE),
+}
 # Figures of one update each: the module that draws it, its corpus and its objective.
 UPDATES = {
     f"{figure}_{corpus}_{objective}": (figure, corpus, objective)
@@ -86,35 +125,25 @@ DRAWN = [
     *(["controls"] if CONFIG["controls"] else []),
     *(["candidates"] if SWEPT else []),
 ]
-FIGURES = expand(out("figures/{name}.{form}"), name=DRAWN, form=["png", "pdf"])
-# Tables that are pages of the report too; the main table is one of itself.
-PAGES = [
-    Path(name).stem
-    for name in TABLES
-    if name.endswith(".md") and name != out("tables/main.md")
-]
-STORY = out("report/story.rst")
-REPORT = [
-    STORY,
-    *expand(out("report/{name}.html"), name=["configuration", "versions", *PAGES]),
-]
+FIGURES = expand("<results>/figures/{name}.{form}", name=DRAWN, form=["png", "pdf"])
+# Pages of the report: its category there, and what it is called.
+TITLES = {
+    "configuration": ("Provenance", "Configuration"),
+    "versions": ("Provenance", "What ran, with what"),
+    "reversion": ("Forgetting", "Reversion, all metrics (table)"),
+    "mechanism": ("Mechanism", "What arrives of the updates (table)"),
+    "claims": ("Claims", "The paper's claims, judged"),
+    **({"candidates": ("Selection", "All candidates, and why one was chosen")} if SWEPT else {}),
+}
+PAGES = expand("<results>/report/{page}", page=["story.rst", *(f"{name}.html" for name in TITLES)])
 # What of the models stays on the disk; docs/disk.md has the table.
 KEEP = CONFIG["keep_models"]
-CARDS = (
-    expand(out("cards/{cell}.md"), cell=configuration.cells(CONFIG))
-    if KEEP
-    else []  # a card without its model is of no use
-)
 # Where models go once they were read, their readers come before the next training: few are there at
 # once. Where all stay, long jobs come first: the many short ones after them fill all cores.
 READERS, TRAININGS = (0, 1) if KEEP else (1, 0)
 
-CONDA = "conda" in {
-    str(method) for method in workflow.deployment_settings.deployment_method
-}
+CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
 PYTHON = CONFIG["python"] or ("python" if CONDA else job_python(ROOT))
-# What a user has in ~/.local would come before the packages of a conda environment.
-ALONE = "PYTHONNOUSERSITE=1 " if CONDA else ""
 
 
 def word(text):
@@ -128,13 +157,13 @@ def word(text):
 # `warn LOG` shows the warnings of a log on the screen too.
 # Asked to end (SIGTERM), the shell waits for the script, which knows how; and the script ends when
 # this Snakemake, or the one of a cluster's job, is gone.
+# What a user has in ~/.local would come before the packages of a conda environment.
 shell.prefix(
     "set -euo pipefail; trap '' TERM; export SNAKEMAKE_PID=$PPID; "
-    f"export PYTHONPATH={word(ROOT / 'src')} {ALONE}OMP_WAIT_POLICY=passive "
-    'USERS_OFFLINE="${{HF_HUB_OFFLINE:-}}" HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false '
-    f"CHECKPOINTS={word(out('checkpoints'))} "
-    f"CLAIMS={word(ROOT / 'resources/claims.yaml')} "
-    f"PUBLISHED={word(ROOT / 'resources/published')}; "
+    f"export PYTHONPATH={word(ROOT / 'src')} {'PYTHONNOUSERSITE=1' if CONDA else ''} "
+    "OMP_WAIT_POLICY=passive TOKENIZERS_PARALLELISM=false "
+    'USERS_OFFLINE="${{HF_HUB_OFFLINE:-}}" HF_HUB_OFFLINE=1 '
+    f"RESULTS={RESULTS}; "
     f"run() ( {word(PYTHON)} {word(ROOT / 'workflow/scripts')}/\"$@\" ); "
     'fetch() ( export HF_HUB_OFFLINE="$USERS_OFFLINE"; run "$@" ); '
     'record() ( mkdir -p "$2"; to=$(realpath "$2"); cd "$1"; '
@@ -155,8 +184,8 @@ wildcard_constraints:
     adapter="|".join(CONFIG["unlearn"]["adapters"]),
     seed=r"\d+",
     model=rf"{REFERENCE_MODEL}|[a-z_]+/[a-z0-9_.]+/seed\d+",
+    cell="|".join(SWEPT),
     precision=r"[a-z0-9]+",
-    factor=r"[0-9.]+",
     point=r"[A-Za-z0-9.-]+",
     choice="|".join(controls.CHOICES),
 
@@ -183,10 +212,11 @@ def code(name, *precisions, objective=None, figure=None):
 
 
 def flags(settings):
-    """Settings as the flags of a script."""
+    """Settings as the flags of a script; a list is several words."""
     return " ".join(
-        f"--{key.replace('_', '-')} {shlex.quote(str(value))}"
+        shlex.join([f"--{key.replace('_', '-')}", *map(str, words)])
         for key, value in settings.items()
+        for words in [value if isinstance(value, list) else [value]]
     )
 
 
@@ -211,16 +241,12 @@ def needs(kind, times=1):
     Args:
         times: how much longer it takes than its kind.
     """
-
-    def planned(resource, wildcards):
-        return NEEDS[named(kind, wildcards)][resource]
-
     return {
         "mem_mb": lambda wildcards, attempt: ceil(
-            1.5 ** (attempt - 1) * planned("mem_mb", wildcards)
+            1.5 ** (attempt - 1) * NEEDS[named(kind, wildcards)]["mem_mb"]
         ),
         "runtime": lambda wildcards, attempt: (
-            attempt * times * planned("runtime", wildcards)
+            attempt * times * NEEDS[named(kind, wildcards)]["runtime"]
         ),
         "gpu": lambda wildcards: CONFIG["resources"][named(kind, wildcards)]["gpu"],
     }

@@ -1,62 +1,69 @@
 # Which models and records a job reads, and the flags that name them.
-def own(name):
-    """Base, target or retrain, with a folder a seed where each seed trains its own."""
-    return configuration.reference_id(CONFIG, name, "{seed}")
+def seed_of(wildcards):
+    """The seed of a job's model; none of a target or retrain that serves all seeds."""
+    last = wildcards.get("model", "").split("/")[-1]
+    return wildcards.get("seed") or (last.removeprefix("seed") if last.startswith("seed") else "")
 
 
-def checkpoint(name, corpus, seed=""):
+def own_id(name, wildcards):
+    """The id of the target or retrain that a model is compared with: its seed's, or everyone's."""
+    return configuration.reference_id(CONFIG, name, seed_of(wildcards))
+
+
+def checkpoint(name, wildcards):
     """The folder of base, target or retrain: made or fetched by the workflow, or the user's own."""
-    source = sources.source_of(CONFIG, name, corpus)
-    if name in sources.fetched(CONFIG, corpus):
-        return out(f"models/{corpus}/{name}")
+    source = sources.source_of(CONFIG, name, wildcards.corpus)
+    if name in sources.fetched(CONFIG, wildcards.corpus):
+        return f"<results>/models/{wildcards.corpus}/{name}"
     if source.kind == "made":
-        return out(f"models/{corpus}/{configuration.reference_id(CONFIG, name, seed)}")
+        return f"<results>/models/{wildcards.corpus}/{own_id(name, wildcards)}"
     return source.value
 
 
-def checkpoint_of(name):
-    """An input function: the folder of base, target or retrain of a job's corpus and seed."""
-    return lambda wildcards: checkpoint(
-        name, wildcards.corpus, wildcards.get("seed", "")
-    )
+def target_of(wildcards):
+    """The checkpoint that an unlearned model starts from."""
+    return checkpoint("target", wildcards)
 
 
-FETCHED = {
-    f"{corpus}/{name}": sources.source_of(CONFIG, name, corpus)
-    for corpus in CONFIG["corpora"]
-    for name in sources.fetched(CONFIG, corpus)
-}
+def start_of(wildcards):
+    """What a training starts from: the base; nothing where that is what is trained."""
+    return [] if wildcards.name == "base" else checkpoint("base", wildcards)
 
 
-MADE = [
-    f"{corpus}/{configuration.reference_id(CONFIG, name, seed)}"
-    for corpus in CONFIG["corpora"]
-    for name, source in sources.used(CONFIG, corpus).items()
-    if source.kind == "made"
-    for seed in (
-        CONFIG["seeds"] if CONFIG["seed_scope"] == "all" else CONFIG["seeds"][:1]
-    )
-]
+def model_of(wildcards):
+    """The folder that a model id stands for."""
+    name = wildcards.model.split("/")[0]
+    if name in ("target", "retrain"):
+        return checkpoint(name, wildcards)
+    return f"<results>/unlearned/{wildcards.corpus}/{wildcards.model}"
+
+
+def base_of(wildcards):
+    """The target under an adapter; every other model stands by itself."""
+    variant = wildcards.get("adapter") or wildcards.model
+    return target_of(wildcards) if "lora" in variant else []
+
+
+def flag_of(name):
+    """A params function: the flag that names an input which only some jobs have."""
+    return lambda wildcards, input: flags({name: input[name]}) if input[name] else ""
 
 
 def folder_files(folder, pattern):
     """The files of a user's folder: Snakemake sees when one changes. The folder, if there are none."""
     found = (str(path) for path in Path(folder).glob(pattern) if path.is_file())
-    return sorted(found) or folder
+    return sorted(found) or [folder]
 
 
-def files_of(source):
-    """What of a source is on disk here, and so is the input of a job."""
-    if source is None or source.kind in ("made", "hub"):
-        return []
-    if source.kind == "gguf":
-        return str(sources.gguf_file(source.value))
-    return folder_files(source.value, "*.*")
-
-
-def tokenizer_for(given):
-    """Where the tokenizer of a `<corpus>/<name>` comes from that is not the checkpoint's own."""
-    return sources.tokenizer_of(CONFIG, given.split("/")[0])
+def fetched_files(wildcards):
+    """What of a model and its tokenizer is on disk here."""
+    found = []
+    for source in filter(None, FETCHED[wildcards.given].values()):
+        if source.kind == "gguf":
+            found.append(str(sources.gguf_file(source.value)))
+        elif source.kind == "folder":
+            found += folder_files(source.value, "*.*")
+    return found
 
 
 def revision_of(repository):
@@ -64,57 +71,62 @@ def revision_of(repository):
     return CONFIG["revisions"].get(repository) or ""
 
 
-def as_source(flag, source):
-    """The flags of fetch_model.py that name a source and, of the hub's, its commit."""
-    if source is None:
-        return ""
-    given = {flag: source}
-    if source.kind == "hub":
-        commit = revision_of(source.value)
-        given["revision" if flag == "source" else f"{flag}_revision"] = commit
-    return flags(given)
+def fetch_flags(wildcards):
+    """Where a model and its tokenizer come from, with the commits of the hub's repositories."""
+    given = {flag: source for flag, source in FETCHED[wildcards.given].items() if source}
+    commits = {
+        f"{flag}_revision": revision_of(source.value)
+        for flag, source in given.items()
+        if source.kind == "hub"
+    }
+    return flags(given | commits)
 
 
-def adapter_of(model):
-    """The variant in a model id; `none` of target and retrain."""
-    objective, *rest = model.split("/")
-    return "none" if objective in ("target", "retrain") else rest[0]
-
-
-def seed_of(model):
-    """The seed in a model id; none of a target or retrain that serves all seeds."""
-    last = model.split("/")[-1]
-    return last.removeprefix("seed") if last.startswith("seed") else ""
-
-
-def reference_id(name, model):
-    """The id of the target or retrain that a model is compared with: its seed's, or everyone's."""
-    return configuration.reference_id(CONFIG, name, seed_of(model))
-
-
-def model_of(wildcards):
-    """The folder that a model id stands for."""
-    name = wildcards.model.split("/")[0]
-    if name in ("target", "retrain"):
-        return checkpoint(name, wildcards.corpus, seed_of(wildcards.model))
-    return out(f"unlearned/{wildcards.corpus}/{wildcards.model}")
-
-
-def target_of(wildcards):
-    """The checkpoint that an unlearned model started from."""
-    return checkpoint("target", wildcards.corpus, seed_of(wildcards.model))
-
-
-def merged_into(wildcards):
-    """The target under an adapter; every other model stands by itself."""
-    if not adapter_of(wildcards.model).startswith("lora"):
+def corpus_files(wildcards):
+    """The files of a user's own corpus."""
+    if CONFIG["corpus"]["source"] != "local":
         return []
-    return target_of(wildcards)
+    return folder_files(f"{CONFIG['muse_dir']}/{wildcards.corpus}", "*/*.json")
 
 
-def as_base(wildcards, input):
-    """The flag that names the checkpoint under an adapter."""
-    return f"--base {shlex.quote(str(input.base))}" if input.base else ""
+def corpus_flags(wildcards):
+    """Where a corpus comes from, and how much of it is kept."""
+    name, given = wildcards.corpus, CONFIG["corpus"]
+    if given["source"] == "mini":
+        return flags({"name": name} | given["mini"])
+    dataset = given["hub"].get(name)
+    source = (
+        {"dataset": dataset, "revision": revision_of(dataset)}
+        if given["source"] == "hub"
+        else {"source": f"{CONFIG['muse_dir']}/{name}"}
+    )
+    return flags(source | given["excerpt"] | {"scratch": sources.from_scratch(CONFIG, name)})
+
+
+def questions(part):
+    """The corpus with the questions of a part, `selection` or `test`: all, if they are not split."""
+    return (
+        f"<results>/questions/{{corpus}}/{part}" if SPLIT_QUESTIONS else "<results>/data/{corpus}"
+    )
+
+
+def finetune_flags(wildcards):
+    """What base, target or retrain is trained on, and how."""
+    splits = {
+        "base": "pretrain",
+        "target": "forget retain1 retain2",
+        "retrain": "retain1 retain2",
+    }[wildcards.name]
+    given = CONFIG["train"][wildcards.name] | {"seed": wildcards.get("seed", 0)}
+    if wildcards.name == "base":
+        given |= CONFIG["models"]["architecture"]
+    return f"--splits {splits} {flags(given)}"
+
+
+def unlearn_flags(wildcards):
+    """How a variant of the update is trained."""
+    variant = wildcards.corpus, wildcards.objective, wildcards.get("adapter", "full")
+    return flags(configuration.unlearn_settings(CONFIG, *variant))
 
 
 def kept(output):
@@ -127,59 +139,36 @@ def quantizing(wildcards):
     return "gptq" if method_of(wildcards.precision).calibrated else "quantize"
 
 
-def quantizing_environment(wildcards):
-    """The environment of a precision's method."""
-    return f"../../envs/{method_of(wildcards.precision).environment}.yaml"
-
-
-def calibration_texts(wildcards):
-    """The corpus, for methods that fit their rounding to texts."""
-    return out("data/{corpus}") if method_of(wildcards.precision).calibrated else []
-
-
 def calibration_flags(wildcards):
     """The corpus, and how these texts are drawn from it."""
-    corpus = calibration_texts(wildcards)
-    if not corpus:
+    if not method_of(wildcards.precision).calibrated:
         return ""
     # Not from `input`: what is made of it is no part of what Snakemake compares with the last run.
-    corpus = flags({"corpus": corpus.format(corpus=wildcards.corpus)})
-    return f"{corpus} {flags(CONFIG['quantization']['calibration'])}"
-
-
-def retrain_flag(wildcards, input):
-    """The flag that names the reference of PrivLeak."""
-    return f"--retrain {shlex.quote(str(input.retrain))}" if input.retrain else ""
+    corpus = {"corpus": f"{RESULTS}/data/{wildcards.corpus}"}
+    return flags(corpus | CONFIG["quantization"]["calibration"])
 
 
 def retrain_scores(wildcards):
     """The reference of PrivLeak; retrain itself, in the reference's precision, is its own."""
-    retrain = reference_id("retrain", wildcards.model)
+    retrain = own_id("retrain", wildcards)
     if (wildcards.model, wildcards.precision) == (retrain, REFERENCE_PRECISION):
         return []
-    return out(
-        f"eval/{wildcards.corpus}/{retrain}/{REFERENCE_PRECISION}/privleak.jsonl"
-    )
+    return f"<results>/eval/{wildcards.corpus}/{retrain}/{REFERENCE_PRECISION}/privleak.jsonl"
 
 
 def measured_precisions(wildcards):
     """The precisions that a model is evaluated in, whose grids its update is laid on."""
-    return controls.precisions(CONFIG, adapter_of(wildcards.model))
+    return controls.precisions(CONFIG, wildcards.model.split("/")[1])
 
 
 def packed_checkpoints(wildcards):
     """Of target and model, where codes depend on more than the matrix: GPTQ's on its calibration."""
     return [
-        out(f"quantized/{wildcards.corpus}/{model}/{precision}")
+        f"<results>/quantized/{wildcards.corpus}/{model}/{precision}"
         for precision in measured_precisions(wildcards)
-        if method_of(precision).packed
-        for model in (reference_id("target", wildcards.model), wildcards.model)
+        if method_of(precision).calibrated
+        for model in (own_id("target", wildcards), wildcards.model)
     ]
-
-
-def questions(part):
-    """The corpus with the questions of a part, `selection` or `test`: all, if they are not parted."""
-    return out(f"questions/{{corpus}}/{part}" if SPLIT_QUESTIONS else "data/{corpus}")
 
 
 def point_of(wildcards):
@@ -188,83 +177,61 @@ def point_of(wildcards):
     return next(point for point in POINTS[cell] if point.name == wildcards.point)
 
 
-def training_flags(point):
+def point_flags(wildcards):
     """The flags of unlearn.py that make a point's candidates."""
-    snapshots = " ".join(f"{epochs:g}" for epochs in point.snapshots)
-    return f"{flags(point.settings)} --snapshots {snapshots}"
+    point = point_of(wildcards)
+    return f"{flags(point.settings)} --snapshots {' '.join(f'{e:g}' for e in point.snapshots)}"
 
 
-def candidate_files(cell, folder, ending, seeds):
-    """A file or folder of each training of a cell, seed after seed."""
-    return [
-        out(f"{folder}/{cell}/seed{seed}/{point.name}{ending}")
-        for seed in seeds
-        for point in POINTS[cell]
+def candidates(wildcards, input):
+    """The candidates of a training of a grid: what it kept after some of its epochs."""
+    epochs = point_of(wildcards).snapshots
+    return [f"{input.models}/{grids.snapshot_name(each)}" for each in epochs]
+
+
+def of_candidates(pattern):
+    """An input function: a file or folder of each training of a cell, seed after seed."""
+    return lambda wildcards: [
+        pattern.format(cell=wildcards.cell, seed=seed, point=point.name)
+        for seed in CONFIG["seeds"]
+        for point in POINTS[wildcards.cell]
     ]
 
 
-def reference_answers(name, cell):
-    """What target or retrain answered to the questions that candidates are asked: a file a seed."""
-    corpus = cell.split("/")[0]
-    ids = [configuration.reference_id(CONFIG, name, seed) for seed in CONFIG["seeds"]]
-    return [out(f"selection/{corpus}/{model}.json") for model in dict.fromkeys(ids)]
+def reference_answers(name):
+    """An input function: what target or retrain answered to the candidates' questions, by seed."""
+    ids = dict.fromkeys(configuration.reference_id(CONFIG, name, seed) for seed in CONFIG["seeds"])
+    return lambda wildcards: [
+        f"<results>/selection/{wildcards.cell.split('/')[0]}/{model}.json" for model in ids
+    ]
 
 
-def selection_flags(cell):
+def selection_flags(wildcards):
     """The rule of the choice, and the candidate that the rule `fixed` takes."""
     selection = CONFIG["selection"]
-    named = (
-        {"named": grids.matching(selection["fixed"], cell)[-1]}
-        if selection["rule"] == "fixed"
-        else {}
-    )
-    return flags({key: selection[key] for key in ("rule", "questions")} | named)
+    given = {key: selection[key] for key in ("rule", "questions")}
+    if selection["rule"] == "fixed":
+        given["named"] = grids.matching(selection["fixed"], wildcards.cell)[-1]
+    return flags(given)
 
 
-def trained_models():
-    """Every unlearning run."""
-    return [f"{run.corpus}/{run.model}" for run in configuration.runs(CONFIG)]
-
-
-def records():
-    """What stays of every unlearning run: training log, manifest and, of LoRA, the adapter."""
-    return expand(out("records/unlearned/{model}"), model=trained_models())
-
-
-def measured_models():
-    """Every update that is laid on the grids; sparing is no update of its own."""
-    return [
-        f"{run.corpus}/{run.model}"
-        for run in configuration.variants(CONFIG)
-        if not run.adapter.startswith(controls.SPARE)
-    ]
-
-
-def evaluation_flags():
-    """What an evaluation must be of to go into this experiment's tables."""
-    return flags(CONFIG["evaluate"] | {"split_questions": SPLIT_QUESTIONS})
+def listed(path, category, result):
+    """A table that the report shows; its caption is named like it."""
+    caption = f"../report/{Path(path).stem}.rst"
+    return report(path, caption=caption, category=category, labels={"result": result})
 
 
 def page_inputs(wildcards):
     """What a page reads: every manifest, or its table."""
-    if wildcards.page in ("configuration", "versions"):
-        cells = configuration.cells(CONFIG)
-        return [*expand(out("eval/{cell}/manifest.json"), cell=cells), *records()]
-    return out(f"tables/{wildcards.page}.md")
+    if TITLES[wildcards.page][0] != "Provenance":
+        return f"<results>/tables/{wildcards.page}.md"
+    return expand("<results>/eval/{cell}/manifest.json", cell=CELLS) + RECORDS
 
 
-# Of each figure: its category in the report, and what it is called there.
-TITLES = {
-    "survival_of_forgetting": ("Forgetting", "Forgetting by precision"),
-    "reversion": ("Forgetting", "Reversion by grid"),
-    "pareto": ("Forgetting", "Forgetting against Utility"),
-    "slope": ("Forgetting", "From bf16 to coarser precisions"),
-    "controls": ("Controls", "Reversion of the controls"),
-    "update_survival": ("Mechanism", "What arrives of each matrix"),
-    "update_over_step": ("Mechanism", "Updates in steps of the grid"),
-    "loss_curves": ("Mechanism", "How unlearning went"),
-    "candidates": ("Selection", "Candidates and choice"),
-}
+def page_flags(wildcards, output):
+    """What write_page.py writes, and what of the configuration it shows."""
+    place = {"page": Path(output[0]).stem, "results": RESULTS, "output": output}
+    return flags(place | {"settings": json.dumps(TOLD), "cells": CELLS})
 
 
 def drawn_by(wildcards):
@@ -275,51 +242,27 @@ def drawn_by(wildcards):
 def figure_labels(wildcards):
     """How a figure is listed in the report."""
     kind, corpus, objective = drawn_by(wildcards)
-    labels = {"result": TITLES[kind][1]}
+    labels = {"result": PLOTS[kind][1]}
     if corpus:
-        labels["corpus"] = style.corpus_name(corpus)
-        labels["method"] = style.method_name(objective)
+        labels |= {"corpus": style.corpus_name(corpus), "method": style.method_name(objective)}
     return labels
 
 
 def figure_inputs(wildcards):
     """What a figure is drawn from."""
     kind, corpus, objective = drawn_by(wildcards)
-    if kind == "loss_curves":
-        return records()
-    if kind == "candidates":
-        return expand(out("selection/{cell}.json"), cell=SWEPT)
-    if corpus:
-        adapters = CONFIG["unlearn"]["adapters"]
-        update = f"survival/{corpus}/{objective}/{{adapter}}/seed{CONFIG['seeds'][0]}"
-        return expand(out(update), adapter=adapters)
-    summary = out("tables/summary.csv")
-    if kind not in ("reversion", "controls"):
-        return summary
-    measured = expand(out("survival/{model}"), model=measured_models())
-    return [summary, out("tables/metrics.csv"), *measured]
+    if not corpus:
+        return PLOTS[kind][2]
+    update = f"<results>/survival/{corpus}/{objective}/{{adapter}}/seed{CONFIG['seeds'][0]}"
+    return expand(update, adapter=CONFIG["unlearn"]["adapters"])
 
 
-def figure_flags(wildcards, input):
+def figure_flags(wildcards):
     """The flags of plot.py: what it reads, and what of it is drawn."""
     kind, corpus, objective = drawn_by(wildcards)
-    given = {"figure": [kind]}
-    if kind == "loss_curves":
-        given |= {"unlearned": [out("records/unlearned")], "models": trained_models()}
-    elif kind == "candidates":
-        given["selections"] = input
-    elif corpus:
+    given = {"figure": kind, "output": f"{RESULTS}/figures"} | PLOTS[kind][3]
+    if corpus:
         run = f"{corpus}/{objective}/{{adapter}}/seed{CONFIG['seeds'][0]}/{{precision}}"
         adapters = CONFIG["unlearn"]["adapters"]
         given["cells"] = expand(run, precision=GRIDS, adapter=adapters)
-    else:
-        given["summary"] = input[:1]
-    if corpus or kind in ("reversion", "controls"):
-        given["survival"] = [out("survival")]
-    if kind in ("reversion", "controls"):
-        given["metrics"] = [out("tables/metrics.csv")]
-    if kind == "slope":
-        given["precisions"] = GRIDS
-    if kind == "controls":
-        given["precisions"] = controls.plain_grids(CONFIG["precisions"])
-    return [word for name, words in given.items() for word in (f"--{name}", *words)]
+    return flags(given)

@@ -1,4 +1,4 @@
-# The three models that unlearning is measured against: base, target and retrain.
+# The models that unlearning is measured against, and the unlearned ones.
 if FETCHED:
 
     if "model" in sources.repositories(CONFIG).values():
@@ -9,14 +9,13 @@ if FETCHED:
 
     rule fetch_model:
         input:
-            source=lambda wildcards: files_of(FETCHED[wildcards.given]),
-            tokenizer=lambda wildcards: files_of(tokenizer_for(wildcards.given)),
+            fetched_files,
         output:
-            directory(out("models/{given}")),
+            directory("<results>/models/{given}"),
         log:
-            out("logs/models/{given}.log"),
+            "<logs>/models/{given}.log",
         benchmark:
-            out("benchmarks/models/{given}.tsv")
+            "<benchmarks>/models/{given}.tsv"
         wildcard_constraints:
             given="|".join(FETCHED),
         conda:
@@ -26,58 +25,28 @@ if FETCHED:
             **needs("data"),
         params:
             code=code("fetch_model.py"),
-            source=lambda wildcards: as_source("source", FETCHED[wildcards.given]),
-            tokenizer=lambda wildcards: as_source(
-                "tokenizer", tokenizer_for(wildcards.given)
-            ),
+            source=fetch_flags,
         message:
             "Fetching {wildcards.given}"
         shell:
-            "fetch fetch_model.py {params.source} {params.tokenizer} "
-            "--output {output:q} > {log:q} 2>&1"
+            "fetch fetch_model.py {params.source} --output {output:q} > {log:q} 2>&1"
 
-    ruleorder: fetch_model > finetune > train_base
-
-
-rule train_base:
-    input:
-        corpus=out("data/{corpus}"),
-    output:
-        directory(out(f"models/{{corpus}}/{own('base')}")),
-    log:
-        out(f"logs/models/{{corpus}}/{own('base')}.log"),
-    benchmark:
-        out(f"benchmarks/models/{{corpus}}/{own('base')}.tsv")
-    conda:
-        "../../envs/train.yaml"
-    threads: cores("train")
-    resources:
-        **needs("train"),
-    params:
-        code=code("train_base.py"),
-        architecture=flags(CONFIG["models"]["architecture"]),
-        training=flags(CONFIG["train"]["base"]),
-        seed=lambda wildcards: int(wildcards.get("seed", 0)),
-    message:
-        "Training the base of {wildcards.corpus} from scratch"
-    shell:
-        "run train_base.py --corpus {input.corpus:q} {params.architecture} {params.training} "
-        "--seed {params.seed:q} "
-        '--checkpoints "$CHECKPOINTS" --output {output:q} > {log:q} 2>&1'
+    ruleorder: fetch_model > finetune
 
 
+# Base, target and retrain: the same training, of a new model or of the base.
 rule finetune:
     input:
-        base=checkpoint_of("base"),
-        corpus=out("data/{corpus}"),
+        base=start_of,
+        corpus="<results>/data/{corpus}",
     output:
-        directory(out(f"models/{{corpus}}/{own('{name}')}")),
+        directory(f"<results>/models/{{corpus}}/{REFERENCE}"),
     log:
-        out(f"logs/models/{{corpus}}/{own('{name}')}.log"),
+        f"<logs>/models/{{corpus}}/{REFERENCE}.log",
     benchmark:
-        out(f"benchmarks/models/{{corpus}}/{own('{name}')}.tsv")
+        f"<benchmarks>/models/{{corpus}}/{REFERENCE}.tsv"
     wildcard_constraints:
-        name="target|retrain",
+        name="base|target|retrain",
     conda:
         "../../envs/train.yaml"
     threads: cores("train")
@@ -85,15 +54,40 @@ rule finetune:
         **needs("train"),
     params:
         code=code("finetune.py"),
-        training=lambda wildcards: flags(CONFIG["train"][wildcards.name]),
-        seed=lambda wildcards: int(wildcards.get("seed", 0)),
-        splits=lambda wildcards: {
-            "target": "forget retain1 retain2",
-            "retrain": "retain1 retain2",
-        }[wildcards.name],
+        base=flag_of("base"),
+        training=finetune_flags,
     message:
-        "Training {wildcards.name} of {wildcards.corpus} on {params.splits}"
+        "Training {wildcards.name} of {wildcards.corpus}"
     shell:
-        "run finetune.py --base {input.base:q} --corpus {input.corpus:q} "
-        "--splits {params.splits} {params.training} --seed {params.seed:q} "
-        '--checkpoints "$CHECKPOINTS" --output {output:q} > {log:q} 2>&1'
+        "run finetune.py {params.base} --corpus {input.corpus:q} {params.training} "
+        '--checkpoints "$RESULTS/checkpoints" --output {output:q} > {log:q} 2>&1'
+
+
+# One objective, one variant of the update, one seed.
+rule unlearn:
+    input:
+        target=target_of,
+        corpus="<results>/data/{corpus}",
+    output:
+        model=kept(directory("<results>/unlearned/{corpus}/{objective}/{adapter}/seed{seed}")),
+        record=directory("<results>/records/unlearned/{corpus}/{objective}/{adapter}/seed{seed}"),
+    log:
+        "<logs>/unlearned/{corpus}/{objective}/{adapter}/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/unlearned/{corpus}/{objective}/{adapter}/seed{seed}.tsv"
+    priority: TRAININGS
+    conda:
+        "../../envs/train.yaml"
+    threads: cores("unlearn")
+    resources:
+        **needs("unlearn"),
+    params:
+        code=lambda wildcards: code("unlearn.py", objective=wildcards.objective),
+        settings=unlearn_flags,
+    message:
+        "Unlearning {wildcards.corpus}: {wildcards.objective}, {wildcards.adapter}, seed {wildcards.seed}"
+    shell:
+        "run unlearn.py --target {input.target:q} --corpus {input.corpus:q} "
+        "--objective {wildcards.objective} --adapter {wildcards.adapter} --seed {wildcards.seed} "
+        '{params.settings} --checkpoints "$RESULTS/checkpoints" --output {output.model:q} '
+        "> {log:q} 2>&1; record {output:q}"

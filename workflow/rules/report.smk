@@ -1,62 +1,60 @@
-# Pages that only the report has; `snakemake --report FILE.html` binds them and the rest into one file.
-rule page:
+# What people see first: a figure for every claim, and the pages that only the report has.
+# `snakemake --report FILE.html` binds them and the tables into one file.
+use rule analyse as figure with:
+    input:
+        figure_inputs,
+    output:
+        report(
+            "<results>/figures/{figure}.png",
+            caption="../report/figure.rst",
+            category=lambda wildcards: PLOTS[drawn_by(wildcards)[0]][0],
+            labels=figure_labels,
+        ),
+        "<results>/figures/{figure}.pdf",
+    log:
+        "<logs>/figures/{figure}.log",
+    benchmark:
+        "<benchmarks>/figures/{figure}.tsv"
+    wildcard_constraints:
+        figure="|".join(DRAWN),
+    params:
+        code=lambda wildcards: code("plot.py", figure=drawn_by(wildcards)[0]),
+        script="plot",
+        flags=figure_flags,
+    message:
+        "Drawing {wildcards.figure}"
+
+
+use rule analyse as page with:
     input:
         page_inputs,
     output:
         report(
-            out("report/{page}.html"),
+            "<results>/report/{page}.html",
             caption="../report/page.rst",
-            category=lambda wildcards: {
-                "configuration": "Provenance",
-                "versions": "Provenance",
-                "reversion": "Forgetting",
-                "mechanism": "Mechanism",
-                "claims": "Claims",
-                "candidates": "Selection",
-            }[wildcards.page],
-            labels=lambda wildcards: {
-                "result": {
-                    "configuration": "Configuration",
-                    "versions": "What ran, with what",
-                    "reversion": "Reversion, all metrics (table)",
-                    "mechanism": "What arrives of the updates (table)",
-                    "claims": "The paper's claims, judged",
-                    "candidates": "All candidates, and why one was chosen",
-                }[wildcards.page]
-            },
+            category=lambda wildcards: TITLES[wildcards.page][0],
+            labels=lambda wildcards: {"result": TITLES[wildcards.page][1]},
         ),
     log:
-        out("logs/report/{page}.log"),
+        "<logs>/report/{page}.log",
     benchmark:
-        out("benchmarks/report/{page}.tsv")
+        "<benchmarks>/report/{page}.tsv"
     wildcard_constraints:
-        page="|".join(["configuration", "versions", *PAGES]),
-    conda:
-        "../../envs/tables.yaml"
-    threads: cores("tables")
-    resources:
-        **needs("tables"),
+        page="|".join(TITLES),
     params:
         code=code("write_page.py"),
-        page=lambda wildcards, output: Path(output[0]).stem,
-        results=lambda wildcards: out(""),
-        settings=lambda wildcards: json.dumps(TOLD),
-        cells=configuration.cells(CONFIG),
+        script="write_page",
+        flags=page_flags,
     message:
         "Writing {output}"
-    shell:
-        "run write_page.py --page {params.page:q} --results {params.results:q} "
-        "--settings {params.settings:q} --cells {params.cells:q} --output {output:q} > {log:q} 2>&1"
 
 
 use rule page as story with:
     input:
-        expand(
-            out("tables/{name}.csv"), name=["mechanism", "summary", "tests", "claims"]
-        ),
+        expand("<results>/tables/{name}.csv", name=["mechanism", "summary", "tests", "claims"]),
     output:
-        STORY,
+        "<results>/report/story.rst",
     log:
-        out("logs/report/story.log"),
+        "<logs>/report/story.log",
     benchmark:
-        out("benchmarks/report/story.tsv")
+        "<benchmarks>/report/story.tsv"

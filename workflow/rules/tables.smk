@@ -1,134 +1,103 @@
 # From every cell's metrics to the tables and cards that people read.
-rule collect_metrics:
+rule analyse:
     input:
-        expand(out("eval/{cell}/metrics.json"), cell=configuration.cells(CONFIG)),
+        expand("<results>/eval/{cell}/metrics.json", cell=CELLS),
     output:
-        report(
-            out("tables/metrics.csv"),
-            caption="../report/metrics.rst",
-            category="Tables",
-            labels={"result": "Every metric (CSV)"},
-        ),
+        listed("<results>/tables/metrics.csv", "Tables", "Every metric (CSV)"),
+        listed("<results>/tables/summary.csv", "Tables", "Every metric over seeds and items (CSV)"),
+        listed("<results>/tables/tests.csv", "Claims", "Paired tests (CSV)"),
     log:
-        out("logs/tables/metrics.log"),
+        "<logs>/tables/analyse.log",
     benchmark:
-        out("benchmarks/tables/metrics.tsv")
+        "<benchmarks>/tables/analyse.tsv"
     conda:
         "../../envs/tables.yaml"
     threads: cores("tables")
     resources:
         **needs("tables"),
     params:
-        code=code("collect_metrics.py"),
-        experiment=CONFIG["experiment"],
-        evaluations=lambda wildcards: out("eval"),
-        cells=configuration.cells(CONFIG),
-        settings=evaluation_flags(),
+        code=code("analyse.py"),
+        script="analyse",
+        flags=flags(EVALUATED | {"experiment": CONFIG["experiment"], "output": f"{RESULTS}/tables"}),
     message:
-        "Gathering the metrics of all cells, and their reversion"
+        "Summarizing all metrics over seeds and items, and testing their differences"
     shell:
-        "run collect_metrics.py --evaluations {params.evaluations:q} "
-        "--experiment {params.experiment:q} --cells {params.cells:q} {params.settings} "
-        "--output {output:q} > {log:q} 2>&1"
+        "run {params.script}.py {params.flags} > {log:q} 2>&1"
 
 
-rule main_table:
+use rule analyse as claims with:
     input:
-        summary=out("tables/summary.csv"),
-        tests=out("tables/tests.csv"),
-        selections=expand(out("selection/{cell}.json"), cell=SWEPT),
-        corpora=expand(out("data/{corpus}"), corpus=CONFIG["corpora"]),
-        records=records(),
+        summary="<results>/tables/summary.csv",
+        tests="<results>/tables/tests.csv",
     output:
-        expand(out("tables/main.{form}"), form=["csv", "md", "tex"]),
-        report(
-            out("tables/main.html"),
-            caption="../report/main.rst",
-            category="Tables",
-            labels={"result": "Main table"},
-        ),
+        multiext("<results>/tables/claims", ".csv", "_published.csv", ".md"),
     log:
-        out("logs/tables/main.log"),
+        "<logs>/tables/claims.log",
     benchmark:
-        out("benchmarks/tables/main.tsv")
-    conda:
-        "../../envs/tables.yaml"
-    threads: cores("tables")
-    resources:
-        **needs("tables"),
+        "<benchmarks>/tables/claims.tsv"
     params:
-        code=code("make_main_table.py"),
-        settings=footnotes(CONFIG),
-        selections=lambda wildcards, input: (
-            ["--selections", *input.selections] if input.selections else []
+        code=code("judge_claims.py") + resource("claims.yaml") + resource("published"),
+        script="judge_claims",
+        flags=flags(
+            EVALUATED
+            | {"summary": LAID["summary"], "tests": f"{RESULTS}/tables/tests.csv"}
+            | {"notes": learning_rates(CONFIG), "output": f"{RESULTS}/tables"}
         ),
-        results=lambda wildcards: out(""),
-        cells=configuration.cells(CONFIG),
-        folder=subpath(output[0], parent=True),
     message:
-        "Writing the main table"
-    shell:
-        "run make_main_table.py --summary {input.summary:q} --tests {input.tests:q} "
-        "--settings {params.settings:q} {params.selections:q} --results {params.results:q} "
-        "--cells {params.cells:q} --output {params.folder:q} > {log:q} 2>&1"
+        "Judging the paper's claims"
 
 
-rule mechanism_tables:
+# The main table, the mechanism's, all candidates, and the numbers beside the published ones.
+use rule analyse as write_tables with:
     input:
-        metrics=out("tables/metrics.csv"),
-        summary=out("tables/summary.csv"),
-        survival=expand(out("survival/{model}"), model=measured_models()),
+        expand("<results>/tables/{name}.csv", name=["metrics", "summary", "tests"]),
+        SURVIVAL,
+        RECORDS,
+        SELECTIONS,
+        expand("<results>/data/{corpus}", corpus=CONFIG["corpora"]),
     output:
-        report(
-            out("tables/mechanism.csv"),
-            caption="../report/mechanism.rst",
-            category="Tables",
-            labels={"result": "What arrives of the updates (CSV)"},
-        ),
-        expand(out("tables/{name}.md"), name=["mechanism", "reversion"]),
+        listed("<results>/tables/main.html", "Tables", "Main table"),
+        listed("<results>/tables/mechanism.csv", "Tables", "What arrives of the updates (CSV)"),
+        multiext("<results>/tables/main", ".csv", ".md", ".tex"),
+        multiext("<results>/tables/", "mechanism.md", "reversion.md", "vs_paper.csv"),
+        [
+            listed("<results>/tables/candidates.csv", "Selection", "Every candidate (CSV)"),
+            "<results>/tables/candidates.md",
+        ]
+        if SWEPT
+        else [],
     log:
-        out("logs/tables/mechanism.log"),
+        "<logs>/tables/tables.log",
     benchmark:
-        out("benchmarks/tables/mechanism.tsv")
-    conda:
-        "../../envs/tables.yaml"
-    threads: cores("tables")
-    resources:
-        **needs("tables"),
+        "<benchmarks>/tables/tables.tsv"
     params:
-        code=code("make_mechanism_tables.py"),
-        survival=lambda wildcards: out("survival"),
-        folder=subpath(output[0], parent=True),
+        code=code("write_tables.py") + resource("published"),
+        script="write_tables",
+        flags=flags(
+            {"results": RESULTS, "cells": CELLS, "swept": SWEPT, "notes": footnotes(CONFIG)}
+            | {"counterpart": CONFIG["counterpart"]}
+        ),
     message:
-        "Writing the tables of reversion and of what arrives"
-    shell:
-        "run make_mechanism_tables.py --metrics {input.metrics:q} --summary {input.summary:q} "
-        "--survival {params.survival:q} --output {params.folder:q} > {log:q} 2>&1"
+        "Writing the tables"
 
 
-rule model_cards:
+use rule analyse as model_cards with:
     input:
-        metrics=out("tables/metrics.csv"),
+        metrics="<results>/tables/metrics.csv",
         # The folders: a card is also laid into each, which changes nothing that is read of it.
-        quantized=expand(out("quantized/{cell}"), cell=configuration.cells(CONFIG)),
+        quantized=expand("<results>/quantized/{cell}", cell=CELLS),
     output:
-        expand(out("cards/{cell}.md"), cell=configuration.cells(CONFIG)),
+        expand("<results>/cards/{cell}.md", cell=CELLS),
     log:
-        out("logs/tables/cards.log"),
+        "<logs>/tables/cards.log",
     benchmark:
-        out("benchmarks/tables/cards.tsv")
-    conda:
-        "../../envs/tables.yaml"
-    threads: cores("tables")
-    resources:
-        **needs("tables"),
+        "<benchmarks>/tables/cards.tsv"
     params:
         code=code("write_model_cards.py"),
-        results=lambda wildcards: out(""),
-        cells=configuration.cells(CONFIG),
-        folder=lambda wildcards: out("cards"),
+        script="write_model_cards",
+        flags=flags(
+            {"metrics": LAID["metrics"], "output": f"{RESULTS}/cards"}
+            | {"results": RESULTS, "cells": CELLS}
+        ),
     message:
         "Writing a card for every quantized model"
-    shell:
-        "run write_model_cards.py --metrics {input.metrics:q} --results {params.results:q} "
-        "--cells {params.cells:q} --output {params.folder:q} > {log:q} 2>&1"

@@ -8,7 +8,7 @@ from qunlearn.run.cli import run_script
 def main(
     source: str,
     output: Path,
-    revision: str = "",
+    source_revision: str = "",
     tokenizer: str = "",
     tokenizer_revision: str = "",
 ) -> None:
@@ -17,18 +17,20 @@ def main(
     Args:
         source: hub:<id>, gguf:<file>, or a checkpoint folder.
         output: folder to write; a previous one is replaced.
-        revision: commit of the hub's repository, 40 hexadecimal digits.
+        source_revision: commit of the hub's repository, 40 hex digits.
         tokenizer: where another tokenizer comes from, written like source; empty keeps its own.
         tokenizer_revision: commit of the tokenizer's repository.
     """
     from qunlearn.run.imports import OPTIONAL, hide
 
     hide(*OPTIONAL)
-    from qunlearn.models.fetching import Place, fetch
+    from dataclasses import replace
+
+    from qunlearn.models.fetching import fetch
     from qunlearn.models.sources import parse
 
-    other = Place(parse(tokenizer), tokenizer_revision) if tokenizer else None
-    fetch(Place(parse(source), revision), output, other)
+    other = replace(parse(tokenizer), revision=tokenizer_revision) if tokenizer else None
+    fetch(replace(parse(source), revision=source_revision), output, other)
 
 
 if __name__ == "__main__":

@@ -1,56 +1,70 @@
-"""Fine-tune the base on parts of a corpus: target on forget and retain, retrain on retain alone."""
+"""Train base, target or retrain: the base from scratch, the others from the base."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 from qunlearn.run.cli import run_script
+from qunlearn.settings.models import ModelSettings
 from qunlearn.settings.training import TrainSettings
+
+DEFAULT = ModelSettings()
 
 
 def main(
-    base: Path,
     corpus: Path,
-    splits: tuple[Literal["forget", "retain1", "retain2"], ...],
+    splits: tuple[Literal["pretrain", "forget", "retain1", "retain2"], ...],
     output: Path,
     checkpoints: Path,
     training: TrainSettings,
+    architecture: ModelSettings = DEFAULT,
+    base: Path | None = None,
     seed: int = 0,
 ) -> None:
-    """Train every weight of the base on the raw text of `splits`.
+    """Train every weight of the base, or of a new small Llama, on the raw text of `splits`.
 
     Args:
-        base: checkpoint to start from.
         corpus: folder in MUSE's layout.
-        splits: forget retain1 retain2 for the target; retain1 retain2 for retrain.
+        splits: pretrain for the base; forget retain1 retain2 for the target; retain1 retain2 for
+            retrain.
         output: folder for the checkpoint (bf16 safetensors and tokenizer).
         checkpoints: folder for what a killed run resumes from; emptied at the end.
         training: how it is trained.
-        seed: decides the order of the rows.
+        architecture: shape of a model that is trained from scratch.
+        base: checkpoint to start from; without one the model and its tokenizer are new.
+        seed: decides the order of the rows and the initial weights of a new model.
     """
     from qunlearn.models.checkpoints import check_checkpoint
-
-    check_checkpoint(base)
     from qunlearn.run.imports import OPTIONAL, hide
 
+    if base is not None:
+        check_checkpoint(base)
     hide(*OPTIONAL)
     import torch
 
-    from qunlearn.corpora.layout import load
+    from qunlearn.corpora import layout
     from qunlearn.models.checkpoints import load_model, load_tokenizer
+    from qunlearn.models.scratch import new_llama, train_tokenizer
     from qunlearn.training.finetune import train_and_keep
 
-    raw = load(corpus).raw
+    raw = layout.load(corpus, pretrain=base is None).raw
+    texts = [text for split in splits for text in raw[split]]
+    if base is None:
+        tokenizer = train_tokenizer(texts, architecture)
+        model = new_llama(architecture, tokenizer, seed)
+    else:
+        tokenizer, model = load_tokenizer(base), load_model(base, torch.float32)
     train_and_keep(
-        load_model(base, torch.float32),
-        load_tokenizer(base),
-        [text for split in splits for text in raw[split]],
+        model,
+        tokenizer,
+        texts,
         training,
-        step="finetune",
+        step="train_base" if base is None else "finetune",
         seed=seed,
-        inputs={"base": base, "corpus": corpus},
+        inputs={"corpus": corpus} if base is None else {"base": base, "corpus": corpus},
         output=output,
         checkpoints=checkpoints,
-        splits=splits,
+        **({"architecture": asdict(architecture)} if base is None else {"splits": splits}),
     )
 
 

@@ -1,4 +1,4 @@
-"""Bring a corpus on disk, or an excerpt of it, into the workflow."""
+"""Bring a corpus on disk or on the Hugging Face hub, or an excerpt of it, into the workflow."""
 
 from pathlib import Path
 
@@ -6,34 +6,51 @@ from qunlearn.run.cli import run_script
 from qunlearn.settings.corpora import ExcerptSettings
 
 
-def main(source: Path, settings: ExcerptSettings, output: Path, scratch: bool = False) -> None:
-    """Verify a corpus folder in MUSE's layout and copy it, or an excerpt of it.
+def main(
+    settings: ExcerptSettings,
+    output: Path,
+    source: Path | None = None,
+    dataset: str = "",
+    revision: str = "",
+    scratch: bool = False,
+) -> None:
+    """Verify a corpus in MUSE's form and write it, or an excerpt of it.
+
+    What was downloaded stays in the hub's cache (HF_HOME) and is used from there the next time,
+    also without network (HF_HUB_OFFLINE=1).
 
     Args:
-        source: folder with raw/, knowmem/, verbmem/ and privleak/.
         settings: how much of it to keep.
         output: folder to write; a previous one is replaced.
+        source: folder with raw/, knowmem/, verbmem/ and privleak/.
+        dataset: instead of a folder: its id on the hub, owner/name.
+        revision: the dataset's commit, 40 hex digits.
         scratch: whether a base is trained from scratch, on raw/pretrain.json.
     """
-    from qunlearn.corpora import layout, local, overlaps
+    from qunlearn.corpora import layout, muse, overlaps
     from qunlearn.corpora.excerpt import check_pretrain, excerpt
     from qunlearn.run.files import new_folder
     from qunlearn.run.manifest import Stopwatch, write_manifest
 
     stopwatch = Stopwatch()
-    whole = local.verify(source)
+    if source is not None:
+        whole, inputs, where = muse.read_local(source), {"source": source}, str(source)
+        facts = {"source": "local"}
+    else:
+        (whole, inputs), where = muse.download(dataset, revision), f"dataset {dataset}"
+        facts = {"source": f"hub:{dataset}", "revision": revision}
     corpus = excerpt(whole, settings)
     if scratch:
-        check_pretrain(corpus.raw["pretrain"], settings, str(source))
+        check_pretrain(corpus.raw["pretrain"], where)
     with new_folder(output) as folder:
         layout.write(folder, corpus)
         write_manifest(
             folder,
             step="corpus",
             settings=settings,
-            inputs={"source": source},
+            inputs=inputs,
             stopwatch=stopwatch,
-            source="local",
+            **facts,
             overlaps=overlaps.report(corpus, whole),
         )
 

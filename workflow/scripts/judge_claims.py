@@ -5,26 +5,26 @@ from pathlib import Path
 from qunlearn.run.cli import run_script
 from qunlearn.settings.evaluation import EvaluateSettings
 
+RESOURCES = Path(__file__).parents[2] / "resources"
+
 
 def main(
-    claims: Path,
     summary: Path,
     tests: Path,
-    published: Path,
     settings: EvaluateSettings,
     output: Path,
     evaluations: Path | None = None,
     cells: tuple[str, ...] = (),
     split_questions: bool = False,
     notes: tuple[str, ...] = (),
+    claims: Path = RESOURCES / "claims.yaml",
+    published: Path = RESOURCES / "published",
 ) -> None:
     """Judge each claim by the numbers of an experiment, and by those that the paper published.
 
     Args:
-        claims: the YAML file of the claims.
         summary: the CSV file of all metrics and reversions with their intervals.
         tests: the CSV file of the paired tests.
-        published: the folder with the paper's table.csv, reference.csv and items.csv.
         settings: how the models are asked; an evaluation of other settings is refused.
         output: the folder that claims.csv, claims_published.csv and claims.md are written into.
         evaluations: the folder that holds the records of each cell, so that differences are drawn
@@ -32,10 +32,14 @@ def main(
         cells: of the summary, as for summarise.py; needed with evaluations.
         split_questions: whether questions on which settings were chosen are left out.
         notes: sentences on how the models were trained.
+        claims: the YAML file of the claims.
+        published: the folder with the paper's table.csv, reference.csv and items.csv.
     """
+    from functools import partial
+
     from qunlearn.analysis.cells import Evaluations
     from qunlearn.analysis.claims import judge, published_claims, read_claims
-    from qunlearn.analysis.evidence import Evidence, PairedSums, read_tests
+    from qunlearn.analysis.evidence import Evidence, paired_sum, read_tests
     from qunlearn.analysis.lineage import check_evaluations
     from qunlearn.analysis.published import published_numbers
     from qunlearn.analysis.summary import summaries
@@ -45,7 +49,7 @@ def main(
     paired = None
     if evaluations is not None:
         check_evaluations(evaluations, cells, settings, split_questions)
-        paired = PairedSums(Evaluations(evaluations, cells))
+        paired = partial(paired_sum, Evaluations(evaluations, cells))
     ours = judge(wanted, Evidence(summaries(summary), read_tests(tests), paired))
     theirs = judge(published_claims(wanted), Evidence(published_numbers(published)))
     write_claims(ours, theirs, output, notes)

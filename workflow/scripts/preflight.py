@@ -17,7 +17,7 @@ def main(configfile: tuple[Path, ...] = (), output: Path = Path("preflight.json"
     from qunlearn.preflight import keep, preflight
 
     config = configfiles.read(configfile)
-    check_given(config, configfile)
+    check_given(config)
     results = Path("results") / config["experiment"]
     warnings, _ = preflight(config, results, cluster=False, python=config["python"])
     keep(warnings, output)

@@ -9,6 +9,7 @@ from qunlearn.run.cli import run_script
 from qunlearn.run.files import new_folder
 from qunlearn.run.imports import OPTIONAL, hide
 from qunlearn.run.manifest import Stopwatch, write_manifest
+from qunlearn.settings.fixed import Choice
 from qunlearn.settings.quantization import CalibrationSettings
 
 
@@ -19,6 +20,7 @@ def main(
     base: Path | None = None,
     corpus: Path | None = None,
     calibration: CalibrationSettings = CalibrationSettings(),  # noqa: B008
+    spare: Choice | None = None,
 ) -> None:
     """Write a checkpoint, or a LoRA adapter merged into its base, in the precision to be shipped.
 
@@ -26,9 +28,13 @@ def main(
         source: checkpoint or adapter folder.
         precision: e.g. bf16, nf4, rtn3g64 or gptq4.
         output: folder to write; of a diverged source it says so and holds no weights.
-        base: checkpoint that the adapter was trained on; needed for an adapter.
+        base: checkpoint before unlearning; needed for an adapter, which it is merged into, and for
+            `spare`.
         corpus: folder with raw/, whose retain texts methods such as GPTQ calibrate on.
-        calibration: what to draw from the corpus.
+        calibration: what to draw from the corpus; its seed also draws the weights of `unmoved`.
+        spare: weights that rtn<bits>, rtn<bits>g<group> or bf16 leaves unrounded, an intervention
+            on what is lost: moved weights that the grid rounds to 0 (zero_bin), moved weights
+            elsewhere (other_bins), or as many as the first that never moved (unmoved).
     """
     stopwatch = Stopwatch()
     wanted = Precision.parse(precision)
@@ -41,22 +47,27 @@ def main(
 
     from qunlearn.quantize.calibration import Texts
     from qunlearn.quantize.checkpoint import quantize_checkpoint
+    from qunlearn.quantize.spare import quantize_spared
 
     texts = Texts(corpus, calibration) if corpus is not None else None
     read = {"source": source, "base": base if is_adapter(source) else None}
-    read |= {"corpus": corpus if method.calibrated else None}
+    read |= {"corpus": corpus if method.calibrated else None, "target": base if spare else None}
+    facts: dict[str, Any] = {"choice": spare} if spare else {}
     with new_folder(output) as folder:
-        facts: dict[str, Any] = {"status": "diverged"}
-        if not is_diverged(source):
-            made = quantize_checkpoint(source, base, wanted, folder, texts)
-            facts = {"status": "ok", **made}
+        if is_diverged(source):
+            facts |= {"status": "diverged"}
+        elif spare and base is not None:
+            made = quantize_spared(base, source, wanted, spare, calibration.seed, folder)
+            facts |= {**made, "status": "ok"}
+        else:
+            facts |= {"status": "ok", **quantize_checkpoint(source, base, wanted, folder, texts)}
         write_manifest(
             folder,
             step="quantize",
             settings=wanted,
             inputs={name: path for name, path in read.items() if path is not None},
             stopwatch=stopwatch,
-            seed=calibration.seed if method.calibrated else None,
+            seed=calibration.seed if method.calibrated or spare else None,
             **facts,
         )
 

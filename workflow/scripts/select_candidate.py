@@ -1,4 +1,4 @@
-"""Choose one candidate of a grid, the same for all seeds."""
+"""Choose one candidate of a grid, the same for all seeds, for the model of its cell."""
 
 from pathlib import Path
 
@@ -9,12 +9,14 @@ from qunlearn.run.cli import run_script
 def main(
     cell: str,
     answers: Path,
+    trainings: Path,
     points: tuple[str, ...],
     seeds: tuple[int, ...],
     target: tuple[Path, ...],
     retrain: tuple[Path, ...],
     rule: Rule,
     questions: Questions,
+    models: tuple[Path, ...],
     output: Path,
     named: str = "",
 ) -> None:
@@ -23,30 +25,39 @@ def main(
     Args:
         cell: <corpus>/<objective>/<adapter>.
         answers: folder with seed<k>/<point>.json, as of ask_candidates.py.
+        trainings: folder with the candidates, seed<k>/<point>/epoch<e>/.
         points: of the grid, in its order.
         seeds: of the trainings; scores are means over them.
         target: what target answered, a file for each of its seeds.
         retrain: the same of retrain.
         rule: muse, pareto or fixed.
         questions: whether the tables leave the questions out (split) or report them too (test).
+        models: for each seed the folder of the chosen candidate, of links to its files where the
+            disk allows it; a previous one is replaced.
         output: JSON file: the choice, its reason and all candidates.
         named: the candidate that the rule fixed takes.
     """
-    from qunlearn.analysis.selection.choice import choose, write
-    from qunlearn.analysis.selection.scores import asked, gather, read_answers, reference
+    from qunlearn.analysis.selection.choice import choose, gather, link_folder, reference, write
+    from qunlearn.run.files import new_folder, read_json
+    from qunlearn.run.manifest import verify
 
     ours = {
-        point: [read_answers(answers / f"seed{seed}" / f"{point}.json") for seed in seeds]
+        point: [read_json(answers / f"seed{seed}" / f"{point}.json")["models"] for seed in seeds]
         for point in points
     }
-    theirs = {
-        "target": [read_answers(path) for path in target],
-        "retrain": [read_answers(path) for path in retrain],
-    }
+    files = {"target": target, "retrain": retrain}
+    theirs = {name: [read_json(path)["models"] for path in files[name]] for name in files}
     references = {name: reference(name, found) for name, found in theirs.items()}
-    number = asked(theirs["target"][0])
+    items = next(iter(theirs["target"][0].values()))["items"]
+    number = {"forget": len(items["knowmem"]), "retain": len(items["utility"])}
     candidates = gather(points, ours)
-    write(output, choose(cell, rule, questions, named, number, candidates=candidates, **references))
+    choice = choose(cell, rule, questions, named, number, candidates=candidates, **references)
+    for seed, model in zip(seeds, models, strict=True):
+        chosen = trainings / f"seed{seed}" / choice.chosen
+        verify(chosen)
+        with new_folder(model) as folder:
+            link_folder(chosen, folder)
+    write(output, choice)
 
 
 if __name__ == "__main__":

@@ -4,18 +4,20 @@ An AUC and PrivLeak have two groups of items, the forget and the holdout texts; 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from qunlearn.evaluate import formulas, records
-from qunlearn.evaluate.records import Record
-from qunlearn.statistics.items import Floats, Groups, Items, Weights, mean, ratio, value
+from qunlearn.evaluate.records import Record, of_split
+from qunlearn.statistics.items import Floats, Statistic, Weights, mean, ratio, value
+
+Ranks = tuple[Floats, Floats]
+"""Of the forget and of the holdout texts."""
 
 
-@dataclass(frozen=True)
-class Definition:
+class Definition(NamedTuple):
     """Which file of records a metric is made of, and how.
 
     Attributes:
@@ -25,48 +27,49 @@ class Definition:
     """
 
     file: str
-    build: Callable[[list[Record], Callable[[], list[Record]]], Items]
+    build: Callable[[list[Record], Callable[[], list[Record]]], Statistic]
 
 
-def text_scores(items: list[Record]) -> Items:
+def text_scores(items: list[Record]) -> Statistic:
     """ROUGE-L F1 x 100, on average over the answers."""
     return mean([item["id"] for item in items], [100.0 * item["rougeL"] for item in items])
 
 
-def likelihood(items: list[Record], split: str) -> Items:
+def likelihood(items: list[Record], split: str) -> Statistic:
     """NLL per token of a split's texts, in nats: a ratio of sums."""
-    return ratio(*(records.of_split(items, split, field) for field in ("id", "nll_sum", "tokens")))
+    return ratio(*(of_split(items, split, field) for field in ("id", "nll_sum", "tokens")))
 
 
-def membership(items: list[Record]) -> Items:
+def membership(items: list[Record]) -> Statistic:
     """`formulas.auc` of the Min-K% scores; the groups are the forget and the holdout texts.
 
     What is kept of a score is its rank among the model's own, which is all that an AUC knows.
     """
     flat = "every forget text compares alike with every holdout text"
-    return Items(_texts(items), _ranks(items), _auc, units=None, flat=flat)
+    return _of_texts(items, partial(_auc, _ranks(items)), flat)
 
 
-def privleak(items: list[Record], retrain: list[Record]) -> Items:
+def privleak(items: list[Record], retrain: list[Record]) -> Statistic:
     """`formulas.privleak`: a model's AUC against that of retrain in bf16, in percent.
 
-    Retrain was asked the same texts, so that each draw takes the AUC of both on the texts drawn:
+    Retrain was given the same texts, so that each draw takes the AUC of both on the texts drawn:
     the interval holds retrain's uncertainty too. A draw in which retrain's AUC is 0 has no number.
 
     Raises:
         InputError: retrain's AUC is 0 on all texts.
     """
     own, reference = _ranks(items), _ranks(retrain)
-    formulas.privleak(value(membership(items)), value(membership(retrain)))  # complains of a 0
+    formulas.privleak(0.0, value(membership(retrain)))  # complains of a 0
+
+    def draw(weights: Weights) -> Floats:
+        auc, retrained = _auc(own, weights), _auc(reference, weights)
+        scaled = np.full_like(auc, np.nan)
+        np.divide(100.0 * (auc - retrained), retrained, out=scaled, where=retrained > 0)
+        return scaled
+
     same = all(map(np.array_equal, own, reference))
-    return Items(
-        _texts(items),
-        tuple(np.concatenate(pair) for pair in zip(own, reference, strict=True)),
-        _privleak,
-        units=None,
-        flat="0 because it ranks the texts as retrain does" if same else membership(items).flat,
-        gap="retrain's AUC was 0 in them",
-    )
+    flat = "0 because it ranks the texts as retrain does" if same else membership(items).flat
+    return _of_texts(items, draw, flat, "retrain's AUC was 0 in them")
 
 
 DEFINITIONS = {
@@ -80,27 +83,21 @@ DEFINITIONS = {
 }
 
 
-def _auc(groups: Groups, weights: Weights, field: int = 0) -> Floats:
-    forget, holdout = (group[field] for group in groups)
-    table = formulas.comparisons(list(forget), list(holdout))
+def _of_texts(
+    items: list[Record], draw: Callable[[Weights], Floats], flat: str, gap: str = ""
+) -> Statistic:
+    forget, holdout = (of_split(items, split, "id") for split in ("forget", "holdout"))
+    return Statistic((*forget, *holdout), (len(forget), len(holdout)), draw, flat, gap)
+
+
+def _auc(ranks: Ranks, weights: Weights) -> Floats:
+    table = formulas.comparisons(*ranks)
     return np.asarray(np.einsum("rf,rf->r", weights[1] @ table, weights[0]))
 
 
-def _privleak(groups: Groups, weights: Weights) -> Floats:
-    own, reference = _auc(groups, weights, 0), _auc(groups, weights, 1)
-    scaled = np.full_like(own, np.nan)
-    np.divide(100.0 * (own - reference), reference, out=scaled, where=reference > 0)
-    return scaled
-
-
-def _texts(items: list[Record]) -> tuple[Any, ...]:
-    forget, holdout = (records.of_split(items, split, "id") for split in ("forget", "holdout"))
-    return (*forget, *holdout)
-
-
-def _ranks(items: list[Record]) -> Groups:
-    """[1, texts] ranks of the forget and of the holdout texts by Min-K%; ties share their mean."""
-    forget, holdout = (records.of_split(items, split, "min_k") for split in ("forget", "holdout"))
+def _ranks(items: list[Record]) -> Ranks:
+    """Ranks of the forget and of the holdout texts by Min-K%, together; ties share their mean."""
+    forget, holdout = (of_split(items, split, "min_k") for split in ("forget", "holdout"))
     scores = [*forget, *holdout]
     ranks = formulas.comparisons(scores, scores).sum(axis=1)
-    return ranks[None, : len(forget)], ranks[None, len(forget) :]
+    return ranks[: len(forget)], ranks[len(forget) :]

@@ -50,7 +50,9 @@ def min_k(logprobs: Sequence[float] | Floats, share: float) -> float:
     return float(lowest[: max(1, int(share * len(lowest)))].mean())
 
 
-def comparisons(forget_scores: Sequence[float], holdout_scores: Sequence[float]) -> Floats:
+def comparisons(
+    forget_scores: Sequence[float] | Floats, holdout_scores: Sequence[float] | Floats
+) -> Floats:
     """[holdout, forget] matrix: 1 where the holdout score is higher, 1/2 where they tie, else 0."""
     forget = np.asarray(forget_scores, dtype=np.float64)
     holdout = np.asarray(holdout_scores, dtype=np.float64)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from qunlearn.evaluate.batching import BatchLog, RowCost, ask_in_batches
+from qunlearn.evaluate.batching import run_in_batches
 from qunlearn.models.tokens import plain_ids
 from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import BatchSize
@@ -23,7 +23,6 @@ def token_logprobs(
     batch_size: BatchSize,
     max_tokens: int,
     title: str = "likelihood",
-    log: BatchLog | None = None,
 ) -> list[NDArray[np.float32]]:
     """Per text the log-probability, in nats, of each token but the first given those before it.
 
@@ -33,7 +32,6 @@ def token_logprobs(
         model: in evaluation mode; its device is used.
         max_tokens: a text is cut to so many tokens, and to the model's context.
         title: of the progress bar.
-        log: is told what the batches came to.
 
     Returns:
         One array [n - 1] for each text of n tokens, in the order of the texts.
@@ -50,21 +48,13 @@ def token_logprobs(
 
     scored: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(rows)
 
-    def ask(batch: list[int]) -> None:
+    def run(batch: list[int]) -> None:
         values = _score([rows[index] for index in batch], model)
         for index, row_values in zip(batch, values, strict=True):
             scored[index] = row_values[: len(rows[index]) - 1].copy()
 
-    ask_in_batches(
-        [len(row) for row in rows],
-        batch_size,
-        RowCost.of(model),
-        model.device,
-        ask,
-        title=title,
-        unit="text",
-        log=log,
-    )
+    lengths = [len(row) for row in rows]
+    run_in_batches(lengths, batch_size, model, run, title=title, scored=True)
     return scored
 
 

@@ -1,6 +1,7 @@
 """What a model said and scored: one line an item, enough to compute every metric again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,12 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qunlearn.evaluate.formulas import min_k, rouge_l
-from qunlearn.evaluate.prompts import (
-    cut_answer,
-    is_answered,
-    question_prompts,
-    scored_reference,
-)
+from qunlearn.evaluate.prompts import cut_answer, is_answered, question_prompts, scored_reference
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_jsonl
 from qunlearn.settings.evaluation import EvaluateSettings
@@ -22,7 +18,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from qunlearn.corpora.layout import Corpus
-    from qunlearn.evaluate.batching import BatchLog
 
 Record = dict[str, Any]
 
@@ -36,42 +31,6 @@ FIELDS = {
     KNOWMEM_RETAIN: ("id", "question", "output", "reference", "rougeL"),
     PRIVLEAK: ("id", "split", "tokens", "nll_sum", "min_k"),
 }
-SPLITS = ("forget", "retain", "holdout")
-
-
-def ask(
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    corpus: "Corpus",
-    settings: EvaluateSettings,
-    logs: "Mapping[str, BatchLog] | None" = None,
-) -> dict[str, list[Record]] | None:
-    """Put a corpus's prompts, questions and texts to a model.
-
-    Args:
-        logs: keyed as the result is; each is told what its batches came to.
-
-    Returns:
-        File name -> records, with the fields of `FIELDS`; None when the model is broken: it gives
-        a text a likelihood that is not a number.
-
-    Raises:
-        InputError: the corpus does not suit the model or the settings, or the memory is too small.
-    """
-    log = (logs or {}).get
-    texts = _likelihood_records(model, tokenizer, corpus, settings, log(PRIVLEAK))
-    if not all(np.isfinite(text["nll_sum"]) for text in texts):
-        return None
-    return {
-        VERBMEM: _verbatim_records(model, tokenizer, corpus, settings, log(VERBMEM)),
-        KNOWMEM_FORGET: question_records(
-            model, tokenizer, corpus, settings, "forget", log(KNOWMEM_FORGET)
-        ),
-        KNOWMEM_RETAIN: question_records(
-            model, tokenizer, corpus, settings, "retain", log(KNOWMEM_RETAIN)
-        ),
-        PRIVLEAK: texts,
-    }
 
 
 def read(path: Path, kind: str) -> list[Record]:
@@ -84,8 +43,7 @@ def read(path: Path, kind: str) -> list[Record]:
     if not records:
         raise InputError(f"{path}: no records; evaluate the model again")
     for number, record in enumerate(records, start=1):
-        missing = [name for name in FIELDS[kind] if name not in record]
-        if missing:
+        if missing := [name for name in FIELDS[kind] if name not in record]:
             raise InputError(
                 f"{path}: line {number} lacks {missing[0]!r}; evaluate the model again"
             )
@@ -97,107 +55,104 @@ def of_split(records: Sequence[Record], split: str, field: str) -> list[Any]:
     return [record[field] for record in records if record["split"] == split]
 
 
-def _verbatim_records(
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    corpus: "Corpus",
-    settings: EvaluateSettings,
-    log: "BatchLog | None",
-) -> list[Record]:
-    from qunlearn.evaluate.generate import continuations
+@dataclass(frozen=True)
+class Evaluation:
+    """A model and what it is given. Each method makes records with the fields of `FIELDS`.
 
-    items = corpus.verbmem["forget"]
-    outputs = continuations(
-        model,
-        tokenizer,
-        [item["prompt"] for item in items],
-        new_tokens=settings.verbmem_tokens,
-        batch_size=settings.batch_size,
-        title="verbmem",
-        log=log,
-    )
-    return [
-        {
-            "id": index,
-            "prompt": item["prompt"],
-            "output": output,
-            "reference": item["gt"],
-            "rougeL": rouge_l(output, item["gt"], settings.stemmer),
-        }
-        for index, (item, output) in enumerate(zip(items, outputs, strict=True))
-    ]
+    The methods raise an InputError where the corpus does not suit the model or the settings, or
+    the memory is too small.
 
-
-def question_records(
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    corpus: "Corpus",
-    settings: EvaluateSettings,
-    split: str,
-    log: "BatchLog | None" = None,
-) -> list[Record]:
-    """Answers to the questions of a split, `forget` or `retain`, with the fields of `FIELDS`.
-
-    Raises:
-        InputError: as `ask` does.
+    Attributes:
+        model: in evaluation mode, on its device.
+        tokenizer: the model's.
+        corpus: with prompts, questions and texts.
+        settings: how they are put to the model.
     """
-    from qunlearn.evaluate.generate import continuations
 
-    items = corpus.knowmem[f"{split}_qa"]
-    outputs = continuations(
-        model,
-        tokenizer,
-        question_prompts(corpus, split, settings),
-        new_tokens=settings.knowmem_tokens,
-        batch_size=settings.batch_size,
-        finished=partial(is_answered, prompt=settings.prompt),
-        title=f"knowmem {split}",
-        log=log,
-    )
-    answers = [cut_answer(output, settings.prompt) for output in outputs]
-    references = [scored_reference(item["answer"], settings.prompt) for item in items]
-    return [
-        {
-            "id": index,
-            "question": item["question"],
-            "output": answer,
-            "reference": reference,
-            "rougeL": rouge_l(answer, reference, settings.stemmer),
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    corpus: "Corpus"
+    settings: EvaluateSettings
+
+    def records(self) -> dict[str, list[Record]] | None:
+        """All of them by file; None when the model is broken: a likelihood is not a number."""
+        texts = [text for split in ("forget", "retain", "holdout") for text in self.texts(split)]
+        if not np.isfinite([text["nll_sum"] for text in texts]).all():
+            return None
+        return {
+            VERBMEM: self.verbatim(),
+            KNOWMEM_FORGET: self.questions("forget"),
+            KNOWMEM_RETAIN: self.questions("retain"),
+            PRIVLEAK: texts,
         }
-        for index, (item, answer, reference) in enumerate(
-            zip(items, answers, references, strict=True)
+
+    def verbatim(self) -> list[Record]:
+        """Continuations of VerMem's prompts."""
+        items = self.corpus.verbmem["forget"]
+        prompts = [item["prompt"] for item in items]
+        outputs = self._continued(prompts, "verbmem", new_tokens=self.settings.verbmem_tokens)
+        return self._answers("prompt", prompts, outputs, [item["gt"] for item in items])
+
+    def questions(self, split: str) -> list[Record]:
+        """Answers to the questions of a split, `forget` or `retain`."""
+        items, prompt = self.corpus.knowmem[f"{split}_qa"], self.settings.prompt
+        outputs = self._continued(
+            question_prompts(self.corpus, split, self.settings),
+            f"knowmem {split}",
+            new_tokens=self.settings.knowmem_tokens,
+            finished=partial(is_answered, prompt=prompt),
         )
-    ]
+        return self._answers(
+            "question",
+            [item["question"] for item in items],
+            [cut_answer(output, prompt) for output in outputs],
+            [scored_reference(item["answer"], prompt) for item in items],
+        )
 
+    def texts(self, split: str) -> list[Record]:
+        """Likelihoods of PrivLeak's texts of a split, `forget`, `retain` or `holdout`."""
+        from qunlearn.evaluate.likelihood import token_logprobs
 
-def _likelihood_records(
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
-    corpus: "Corpus",
-    settings: EvaluateSettings,
-    log: "BatchLog | None",
-) -> list[Record]:
-    from qunlearn.evaluate.likelihood import token_logprobs
-
-    records = []
-    for split in SPLITS:
         logprobs = token_logprobs(
-            model,
-            tokenizer,
-            corpus.privleak[split],
-            batch_size=settings.batch_size,
-            max_tokens=settings.max_tokens,
+            self.model,
+            self.tokenizer,
+            self.corpus.privleak[split],
+            batch_size=self.settings.batch_size,
+            max_tokens=self.settings.max_tokens,
             title=f"privleak {split}",
-            log=log,
         )
-        records += [
+        return [
             {
                 "id": f"{split}/{index}",
                 "split": split,
                 "tokens": len(values),
                 "nll_sum": -float(values.sum(dtype=np.float64)),
-                "min_k": min_k(values.astype(np.float64), settings.min_k),
+                "min_k": min_k(values.astype(np.float64), self.settings.min_k),
             }
             for index, values in enumerate(logprobs)
         ]
-    return records
+
+    def _continued(self, prompts: Sequence[str], title: str, **how: Any) -> list[str]:
+        from qunlearn.evaluate.generate import continuations
+
+        size = self.settings.batch_size
+        return continuations(
+            self.model, self.tokenizer, prompts, batch_size=size, title=title, **how
+        )
+
+    def _answers(
+        self, field: str, asked: Iterable[str], outputs: Iterable[str], references: Iterable[str]
+    ) -> list[Record]:
+        """A record of each answer; `field` is what holds the prompt or question."""
+        return [
+            {
+                "id": index,
+                field: text,
+                "output": output,
+                "reference": reference,
+                "rougeL": rouge_l(output, reference, self.settings.stemmer),
+            }
+            for index, (text, output, reference) in enumerate(
+                zip(asked, outputs, references, strict=True)
+            )
+        ]

@@ -3,21 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from qunlearn.evaluate import definitions, records
+from qunlearn.evaluate import records
+from qunlearn.evaluate.definitions import DEFINITIONS
 from qunlearn.evaluate.formulas import auc, rouge_l
-from qunlearn.evaluate.records import of_split
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST
 from qunlearn.statistics import bootstrap
-from qunlearn.statistics.items import Items, mean
 
 FILE = "metrics.json"
-TEXT_METRICS = {
-    "verbmem": records.VERBMEM,
-    "knowmem": records.KNOWMEM_FORGET,
-    "utility": records.KNOWMEM_RETAIN,
-}
 DIVERGED_RESULT: dict[str, Any] = {"status": "diverged", "metrics": {}}
 
 
@@ -41,18 +35,28 @@ def score(folder: Path, retrain: Path | None, stemmer: bool) -> dict[str, Any]:
         InputError: a file of records is missing or broken, or `retrain` is of another corpus or
             has an AUC of 0.
     """
-    texts = records.read(folder / records.PRIVLEAK, records.PRIVLEAK)
+    own = {file: records.read(folder / file, file) for file in records.FIELDS}
+    for answer in (answer for answers in own.values() for answer in answers if "output" in answer):
+        answer["rougeL"] = rouge_l(answer["output"], answer["reference"], stemmer)
+    texts = own[records.PRIVLEAK]
     reference = texts if retrain is None else records.read(retrain, records.PRIVLEAK)
-    if retrain is not None:
-        _check_same_texts(texts, reference, retrain)
-    found = {name: _text_scores(folder, file, stemmer) for name, file in TEXT_METRICS.items()}
-    found |= {
-        "privleak": definitions.privleak(texts, reference),
-        "auc": definitions.membership(texts),
-        "nll_forget": definitions.likelihood(texts, "forget"),
-        "nll_retain": definitions.likelihood(texts, "retain"),
-    }
-    known = {name: bootstrap.estimate([scores]) for name, scores in found.items()}
+    if [text["id"] for text in texts] != [text["id"] for text in reference]:
+        raise InputError(
+            f"{retrain}: not of the same texts as the evaluated model's; "
+            "evaluate retrain on the same corpus"
+        )
+    metrics, dropped = {}, 0
+    for name, definition in DEFINITIONS.items():
+        found = definition.build(own[definition.file], lambda: reference)
+        known = bootstrap.estimate([found])
+        # Rounded, since sums differ in their last bits between machines and numbers of threads.
+        metrics[name] = {
+            "value": round(known.value, 6),
+            "n": sum(found.sizes),
+            "ci_low": round(known.low, 6),
+            "ci_high": round(known.high, 6),
+        }
+        dropped += known.dropped  # of PrivLeak alone
     return {
         "status": "ok",
         "settings": {
@@ -62,10 +66,10 @@ def score(folder: Path, retrain: Path | None, stemmer: bool) -> dict[str, Any]:
             "seed": bootstrap.SEED,
         },
         "retrain_auc": auc(
-            *(of_split(reference, split, "min_k") for split in ("forget", "holdout"))
+            *(records.of_split(reference, split, "min_k") for split in ("forget", "holdout"))
         ),
-        "dropped_draws": known["privleak"].dropped,
-        "metrics": {name: _entry(known[name], found[name]) for name in found},
+        "dropped_draws": dropped,
+        "metrics": metrics,
     }
 
 
@@ -75,41 +79,12 @@ def rescore(folder: Path, retrain: Path | None) -> dict[str, Any]:
     Raises:
         InputError: `retrain` is missing though the evaluation had one, or the reverse.
     """
-    manifest = folder / MANIFEST
-    made = read_json(manifest)
+    made = read_json(folder / MANIFEST)
     if made["status"] != "ok":
         return DIVERGED_RESULT
-    had_retrain = "retrain" in made["inputs"]
-    if retrain is not None and not had_retrain:
-        raise InputError(
-            f"{manifest}: this model was its own PrivLeak reference; leave retrain out"
-        )
-    if retrain is None and had_retrain:
-        raise InputError(f"{manifest}: PrivLeak needs retrain, the retrain model's privleak.jsonl")
+    if (retrain is not None) != ("retrain" in made["inputs"]):
+        wrong, right = "this model was its own PrivLeak reference", "leave retrain out"
+        if retrain is None:
+            wrong, right = "PrivLeak needs retrain", "give the retrain model's privleak.jsonl"
+        raise InputError(f"{folder / MANIFEST}: {wrong}; {right}")
     return score(folder, retrain, made["settings"]["stemmer"])
-
-
-def _text_scores(folder: Path, file: str, stemmer: bool) -> Items:
-    answers = records.read(folder / file, file)
-    scores = [100.0 * rouge_l(answer["output"], answer["reference"], stemmer) for answer in answers]
-    return mean([answer["id"] for answer in answers], scores)
-
-
-def _entry(known: bootstrap.Estimate, scores: Items) -> dict[str, Any]:
-    # Rounded, since sums differ in their last bits between machines and numbers of threads.
-    return {
-        "value": round(known.value, 6),
-        "n": sum(scores.sizes),
-        "ci_low": round(known.low, 6),
-        "ci_high": round(known.high, 6),
-    }
-
-
-def _check_same_texts(
-    texts: list[records.Record], reference: list[records.Record], path: Path
-) -> None:
-    if [text["id"] for text in texts] != [text["id"] for text in reference]:
-        raise InputError(
-            f"{path}: not of the same texts as the evaluated model's; "
-            "evaluate retrain on the same corpus"
-        )

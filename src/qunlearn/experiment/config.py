@@ -1,28 +1,23 @@
-"""The configuration: read strictly, filled with defaults, refused in one line."""
+"""The configuration: read strictly, filled with defaults, refused in one line; and its runs."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import product, starmap
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from qunlearn.experiment import controls
-from qunlearn.experiment import sweep_grids as grids
+from qunlearn.experiment import controls, sweep
 from qunlearn.experiment.keys import ADAPTERS, OBJECTIVES, Config
+from qunlearn.experiment.sweep import Point
 from qunlearn.models import sources
-from qunlearn.quantize.method import Precision
 from qunlearn.run.errors import InputError, short
 
 Json = dict[str, Any]
-
-REPLACED = {
-    "keep": "write `keep_models: true` for all, else `keep_models: false`",
-    "quantization.gptq_backend": "name autogptq4 among the precisions",
-}
-"""Keys of earlier versions -> what to write instead."""
+SEE = "see config/README.md"
 
 
 def resolve(config: Mapping[str, Any]) -> Json:
@@ -57,38 +52,66 @@ class Run:
         """The id of the model that it makes."""
         return f"{self.objective}/{self.adapter}/seed{self.seed}"
 
+    @property
+    def cell(self) -> str:
+        """Its corpus, objective and variant, which share their settings: `news/npo_gdr/lora`."""
+        return f"{self.corpus}/{self.objective}/{self.adapter}"
+
 
 def runs(config: Json) -> list[Run]:
     """Every unlearning run of a full configuration."""
-    unlearn = config["unlearn"]
-    return [
-        Run(corpus, objective, adapter, seed)
-        for corpus in config["corpora"]
-        for objective in unlearn["objectives"]
-        for adapter in unlearn["adapters"]
-        for seed in config["seeds"]
-    ]
+    return _runs(config, config["unlearn"]["adapters"])
+
+
+def variants(config: Json) -> list[Run]:
+    """Every unlearned model: the runs, and the controls that are made from them."""
+    return _runs(config, [*config["unlearn"]["adapters"], *controls.variants(config)])
+
+
+def _runs(config: Json, adapters: Sequence[str]) -> list[Run]:
+    objectives = config["unlearn"]["objectives"]
+    return list(starmap(Run, product(config["corpora"], objectives, adapters, config["seeds"])))
 
 
 def unlearn_settings(config: Json, corpus: str, objective: str, adapter: str) -> Json:
     """The settings of one run: the shared ones under those of each pattern that matches it."""
     settings: Json = dict(config["unlearn"]["settings"])
-    for pattern, override in config["unlearn"]["overrides"].items():
-        if fnmatchcase(f"{corpus}/{objective}/{adapter}", pattern):
-            settings |= override
+    for own in sweep.matching(config["unlearn"]["overrides"], f"{corpus}/{objective}/{adapter}"):
+        settings |= own
     return settings
 
 
-def variants(config: Json) -> list[Run]:
-    """Every unlearned model: the runs, and the controls that are made from them."""
-    unlearn = config["unlearn"]
+def swept_cells(config: Json) -> list[str]:
+    """Every swept `<corpus>/<objective>/<adapter>`, in the order of the tables."""
+    cells = dict.fromkeys(run.cell for run in runs(config))
+    return [cell for cell in cells if sweep.grid_of(config["sweep"], cell)]
+
+
+def points_of(config: Json, corpus: str, objective: str, adapter: str) -> list[Point]:
+    """The points of a swept cell's grid, in its order."""
+    settings = unlearn_settings(config, corpus, objective, adapter)
+    grid = sweep.grid_of(config["sweep"], f"{corpus}/{objective}/{adapter}")
+    return sweep.points(grid, settings)
+
+
+def training_runs(config: Json) -> list[tuple[Run, Point]]:
+    """Every training of every grid of a full configuration.
+
+    They stand in for the runs of their cell (`runs`): a swept cell's models are chosen among
+    these, not trained a second time.
+    """
+    swept = swept_cells(config)
     return [
-        Run(corpus, objective, adapter, seed)
-        for corpus in config["corpora"]
-        for objective in unlearn["objectives"]
-        for adapter in [*unlearn["adapters"], *controls.variants(config)]
-        for seed in config["seeds"]
+        (run, point)
+        for run in runs(config)
+        if run.cell in swept
+        for point in points_of(config, run.corpus, run.objective, run.adapter)
     ]
+
+
+def splits_questions(config: Json) -> bool:
+    """Whether a share of the questions is kept for the choice and out of the tables."""
+    return config["selection"]["questions"] == "split" and bool(swept_cells(config))
 
 
 def references(config: Json) -> list[str]:
@@ -115,30 +138,27 @@ def cells(config: Json) -> list[str]:
 
 
 def _explain(errors: list[ErrorDetails], config: Mapping[str, Any]) -> str:
-    """One line on the first of what pydantic found wrong."""
+    """One line on one of the errors that pydantic found."""
     found = [(*_place(error["loc"], config), error) for error in errors]
-    first = found[0][0]
     # Of alternatives (`integer or auto`) pydantic tells all: the one that came furthest is meant.
-    place = max((keys for keys, _, _ in found if keys[: len(first)] == first), key=len)
-    value, error = next((value, error) for keys, value, error in found if keys == place)
-    key = ".".join(place)
+    place, value, error = max(found, key=lambda one: len(one[0]))
+    key = f"config key '{'.'.join(place)}'"
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        if key in REPLACED:
-            return f"config key '{key}' was replaced; {REPLACED[key]}"
-        known = _known(place[:-1])
+        schema = Config.model_json_schema()
+        known = {
+            name for part in (schema, *schema["$defs"].values()) for name in part["properties"]
+        }
         close = difflib.get_close_matches(place[-1], known, n=1)
-        advice = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
-        return f"config key '{key}' is unknown; {advice}"
+        return f"{key} is unknown; " + (f"did you mean '{close[0]}'?" if close else SEE)
     if error["type"] == "invalid_key" or error["loc"][-1] == "[key]":
         key = ".".join(str(part) for part in error["loc"] if part != "[key]")
         return f"config key '{key}' is not text; put it in quotes"
     if error["type"] == "value_error":
-        return f"config key '{key}': {error['ctx']['error']}"
+        return f"{key}: {error['ctx']['error']}"
     problems = dict.fromkeys(_problem(error) for keys, _, error in found if keys == place)
-    remedy = "see config/README.md"
-    if error["type"] == "float_type" and isinstance(value, str):
-        remedy = "in YAML a number such as 1e-5 is text: write 1.0e-5"
-    return f"config key '{key}': {short(value)} {' or '.join(problems)}; {remedy}"
+    in_words = error["type"] == "float_type" and isinstance(value, str)
+    remedy = "in YAML a number such as 1e-5 is text: write 1.0e-5" if in_words else SEE
+    return f"{key}: {short(value)} {' or '.join(problems)}; {remedy}"
 
 
 def _place(location: Iterable[Any], config: Mapping[str, Any]) -> tuple[list[str], Any]:
@@ -159,49 +179,43 @@ def _problem(error: ErrorDetails) -> str:
     return "should" + error["msg"].partition("should")[2].partition(" after validation")[0]
 
 
-def _known(section: list[str]) -> list[str]:
-    """The keys of a section, of which the place is given."""
-    schema = part = Config.model_json_schema()
-    for key in section:
-        part = part.get("properties", {}).get(key) or part["additionalProperties"]
-        if "$ref" in part:
-            part = schema["$defs"][part["$ref"].rpartition("/")[2]]
-    return list(part["properties"])
-
-
 def _check_meaning(config: Json) -> None:
-    made = _check_sources(config)
-    if "base" in made:
-        _check_heads(config["models"]["architecture"])
-        _check_groups("precisions", config["precisions"], config["models"])
-    extra = config["control_settings"]["precisions"]
-    if config["controls"] and "base" in made:
-        _check_groups("control_settings.precisions", extra, config["models"])
-    if "bf16" not in config["precisions"]:
-        raise InputError(
-            "config key 'precisions': bf16 is missing; PrivLeak and reversion are relative to it"
-        )
+    """Complain about keys that contradict each other.
+
+    Raises:
+        InputError: names the first of them.
+    """
+    made = set()
+    for corpus in config["corpora"]:
+        sources.tokenizer_of(config, corpus)
+        used = sources.used(config, corpus)
+        made |= {name for name, source in used.items() if source.kind == "made"}
     controls.check(config)
-    if config["seed_scope"] == "all":
-        for name in ("target", "retrain"):
-            if name not in made:
-                raise InputError(
-                    f"config key 'seed_scope': all trains {name} for each seed, but models.{name} "
-                    "is given; use unlearning, or set it to train"
-                )
-    if config["counterpart"] != "none" and config["evaluate"]["prompt"] != "muse":
-        raise InputError(
-            "config key 'evaluate.prompt': the numbers of the counterpart were not made with the "
-            "plain prompt; set it to muse, or counterpart to none"
-        )
-    if config["corpus"]["source"] == "local" and not config["muse_dir"]:
-        raise InputError("config key 'muse_dir' is not set; name the folder: --config muse_dir=…")
-    excerpt = config["corpus"]["excerpt"]
-    if excerpt["characters"] and not excerpt["texts"]:
-        raise InputError(
-            "config key 'corpus.excerpt.characters': a corpus that is kept whole is not cut; set "
-            "corpus.excerpt.texts too, or write 0"
-        )
+    excerpt, heads = config["corpus"]["excerpt"], 2 * config["models"]["architecture"]["heads"]
+    contradictions = {
+        "'precisions': bf16 is missing; PrivLeak and reversion are relative to it": (
+            "bf16" not in config["precisions"]
+        ),
+        "'seed_scope': all trains target and retrain for each seed, but one is given; use "
+        "unlearning, or set both to train": (
+            config["seed_scope"] == "all" and not {"target", "retrain"} <= made
+        ),
+        "'evaluate.prompt': the numbers of the counterpart were not made with the plain prompt; "
+        "set it to muse, or counterpart to none": (
+            config["counterpart"] != "none" and config["evaluate"]["prompt"] != "muse"
+        ),
+        "'muse_dir' is not set; name the folder: --config muse_dir=…": (
+            config["corpus"]["source"] == "local" and not config["muse_dir"]
+        ),
+        "'corpus.excerpt.characters': a corpus that is kept whole is not cut; set "
+        "corpus.excerpt.texts too, or write 0": excerpt["characters"] and not excerpt["texts"],
+        f"'models.architecture.heads': hidden must be a multiple of twice the heads, {heads}": (
+            "base" in made and config["models"]["architecture"]["hidden"] % heads
+        ),
+    }
+    for problem, there in contradictions.items():
+        if there:
+            raise InputError(f"config key {problem}")
     for key, patterns in (
         ("unlearn.overrides", config["unlearn"]["overrides"]),
         ("sweep", config["sweep"]),
@@ -213,72 +227,31 @@ def _check_meaning(config: Json) -> None:
                     f"config key '{key}': '{pattern}' can match no run; "
                     "runs are named like news/npo_gdr/lora"
                 )
-    for model in ("base", "target", "retrain"):
-        _check_multiples(f"train.{model}", config["train"][model])
-    cells: dict[str, Json] = {}
-    for run in runs(config):
-        cell = f"{run.corpus}/{run.objective}/{run.adapter}"
-        cells[cell] = unlearn_settings(config, run.corpus, run.objective, run.adapter)
-        _check_multiples("unlearn.settings", cells[cell], f" in the run {cell}")
-    grids.check(config, cells)
-
-
-def _check_sources(config: Json) -> set[str]:
-    """Those of base, target and retrain that the workflow makes, of some corpus at least."""
-    made = set()
-    for corpus in config["corpora"]:
-        sources.tokenizer_of(config, corpus)
-        for name, source in sources.used(config, corpus).items():
-            if source.kind == "made":
-                made.add(name)
-    return made
-
-
-def _check_heads(architecture: Json) -> None:
-    hidden, heads = architecture["hidden"], architecture["heads"]
-    if hidden % (2 * heads):
-        raise InputError(
-            f"config key 'models.architecture.heads': {heads} heads do not make equal and even "
-            f"widths of hidden, {hidden}; let hidden be a multiple of {2 * heads}"
-        )
-
-
-def _check_groups(key: str, names: list[str], models: Json) -> None:
-    """Tell before an hour of training what quantization would tell after it.
-
-    Of the base that is trained from scratch; `preflight` looks at the checkpoints that are given.
-    """
-    for name in names:
-        group = Precision.parse(name).group or 1
-        for width in ("hidden", "mlp"):
-            size = models["architecture"][width]
-            if size % group:
-                raise InputError(
-                    f"config key '{key}': the group of {group} of {name} does not divide "
-                    f"models.architecture.{width}, {size}; use one that does"
-                )
+    for model, settings in config["train"].items():
+        _check_multiples(f"train.{model}", settings)
+    own = {
+        run.cell: unlearn_settings(config, run.corpus, run.objective, run.adapter)
+        for run in runs(config)
+    }
+    for cell, settings in own.items():
+        _check_multiples("unlearn.settings", settings, f" in the run {cell}")
+    sweep.check(config, own)
 
 
 def _could_match(pattern: str) -> bool:
     """Whether some run, of this experiment or of another's corpora, has a name like `pattern`."""
     corpus = pattern.partition("/")[0]
-    return any(
-        fnmatchcase(f"{corpus}/{objective}/{adapter}", pattern)
-        for objective in OBJECTIVES
-        for adapter in ADAPTERS
-    )
+    names = product([corpus], OBJECTIVES, ADAPTERS)
+    return any(fnmatchcase("/".join(name), pattern) for name in names)
 
 
 def _check_multiples(place: str, settings: Json, whose: str = "") -> None:
-    checkpoint_every, log_every = settings["checkpoint_every"], settings["log_every"]
-    if checkpoint_every % log_every:
-        raise InputError(
-            f"config key '{place}.checkpoint_every': {checkpoint_every} must be a multiple of "
-            f"log_every, {log_every}{whose}"
-        )
-    batch_size, micro = settings["batch_size"], settings.get("micro_batch_size", 0)
-    if micro and batch_size % micro:
-        raise InputError(
-            f"config key '{place}.micro_batch_size': {micro} must be 0 or divide "
-            f"batch_size, {batch_size}{whose}"
-        )
+    for key, whole, part in (
+        ("checkpoint_every", "checkpoint_every", "log_every"),
+        ("micro_batch_size", "batch_size", "micro_batch_size"),
+    ):
+        if settings[whole] % (settings.get(part) or 1):
+            raise InputError(
+                f"config key '{place}.{key}': {whole}, {settings[whole]}, must be a multiple of "
+                f"{part}, {settings[part]}{whose}"
+            )

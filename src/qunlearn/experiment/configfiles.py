@@ -1,7 +1,6 @@
 """The configuration of an experiment from its files, put together as --configfile does."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,8 @@ from typing import Any
 import yaml
 
 from qunlearn.experiment import config
-from qunlearn.run import files
 from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_text
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATE = "__use_yte__"
@@ -31,27 +30,18 @@ def read(paths: Sequence[Path]) -> config.Json:
     return config.resolve(merged)
 
 
-def _over(below: Any, above: Mapping[str, Any]) -> config.Json:
-    """`below` with the values of `above`; sections are merged, everything else is replaced."""
-    merged = dict(below) if isinstance(below, Mapping) else {}
-    for key, value in above.items():
-        merged[key] = _over(merged.get(key), value) if isinstance(value, Mapping) else value
-    return merged
-
-
 def read_one(path: Path) -> config.Json:
     """One configuration file as it stands.
 
     Stricter than Snakemake, which takes the last of two values of a key.
 
     Raises:
-        InputError: it is missing, not a file, not UTF-8, neither JSON nor YAML, or has no keys; a
-            key stands twice in one section; or the file is a template with code in it.
+        InputError: it is missing, not a file, not UTF-8, not YAML, or has no keys; a key stands
+            twice in one section; or the file is a template with code in it.
     """
-    if not os.path.lexists(path):
-        raise InputError(f"{path}: no such file; check --configfile")
+    text = read_text(path)
     try:
-        content = _parse(files.read_text(path))
+        content = yaml.load(text, Loader=_Strict)  # nosec B506 - made from a safe loader
     except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
@@ -62,6 +52,55 @@ def read_one(path: Path) -> config.Json:
     if TEMPLATE in content:
         raise InputError(f"{path}: config key '{TEMPLATE}' makes a file a template; drop it")
     return content
+
+
+def check_flags(words: Sequence[str]) -> None:
+    """Refuse a flag that Snakemake would take the last of.
+
+    Args:
+        words: of its command line.
+
+    Raises:
+        InputError: `--configfile` or `--config` is given twice.
+    """
+    for names in (("--configfile", "--configfiles"), ("--config", "-C")):
+        if sum(word.partition("=")[0] in names for word in words) > 1:
+            raise InputError(
+                f"{names[0]}: given twice, and Snakemake takes the last alone; write everything "
+                f"after one: {names[0]} FIRST SECOND"
+            )
+
+
+def with_words(merged: Mapping[str, Any], words: Mapping[str, Any]) -> config.Json:
+    """`merged` with numbers and switches where `--config 'key={...}'` handed over their text.
+
+    Args:
+        merged: the configuration as Snakemake has merged it.
+        words: of its command line alone; in files YAML has read them already.
+    """
+    return _over(merged, _plain(words))
+
+
+def _over(below: Any, above: Mapping[str, Any]) -> config.Json:
+    """`below` with the values of `above`; sections are merged, everything else is replaced."""
+    merged = dict(below) if isinstance(below, Mapping) else {}
+    for key, value in above.items():
+        merged[key] = _over(merged.get(key), value) if isinstance(value, Mapping) else value
+    return merged
+
+
+def _plain(word: Any) -> Any:
+    match word:
+        case Mapping():
+            return {key: _plain(part) for key, part in word.items()}
+        case list():
+            return [_plain(part) for part in word]
+        case str():
+            try:
+                return json.loads(word)
+            except ValueError:
+                return word
+    return word
 
 
 class _Strict(yaml.SafeLoader):
@@ -77,21 +116,3 @@ class _Strict(yaml.SafeLoader):
                     )
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
-
-
-def _parse(text: str) -> Any:
-    """As Snakemake does: JSON, which may have tabs, else YAML."""
-    try:
-        return json.loads(text, object_pairs_hook=_once)
-    except (json.JSONDecodeError, RecursionError):
-        text = text.removeprefix("\ufeff")
-        return yaml.load(text, Loader=_Strict)  # nosec B506 - made from a safe loader
-
-
-def _once(pairs: Sequence[tuple[str, Any]]) -> config.Json:
-    found: config.Json = {}
-    for key, value in pairs:
-        if key in found:
-            raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' stands twice")
-        found[key] = value
-    return found

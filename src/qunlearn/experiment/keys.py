@@ -41,22 +41,6 @@ def _distinct(items: list[T]) -> list[T]:
     return items
 
 
-def _name(text: str) -> str:
-    plain = text.replace("_", "a").replace("-", "a")
-    if not (text.isascii() and plain.isalnum() and text[0].isalnum() and len(text) <= 100):
-        raise ValueError(
-            f"{text[:100]!r} is not a name; use at most 100 letters, digits, '_' and '-'"
-        )
-    return text
-
-
-def _text(text: str) -> str:
-    for character in text:
-        if ord(character) < 32 or ord(character) == 127 or 0xD800 <= ord(character) < 0xE000:
-            raise ValueError(f"{text[:100]!r} has {character!r}, which no name can have; drop it")
-    return text
-
-
 def _by(check: Callable[[str], object]) -> AfterValidator:
     """What another room refuses, refused here."""
 
@@ -79,10 +63,11 @@ def _given(value: dict[str, Any], whole: ValidatorFunctionWrapHandler) -> dict[s
 Choices = Annotated[list[T], AfterValidator(_distinct)]
 Several = Annotated[Choices[T], Field(min_length=1)]
 Given = Annotated[T, WrapValidator(_given), PlainSerializer(dict)]
-Name = Annotated[str, AfterValidator(_name)]
-Text = Annotated[str, AfterValidator(_text)]
+Name = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")]
+Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]
 Path = Annotated[Text, _by(sources.check_path)]
-Source = Annotated[Text, Field(min_length=1)]
+Source = Annotated[Text, Field(min_length=1), _by(sources.parse)]
+HubId = Annotated[Text, _by(sources.check_id)]
 Sources = Source | dict[Text, Source]
 PrecisionName = Annotated[str, _by(Precision.parse)]
 ObjectiveName = Annotated[str, _by(Objective.parse)]
@@ -102,7 +87,7 @@ class CorpusKeys(Section):
     """`mini`: generated, seeded, about invented entities; `local`: read from `muse_dir`; `hub`:
     downloaded once, at the commit that `revisions` pins."""
     mini: MiniSettings = MiniSettings()
-    hub: dict[Text, Text] = {}
+    hub: dict[Text, HubId] = {}
     """Dataset on the Hugging Face hub of each corpus (`source` `hub`), by its name: `{news:
     muse-bench/MUSE-News}`."""
     excerpt: ExcerptSettings = ExcerptSettings()
@@ -123,7 +108,7 @@ class ModelKeys(Section):
     tokenizer: Source | None = None
     """`null`: each checkpoint has its own; else a folder, `hub:<id>` or `gguf:<file>` whose
     tokenizer takes the place of that of every given checkpoint."""
-    shape: Source | None = None
+    shape: Text | None = None
     """Only for the plan, while checkpoints are still on the hub; a name of `resources/shapes.yaml`,
     `null` reads their config.json."""
     architecture: ModelSettings = ModelSettings()

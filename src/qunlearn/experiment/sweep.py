@@ -1,65 +1,148 @@
-"""Every training of an experiment's grids, and the cells whose models are chosen among them."""
+"""Grids of settings: which cells are swept, and the points of each grid with their names.
 
+A *cell* is a corpus, an objective and a variant of the update: `news/npo_gdr/lora`. A *point* is
+one choice of every swept setting but the epochs; it is trained once, and each number of epochs is
+a snapshot of that training. A point at a number of epochs is a *candidate*: `r16-a32/epoch5`.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import product
+from typing import Any
 
-from qunlearn.experiment.config import Json, runs, unlearn_settings
-from qunlearn.experiment.sweep_grids import Point, grid_of, points
+from qunlearn.run.errors import InputError
+
+Json = dict[str, Any]
+
+EPOCHS = "epochs"
+RATIO = "alpha_over_rank"
+OF_LORA = ("rank", RATIO, "targets")
+NOTHING_BUT_EPOCHS = "default"
+"""The name of the one point of a grid that has no other setting than the epochs."""
 
 
 @dataclass(frozen=True)
-class SweepRun:
+class Point:
     """One training of a grid.
 
     Attributes:
-        point: the name of its settings, e.g. `r16-a32-lr7e-4`.
-        settings: all of them, as the flags of unlearn.py.
-        snapshots: epochs after which it gives a candidate, ascending; the last are its epochs.
+        name: made of the swept settings; letters, digits, dots and hyphens.
+        settings: of the training, whose epochs are those of the last snapshot.
+        snapshots: epochs after which the model is a candidate, ascending.
     """
 
-    corpus: str
-    objective: str
-    adapter: str
-    seed: int
-    point: str
+    name: str
     settings: Json
     snapshots: tuple[float, ...]
 
+    @property
+    def candidates(self) -> list[str]:
+        """The names of what it trains."""
+        return [f"{self.name}/{snapshot_name(epochs)}" for epochs in self.snapshots]
 
-def training_runs(config: Json) -> list[SweepRun]:
-    """Every training of every grid of a full configuration.
 
-    They stand in for the runs of their cell (`config.runs`): a swept cell's models are chosen
-    among these, not trained a second time.
+def snapshot_name(epochs: float) -> str:
+    """The folder of a snapshot: `epoch5`, `epoch2.5`."""
+    return f"epoch{epochs:g}"
+
+
+def matching(patterns: Mapping[str, Any], cell: str) -> list[Any]:
+    """The values of the patterns that match a cell, in their order: the last one wins."""
+    return [value for pattern, value in patterns.items() if fnmatchcase(cell, pattern)]
+
+
+def grid_of(sweep: Mapping[str, Mapping[str, Any]], cell: str) -> Json:
+    """What is swept in a cell: setting -> values; empty where nothing is.
+
+    The grids of all matching patterns are laid over each other; later patterns win, a setting
+    with an empty list is not swept.
     """
-    swept = swept_cells(config)
-    return [
-        SweepRun(
-            run.corpus,
-            run.objective,
-            run.adapter,
-            run.seed,
-            point.name,
-            point.settings,
-            point.snapshots,
-        )
-        for run in runs(config)
-        if f"{run.corpus}/{run.objective}/{run.adapter}" in swept
-        for point in points_of(config, run.corpus, run.objective, run.adapter)
-    ]
+    merged: Json = {}
+    for grid in matching(sweep, cell):
+        merged |= grid
+    return {key: values for key, values in merged.items() if values}
 
 
-def swept_cells(config: Json) -> list[str]:
-    """Every swept `<corpus>/<objective>/<adapter>`, in the order of the tables."""
-    cells = dict.fromkeys(f"{run.corpus}/{run.objective}/{run.adapter}" for run in runs(config))
-    return [cell for cell in cells if grid_of(config["sweep"], cell)]
+def points(grid: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]) -> list[Point]:
+    """The trainings of a grid, in its order: the last setting of a name changes fastest.
+
+    Args:
+        grid: as of `grid_of`.
+        settings: of the cell's runs; the grid's values stand in for them. LoRA's alpha is
+            `alpha_over_rank` times the rank, be it swept or not.
+    """
+    swept = [key for key in _PARTS if key in grid]
+    snapshots = tuple(sorted(map(float, grid.get(EPOCHS, [settings[EPOCHS]]))))
+    found = []
+    for values in product(*(grid[key] for key in swept)):
+        own = dict(settings) | dict(zip(swept, values, strict=True))
+        if RATIO in own:
+            own["lora_alpha"] = float(own.pop(RATIO) * own["rank"])
+        own[EPOCHS] = snapshots[-1]
+        name = "-".join(_PARTS[key](own) for key in swept)
+        found.append(Point(name or NOTHING_BUT_EPOCHS, own, snapshots))
+    return found
 
 
-def points_of(config: Json, corpus: str, objective: str, adapter: str) -> list[Point]:
-    """The points of a swept cell's grid, in its order."""
-    settings = unlearn_settings(config, corpus, objective, adapter)
-    return points(grid_of(config["sweep"], f"{corpus}/{objective}/{adapter}"), settings)
+def check(config: Mapping[str, Any], cells: Mapping[str, Json]) -> None:
+    """Complain about grids that cannot be trained or chosen from.
+
+    Args:
+        config: full.
+        cells: every cell of the experiment, with its settings.
+
+    Raises:
+        InputError: LoRA's settings are swept in another variant, two points share a name,
+            `selection.fixed` names no candidate of a cell, or the controls need settings that are
+            not known beforehand.
+    """
+    for cell, settings in cells.items():
+        if not (grid := grid_of(config["sweep"], cell)):
+            continue
+        if not cell.endswith("/lora") and (wrong := [key for key in OF_LORA if key in grid]):
+            raise InputError(
+                f"config key 'sweep': {wrong[0]} is a setting of LoRA but is swept in {cell}; "
+                "narrow the pattern to */*/lora"
+            )
+        trained = points(grid, settings)
+        names = [point.name for point in trained]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise InputError(
+                f"config key 'sweep': two points of {cell} have the name {twice[0]}; "
+                "names keep six digits: drop one of the values or move them apart"
+            )
+        known = [name for point in trained for name in point.candidates]
+        named = (matching(config["selection"]["fixed"], cell) or ["nothing"])[-1]
+        if config["selection"]["rule"] == "fixed" and named not in known:
+            close = difflib.get_close_matches(named, known, n=3, cutoff=0.0)
+            raise InputError(
+                f"config key 'selection.fixed': {named} is no candidate of {cell}; "
+                f"name one, such as {', '.join(close)}, or use another selection.rule"
+            )
+        if config["controls"] and cell.endswith("/full"):
+            raise InputError(
+                "config key 'controls': full_matched is trained with full's settings, but those "
+                f"of {cell} are chosen from a sweep; state them in unlearn.overrides"
+            )
 
 
-def splits_questions(config: Json) -> bool:
-    """Whether a share of the questions is kept for the choice and out of the tables."""
-    return config["selection"]["questions"] == "split" and bool(swept_cells(config))
+def _short(value: float) -> str:
+    return f"{value:g}".replace("+", "")
+
+
+def _scientific(value: float) -> str:
+    """`7e-4`, however large or small."""
+    mantissa, exponent = f"{value:.5e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+# In the order of a point's name.
+_PARTS: dict[str, Callable[[Json], str]] = {
+    "rank": lambda own: f"r{own['rank']}",
+    RATIO: lambda own: f"a{_short(own['lora_alpha'])}",
+    "lr": lambda own: f"lr{_scientific(own['lr'])}",
+    "targets": lambda own: str(own["targets"]),
+    "alpha": lambda own: f"w{_short(own['alpha'])}",
+}

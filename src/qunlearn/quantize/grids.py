@@ -3,23 +3,18 @@
 A grid is built from a weight matrix, or from a block of its rows, and then rounds any weights of
 the same shape: the *fixed* grid of an update W -> W + d is W's, the *adaptive* one that of W + d.
 
-GPTQ is another case, since the codes of a weight depend on those before it: what it ships is read
-from its packed checkpoints, and only its fixed grid is here, plain nearest rounding onto scales
-that are given (`packed_grid`).
+GPTQ is another case, since the codes of a weight depend on those before it: what it ships, and the
+points that it could hold, are read from its packed checkpoints (`packed`).
 """
 
 from abc import ABC, abstractmethod
 from functools import cache
-from math import gcd
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from qunlearn.quantize.methods.rtn import largest_code
+from qunlearn.quantize.methods.bnb import BLOCK
 
-BLOCK = 64
-"""Neighbouring weights of the flattened matrix that share a scale in bitsandbytes' 4 bits."""
 NF4 = (
     *(-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453),
     *(-0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0),
@@ -129,12 +124,12 @@ class Int8Grid(UniformGrid):
 
 
 class CodebookGrid(Grid):
-    """Sorted levels in [-1, 1] times the largest |w| of each block of the flattened matrix.
+    """Sorted levels in [-1, 1] times the largest |w| of each block of 64 weights of a row.
 
     A code is the level's index. A weight halfway between two levels goes to the lower one.
 
     Args:
-        weight: [out, in], float32.
+        weight: [out, in], float32, `in` a multiple of 64.
         levels: as `NF4`.
     """
 
@@ -142,61 +137,38 @@ class CodebookGrid(Grid):
         self._levels = torch.tensor(levels)
         self._gaps = self._levels.diff()
         self._first, self._borders = _lookup(levels)
-        self._largest = self._blocks(weight).abs().amax(dim=1, keepdim=True)
-        # bitsandbytes multiplies by the reciprocal; in a last block that is not full it divides.
-        self._factors = 1.0 / self._largest.clamp(min=1e-38)
+        self._largest = weight.reshape(-1, BLOCK).abs().amax(dim=1, keepdim=True)
+        self._factors = 1.0 / self._largest.clamp(min=1e-38)  # bitsandbytes multiplies by it, too
 
     def codes(self, weight: Tensor) -> Tensor:
         """Indices of levels, [out, in], int32."""
-        return self._unblocked(self._nearest(self._scaled(weight)), weight)
+        return self._nearest(self._scaled(weight)).view(weight.shape)
 
     def values(self, codes: Tensor) -> Tensor:
         """The level times the block's scale."""
-        blocks = self._blocks(codes)
-        points = self._levels.index_select(0, blocks.view(-1)).view(blocks.shape)
-        return self._unblocked(points.mul_(self._largest), codes)
+        return (self._at(self._levels, codes) * self._largest).view(codes.shape)
 
     def step(self, weight: Tensor) -> Tensor:
         """The gap between two levels times the block's scale."""
         scaled = self._scaled(weight)
         nearest = self._nearest(scaled)
-        points = self._levels.index_select(0, nearest.view(-1)).view(scaled.shape)
-        below = (nearest - (scaled < points).int()).clamp_(0, len(self._gaps) - 1)
-        gaps = self._gaps.index_select(0, below.view(-1)).view(scaled.shape)
-        return self._unblocked(gaps.mul_(self._largest).clamp_(min=_TINY), weight)
+        below = (nearest - (scaled < self._at(self._levels, nearest)).int()).clamp_(min=0)
+        gaps = self._at(self._gaps, below.clamp_(max=len(self._gaps) - 1))
+        return (gaps * self._largest).clamp_(min=_TINY).view(weight.shape)
 
     def _scaled(self, weight: Tensor) -> Tensor:
         """[blocks, 64], in [-1, 1]."""
-        blocks = self._blocks(weight)
-        scaled = blocks * self._factors
-        if weight.numel() % BLOCK:
-            scaled[-1] = blocks[-1] / self._largest[-1].clamp(min=1e-38)
-        return scaled.clamp_(-1.0, 1.0)
+        return (weight.reshape(-1, BLOCK) * self._factors).clamp_(-1.0, 1.0)
 
     def _nearest(self, scaled: Tensor) -> Tensor:
         """How many borders between levels lie below each number: a table replaces the search."""
-        flat = scaled.view(-1)
-        cells = ((flat + 1.0) * (_CELLS / 2)).int()
-        first = self._first.index_select(0, cells)
-        return first.add_(flat > self._borders.index_select(0, cells)).view(scaled.shape)
+        cells = ((scaled + 1.0) * (_CELLS / 2)).int()
+        return self._at(self._first, cells) + (scaled > self._at(self._borders, cells))
 
-    def _blocks(self, matrix: Tensor) -> Tensor:
-        flat = matrix.reshape(-1)
-        rest = -len(flat) % BLOCK
-        return (functional.pad(flat, (0, rest)) if rest else flat).view(-1, BLOCK)
-
-    def _unblocked(self, blocks: Tensor, like: Tensor) -> Tensor:
-        return blocks.view(-1)[: like.numel()].view(like.shape)
-
-
-def packed_grid(steps: Tensor, bits: int) -> Grid:
-    """The points that a packed GPTQ matrix can hold: steps [out, in / group], 2^bits codes."""
-    return UniformGrid(steps, -largest_code(bits) - 1, largest_code(bits))
-
-
-def rows_together(columns: int) -> int:
-    """Rows of `columns` weights in whole blocks of `BLOCK`: their grids are the matrix's own."""
-    return BLOCK // gcd(BLOCK, columns)
+    @staticmethod
+    def _at(table: Tensor, index: Tensor) -> Tensor:
+        """[blocks, 64] entries of a table: several times as fast as `table[index]`."""
+        return table.index_select(0, index.reshape(-1)).view(-1, BLOCK)
 
 
 @cache
@@ -211,9 +183,6 @@ def _lookup(levels: tuple[float, ...]) -> tuple[Tensor, Tensor]:
     borders = (points[:-1] + points[1:]) / 2
     # A number at the edge of a cell may be counted to the next: both then know a border there.
     lows = torch.arange(_CELLS + 1) / (_CELLS / 2) - 1.0 - 1e-6
-    highs = lows + 2 / _CELLS + 2e-6
     first = torch.searchsorted(borders, lows).int()
-    if bool((torch.searchsorted(borders, highs, right=True) > first + 1).any()):
-        raise ValueError("two borders between levels in one cell; use more cells")
     inside = torch.cat([borders, torch.tensor([torch.inf])])[first.long()]
-    return first, torch.where(inside <= highs, inside, torch.inf)
+    return first, torch.where(inside <= lows + 2 / _CELLS + 2e-6, inside, torch.inf)

@@ -11,7 +11,7 @@ workflow's graph is put together.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from qunlearn.quantize.calibration import Texts
     from qunlearn.quantize.grids import Grid
     from qunlearn.quantize.packed import PackedMatrix
-
 
 COMMON_GROUPS = (32, 64, 128, 256)
 
@@ -90,74 +89,101 @@ model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
     library: str = "transformers"
 
 
-class Method(ABC):
+class Method:
     """A way to quantize; the defaults are those of plain rounding in memory.
 
     Attributes:
         name: as in `Precision.method`.
         form: how its precisions are written, for messages and documentation.
-        about: a sentence for the documentation of the settings.
+        pattern: a regular expression of the same, whose groups `bits`, `group` and `midrise` fill
+            the fields of `Precision`; the name itself where it is empty.
+        bits, group: of precisions whose names do not give them.
         environment: the file below `envs/` that quantizes.
         packages: optional packages (`imports.OPTIONAL`) that writing and reading need.
         library: the distribution that does the rounding; its version is on the card.
-        calibrated: whether it fits its rounding to texts, which `write` is then given.
-        packed: whether the codes of a weight depend on more than the matrix, so that what is
-            shipped can only be read from a folder.
+        calibrated: whether it fits its rounding to texts, which `write` is then given. The codes
+            of a weight then depend on more than the matrix: they can only be read from a folder.
         live: whether evaluation runs the quantized layers themselves, whose output depends on the
             rows of a batch; otherwise it runs dense weights.
         sixteen_bit: whether a GPU evaluates it in bfloat16.
         speed: weights that a core rounds in a second, measured; where texts are needed the plan
             counts operations instead.
+        stored: bits that a weight takes in a folder, its share of scales included.
+        printed: how tables and figures print it, where that is not as in `label`.
+        scheme: the grid in words, for the card; `{span}` stands for the weights that share a scale.
+        storage: what the tensors of a folder are, likewise.
+        note: a sentence under the tables on how it was made, with `library` and the settings of
+            the calibration in braces; empty where its name says all.
         evaluated: how the metrics were computed, the end of a sentence.
         recipe: how to load a folder elsewhere.
     """
 
     name: ClassVar[str]
     form: ClassVar[str]
-    about: ClassVar[str]
+    pattern: ClassVar[str] = ""
+    bits: ClassVar[int] = 4
+    group: ClassVar[int | None] = None
     environment: ClassVar[str] = "quantize"
     packages: ClassVar[frozenset[str]] = frozenset()
     library: ClassVar[str] = "torch"
     calibrated: ClassVar[bool] = False
-    packed: ClassVar[bool] = False
     live: ClassVar[bool] = False
     sixteen_bit: ClassVar[bool] = False
     speed: ClassVar[float] = 6.4e7
+    stored: ClassVar[float] = 32.0
+    printed: ClassVar[str] = ""
+    scheme: ClassVar[str]
+    storage: ClassVar[str] = "float32 points of the grid; larger than the codes would be"
+    note: ClassVar[str] = ""
     evaluated: ClassVar[str] = "on the weights dequantized to float32"
     recipe: ClassVar[Recipe] = Recipe()
 
-    @abstractmethod
     def parse(self, name: str) -> Precision | None:
         """The precision that a name means, or None where it is not one of this method's."""
+        if not (match := re.fullmatch(self.pattern or self.name, name)):
+            return None
+        found = match.groupdict()
+        group = int(found.get("group") or self.group or 0) or None
+        bits = int(found.get("bits") or self.bits)
+        return Precision(name, self.name, bits, group, bool(found.get("midrise")))
 
-    @abstractmethod
     def describe(self, precision: Precision) -> str:
-        """The grid in words, for the model card."""
+        """`scheme` of a precision."""
+        group = precision.group
+        span = f"for {group} neighbouring weights of a row" if group else "a row"
+        return self.scheme.format(span=span)
 
     def stored_bits(self, precision: Precision) -> float:
-        """Bits that a weight takes in a folder, its share of scales included: points in float32."""
-        return 32.0
+        """`stored` of a precision."""
+        return self.stored
 
     def label(self, precision: Precision) -> str:
         """How tables and figures print it: `RTN3 g64`."""
-        group = f" g{precision.group}" if precision.group else ""
-        return f"{precision.method.upper()}{precision.bits}{group}"
+        return self.printed or re.sub(r"(?<=\d)G(?=\d)", " g", precision.name.upper())
 
     def footnote(self, quantization: Mapping[str, Any]) -> str:
-        """A sentence under the tables on how it was made; empty where its name says all.
-
-        Args:
-            quantization: the configuration's section of that name.
-        """
-        return ""
+        """`note` with the settings of the configuration's section `quantization`."""
+        return self.note.format(library=self.library, **quantization["calibration"])
 
     def check(self, layers: Mapping[str, nn.Linear], precision: Precision) -> None:
-        """Complain about layers that do not fit, before any work.
+        """Complain about layers that do not fit before any work: the group must divide their rows.
 
         Raises:
             InputError: names the first layer at fault and what would fit.
         """
-        check_group(layers, precision)
+        group = precision.group or 1
+        for name, layer in layers.items():
+            if layer.in_features % group:
+                fitting = [
+                    f"{precision.method}{precision.bits}g{size}"
+                    for size in COMMON_GROUPS
+                    if all(other.in_features % size == 0 for other in layers.values())
+                ]
+                advice = ", ".join(fitting) or f"rtn{precision.bits}, one scale a row"
+                raise InputError(
+                    f"precision '{precision.name}': group {group} does not divide the "
+                    f"{layer.in_features} inputs of {name}; use {advice}"
+                )
 
     def write(
         self, source: Path, base: Path | None, precision: Precision, texts: Texts | None, out: Path
@@ -166,41 +192,36 @@ class Method(ABC):
 
         Args:
             source: a dense checkpoint, or a LoRA adapter, which is merged into `base` in float32.
-            base: the checkpoint that the adapter was trained on; otherwise unused.
-            texts: where `calibrated` methods draw from; None for others.
+            base: the checkpoint that the adapter was trained on; None of a dense source.
+            texts: what `calibrated` methods draw from; unused by others.
+            out: made where it is absent.
 
         Returns:
-            Facts for the manifest, `quantized_matrices` and `storage` among them.
+            Facts for the manifest: `quantized_matrices`, and the method's own.
 
         Raises:
             InputError: a bad checkpoint, or a precision that does not fit the model.
         """
-        from qunlearn.models.checkpoints import is_adapter, load_dense, load_tokenizer, save_model
+        from qunlearn.models.checkpoints import load_dense, load_tokenizer, save_model
         from qunlearn.models.layers import quantizable_layers
 
         model = load_dense(source, base)
         layers = quantizable_layers(model)
         self.check(layers, precision)
-        storage = self.change(model, layers, precision)
-        tokenizer = load_tokenizer(base if base is not None and is_adapter(source) else source)
-        save_model(model, tokenizer, out)
-        return {"quantized_matrices": len(layers), "storage": storage}
+        save_model(self.change(model, layers, precision), load_tokenizer(base or source), out)
+        return {"quantized_matrices": len(layers) if precision.bits < 16 else 0}
 
     def change(
         self, model: PreTrainedModel, layers: Mapping[str, nn.Linear], precision: Precision
-    ) -> str:
-        """Round the layers of a dense float32 model to the grid, in place.
-
-        Returns:
-            What the tensors of the folder are, for the card.
-        """
+    ) -> PreTrainedModel:
+        """The dense float32 model with its layers rounded to the grid, here in place."""
         import torch
 
         with torch.no_grad():
             for layer in layers.values():
                 grid = self.grid(layer.weight, precision)
                 layer.weight.copy_(grid.values(grid.codes(layer.weight)))
-        return "float32 points of the grid; larger than the codes would be"
+        return model
 
     def load(self, folder: Path, precision: Precision) -> PreTrainedModel:
         """Read what `write` wrote, ready to be evaluated: on the GPU if there is one.
@@ -217,20 +238,20 @@ class Method(ABC):
         return load_model(folder, torch.bfloat16 if half else torch.float32, device)
 
     def grid(self, weight: Tensor, precision: Precision) -> Grid:
-        """The points that a matrix, or whole blocks of its rows, are rounded to.
+        """The points that a matrix, or some rows of it, are rounded to; not if `calibrated`.
 
         Args:
             weight: [out, in], float32.
         """
-        raise NotImplementedError(f"{precision.name} has no grid of its own; read it from a folder")
+        raise NotImplementedError
 
     def read_packed(self, folder: Path, name: str, precision: Precision) -> PackedMatrix:
-        """One matrix of a folder of a `packed` method: its codes and scales as they are shipped.
+        """One matrix of a `calibrated` method's folder: its codes and scales as they are shipped.
 
         Raises:
             InputError: the folder is missing or holds something else.
         """
-        raise NotImplementedError(f"{precision.name} is known from its grid")
+        raise NotImplementedError
 
 
 @cache
@@ -261,26 +282,3 @@ def module_file(precision: str) -> Path:
     module = import_module(type(method_of(precision)).__module__)
     assert module.__file__ is not None  # a module of this package
     return Path(module.__file__)
-
-
-def check_group(layers: Mapping[str, nn.Linear], precision: Precision) -> None:
-    """Complain before any work when the precision's group does not divide every layer's rows.
-
-    Raises:
-        InputError: names the first layer at fault and the usual groups that fit all layers.
-    """
-    group = precision.group
-    if group is None:
-        return
-    for name, layer in layers.items():
-        if layer.in_features % group:
-            fitting = [
-                f"{precision.method}{precision.bits}g{size}"
-                for size in COMMON_GROUPS
-                if all(other.in_features % size == 0 for other in layers.values())
-            ]
-            advice = ", ".join(fitting) or f"rtn{precision.bits}, one scale a row"
-            raise InputError(
-                f"precision '{precision.name}': group {group} does not divide the "
-                f"{layer.in_features} inputs of {name}; use {advice}"
-            )

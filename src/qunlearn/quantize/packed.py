@@ -25,6 +25,7 @@ from torch import Tensor
 
 from qunlearn.models.checkpoints import check_checkpoint, check_complete
 from qunlearn.models.weights import read_tensors, tensor_files
+from qunlearn.quantize.grids import UniformGrid
 from qunlearn.quantize.method import Precision
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
@@ -37,42 +38,53 @@ WORD = 32
 PARTS = ("qweight", "qzeros", "scales", "g_idx")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PackedMatrix:
-    """A quantized weight matrix: `code * scale`, with one scale for `group` inputs of a row.
+    """A quantized weight matrix: `code * scale`, with one scale for some neighbours of a row.
 
     Attributes:
         codes: [out, in] int16, signed: the zero point is taken off.
         scales: [out, in / group] float32; the float16 values that are stored.
-        group: neighbouring weights of a row that share a scale.
+        bits: bits a code.
     """
 
     codes: Tensor
     scales: Tensor
-    group: int
+    bits: int
+
+    def rows(self, chosen: slice) -> PackedMatrix:
+        """Some of its rows."""
+        return PackedMatrix(self.codes[chosen], self.scales[chosen], self.bits)
+
+    def grid(self) -> UniformGrid:
+        """All points that the codes could stand for."""
+        half = 2 ** (self.bits - 1)
+        return UniformGrid(self.scales, -half, half - 1)
 
     def dense(self) -> Tensor:
         """`code * scale`, [out, in], float32."""
-        return self.codes.float() * self.scales.repeat_interleave(self.group, dim=1)
+        group = self.codes.shape[1] // self.scales.shape[1]
+        return self.codes.float() * self.scales.repeat_interleave(group, dim=1)
 
 
-def read_matrix(folder: Path, name: str) -> PackedMatrix:
+def read_matrix(folder: Path, name: str, precision: Precision) -> PackedMatrix:
     """Read one layer of a packed GPTQ checkpoint, whole or in shards.
 
     Args:
         folder: the checkpoint.
         name: the layer's module path, e.g. `model.layers.0.mlp.up_proj`.
+        precision: what it was quantized to.
 
     Raises:
-        InputError: the folder holds no GPTQ checkpoint of the first format, has no such layer, or
-            the layer is asymmetric or has its inputs in another order than the weights.
+        InputError: the folder holds no GPTQ checkpoint of the first format and this precision, has
+            no such layer, or the layer is asymmetric or has its inputs in another order.
     """
-    bits = stored_bits(folder)
+    bits = precision.bits
     words = read_tensors(folder, [f"{name}.{part}" for part in PARTS])
     qweight, qzeros, scales, g_idx = (words[f"{name}.{part}"] for part in PARTS)
     inputs, groups = g_idx.numel(), len(scales)
-    group = inputs // groups
-    if not torch.equal(g_idx.long(), torch.arange(inputs) // group):
+    _check_quantized(folder, precision, inputs // groups)
+    if not torch.equal(g_idx.long(), torch.arange(inputs) // (inputs // groups)):
         raise InputError(
             f"{folder}: {name} has its inputs reordered; quantize it with desc_act=False"
         )
@@ -80,10 +92,10 @@ def read_matrix(folder: Path, name: str) -> PackedMatrix:
     if bool((_unpack(qzeros.T, bits) + 1 != zero).any()):
         raise InputError(f"{folder}: {name} is asymmetric; quantize it with sym=True")
     codes = (_unpack(qweight, bits) - zero).T.to(torch.int16).contiguous()
-    return PackedMatrix(codes, scales.T.float().contiguous(), group)
+    return PackedMatrix(codes, scales.T.float().contiguous(), bits)
 
 
-def load_packed(folder: Path) -> PreTrainedModel:
+def load_packed(folder: Path, precision: Precision) -> PreTrainedModel:
     """Read a packed checkpoint as a dense float32 model, in `eval` mode on the CPU.
 
     Raises:
@@ -97,7 +109,7 @@ def load_packed(folder: Path) -> PreTrainedModel:
     names = list(tensor_files(folder))
     layers = [name.removesuffix(f".{PARTS[0]}") for name in names if name.endswith(f".{PARTS[0]}")]
     others = [name for name in names if name.rpartition(".")[2] not in PARTS]
-    tensors = {f"{layer}.weight": read_matrix(folder, layer).dense() for layer in layers}
+    tensors = {f"{layer}.weight": read_matrix(folder, layer, precision).dense() for layer in layers}
     tensors |= {name: value.float() for name, value in read_tensors(folder, others).items()}
     loaded: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].from_pretrained(
         None, config=config, state_dict=tensors, dtype=torch.float32, output_loading_info=True
@@ -107,46 +119,20 @@ def load_packed(folder: Path) -> PreTrainedModel:
     if (folder / GENERATION).exists():
         # Else it would be made from config.json, in which training may have turned the cache off.
         model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
-    return model.eval()  # type: ignore[no-any-return]
+    return model  # type: ignore[no-any-return]
 
 
-def stored_bits(folder: Path) -> int:
-    """Bits a weight of a GPTQ checkpoint of the first format, from its config.json.
-
-    Raises:
-        InputError: `folder` holds something else.
-    """
+def _check_quantized(folder: Path, precision: Precision, group: int) -> None:
     quantization = read_json(folder / "config.json").get("quantization_config", {})
-    method = quantization.get("quant_method")
-    form = quantization.get("checkpoint_format", "gptq")
-    if method != "gptq" or form != "gptq":
-        held = f"a {method} checkpoint in the format {form}" if method else "a dense checkpoint"
-        raise InputError(f"{folder}: {held}, not GPTQ's first format; quantize it again")
-    return int(quantization["bits"])
-
-
-def check_bits(folder: Path, precision: Precision) -> None:
-    """Complain about a folder of another number of bits.
-
-    Raises:
-        InputError: it has, or holds something else.
-    """
-    if (bits := stored_bits(folder)) != precision.bits:
+    held = [quantization.get("quant_method"), quantization.get("checkpoint_format", "gptq")]
+    if held != ["gptq", "gptq"]:
         raise InputError(
-            f"{folder}: the weights have {bits} bits, so they are not {precision.name}"
+            f"{folder}: quantized by {held[0]} in the format {held[1]}, not GPTQ's first format; "
+            "quantize it again"
         )
-
-
-def check_matrix(folder: Path, name: str, matrix: PackedMatrix, precision: Precision) -> None:
-    """Complain about a matrix of another number of bits or another group.
-
-    Raises:
-        InputError: so it is.
-    """
-    bits = stored_bits(folder)
-    if (bits, matrix.group) != (precision.bits, precision.group):
+    if (bits := quantization["bits"], group) != (precision.bits, precision.group):
         raise InputError(
-            f"{folder}: {name} has {bits} bits in groups of {matrix.group}, which is not "
+            f"{folder}: the weights have {bits} bits in groups of {group}, which is not "
             f"{precision.name}; quantize the model to {precision.name}"
         )
 

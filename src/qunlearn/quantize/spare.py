@@ -14,7 +14,7 @@ from torch import Tensor
 from qunlearn.models.checkpoints import load_dense, load_tokenizer, save_model
 from qunlearn.models.layers import quantizable_layers
 from qunlearn.models.updates import Update, updates
-from qunlearn.quantize.method import Precision, check_group, method_of
+from qunlearn.quantize.method import Precision, method_of
 from qunlearn.settings.fixed import Choice
 
 
@@ -42,7 +42,8 @@ def quantize_spared(
     """
     model = load_dense(source)
     layers = quantizable_layers(model)
-    check_group(layers, precision)
+    method = method_of(precision)
+    method.check(layers, precision)
     generator = torch.Generator().manual_seed(seed)
     spared = moved = total = 0
     with torch.no_grad():
@@ -50,7 +51,7 @@ def quantize_spared(
             kept = chosen(update, precision, choice, generator)
             weight = layers[update.name].weight
             if precision.method == "rtn":
-                grid = method_of(precision).grid(weight, precision)
+                grid = method.grid(weight, precision)
                 weight.copy_(torch.where(kept, weight, grid.values(grid.codes(weight))))
             spared += int(kept.sum())
             moved += int((update.delta != 0).sum())
@@ -78,10 +79,8 @@ def chosen(
     if precision.method != "rtn":
         return torch.zeros_like(moved)
     at_zero = method_of(precision).grid(update.weight, precision).codes(update.weight) == 0
-    if choice == "zero_bin":
-        return moved & at_zero
-    if choice == "other_bins":
-        return moved & ~at_zero
+    if choice != "unmoved":
+        return moved & (at_zero if choice == "zero_bin" else ~at_zero)
     still = (~moved).flatten().nonzero().flatten()
     count = int((moved & at_zero).sum())
     drawn = still[torch.randperm(len(still), generator=generator)[:count]]

@@ -42,7 +42,7 @@ def card(results: Path, name: str, scores: Scores) -> str:
             model, or the metrics of the cell or of target or retrain beside it are missing.
     """
     cell = Cell.parse(name)
-    quantized = Manifest.read(results / "quantized" / name, "quantize")
+    quantized = Manifest.read(results / "quantized" / name)
     if (held := quantized.get("settings", "name")) != cell.precision:
         raise InputError(f"{quantized.path}: of {held}, not {cell.precision}; quantize it again")
     if quantized.get("status") == DIVERGED:
@@ -52,6 +52,8 @@ def card(results: Path, name: str, scores: Scores) -> str:
         raise InputError(f"{quantized.path}: no weights in its outputs; quantize it again")
     precision, lineage = Precision.parse(cell.precision), trace(results, cell, quantized)
     method, packages = method_of(precision), quantized.get("packages")
+    if cell.objective not in REFERENCES and lineage.trained is None:
+        Manifest.read(results / "unlearned" / cell.corpus / cell.model)
     others = [reference for reference in REFERENCES if reference != cell.objective]
     shown = [cell, *(_reference(scores, cell, reference) for reference in others)]
     front_matter = ModelCardData(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from scipy.stats import binomtest
 
-from qunlearn.analysis.claims import SCOPES, Claim, Judgement, as_csv
-from qunlearn.analysis.verdicts import Finding
+from qunlearn.analysis.claims import SCOPES, Claim, Judgement, claims_csv
+from qunlearn.analysis.summary import Summary
 from qunlearn.experiment.labels import METRICS, corpus_name, method_name, precision_name
 from qunlearn.report.tables import table
 from qunlearn.report.templates import fill
@@ -40,8 +40,8 @@ def write_claims(
         limits=limits,
         verdicts=verdicts,
     )
-    write_text(folder / "claims.csv", as_csv(ours))
-    write_text(folder / "claims_published.csv", as_csv(published))
+    write_text(folder / "claims.csv", claims_csv(ours))
+    write_text(folder / "claims_published.csv", claims_csv(published))
     write_text(folder / "claims.md", text)
 
 
@@ -51,8 +51,9 @@ def signs(judgements: Sequence[Judgement]) -> dict[str, float]:
     `untied` lie on neither threshold, and `p` is of a sign test of these.
     """
     claim = judgements[0].claim
-    sign = 1 if claim.of.above else -1
-    found = [sign * (own.value - claim.threshold) for own in _findings(judgements)]
+    sign = 1 if claim.side == "above" else -1
+    values = [own.value for own in _findings(judgements)]
+    found = [sign * (value - claim.threshold) for value in values if value is not None]
     count, untied = sum(own > 0 for own in found), sum(own != 0 for own in found)
     p = binomtest(count, untied).pvalue if untied else 1.0
     return {"count": count, "of": len(found), "untied": untied, "p": p}
@@ -80,14 +81,14 @@ def _by_claim(judgements: Sequence[Judgement]) -> dict[Claim, list[Judgement]]:
     return groups
 
 
-def _findings(judgements: Sequence[Judgement]) -> list[Finding]:
-    return [found.finding for found in judgements if isinstance(found.finding, Finding)]
+def _findings(judgements: Sequence[Judgement]) -> list[Summary]:
+    return [found.finding for found in judgements if found.finding.value is not None]
 
 
 def _line(found: Judgement) -> list[str]:
     place, finding, numbers = found.place, found.finding, ["–"] * len(NUMBERS)
-    if isinstance(finding, Finding):
-        form = "z.2f" if found.claim.of.reversion else "z.1f"
+    if finding.value is not None:
+        form = "z.2f" if found.claim.reversion else "z.1f"
         numbers = [
             format(finding.value, form),
             f"{finding.low:{form}} to {finding.high:{form}}",
@@ -95,7 +96,7 @@ def _line(found: Judgement) -> list[str]:
             "–" if finding.n is None else str(finding.n),
             "–" if finding.minimum_effect is None else format(finding.minimum_effect, form),
         ]
-    names = " to ".join(precision_name(name) for name in place.precision.split(" to ") if name)
+    names = " to ".join(map(precision_name, place.grids))
     metric = METRICS[place.metric.removeprefix("reversion_")]
     where = [corpus_name(place.corpus), method_name(place.objective), names or "–", metric]
     return [*where, *numbers, found.verdict, found.reason]

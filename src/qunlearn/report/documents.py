@@ -111,8 +111,8 @@ def fill_mechanism(
     scores = read_metrics(results / "tables/metrics.csv")
     scores = [own for own in scores if (own.cell.corpus, own.cell.objective) == wanted]
     measured = arrivals(scores, results / "survival")
-    last = [arrival for arrival in measured if arrival.cell.precision == precisions[-1]]
-    trained = [arrival for arrival in measured if arrival.cell.adapter in NEEDED]
+    last = measured[measured["precision"] == precisions[-1]]
+    trained = measured[measured["adapter"].isin(NEEDED)]
     made = [note for note in main_notes(results) if note.startswith(MADE)]
     for name, text in {
         "made": "".join(f"* {note}\n" for note in made),

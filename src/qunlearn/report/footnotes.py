@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from qunlearn.corpora import overlaps
-from qunlearn.experiment import sweep_grids as grids
+from qunlearn.experiment import sweep as grids
 from qunlearn.experiment.config import Json, unlearn_settings
 from qunlearn.experiment.labels import adapter_name, corpus_name, method_name
 from qunlearn.models import sources

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from qunlearn.analysis.frame import MECHANISM_TABLE
+from qunlearn.analysis.frame import MECHANISM_TABLE, read
 from qunlearn.analysis.summary import Key, Summary, summaries
 from qunlearn.experiment.labels import precision_name
 from qunlearn.experiment.names import BEFORE
@@ -57,7 +57,7 @@ def read_rate(results: Path, corpus: str, objective: str, adapter: str) -> Rate:
     rates = {read_json(run)["settings"]["lr"] for run in runs}
     found = summaries(results / "tables/summary.csv")
     before = found.get(Key(*cell, BEFORE, METRIC))
-    frame = MECHANISM_TABLE.read(results / "tables/mechanism.csv")
+    frame = read(results / "tables/mechanism.csv", MECHANISM_TABLE)
     own = frame[(frame[["corpus", "objective", "adapter"]] == list(cell)).all(axis=1)]
     if len(rates) != 1 or before is None or own.empty:
         raise InputError(

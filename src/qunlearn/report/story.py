@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from qunlearn.analysis.frame import CLAIMS_TABLE, MECHANISM_TABLE, TESTS_TABLE
-from qunlearn.analysis.reversion import FORGET_METRICS
+from qunlearn.analysis.cells import FORGET_METRICS
+from qunlearn.analysis.frame import CLAIMS_TABLE, MECHANISM_TABLE, TESTS_TABLE, read
 from qunlearn.analysis.summary import Key, Summary, distinct, summaries
 from qunlearn.analysis.verdicts import MARGIN, Outcome, by_adapter, outcomes
 from qunlearn.experiment.controls import NEEDED
@@ -36,8 +36,8 @@ def experiment_story(tables: Path, settings: Mapping[str, Any], notes: Sequence[
         InputError: a table is missing or broken.
     """
     names = {"mechanism": MECHANISM_TABLE, "tests": TESTS_TABLE, "claims": CLAIMS_TABLE}
-    read = {name: schema.read(tables / f"{name}.csv") for name, schema in names.items()}
-    return story(summaries(tables / "summary.csv"), settings=settings, notes=notes, **read)
+    found = {name: read(tables / f"{name}.csv", columns) for name, columns in names.items()}
+    return story(summaries(tables / "summary.csv"), settings=settings, notes=notes, **found)
 
 
 def story(

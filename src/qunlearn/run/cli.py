@@ -18,9 +18,6 @@ from qunlearn.run.signals import end, end_with_starter, listen
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # With one workspace a stream cuBLAS sums in one order; it reads this when CUDA starts.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-# What torchrun or a pod of PyTorch jobs leaves in a shell: the Trainer would wait for processes
-# that nobody starts. qunlearn.training.launch starts ours, and tells them.
-LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 def run_script(main: Callable[..., None]) -> None:
@@ -33,7 +30,7 @@ def run_script(main: Callable[..., None]) -> None:
     """
     listen(end)
     end_with_starter()
-    for name in LAUNCHERS:
+    for name in ("RANK", "WORLD_SIZE"):  # a launcher's: the Trainer would wait for more processes
         os.environ.pop(name, None)
     import tyro
 
@@ -51,15 +48,10 @@ def run_script(main: Callable[..., None]) -> None:
 
     try:
         tyro.cli(checked, config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff))
-    except InputError as error:
-        sys.exit(_tell(str(error), 2))
     except Exception as error:
-        if (fault := disk_error(error, Path.cwd())) is None:
+        fault = error if isinstance(error, InputError) else disk_error(error, Path.cwd())
+        if fault is None:
             raise
-        sys.exit(_tell(str(fault), 2))
-
-
-def _tell(message: str, code: int) -> int:
-    with suppress(OSError):  # the log may be on the full disk that is told of
-        print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
-    return code
+        with suppress(OSError):  # the log may be on the disk that is full
+            print(f"error: {fault}", file=sys.stderr, flush=True)
+        sys.exit(2)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from qunlearn.run.errors import InputError
-from qunlearn.run.files import write_text
+from qunlearn.run.files import read_text, write_text
 
 Value = str | int | float | None
 
@@ -49,21 +49,16 @@ def read_rows(
         InputError: the file is missing, is not UTF-8, has another header, a row of another length,
             or no row.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.reader(stream))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; {command} first") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}; {command} again") from error
-    if not rows or rows[0] != list(columns):
-        raise InputError(f"{path}: the first line must be {','.join(columns)}; {command} again")
-    if len(rows) == 1 and not may_be_empty:
-        raise InputError(f"{path}: no rows; {command} for at least one cell")
-    numbered = list(enumerate(rows[1:], start=2))
-    for line, row in numbered:
-        if len(row) != len(columns):
-            raise InputError(
-                f"{path}: line {line} has {len(row)} fields, not {len(columns)}; {command} again"
-            )
-    return [(line, dict(zip(columns, row, strict=True))) for line, row in numbered]
+    header, *rows = list(csv.reader(io.StringIO(read_text(path), newline=""))) or [[]]
+    lengths = [len(row) == len(columns) for row in rows]
+    problem = None
+    if header != list(columns):
+        problem = f"the first line must be {','.join(columns)}"
+    elif not rows and not may_be_empty:
+        problem = "no rows"
+    elif not all(lengths):
+        line = lengths.index(False)
+        problem = f"line {line + 2} has {len(rows[line])} fields, not {len(columns)}"
+    if problem:
+        raise InputError(f"{path}: {problem}; {command} again")
+    return [(line, dict(zip(columns, row, strict=True))) for line, row in enumerate(rows, start=2)]

@@ -3,35 +3,25 @@
 from reprlib import Repr
 from typing import Any
 
+LONGEST = 2000
+"""Characters of a message; of a longer one the middle is left out."""
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+_SHORT.maxlevel = 3
+
 
 class InputError(Exception):
     """A configuration, file or value that the user can mend.
 
-    The message is one line: it names the key, file or value at fault and says what to do.
-    Scripts print it without a traceback and exit with 2.
+    The message is one line: it names the key, file or value at fault and says what to do; what a
+    terminal would act on is written out. Scripts print it without a traceback and exit with 2.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(_one_line(message))
-
-
-LONGEST = 2000
-"""Characters of a message; of a longer one the middle is left out."""
-
-
-def _one_line(text: str) -> str:
-    """`text` with what a terminal would act on, such as a file name's line ends, written out."""
-    text = " ".join(text.split())
-    if len(text) > LONGEST:
-        text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
-    return "".join(
-        character if character.isprintable() else ascii(character)[1:-1] for character in text
-    )
-
-
-_SHORT = Repr()
-_SHORT.maxstring = _SHORT.maxother = 80
-_SHORT.maxlevel = 3
+        text = " ".join(message.split())
+        if len(text) > LONGEST:
+            text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in text))
 
 
 def short(value: Any) -> str:

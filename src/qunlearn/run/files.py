@@ -14,12 +14,8 @@ from qunlearn.run.errors import InputError
 
 LARGEST_TEXT = 2**31
 """Bytes of a text file; all of one is read into memory."""
-DISK = {
-    errno.ENOSPC: "make room",
-    errno.EDQUOT: "make room",
-    errno.EROFS: "make it writable",
-    errno.EACCES: "make it yours to read and write",
-}
+DISK = {errno.ENOSPC: "make room", errno.EDQUOT: "make room"}
+DISK |= dict.fromkeys((errno.EROFS, errno.EACCES), "make it writable")
 FULL = 2**20  # bytes free, below which a library that could not write had no space
 
 
@@ -32,19 +28,24 @@ def disk_error(error: Exception, path: Path) -> InputError | None:
     Args:
         path: what was being written.
     """
-    number = error.errno if isinstance(error, OSError) else None
+    number = getattr(error, "errno", None)
     if "No space left on device" in str(error) or (isinstance(error, RuntimeError) and _full(path)):
         number = errno.ENOSPC
-    if isinstance(error, InputError) or number not in DISK:
+    if number not in DISK:
         return None
     closed = number in (errno.EROFS, errno.EACCES) and getattr(error, "filename", None)
     why = os.strerror(number).lower()
     return InputError(f"{closed or path}: {why}; {DISK[number]} and give the same command again")
 
 
+def existing(path: Path) -> Path:
+    """`path`, or its first parent that exists."""
+    path = path.absolute()
+    return path if path.exists() else existing(path.parent)
+
+
 def _full(path: Path) -> bool:
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    return shutil.disk_usage(folder).free < FULL
+    return shutil.disk_usage(existing(path.parent)).free < FULL
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def _in_one_line(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if (fault := disk_error(error, path)) is None:
+        if isinstance(error, InputError) or (fault := disk_error(error, path)) is None:
             raise
         raise fault from error
 
@@ -87,11 +88,8 @@ def flush(folder: Path) -> None:
     """
     for path in folder.rglob("*"):
         if path.is_file():
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            with path.open("rb") as stream:
+                os.fsync(stream)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -126,19 +124,7 @@ def read_json(path: Path) -> Any:
     Raises:
         InputError: `path` is missing, is not UTF-8 or does not parse.
     """
-    text = read_text(path)
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path}: not valid JSON at line {error.lineno}, column {error.colno} "
-            f"({error.msg}); mend or replace the file"
-        ) from error
-    except (RecursionError, ValueError) as error:
-        raise InputError(
-            f"{path}: JSON that is nested too deep, or has a number of thousands of digits; "
-            "replace the file"
-        ) from error
+    return _parse(read_text(path), f"{path}: not valid JSON")
 
 
 def read_jsonl(path: Path) -> list[Any]:
@@ -147,19 +133,19 @@ def read_jsonl(path: Path) -> list[Any]:
     Raises:
         InputError: `path` is missing, is not UTF-8 or a line does not parse.
     """
-    items = []
     # Not splitlines(), which also splits at U+2028 and its like; JSON writes those as they are.
-    lines = read_text(path).split("\n")
-    if not lines[-1]:
-        lines.pop()
-    for number, line in enumerate(lines, start=1):
-        try:
-            items.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise InputError(
-                f"{path}: line {number} is not valid JSON ({error.msg}); write the file again"
-            ) from error
-    return items
+    lines = read_text(path).removesuffix("\n").split("\n")
+    return [
+        _parse(line, f"{path}: line {number} is not valid JSON")
+        for number, line in enumerate(lines if lines != [""] else [], start=1)
+    ]
+
+
+def _parse(text: str, problem: str) -> Any:
+    try:
+        return json.loads(text)
+    except (RecursionError, ValueError) as error:  # nested too deep, or thousands of digits
+        raise InputError(f"{problem} ({error}); mend or replace the file") from error
 
 
 def sha256(path: Path) -> str:

@@ -19,18 +19,13 @@ OPTIONAL = (
 def hide(*packages: str) -> None:
     """Make `packages` look uninstalled to every import that follows in this process.
 
-    transformers asks whether an optional package is installed and, if so, imports it at once:
-    `Trainer` alone then pulls in pandas, pyarrow and bitsandbytes' kernels. Without the packages
-    in `OPTIONAL`, torch and `Trainer` load in 2.7 s instead of 4.2 s, which a workflow of short
-    jobs pays for again and again. Call it before the first import of transformers and leave out
-    what the job needs (peft for LoRA, bitsandbytes for int8, fp4 and nf4, gptqmodel for GPTQ).
-    gptqmodel is the slowest of them: peft alone would import it, with torchao, for 3 s.
+    transformers imports every optional package that is installed. Without those in `OPTIONAL`,
+    torch and `Trainer` load in 2.7 s instead of 4.2 s, which each short job pays for.
+    `torch.compile`, which no job uses, is off: bitsandbytes would load its compiler for 0.9 s.
 
-    `torch.compile` is turned off as well, unless TORCHDYNAMO_DISABLE is set already: no job uses
-    it, but bitsandbytes decorates functions with it and so loads its compiler for 0.9 s.
-
-    A package that is loaded already stays as it is. Hidden packages stay hidden for the life of
-    the process, hence this is for scripts, not for library code.
+    Call it in a script before the first import of transformers; leave out what the job needs (peft
+    for LoRA, bitsandbytes for int8, fp4 and nf4, gptqmodel for GPTQ). A package that is loaded
+    already stays as it is.
     """
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     for package in packages:

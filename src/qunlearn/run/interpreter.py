@@ -34,16 +34,14 @@ def run_on(python: str, module: str, argument: str, text: str) -> str:
     command = [python, "-m", module, argument]
     try:
         done = subprocess.run(command, input=text, capture_output=True, text=True, env=surroundings)
+        code, *_, said = done.returncode, "", *done.stderr.splitlines()
     except OSError as error:
-        why = f"does not run ({error.strerror})"
-    else:
-        if done.returncode == 0:
-            return done.stdout
-        *_, line = done.stderr.splitlines() or [""]
-        if line.startswith("error: "):
-            raise InputError(line.removeprefix("error: "))
-        why = f"cannot run the jobs ({line})"
+        code, said = 1, str(error.strerror)
+    if code == 0:
+        return done.stdout
+    if said.startswith("error: "):
+        raise InputError(said.removeprefix("error: "))
     raise InputError(
-        f"config key 'python': {python} {why}; run make setup, or set it to the Python of an "
-        "environment with envs/pip/run.txt"
+        f"config key 'python': {python} cannot run the jobs ({said}); run make setup, or set it to "
+        "the Python of an environment with envs/pip/run.txt"
     )

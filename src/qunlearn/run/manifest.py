@@ -8,8 +8,9 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from hashlib import sha256 as new_sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -36,16 +37,10 @@ PACKAGES = (
 MANIFEST = "manifest.json"
 MODEL_INPUTS = "model_inputs"
 """In an evaluation's manifest: what its quantized model was made from, which may be gone since."""
-
-
 WRITTEN = ("output", "checkpoints", "folder")
 """Names of a script's arguments that it writes into, rather than reads."""
 CARD = "README.md"  # laid into a quantized model after its manifest was written
 THREADS = 4
-AGAIN = (
-    "put it back as it was, or delete {folder} and give the command again that makes it and what "
-    "follows from it"
-)
 
 
 class Stopwatch:
@@ -108,14 +103,13 @@ def digest(path: Path) -> str:
     """
     if path.is_file():
         return sha256(path)
-    hashes = outputs_of(path)
-    if hashes is None:
-        hashes = hash_files(path)
+    made = read_manifest(path)
+    hashes = hash_files(path) if made is None else made["outputs"]
     return new_sha256(dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 
-def outputs_of(folder: Path) -> dict[str, dict[str, Any]] | None:
-    """What a folder's manifest lists, as `hash_files` gives it; None of a user's own folder.
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest that the workflow wrote into a folder; None of a user's own folder.
 
     Raises:
         InputError: the manifest does not parse.
@@ -124,29 +118,35 @@ def outputs_of(folder: Path) -> dict[str, dict[str, Any]] | None:
         return None
     made = read_json(folder / MANIFEST)
     outputs = made.get("outputs") if isinstance(made, dict) else None
-    ours = isinstance(outputs, dict) and all(
-        isinstance(entry, dict) and {"sha256", "bytes"} <= entry.keys()
-        for entry in outputs.values()
-    )
-    return outputs if ours else None  # other programs have manifests too
+    entries = outputs.values() if isinstance(outputs, dict) else [None]
+    ours = all(isinstance(entry, dict) and {"sha256", "bytes"} <= entry.keys() for entry in entries)
+    return made if ours else None  # other programs have manifests too
 
 
 def inputs_of(folder: Path) -> dict[str, str]:
     """What a folder's manifest says that its step read; nothing where the user made the folder."""
-    if outputs_of(folder) is None:
-        return {}
-    found: dict[str, str] = read_json(folder / MANIFEST).get("inputs", {})
+    found: dict[str, str] = (read_manifest(folder) or {}).get("inputs", {})
     return found
 
 
 def hash_files(folder: Path) -> dict[str, dict[str, Any]]:
     """Relative path -> {sha256, bytes} of every file under `folder` but its manifest."""
-    described = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path != folder / MANIFEST:
-            name = path.relative_to(folder).as_posix()
-            described[name] = {"sha256": sha256(path), "bytes": path.stat().st_size}
-    return described
+    return {
+        path.relative_to(folder).as_posix(): _entry(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / MANIFEST
+    }
+
+
+def _entry(file: Path) -> dict[str, Any]:
+    return {"sha256": sha256(file), "bytes": file.stat().st_size}
+
+
+def list_again(folder: Path, name: str) -> None:
+    """Bring a manifest's entry up to date with a file that was written anew."""
+    made = read_json(folder / MANIFEST)
+    made["outputs"][name] = _entry(folder / name)
+    write_json(folder / MANIFEST, made)
 
 
 def check_inputs(arguments: Mapping[str, Any]) -> None:
@@ -161,80 +161,81 @@ def check_inputs(arguments: Mapping[str, Any]) -> None:
                 verify(path)
 
 
-def verify(path: Path, *, content: bool = True, mend: str = AGAIN) -> None:
+def verify(path: Path, *, content: bool = True) -> None:
     """Compare a folder, or one file of it, with its manifest.
 
-    Sizes first, which finds what was cut short without reading it; then hashes, several files at
-    a time (hashing lets other threads work). Besides what is listed there may be hidden files, a
-    model card, and folders with a manifest of their own; anything else could be read in place of
-    what was written.
+    Besides what is listed there may be hidden files, a model card, and folders with a manifest of
+    their own; anything else could be read in place of what was written.
 
     Args:
         path: a folder, or a file in one; without a manifest there is nothing to compare with.
         content: whether files are read and hashed, or looked at for their size alone.
-        mend: what the user is to do; `{folder}` stands for the folder.
 
     Raises:
         InputError: names the first file that is missing, of another size or content, unreadable,
             or not listed.
     """
     folder = path if path.is_dir() else path.parent
-    listed = outputs_of(folder)
-    if listed is None:
+    if (made := read_manifest(folder)) is None:
         return
-    advice = mend.format(folder=folder)
+    listed = made["outputs"]
     if path != folder:
         listed = {name: entry for name, entry in listed.items() if name == path.name}
-    elif stranger := next(_strangers(folder, listed), None):
-        raise InputError(
-            f"{stranger}: not listed in {folder / MANIFEST}, so another program put it there; "
-            "remove it"
-        )
-    for name, entry in listed.items():
-        _check_size(folder / name, entry["bytes"], advice)
-    if content:
-        with ThreadPoolExecutor(THREADS) as pool:
-            found = pool.map(lambda name: _hash(folder / name, advice), listed)
-            for (name, entry), digest in zip(listed.items(), found, strict=True):
-                if digest != entry["sha256"]:
-                    raise InputError(
-                        f"{folder / name}: other content than when it was written (its SHA-256 is "
-                        f"{digest[:12]}…, not {entry['sha256'][:12]}…); {advice}"
-                    )
+    else:
+        _check_strangers(folder, listed)
+
+    def fault(name: str) -> str | None:
+        file, entry = folder / name, listed[name]
+        try:
+            if (size := file.stat().st_size) != entry["bytes"]:
+                return f"{size} bytes instead of {entry['bytes']}"
+            changed = content and sha256(file) != entry["sha256"]
+            return "other content than when it was written" if changed else None
+        except FileNotFoundError:
+            return "missing"
+        except OSError as error:  # a disk that fails, or a file that others may not read
+            return f"cannot be read ({error.strerror})"
+
+    with ThreadPoolExecutor(THREADS) as pool:  # hashing lets other threads work
+        for name, found in zip(listed, pool.map(fault, listed), strict=True):
+            if found:
+                raise InputError(
+                    f"{folder / name}: {found}; put it back, or delete {folder} and give the "
+                    f"command again that makes it; if the change is meant, delete its {MANIFEST}"
+                )
 
 
-def list_again(folder: Path, name: str) -> None:
-    """Bring a manifest's entry up to date with a file that was written anew."""
-    made = read_json(folder / MANIFEST)
-    file = folder / name
-    made["outputs"][name] = {"sha256": sha256(file), "bytes": file.stat().st_size}
-    write_json(folder / MANIFEST, made)
+def _check_strangers(folder: Path, listed: Mapping[str, Any]) -> None:
+    for file in sorted(folder.rglob("*")):
+        place = file.relative_to(folder)
+        if place.as_posix() in listed or str(place) in (MANIFEST, CARD) or not file.is_file():
+            continue
+        hidden = any(part.startswith(".") for part in place.parts)
+        others = any((folder / parent / MANIFEST).exists() for parent in list(place.parents)[:-1])
+        if not hidden and not others:
+            raise InputError(
+                f"{file}: not listed in {folder / MANIFEST}, so another program put it there; "
+                "remove it"
+            )
 
 
 def installed() -> dict[str, str]:
     """The versions of the packages that decide numbers, without importing them."""
     found = {}
     for package in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return found
 
 
 def git_commit() -> str | None:
     """The commit of the checkout that this code runs from, `+changed` if the tree differs."""
-    root = Path(__file__).resolve().parents[3]
+    root = str(Path(__file__).resolve().parents[3])
+    command = ["git", "-C", root, "describe", "--always", "--abbrev=40", "--dirty=+changed"]
     try:
-        described = subprocess.run(
-            ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty=+changed"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None  # an unpacked archive, or no git here
-    return described.stdout.strip()
 
 
 def fingerprint(**parts: Any) -> str:
@@ -256,37 +257,3 @@ def made_by(folder: Path, run: str) -> bool:
     """Whether the training with the fingerprint `run` has made `folder`."""
     made = folder / MANIFEST
     return made.is_file() and read_json(made).get("run") == run
-
-
-def _strangers(folder: Path, listed: Mapping[str, Any]) -> Iterator[Path]:
-    """Files of a folder that its manifest should list and does not."""
-    for file in sorted(folder.rglob("*")):
-        place = file.relative_to(folder)
-        if place.as_posix() in listed or str(place) in (MANIFEST, CARD) or not file.is_file():
-            continue
-        hidden = any(part.startswith(".") for part in place.parts)
-        others = any((folder / parent / MANIFEST).exists() for parent in list(place.parents)[:-1])
-        if not hidden and not others:
-            yield file
-
-
-def _check_size(file: Path, wanted: int, advice: str) -> None:
-    try:
-        size = file.stat().st_size
-    except FileNotFoundError:
-        raise InputError(f"{file}: missing; {advice}") from None
-    except OSError as error:
-        raise _unreadable(file, error, advice) from error
-    if size != wanted:
-        raise InputError(f"{file}: {size} bytes instead of {wanted}; {advice}")
-
-
-def _hash(file: Path, advice: str) -> str:
-    try:
-        return sha256(file)
-    except OSError as error:  # a disk that fails, or a file that others may not read
-        raise _unreadable(file, error, advice) from error
-
-
-def _unreadable(file: Path, error: OSError, advice: str) -> InputError:
-    return InputError(f"{file}: cannot be read ({error.strerror}); {advice}")

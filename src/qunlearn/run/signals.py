@@ -20,11 +20,10 @@ def listen(handler: Callable[[int, FrameType | None], Any]) -> dict[int, Any]:
     A shell's `&` has SIGINT ignored, and so it stays. `trap` in the rules' shell has SIGTERM
     ignored: the shell waits for us, but we listen.
     """
-    before: dict[int, Any] = {}
-    for number in ASKING:
-        if number == signal.SIGTERM or signal.getsignal(number) != signal.SIG_IGN:
-            before[number] = signal.signal(number, handler)
-    return before
+    ours = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        ours.append(signal.SIGINT)
+    return {number: signal.signal(number, handler) for number in ours}
 
 
 def end(number: int, frame: FrameType | None = None) -> None:
@@ -48,13 +47,10 @@ def end_with_starter() -> None:
     A job whose Snakemake was killed would go on unseen, beside the next run's jobs. Nothing is
     watched where a job has another Snakemake than the one that is killed, as on a cluster.
     """
-    starter = os.environ.get(STARTER, "")
-    if not starter.isdecimal() or not hasattr(os, "pidfd_open"):  # which only Linux has
-        return
     try:
-        descriptor = os.pidfd_open(int(starter))
-    except OSError:
-        return  # in a container of its own
+        descriptor = os.pidfd_open(int(os.environ.get(STARTER, "")))
+    except (AttributeError, OSError, ValueError):
+        return  # not on Linux, in a container of its own, or started by hand
 
     def watch() -> None:
         select.select([descriptor], [], [])  # readable when the process has ended

@@ -2,8 +2,7 @@
 
 Snakemake's locks are files in .snakemake/locks: they refuse a second run, but outlive a run that
 is killed (kill -9, a power cut). So each run leaves a note beside them, and locks it by the kernel,
-whose locks end with their process. Snakemake deletes notes with its locks. Where nobody holds a
-note, its run was killed; where all were, Snakemake's locks protect nobody.
+whose locks end with their process. Where nobody holds any note, Snakemake's locks protect nobody.
 """
 
 import os
@@ -18,10 +17,9 @@ _held: list[FileLock] = []  # until this process ends
 
 
 def note_run() -> None:
-    """Leave this run's note; call it once Snakemake has its locks."""
-    note = FileLock(LOCKS / f"{os.getpid()}.run.{socket.gethostname()}")
-    note.acquire()
-    _held.append(note)
+    """Leave this run's note; call it once Snakemake has its locks, with which it deletes notes."""
+    _held.append(FileLock(LOCKS / f"{os.getpid()}.run.{socket.gethostname()}"))
+    _held[-1].acquire()
 
 
 def unlock_after_kill() -> None:

@@ -3,7 +3,7 @@
 Strict: 1.0 is not an integer, 1 is not a switch, and "1e-5" is not a number.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StrictBool
 
@@ -21,3 +21,5 @@ Positive = Annotated[float, Field(strict=True, gt=0)]
 NotNegative = Annotated[float, Field(strict=True, ge=0)]
 Tokens = Annotated[int, Field(strict=True, ge=2, le=LARGEST)]
 """The length of a sequence of which a token is predicted."""
+Chunking = Literal["documents", "stream"]
+"""How texts become rows."""

@@ -2,8 +2,7 @@
 
 from pydantic.dataclasses import dataclass
 
-from qunlearn.settings.chunking import Chunking
-from qunlearn.settings.kinds import STRICT, Count, CountOrNone, Positive, Switch, Tokens
+from qunlearn.settings.kinds import STRICT, Chunking, Count, CountOrNone, Positive, Switch, Tokens
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from qunlearn.settings.chunking import Chunking
 from qunlearn.settings.kinds import (
     STRICT,
+    Chunking,
     Count,
     CountOrNone,
     NotNegative,

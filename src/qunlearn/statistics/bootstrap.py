@@ -56,9 +56,8 @@ def estimate(by_seed: Sequence[Statistic]) -> Estimate:
         by_seed: the statistic of each seed, all of the same items.
     """
     draws = crossed([item_draws(statistic) for statistic in by_seed])
-    low, high = percentiles(draws)
     dropped = int(np.isnan(draws).sum())
-    found = fmean(value(statistic) for statistic in by_seed)
+    found = fmean(map(value, by_seed))
     limits = []
     if len(by_seed) == 1:
         limits.append("one seed: the interval is over items alone")
@@ -68,7 +67,7 @@ def estimate(by_seed: Sequence[Statistic]) -> Estimate:
         limits.append("n < 10")
     if dropped:
         limits.append(f"{dropped} of {len(draws)} draws dropped: {by_seed[0].gap}")
-    return Estimate(found, low, high, dropped, tuple(limits))
+    return Estimate(found, *percentiles(draws), dropped, tuple(limits))
 
 
 def item_draws(statistic: Statistic) -> Floats:

@@ -28,7 +28,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from qunlearn.statistics.bootstrap import ROUNDING, item_draws
-from qunlearn.statistics.items import Items, Statistic, value
+from qunlearn.statistics.items import Statistic, value
 
 ALPHA = 0.05
 POWER = 0.8
@@ -77,9 +77,8 @@ class Doubt:
         """
         if not self.errors[-1][0]:
             return None
-        levels = (1 - ALPHA / 2, POWER)
         return max(
-            error * sum(float(stdtrit(freedom, level)) for level in levels)
+            error * float(stdtrit(freedom, 1 - ALPHA / 2) + stdtrit(freedom, POWER))
             for error, freedom in self.errors
         )
 
@@ -101,17 +100,11 @@ def doubt(by_seed: Sequence[Statistic]) -> Doubt:
     seeds = _variance(variance(values) / len(values), mean)
     both = items + seeds if n > 1 else 0.0  # of one item there is no telling what others show
     shares = items**2 / max(n - 1, 1) + seeds**2 / (len(values) - 1)
-    return Doubt(
-        mean,
-        len(values),
-        (
-            (math.sqrt(seeds), len(values) - 1),
-            (math.sqrt(both), both**2 / shares if both else 1),
-        ),
-    )
+    clark = math.sqrt(both), both**2 / shares if both else 1
+    return Doubt(mean, len(values), ((math.sqrt(seeds), len(values) - 1), clark))
 
 
-def effect_dz(pairs: Sequence[tuple[Items, Items]]) -> float | None:
+def effect_dz(pairs: Sequence[tuple[Statistic, Statistic]]) -> float | None:
     """Cohen's d_z: the mean of paired differences over their standard deviation (Cohen 1988).
 
     The differences are averaged over the seeds, item by item. None where they do not vary, where
@@ -120,11 +113,7 @@ def effect_dz(pairs: Sequence[tuple[Items, Items]]) -> float | None:
     Args:
         pairs: the two models' scores in each seed, all of the same items.
     """
-    units = [
-        a.units(a.groups) - b.units(b.groups)
-        for a, b in pairs
-        if a.units is not None and b.units is not None
-    ]
+    units = [a.units - b.units for a, b in pairs if a.units is not None and b.units is not None]
     if not units or len(units[0]) < 2:
         return None
     averaged = np.mean(units, axis=0)

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,15 +17,32 @@ from torch import Tensor
 from tqdm import tqdm
 
 from qunlearn.models.updates import Update, frobenius_norm, quantized_layers, updates
-from qunlearn.quantize.grids import rows_together
-from qunlearn.quantize.method import Precision, check_group, method_of
-from qunlearn.survival.histogram import Histogram
-from qunlearn.survival.rounding import Rounding, nearest_rounding, packed_rounding
-from qunlearn.survival.table import MatrixRow, Measurement
+from qunlearn.quantize.grids import Grid
+from qunlearn.quantize.method import Precision, method_of
+from qunlearn.quantize.packed import PackedMatrix
+from qunlearn.survival.table import Bin, MatrixRow, Measurement
 
 BLOCK_WEIGHTS = 2**16
 """About as many weights a block: its temporaries stay in the processor's cache."""
+LOWEST, HIGHEST, A_DECADE = -6, 2, 10
+"""The bins of log10(|d| / step): from, to, and how many for 1."""
+BINS = (HIGHEST - LOWEST) * A_DECADE
 _LARGEST = torch.finfo(torch.float32).max
+
+Counts = NDArray[np.int64]
+"""[2, 2, 2, 1 + BINS] weights: whether the fixed grid rounds them to 0, whether their code changes
+from grid to grid, whether it changes on the fixed grid; and d = 0 or the bin of |d| / step."""
+
+
+class Rounded(NamedTuple):
+    """Weights on a grid: their codes and the points that these stand for, both [rows, in]."""
+
+    codes: Tensor
+    values: Tensor
+
+
+Pair = tuple[Rounded, Rounded]
+"""Of W and of W + d."""
 
 
 def measure(
@@ -44,31 +62,62 @@ def measure(
         Precision's name -> its measurement, matrices in the model's order.
 
     Raises:
-        InputError: as `updates`; a group that does not fit; packed checkpoints of another kind.
+        InputError: as `updates`; a precision that does not fit; packed checkpoints of another kind.
     """
     layers = quantized_layers(target)
     for precision in precisions:
-        check_group(layers, precision)
+        method_of(precision).check(layers, precision)
     rows: dict[str, list[MatrixRow]] = {precision.name: [] for precision in precisions}
-    histograms = {precision.name: Histogram() for precision in precisions}
+    counts: dict[str, Counts] = {name: np.zeros((2, 2, 2, 1 + BINS), np.int64) for name in rows}
     changes = updates(target, model)
-    with tqdm(total=len(layers), desc="survival", unit="matrix") as bar:
-        # No loop over `changes`: its variable would hold one matrix while the next is read.
-        for _ in layers:
-            matrix = Matrix(next(changes))
-            for precision in precisions:
-                row, histogram = matrix.measure(_rounding(precision, packed, matrix.update.name))
-                rows[precision.name].append(row)
-                histograms[precision.name] += histogram
-            del matrix
-            bar.update()
-    return {name: Measurement(rows[name], histograms[name].bins()) for name in rows}
+    # No loop over `changes`: its variable would hold one matrix while the next is read.
+    for name in tqdm(layers, desc="survival", unit="matrix"):
+        matrix = Matrix(next(changes))
+        for precision in precisions:
+            read = method_of(precision).read_packed
+            shipped = [read(each, name, precision) for each in packed.get(precision.name, ())]
+            row, counted = matrix.measure(precision, shipped)
+            rows[precision.name].append(row)
+            counts[precision.name] += counted
+        del matrix
+    return {name: Measurement(rows[name], bins(counts[name])) for name in rows}
 
 
-def _rounding(precision: Precision, packed: Mapping[str, tuple[Path, Path]], name: str) -> Rounding:
-    if method_of(precision).packed:
-        return packed_rounding(*packed[precision.name], name, precision)
-    return nearest_rounding(precision)
+def rounded(
+    precision: Precision,
+    packed: Sequence[PackedMatrix],
+    rows: slice,
+    weight: Tensor,
+    unlearned: Tensor,
+) -> tuple[Grid, Pair, Pair]:
+    """Some rows of W and of W + d on the fixed grid, and each as it would be shipped.
+
+    Args:
+        precision: whose grid.
+        packed: where the codes depend on more than the matrix, W and W + d as they are shipped,
+            compensation of errors included; the fixed grid then has the scales of W's, and plain
+            nearest rounding onto it compensates nothing.
+        rows: which they are.
+        weight, unlearned: these rows.
+
+    Returns:
+        The fixed grid, both on it, and both as shipped.
+    """
+    if packed:
+        before, after = (matrix.rows(rows) for matrix in packed)
+        grid: Grid = before.grid()
+        shipped = Rounded(before.codes, before.dense()), Rounded(after.codes, after.dense())
+        return grid, (nearest(grid, weight), nearest(grid, unlearned)), shipped
+    grid_of = method_of(precision).grid
+    grid = grid_of(weight, precision)
+    fixed = nearest(grid, weight), nearest(grid, unlearned)
+    return grid, fixed, (fixed[0], nearest(grid_of(unlearned, precision), unlearned))
+
+
+def nearest(grid: Grid, weight: Tensor) -> Rounded:
+    """`weight` rounded to `grid`."""
+    codes = grid.codes(weight)
+    return Rounded(codes, grid.values(codes))
 
 
 class Matrix:
@@ -77,54 +126,35 @@ class Matrix:
     def __init__(self, update: Update) -> None:
         self.update = update
         self._numbers = torch.empty(update.weight.numel())
-        columns = update.weight.shape[1]
-        together = rows_together(columns)
-        size = max(BLOCK_WEIGHTS // columns // together, 1) * together
+        size = max(BLOCK_WEIGHTS // update.weight.shape[1], 1)
         self._blocks = [slice(i, i + size) for i in range(0, len(update.weight), size)]
         self._norm_w = frobenius_norm(update.weight)
         self._norm_d = frobenius_norm(update.delta)
-        self._quantiles = self._magnitudes(moved=False)
-        moved_quantiles = self._magnitudes(moved=True)
-        self._moved_quantiles: Sequence[float | None] = moved_quantiles or [None] * 3
+        self._magnitudes = {**self._quantiles("w"), **self._quantiles("moved_w")}
 
-    def measure(self, rounding: Rounding) -> tuple[MatrixRow, Histogram]:
-        """What `rounding` leaves of the update, and how its weights lie."""
-        histogram = Histogram()
+    def measure(
+        self, precision: Precision, packed: Sequence[PackedMatrix] = ()
+    ) -> tuple[MatrixRow, Counts]:
+        """What rounding leaves of the update, and how its weights lie; `packed` as in `rounded`."""
+        counts: Counts = np.zeros((2, 2, 2, 1 + BINS), np.int64)
         fixed, adaptive = _Arrival(), _Arrival()
         rounding_error = predicted = 0.0
         filled = 0
         for rows in self._blocks:
             weight, delta = self.update.weight[rows], self.update.delta[rows]
-            block = rounding(rows, weight, weight + delta)
+            grid, on_grid, shipped = rounded(precision, packed, rows, weight, weight + delta)
             ratio = self._numbers[filled : filled + weight.numel()].view(weight.shape)
             filled += weight.numel()
-            torch.div(delta.abs(), block.grid.step(weight), out=ratio).clamp_(max=_LARGEST)
+            torch.div(delta.abs(), grid.step(weight), out=ratio).clamp_(max=_LARGEST)
             predicted += float(ratio.clamp(max=1.0).sum(dtype=torch.float64))
-            histogram.add(
-                ratio,
-                moved=delta != 0,
-                zero=block.fixed[0].values == 0,
-                fixed=block.fixed[0].codes != block.fixed[1].codes,
-                adaptive=block.adaptive[0].codes != block.adaptive[1].codes,
-            )
-            fixed.add(block.fixed[1].values - block.fixed[0].values, delta)
-            adaptive.add(block.adaptive[1].values - block.adaptive[0].values, delta)
-            rounding_error += _norm(block.adaptive[0].values - weight) ** 2
-        return self._row(histogram, fixed, adaptive, predicted, rounding_error), histogram
-
-    def _row(
-        self,
-        histogram: Histogram,
-        fixed: "_Arrival",
-        adaptive: "_Arrival",
-        predicted: float,
-        rounding_error: float,
-    ) -> MatrixRow:
-        n, moved = histogram.weights, histogram.moved
-        steps = quantiles(self._numbers.numpy(), (0.5, 0.99))
-        in_place = (fixed.figures(self._norm_d), adaptive.figures(self._norm_d))
-        cosine, error, projection = zip(*in_place, strict=True)
-        return MatrixRow(
+            flips = [before.codes != after.codes for before, after in (on_grid, shipped)]
+            counts += count(ratio, delta != 0, flips[0], flips[1], on_grid[0].values == 0)
+            fixed.add(on_grid[1].values - on_grid[0].values, delta)
+            adaptive.add(shipped[1].values - shipped[0].values, delta)
+            rounding_error += _norm(shipped[0].values - weight) ** 2
+        n, moved = int(counts.sum()), int(counts[..., 1:].sum())
+        median, p99 = quantiles(self._numbers.numpy(), (0.5, 0.99))
+        row = MatrixRow(
             layer=self.update.layer,
             module=self.update.module,
             n=n,
@@ -132,38 +162,34 @@ class Matrix:
             norm_d=self._norm_d,
             relative_d=_ratio(self._norm_d, self._norm_w),
             moved=moved / n,
-            step_median=steps[0],
-            step_p99=steps[1],
+            step_median=median,
+            step_p99=p99,
             flips_predicted=predicted / n,
-            flips_fixed=histogram.flips_fixed / n,
-            flips_adaptive=histogram.flips_adaptive / n,
-            cosine_fixed=cosine[0],
-            cosine_adaptive=cosine[1],
-            error_fixed=error[0],
-            error_adaptive=error[1],
-            projection_fixed=projection[0],
-            projection_adaptive=projection[1],
+            flips_fixed=int(counts[:, :, 1].sum()) / n,
+            flips_adaptive=int(counts[:, 1].sum()) / n,
+            **fixed.figures("fixed", self._norm_d),
+            **adaptive.figures("adaptive", self._norm_d),
             rounding_error=_ratio(math.sqrt(rounding_error), self._norm_w),
-            w_q10=self._quantiles[0],
-            w_q50=self._quantiles[1],
-            w_q90=self._quantiles[2],
-            moved_w_q10=self._moved_quantiles[0],
-            moved_w_q50=self._moved_quantiles[1],
-            moved_w_q90=self._moved_quantiles[2],
-            zero_bin=histogram.zero / n,
-            zero_bin_moved=_ratio(histogram.zero_moved, moved),
+            **self._magnitudes,
+            zero_bin=int(counts[1].sum()) / n,
+            zero_bin_moved=_ratio(int(counts[1, ..., 1:].sum()), moved),
         )
+        return row, counts
 
-    def _magnitudes(self, *, moved: bool) -> list[float]:
-        """Quantiles of |w| of all weights or of the moved ones; empty where there are none."""
+    def _quantiles(self, prefix: str) -> dict[str, Any]:
+        """Quantiles of |w| of all weights or of the moved ones; None where there are none."""
         filled = 0
         for rows in self._blocks:
             magnitudes = self.update.weight[rows].abs()
-            if moved:
+            if prefix == "moved_w":
                 magnitudes = magnitudes[self.update.delta[rows] != 0]
             self._numbers[filled : filled + magnitudes.numel()] = magnitudes.view(-1)
             filled += magnitudes.numel()
-        return quantiles(self._numbers[:filled].numpy(), (0.1, 0.5, 0.9)) if filled else []
+        names = [f"{prefix}_q{share}" for share in (10, 50, 90)]
+        if not filled:
+            return dict.fromkeys(names)
+        found = quantiles(self._numbers[:filled].numpy(), (0.1, 0.5, 0.9))
+        return dict(zip(names, found, strict=True))
 
 
 @dataclass
@@ -179,25 +205,46 @@ class _Arrival:
         self.square += _norm(arrived) ** 2
         self.error += _norm(arrived - delta) ** 2
 
-    def figures(self, norm_d: float) -> tuple[float | None, float | None, float | None]:
+    def figures(self, grid: str, norm_d: float) -> dict[str, Any]:
         """Cosine, relative error and projection; None where d = 0."""
-        if not norm_d:
-            return None, None, None
-        # Nothing arrived: by convention the cosine is 0.
-        cosine = self.dot / (math.sqrt(self.square) * norm_d) if self.square else 0.0
-        return cosine, math.sqrt(self.error) / norm_d, self.dot / norm_d**2
+        figures: list[float | None] = [None] * 3
+        if norm_d:
+            # Nothing arrived: by convention the cosine is 0.
+            cosine = self.dot / (math.sqrt(self.square) * norm_d) if self.square else 0.0
+            figures = [cosine, math.sqrt(self.error) / norm_d, self.dot / norm_d**2]
+        names = ("cosine", "error", "projection")
+        return {f"{name}_{grid}": found for name, found in zip(names, figures, strict=True)}
 
 
-def _norm(values: Tensor) -> float:
-    return float(torch.linalg.vector_norm(values, dtype=torch.float64))
+def count(ratio: Tensor, moved: Tensor, fixed: Tensor, adaptive: Tensor, zero: Tensor) -> Counts:
+    """The counts of a block of weights.
+
+    Args:
+        ratio: |d| / step, finite.
+        moved: whether d != 0; the ratio of such a weight may have underflowed to 0.
+        fixed, adaptive: whether its code changes.
+        zero: whether the fixed grid rounds the weight to 0.
+    """
+    logs = ratio.log10().sub_(LOWEST).mul_(A_DECADE).clamp_(0, BINS - 1)
+    # One number holds all five answers, so that they are counted in one pass.
+    index = logs.int().add_(1).mul_(moved)
+    for position, flag in enumerate((fixed, adaptive, zero)):
+        index.add_(flag, alpha=(1 + BINS) << position)
+    counts = torch.bincount(index.view(-1), minlength=8 * (1 + BINS)).numpy()
+    return counts.reshape(2, 2, 2, 1 + BINS)
 
 
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
+def bins(counts: Counts) -> list[Bin]:
+    """The bins of the counts: d = 0 first, then from small to large."""
+    edges = [10 ** (LOWEST + i / A_DECADE) for i in range(BINS + 1)]
+    lows, highs = [0.0, *edges[:-1]], [0.0, *edges[1:]]
+    flips = counts[:, :, 1].sum(axis=(0, 1)), counts[:, 1].sum(axis=(0, 1))
+    columns = (counts.sum(axis=(0, 1, 2)), *flips)
+    return [Bin(*row) for row in zip(lows, highs, *(c.tolist() for c in columns), strict=True)]
 
 
 def quantiles(values: NDArray[np.float32], shares: Sequence[float]) -> list[float]:
-    """Quantiles, interpolated linearly as numpy does, three times as fast and without a copy.
+    """Quantiles, interpolated linearly as numpy does, several times as fast and without a copy.
 
     Args:
         values: not empty; reordered in place.
@@ -213,3 +260,11 @@ def quantiles(values: NDArray[np.float32], shares: Sequence[float]) -> list[floa
         high = float(values[index + 1 :].min(initial=np.inf)) if position > index else low
         found.append(low + (position - index) * (high - low))
     return found
+
+
+def _norm(values: Tensor) -> float:
+    return float(torch.linalg.vector_norm(values, dtype=torch.float64))
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None

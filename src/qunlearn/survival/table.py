@@ -8,10 +8,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import Field, astuple, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from qunlearn.run.csvfile import read_rows, write_rows
-from qunlearn.run.errors import InputError
 from qunlearn.run.manifest import verify
 
 UNDEFINED = "undefined"
@@ -98,27 +97,6 @@ class Measurement:
     bins: list[Bin]
 
 
-@dataclass(frozen=True)
-class Overall:
-    """The figures of `MatrixRow` for all matrices taken as one vector; None where undefined."""
-
-    n: int
-    norm_w: float
-    norm_d: float
-    relative_d: float | None
-    moved: float
-    flips_predicted: float
-    flips_fixed: float
-    flips_adaptive: float
-    cosine_fixed: float | None
-    cosine_adaptive: float | None
-    error_fixed: float | None
-    error_adaptive: float | None
-    projection_fixed: float | None
-    projection_adaptive: float | None
-    rounding_error: float | None
-
-
 Row = TypeVar("Row", MatrixRow, Bin)
 
 
@@ -131,8 +109,7 @@ def read_survival(path: Path) -> list[MatrixRow]:
     """The rows of a `<precision>.csv`; none where the training diverged.
 
     Raises:
-        InputError: the file is missing, not as it was written, has other columns, or a row does
-            not parse.
+        InputError: the file is missing, not as it was written, or has other columns.
     """
     return _read(path, MatrixRow)
 
@@ -146,59 +123,51 @@ def read_histogram(path: Path) -> list[Bin]:
     """The bins of a `<precision>_histogram.csv`; none where the training diverged.
 
     Raises:
-        InputError: the file is missing, not as it was written, has other columns, or a row does
-            not parse.
+        InputError: the file is missing, not as it was written, or has other columns.
     """
     return _read(path, Bin)
 
 
-def overall(rows: Sequence[MatrixRow]) -> Overall:
-    """The figures of a whole model: of the concatenation of its matrices.
+def overall(rows: Sequence[MatrixRow]) -> dict[str, float | None]:
+    """`MatrixRow`'s figures, quantiles left out, of all matrices of a model as one vector.
 
     Sums of squares and dot products follow from each matrix's columns: <d_eff, d> is
     projection * norm_d^2, and ||d_eff|| is projection / cosine * norm_d. Matrices with d = 0 add
     nothing to d_eff; that is exact but for GPTQ, whose codes depend on the other matrices too.
 
-    Raises:
-        ValueError: no rows, as of a diverged model.
+    Args:
+        rows: at least one.
     """
-    if not rows:
-        raise ValueError("no matrices: the training diverged")
     n = sum(row.n for row in rows)
     norm_w = math.hypot(*(row.norm_w for row in rows))
     norm_d = math.hypot(*(row.norm_d for row in rows))
     rounding = math.hypot(*((row.rounding_error or 0.0) * row.norm_w for row in rows))
-    fixed, adaptive = _arrived(rows, norm_d, "fixed"), _arrived(rows, norm_d, "adaptive")
-    return Overall(
-        n=n,
-        norm_w=norm_w,
-        norm_d=norm_d,
-        relative_d=norm_d / norm_w if norm_w else None,
-        moved=math.fsum(row.moved * row.n for row in rows) / n,
-        flips_predicted=math.fsum(row.flips_predicted * row.n for row in rows) / n,
-        flips_fixed=math.fsum(row.flips_fixed * row.n for row in rows) / n,
-        flips_adaptive=math.fsum(row.flips_adaptive * row.n for row in rows) / n,
-        cosine_fixed=fixed[0],
-        cosine_adaptive=adaptive[0],
-        error_fixed=fixed[1],
-        error_adaptive=adaptive[1],
-        projection_fixed=fixed[2],
-        projection_adaptive=adaptive[2],
-        rounding_error=rounding / norm_w if norm_w else None,
-    )
+    shares = ("moved", "flips_predicted", "flips_fixed", "flips_adaptive", "zero_bin")
+    found: dict[str, float | None] = {
+        name: math.fsum(getattr(row, name) * row.n for row in rows) / n for name in shares
+    }
+    moved = math.fsum(row.moved * row.n for row in rows)
+    zero_moved = math.fsum((row.zero_bin_moved or 0.0) * row.moved * row.n for row in rows)
+    return found | {
+        "n": n,
+        "norm_w": norm_w,
+        "norm_d": norm_d,
+        "relative_d": norm_d / norm_w if norm_w else None,
+        **_arrived(rows, norm_d, "fixed"),
+        **_arrived(rows, norm_d, "adaptive"),
+        "rounding_error": rounding / norm_w if norm_w else None,
+        "zero_bin_moved": zero_moved / moved if moved else None,
+    }
 
 
-def _arrived(
-    rows: Sequence[MatrixRow], norm_d: float, grid: Literal["fixed", "adaptive"]
-) -> tuple[float, float, float] | tuple[None, None, None]:
+def _arrived(rows: Sequence[MatrixRow], norm_d: float, grid: str) -> dict[str, float | None]:
     """Cosine, error and projection of the concatenated update."""
+    names = [f"{figure}_{grid}" for figure in ("cosine", "error", "projection")]
     if not norm_d:
-        return None, None, None
+        return dict.fromkeys(names)
     dots, norms, errors = [], [], []
     for row in rows:
-        cosine, error, projection = (
-            getattr(row, f"{figure}_{grid}") for figure in ("cosine", "error", "projection")
-        )
+        cosine, error, projection = (getattr(row, name) for name in names)
         if cosine is None:
             continue
         dots.append(projection * row.norm_d**2)
@@ -207,7 +176,8 @@ def _arrived(
         ratio = projection / cosine if cosine else math.sqrt(max(error**2 - 1, 0.0))
         norms.append(ratio * row.norm_d)
     dot, norm = math.fsum(dots), math.hypot(*norms)
-    return dot / (norm * norm_d) if norm else 0.0, math.hypot(*errors) / norm_d, dot / norm_d**2
+    figures = dot / (norm * norm_d) if norm else 0.0, math.hypot(*errors) / norm_d, dot / norm_d**2
+    return dict(zip(names, figures, strict=True))
 
 
 def _write(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:
@@ -216,27 +186,12 @@ def _write(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:
 
 
 def _read(path: Path, kind: type[Row]) -> list[Row]:
-    columns = [field.name for field in fields(kind)]
     verify(path)
-    rows = []
-    for line, row in read_rows(path, columns, "measure the survival", may_be_empty=True):
-        try:
-            rows.append(kind(*(_parse(field, row[field.name]) for field in fields(kind))))
-        except ValueError as error:
-            raise InputError(
-                f"{path}: line {line} does not parse ({error}); measure the survival again"
-            ) from error
-    return rows
+    columns = [field.name for field in fields(kind)]
+    rows = read_rows(path, columns, "measure the survival", may_be_empty=True)
+    return [kind(*(_parse(field, row[field.name]) for field in fields(kind))) for _, row in rows]
 
 
 def _parse(field: Field[Any], word: str) -> Any:
-    if field.type is str:
-        return word
-    if field.type is int:
-        return int(word)
-    if field.type == float | None and word == UNDEFINED:
-        return None
-    value = float(word)
-    if not math.isfinite(value):
-        raise ValueError(f"{field.name} is {word}")
-    return value
+    kind: Any = field.type if field.type in (int, str) else float
+    return None if word == UNDEFINED else kind(word)

@@ -15,7 +15,8 @@ variants:
 
 Nothing else lists the terms: configuration, training, plan, names and model cards read them here.
 To add one, write a module with `TERM`, named after the term, and a test. Modules of terms import
-torch inside their functions: the registry is read whenever the workflow's graph is put together.
+torch inside their functions: the registry is read whenever the workflow's graph is put together. It
+imports no loss itself: what only names an objective, such as a table, does not depend on one.
 """
 
 from __future__ import annotations
@@ -54,12 +55,6 @@ class Seen:
     labels: Tensor
     mask: Tensor
     reference: tuple[Tensor, ...] = ()
-
-    def token_nll(self) -> tuple[Tensor, Tensor]:
-        """NLL of each predicted token and the mask of those that count: see `losses.token_nll`."""
-        from qunlearn.training.losses import token_nll
-
-        return token_nll(self.hidden, self.head, self.labels)
 
     def states(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Hidden states and head, those of the reference, and the mask."""

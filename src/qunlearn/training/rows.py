@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from qunlearn.models.tokens import begin_ids
 from qunlearn.run.errors import InputError
-from qunlearn.settings.chunking import Chunking
+from qunlearn.settings.kinds import Chunking
 
 IGNORED = -100  # the label that torch's cross entropy skips
 

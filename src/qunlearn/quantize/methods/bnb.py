@@ -16,7 +16,7 @@ from qunlearn.run.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-    from transformers import BitsAndBytesConfig, PreTrainedModel
+    from transformers import PreTrainedModel
 
     from qunlearn.quantize.grids import Grid
 
@@ -31,65 +31,55 @@ class BitsAndBytes(Method):
 
     packages = frozenset({"bitsandbytes"})
     library = "bitsandbytes"
+    storage = "bitsandbytes; the rest in float32"
+    note = (
+        "bitsandbytes: 4 bits in blocks of 64 without double quantization; int8 is LLM.int8() "
+        f"with a threshold of {OUTLIER_THRESHOLD:g}."
+    )
 
-    def parse(self, name: str) -> Precision | None:
-        """The method's own name alone."""
-        return Precision(name, self.name, 8 if self.live else 4) if name == self.name else None
-
-    def footnote(self, quantization: Mapping[str, Any]) -> str:
-        """One sentence for all three."""
-        return (
-            "bitsandbytes: 4 bits in blocks of 64 without double quantization; int8 is LLM.int8() "
-            f"with a threshold of {OUTLIER_THRESHOLD:g}."
-        )
+    def settings(self) -> dict[str, Any]:
+        """Of transformers' `BitsAndBytesConfig`."""
+        return {"load_in_8bit": True, "llm_int8_threshold": OUTLIER_THRESHOLD}
 
     def change(
         self, model: PreTrainedModel, layers: Mapping[str, nn.Linear], precision: Precision
-    ) -> str:
-        """Replace the layers of a dense model on the CPU by bitsandbytes' quantized ones.
+    ) -> PreTrainedModel:
+        """The model with bitsandbytes' layers in the place of dense ones.
 
-        The codes come from the weights at hand, in the precision they have; nothing passes through
-        a 16-bit copy or the disk first (LLM.int8() itself rounds to float16). They are computed on
-        the CPU, so a checkpoint does not depend on the GPU that evaluates it.
+        The codes come from the weights at hand, in float32 (LLM.int8() itself rounds to float16),
+        and are computed on the CPU: a checkpoint does not depend on the GPU that evaluates it.
         """
-        make = _int8 if self.live else _four_bit
-        for name, layer in layers.items():
-            model.set_submodule(name, make(layer, self.name))
-        model.config.quantization_config = _config(model, self.name)
-        return "bitsandbytes; the rest in float32"
+        import torch
+        from transformers import BitsAndBytesConfig
+
+        from qunlearn.models.layers import output_head
+
+        head = output_head(model)
+        kept = [name for name, module in model.named_modules() if module is head]
+        changed: PreTrainedModel = type(model).from_pretrained(
+            None,
+            config=model.config,
+            state_dict=model.state_dict(),
+            quantization_config=BitsAndBytesConfig(**self.settings(), llm_int8_skip_modules=kept),
+            dtype=torch.float32,
+            device_map={"": "cpu"},
+        )
+        changed.generation_config = model.generation_config
+        return changed
 
 
 class Int8(BitsAndBytes):
     """LLM.int8() (Dettmers et al. 2022)."""
 
-    name = form = "int8"
-    about = "LLM.int8() by bitsandbytes"
+    name = form = printed = "int8"
+    bits = 8
     live = True
     speed = 1e8
     sixteen_bit = True
+    stored = 8.0  # a scale a row is not worth counting
+    scheme = "LLM.int8(): one scale a row; activations are rounded as well"
     evaluated = "live, since LLM.int8() rounds activations too"
     recipe = Recipe(_INSTALL)
-
-    def stored_bits(self, precision: Precision) -> float:
-        """8; a scale a row is not worth counting."""
-        return 8.0
-
-    def describe(self, precision: Precision) -> str:
-        """One sentence."""
-        return "LLM.int8(): one scale a row; activations are rounded as well"
-
-    def label(self, precision: Precision) -> str:
-        """In small letters, as the type is written."""
-        return precision.name
-
-    def load(self, folder: Path, precision: Precision) -> PreTrainedModel:
-        """Onto the GPU by transformers itself; such a model is not to be moved."""
-        import torch
-
-        from qunlearn.models.checkpoints import load_model
-
-        half = torch.cuda.is_available()
-        return load_model(folder, torch.bfloat16 if half else torch.float32)
 
     def grid(self, weight: Tensor, precision: Precision) -> Grid:
         """Of the weights; activations have theirs while the model runs."""
@@ -106,6 +96,8 @@ class FourBit(BitsAndBytes):
     """
 
     speed = 3e7
+    stored = 4 + 32 / BLOCK
+    scheme = f"one scale a block of {BLOCK} weights, no double quantization"
     evaluated = "on the weights dequantized to float32 right after loading"
     recipe = Recipe(
         _INSTALL,
@@ -125,19 +117,6 @@ model = model.dequantize(dtype=torch.float32)
 
     def __init__(self, name: str) -> None:
         self.name = self.form = name  # type: ignore[misc]  # two instances of one class
-        self.about = f"{name.upper()} by bitsandbytes"  # type: ignore[misc]
-
-    def stored_bits(self, precision: Precision) -> float:
-        """The code, and a 32-bit scale a block."""
-        return 4 + 32 / BLOCK
-
-    def describe(self, precision: Precision) -> str:
-        """How the scales are shared."""
-        return f"one scale a block of {BLOCK} weights, no double quantization"
-
-    def label(self, precision: Precision) -> str:
-        """`NF4`."""
-        return precision.name.upper()
 
     def check(self, layers: Mapping[str, nn.Linear], precision: Precision) -> None:
         """Blocks must fill every row: bitsandbytes would read back other weights than it wrote.
@@ -152,15 +131,21 @@ model = model.dequantize(dtype=torch.float32)
                     f"{layer.in_features} inputs of {name}; use int8 or rtn4"
                 )
 
+    def settings(self) -> dict[str, Any]:
+        """Blocks of 64 are its default; no double quantization."""
+        return {
+            "load_in_4bit": True,
+            "bnb_4bit_quant_type": self.name,
+            "bnb_4bit_use_double_quant": False,
+            "bnb_4bit_compute_dtype": "float32",
+        }
+
     def load(self, folder: Path, precision: Precision) -> PreTrainedModel:
         """Dequantized at once: after a forward pass the packed weights cannot be read back."""
         import torch
 
-        from qunlearn.models.checkpoints import load_model
-
-        model: Any = load_model(folder, torch.float32).dequantize(dtype=torch.float32)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return model.to(device).eval()  # type: ignore[no-any-return]
+        model: Any = super().load(folder, precision)
+        return model.dequantize(dtype=torch.float32)  # type: ignore[no-any-return]
 
     def grid(self, weight: Tensor, precision: Precision) -> Grid:
         """The method's 16 levels times each block's largest weight."""
@@ -170,68 +155,3 @@ model = model.dequantize(dtype=torch.float32)
 
 
 METHODS = (Int8(), FourBit("nf4"), FourBit("fp4"))
-
-
-def _int8(layer: nn.Linear, method: str) -> nn.Module:
-    import bitsandbytes
-
-    bnb: Any = bitsandbytes.nn  # its annotations are partial and partly wrong
-    quantized: nn.Module = bnb.Linear8bitLt(
-        layer.in_features,
-        layer.out_features,
-        bias=layer.bias is not None,
-        has_fp16_weights=False,
-        threshold=OUTLIER_THRESHOLD,
-        device="meta",
-    )
-    weight = layer.weight.detach()
-    quantized.weight = bnb.Int8Params(weight, requires_grad=False).to("cpu")
-    quantized.bias = layer.bias
-    return quantized
-
-
-def _four_bit(layer: nn.Linear, method: str) -> nn.Module:
-    import bitsandbytes
-
-    bnb: Any = bitsandbytes.nn  # see _int8
-    quantized: nn.Module = bnb.Linear4bit(
-        layer.in_features,
-        layer.out_features,
-        bias=layer.bias is not None,
-        compress_statistics=False,
-        quant_type=method,
-        device="meta",
-    )
-    quantized.weight = bnb.Params4bit(
-        layer.weight.detach(),
-        requires_grad=False,
-        compress_statistics=False,
-        quant_type=method,
-        module=quantized,
-    ).to("cpu")
-    quantized.bias = layer.bias
-    return quantized
-
-
-def _config(model: PreTrainedModel, method: str) -> BitsAndBytesConfig:
-    """What transformers must know to reload the layers; blocks of 64, no double quantization."""
-    import torch
-    from transformers import BitsAndBytesConfig
-
-    from qunlearn.models.layers import output_head
-
-    head = output_head(model)
-    kept = [name for name, module in model.named_modules() if module is head]
-    if method == "int8":
-        return BitsAndBytesConfig(
-            load_in_8bit=True,
-            llm_int8_threshold=OUTLIER_THRESHOLD,
-            llm_int8_skip_modules=kept,
-        )
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type=method,
-        bnb_4bit_use_double_quant=False,
-        bnb_4bit_compute_dtype=torch.float32,
-        llm_int8_skip_modules=kept,
-    )

@@ -11,10 +11,9 @@ first use, which takes 20 s, a compiler and a place in the user's home.
 
 from __future__ import annotations
 
-import csv
 import os
-import re
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,20 +24,20 @@ from qunlearn.run.errors import InputError
 
 if TYPE_CHECKING:
     from torch import nn
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from qunlearn.quantize.calibration import Texts, Windows
     from qunlearn.quantize.packed import PackedMatrix
 
-GROUP = 128
-"""Weights that share a scale where a name gives no group: the usual choice."""
-LOSSES = "gptq_loss.csv"
+PLAIN = {"damp_percent": 0.01, "desc_act": False, "sym": True}
+"""GPTQ as published: its damping, and without the later orders of columns."""
 WORD = 32  # bits of a packed integer
 BATCH = 8
 SURROUNDINGS = {
     "GPTQMODEL_CPU_WORKERS": "2",  # with one, its default on two cores, its loader refuses to work
     "GPTQMODEL_DISABLE_PACK_EXT": "1",
 }
+CARRIED = ("*token*", "vocab.*", "merges.txt", "chat_template*", "generation_config.json")
 
 
 class Gptq(Method):
@@ -50,12 +49,18 @@ class Gptq(Method):
 
     name = "gptq"
     form = "gptq<bits>[g<group>]"
-    about = "GPTQ by gptqmodel to 2, 3, 4 or 8 bits; groups of 128 where none is named"
+    pattern = r"gptq(?P<bits>[2348])(?:g(?P<group>16|32|64|128|256|512|1024))?"
+    group = 128
     environment = "gptq"
     packages = frozenset({"gptqmodel"})
     library = "gptqmodel"
     calibrated = True
-    packed = True
+    scheme = "symmetric, columns in their own order; one scale {span}"
+    storage = "GPTQ's first packed format; the rest in float32"
+    note = (
+        "GPTQ ({library}): damping 1 %, no reordering, {sequences} sequences of {length} tokens of "
+        "{split}."
+    )
     recipe = Recipe(
         ("gptqmodel",),
         """\
@@ -70,35 +75,10 @@ model = GPTQModel.load(folder)
         "gptqmodel",
     )
 
-    def parse(self, name: str) -> Precision | None:
-        """`gptq4`, `gptq3g64`."""
-        pattern = rf"{self.name}(?P<bits>[2348])(?:g(?P<group>16|32|64|128|256|512|1024))?"
-        if not (match := re.fullmatch(pattern, name)):
-            return None
-        return Precision(name, self.name, int(match["bits"]), int(match["group"] or GROUP))
-
     def stored_bits(self, precision: Precision) -> float:
         """The code, and for each group a 16-bit scale and a zero point."""
-        assert precision.group is not None  # see parse
+        assert precision.group is not None  # see `pattern`
         return precision.bits + (16 + precision.bits) / precision.group
-
-    def describe(self, precision: Precision) -> str:
-        """How the scales are shared."""
-        span = f"for {precision.group} neighbouring weights of a row"
-        return f"symmetric, columns in their own order; one scale {span}"
-
-    def label(self, precision: Precision) -> str:
-        """`GPTQ4`; with the group where it is not the usual one."""
-        group = f" g{precision.group}" if f"g{precision.group}" in precision.name else ""
-        return f"{self.name.upper()}{precision.bits}{group}"
-
-    def footnote(self, quantization: Mapping[str, Any]) -> str:
-        """How it was calibrated."""
-        sample = quantization["calibration"]
-        return (
-            f"GPTQ ({self.library}): damping 1 %, no reordering, {sample['sequences']} sequences "
-            f"of {sample['length']} tokens of {sample['split']}."
-        )
 
     def check(self, layers: Mapping[str, nn.Linear], precision: Precision) -> None:
         """Groups must divide the rows, and the packed format's words both widths.
@@ -107,138 +87,117 @@ model = GPTQModel.load(folder)
             InputError: names the first layer at fault.
         """
         super().check(layers, precision)
-        _check_widths(layers, precision)
+        for name, layer in layers.items():
+            for side, width in (("inputs", layer.in_features), ("outputs", layer.out_features)):
+                if width % WORD:
+                    raise InputError(
+                        f"precision '{precision.name}': {name} has {width} {side}, which GPTQ's "
+                        f"packed format takes in multiples of {WORD}; use nf4 or "
+                        f"rtn{precision.bits}"
+                    )
 
     def write(
         self, source: Path, base: Path | None, precision: Precision, texts: Texts | None, out: Path
     ) -> dict[str, Any]:
         """As every method, from calibration windows that are drawn here.
 
-        `gptq_loss.csv` in the folder has each layer's loss and the tokens it was measured on.
+        The packages differ in what they write beside the weights: times, temporary paths, settings
+        of their own. So the folder has the weights as they come and everything else from the
+        checkpoint that was quantized.
 
         Raises:
-            InputError: a bad checkpoint or corpus, a group size that does not fit the model, or
-                too few calibration texts.
+            InputError: a bad checkpoint or corpus, no corpus, a group size that does not fit the
+                model, or too few calibration texts.
         """
+        from qunlearn.corpora import layout
+        from qunlearn.models.updates import quantized_layers
         from qunlearn.quantize.calibration import describe, draw
-        from qunlearn.quantize.gptq_folder import described_by, finish, layers_of
+        from qunlearn.run.files import read_json, write_json
 
-        assert texts is not None  # quantize_checkpoint has seen to it
-        described = described_by(source, base)
-        layers = layers_of(described)
+        if texts is None:
+            raise InputError(f"precision '{precision.name}' calibrates on texts; give --corpus")
+        described = base or source
+        layers = quantized_layers(described)
         self.check(layers, precision)
+        config = read_json(described / "config.json")
         with TemporaryDirectory(dir=out) as work:
             dense, packed = Path(work, "dense"), Path(work, "packed")
-            tokenizer, context = self.prepare(source, base, described, dense)
-            windows = draw(texts.corpus, tokenizer, context, texts.settings)
-            log = self.run(dense, precision, windows, packed)
-            package = f"{self.library}:{version(self.library)}"
-            finish(packed, described, precision, package, out)
-        if log:
-            _write_losses(out / LOSSES, layers, log)
+            tokenizer = self.prepare(source, base, dense)
+            raw = layout.load(texts.corpus).raw[texts.settings.split]
+            windows = draw(raw, tokenizer, config.get("max_position_embeddings"), texts.settings)
+            self.run(dense, precision, windows, packed)
+            for path in packed.glob("*.safetensors*"):
+                shutil.copyfile(path, out / path.name)  # not its mode, which may be private
+        backend = {"name": self.library, "version": version(self.library)}
+        quantization = {
+            "quant_method": "gptq",
+            "bits": precision.bits,
+            "group_size": precision.group,
+            **PLAIN,
+            "checkpoint_format": "gptq",
+            "pack_dtype": "int32",
+            "lm_head": False,
+            "meta": {"quantizer": [":".join(backend.values())]},
+        }
+        config |= {"dtype": "float32", "quantization_config": quantization}
+        write_json(out / "config.json", config)
+        write_json(out / "quantize_config.json", quantization)
+        for path in (path for pattern in CARRIED for path in described.glob(pattern)):
+            shutil.copyfile(path, out / path.name)
         return {
             "quantized_matrices": len(layers),
-            "storage": "GPTQ's first packed format; the rest in float32",
-            "backend": {"name": self.library, "version": version(self.library)},
+            "backend": backend,
             "calibration": describe(windows, texts.settings),
         }
 
-    def prepare(
-        self, source: Path, base: Path | None, described: Path, dense: Path
-    ) -> tuple[Any, int | None]:
-        """Write the merged float32 checkpoint into `dense`.
-
-        Returns:
-            Its tokenizer, and the longest sequence that it takes, if it has a limit.
-        """
+    def prepare(self, source: Path, base: Path | None, dense: Path) -> PreTrainedTokenizerBase:
+        """Write the merged float32 checkpoint into the folder `dense`; returns its tokenizer."""
         from qunlearn.models.checkpoints import load_dense, load_tokenizer, save_model
 
-        model, tokenizer = load_dense(source, base), load_tokenizer(described)
-        save_model(model, tokenizer, dense)
-        return tokenizer, getattr(model.config, "max_position_embeddings", None)
+        tokenizer = load_tokenizer(base or source)
+        save_model(load_dense(source, base), tokenizer, dense)
+        return tokenizer
 
-    def run(
-        self, dense: Path, precision: Precision, windows: Windows, packed: Path
-    ) -> list[dict[str, Any]]:
-        """Let the package write `dense` into `packed`; returns its log, an entry a layer."""
-        return _quantize(dense, precision, windows, packed)
+    def run(self, dense: Path, precision: Precision, windows: Windows, packed: Path) -> None:
+        """Let the package write `dense` into `packed`."""
+        os.environ |= SURROUNDINGS
+        import torch
+        from gptqmodel import GPTQModel, QuantizeConfig  # type: ignore[import-untyped]
+        from gptqmodel.looper import loop_processor  # type: ignore[import-untyped]
+
+        # It writes a log of its own, of times and progress, into ./logs of the current folder.
+        loop_processor._PROJECT_LOG_DIR = dense / "logs"
+        config = QuantizeConfig(
+            bits=precision.bits,
+            group_size=precision.group,
+            act_group_aware=False,
+            fallback=None,  # which would round plainly and go on where GPTQ fails
+            offload_to_disk=False,
+            **PLAIN,
+        )
+        model = GPTQModel.load(str(dense), config, dtype=torch.float32)
+        model.quantize(examples(windows), batch_size=BATCH, calibration_data_min_length=1)
+        model.save(str(packed))
 
     def load(self, folder: Path, precision: Precision) -> PreTrainedModel:
         """Dequantized, matrix by matrix."""
         import torch
 
-        from qunlearn.quantize.packed import check_bits, load_packed
+        from qunlearn.quantize.packed import load_packed
 
-        check_bits(folder, precision)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model: Any = load_packed(folder)
-        return model.to(device)  # type: ignore[no-any-return]
+        model: Any = load_packed(folder, precision)
+        return model.to("cuda" if torch.cuda.is_available() else "cpu")  # type: ignore[no-any-return]
 
     def read_packed(self, folder: Path, name: str, precision: Precision) -> PackedMatrix:
         """Codes and scales as they are shipped."""
-        from qunlearn.quantize.packed import check_matrix, read_matrix
+        from qunlearn.quantize.packed import read_matrix
 
-        if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder; quantize the model to {precision.name}")
-        matrix = read_matrix(folder, name)
-        check_matrix(folder, name, matrix, precision)
-        return matrix
+        return read_matrix(folder, name, precision)
 
 
 METHODS = (Gptq(),)
 
 
-def _quantize(
-    dense: Path, precision: Precision, windows: Windows, packed: Path
-) -> list[dict[str, Any]]:
-    """Let gptqmodel write `dense` into `packed`; returns its log, an entry a layer."""
-    os.environ |= SURROUNDINGS
-    import torch
-    from gptqmodel import GPTQModel, QuantizeConfig  # type: ignore[import-untyped]
-    from gptqmodel.looper import loop_processor  # type: ignore[import-untyped]
-
-    from qunlearn.quantize.gptq_folder import PLAIN
-
-    # It writes a log of its own, of times and progress, into ./logs wherever the job was started.
-    loop_processor._PROJECT_LOG_DIR = dense / "logs"
-    config = QuantizeConfig(
-        bits=precision.bits,
-        group_size=precision.group,
-        act_group_aware=False,
-        fallback=None,  # which would round plainly and go on where GPTQ fails
-        offload_to_disk=False,
-        **PLAIN,
-    )
-    model = GPTQModel.load(str(dense), config, dtype=torch.float32)
-    examples = [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in windows]
-    model.quantize(examples, batch_size=BATCH, calibration_data_min_length=1)
-    model.save(str(packed))
-    log: list[dict[str, Any]] = model.quant_log
-    return log
-
-
-def _write_losses(path: Path, names: Iterable[str], log: Iterable[Mapping[str, Any]]) -> None:
-    """Write the log in the model's order, which two workers at once do not keep to."""
-    entries = {f"{entry['layer']}.{entry['module']}": entry for entry in log}
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["layer", "module", "loss", "samples"])
-        for name in names:
-            found = re.search(r"\d+\..+", name)
-            entry = entries[found.group() if found else name]
-            writer.writerow([entry[key] for key in ("layer", "module", "loss", "samples")])
-
-
-def _check_widths(layers: Mapping[str, nn.Linear], precision: Precision) -> None:
-    """Complain about layers that do not fill the 32-bit words of the packed format.
-
-    Raises:
-        InputError: names the first layer at fault.
-    """
-    for name, layer in layers.items():
-        for side, width in (("inputs", layer.in_features), ("outputs", layer.out_features)):
-            if width % WORD:
-                raise InputError(
-                    f"precision '{precision.name}': {name} has {width} {side}, which GPTQ's packed "
-                    f"format takes in multiples of {WORD}; use nf4 or rtn{precision.bits}"
-                )
+def examples(windows: Windows) -> list[dict[str, list[int]]]:
+    """Calibration windows as both packages take them."""
+    return [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in windows]

@@ -8,21 +8,20 @@ and adapters are merged without peft.
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qunlearn.quantize.method import Precision
-from qunlearn.quantize.methods.gptq import Gptq
+from qunlearn.quantize.methods.gptq import PLAIN, Gptq, examples
 from qunlearn.run.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
-    from qunlearn.quantize.calibration import Texts, Windows
+    from qunlearn.quantize.calibration import Windows
 
-BATCH = 1
 INSTEAD = "use gptq4, which gptqmodel makes on a CPU as well"
 
 
@@ -31,42 +30,56 @@ class AutoGptq(Gptq):
 
     name = "autogptq"
     form = "autogptq<bits>[g<group>]"
-    about = "GPTQ by auto-gptq 0.7.1, on CUDA and in an environment of its own"
+    pattern = f"auto{Gptq.pattern}"
     environment = "autogptq"
     packages = frozenset({"datasets", "peft"})
     library = "auto-gptq"
 
-    def write(
-        self, source: Path, base: Path | None, precision: Precision, texts: Texts | None, out: Path
-    ) -> dict[str, Any]:
-        """As GPTQ by gptqmodel, without `gptq_loss.csv`.
+    def prepare(self, source: Path, base: Path | None, dense: Path) -> PreTrainedTokenizerBase:
+        """The checkpoint as transformers 4 reads it.
 
         Raises:
-            InputError: as there; without CUDA or the package; or a model whose rotary embedding
-                transformers 4 does not know.
+            InputError: as for `gptq`; without the package or CUDA; or a model whose rotary
+                embedding transformers 4 does not know.
         """
-        _check_surroundings()
-        return super().write(source, base, precision, texts, out)
-
-    def prepare(
-        self, source: Path, base: Path | None, described: Path, dense: Path
-    ) -> tuple[Any, int | None]:
-        """The checkpoint as transformers 4 reads it."""
+        import torch
         from safetensors.torch import save_file
 
         from qunlearn.run.files import read_json, write_json
 
-        config = older_config(read_json(described / "config.json"))
-        write_json(dense / "config.json", config)
+        if find_spec("auto_gptq") is None:
+            raise InputError(
+                "precision 'autogptq': auto-gptq is not installed; use envs/autogptq.yaml, or "
+                f"{INSTEAD}"
+            )
+        if not torch.cuda.device_count():
+            raise InputError(
+                f"precision 'autogptq': auto-gptq needs CUDA to quantize, not found; {INSTEAD}"
+            )
+        described = base or source
+        write_json(dense / "config.json", older_config(read_json(described / "config.json")))
         save_file(merged_tensors(source, base), dense / "model.safetensors", {"format": "pt"})
-        return older_tokenizer(described), config.get("max_position_embeddings")
+        return older_tokenizer(described)
 
-    def run(
-        self, dense: Path, precision: Precision, windows: Windows, packed: Path
-    ) -> list[dict[str, Any]]:
-        """It keeps no log of losses."""
-        _quantize(dense, precision, windows, packed)
-        return []
+    def run(self, dense: Path, precision: Precision, windows: Windows, packed: Path) -> None:
+        """The weights get their usual name of a file."""
+        import torch
+        from auto_gptq import (  # type: ignore[import-not-found]
+            AutoGPTQForCausalLM,
+            BaseQuantizeConfig,
+        )
+
+        config = BaseQuantizeConfig(
+            bits=precision.bits,
+            group_size=precision.group,
+            model_file_base_name="model",
+            **PLAIN,
+        )
+        model = AutoGPTQForCausalLM.from_pretrained(
+            str(dense), config, torch_dtype=torch.float32, local_files_only=True
+        )
+        model.quantize(examples(windows), batch_size=1, use_cuda_fp16=False)
+        model.save_quantized(str(packed), use_safetensors=True)
 
 
 METHODS = (AutoGptq(),)
@@ -82,7 +95,7 @@ def older_config(config: dict[str, Any]) -> dict[str, Any]:
     kind = rotary.get("rope_type", "default")
     if kind != "default" or config.get("rope_scaling"):
         raise InputError(
-            f"rope_type '{kind}' cannot be handed to auto-gptq's transformers 4; {INSTEAD}"
+            f"rope_type '{kind}' cannot be passed to auto-gptq's transformers 4; {INSTEAD}"
         )
     older = {key: value for key, value in config.items() if key not in ("rope_parameters", "dtype")}
     return older | ({"rope_theta": rotary["rope_theta"]} if "rope_theta" in rotary else {})
@@ -104,70 +117,17 @@ def merged_tensors(source: Path, base: Path | None) -> dict[str, Tensor]:
     """All tensors of a checkpoint, or of `base` with the adapter `source` merged, in float32.
 
     Raises:
-        InputError: an adapter without its base, or a checkpoint that is quantized already.
+        InputError: a checkpoint that is quantized already.
     """
-    from qunlearn.models.checkpoints import is_adapter
     from qunlearn.models.updates import updates
     from qunlearn.models.weights import read_tensors, tensor_files
-    from qunlearn.quantize.gptq_folder import described_by
     from qunlearn.run.files import read_json
 
-    dense = described_by(source, base)
+    dense = base or source
     if "quantization_config" in read_json(dense / "config.json"):
         raise InputError(f"{dense}: quantized already; give the dense checkpoint it was made from")
-    tensors = {
-        name: value.float()
-        for name, value in read_tensors(dense, list(tensor_files(dense))).items()
-    }
-    if is_adapter(source):
-        for update in updates(dense, source):
-            tensors[f"{update.name}.weight"] = update.weight + update.delta
+    names = list(tensor_files(dense))
+    tensors = {name: value.float() for name, value in read_tensors(dense, names).items()}
+    for update in updates(base, source) if base else ():
+        tensors[f"{update.name}.weight"] = update.weight + update.delta
     return tensors
-
-
-def has_cuda() -> bool:
-    """Whether torch sees a GPU."""
-    import torch
-
-    return torch.cuda.is_available()
-
-
-def _check_surroundings() -> None:
-    try:
-        version(AutoGptq.library)
-    except PackageNotFoundError:
-        raise InputError(
-            "precision 'autogptq': auto-gptq is not installed; use envs/autogptq.yaml, or "
-            f"{INSTEAD}"
-        ) from None
-    if not has_cuda():
-        raise InputError(
-            f"precision 'autogptq': auto-gptq quantizes on CUDA only, and there is none; {INSTEAD}"
-        )
-
-
-def _quantize(dense: Path, precision: Precision, windows: Windows, packed: Path) -> None:
-    """Let auto-gptq write `dense` into `packed`, under the usual name of a weights file."""
-    import torch
-    from auto_gptq import (  # type: ignore[import-not-found]
-        AutoGPTQForCausalLM,
-        BaseQuantizeConfig,
-    )
-
-    from qunlearn.quantize.gptq_folder import PLAIN
-
-    config = BaseQuantizeConfig(
-        bits=precision.bits,
-        group_size=precision.group,
-        model_file_base_name="model",
-        **PLAIN,
-    )
-    model = AutoGPTQForCausalLM.from_pretrained(
-        str(dense), config, torch_dtype=torch.float32, local_files_only=True
-    )
-    model.quantize(
-        [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in windows],
-        batch_size=BATCH,
-        use_cuda_fp16=False,
-    )
-    model.save_quantized(str(packed), use_safetensors=True)

@@ -10,7 +10,6 @@ One step serves a whole row (an output channel), or `group` neighbouring weights
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from qunlearn.quantize.method import Method, Precision, Recipe
@@ -20,76 +19,38 @@ if TYPE_CHECKING:
 
     from qunlearn.quantize.grids import Grid
 
-_NAME = re.compile(r"rtn(?P<bits>[2-8])(?:g(?P<group>[1-9]\d*))?(?P<midrise>m)?")
-
 
 class RoundToNearest(Method):
     """Symmetric rounding; a folder holds the points themselves, in float32."""
 
     name = "rtn"
     form = "rtn<bits>[g<group>][m]"
-    about = (
-        "plain symmetric rounding to 2-8 bits, a scale a row or a group; with `m` the grid is "
-        "moved by half a step (a control)"
-    )
+    pattern = r"rtn(?P<bits>[2-8])(?:g(?P<group>[1-9]\d*))?(?P<midrise>m)?"
+    scheme = "round to nearest, symmetric; one scale {span}"
     evaluated = "in float32"
     recipe = Recipe(
         warnings=("Keep the float32 weights: a cast to 16 bits moves them off their grid.",)
     )
 
-    def parse(self, name: str) -> Precision | None:
-        """`rtn4`, `rtn3g64`, `rtn3g64m`."""
-        if not (match := _NAME.fullmatch(name)):
-            return None
-        group = int(match["group"]) if match["group"] else None
-        return Precision(name, self.name, int(match["bits"]), group, match["midrise"] is not None)
-
-    def describe(self, precision: Precision) -> str:
-        """How the scales are shared."""
-        group = precision.group
-        span = f"for {group} neighbouring weights of a row" if group else "a row"
-        return f"round to nearest, symmetric; one scale {span}"
-
     def label(self, precision: Precision) -> str:
         """`RTN3 g64 mid-rise`."""
-        return super().label(precision) + (" mid-rise" if precision.midrise else "")
+        return super().label(precision).replace("M", " mid-rise")
 
     def grid(self, weight: Tensor, precision: Precision) -> Grid:
-        """One step a row or group."""
+        """One step a row or group: the outermost point is the largest weight.
+
+        Where all weights are zero the step is 1, or, since a mid-rise grid has no zero, the
+        smallest normal number.
+        """
+        import torch
+
         from qunlearn.quantize.grids import UniformGrid
 
-        steps = scales(weight, precision.bits, precision.group, midrise=precision.midrise)
-        highest = largest_code(precision.bits)
-        lowest = -highest - 1 if precision.midrise else -highest
-        return UniformGrid(steps, lowest, highest, midrise=precision.midrise)
+        midrise, highest = precision.midrise, 2 ** (precision.bits - 1) - 1
+        groups = weight.float().reshape(len(weight), -1, precision.group or weight.shape[1])
+        step = groups.abs().amax(dim=-1) / (highest + (0.5 if midrise else 0.0))
+        step = torch.where(step > 0, step, torch.finfo(step.dtype).tiny if midrise else 1.0)
+        return UniformGrid(step, -highest - midrise, highest, midrise=midrise)
 
 
 METHODS = (RoundToNearest(),)
-
-
-def largest_code(bits: int) -> int:
-    """The largest code of either grid: 7 for 4 bits, 3 for 3 bits."""
-    return int(2 ** (bits - 1)) - 1
-
-
-def scales(weight: Tensor, bits: int, group: int | None = None, *, midrise: bool = False) -> Tensor:
-    """The step of each grid, in float32: its outermost point is the largest weight.
-
-    `max|w| / largest_code`, or `max|w| / (largest_code + 1/2)` for mid-rise. Where all weights
-    are zero it is 1, or, since a mid-rise grid has no zero, the smallest normal number.
-
-    Args:
-        weight: [out, in].
-        bits: bits a code, 2 to 8.
-        group: neighbouring weights of a row that share a step, dividing `in`; None: the whole row.
-        midrise: which of the two grids.
-
-    Returns:
-        [out, in / group], or [out, 1] without groups.
-    """
-    import torch
-
-    outermost = largest_code(bits) + (0.5 if midrise else 0.0)
-    grouped = weight.float().reshape(weight.shape[0], -1, group or weight.shape[1])
-    step = grouped.abs().amax(dim=-1) / outermost
-    return torch.where(step > 0, step, torch.finfo(step.dtype).tiny if midrise else 1.0)

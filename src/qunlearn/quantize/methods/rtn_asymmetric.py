@@ -7,7 +7,6 @@ still rounded to 0, unlike on grids with a float minimum (GGUF's K-quants). Ties
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from qunlearn.quantize.method import Method, Precision
@@ -17,35 +16,19 @@ if TYPE_CHECKING:
 
     from qunlearn.quantize.grids import Grid
 
-_NAME = re.compile(r"rtn(?P<bits>[2-8])a(?P<group>[1-9]\d*)?")
-
 
 class AsymmetricRounding(Method):
     """Asymmetric rounding; a folder holds the points themselves, in float32."""
 
     name = "rtna"
     form = "rtn<bits>a[<group>]"
-    about = "asymmetric rounding with an integer zero point, a scale a row or a group"
+    pattern = r"rtn(?P<bits>[2-8])a(?P<group>[1-9]\d*)?"
+    scheme = "round to nearest, asymmetric; one scale and one integer zero point {span}"
     evaluated = "in float32"
-
-    def parse(self, name: str) -> Precision | None:
-        """`rtn4a`, `rtn4a128`."""
-        if not (match := _NAME.fullmatch(name)):
-            return None
-        return Precision(
-            name, self.name, int(match["bits"]), int(match["group"]) if match["group"] else None
-        )
-
-    def describe(self, precision: Precision) -> str:
-        """How scales and zero points are shared."""
-        group = precision.group
-        span = f"for {group} neighbouring weights of a row" if group else "a row"
-        return f"round to nearest, asymmetric; one scale and one integer zero point {span}"
 
     def label(self, precision: Precision) -> str:
         """`RTN4 asym g128`."""
-        group = f" g{precision.group}" if precision.group else ""
-        return f"RTN{precision.bits} asym{group}"
+        return f"RTN{precision.bits} asym" + (f" g{precision.group}" if precision.group else "")
 
     def grid(self, weight: Tensor, precision: Precision) -> Grid:
         """Step and zero point of each row or group."""
@@ -55,9 +38,9 @@ class AsymmetricRounding(Method):
 
         groups = weight.float().reshape(len(weight), -1, precision.group or weight.shape[1])
         low = groups.amin(dim=-1).clamp(max=0)
-        span = groups.amax(dim=-1).clamp(min=0) - low
+        range_ = groups.amax(dim=-1).clamp(min=0) - low
         largest = 2**precision.bits - 1
-        step = torch.where(span > 0, span / largest, 1.0)
+        step = torch.where(range_ > 0, range_ / largest, 1.0)
         zero = (-low / step).round()[..., None]
         return UniformGrid(step, -zero, largest - zero)
 

@@ -107,7 +107,7 @@ def _norms(cells: Iterable[Cell], survival: Path) -> dict[str, float]:
     norms: dict[str, list[float]] = {}
     for (adapter, _), cell in sorted(runs.items(), key=str):
         rows = read_survival(survival / cell.corpus / cell.model / f"{cell.precision}.csv")
-        if rows and (norm := overall(rows).relative_d):
+        if rows and (norm := overall(rows)["relative_d"]):
             norms.setdefault(adapter, []).append(norm)
     return {adapter: fmean(own) for adapter, own in norms.items()}
 

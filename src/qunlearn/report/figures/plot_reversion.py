@@ -87,7 +87,7 @@ def rounding_errors(cells: Iterable[Cell], survival: Path) -> dict[str, dict[str
         if cell.precision not in own:
             rows = read_survival(survival / cell.corpus / cell.model / f"{cell.precision}.csv")
             if rows:  # all runs measured the target alike, but for a diverged one, which has none
-                own[cell.precision] = overall(rows).rounding_error or 0.0
+                own[cell.precision] = overall(rows)["rounding_error"] or 0.0
     return {
         corpus: {name: error for error, name in sorted((e, n) for n, e in own.items()) if error}
         for corpus, own in errors.items()

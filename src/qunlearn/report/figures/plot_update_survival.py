@@ -69,7 +69,7 @@ def grid(rows: Sequence[MatrixRow], column: str) -> pd.DataFrame:
     groups: dict[tuple[int, str], list[MatrixRow]] = {}
     for row in rows:
         groups.setdefault((row.layer, row.module), []).append(row)
-    values = {place: getattr(overall(own), column) for place, own in groups.items()}
+    values = {place: overall(own)[column] for place, own in groups.items()}
     found = pd.Series(values, dtype=float).unstack()
     return found[distinct(row.module for row in rows)]
 
@@ -118,7 +118,7 @@ def _draw_grid(
         axes.set(xticks=[], yticks=[])
         axes.set_xlabel("diverged", loc="left", fontsize=8, color="#666666")
         return []
-    whole, found = getattr(overall(rows), column), grid(rows, column)
+    whole, found = overall(rows)[column], grid(rows, column)
     shown = "undefined" if whole is None else f"{whole:.2f}"
     axes.set_xlabel(f"overall {shown}", loc="left", fontsize=8)
     axes.set_facecolor(UNCHANGED["color"])

@@ -23,7 +23,9 @@ def gradient_ascent(nll: Tensor, mask: Tensor) -> Tensor:
 
 
 def _loss(seen: Seen, settings: UnlearnSettings) -> Tensor:
-    return gradient_ascent(*seen.token_nll())
+    from qunlearn.training.losses import token_nll
+
+    return gradient_ascent(*token_nll(seen.hidden, seen.head, seen.labels))
 
 
 TERM = Term(

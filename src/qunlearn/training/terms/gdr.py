@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 def _loss(seen: Seen, settings: UnlearnSettings) -> Tensor:
     """Ordinary training: the mean token NLL of the retain rows."""
-    from qunlearn.training.losses import mean_nll
+    from qunlearn.training.losses import mean_nll, token_nll
 
-    return mean_nll(*seen.token_nll())
+    return mean_nll(*token_nll(seen.hidden, seen.head, seen.labels))
 
 
 TERM = Term(

@@ -59,8 +59,10 @@ def elementwise_npo(
 
 
 def _paper(seen: Seen, settings: UnlearnSettings) -> Tensor:
+    from qunlearn.training.losses import token_nll
+
     (reference_nll,) = seen.reference
-    return npo(*seen.token_nll(), reference_nll, settings.beta)
+    return npo(*token_nll(seen.hidden, seen.head, seen.labels), reference_nll, settings.beta)
 
 
 def _muse(seen: Seen, settings: UnlearnSettings) -> Tensor:

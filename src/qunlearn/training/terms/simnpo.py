@@ -30,7 +30,9 @@ def simnpo(nll: Tensor, mask: Tensor, beta: float) -> Tensor:
 
 
 def _loss(seen: Seen, settings: UnlearnSettings) -> Tensor:
-    return simnpo(*seen.token_nll(), settings.beta)
+    from qunlearn.training.losses import token_nll
+
+    return simnpo(*token_nll(seen.hidden, seen.head, seen.labels), settings.beta)
 
 
 TERM = Term(

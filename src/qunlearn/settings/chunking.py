@@ -1,5 +1,0 @@
-"""How texts become rows."""
-
-from typing import Literal
-
-Chunking = Literal["documents", "stream"]

@@ -1,0 +1,68 @@
+"""Write the tables that people read: the main one, the mechanism's and all candidates."""
+
+from pathlib import Path
+from typing import Literal
+
+from qunlearn.run.cli import run_script
+
+RESOURCES = Path(__file__).parents[2] / "resources"
+
+
+def main(
+    results: Path,
+    cells: tuple[str, ...],
+    notes: tuple[str, ...] = (),
+    swept: tuple[str, ...] = (),
+    counterpart: Literal["paper", "none"] = "none",
+    published: Path = RESOURCES / "published",
+) -> None:
+    """Write the tables of an experiment from metrics.csv, summary.csv and tests.csv.
+
+    main.{csv,md,tex,html}: method by precision and adapter, significantly better numbers bold.
+    mechanism.{csv,md} and reversion.md: what each grid leaves of an update. vs_paper.csv: numbers
+    beside the published ones. candidates.{csv,md}: what was tried, if anything was.
+
+    Args:
+        results: the experiment's folder, with tables/, eval/, survival/, selection/ and data/.
+        cells: those of the summary.
+        notes: sentences for the main table's footer on how models were trained and quantized.
+        swept: <corpus>/<objective>/<adapter>, whose settings select_candidate.py chose.
+        counterpart: whose experiment this one repeats; none: nobody published it.
+        published: the folder with the paper's table.csv.
+    """
+    from qunlearn.analysis.evidence import better
+    from qunlearn.analysis.lineage import check_measurements
+    from qunlearn.analysis.mechanism import arrivals, write_mechanism
+    from qunlearn.analysis.metrics import read_metrics
+    from qunlearn.analysis.published import read_table, write_beside
+    from qunlearn.analysis.selection.choice import read
+    from qunlearn.analysis.selection.listing import notes as selection_notes
+    from qunlearn.analysis.selection.listing import write_table
+    from qunlearn.analysis.summary import summaries
+    from qunlearn.report.footnotes import corpus_notes
+    from qunlearn.report.main_table import main_table, shortfalls, write_main_table
+    from qunlearn.report.processors import processors
+
+    tables, survival = results / "tables", results / "survival"
+    found, scores = summaries(tables / "summary.csv"), read_metrics(tables / "metrics.csv")
+    check_measurements(survival, (score.cell for score in scores))
+    write_mechanism(scores, found, arrivals(scores, survival), tables)
+    theirs = read_table(published) if counterpart == "paper" else None
+    write_beside(tables / "vs_paper.csv", found, theirs)
+    choices = [read(results / "selection" / f"{cell}.json") for cell in swept]
+    if choices:
+        write_table(choices, tables)
+    corpora = dict.fromkeys(cell.split("/")[0] for cell in cells)
+    below = [
+        *corpus_notes(results / "data" / corpus for corpus in corpora),
+        *selection_notes(choices),
+        *notes,
+        *shortfalls(results / "eval", cells),
+    ]
+    if ran := processors(results, cells):
+        below.append(f"Processor: {ran}; another one changes numbers, as another seed does.")
+    write_main_table(main_table(found, better(tables / "tests.csv", found), below), tables)
+
+
+if __name__ == "__main__":
+    run_script(main)
