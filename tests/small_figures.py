@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from small_manifests import sign_measurements
-from small_selections import selection
 from small_summaries import over_seeds
 from small_survival import BINS, MATRIX, STILL, write_cell
+from test_selection import selection
 
 from qunlearn.analysis.metrics import Score, write_metrics
 from qunlearn.analysis.selection.choice import write

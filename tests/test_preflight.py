@@ -14,7 +14,6 @@ import small_configs
 from fake_hub import COMMIT, FakeHub, in_place_of_the_hub
 from safetensors.numpy import save_file
 from small_corpora import SMALL
-from small_gguf import weights, write_gguf
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
@@ -133,17 +132,13 @@ REFUSED: dict[str, dict[str, Any]] = {
         "quantization": {"calibration": {"sequences": 128, "length": 128}},
     },
     "'unlearn.settings.max_tokens': 513 tokens are more than the context .*, 512": {
-        "unlearn": {"overrides": {"*/*/lora": {"max_tokens": 513}}},
+        "unlearn": {"overrides": {"*/*/lora": {"max_tokens": 513}}}
     },
 }
 OTHER = "have different tokenizers, and PrivLeak .*set models.tokenizer"
 DAMAGED: list[tuple[Callable[[], object], dict[str, Any], str]] = [
     (edit("target/config.json", model_type="gpt2"), {}, "'models.target' .target.: models of type"),
-    (
-        edit("target/config.json", hidden_size=64),
-        {},
-        "target' and 'models.*hidden 64 and 128, head",
-    ),
+    (edit("target/config.json", hidden_size=64), {}, "target' and 'models.*hidden=64.*hidden=128"),
     (edit("target/config.json", intermediate_size=160), {"models": {"retrain": "target"}}, "'nf4'"),
     (edit("target/tokenizer.json", pre_tokenizer={"type": "X"}), {}, "tokenizer cannot be read"),
     (pad_added, {}, "'models.target' .target.: the tokenizer's token '.PAD.' has the id 320"),
@@ -282,18 +277,3 @@ def test_of_the_hub_only_small_files_are_fetched(
         assert door(HUB) == []
         assert not hub.asked("model.safetensors")
         assert hub.asked("maker/target/resolve")
-
-
-def test_gguf_tokenizers_are_compared_and_counted(given: Path) -> None:
-    file = write_gguf(given / "a.gguf", weights())
-    shutil.copy(file, given / "b.gguf")
-    large = write_gguf(given / "large.gguf", weights(), tokens=2)
-    models = {"target": f"gguf:{file}", "retrain": "gguf:b.gguf"}
-    short = {
-        "unlearn": {"settings": {"max_tokens": 64}},
-        "evaluate": {"max_tokens": 64, "verbmem_tokens": 8},
-        "precisions": ["bf16"],
-    }
-    assert all(line.startswith("news: ") for line in door({"models": models, **short}))
-    with pytest.raises(InputError, match=r"has the id 15, and the model's embedding has 14 rows"):
-        door({"models": models | {"retrain": f"gguf:{large}"}, **short})

@@ -234,35 +234,70 @@ def page_flags(wildcards, output):
     return flags(place | {"settings": json.dumps(TOLD), "cells": CELLS})
 
 
-def drawn_by(wildcards):
-    """The module that draws a figure, and the corpus and objective of one that is of an update."""
-    return UPDATES.get(wildcards.figure, (wildcards.figure, None, None))
+def drawing(kind, category, result, reads, shown, **labels):
+    """A figure: its module, its category and labels in the report, its inputs and its flags."""
+    given = {"figure": kind, "output": f"{RESULTS}/figures"} | shown
+    labels = {"result": result, **labels}
+    return dict(kind=kind, category=category, labels=labels, reads=reads, flags=flags(given))
 
 
-def figure_labels(wildcards):
-    """How a figure is listed in the report."""
-    kind, corpus, objective = drawn_by(wildcards)
-    labels = {"result": PLOTS[kind][1]}
-    if corpus:
-        labels |= {"corpus": style.corpus_name(corpus), "method": style.method_name(objective)}
-    return labels
+SUMMARY = {"summary": f"{RESULTS}/tables/summary.csv"}
+READ, UPDATE = [*SUMMARY.values()], {"survival": f"{RESULTS}/survival"}
+LAID = SUMMARY | UPDATE | {"metrics": f"{RESULTS}/tables/metrics.csv"}
+READ_LAID = [LAID["summary"], LAID["metrics"], *SURVIVAL]
+RUNS = {"unlearned": f"{RESULTS}/records/unlearned", "models": TRAINED}
+PLAIN = {"precisions": controls.plain_grids(CONFIG["precisions"])}
+CHOICES = {"selections": [f"{RESULTS}/selection/{cell}.json" for cell in SWEPT]}
+FIGURES = {
+    "survival_of_forgetting": ("Forgetting", "Forgetting by precision", READ, SUMMARY),
+    "reversion": ("Forgetting", "Reversion by grid", READ_LAID, LAID),
+    "pareto": ("Forgetting", "Forgetting against Utility", READ, SUMMARY),
+    "loss_curves": ("Mechanism", "How unlearning went", RECORDS, RUNS),
+}
+if GRIDS:
+    slope = SUMMARY | {"precisions": GRIDS}
+    FIGURES["slope"] = ("Forgetting", "From bf16 to coarser precisions", READ, slope)
+if CONFIG["controls"]:
+    FIGURES["controls"] = ("Controls", "Reversion of the controls", READ_LAID, LAID | PLAIN)
+if SWEPT:
+    FIGURES["candidates"] = ("Selection", "Candidates and choice", SELECTIONS, CHOICES)
+FIGURES = {name: drawing(name, *parts) for name, parts in FIGURES.items()}
+FIGURES |= {
+    f"{kind}_{corpus}_{objective}": drawing(
+        *(kind, "Mechanism", title),
+        expand("<results>/survival/{model}", model=models),
+        UPDATE | {"cells": expand("{model}/{precision}", precision=GRIDS, model=models)},
+        corpus=style.corpus_name(corpus),
+        method=style.method_name(objective),
+    )
+    for kind, title in [
+        ("update_survival", "What arrives of each matrix"),
+        ("update_over_step", "Updates in steps of the grid"),
+    ]
+    for corpus in CONFIG["corpora"]
+    for objective in CONFIG["unlearn"]["objectives"]
+    for models in [
+        [
+            f"{corpus}/{objective}/{adapter}/seed{CONFIG['seeds'][0]}"
+            for adapter in CONFIG["unlearn"]["adapters"]
+        ]
+    ]
+    if GRIDS
+}
 
 
-def figure_inputs(wildcards):
-    """What a figure is drawn from."""
-    kind, corpus, objective = drawn_by(wildcards)
-    if not corpus:
-        return PLOTS[kind][2]
-    update = f"<results>/survival/{corpus}/{objective}/{{adapter}}/seed{CONFIG['seeds'][0]}"
-    return expand(update, adapter=CONFIG["unlearn"]["adapters"])
-
-
-def figure_flags(wildcards):
-    """The flags of plot.py: what it reads, and what of it is drawn."""
-    kind, corpus, objective = drawn_by(wildcards)
-    given = {"figure": kind, "output": f"{RESULTS}/figures"} | PLOTS[kind][3]
-    if corpus:
-        run = f"{corpus}/{objective}/{{adapter}}/seed{CONFIG['seeds'][0]}/{{precision}}"
-        adapters = CONFIG["unlearn"]["adapters"]
-        given["cells"] = expand(run, precision=GRIDS, adapter=adapters)
-    return flags(given)
+wildcard_constraints:
+    corpus="|".join(CONFIG["corpora"]),
+    objective="|".join(CONFIG["unlearn"]["objectives"]),
+    adapter="|".join(CONFIG["unlearn"]["adapters"]),
+    seed=r"\d+",
+    model=rf"{REFERENCE_MODEL}|[a-z_]+/[a-z0-9_.]+/seed\d+",
+    cell="|".join(SWEPT),
+    precision=r"[a-z0-9]+",
+    point=r"[A-Za-z0-9.-]+",
+    choice="|".join(controls.CHOICES),
+    given="|".join(FETCHED),
+    name="base|target|retrain",
+    size=r"scaled[0-9.]+|matched",
+    figure="|".join(FIGURES),
+    page="|".join(TITLES),

@@ -49,34 +49,46 @@ def table(jobs: Sequence["Job"]) -> str:
     lines = []
     for stage, mine in [*stages.items(), ("all", list(jobs))]:
         gpu, host = max(job.gpu for job in mine), max(job.host for job in mine)
-        sizes = {"GPU": gpu / 1e9, "host": host / 1e9, "disk": sum(disk(mine)[:2]) / 1e9}
+        sizes = {"GPU": gpu / 1e9, "host": host / 1e9, "disk": disk(mine)[0] / 1e9}
         line: dict[str, Any] = {"stage": stage, "jobs": sum(job.count for job in mine)}
         line |= {name: f"{size:.1f}" for name, size in sizes.items()}
         for card in CARDS:
             hours = sum(job.count * card.hours(job) for job in mine)
             line[f"h {card.name}"] = f"{hours:.2f}" if gpu <= card.memory else "no room"
         lines.append(line)
-    stay, wait, work = (size / 1e9 for size in disk(jobs))
+    stay, work = (size / 1e9 for size in disk(jobs))
     sides = ["left"] + ["right"] * (len(lines[0]) - 1)
     text = tabulate(lines, "keys", "plain", disable_numparse=True, colalign=sides)
     units = "GPU and host: GB of the largest job; disk: GB, and h: hours, of all jobs in a row"
     return (
         f"{text}\n\n{units}\n"
-        f"disk: {stay:.1f} GB stay; at most {stay + wait + work:.1f} GB are there with one job "
+        f"disk: {stay:.1f} GB stay; at most {stay + work:.1f} GB are there with one job "
         f"at a time, and {work:.1f} GB more for each job beside it"
     )
 
 
-def main(configfile: tuple[Path, ...] = ()) -> None:
+def main(configfile: tuple[Path, ...] = (), check: Path | None = None) -> None:
     """Print what an experiment takes before anything of it runs.
 
     Args:
         configfile: the experiment's configuration; of several, later ones win.
+        check: a JSON file for warnings: look at models, settings, disk and memory of this machine
+            instead, as the workflow does before its first job, and complain in one line about
+            what would make a job fail.
     """
-    from qunlearn.experiment import configfiles
-    from qunlearn.plan import estimate
+    from qunlearn.experiment import configfiles, inputs
 
     config = configfiles.read(configfile)
+    if check is not None:
+        from qunlearn import preflight
+
+        inputs.check_given(config)
+        results = Path("results") / config["experiment"]
+        here = preflight.preflight(config, results, cluster=False, python=config["python"])
+        preflight.keep(here[0], check)
+        return
+    from qunlearn.plan import estimate
+
     shapes = {corpus: shape_of(config, corpus) for corpus in config["corpora"]}
     print(table(estimate(config, shapes)))
 
