@@ -1,10 +1,13 @@
-"""A made-up experiment with all that the figures read."""
+"""A made-up experiment with all that the figures read, and the figures drawn from it."""
 
 import json
+import runpy
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import tyro
+from conftest import ROOT
 from small_manifests import sign_measurements
 from small_summaries import over_seeds
 from small_survival import BINS, MATRIX, STILL, write_cell
@@ -20,6 +23,33 @@ from qunlearn.survival.table import Bin
 REVERSIONS = ("reversion_nll_forget", "reversion_verbmem", "reversion_knowmem")
 ERRORS = {"bf16": 0.0, "nf4": 0.09, "rtn3g64": 0.25}
 RUNS = [f"news/npo_gdr/{adapter}/seed0" for adapter in LINES]
+CELLS = " ".join(f"{run}/{precision}" for precision in ("nf4", "rtn3g64") for run in RUNS)
+SUMMARY, METRICS_TOO = "--summary {run}/summary.csv", "--metrics {run}/metrics.csv"
+MEASURED = "--survival {run}/survival"
+FLAGS = {
+    "survival_of_forgetting": SUMMARY,
+    "reversion": f"{SUMMARY} {METRICS_TOO} {MEASURED}",
+    "pareto": SUMMARY,
+    "slope": f"{SUMMARY} --precisions nf4 rtn3g64",
+    "controls": f"{SUMMARY} {METRICS_TOO} {MEASURED} --precisions nf4 rtn3g64",
+    "update_survival": f"{MEASURED} --cells {CELLS}",
+    "update_over_step": f"{MEASURED} --cells {CELLS}",
+    "loss_curves": f"--unlearned {{run}}/trained --models {' '.join(RUNS)}",
+    "candidates": "--selections {run}/choice.json",
+}
+
+
+def draw(figure: str, run: Path, output: Path, flags: str = "") -> None:
+    """As the workflow does, in this process."""
+    main = runpy.run_path(str(ROOT / "workflow/scripts/plot.py"))["main"]
+    words = (flags or FLAGS[figure]).format(run=run, none=output).split()
+    tyro.cli(main, args=["--figure", figure, "--output", str(output), *words])
+
+
+def draw_all(run: Path, output: Path) -> None:
+    """Every figure."""
+    for figure in FLAGS:
+        draw(figure, run, output)
 
 
 def written(folder: Path, scores: Sequence[Score]) -> tuple[Path, Path]:

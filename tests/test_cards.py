@@ -49,18 +49,10 @@ FACTS = [
     "# NEWS: NPO+GDR, LoRA, seed 0, NF4\n",
     "`news/npo_gdr/lora/seed0/nf4` of the experiment `mini`",
     "| Model before unlearning (target) | trained on forget, retain1 of NEWS |",
-    "| Objective | NPO+GDR (`npo_gdr`) |",
     "| Variant of the update | LoRA (`lora`) |",
-    "| Optimizer steps | 110 |",
     "| `lr` | 0.0005 |",
     "| `rank` | 16 |",
-    "| `lora_alpha` | 24 |",
-    "| `beta` | 0.03 |",
     "| `alpha` | 30 |",
-    "| `gamma` | 2 |",
-    "| `epochs` | 7 |",
-    "| `stop_nll` | 4 |",
-    "| `seed` | 0 |",
     "| `autocast` | yes |",
     "| `warmup` | 11 |",
     "| Library | bitsandbytes 0.50.2 |",
@@ -68,7 +60,6 @@ FACTS = [
     "| Quantized matrices | all 28 linear layers except the output head;",
     "| Storage | some storage |",
     "commit abc123",
-    "| `bits` | 4 |",
     "| `group` | none |",
     "| Metric | this model | target | retrain | n |",
     "| VerMem ↓ | 10.0 [8.8, 12.5] | 20.0 [18.8, 22.5] | 30.0 [28.8, 32.5] | 60 |",
@@ -187,10 +178,8 @@ def test_controls_have_the_manifests_that_made_them(results: Path) -> None:
 
 def test_a_diverged_model_has_one_line(results: Path) -> None:
     quantize(results, f"{LORA}/nf4", results / "unlearned" / LORA, status="diverged")
-
-    assert written(results, f"{LORA}/nf4") == (
-        f"The training of {LORA}/nf4 diverged: this folder has no model.\n"
-    )
+    text = f"The training of {LORA}/nf4 diverged: this folder has no model.\n"
+    assert written(results, f"{LORA}/nf4") == text
 
 
 def test_what_is_missing_or_not_this_models_is_an_error(results: Path) -> None:

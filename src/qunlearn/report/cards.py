@@ -12,7 +12,7 @@ from huggingface_hub import ModelCardData
 
 from qunlearn.analysis.lineage import FETCHED, Lineage, Manifest, trace
 from qunlearn.analysis.metrics import Score
-from qunlearn.experiment.controls import NEEDED, SPARE
+from qunlearn.experiment.controls import NEEDED
 from qunlearn.experiment.labels import GOALS, METRICS, number, origin
 from qunlearn.experiment.names import DIVERGED, REFERENCES, UNDEFINED, Cell
 from qunlearn.quantize.method import Precision, method_of
@@ -51,7 +51,7 @@ def card(results: Path, name: str, scores: Scores) -> str:
     if not weights or quantized.get("status") != "ok":
         raise InputError(f"{quantized.path}: no weights in its outputs; quantize it again")
     precision, lineage = Precision.parse(cell.precision), trace(results, cell, quantized)
-    method, packages = method_of(precision), quantized.get("packages")
+    method = method_of(precision)
     if cell.objective not in REFERENCES and lineage.trained is None:
         Manifest.read(results / "unlearned" / cell.corpus / cell.model)
     others = [reference for reference in REFERENCES if reference != cell.objective]
@@ -61,7 +61,6 @@ def card(results: Path, name: str, scores: Scores) -> str:
         pipeline_tag="text-generation",
         tags=["unlearning", "quantization", cell.precision],
     )
-    pins = ((n, packages.get(n)) for n in method.recipe.packages)
     return fill(
         "card.md.j2",
         front_matter=front_matter.to_yaml(),
@@ -69,16 +68,13 @@ def card(results: Path, name: str, scores: Scores) -> str:
         name=name,
         cell=cell,
         unlearned=cell.objective not in REFERENCES,
-        control=cell.objective not in REFERENCES and cell.adapter not in NEEDED,
-        spared=cell.adapter.startswith(SPARE),
+        deployed=("none", *NEEDED),
         experiment=_score(scores, cell, "verbmem").experiment,
         lineage=lineage,
         quantized=quantized,
         method=method,
-        grid=method.describe(precision),
-        library=packages.get(method.library, ""),
+        precision=precision,
         unlearning=_unlearning(cell, lineage),
-        models={"target": lineage.target, "retrain": lineage.retrain},
         fetched=FETCHED,
         others=others,
         metrics=[
@@ -95,7 +91,6 @@ def card(results: Path, name: str, scores: Scores) -> str:
         ],
         shown=_shown,
         undefined=UNDEFINED,
-        pins=[f"{name}=={version}" if version else name for name, version in pins],
         weights=weights,
     )
 

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 from scipy.stats import binomtest
 
-from qunlearn.analysis.claims import SCOPES, Claim, Judgement, claims_csv
+from qunlearn.analysis.claims import SCOPES, Judgement, claims_csv
 from qunlearn.analysis.summary import Summary
 from qunlearn.experiment.labels import METRICS, corpus_name, method_name, precision_name
 from qunlearn.report.tables import table
@@ -34,8 +36,8 @@ def write_claims(
         notes=notes,
         alpha=f"{ALPHA:g}",
         scopes=SCOPES,
-        ours=_by_claim(ours),
-        theirs=_by_claim(published),
+        ours={claim: list(own) for claim, own in groupby(ours, attrgetter("claim"))},
+        theirs={claim: list(own) for claim, own in groupby(published, attrgetter("claim"))},
         signs=signs,
         limits=limits,
         verdicts=verdicts,
@@ -72,13 +74,6 @@ def limits(judgements: Sequence[Judgement]) -> str:
 def verdicts(judgements: Sequence[Judgement]) -> str:
     """A row a judgement: where, its number and verdict, and why."""
     return table((*HEAD, *NUMBERS, "Verdict", "Why"), map(_line, judgements), right=NUMBERS)
-
-
-def _by_claim(judgements: Sequence[Judgement]) -> dict[Claim, list[Judgement]]:
-    groups: dict[Claim, list[Judgement]] = {}
-    for found in judgements:
-        groups.setdefault(found.claim, []).append(found)
-    return groups
 
 
 def _findings(judgements: Sequence[Judgement]) -> list[Summary]:

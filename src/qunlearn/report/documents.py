@@ -13,7 +13,7 @@ from qunlearn.analysis.metrics import read_metrics
 from qunlearn.analysis.summary import summaries
 from qunlearn.experiment.controls import NEEDED
 from qunlearn.report.learning_rates import read_rate, window_markdown, write_window
-from qunlearn.report.main_table import as_markdown, excerpt
+from qunlearn.report.main_table import as_markdown, main_table
 from qunlearn.report.run_spread import Run, measure, spread_notes
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_text
@@ -82,7 +82,9 @@ def kept_table(kept: Path, precisions: Collection[str]) -> str:
         InputError: a file is missing or broken.
     """
     found = summaries(kept / "summary.csv")
-    table = excerpt(found, better(kept / "tests.csv", found), precisions)
+    marked = better(kept / "tests.csv", found)
+    shown = {key: own for key, own in found.items() if key.precision in precisions}
+    table = main_table(shown, shown.keys() & set(marked))
     notes = (kept / NOTES).read_text(encoding="utf-8").splitlines()
     if (kept / SPREAD).exists():
         notes += spread_notes(pd.read_csv(kept / SPREAD))

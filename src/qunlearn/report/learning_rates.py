@@ -65,12 +65,9 @@ def read_rate(results: Path, corpus: str, objective: str, adapter: str) -> Rate:
         )
     numbers = own[["moved", "projection_adaptive"]].apply(pd.to_numeric, errors="coerce")
     means = numbers.groupby(own["precision"]).mean()
-    reversions = {
-        key.precision: one
-        for key, one in found.items()
-        if key == Key(*cell, key.precision, f"reversion_{METRIC}") and key.precision != BEFORE
-    }
-    projections = {name: float(means["projection_adaptive"][name]) for name in reversions}
+    keys = [key for key in found if key[:3] == cell and key.metric == f"reversion_{METRIC}"]
+    reversions = {key.precision: found[key] for key in keys if key.precision != BEFORE}
+    projections = means["projection_adaptive"].to_dict()
     return Rate(rates.pop(), float(means["moved"][BEFORE]), before, reversions, projections)
 
 

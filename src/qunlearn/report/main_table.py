@@ -128,14 +128,6 @@ def main_table(
     return MainTable(rows, columns, found, better, [*made, *settings])
 
 
-def excerpt(
-    found: Mapping[Key, Summary], better: Collection[Key], precisions: Collection[str]
-) -> MainTable:
-    """The main table of some precisions."""
-    shown = {key: summary for key, summary in found.items() if key.precision in precisions}
-    return main_table(shown, shown.keys() & set(better))
-
-
 def shortfalls(evaluations: Path, cells: Sequence[str]) -> list[str]:
     """Notes on what could not be evaluated in full, from the evaluations' manifests.
 

@@ -85,6 +85,11 @@ class Shown:
         return {x: self.found[own] for x, own in keys.items() if own in self.found}
 
 
+def column_name(column: Column) -> str:
+    """`NEWS · NPO+GDR`."""
+    return f"{corpus_name(column[0])} · {method_name(column[1])}"
+
+
 @contextmanager
 def sheet(
     words: tuple[str, str],
@@ -93,7 +98,7 @@ def sheet(
     height: float,
     folder: Path,
     file: str,
-    title: Callable[[Place], str],
+    title: Callable[[Any], str] = column_name,
     abreast: int = MOST_COLUMNS,
     whose: str = "",
 ) -> Iterator[dict[tuple[Place, str], Axes]]:
@@ -136,11 +141,6 @@ def panels(
                 axes.remove()
     figure.align_ylabels()
     return drawn
-
-
-def column_name(column: Column) -> str:
-    """`NEWS · NPO+GDR`."""
-    return f"{corpus_name(column[0])} · {method_name(column[1])}"
 
 
 def run_name(cell: Cell) -> str:

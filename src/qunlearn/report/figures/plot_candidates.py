@@ -10,11 +10,10 @@ from qunlearn.analysis.selection.choice import Selection, read
 from qunlearn.analysis.selection.listing import asked, candidate_name
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, adapter_name
-from qunlearn.report.figures.panels import column_name, sheet
+from qunlearn.report.figures.panels import sheet
 from qunlearn.report.figures.plot_pareto import BETTER, REFERENCE_LOOK
 from qunlearn.report.figures.values import dot, reference_name
 
-FILE = "candidates"
 TITLE = "Which settings were tried, and which was chosen?"
 HOW_TO_READ = (
     "Each marker is a candidate in bf16 on the questions of the choice; ringed: the chosen one, "
@@ -43,8 +42,8 @@ def plot(selections: Sequence[Path], output: Path) -> None:
     """
     choices = [read(path) for path in selections]
     columns = distinct((own.corpus, own.objective) for own in choices)
-    words, place = (TITLE, HOW_TO_READ + asked(choices)), (output, FILE, column_name, ABREAST)
-    with sheet(words, columns, ROWS, HEIGHT, *place) as drawn:
+    words = TITLE, HOW_TO_READ + asked(choices)
+    with sheet(words, columns, ROWS, HEIGHT, output, "candidates", abreast=ABREAST) as drawn:
         for (column, _), axes in drawn.items():
             axes.sharey(next(iter(drawn.values())))
             _draw_panel(axes, [own for own in choices if (own.corpus, own.objective) == column])

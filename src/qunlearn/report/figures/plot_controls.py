@@ -30,7 +30,6 @@ from qunlearn.report.figures.values import (
 from qunlearn.run.errors import InputError
 from qunlearn.survival.table import overall, read_survival
 
-FILE = "controls"
 METRIC = "reversion_nll_forget"
 TITLE = "What protects forgetting: low rank, or large steps?"
 HOW_TO_READ = (
@@ -88,7 +87,7 @@ def plot(
             return f"{precision_name(coarsest)}, some weights unrounded"
         return f"{column_name(row)}\n" * (precision == precisions[0]) + precision_name(precision)
 
-    words, file = (TITLE, HOW_TO_READ + counted(found.values())), (output, FILE, title)
+    words, file = (TITLE, HOW_TO_READ + counted(found.values())), (output, "controls", title)
     with sheet(words, places, {METRIC: Y_NAME}, HEIGHT, *file, abreast=len(columns)) as drawn:
         for ((row, precision), _), axes in drawn.items():
             key = Key(*row, BASE, precision or coarsest, METRIC)

@@ -14,13 +14,12 @@ from qunlearn.experiment.labels import LINES, adapter_name
 from qunlearn.experiment.names import Cell
 from qunlearn.models.checkpoints import is_diverged
 from qunlearn.report.figures.page import MARKS
-from qunlearn.report.figures.panels import column_name, sheet
+from qunlearn.report.figures.panels import sheet
 from qunlearn.report.figures.values import STRIP, look
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_jsonl
 from qunlearn.run.manifest import verify
 
-FILE = "loss_curves"
 LOG = "train_log.jsonl"
 FORGET, RETAIN = "nll_forget", "loss_retain"
 ROWS = {FORGET: "Forget NLL\nnats a token", RETAIN: "Retain loss\nnats a token"}
@@ -60,7 +59,7 @@ def plot(unlearned: Path, models: Sequence[str], output: Path) -> None:
     highest = every.max().fillna(1.0)
     lowest = max(DECADES * highest[RETAIN], every[RETAIN].where(every[RETAIN] > 0).min())
     columns = distinct((cell.corpus, cell.objective) for cell in cells)
-    with sheet((TITLE, HOW_TO_READ), columns, ROWS, HEIGHT, output, FILE, column_name) as drawn:
+    with sheet((TITLE, HOW_TO_READ), columns, ROWS, HEIGHT, output, "loss_curves") as drawn:
         for (column, metric), axes in drawn.items():
             axes.set(xscale="log", ylim=(0, 1.05 * highest[FORGET]))
             _label(axes.xaxis)

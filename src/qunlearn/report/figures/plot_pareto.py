@@ -11,7 +11,7 @@ from qunlearn.experiment.labels import LINES, REFERENCE_LINES, adapter_name, pre
 from qunlearn.experiment.names import BEFORE
 from qunlearn.quantize.method import Precision
 from qunlearn.report.figures.page import MARKS
-from qunlearn.report.figures.panels import Shown, column_name, counted, sheet
+from qunlearn.report.figures.panels import Shown, counted, sheet
 from qunlearn.report.figures.values import (
     BAR,
     STRIP,
@@ -19,12 +19,10 @@ from qunlearn.report.figures.values import (
     dot,
     ends,
     extent,
-    reference_key,
     reference_name,
 )
 from qunlearn.run.errors import InputError
 
-FILE = "pareto"
 UTILITY = "utility"
 FORGETTING = {"verbmem": "VerMem", "knowmem": "KnowMem"}
 TITLE = "Forgotten and useful, and still so after quantization?"
@@ -70,7 +68,7 @@ def plot(summary: Path, output: Path) -> None:
     low, high = spans[UTILITY]
     room = 0.05 * ((high - low) or 1.0)
     words = TITLE, HOW_TO_READ + counted(shown.found.values())
-    with sheet(words, shown.columns, rows, HEIGHT, output, FILE, column_name) as drawn:
+    with sheet(words, shown.columns, rows, HEIGHT, output, "pareto") as drawn:
         for (column, metric), axes in drawn.items():
             _scale(axes, 1.05 * spans[metric][1] or 1.0)
             axes.set_ylim(low - room, high + 3 * room)
@@ -130,8 +128,8 @@ def _draw_panel(axes: Axes, shown: Shown, arrows: dict[str, float], key: Key) ->
                 axes.annotate("", (end, height), **place)
     for reference, style in REFERENCE_LOOK.items():
         axes.plot([], [], **style, linestyle="", label=reference_name(reference))
-        found = np.array(list(_points(shown, reference_key(key, reference)).values()))
-        x, y = found.reshape(-1, 2, 3)[:, :, 0].T
+        found = _points(shown, key._replace(objective=reference, adapter="none")).values()
+        x, y = np.array(list(found)).reshape(-1, 2, 3)[:, :, 0].T
         # Half of a marker at 0 lies outside of the axes.
         axes.plot(x, y, **style, mec="white", mew=0.4, lw=0.8, alpha=0.75, clip_on=False, zorder=2)
 

@@ -12,11 +12,10 @@ from qunlearn.analysis.metrics import read_metrics
 from qunlearn.analysis.summary import Key
 from qunlearn.experiment.labels import precision_name
 from qunlearn.experiment.names import Cell
-from qunlearn.report.figures.panels import Shown, apart, column_name, counted, panels_abreast, sheet
+from qunlearn.report.figures.panels import Shown, apart, counted, panels_abreast, sheet
 from qunlearn.report.figures.values import REVERSION, draw_variants, scale_reversion
 from qunlearn.survival.table import overall, read_survival
 
-FILE = "reversion"
 ROWS = {
     "reversion_nll_forget": "Reversion of\nforget NLL",
     "reversion_verbmem": "Reversion of\nVerMem",
@@ -53,7 +52,7 @@ def plot(metrics: Path, summary: Path, survival: Path, output: Path) -> None:
     errors = rounding_errors(drawn, survival)
     every = [error for own in errors.values() for error in own.values()] or [0.1]
     words = TITLE, HOW_TO_READ + counted(shown.found.values())
-    with sheet(words, shown.columns, ROWS, HEIGHT, output, FILE, column_name) as panels:
+    with sheet(words, shown.columns, ROWS, HEIGHT, output, "reversion") as panels:
         for (column, metric), axes in panels.items():
             places = errors[column[0]]
             axes.set(xscale="log", xlim=(min(every) / 1.35, max(every) * 1.35))

@@ -14,7 +14,6 @@ from qunlearn.report.figures.panels import Shown, apart, panels_abreast
 from qunlearn.report.figures.plot_survival_of_forgetting import over_precisions
 from qunlearn.run.errors import InputError
 
-FILE = "slope"
 ROWS = {
     "verbmem": "VerMem ↓\nROUGE-L",
     "knowmem": "KnowMem ↓\nROUGE-L",
@@ -51,7 +50,7 @@ def plot(summary: Path, precisions: Sequence[str], output: Path) -> None:
         raise InputError(f"precisions: {', '.join(missing)} not in the metrics; evaluate it first")
     found = {key: own for key, own in known.found.items() if key.precision in places}
     shown = replace(known, precisions=places, found=found)
-    with over_precisions(shown, ROWS, (TITLE, HOW_TO_READ), output, FILE) as drawn:
+    with over_precisions(shown, ROWS, (TITLE, HOW_TO_READ), output, "slope") as drawn:
         for (column, metric), axes in drawn.items():
             ends = ENDS * panels_abreast(axes)
             room = ends * (len(places) - 1) / (1 - 2 * ends)

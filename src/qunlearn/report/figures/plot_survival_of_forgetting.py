@@ -12,7 +12,6 @@ from qunlearn.experiment.labels import REFERENCE_LINES
 from qunlearn.report.figures.panels import (
     Column,
     Shown,
-    column_name,
     counted,
     set_precisions,
     sheet,
@@ -23,12 +22,10 @@ from qunlearn.report.figures.values import (
     extent,
     look,
     name_at_right,
-    reference_key,
     reference_name,
     with_strip,
 )
 
-FILE = "survival_of_forgetting"
 ROWS = {
     "nll_forget": "Forget NLL\nnats a token",
     "verbmem": "VerMem\nROUGE-L",
@@ -56,7 +53,7 @@ def plot(summary: Path, output: Path) -> None:
         InputError: `summary` holds no variant that the figure knows, or does not parse.
     """
     shown = Shown.of(summary, ROWS, midrise=True)
-    with over_precisions(shown, ROWS, (TITLE, HOW_TO_READ), output, FILE):
+    with over_precisions(shown, ROWS, (TITLE, HOW_TO_READ), output, "survival_of_forgetting"):
         pass
 
 
@@ -71,7 +68,7 @@ def over_precisions(
         words: title, and how to read the figure.
     """
     words = words[0], words[1] + INTERVALS + counted(shown.found.values())
-    with sheet(words, shown.columns, rows, HEIGHT, output, file, column_name) as drawn:
+    with sheet(words, shown.columns, rows, HEIGHT, output, file) as drawn:
         for (column, metric), axes in drawn.items():
             axes.set_ylim(*_span(shown, metric))
             _draw_panel(axes, shown, Key(*column, "", "", metric))
@@ -98,7 +95,7 @@ def _draw_panel(axes: Axes, shown: Shown, key: Key) -> None:
     draw_variants(axes, shown, key, (-math.inf, axes.get_ylim()[1]))
     last = {}
     for reference, line in REFERENCE_LINES.items():
-        own = shown.over(reference_key(key, reference))
+        own = shown.over(key._replace(objective=reference, adapter="none"))
         values, low, high = ends(own.values()).T
         style = look(line) | {"label": reference_name(reference), "zorder": 2}
         axes.plot(list(own), values, **style)

@@ -1,6 +1,5 @@
 """What rounding leaves of the update, matrix by matrix: layer by module, a panel a model."""
 
-import math
 from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
@@ -93,31 +92,25 @@ def _draw_half(
         return adapter_name(cell.adapter).replace(" (", "\n(") if cell in bands[0] else ""
 
     drawn = panels(half, bands, {"": "layer"}, title)
-    numbers = []
     for (cell, _), axes in drawn.items():
         if axes.get_ylabel():
             axes.set_ylabel(f"{precision_name(cell.precision)}\nlayer")
-        numbers += _draw_grid(axes, models[cell], column, image)
+        _draw_grid(axes, models[cell], column, image)
         axes.tick_params(length=0, labelbottom=cell in bands[-1])
-    low, high = min(numbers, default=0.0) < 0, max(numbers, default=0.0) > limit
-    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}
-    place: dict[str, Any] = {"location": "bottom", "pad": 0.02, "aspect": 40}
-    place["extend"] = extend.get((low, high), "neither")
+    place: dict[str, Any] = {"location": "bottom", "pad": 0.02, "aspect": 40, "extend": "both"}
     bar = half.colorbar(image, ax=list(drawn.values()), label=label, **place)
     bar.outline.set_visible(False)  # type: ignore[operator]
 
 
-def _draw_grid(
-    axes: Axes, rows: Sequence[MatrixRow], column: str, image: ScalarMappable
-) -> list[float]:
-    """Draw a model's matrices below its number as a whole; their numbers."""
+def _draw_grid(axes: Axes, rows: Sequence[MatrixRow], column: str, image: ScalarMappable) -> None:
+    """Draw a model's matrices below its number as a whole."""
     axes.spines[:].set_visible(False)
     axes.grid(visible=False)
     axes.xaxis.set_label_position("top")
     if not rows:
         axes.set(xticks=[], yticks=[])
         axes.set_xlabel("diverged", loc="left", fontsize=8, color="#666666")
-        return []
+        return
     whole, found = overall(rows)[column], grid(rows, column)
     shown = "undefined" if whole is None else f"{whole:.2f}"
     axes.set_xlabel(f"overall {shown}", loc="left", fontsize=8)
@@ -131,4 +124,3 @@ def _draw_grid(
     axes.set_yticks([y + 0.5 for y in ticks], [str(found.index[y]) for y in ticks])
     names = [str(module).removesuffix("_proj") for module in found]  # of `q_proj`, `q` will do
     axes.set_xticks([x + 0.5 for x in range(len(names))], names, rotation=90)
-    return [value for value in found.to_numpy().ravel() if not math.isnan(value)]

@@ -122,11 +122,6 @@ def aside(axes: Axes, index: int, count: int, points: float = 2.5) -> Transform:
     return ScaledTranslation(right, 0, axes.figure.dpi_scale_trans)
 
 
-def reference_key(key: Key, reference: str) -> Key:
-    """`target` or `retrain` of a key's corpus, precision and metric."""
-    return key._replace(objective=reference, adapter="none")
-
-
 def reference_name(reference: str) -> str:
     """`target (not unlearned)`."""
     return f"{reference} ({REFERENCE_MEANINGS[reference]})"

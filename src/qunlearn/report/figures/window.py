@@ -9,7 +9,6 @@ from qunlearn.report.figures.panels import counted, set_precisions
 from qunlearn.report.figures.values import REVERSION, aside, draw_values, scale_reversion
 from qunlearn.report.learning_rates import Rate
 
-FILE = "window"
 TITLE = "At which learning rate does a grid take the update back?"
 HOW_TO_READ = (
     "Reversion of forget NLL: the share of the forgetting that rounding undoes. "
@@ -29,7 +28,7 @@ def plot_window(rates: Sequence[Rate], folder: Path) -> None:
     """Draw `rates` (at most four, of the same precisions) into `folder`, as PNG and as PDF."""
     names = list(rates[0].reversions)
     shown = [summary for rate in rates for summary in rate.reversions.values()]
-    with page(TITLE, HOW_TO_READ + counted(shown), HEIGHT, folder, FILE) as body:
+    with page(TITLE, HOW_TO_READ + counted(shown), HEIGHT, folder, "window") as body:
         axes = body.subplots()
         set_precisions(axes, names)
         scale_reversion(axes, shown)
