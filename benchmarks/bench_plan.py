@@ -35,8 +35,7 @@ if __name__ == "__main__":
         compare(),
         "`ours` is what plan.py's memory model predicts, `baseline` what torch's profiler counted "
         "in the CPU allocator, with garbage collection off; the ratio should lie between 0.95 and "
-        "1.05. Frozen weights are narrowed in no fixed order, which moves LoRA's smaller peaks by "
-        "a few percent from run to run.",
+        "1.05.",
         shapes={case.name: asdict(case.shape) for case in CASES},
         parameters={case.name: case.shape.parameters for case in CASES},
     )

@@ -221,8 +221,8 @@ class Training:
 
     def head_bytes(self, loss: str) -> int:
         """Bytes that a loss works with: logits, a chunk at a time (training/losses.py), in several
-        forms; a trained head's copy as it is multiplied, and its gradients."""
-        copies = 4 + self.compute_bytes * (2 if self.weight_bytes > self.compute_bytes else 1)
+        forms; a trained head's copy as it is multiplied, and its gradient."""
+        copies = self.compute_bytes * (2 if self.weight_bytes > self.compute_bytes else 1)
         head = 0 if self.lora else copies * self.shape.embedding
         logits = min(CHUNK, self.positions * self.shape.vocabulary)
         return (24 if loss == "kl" else 14) * logits + head
@@ -256,7 +256,8 @@ class Training:
         most = weights + moments + summed + max(states, gradients - summed)
         if not self.lora:
             return most
-        # Frozen weights one by one: made narrow and compared; back in fp32, moments still there.
-        largest = max(map(prod, shape.linear_shapes().values()))
-        turning = max(6 * largest, 4 * largest + moments)
+        # At first frozen weights are in fp32; one by one they are made narrow and compared.
+        turning = saved = 0
+        for size in map(prod, shape.linear_shapes().values()):
+            turning, saved = max(turning, 6 * size - saved), saved + 2 * size
         return max(most, 4 * (shape.parameters + self.trained) + turning)
