@@ -67,7 +67,7 @@ def read_rate(results: Path, corpus: str, objective: str, adapter: str) -> Rate:
     means = numbers.groupby(own["precision"]).mean()
     keys = [key for key in found if key[:3] == cell and key.metric == f"reversion_{METRIC}"]
     reversions = {key.precision: found[key] for key in keys if key.precision != BEFORE}
-    projections = means["projection_adaptive"].to_dict()
+    projections = {name: float(means["projection_adaptive"][name]) for name in reversions}
     return Rate(rates.pop(), float(means["moved"][BEFORE]), before, reversions, projections)
 
 
