@@ -7,7 +7,6 @@ with the margin inside the interval it is *inconclusive*: this many items cannot
 number it is `undefined` or `diverged`. Claims are judged by the same rule: see `claims`.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple, get_args
 
@@ -69,12 +68,6 @@ def outcomes(summaries: Mapping[Key, Summary], metric: str) -> list[Outcome]:
         for key, summary in summaries.items()
         if key.metric == row and key.objective not in REFERENCES and key.precision != BEFORE
     ]
-
-
-def counted(found: Iterable[Outcome]) -> dict[ReversionVerdict, int]:
-    """How many there are of each verdict that occurs, in the order of `ReversionVerdict`."""
-    counts = Counter(outcome.verdict for outcome in found)
-    return {verdict: counts[verdict] for verdict in get_args(ReversionVerdict) if counts[verdict]}
 
 
 def by_adapter(found: Iterable[Outcome]) -> dict[str, list[Outcome]]:
