@@ -85,10 +85,10 @@ BAD = {
     'sweep: {"*": {rank: [4]}}': "'sweep': rank is a setting of LoRA but is swept in news/npo_gdr",
     'sweep: {"*/*/lora": {alpha: [1.0000001, 1.0000002]}}': "'sweep': two points of news/npo_gdr/l",
     '{sweep: {"*/*/lora": {rank: [4]}}, selection: {rule: fixed}}': (
-        "'selection.fixed': news/npo_gdr/lora needs one of its candidates, such as r4/epoch5, not no"
+        "'selection.fixed': news/npo_gdr/lora needs one of its candidates, such as r4/epoch5, not n"
     ),
     '{sweep: {"*/*/lora": {rank: [8]}}, selection: {rule: fixed, fixed: {"*": r8/epoch6}}}': (
-        "'selection.fixed': news/npo_gdr/lora needs one of its candidates, such as r8/epoch5, not r8"
+        "'selection.fixed': news/npo_gdr/lora needs one of its candidates, such as r8/epoch5, not r"
     ),
     '{controls: true, sweep: {"*/*/full": {lr: [1.0e-4]}}}': "'controls': full_matched is trained",
 }
