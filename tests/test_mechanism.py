@@ -20,10 +20,10 @@ from qunlearn.survival.table import MatrixRow, write_survival
 
 HALF = MatrixRow(
     layer=0, module="q_proj", n=100, norm_w=10.0, norm_d=1.0, relative_d=0.1, moved=0.5,
-    step_median=0.1, step_p99=0.4, flips_predicted=0.2, flips_fixed=0.3, flips_adaptive=0.4,
+    flips_predicted=0.2, flips_fixed=0.3, flips_adaptive=0.4,
     cosine_fixed=0.5, cosine_adaptive=0.5, error_fixed=0.9, error_adaptive=0.9,
     projection_fixed=0.6, projection_adaptive=0.5, rounding_error=0.2,
-    w_q10=0.1, w_q50=0.5, w_q90=0.9, moved_w_q10=0.1, moved_w_q50=0.2, moved_w_q90=0.3,
+   
     zero_bin=0.2, zero_bin_moved=0.9,
 )  # fmt: skip
 OTHER = replace(

@@ -87,4 +87,5 @@ def test_peak_is_three_copies_of_a_matrix(tmp_path: Path, kind: str) -> None:
     )
 
     matrix = HIDDEN * MLP * 4 / MIB
-    assert 2 * matrix < float(done.stdout) < 3 * matrix + TEMPORARIES
+    print(float(done.stdout), matrix)
+    assert 2 * matrix < float(done.stdout) < 2 * matrix + TEMPORARIES
