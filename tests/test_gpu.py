@@ -16,8 +16,7 @@ from tiny_models import UNLEARNING
 from torch import Tensor
 
 from qunlearn.quantize.calibration import Texts
-from qunlearn.quantize.checkpoint import load_for_evaluation, quantize_checkpoint
-from qunlearn.quantize.method import Precision
+from qunlearn.quantize.method import Precision, load_for_evaluation, method_of
 from qunlearn.training import chunked
 from qunlearn.training.losses import token_nll
 from qunlearn.training.terms.klr import mean_kl
@@ -94,9 +93,9 @@ def test_forward_passes_equal_the_cpus(
     folder, precision = tmp_path / name, Precision.parse(name)
     if name == "gptq4":
         folder.mkdir()
-        quantize_checkpoint(source, None, precision, folder, Texts(corpus, CALIBRATION))
+        method_of(precision).write(source, None, precision, folder, Texts(corpus, CALIBRATION))
     else:
-        quantize_checkpoint(source, None, precision, folder)
+        method_of(precision).write(source, None, precision, folder)
 
     def logits() -> Tensor:
         model, _ = load_for_evaluation(folder, name)

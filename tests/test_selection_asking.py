@@ -15,8 +15,7 @@ from qunlearn.analysis.selection.asking import ask
 from qunlearn.corpora import layout, mini
 from qunlearn.evaluate.evaluate import evaluate
 from qunlearn.models.checkpoints import save_model
-from qunlearn.quantize.checkpoint import quantize_checkpoint
-from qunlearn.quantize.method import Precision
+from qunlearn.quantize.method import Precision, method_of
 from qunlearn.run.files import read_json, read_jsonl, write_json
 from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.training.adapters import with_adapter
@@ -57,7 +56,9 @@ def test_numbers_are_those_of_the_evaluation_in_bf16(
     source = adapter if of_adapter else base
     found = ask(source, base, corpus, SETTINGS)
 
-    quantize_checkpoint(source, base, Precision.parse("bf16"), tmp_path / "bf16")
+    method_of(Precision.parse("bf16")).write(
+        source, base, Precision.parse("bf16"), tmp_path / "bf16"
+    )
     (tmp_path / "eval").mkdir()
     evaluate(tmp_path / "bf16", "bf16", corpus, None, SETTINGS, tmp_path / "eval")
     metrics = read_json(tmp_path / "eval/metrics.json")["metrics"]
