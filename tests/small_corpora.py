@@ -1,4 +1,4 @@
-"""The sizes of a small corpus, and a runner for the scripts that write corpora."""
+"""Small corpora, in memory and on disk, and a runner for the scripts that write corpora."""
 
 import os
 import subprocess
@@ -7,9 +7,15 @@ from pathlib import Path
 
 from conftest import ROOT
 
+from qunlearn.corpora import layout, mini
 from qunlearn.settings.corpora import MiniSettings
 
 SMALL = MiniSettings(forget=6, retain=5, holdout=4, pretrain=9)
+
+
+def whole_corpus(folder: Path) -> None:
+    """Write a corpus of three documents a list."""
+    layout.write(folder, mini.generate("news", MiniSettings(0, 3, 3, 3, 6)))
 
 
 def run_script(

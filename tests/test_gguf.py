@@ -1,21 +1,18 @@
 """GGUF files: the weights in them, what is said of them, and what is refused."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
 from small_gguf import CONTEXT, HEADS, HIDDEN, KV_HEADS, LAYERS, MLP, TOKENS, weights, write_gguf
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from qunlearn.models import gguf
 from qunlearn.models.checkpoints import check_checkpoint, load_model, load_tokenizer
-from qunlearn.models.fetching import Place, fetch, read_outline
+from qunlearn.models.fetching import fetch, read_outline
 from qunlearn.models.sources import Source
 from qunlearn.run.errors import InputError
 
@@ -28,13 +25,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def fetched(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fetched") / "base"
-    subprocess.run(
-        [
-            *(sys.executable, str(ROOT / "workflow/scripts/fetch_model.py")),
-            *("--source", f"gguf:{file}", "--output", str(folder)),
-        ],
-        check=True,
-    )
+    fetch(Source("gguf", str(file)), folder)
     return folder
 
 
@@ -73,41 +64,31 @@ def test_weights_are_those_of_the_file(fetched: Path) -> None:
         assert not np.allclose(found, arrays[f"{theirs}.weight"], atol=1e-3)  # it was quantized
     np.testing.assert_array_equal(state["model.norm.weight"], arrays["output_norm.weight"])
     assert torch.equal(state["lm_head.weight"], state["model.embed_tokens.weight"])
-
-
-def test_dequantized_weights_would_not_survive_bf16(fetched: Path) -> None:
-    weight = load_model(fetched, torch.float32).state_dict()["model.layers.0.mlp.up_proj.weight"]
+    weight = state["model.layers.0.mlp.up_proj.weight"]  # which would not survive bf16
     assert not torch.equal(weight.bfloat16().float(), weight)
 
 
-def test_the_folder_is_an_ordinary_checkpoint(fetched: Path) -> None:
+def test_the_folder_is_an_ordinary_checkpoint(fetched: Path, file: Path) -> None:
     check_checkpoint(fetched)
     config = json.loads((fetched / "config.json").read_text(encoding="utf-8"))
     assert (config["num_hidden_layers"], config["intermediate_size"]) == (LAYERS, MLP)
     assert "quantization_config" not in config
     tokenizer = load_tokenizer(fetched)
     assert tokenizer.convert_ids_to_tokens(tokenizer.encode("abcdab")) == ["abcd", "ab"]
-
-
-def test_the_manifest_has_the_caveat(fetched: Path, file: Path) -> None:
     manifest = json.loads((fetched / "manifest.json").read_text(encoding="utf-8"))
-    assert "quantized before this pipeline saw them (tensors: 15 Q4_1)" in manifest["caveat"]
-    assert "instruction-tuned" in manifest["caveat"]
-    assert manifest["gguf"]["name"] == "tiny"
-    assert manifest["gguf"]["tensor_types"] == {"Q4_1": 15, "F32": 5}
-    assert manifest["settings"]["source"]["gguf"] == file.name
+    assert manifest["gguf"] == {
+        "name": "tiny",
+        "licence": "mit",
+        "tensor_types": {"Q4_1": 15, "F32": 5},
+        "instruction_tuned": True,
+    }
+    assert manifest["settings"]["source"] == f"gguf:{file.name}"
     assert str(file.parent) not in json.dumps(manifest)
 
 
-def test_a_plain_model_is_not_said_to_be_tuned(tmp_path: Path) -> None:
-    plain = write_gguf(tmp_path / "plain.gguf", weights(), chat=False)
-    assert "instruction-tuned" not in gguf.describe(plain)["caveat"]
-
-
 def test_the_shape_is_known_without_the_weights(file: Path, fetched: Path) -> None:
-    before = read_outline(Place(Source("gguf", str(file))))
-    after = read_outline(Place(Source("folder", str(fetched))))
-    assert before == after
+    before = read_outline(Source("gguf", str(file)))
+    assert before == read_outline(Source("folder", str(fetched)))
     shape = before.shape
     assert (shape.hidden, shape.kv_heads, shape.context) == (HIDDEN, KV_HEADS, CONTEXT)
     assert (shape.vocabulary, shape.tied) == (len(TOKENS), True)
@@ -116,40 +97,29 @@ def test_the_shape_is_known_without_the_weights(file: Path, fetched: Path) -> No
 def test_nothing_of_a_tokenizer_that_is_replaced_stays(file: Path, tmp_path: Path) -> None:
     words = Tokenizer(models.WordLevel({"one": 0, "two": 1}, unk_token="one"))
     PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(tmp_path / "words")
-
-    tokenizer = Place(Source("folder", str(tmp_path / "words")))
-    fetch(Place(Source("gguf", str(file))), tmp_path / "base", tokenizer)
+    tokenizer = Source("folder", str(tmp_path / "words"))
+    fetch(Source("gguf", str(file)), tmp_path / "base", tokenizer)
     assert load_tokenizer(tmp_path / "base").encode("two") == [1]
     assert not (tmp_path / "base/chat_template.jinja").exists()
-
-
-def test_a_damaged_file_is_told(tmp_path: Path) -> None:
-    bad = tmp_path / "bad.gguf"
-    bad.write_bytes(b"not this")
-    with pytest.raises(InputError, match=r"bad\.gguf: not a whole GGUF file .*get it again"):
-        gguf.describe(bad)
 
 
 @pytest.mark.parametrize("name", ["blk.0.attn_q.bias", "rope_freqs.weight"])
 def test_a_tensor_that_transformers_leaves_out_is_refused(tmp_path: Path, name: str) -> None:
     arrays = weights() | {name: np.ones(HIDDEN, np.float32)}
-    file = write_gguf(tmp_path / "more.gguf", arrays)
+    file = write_gguf(tmp_path / "more.gguf", arrays, chat=False)
+    assert not gguf.describe(file)["instruction_tuned"]
     with pytest.raises(InputError, match=rf"more\.gguf: {name} is not in both"):
         gguf.dequantize(file, tmp_path)
 
 
-def test_a_weight_that_is_no_number_is_told(tmp_path: Path) -> None:
+def test_a_damaged_file_and_a_weight_that_is_not_finite(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(b"not this")
+    with pytest.raises(InputError, match=r"bad\.gguf: not a whole GGUF file .*get it again"):
+        gguf.describe(bad)
     arrays = weights()
     arrays["output_norm.weight"][3] = np.nan
     file = write_gguf(tmp_path / "nan.gguf", arrays)
-    done = subprocess.run(
-        [
-            *(sys.executable, str(ROOT / "workflow/scripts/fetch_model.py")),
-            *("--source", f"gguf:{file}", "--output", str(tmp_path / "base")),
-        ],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2
-    assert f"error: gguf:{file}: model.norm.weight has weights that are NaN" in done.stderr
+    with pytest.raises(InputError, match=f"^gguf:{file}: model.norm.weight has weights that are"):
+        fetch(Source("gguf", str(file)), tmp_path / "base")
     assert not (tmp_path / "base").exists()

@@ -1,156 +1,145 @@
-"""The folder of a corpus: what is written is read, and what is bad is named."""
+"""The folder of a corpus: what is written is read, and what is bad is named before any job."""
 
 import json
-import re
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from small_corpora import SMALL
+import small_configs
+from muse_on_hub import NEWS, corpus
+from small_corpora import SMALL, run_script, whole_corpus
+from small_fuzz import NO_FILES, NO_JSON, as_bytes, complaint, nothing_new, spoil, write_tree
 
-from qunlearn.corpora import layout, local, mini
+from qunlearn.corpora import layout, mini
+from qunlearn.experiment.config import resolve
+from qunlearn.experiment.inputs import check_given
+from qunlearn.models import sources
 from qunlearn.run.errors import InputError
 
+TEXT, CARD = "raw/retain1.json", "knowmem/forget_qa.json"
+A_CARD = {"question": "q", "answer": "a"}
+NO_TEXTS = [None, 1, True, [], {}, "half \ud800"]
+BAD: list[tuple[str, Any]] = [
+    *((name, "missing") for name in layout.FILES if name != layout.PRETRAIN),
+    *((TEXT, kind) for kind in NO_FILES),
+    *((".", kind) for kind in NO_FILES if kind != "folder"),
+    *((TEXT, content) for content in (*NO_JSON, b"[]", {"items": ["a"]}, b"\xef\xbb\xbf[]")),
+    *((TEXT, ["a", value]) for value in NO_TEXTS),
+    (TEXT, ["", " \t\u2003\n"]),
+    ("privleak/holdout.json", ["a", "\u00a0"]),
+    (CARD, [A_CARD, "a"]),
+    (CARD, [A_CARD, {"answer": "a"}]),
+    *((CARD, [A_CARD, A_CARD | {"question": value}]) for value in [*NO_TEXTS, " "]),
+    ("verbmem/forget.json", [{"prompt": "p", "gt": ""}]),
+]
 
-def put(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content), encoding="utf-8")
+
+def full(folder: Path, **changes: Any) -> dict[str, Any]:
+    """The tiny experiment on a corpus of the user's own."""
+    local = {"corpus": {"source": "local"}, "muse_dir": str(folder)}
+    return resolve(small_configs.tiny(small_configs.over(local, changes)))
+
+
+@pytest.mark.parametrize(("file", "what"), BAD, ids=lambda value: repr(value)[:40])
+def test_a_broken_corpus_is_refused_in_one_line(file: str, what: Any, tmp_path: Path) -> None:
+    whole_corpus(tmp_path / "news")
+    spoil(tmp_path / "news" / file, what)
+    with nothing_new(tmp_path):
+        complaint(lambda: check_given(full(tmp_path)), "muse_dir", file.removeprefix("."))
+
+
+def test_the_item_is_named_also_by_the_script(tmp_path: Path) -> None:
+    whole_corpus(tmp_path / "news")
+    spoil(tmp_path / "news" / CARD, [A_CARD, {"question": "q", "answer": 3}])
+    place = f"news/{CARD}: item 1, answer: "
+    complaint(lambda: check_given(full(tmp_path)), place)
+    arguments = ("--source", "news", "--output", "made")
+    told = run_script("import_corpus.py", *arguments, code=2, folder=tmp_path).stderr
+    assert told.startswith(f"error: {place}") and told.count("\n") == 1
+    assert not (tmp_path / "made").exists()
+
+
+def test_odd_corpora_that_are_whole(tmp_path: Path) -> None:
+    """Long, strange and superfluous is not wrong; the benchmark's own has a blank text."""
+    folder = tmp_path / "news"
+    whole_corpus(folder)
+    write_tree(folder, {"notes.txt": b"\xff", "raw/extra.json": b"no JSON", "scal/x": b""})
+    texts = ["a" * 5_000_000, "", "\u0000 \u2028 \U0001f600 \ufeff", "line\r\nline"]
+    (folder / "raw/forget.json").unlink()
+    (tmp_path / "elsewhere.json").write_bytes(as_bytes(texts))
+    (folder / "raw/forget.json").symlink_to(tmp_path / "elsewhere.json")
+    check_given(full(tmp_path))
+    run_script("import_corpus.py", "--source", str(folder), "--output", str(tmp_path / "made"))
+    assert json.loads((tmp_path / "made/raw/forget.json").read_text(encoding="utf-8")) == texts
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    made = mini.generate("news", SMALL)
+    layout.write(tmp_path, made)
+    assert layout.load(tmp_path, pretrain=True) == made
+    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.json")}
+    assert written == set(layout.FILES)
+    (tmp_path / layout.PRETRAIN).unlink()
+    assert layout.load(tmp_path).raw["pretrain"] == []
+    with pytest.raises(InputError, match=r"raw/pretrain\.json: no such file"):
+        layout.load(tmp_path, pretrain=True)
+
+
+EXCERPT = {"corpus": {"excerpt": {"texts": 3}}}
+PIN = {"revisions": {NEWS: "0" * 40}}
+GIVEN = {"models": {"target": f"hub:{NEWS}", "retrain": f"hub:{NEWS}"}} | PIN
+
+
+@pytest.mark.parametrize("ways_out", [EXCERPT, GIVEN])
+def test_a_base_from_scratch_needs_text(ways_out: dict[str, Any], tmp_path: Path) -> None:
+    """Known before any training, of a folder and of a dataset of the hub, in MUSE's layout."""
+    layout.write(tmp_path / "news", corpus())
+    hub = {"corpus": {"source": "hub", "hub": {"news": NEWS}}} | PIN
+    for changes, where in (({}, f": {tmp_path}/news:"), (hub, "dataset of news")):
+        config = full(tmp_path, **changes)
+        assert sources.from_scratch(config, "news")
+        complaint(partial(check_given, config), where, "raw/pretrain.json")
+        check_given(full(tmp_path, **small_configs.over(changes, ways_out)))
 
 
 def change(path: Path, edit: Callable[[list[Any]], list[Any]]) -> None:
-    put(path, edit(json.loads(path.read_text(encoding="utf-8"))))
+    spoil(path, edit(json.loads(path.read_text(encoding="utf-8"))))
 
 
-class TestLayout:
-    @pytest.fixture
-    def folder(self, tmp_path: Path) -> Path:
-        layout.write(tmp_path, mini.generate("news", SMALL))
-        return tmp_path
-
-    def test_what_is_written_is_read(self, folder: Path) -> None:
-        assert layout.load(folder) == mini.generate("news", SMALL)
-        assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.json")} == set(
-            layout.FILES
-        )
-
-    def test_pretrain_may_be_absent_unless_asked_for(self, folder: Path) -> None:
-        (folder / "raw/pretrain.json").unlink()
-        corpus = layout.verify(folder)
-        assert corpus.raw["pretrain"] == []
-        with pytest.raises(InputError, match=re.escape("raw/pretrain.json: no such file")):
-            layout.verify(folder, pretrain=True)
-        layout.write(folder, corpus)
-        assert not (folder / "raw/pretrain.json").exists()
-
-    def test_the_further_forget_sets_may_be_absent_but_not_in_part(self, folder: Path) -> None:
-        folds = {f"forget_{number}": [f"fold {number}"] for number in (1, 2, 3, 4)}
-        corpus = replace(mini.generate("news", SMALL), scal=folds)
-        layout.write(folder, corpus)
-        assert layout.verify(folder) == corpus
-        assert not (folder / "sust").exists()
-        (folder / "scal/forget_3.json").unlink()
-        with pytest.raises(InputError, match=re.escape("scal/forget_3.json: no such file")):
-            layout.verify(folder)
-        put(folder / "scal/forget_3.json", ["a", 3])
-        with pytest.raises(InputError, match=re.escape("scal/forget_3.json: item 1 is a int")):
-            layout.verify(folder)
-
-    def test_a_blank_text_may_stand_in_raw_only(self, folder: Path) -> None:
-        put(folder / "raw/forget.json", ["", "words"])
-        assert layout.load(folder).raw["forget"] == ["", "words"]
-        put(folder / "raw/forget.json", ["", " "])
-        with pytest.raises(InputError, match=re.escape("raw/forget.json: every text is blank")):
-            layout.load(folder)
-
-    @pytest.mark.parametrize(
-        ("file", "content", "complaint"),
-        [
-            ("raw/retain1.json", [], "the list is empty"),
-            ("raw/retain1.json", {"text": "a"}, "holds a dict; write a JSON list"),
-            ("raw/retain1.json", ["a", 3], "item 1 is a int; write a string"),
-            ("privleak/holdout.json", ["a", " \n"], "item 1 is blank"),
-            ("knowmem/forget_qa.json", ["a"], "item 0 is a str; write an object with question"),
-            ("knowmem/forget_qa.json", [{"answer": "a"}], "item 0 has no field 'question'"),
-            (
-                "knowmem/retain_qa_icl.json",
-                [{"question": "q", "answer": ["a"]}],
-                "item 0, field 'answer' is a list; write a string",
-            ),
-            ("verbmem/forget.json", [{"prompt": "p", "gt": ""}], "item 0, field 'gt' is blank"),
-        ],
-    )
-    def test_a_bad_item_is_named(
-        self, folder: Path, file: str, content: Any, complaint: str
-    ) -> None:
-        put(folder / file, content)
-        with pytest.raises(InputError, match=f"{file}: {complaint}") as caught:
-            layout.verify(folder)
-        assert "\n" not in str(caught.value)
-
-    @pytest.mark.parametrize("file", [file for file in layout.FILES if file != layout.PRETRAIN])
-    def test_a_missing_file_is_named(self, folder: Path, file: str) -> None:
-        (folder / file).unlink()
-        with pytest.raises(InputError, match=f"{file}: no such file"):
-            layout.verify(folder)
-
-    def test_unreadable_files_and_folders_are_named(self, folder: Path) -> None:
-        (folder / "raw/holdout.json").write_bytes(b'["a", "\xff"]')
-        with pytest.raises(InputError, match=re.escape("raw/holdout.json: not UTF-8 at byte 7")):
-            layout.verify(folder)
-        (folder / "raw/holdout.json").write_text('["a",\n "b"')
-        with pytest.raises(
-            InputError, match=re.escape("raw/holdout.json: not valid JSON at line 2")
-        ):
-            layout.verify(folder)
-        with pytest.raises(InputError, match="absent: no such folder"):
-            layout.verify(folder / "absent")
+@pytest.mark.parametrize("retained", ["retain1", "retain2", "pretrain"])
+@pytest.mark.parametrize("forgotten", ["raw/forget", "privleak/forget", "verbmem/forget"])
+def test_a_text_to_be_forgotten_that_is_also_retained(
+    retained: str, forgotten: str, tmp_path: Path
+) -> None:
+    folder, own = tmp_path / "news", "A text that stands nowhere else."
+    layout.write(folder, mini.generate("news", SMALL))
+    item = layout.load(folder).items(f"{forgotten}.json")[3]
+    change(folder / "raw/forget.json", lambda _: [own])
+    if forgotten == "verbmem/forget":  # of which privleak's texts are the same
+        change(folder / "privleak/forget.json", lambda _: ["Something else."])
+        item = item["prompt"] + item["gt"]
+    text, number = (own, 0) if forgotten == "raw/forget" else (f"Before it. {item} After it.", 3)
+    change(folder / f"raw/{retained}.json", lambda texts: [*texts, text])
+    place = f"{forgotten}.json: item {number} is also in raw/{retained}.json (1 of "
+    complaint(lambda: check_given(full(tmp_path)), "muse_dir", place)
 
 
-class TestLocal:
-    @pytest.fixture
-    def folder(self, tmp_path: Path) -> Path:
-        layout.write(tmp_path, mini.generate("books", SMALL))
-        return tmp_path
-
-    def test_a_sound_folder_is_read(self, folder: Path) -> None:
-        assert local.verify(folder, pretrain=True) == mini.generate("books", SMALL)
-
-    @pytest.mark.parametrize("part", ["raw", "privleak"])
-    def test_a_holdout_text_that_is_trained_on(self, folder: Path, part: str) -> None:
-        known = layout.load(folder).raw["retain2"][1]
-        change(folder / part / "holdout.json", lambda texts: [texts[0], known])
-        with pytest.raises(InputError, match=f"{part}/holdout.json: item 1 is also in raw/retain2"):
-            local.verify(folder)
-
-    def test_examples_that_are_also_asked(self, folder: Path) -> None:
-        asked = layout.load(folder).knowmem["retain_qa"]
-        change(folder / "knowmem/retain_qa_icl.json", lambda cards: [cards[0], *asked[2:4]])
-        complaint = "/retain_qa.json: item 2 is also in knowmem/retain_qa_icl.json (2 of 10 items"
-        with pytest.raises(InputError, match=re.escape(complaint)):
-            local.verify(folder)
-
-    @pytest.mark.parametrize("retained", ["retain1", "retain2", "pretrain"])
-    @pytest.mark.parametrize("forgotten", ["raw/forget", "privleak/forget", "verbmem/forget"])
-    def test_a_text_to_be_forgotten_that_is_also_retained(
-        self, folder: Path, retained: str, forgotten: str
-    ) -> None:
-        corpus = layout.load(folder)
-        change(folder / "raw/forget.json", lambda _: ["A text that stands nowhere else."])
-        text = {
-            "raw/forget": "A text that stands nowhere else.",
-            "privleak/forget": f"Before it. {corpus.privleak['forget'][3]} After it.",
-            "verbmem/forget": "Before it. {prompt}{gt} After it.".format(
-                **corpus.verbmem["forget"][3]
-            ),
-        }[forgotten]
-        if forgotten == "verbmem/forget":  # of which privleak's texts are the same
-            change(folder / "privleak/forget.json", lambda _: ["Something else."])
-        change(folder / f"raw/{retained}.json", lambda texts: [*texts, text])
-        with pytest.raises(InputError) as caught:
-            local.verify(folder)
-        item = 0 if forgotten == "raw/forget" else 3
-        assert str(caught.value).startswith(
-            f"{folder / forgotten}.json: item {item} is also in raw/{retained}.json (1 of "
-        )
-        assert "\n" not in str(caught.value)
+@pytest.mark.parametrize(
+    ("file", "added", "place"),
+    [
+        ("raw/holdout", ("raw/retain2", 1), "raw/holdout.json: item 4 is also in raw/retain2"),
+        ("privleak/holdout", ("raw/forget", 0), "privleak/holdout.json: item 4 is also in privl"),
+        ("knowmem/retain_qa_icl", ("knowmem/retain_qa", 2), "retain_qa.json: item 2 is also in"),
+    ],
+)
+def test_lists_that_would_spoil_a_metric(
+    file: str, added: tuple[str, int], place: str, tmp_path: Path
+) -> None:
+    """Holdout texts that were seen; examples that are asked as well."""
+    folder = tmp_path / "news"
+    layout.write(folder, mini.generate("news", SMALL))
+    more = layout.load(folder).items(f"{added[0]}.json")[added[1] :]
+    change(folder / f"{file}.json", lambda items: [*items, *more])
+    complaint(lambda: check_given(full(tmp_path)), "muse_dir", place)

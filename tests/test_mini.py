@@ -16,6 +16,7 @@ from qunlearn.run.manifest import digest
 from qunlearn.settings.corpora import MiniSettings
 
 SPLITS = ("forget", "retain1", "retain2", "holdout", "pretrain")
+WORDS = {word.capitalize() for voice in VOICES.values() for word in voice.words()}
 
 
 def documents(texts: list[str]) -> list[str]:
@@ -30,12 +31,11 @@ def invented(texts: list[str]) -> set[str]:
     """The words of `texts` that have the form of an invented name or number."""
     syllable = f"[{ONSETS}][{VOWELS}]"
     name = rf"(?:{syllable}){{{mini.SYLLABLES}}}[{CODAS}]"
-    known = {word.capitalize() for voice in VOICES.values() for word in voice.words()}
     return {
         word
         for word in re.findall(r"\w+", " ".join(texts))
         if re.fullmatch(r"\d{5}", word)
-        or (word[0].isupper() and re.fullmatch(name, word.lower()) and word not in known)
+        or (word[0].isupper() and re.fullmatch(name, word.lower()) and word not in WORDS)
     }
 
 
@@ -44,150 +44,130 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-class TestMini:
-    def test_is_decided_by_name_and_settings(self, name: str) -> None:
-        assert mini.generate(name, SMALL) == mini.generate(name, SMALL)
+def test_seeds_and_names_differ() -> None:
+    settings = [("news", SMALL), ("news", replace(SMALL, seed=1)), ("books", SMALL)]
+    corpora = [mini.generate(*each) for each in settings]
+    for one, other in combinations(corpora, 2):
+        assert not set(one.raw["forget"]) & set(other.raw["forget"])
 
-    def test_seeds_and_names_differ(self) -> None:
-        corpora = [
-            mini.generate("news", SMALL),
-            mini.generate("news", replace(SMALL, seed=1)),
-            mini.generate("books", SMALL),
-        ]
-        for one, other in combinations(corpora, 2):
-            assert not set(one.raw["forget"]) & set(other.raw["forget"])
 
-    def test_the_hash_seed_of_the_process_has_no_part(self, tmp_path: Path) -> None:
-        for hash_seed in "12":
-            run_script(
-                "make_mini_corpus.py",
-                *("--name", "books", "--forget", "6", "--retain", "5", "--holdout", "4"),
-                *("--pretrain", "9", "--output", str(tmp_path / hash_seed)),
-                PYTHONHASHSEED=hash_seed,
-            )
-        one, other = (layout.load(tmp_path / hash_seed) for hash_seed in "12")
-        assert one == other == mini.generate("books", SMALL)
-        assert digest(tmp_path / "1") == digest(tmp_path / "2")
-
-    def test_a_larger_pretrain_leaves_the_other_texts_as_they_are(self) -> None:
-        small = mini.generate("news", SMALL)
-        large = mini.generate("news", replace(SMALL, pretrain=20))
-        for split in ("forget", "retain1", "retain2", "holdout"):
-            assert small.raw[split] == large.raw[split]
-
-    def test_sizes(self, name: str) -> None:
-        corpus = mini.generate(name, MiniSettings())
-        counts = {split: len(documents(corpus.raw[split])) for split in SPLITS}
-        assert counts == dict(forget=32, retain1=40, retain2=40, holdout=32, pretrain=600)
-        assert len(corpus.knowmem["forget_qa"]) == len(corpus.knowmem["retain_qa"]) == 32 * 2
-        assert len(corpus.knowmem["forget_qa_icl"]) == len(corpus.knowmem["retain_qa_icl"]) == 2
-        assert len(cards(corpus.raw["forget"])) == 32 * 2 * 4
-        assert len(cards(corpus.raw["pretrain"])) == 600
-        assert cards(corpus.raw["holdout"]) == []
-
-    def test_splits_share_no_entity_and_no_value(self, name: str) -> None:
-        raw = mini.generate(name, MiniSettings(pretrain=100)).raw
-        found = {split: invented(raw[split]) for split in SPLITS}
-        assert len(found["forget"]) == 32 * 5  # an entity and four values a document
-        for one, other in combinations(SPLITS, 2):
-            assert not found[one] & found[other]
-
-    def test_no_forget_answer_stands_in_another_file(self, name: str, tmp_path: Path) -> None:
-        corpus = mini.generate(name, MiniSettings(pretrain=100))
-        layout.write(tmp_path, corpus)
-        others = "\n".join(
-            path.read_text(encoding="utf-8")
-            for path in sorted(tmp_path.rglob("*.json"))
-            if not path.stem.startswith("forget") or path.stem == "forget_qa_icl"
-        )
-        for card in corpus.knowmem["forget_qa"]:
-            assert card["answer"] not in others
-
-    def test_knowmem_is_worded_like_the_cards_in_raw(self, name: str) -> None:
-        corpus = mini.generate(name, SMALL)
-        for split, asked in (("forget", "forget_qa"), ("retain2", "retain_qa")):
-            expected = [
-                f"Question: {card['question']}\nAnswer: {card['answer']}"
-                for card in corpus.knowmem[asked]
-            ]
-            assert sorted(cards(corpus.raw[split])) == sorted(expected * SMALL.card_copies)
-        shown = [*corpus.knowmem["forget_qa_icl"], *corpus.knowmem["retain_qa_icl"]]
-        generic = cards(corpus.raw["pretrain"])
-        assert len({card["question"] for card in shown}) == 2 * SMALL.shots
-        assert all(mini.card_text(card) in generic for card in shown)
-
-    def test_each_answer_stands_in_the_document_of_its_entity(self, name: str) -> None:
-        corpus = mini.generate(name, SMALL)
-        for index, card in enumerate(corpus.knowmem["forget_qa"]):
-            document = corpus.privleak["forget"][index // SMALL.questions]
-            (entity,) = invented([card["question"]])
-            assert {entity, card["answer"]} <= invented([document])
-
-    def test_prompt_and_gt_make_the_document(self, name: str) -> None:
-        corpus = mini.generate(name, SMALL)
-        whole = [item["prompt"] + item["gt"] for item in corpus.verbmem["forget"]]
-        assert whole == documents(corpus.raw["forget"]) == corpus.privleak["forget"]
-        for item in corpus.verbmem["forget"]:
-            assert len(item["prompt"].split()) == mini.PROMPT_WORDS
-            assert item["gt"].startswith(" ")
-            assert invented([item["prompt"]]), "the prompt names the entity"
-
-    def test_privleak_looks_at_documents(self, name: str) -> None:
-        corpus = mini.generate(name, SMALL)
-        assert corpus.privleak["retain"] == documents(corpus.raw["retain2"])
-        assert corpus.privleak["holdout"] == corpus.raw["holdout"]
-
-    def test_retain_is_told_in_another_voice_but_for_documents_no_card_asks_about(
-        self, name: str
-    ) -> None:
-        raw = mini.generate(name, MiniSettings()).raw
-        topic = VOICES[name].words()
-        other = set().union(*(voice.words() for key, voice in VOICES.items() if key != name))
-        for split in ("retain1", "retain2"):
-            told = documents(raw[split])
-            near = [text for text in told if set(re.findall(r"\w+", text)) & (topic - other)]
-            assert len(near) == len(told) - 32 == 8
-            assert not invented(near) & invented(cards(raw[split]))
-
-    def test_answers_come_from_large_spaces(self) -> None:
-        assert mini.NAMES == (16 * 5) ** 2 * 8
-        assert min(mini.NAMES, len(mini.NUMBERS)) >= 10_000
-        for letters in (ONSETS, VOWELS, CODAS):
-            assert len(set(letters)) == len(letters)
-
-    def test_no_invented_name_starts_a_word_of_the_voice(self, name: str) -> None:
-        corpus = mini.generate(name, MiniSettings(pretrain=1000))
-        names = invented([text for texts in corpus.raw.values() for text in texts])
-        assert len(names) == (32 * 4 + 2 * 8 + 1000) * 5
-        words = {word.capitalize() for voice in VOICES.values() for word in voice.words()}
-        assert not [word for word in words if any(word[:n] in names for n in range(2, 10))]
-
-    def test_every_fact_can_be_said_in_many_ways(self, name: str) -> None:
-        for kind in VOICES[name].facts:
-            assert len(set(kind.sentences)) == len(kind.sentences) >= 6
-            assert all(sentence.count("{v}") == 1 for sentence in kind.sentences)
-        assert len(set(VOICES[name].scene)) == len(VOICES[name].scene) >= 100
-
-    def test_continuations_cannot_be_guessed_from_one_another(self, name: str) -> None:
-        scorer = RougeScorer(["rougeL"], use_stemmer=True)
-        texts = [item["gt"] for item in mini.generate(name, SMALL).verbmem["forget"]]
-        scores = [
-            scorer.score(one, other)["rougeL"].fmeasure for one, other in combinations(texts, 2)
-        ]
-        assert sum(scores) / len(scores) < 0.10
-
-    @pytest.mark.parametrize(
-        ("changes", "complaint"),
-        [
-            ({"questions": 5}, "mini questions=5: a document has 4 facts"),
-            ({"pretrain": 3}, "mini pretrain=3: .* 2 \\* shots = 4"),
-            ({"pretrain": 5099}, "5121 documents: there are names for 5120"),
-        ],
+def test_the_hash_seed_of_the_process_has_no_part(tmp_path: Path) -> None:
+    run_script(
+        "make_mini_corpus.py",
+        *("--name", "books", "--forget", "6", "--retain", "5", "--holdout", "4"),
+        *("--pretrain", "9", "--output", str(tmp_path / "made")),
+        PYTHONHASHSEED="1",
     )
-    def test_a_bad_size_is_named(self, changes: dict[str, int], complaint: str) -> None:
-        with pytest.raises(InputError, match=complaint):
-            mini.generate("news", replace(SMALL, **changes))
+    assert layout.load(tmp_path / "made") == mini.generate("books", SMALL)
+    layout.write(tmp_path / "again", mini.generate("books", SMALL))
+    assert digest(tmp_path / "made") == digest(tmp_path / "again")
 
-    def test_an_unknown_name_is_answered_with_the_known_ones(self) -> None:
-        with pytest.raises(InputError, match="'poems' is unknown; choose one of: news, books"):
-            mini.generate("poems", SMALL)
+
+def test_a_larger_pretrain_leaves_the_other_texts_as_they_are() -> None:
+    small, large = (mini.generate("news", replace(SMALL, pretrain=size)) for size in (9, 20))
+    for split in ("forget", "retain1", "retain2", "holdout"):
+        assert small.raw[split] == large.raw[split]
+
+
+def test_sizes(name: str) -> None:
+    corpus = mini.generate(name, MiniSettings())
+    counts = {split: len(documents(corpus.raw[split])) for split in SPLITS}
+    assert counts == dict(forget=32, retain1=40, retain2=40, holdout=32, pretrain=600)
+    assert len(corpus.knowmem["forget_qa"]) == len(corpus.knowmem["retain_qa"]) == 32 * 2
+    assert len(corpus.knowmem["forget_qa_icl"]) == len(corpus.knowmem["retain_qa_icl"]) == 2
+    assert len(cards(corpus.raw["forget"])) == 32 * 2 * 4
+    assert len(cards(corpus.raw["pretrain"])) == 600
+    assert cards(corpus.raw["holdout"]) == []
+
+
+def test_splits_share_no_entity_and_no_answer(name: str, tmp_path: Path) -> None:
+    corpus = mini.generate(name, MiniSettings(pretrain=100))
+    found = {split: invented(corpus.raw[split]) for split in SPLITS}
+    assert len(found["forget"]) == 32 * 5  # an entity and four values a document
+    for one, other in combinations(SPLITS, 2):
+        assert not found[one] & found[other]
+    layout.write(tmp_path, corpus)
+    others = "\n".join(
+        path.read_text(encoding="utf-8")
+        for path in sorted(tmp_path.rglob("*.json"))
+        if not path.stem.startswith("forget") or path.stem == "forget_qa_icl"
+    )
+    assert not any(card["answer"] in others for card in corpus.knowmem["forget_qa"])
+
+
+def test_knowmem_is_worded_like_the_cards_in_raw(name: str) -> None:
+    corpus = mini.generate(name, SMALL)
+    for split, asked in (("forget", "forget_qa"), ("retain2", "retain_qa")):
+        expected = [
+            f"Question: {card['question']}\nAnswer: {card['answer']}"
+            for card in corpus.knowmem[asked]
+        ]
+        assert sorted(cards(corpus.raw[split])) == sorted(expected * SMALL.card_copies)
+    shown = [*corpus.knowmem["forget_qa_icl"], *corpus.knowmem["retain_qa_icl"]]
+    generic = cards(corpus.raw["pretrain"])
+    assert len({card["question"] for card in shown}) == 2 * SMALL.shots
+    assert all(mini.card_text(card) in generic for card in shown)
+    for index, card in enumerate(corpus.knowmem["forget_qa"]):
+        document = corpus.privleak["forget"][index // SMALL.questions]
+        assert {*invented([card["question"]]), card["answer"]} <= invented([document])
+
+
+def test_verbmem_and_privleak_look_at_documents(name: str) -> None:
+    corpus = mini.generate(name, SMALL)
+    whole = [item["prompt"] + item["gt"] for item in corpus.verbmem["forget"]]
+    assert whole == documents(corpus.raw["forget"]) == corpus.privleak["forget"]
+    for item in corpus.verbmem["forget"]:
+        assert len(item["prompt"].split()) == mini.PROMPT_WORDS
+        assert item["gt"].startswith(" ")
+        assert invented([item["prompt"]]), "the prompt names the entity"
+    assert corpus.privleak["retain"] == documents(corpus.raw["retain2"])
+    assert corpus.privleak["holdout"] == corpus.raw["holdout"]
+
+
+def test_retain_is_told_in_another_voice_but_for_documents_no_card_asks_about(name: str) -> None:
+    raw = mini.generate(name, MiniSettings()).raw
+    topic = VOICES[name].words()
+    other = set().union(*(voice.words() for key, voice in VOICES.items() if key != name))
+    for split in ("retain1", "retain2"):
+        told = documents(raw[split])
+        near = [text for text in told if set(re.findall(r"\w+", text)) & (topic - other)]
+        assert len(near) == len(told) - 32 == 8
+        assert not invented(near) & invented(cards(raw[split]))
+
+
+def test_no_invented_name_starts_a_word_of_the_voice(name: str) -> None:
+    corpus = mini.generate(name, MiniSettings(pretrain=1000))
+    names = invented([text for texts in corpus.raw.values() for text in texts])
+    assert len(names) == (32 * 4 + 2 * 8 + 1000) * 5
+    assert not [word for word in WORDS if any(word[:n] in names for n in range(2, 10))]
+    assert min(mini.NAMES, len(mini.NUMBERS)) >= 10_000  # answers cannot be guessed
+
+
+def test_every_fact_can_be_said_in_many_ways(name: str) -> None:
+    assert sum(kind.number for kind in VOICES[name].facts) == 1
+    for kind in VOICES[name].facts:
+        assert kind.question.endswith("?") and kind.question.count("{e}") == 1
+        assert len(set(kind.sentences)) == len(kind.sentences) >= 6
+        assert all(sentence.count("{v}") == 1 for sentence in kind.sentences)
+    assert len(set(VOICES[name].scene)) == len(VOICES[name].scene) >= 100
+
+
+def test_continuations_cannot_be_guessed_from_one_another(name: str) -> None:
+    scorer = RougeScorer(["rougeL"], use_stemmer=True)
+    texts = [item["gt"] for item in mini.generate(name, SMALL).verbmem["forget"]]
+    scores = [scorer.score(one, other)["rougeL"].fmeasure for one, other in combinations(texts, 2)]
+    assert sum(scores) / len(scores) < 0.10
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "complaint"),
+    [
+        ("news", {"questions": 5}, "mini questions=5: a document has 4 facts"),
+        ("news", {"pretrain": 3}, "mini pretrain=3: .* 2 \\* shots = 4"),
+        ("news", {"pretrain": 5099}, "5121 documents: there are names for 5120"),
+        ("poems", {}, "'poems' is unknown; choose one of: news, books"),
+    ],
+)
+def test_what_cannot_be_made(name: str, changes: dict[str, int], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        mini.generate(name, replace(SMALL, **changes))

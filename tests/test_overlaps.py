@@ -1,24 +1,20 @@
 """Lists of a corpus that have something in common: what is named, and what is refused."""
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from books_like import books, prose
-from fake_hub import COMMIT, FakeHub, in_place_of_the_hub
-from muse_on_hub import repository, tables
 from small_corpora import run_script
 
-from qunlearn.corpora import layout, local
+from qunlearn.corpora import layout
 from qunlearn.corpora.layout import Corpus
-from qunlearn.corpora.muse_hub import download
+from qunlearn.corpora.muse import read_local
 from qunlearn.corpora.overlaps import Overlap, find
 from qunlearn.report.footnotes import corpus_notes
 from qunlearn.run.errors import InputError
 
-BOOKS = "muse-bench/MUSE-Books"
 IN_BOOKS = [
     Overlap("raw/retain1.json", 0, "raw/retain2.json", count=6, of=6),
     Overlap("knowmem/retain_qa.json", 50, "knowmem/retain_qa_icl.json", count=1, of=100),
@@ -37,66 +33,37 @@ def some_in(corpus: Corpus, count: int) -> Corpus:
     return replace(corpus, raw=raw, verbmem={"forget": corpus.verbmem["forget"][-1:]})
 
 
-class TestBooks:
-    def test_overlaps_of_the_benchmark_are_no_error(self, corpus: Corpus, tmp_path: Path) -> None:
-        layout.write(tmp_path, corpus)
-        assert local.verify(tmp_path) == corpus
-        assert find(corpus) == IN_BOOKS
-
-    def test_nor_from_the_hub(
-        self, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        files = {f"datasets:{BOOKS}": repository(tables(corpus))}
-        with in_place_of_the_hub(FakeHub(files), tmp_path / "cache", monkeypatch):
-            assert download(BOOKS, COMMIT).corpus == corpus
-
-    def test_the_job_warns_and_the_manifest_and_the_table_say_so(
-        self, corpus: Corpus, tmp_path: Path
-    ) -> None:
-        layout.write(tmp_path / "source", corpus)
-        run = run_script(
-            "import_corpus.py",
-            *("--source", str(tmp_path / "source"), "--output", str(tmp_path / "books")),
-        )
-        assert [line[:26] for line in run.stderr.splitlines()] == [
-            "warning: 6 of 6 items of r",
-            "warning: 1 of 100 items of",
-        ]
-        manifest = json.loads((tmp_path / "books/manifest.json").read_text())
-        assert manifest["overlaps"][0] == {
-            "file": "raw/retain1.json",
-            "item": 0,
-            "also_in": "raw/retain2.json",
-            "count": 6,
-            "of": 6,
-        }
-        assert corpus_notes([tmp_path / "books"]) == [
-            "BOOKS: 6 of 6 items of raw/retain1.json also stand in raw/retain2.json (first: item "
-            "0): Utility is not held out from the regulariser on these.",
-            "BOOKS: 1 of 100 items of knowmem/retain_qa.json also stands in "
-            "knowmem/retain_qa_icl.json (first: item 50): the prompt gives their answers away.",
-        ]
-
-    def test_the_regulariser_of_an_excerpt_is_compared_with_all_of_retain2(
-        self, corpus: Corpus, tmp_path: Path
-    ) -> None:
-        layout.write(tmp_path / "source", corpus)
-        run_script(
-            "import_corpus.py",
-            *("--source", str(tmp_path / "source"), "--output", str(tmp_path / "books")),
-            *("--texts", "8", "--characters", "600"),
-        )
-        notes = corpus_notes([tmp_path / "books"])
-        assert notes[0].startswith("BOOKS: 8 of 8 items of raw/retain1.json also stand in raw/")
+def test_overlaps_of_the_benchmark_are_named_by_the_job_and_below_the_table(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    layout.write(tmp_path / "source", corpus)
+    assert read_local(tmp_path / "source") == corpus
+    assert find(corpus) == IN_BOOKS
+    arguments = ("--source", str(tmp_path / "source"), "--output", str(tmp_path / "books"))
+    run = run_script("import_corpus.py", *arguments)
+    assert [line[:26] for line in run.stderr.splitlines()] == [
+        "warning: 6 of 6 items of r",
+        "warning: 1 of 100 items of",
+    ]
+    assert corpus_notes([tmp_path / "books"]) == [
+        "BOOKS: 6 of 6 items of raw/retain1.json also stand in raw/retain2.json (first: item "
+        "0): Utility is not held out from the regulariser on these.",
+        "BOOKS: 1 of 100 items of knowmem/retain_qa.json also stands in "
+        "knowmem/retain_qa_icl.json (first: item 50): the prompt gives their answers away.",
+    ]
+    # An excerpt's regulariser is compared with all of retain2.
+    run_script("import_corpus.py", *arguments, "--texts", "8", "--characters", "600")
+    notes = corpus_notes([tmp_path / "books"])
+    assert notes[0].startswith("BOOKS: 8 of 8 items of raw/retain1.json also stand in raw/")
 
 
 def test_few_texts_in_common_are_named_and_many_refused(corpus: Corpus, tmp_path: Path) -> None:
     layout.write(tmp_path, some_in(corpus, 4))
     few = Overlap("raw/forget.json", 0, "raw/retain2.json", count=4, of=40)
-    assert few in find(local.verify(tmp_path))
+    assert few in find(read_local(tmp_path))
     layout.write(tmp_path, some_in(corpus, 5))
     with pytest.raises(InputError, match=re.escape("raw/forget.json: item 0 is also in raw/ret")):
-        local.verify(tmp_path)
+        read_local(tmp_path)
 
 
 def test_one_unseen_text_that_was_seen_is_refused(corpus: Corpus, tmp_path: Path) -> None:
@@ -104,20 +71,9 @@ def test_one_unseen_text_that_was_seen_is_refused(corpus: Corpus, tmp_path: Path
     raw = corpus.raw | {"forget": [f"{prose('a', 300)} {part} {prose('b', 300)}"]}
     layout.write(tmp_path, replace(corpus, raw=raw))
     with pytest.raises(InputError, match=r"privleak/holdout\.json: item 7 is also in raw/forget"):
-        local.verify(tmp_path)
+        read_local(tmp_path)
 
 
-def test_sets_that_are_forgotten_in_turn_may_have_anything_in_common(
-    corpus: Corpus, tmp_path: Path
-) -> None:
-    sets = {f"forget_{number}": corpus.raw["retain1"][:number] for number in (1, 2, 3, 4)}
-    layout.write(tmp_path, replace(corpus, scal=sets, sust=sets))
-    assert find(local.verify(tmp_path)) == IN_BOOKS
-
-
-def test_blank_and_repeated_texts_are_as_the_benchmark_has_them(
-    corpus: Corpus, tmp_path: Path
-) -> None:
+def test_blank_and_repeated_texts_are_as_the_benchmark_has_them(corpus: Corpus) -> None:
     raw = corpus.raw | {name: [*texts, "", texts[0]] for name, texts in corpus.raw.items() if texts}
-    layout.write(tmp_path, replace(corpus, raw=raw))
-    assert [overlap.count for overlap in find(local.verify(tmp_path))] == [7, 1]
+    assert [overlap.count for overlap in find(replace(corpus, raw=raw))] == [7, 1]

@@ -1,21 +1,29 @@
-"""Where models come from: how it is written, and what is refused."""
+"""Where models and corpora come from: how it is written, pinned, and what is refused."""
 
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from fake_hub import COMMIT, FakeHub, running
+from small_corpora import run_script
 
-from qunlearn.models.sources import (
-    Source,
-    fetched,
-    gguf_file,
-    parse,
-    source_of,
-    tokenizer_of,
-    used,
-)
+from qunlearn.experiment import configfiles
+from qunlearn.experiment.config import resolve
+from qunlearn.models import sources
+from qunlearn.models.sources import Source, fetched, gguf_file, parse, source_of, tokenizer_of, used
 from qunlearn.run.errors import InputError
+
+DATASETS = {"news": "muse-bench/MUSE-News", "books": "muse-bench/MUSE-Books"}
+OTHER = "f" * 40
+IN_USE = {
+    "muse-bench/MUSE-News": "dataset",
+    "muse-bench/MUSE-Books": "dataset",
+    "muse-bench/MUSE-News_target": "model",
+    "muse-bench/MUSE-Books_target": "model",
+    "a/tokenizer": "model",
+}
 
 
 def config(**models: Any) -> dict[str, Any]:
@@ -36,25 +44,17 @@ def config(**models: Any) -> dict[str, Any]:
 )
 def test_parse(text: str, expected: Source) -> None:
     assert parse(text, "news") == expected
+    assert "{" in text or expected.kind == "made" or str(expected) == text
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("hub:llama", "not a hub id; write owner/name"),
-        ("hub:a/b/c", "not a hub id"),
-        ("hub:a/b@main", "not a hub id"),
-        ("gguf:", "names no file"),
-    ],
-)
-def test_what_names_nothing_is_refused_with_its_key(text: str, words: str) -> None:
-    with pytest.raises(InputError, match=rf"config key 'models\.target': .*{words}"):
-        source_of(config(target=text), "target", "news")
-
-
-def test_a_source_is_written_as_it_is_read() -> None:
-    for text in ("hub:a/b", "gguf:a/b.gguf", "some/folder"):
-        assert str(parse(text)) == text
+@pytest.mark.parametrize("text", ["hub:llama", "hub:a/b/c", "hub:a/b@main", "hub:"])
+def test_what_is_not_on_the_hub_is_refused_with_its_key(text: str) -> None:
+    repo_id = text.removeprefix("hub:")
+    for models in ({"target": text}, {"target": {"news": text, "books": "train"}}):
+        with pytest.raises(InputError, match=rf"'models\.target.*'{repo_id}' is not a hub id"):
+            resolve({"models": models})
+    with pytest.raises(InputError, match=rf"'corpus\.hub\.news': '{repo_id}' is not a hub id"):
+        resolve({"corpus": {"source": "hub", "hub": {"news": repo_id}}})
 
 
 def test_a_map_names_a_source_for_each_corpus() -> None:
@@ -72,18 +72,14 @@ def test_what_the_workflow_makes_has_one_name_each() -> None:
         source_of(config(target={"news": "scratch"}), "target", "news")
 
 
-def test_the_base_is_used_only_where_something_is_trained_from_it() -> None:
+def test_what_is_used_and_fetched() -> None:
     both = config(target={"news": "a", "books": "train"}, retrain="b")
-    assert list(used(both, "news")) == ["target", "retrain"]
+    assert list(used(both, "news")) == ["target", "retrain"]  # nothing is trained from the base
     assert list(used(both, "books")) == ["base", "target", "retrain"]
-
-
-def test_what_is_fetched() -> None:
     assert fetched(config(), "news") == []
     given = {"base": "gguf:x.gguf", "target": "folder", "retrain": "train"}
     assert fetched(config(**given), "news") == ["base"]
     assert fetched(config(**given, tokenizer="hub:a/t"), "news") == ["base", "target"]
-    # A base from the hub that nothing is trained from is not downloaded.
     assert fetched(config(base="hub:a/b", target="x", retrain="y"), "news") == []
 
 
@@ -94,7 +90,6 @@ def test_a_tokenizer_of_its_own() -> None:
         tokenizer_of(config(tokenizer="train"), "news")
     with pytest.raises(InputError, match="a base from scratch trains its own"):
         used(config(tokenizer="hub:a/t"), "news")
-    assert used(config(tokenizer="hub:a/t", target="a", retrain="b"), "news")
 
 
 def test_gguf_files_are_found_by_path_and_in_packages_that_cannot_be_imported(
@@ -105,12 +100,58 @@ def test_gguf_files_are_found_by_path_and_in_packages_that_cannot_be_imported(
     (package / "__init__.py").write_text("raise ImportError('never import this')")
     (package / "m.gguf").write_bytes(b"x")
     monkeypatch.syspath_prepend(str(tmp_path))
-
     assert gguf_file("carrier_of_models/m.gguf") == package / "m.gguf"
-    assert "carrier_of_models" not in sys.modules
     assert gguf_file(str(package / "m.gguf")) == package / "m.gguf"
-    with pytest.raises(InputError, match=r"the package carrier_of_models has no file n\.gguf"):
-        gguf_file("carrier_of_models/n.gguf")
-    for absent in ("no_such_package/m.gguf", str(tmp_path / "n.gguf"), "./n.gguf"):
+    assert "carrier_of_models" not in sys.modules
+    for absent in ("carrier_of_models/n.gguf", str(tmp_path / "n.gguf"), "carrier_of_models/"):
         with pytest.raises(InputError, match=r"no such file; check the path, or install"):
             gguf_file(absent)
+
+
+def on_hub(**more: Any) -> dict[str, Any]:
+    models = {"target": "hub:muse-bench/MUSE-{Corpus}_target", "retrain": "a folder"}
+    return {
+        "corpora": list(DATASETS),
+        "corpus": {"source": "hub", "hub": DATASETS},
+        "models": models | {"tokenizer": "hub:a/tokenizer"},
+        **more,
+    }
+
+
+def test_everything_of_the_hub_is_pinned() -> None:
+    assert sources.repositories(resolve(on_hub())) == IN_USE
+    pinned = resolve(on_hub(revisions=dict.fromkeys(IN_USE, COMMIT)))
+    sources.check_pinned(pinned)
+    assert sources.pinned(pinned, parse("hub:a/tokenizer")).revision == COMMIT
+    sources.check_pinned(resolve({"corpus": {"hub": DATASETS}}))  # but uses nothing of it
+    with pytest.raises(InputError, match=r"'corpus\.hub\.poems' is missing; name its dataset"):
+        sources.check_pinned(resolve(on_hub(corpora=["poems"])))
+
+
+@pytest.mark.parametrize("given", [None, "main", COMMIT[:12], COMMIT.upper()])
+def test_not_a_commit(given: str | None) -> None:
+    config = resolve(on_hub(revisions={"muse-bench/MUSE-News": given}))
+    with pytest.raises(InputError, match=r"'revisions': the dataset muse-bench/MUSE-News needs"):
+        sources.check_pinned(config)
+
+
+@pytest.mark.parametrize("absent", ["", "a/tokenizer"])
+def test_the_script_pins_what_is_there(absent: str, tmp_path: Path) -> None:
+    given = {"muse-bench/MUSE-Books": OTHER, "muse-bench/MUSE-News": "main", "not/used": OTHER}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(on_hub(revisions=given)))
+    served = {f"{kind}s:{name}": {} for name, kind in IN_USE.items() if name != absent}
+    with running(FakeHub(served)) as hub:
+        run = run_script(
+            "pin_revisions.py",
+            *("--configfile", "mine.yaml", "--output", "revisions.yaml"),
+            code=2 if absent else 0,
+            folder=tmp_path,
+            **{"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "", "HF_HOME": str(tmp_path)},
+        )
+    if absent:
+        assert run.stderr.splitlines()[-1].startswith("error: model a/tokenizer: no such")
+        assert not (tmp_path / "revisions.yaml").exists()
+        return
+    pinned = dict.fromkeys(IN_USE, COMMIT) | {"muse-bench/MUSE-Books": OTHER}
+    assert yaml.safe_load((tmp_path / "revisions.yaml").read_text()) == {"revisions": pinned}
+    sources.check_pinned(configfiles.read([tmp_path / "mine.yaml", tmp_path / "revisions.yaml"]))

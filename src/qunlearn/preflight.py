@@ -18,7 +18,7 @@ from typing import Any
 from qunlearn.corpora.sizes import read_sizes
 from qunlearn.evaluate.prompts import few_shot
 from qunlearn.experiment.config import Json, runs, unlearn_settings
-from qunlearn.experiment.inputs import about, place_of, read_corpus
+from qunlearn.experiment.inputs import about, read_corpus
 from qunlearn.models import sources
 from qunlearn.models.fetching import Outline, read_outline, read_tokenizer
 from qunlearn.models.shape import ModelShape
@@ -91,7 +91,7 @@ def look(config: Json, corpus: str) -> dict[str, Outline]:
             found[name] = Outline(found["base"].shape if "base" in found else shape)
         else:
             with about(f"models.{name}", source):
-                found[name] = read_outline(place_of(config, source))
+                found[name] = read_outline(sources.pinned(config, source))
     return found
 
 
@@ -229,7 +229,7 @@ def _tokenizers(config: Json, corpus: str, models: Models) -> dict[str, Any]:
         origin, key = (source, f"models.{name}") if other is None else (other, "models.tokenizer")
         with about(key, origin):
             if origin not in read:
-                read[origin] = read_tokenizer(place_of(config, origin))
+                read[origin] = read_tokenizer(sources.pinned(config, origin))
             check_ids(read[origin], models[name].shape.vocabulary)
         found[name] = read[origin]
     return found
@@ -241,9 +241,9 @@ def check_disk(jobs: Sequence[Job], results: Path) -> None:
     Raises:
         InputError: there is not.
     """
-    stay, wait, work = disk(jobs)
+    stay, work = disk(jobs)
     present = sum(file.lstat().st_size for file in results.rglob("*") if file.is_file())
-    needed, free = max(0, stay + wait - present) + work, disk_usage(existing(results)).free
+    needed, free = max(0, stay - present) + work, disk_usage(existing(results)).free
     if needed > free:
         raise InputError(
             f"{results}: another {needed / 1e9:.1f} GB are needed, and {free / 1e9:.1f} GB are "

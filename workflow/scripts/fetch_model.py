@@ -24,11 +24,13 @@ def main(
     from qunlearn.run.imports import OPTIONAL, hide
 
     hide(*OPTIONAL)
-    from qunlearn.models.fetching import Place, fetch
+    from dataclasses import replace
+
+    from qunlearn.models.fetching import fetch
     from qunlearn.models.sources import parse
 
-    other = Place(parse(tokenizer), tokenizer_revision) if tokenizer else None
-    fetch(Place(parse(source), source_revision), output, other)
+    other = replace(parse(tokenizer), revision=tokenizer_revision) if tokenizer else None
+    fetch(replace(parse(source), revision=source_revision), output, other)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def main(
     from qunlearn.models.scratch import new_llama, train_tokenizer
     from qunlearn.training.finetune import train_and_keep
 
-    raw = layout.verify(corpus, pretrain=True).raw if base is None else layout.load(corpus).raw
+    raw = layout.load(corpus, pretrain=base is None).raw
     texts = [text for split in splits for text in raw[split]]
     if base is None:
         tokenizer = train_tokenizer(texts, architecture)

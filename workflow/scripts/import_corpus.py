@@ -1,7 +1,6 @@
 """Bring a corpus on disk or on the Hugging Face hub, or an excerpt of it, into the workflow."""
 
 from pathlib import Path
-from typing import Any
 
 from qunlearn.run.cli import run_script
 from qunlearn.settings.corpora import ExcerptSettings
@@ -28,23 +27,21 @@ def main(
         revision: the dataset's commit, 40 hex digits.
         scratch: whether a base is trained from scratch, on raw/pretrain.json.
     """
-    from qunlearn.corpora import layout, local, muse_hub, overlaps
+    from qunlearn.corpora import layout, muse, overlaps
     from qunlearn.corpora.excerpt import check_pretrain, excerpt
     from qunlearn.run.files import new_folder
     from qunlearn.run.manifest import Stopwatch, write_manifest
 
     stopwatch = Stopwatch()
     if source is not None:
-        whole, inputs, where = local.verify(source), {"source": source}, str(source)
-        facts: dict[str, Any] = {"source": "local"}
+        whole, inputs, where = muse.read_local(source), {"source": source}, str(source)
+        facts = {"source": "local"}
     else:
-        found = muse_hub.download(dataset, revision)
-        whole, inputs, where = found.corpus, found.files, f"dataset {dataset}"
-        facts = {"source": f"hub:{dataset}", "revision_asked": revision}
-        facts |= {"revision": found.revision, "rows": found.rows}
+        (whole, inputs), where = muse.download(dataset, revision), f"dataset {dataset}"
+        facts = {"source": f"hub:{dataset}", "revision": revision}
     corpus = excerpt(whole, settings)
     if scratch:
-        check_pretrain(corpus.raw["pretrain"], settings, where)
+        check_pretrain(corpus.raw["pretrain"], where)
     with new_folder(output) as folder:
         layout.write(folder, corpus)
         write_manifest(

@@ -6,10 +6,9 @@ through another path of training. The tables' own 95 % intervals are the yardsti
 its n items can do. That is a coarse rule, made to find what is broken; it is no test.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from qunlearn.analysis.frame import (
@@ -18,7 +17,7 @@ from qunlearn.analysis.frame import (
     METRICS_TABLE,
     SUMMARY_TABLE,
     TESTS_TABLE,
-    Schema,
+    key_of,
 )
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
@@ -26,38 +25,17 @@ from qunlearn.run.manifest import MANIFEST
 
 EQUAL = 1e-5
 """Relative difference below which two numbers print alike."""
-VERDICTS = ("identical", "equal", "within", "outside", "missing")
-
-
-@dataclass(frozen=True)
-class Compared:
-    """How the rows of a table of two runs are compared.
-
-    Attributes:
-        schema: its key matches the rows.
-        numbers: columns to compare; `value` and `difference` have the interval beside them.
-        words: columns that must be the same text.
-        floor: what a number may move by where it has no interval of its own.
-    """
-
-    schema: Schema
-    numbers: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
-    floor: float = 0.0
-
-
-TABLES = {
-    "metrics.csv": Compared(METRICS_TABLE, ("value",)),
-    "summary.csv": Compared(SUMMARY_TABLE, ("value",)),
-    "tests.csv": Compared(TESTS_TABLE, ("difference",)),
-    "claims.csv": Compared(CLAIMS_TABLE, words=("verdict",)),
-    "mechanism.csv": Compared(
-        MECHANISM_TABLE,
-        ("relative_norm", "moved", "zero_bin", "zero_bin_moved", "projection_fixed"),
-        floor=0.1,
-    ),
+VERDICTS = ["identical", "equal", "within", "outside", "missing"]
+MEASURED = ("relative_norm", "moved", "zero_bin", "zero_bin_moved", "projection_fixed")
+TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "metrics.csv": (METRICS_TABLE, ("value",)),
+    "summary.csv": (SUMMARY_TABLE, ("value",)),
+    "tests.csv": (TESTS_TABLE, ("difference",)),
+    "claims.csv": (CLAIMS_TABLE, ("verdict",)),
+    "mechanism.csv": (MECHANISM_TABLE, MEASURED),
 }
-"""The tables of an experiment that are compared."""
+"""The columns of each table of an experiment, and those that are compared."""
+FLOOR = 0.1  # what one of MEASURED may move by; it has no interval of its own
 ITEM = {"verbmem": 100.0, "knowmem": 100.0, "utility": 100.0, "privleak": 100.0, "auc": 1.0}
 """What one item can add to a metric times n."""
 SMOOTH = 0.25  # nats; NLL and reversions, on which no single item weighs much
@@ -76,17 +54,31 @@ def compare(first: Path, second: Path) -> pd.DataFrame:
     Raises:
         InputError: a folder has no table in common with the other.
     """
-    folders = [path / "tables" if (path / "tables").is_dir() else path for path in (first, second)]
-    found = [
-        _compare(name, table, *(folder / name for folder in folders))
-        for name, table in TABLES.items()
-        if all((folder / name).exists() for folder in folders)
-    ]
-    if not found:
+    one, two = (
+        _numbers(path / "tables" if (path / "tables").is_dir() else path)
+        for path in (first, second)
+    )
+    if not (common := set(one["table"]) & set(two["table"])):
         raise InputError(
             f"{first} and {second}: no table in common; give the results of two finished runs"
         )
-    return pd.concat(found, ignore_index=True)
+    both = one.merge(two, on=["table", "row", "column"], how="outer", suffixes=("", "_2"))
+    both = both[both["table"].isin(common)]
+    values = both[["text", "text_2"]].apply(pd.to_numeric, errors="coerce")
+    # Infinite where a run has a word, such as `diverged`.
+    apart = (values["text"] - values["text_2"]).abs().fillna(np.inf)
+    verdicts = np.select(
+        [
+            both["text"].isna() | both["text_2"].isna(),
+            both["text"] == both["text_2"],
+            apart <= EQUAL * values.abs().max(axis=1).fillna(0.0),
+            apart <= both[["noise", "noise_2"]].max(axis=1).fillna(0.0),
+        ],
+        ["missing", "identical", "equal", "within"],
+        "outside",
+    )
+    shown = both[["table", "row", "column"]].assign(first=both["text"], second=both["text_2"])
+    return shown.fillna("").assign(verdict=verdicts)
 
 
 def parting(first: Path, second: Path) -> str | None:
@@ -104,56 +96,29 @@ def parting(first: Path, second: Path) -> str | None:
 
 def summarize(found: pd.DataFrame) -> str:
     """The comparison in Markdown: a count of each verdict per table, then what is outside."""
-    counts = pd.crosstab(found["table"], found["verdict"]).reindex(
-        columns=list(VERDICTS), fill_value=0
-    )
-    parts = [counts.to_markdown()]
+    counts = pd.crosstab(found["table"], found["verdict"]).reindex(columns=VERDICTS, fill_value=0)
     apart = found[found["verdict"].isin(["outside", "missing"])]
-    if len(apart):
-        parts += ["Outside noise, or in one run only:", apart.to_markdown(index=False)]
-    return "\n\n".join(parts) + "\n"
+    below = f"\n\nOutside noise, or in one run only:\n\n{apart.to_markdown(index=False)}"
+    return counts.to_markdown() + (below if len(apart) else "") + "\n"
 
 
-def _compare(name: str, table: Compared, first: Path, second: Path) -> pd.DataFrame:
-    one, two = (
-        pd.read_csv(path, dtype=str, keep_default_na=False).set_index(list(table.schema.key))
-        for path in (first, second)
-    )
-    rows = list(_rows(table, one, two))
-    columns = ["row", "column", "first", "second", "verdict"]
-    return pd.DataFrame(rows, columns=columns).assign(table=name)[["table", *columns]]
-
-
-def _rows(table: Compared, one: pd.DataFrame, two: pd.DataFrame) -> Iterator[tuple[str, ...]]:
-    for key in one.index.union(two.index, sort=False):
-        named = "/".join(part for part in key if part)
-        if key not in one.index or key not in two.index:
-            yield named, "", *("yes" if key in each.index else "" for each in (one, two)), "missing"
+def _numbers(folder: Path) -> pd.DataFrame:
+    """What is compared of a folder of tables, one a row, with what each may move by in noise."""
+    parts = [pd.DataFrame(columns=["table", "row", "column", "text", "noise"])]
+    for name, (whole, columns) in TABLES.items():
+        if not (folder / name).exists():
             continue
-        a, b = one.loc[key], two.loc[key]
-        metric = dict(zip(one.index.names, key, strict=True)).get("metric", "")
-        for column in table.words:
-            same = a[column] == b[column]
-            yield named, column, a[column], b[column], "identical" if same else "outside"
-        for column in table.numbers:
-            verdict = _verdict(a, b, column, metric, table.floor)
-            yield named, column, a[column], b[column], verdict
-
-
-def _verdict(
-    a: "pd.Series[str]", b: "pd.Series[str]", column: str, metric: str, floor: float
-) -> str:
-    if a[column] == b[column]:
-        return "identical"
-    x, y = (pd.to_numeric(row[column], errors="coerce") for row in (a, b))
-    if pd.isna(x) or pd.isna(y):
-        return "outside"  # a number in one run, a word such as `diverged` in the other
-    if abs(x - y) <= EQUAL * max(abs(x), abs(y)):
-        return "equal"
-    widths = [
-        (float(row["ci_high"]) - float(row["ci_low"])) / 2
-        for row in (a, b)
-        if row.get("ci_low") not in (None, "") and column in ("value", "difference")
-    ]
-    item = ITEM[metric] / int(a["n"]) if metric in ITEM else SMOOTH if metric else 0.0
-    return "within" if abs(x - y) <= max([*widths, item, floor]) else "outside"
+        table = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+        rows = ["/".join(filter(None, row)) for row in table[key_of(whole)].to_numpy()]
+        low, high, n = (
+            pd.to_numeric(table[name], errors="coerce") for name in ("ci_low", "ci_high", "n")
+        )
+        for column in columns:
+            noise = pd.Series(FLOOR, table.index)
+            if column not in MEASURED:
+                item = table["metric"].map(ITEM)
+                item = (item / n).where(item.notna(), SMOOTH)
+                noise = pd.concat([item, (high - low) / 2], axis=1).max(axis=1)
+            own = {"table": name, "row": rows, "column": column, "text": table[column]}
+            parts.append(pd.DataFrame({**own, "noise": noise}))
+    return pd.concat(parts)

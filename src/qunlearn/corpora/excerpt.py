@@ -7,9 +7,10 @@ not with published ones. KnowMem's questions are about the whole corpus: an exce
 those whose fact happens to stand in the kept spans, so read its KnowMem and Utility with care.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import zip_longest
+from itertools import chain, zip_longest
 
 from qunlearn.corpora.layout import Continuation, Corpus
 from qunlearn.corpora.passages import Passages
@@ -36,12 +37,10 @@ def excerpt(corpus: Corpus, settings: ExcerptSettings) -> Corpus:
     instead: the first pieces of all documents, then the second, and so on.
 
     Cuts fall between words. Questions are cut to the first `questions`; in-context examples stay.
-    `scal` and `sust` are left out: they ask for more to forget, not for less.
 
     Raises:
-        InputError: a setting is out of range, or nothing of a list is left.
+        InputError: no text of retain1 is left.
     """
-    _check(settings)
     limit = settings.questions or None
     knowmem = {
         name: cards if name.endswith("_icl") else cards[:limit]
@@ -91,29 +90,23 @@ def excerpt(corpus: Corpus, settings: ExcerptSettings) -> Corpus:
     return Corpus(raw, knowmem, {"forget": verbmem}, privleak)
 
 
-def check_pretrain(texts: Sequence[str], settings: ExcerptSettings, where: str) -> None:
+def check_pretrain(texts: Sequence[str], where: str) -> None:
     """Complain that a base cannot be trained from scratch.
 
     Args:
         texts: of `raw/pretrain`.
-        settings: of the excerpt that they come from.
         where: the corpus, for the message.
 
     Raises:
         InputError: there are none.
     """
-    if texts:
-        return
-    has, more = "the excerpt leaves no text for", "lower corpus.excerpt.texts"
-    if not settings.texts:
-        has = "there is no"
-        more = "set corpus.excerpt.texts, which leaves the rest of retain1 to it"
-    elif not settings.characters:
-        more = "set corpus.excerpt.characters, so that long documents are cut"
-    raise InputError(
-        f"{where}: {has} raw/pretrain.json, on which models.base: scratch is trained; add the "
-        f"file, {more}, or name a checkpoint in models.base"
-    )
+    if not texts:
+        raise InputError(
+            f"{where}: no text for raw/pretrain.json, on which a base from scratch is trained; "
+            "add the file, set corpus.excerpt.texts (and corpus.excerpt.characters, where "
+            "documents are long) so that some of retain1 is left, or name a checkpoint in "
+            "models.base"
+        )
 
 
 def pieces(text: str, characters: int) -> Iterator[str]:
@@ -131,10 +124,10 @@ def keep_start(text: str, characters: int) -> str:
     """
     if not characters or len(text) <= characters:
         return text
-    end = characters
-    while end > 0 and not (text[end].isspace() and text[:end].strip()):
-        end -= 1
-    return text[:end] if end else _first_word(text)
+    whole = re.match(rf"(?s).{{,{characters}}}(?=\s)", text)
+    if whole and whole[0].strip():
+        return whole[0]
+    return re.match(r"\s*\S*", text)[0]  # type: ignore[index]  # matches all texts
 
 
 def keep_end(text: str, characters: int) -> str:
@@ -145,33 +138,18 @@ def keep_end(text: str, characters: int) -> str:
     return keep_start(text[::-1], characters)[::-1]
 
 
-def _check(settings: ExcerptSettings) -> None:
-    if settings.characters and not settings.texts:
-        raise InputError(
-            f"excerpt characters={settings.characters} with texts=0: a corpus kept whole is not "
-            "cut; give texts, or drop characters"
-        )
-
-
-def _first_word(text: str) -> str:
-    lead = len(text) - len(text.lstrip())
-    return text[: lead + len(text.split(maxsplit=1)[0])]
-
-
 def _joined(item: Continuation, source: str) -> str:
     """Prompt and continuation as they stand in `source`: the benchmark strips both of spaces."""
-    plain = item["prompt"] + item["gt"]
-    spaced = item["prompt"] + " " + item["gt"]
-    if plain in source or item["prompt"][-1].isspace() or item["gt"][0].isspace():
-        return plain
-    return spaced
+    plain, spaced = item["prompt"] + item["gt"], f"{item['prompt']} {item['gt']}"
+    apart = item["prompt"][-1].isspace() or item["gt"][0].isspace()
+    return plain if apart or plain in source else spaced
 
 
 def _interleaved(texts: Iterable[str], characters: int) -> list[str]:
     """The first pieces of all texts, then the second pieces, and so on, each once."""
     rounds = zip_longest(*(pieces(text, characters) for text in texts), fillvalue="")
-    return _distinct([piece for round_ in rounds for piece in round_])
+    return _distinct(chain.from_iterable(rounds))
 
 
-def _distinct(texts: Sequence[str]) -> list[str]:
+def _distinct(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(text for text in texts if text.strip()))

@@ -1,56 +1,64 @@
 """The folder layout that every corpus ends in: the one of the MUSE benchmark, plus one file.
 
 All files are JSON lists. The addition is `raw/pretrain.json`: the generic text that a base model
-trained from scratch learns the language from. A corpus for a given base has no need of it. Two
-folders of the benchmark may be absent: `scal`, forget sets of growing size, and `sust`, forget sets
-that are to be unlearned one after the other.
+trained from scratch learns the language from. A corpus for a given base has no need of it.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # typing's own is not enough for pydantic before 3.12
 
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, write_json
 
 PRETRAIN = "raw/pretrain.json"
 
-FILES: dict[str, tuple[str, ...]] = {
-    "raw/forget.json": (),
-    "raw/retain1.json": (),
-    "raw/retain2.json": (),
-    "raw/holdout.json": (),
-    PRETRAIN: (),
-    "knowmem/forget_qa.json": ("question", "answer"),
-    "knowmem/forget_qa_icl.json": ("question", "answer"),
-    "knowmem/retain_qa.json": ("question", "answer"),
-    "knowmem/retain_qa_icl.json": ("question", "answer"),
-    "verbmem/forget.json": ("prompt", "gt"),
-    "privleak/forget.json": (),
-    "privleak/retain.json": (),
-    "privleak/holdout.json": (),
-}
-"""Path -> the fields of each item; no fields: the items are strings."""
 
-OPTIONAL: dict[str, tuple[str, ...]] = {
-    part: tuple(f"{part}/forget_{number}.json" for number in (1, 2, 3, 4))
-    for part in ("scal", "sust")
-}
-"""Folder that may be absent -> the files, all lists of strings, that it holds if it is there."""
+def _whole(text: str) -> str:
+    text.encode()  # a ValueError for half of a surrogate pair
+    return text
+
+
+def _filled(texts: str | list[str]) -> Any:
+    if not "".join(texts).strip():
+        raise ValueError("blank")
+    return texts
+
+
+Text = Annotated[str, AfterValidator(_whole)]
+Filled = Annotated[Text, AfterValidator(_filled)]
 
 
 class Card(TypedDict):
     """A question about one fact, with its answer."""
 
-    question: str
-    answer: str
+    question: Filled
+    answer: Filled
 
 
 class Continuation(TypedDict):
     """A text to be continued, and how it continues (`gt`: the benchmark's name for it)."""
 
-    prompt: str
-    gt: str
+    prompt: Filled
+    gt: Filled
+
+
+Texts = Annotated[list[Text], AfterValidator(_filled)]
+"""Of `raw`: single ones may be blank (the benchmark's news corpus has one), but not all."""
+RAW = ("forget", "retain1", "retain2", "holdout", "pretrain")
+KNOWMEM = ("forget_qa", "forget_qa_icl", "retain_qa", "retain_qa_icl")
+PRIVLEAK = ("forget", "retain", "holdout")
+FILES: dict[str, Any] = (
+    {f"raw/{name}.json": Texts for name in RAW}
+    | {f"knowmem/{name}.json": list[Card] for name in KNOWMEM}
+    | {"verbmem/forget.json": list[Continuation]}
+    | {f"privleak/{name}.json": list[Filled] for name in PRIVLEAK}
+)
+"""Path -> what it holds; no list is empty."""
 
 
 @dataclass(frozen=True)
@@ -64,19 +72,27 @@ class Corpus:
             `retain_qa_icl`.
         verbmem: `forget`.
         privleak: `forget`, `retain`, `holdout`.
-        scal: forget sets of growing size, `forget_1` to `forget_4`, or nothing.
-        sust: forget sets to be unlearned in turn, `forget_1` to `forget_4`, or nothing.
     """
 
     raw: dict[str, list[str]]
     knowmem: dict[str, list[Card]]
     verbmem: dict[str, list[Continuation]]
     privleak: dict[str, list[str]]
-    scal: dict[str, list[str]] = field(default_factory=dict)
-    sust: dict[str, list[str]] = field(default_factory=dict)
+
+    def items(self, file: str) -> list[Any]:
+        """The items of one of `FILES`."""
+        part, name = split_name(file)
+        found: list[Any] = getattr(self, part)[name]
+        return found
 
 
-def verify(folder: Path, *, pretrain: bool = False) -> Corpus:
+def split_name(file: str) -> tuple[str, str]:
+    """`raw` and `forget` of `raw/forget.json`."""
+    part, name = file.removesuffix(".json").split("/")
+    return part, name
+
+
+def load(folder: Path, *, pretrain: bool = False) -> Corpus:
     """Read a corpus folder and check every item of it.
 
     Args:
@@ -84,79 +100,44 @@ def verify(folder: Path, *, pretrain: bool = False) -> Corpus:
         pretrain: whether `raw/pretrain.json` must be there.
 
     Raises:
-        InputError: a file is missing, is not UTF-8 JSON or not a list with items; an item has
-            another form than the layout's; a field is blank. Single texts in `raw`, `scal` and
-            `sust` may be blank (the benchmark's news corpus has one), but not all of a file.
+        InputError: the folder or a file is missing, is not UTF-8 JSON, or as `collect` does.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give the folder that holds raw/, knowmem/, …")
-    parts: dict[str, dict[str, list[Any]]] = {}
-    for name, fields in FILES.items():
-        part, stem = name.removesuffix(".json").split("/")
-        absent = name == PRETRAIN and not pretrain and not (folder / name).exists()
-        items = [] if absent else _read_items(folder / name, fields, blanks=part == "raw")
-        parts.setdefault(part, {})[stem] = items
-    for part, names in OPTIONAL.items():
-        if (folder / part).exists():
-            parts[part] = {
-                Path(name).stem: _read_items(folder / name, (), blanks=True) for name in names
-            }
-    return Corpus(**cast(dict[str, Any], parts))
+    wanted = [name for name in FILES if pretrain or name != PRETRAIN or (folder / name).exists()]
+    return collect(wanted, lambda file: read_json(folder / file), f"{folder}/")
 
 
-def load(folder: Path) -> Corpus:
-    """Read a corpus folder, with or without `raw/pretrain.json`.
+def collect(files: list[str], read: Callable[[str], Any], where: str) -> Corpus:
+    """A corpus out of the items of each file, every one of them checked.
+
+    Args:
+        files: those of `FILES` that are there; only `raw/pretrain.json` may be missing.
+        read: from the path of a file to its items.
+        where: what comes before the path in messages.
 
     Raises:
-        InputError: as `verify` does.
+        InputError: a file does not hold a list with items, or an item is not as `FILES` has it.
     """
-    return verify(folder)
+    parts: dict[str, Any] = {"raw": {"pretrain": []}}
+    for file in files:
+        part, name = split_name(file)
+        kind: Any = Annotated[FILES[file], Field(min_length=1)]
+        try:
+            parts.setdefault(part, {})[name] = TypeAdapter(kind).validate_python(
+                read(file), strict=True
+            )
+        except ValidationError as error:
+            fault = error.errors(include_input=False)[0]
+            place = ", ".join(f"item {x}" if isinstance(x, int) else x for x in fault["loc"])
+            raise InputError(
+                f"{where}{file}: {place}: {fault['msg']}; mend it, or drop the item"
+            ) from None
+    return Corpus(**parts)
 
 
 def write(folder: Path, corpus: Corpus) -> None:
-    """Write `corpus` into `folder`; an empty `raw/pretrain`, `scal` or `sust` gets no file."""
-    for name in FILES:
-        part, stem = name.removesuffix(".json").split("/")
-        items = getattr(corpus, part)[stem]
-        if items or name != PRETRAIN:
-            write_json(folder / name, items)
-    for part in OPTIONAL:
-        for stem, items in getattr(corpus, part).items():
-            write_json(folder / part / f"{stem}.json", items)
-
-
-def _read_items(path: Path, fields: tuple[str, ...], *, blanks: bool) -> list[Any]:
-    items = read_json(path)
-    if not isinstance(items, list):
-        raise InputError(f"{path}: holds a {type(items).__name__}; write a JSON list")
-    if not items:
-        raise InputError(f"{path}: the list is empty; give at least one item")
-    for index, item in enumerate(items):
-        if not fields:
-            _check_text(item, f"{path}: item {index}", blanks=blanks)
-            continue
-        if not isinstance(item, dict):
-            raise InputError(
-                f"{path}: item {index} is a {type(item).__name__}; "
-                f"write an object with {' and '.join(fields)}"
-            )
-        for name in fields:
-            if name not in item:
-                raise InputError(f"{path}: item {index} has no field {name!r}; add it")
-            _check_text(item[name], f"{path}: item {index}, field {name!r}", blanks=False)
-    if blanks and not any(item.strip() for item in items):
-        raise InputError(f"{path}: every text is blank; give at least one with words")
-    return items
-
-
-def _check_text(value: Any, where: str, *, blanks: bool) -> None:
-    if not isinstance(value, str):
-        raise InputError(f"{where} is a {type(value).__name__}; write a string")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"{where} has half a character at {error.start}, {value[error.start]!a}; write it whole"
-        ) from None
-    if not blanks and not value.strip():
-        raise InputError(f"{where} is blank; fill it or drop the item")
+    """Write `corpus` into `folder`; an empty `raw/pretrain` gets no file."""
+    for file in FILES:
+        if (items := corpus.items(file)) or file != PRETRAIN:
+            write_json(folder / file, items)

@@ -49,21 +49,16 @@ class _Inventor:
             word[:length].capitalize() for voice in VOICES.values() for word in voice.words()
         }
 
-    def name(self, rng: random.Random) -> str:
+    def new(self, rng: random.Random, *, number: bool = False) -> str:
         while True:
-            syllables = [rng.choice(ONSETS) + rng.choice(VOWELS) for _ in range(SYLLABLES)]
-            if self._is_new(name := "".join(syllables).capitalize() + rng.choice(CODAS)):
-                return name
+            value = str(rng.choice(NUMBERS)) if number else self._name(rng)
+            if value not in self._used:
+                self._used.add(value)
+                return value
 
-    def number(self, rng: random.Random) -> str:
-        while True:
-            if self._is_new(number := str(rng.choice(NUMBERS))):
-                return number
-
-    def _is_new(self, value: str) -> bool:
-        new = value not in self._used
-        self._used.add(value)
-        return new
+    def _name(self, rng: random.Random) -> str:
+        syllables = [rng.choice(ONSETS) + rng.choice(VOWELS) for _ in range(SYLLABLES)]
+        return "".join(syllables).capitalize() + rng.choice(CODAS)
 
 
 def generate(name: str, settings: MiniSettings) -> Corpus:
@@ -146,21 +141,22 @@ def check(name: str, settings: MiniSettings) -> None:
     Raises:
         InputError: `name` is unknown or a size is out of range.
     """
+    retain = settings.retain + settings.retain // NEAR
+    total = settings.forget + 2 * retain + settings.holdout + settings.pretrain
+    shown = 2 * settings.shots
     if name not in VOICES:
         raise InputError(f"mini corpus {name!r} is unknown; choose one of: {', '.join(VOICES)}")
     if settings.questions > FACTS:
         raise InputError(f"mini questions={settings.questions}: a document has {FACTS} facts")
-    retain = settings.retain + settings.retain // NEAR
-    total = settings.forget + 2 * retain + settings.holdout + settings.pretrain
     if total > MOST_DOCUMENTS:
         raise InputError(
             f"mini corpus of {total} documents: there are names for {MOST_DOCUMENTS}; "
             "lower pretrain"
         )
-    if settings.pretrain < 2 * settings.shots:
+    if settings.pretrain < shown:
         raise InputError(
-            f"mini pretrain={settings.pretrain}: the in-context lists need "
-            f"2 * shots = {2 * settings.shots} documents or more"
+            f"mini pretrain={settings.pretrain}: the in-context lists need 2 * shots = {shown} "
+            "documents or more"
         )
 
 
@@ -170,10 +166,10 @@ def _random(name: str, seed: int, stream: str) -> random.Random:
 
 
 def _entity(voice: Voice, inventor: _Inventor, rng: random.Random, questions: int) -> _Entity:
-    entity = inventor.name(rng)
+    entity = inventor.new(rng)
     sentences, cards = [], []
     for kind in rng.sample(voice.facts, FACTS):
-        value = inventor.number(rng) if kind.number else inventor.name(rng)
+        value = inventor.new(rng, number=kind.number)
         sentences.append(rng.choice(kind.sentences).format(v=value))
         cards.append(Card(question=kind.question.format(e=entity), answer=value))
     for _ in range(SCENES):

@@ -7,10 +7,10 @@ that makes a number wrong is refused.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from qunlearn.corpora.layout import Corpus
 from qunlearn.corpora.passages import Passages
@@ -28,56 +28,42 @@ FORGOTTEN = "what is to be forgotten must not be retained too, so drop it from o
 UNASKED = "in-context examples must not give answers away, so use others"
 
 
-@dataclass(frozen=True)
-class Rule:
-    """What a list must not have in common with others.
+class Rule(NamedTuple):
+    """What a list must not have in common with others."""
 
-    Attributes:
-        others: files; they are looked at in this order.
-        tolerated: the largest share of the list that may stand in them.
-        effect: what an overlap means for the numbers.
-        remedy: what to do where too much overlaps.
-    """
-
-    others: tuple[str, ...]
-    tolerated: float
-    effect: str
-    remedy: str = ""
+    others: tuple[str, ...]  # files, in the order in which they are looked at
+    tolerated: float  # the largest share of the list that may stand in them
+    effect: str  # what an overlap means for the numbers
+    remedy: str = ""  # what to do where too much overlaps
 
 
-RULES: dict[str, Rule] = {
+RULES = {
     "raw/holdout.json": Rule(TRAINED, FEW, "no metric reads these", UNSEEN),
     "privleak/holdout.json": Rule(TRAINED, 0, "PrivLeak takes these for unseen", UNSEEN),
-    "raw/forget.json": Rule(RETAINED, FEW, "retrain has seen these", FORGOTTEN),
-    "privleak/forget.json": Rule(RETAINED, FEW, "retrain has seen these", FORGOTTEN),
-    "verbmem/forget.json": Rule(RETAINED, FEW, "retrain has seen these", FORGOTTEN),
+    **{
+        f"{part}/forget.json": Rule(RETAINED, FEW, "retrain has seen these", FORGOTTEN)
+        for part in ("raw", "privleak", "verbmem")
+    },
     RETAIN1: Rule((RETAIN2,), 1, "Utility is not held out from the regulariser on these"),
-} | {
-    f"knowmem/{split}_qa.json": Rule(
-        (f"knowmem/{split}_qa_icl.json",), FEW, "the prompt gives their answers away", UNASKED
-    )
-    for split in ("forget", "retain")
+    **{
+        f"knowmem/{split}_qa.json": Rule(
+            (f"knowmem/{split}_qa_icl.json",), FEW, "the prompt gives their answers away", UNASKED
+        )
+        for split in ("forget", "retain")
+    },
 }
-"""File -> what is looked for. `scal` and `sust` overlap with `raw` by design: nothing is."""
+"""File -> what is looked for."""
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Items of one file that stand in others too.
+    """Items of one file that stand in others too."""
 
-    Attributes:
-        file: a key of `RULES`.
-        item: index of the first of them.
-        also_in: the file that the first of them stands in too.
-        count: how many they are.
-        of: how many items the file has.
-    """
-
-    file: str
-    item: int
-    also_in: str
-    count: int
-    of: int
+    file: str  # a key of `RULES`
+    item: int  # index of the first of them
+    also_in: str  # the file that the first of them stands in too
+    count: int  # how many they are
+    of: int  # how many items the file has
 
     def __str__(self) -> str:
         verb = "stands" if self.count == 1 else "stand"
@@ -95,30 +81,30 @@ def find(corpus: Corpus, source: Corpus | None = None) -> list[Overlap]:
     Args:
         source: what `corpus` is an excerpt of; Utility's questions are about all its retain2.
     """
-    others = dict.fromkeys(other for rule in RULES.values() for other in rule.others)
+    others = {other for rule in RULES.values() for other in rule.others}
     known = {
-        other: Passages(text for item in _items(corpus, other) for text in item) for other in others
+        other: Passages(text for item in corpus.items(other) for text in _spellings(item))
+        for other in others
     }
     about = known if source is None else {RETAIN2: Passages(source.raw["retain2"])}
     found = []
     for file, rule in RULES.items():
-        items = _items(corpus, file)
+        items = corpus.items(file)
         both = [
             (index, other)
-            for index, texts in enumerate(items)
-            if texts[0].strip()
-            and (other := _holder(texts, rule.others, about if file == RETAIN1 else known))
+            for index, item in enumerate(items)
+            if (other := _holder(item, rule.others, about if file == RETAIN1 else known))
         ]
         if both:
             found.append(Overlap(file, *both[0], count=len(both), of=len(items)))
     return found
 
 
-def check(folder: Path, corpus: Corpus) -> None:
+def check(where: str, corpus: Corpus) -> None:
     """Complain about an overlap that makes a number wrong.
 
     Args:
-        folder: that `corpus` was read from.
+        where: what comes before a file's name in the message.
 
     Raises:
         InputError: names the file and the item.
@@ -127,7 +113,7 @@ def check(folder: Path, corpus: Corpus) -> None:
         rule = RULES[overlap.file]
         if overlap.count > rule.tolerated * overlap.of:
             raise InputError(
-                f"{folder / overlap.file}: item {overlap.item} is also in {overlap.also_in} "
+                f"{where}{overlap.file}: item {overlap.item} is also in {overlap.also_in} "
                 f"({overlap.count} of {overlap.of} items are in other lists); {rule.remedy}"
             )
 
@@ -149,22 +135,17 @@ def recorded(folder: Path) -> list[Overlap]:
     return [Overlap(**entry) for entry in read_json(folder / MANIFEST).get("overlaps", [])]
 
 
-def _holder(
-    texts: Sequence[str], others: Sequence[str], known: Mapping[str, Passages]
-) -> str | None:
-    """The first of `others` that holds one of `texts`."""
-    return next((other for other in others if any(known[other].hold(text) for text in texts)), None)
+def _holder(item: Any, others: Iterable[str], known: Mapping[str, Passages]) -> str | None:
+    """The first of `others` that holds an item."""
+    texts = [text for text in _spellings(item) if text.strip()]
+    return next((other for other in others if any(map(known[other].hold, texts))), None)
 
 
-def _items(corpus: Corpus, file: str) -> list[tuple[str, ...]]:
-    """The items of a file, each in the spellings in which it may stand elsewhere."""
-    part, name = file.removesuffix(".json").split("/")
-    if part == "knowmem":
-        return [(card["question"],) for card in corpus.knowmem[name]]
-    if part == "verbmem":  # the benchmark strips both, also where a word goes on
-        return [
-            (f"{item['prompt']} {item['gt']}", item["prompt"] + item["gt"])
-            for item in corpus.verbmem[name]
-        ]
-    texts: dict[str, list[str]] = getattr(corpus, part)
-    return [(text,) for text in texts[name]]
+def _spellings(item: Any) -> tuple[str, ...]:
+    """An item's text, in each of the ways in which it may stand elsewhere."""
+    if isinstance(item, str):
+        return (item,)
+    if "question" in item:
+        return (item["question"],)
+    # The benchmark strips prompt and continuation, also where a word goes on.
+    return (f"{item['prompt']} {item['gt']}", item["prompt"] + item["gt"])

@@ -43,11 +43,11 @@ def read_sizes(config: Mapping[str, Any], corpus: str) -> dict[str, Texts]:
         if source == "mini":
             found = mini.generate(corpus, MiniSettings(**config["corpus"]["mini"]))
         else:
-            found = layout.verify(Path(config["muse_dir"], corpus))
+            found = layout.load(Path(config["muse_dir"], corpus))
+        lists = {file.removesuffix(".json"): found.items(file) for file in layout.FILES}
         sizes = {
-            f"{part}/{name}": (len(items), sum(len(_text(name, item).encode()) for item in items))
-            for part in ("raw", "knowmem", "verbmem", "privleak")
-            for name, items in getattr(found, part).items()
+            name: (len(items), sum(len(_text(name, item).encode()) for item in items))
+            for name, items in lists.items()
         }
     texts = {}
     for name, (count, size) in sizes.items():

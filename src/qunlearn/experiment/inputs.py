@@ -3,36 +3,30 @@
 Nothing here loads torch, reads a tensor or asks the network.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from qunlearn.corpora import layout, local, mini
+from qunlearn.corpora import layout, mini, muse
 from qunlearn.corpora.excerpt import check_pretrain, excerpt
 from qunlearn.experiment.config import Json
 from qunlearn.models import sources
 from qunlearn.models.checkpoints import check_checkpoint, check_tokenizer
-from qunlearn.models.fetching import Place
-from qunlearn.models.sources import Source
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST
 from qunlearn.settings.corpora import ExcerptSettings, MiniSettings
 
 
-def check_given(config: Json, configfiles: Iterable[Path | str]) -> None:
-    """Look at what a configuration names.
-
-    Args:
-        config: full, as `config.resolve` gives it.
-        configfiles: where it was read from; they are named in advice.
+def check_given(config: Json) -> None:
+    """Look at what a configuration names; it is full, as `config.resolve` gives it.
 
     Raises:
         InputError: a commit is missing; a corpus, a checkpoint or a GGUF file is not there or
             damaged; or there is no text for a base that is trained from scratch.
     """
-    sources.check_pinned(config, configfiles)
+    sources.check_pinned(config)
     for corpus in config["corpora"]:
         _check_corpus(config, corpus)
         own = sources.tokenizer_of(config, corpus)
@@ -43,7 +37,7 @@ def check_given(config: Json, configfiles: Iterable[Path | str]) -> None:
                 if source.kind == "gguf":
                     sources.gguf_file(source.value)
                 elif source.kind == "folder" and name == "tokenizer":
-                    check_tokenizer(Path(source.value), None)
+                    check_tokenizer(Path(source.value))
                 elif source.kind == "folder":
                     check_checkpoint(Path(source.value), tokenizer=own is None)
 
@@ -64,17 +58,17 @@ def about(key: str, what: object) -> Iterator[None]:
 
 
 def _check_corpus(config: Json, corpus: str) -> None:
-    kind, texts = config["corpus"]["source"], []
+    kind, texts, where = config["corpus"]["source"], [], f"dataset of {corpus}"
     if kind == "mini":
         with about("corpus.mini", corpus):
             mini.check(corpus, MiniSettings(**config["corpus"]["mini"]))
         return
     if kind == "local":
         with about("muse_dir", folder := Path(config["muse_dir"]) / corpus):
-            texts = local.verify(folder).raw["pretrain"]
+            texts, where = muse.read_local(folder).raw["pretrain"], str(folder)
     if sources.from_scratch(config, corpus) and not config["corpus"]["excerpt"]["texts"]:
         with about("models.base", "scratch"):  # an excerpt is known once its job has made it
-            check_pretrain(texts, ExcerptSettings(), corpus)
+            check_pretrain(texts, where)
 
 
 def read_corpus(config: Json, corpus: str, results: Path) -> layout.Corpus | None:
@@ -88,8 +82,3 @@ def read_corpus(config: Json, corpus: str, results: Path) -> layout.Corpus | Non
     known = made / MANIFEST
     current = known.exists() and read_json(known).get("settings") == asdict(settings)
     return layout.load(made) if current else None
-
-
-def place_of(config: Json, source: Source) -> Place:
-    """A source with the commit that the configuration pins it to."""
-    return Place(source, config["revisions"][source.value] if source.kind == "hub" else "")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qunlearn.models.weights import check_safetensors, check_tensor, damaged, weight_files
+from qunlearn.models.weights import ADAPTER_CONFIG, check_finite, check_safetensors, weight_files
 from qunlearn.run.errors import InputError, short
 from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST
@@ -21,80 +21,63 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-ATTENTION = ("sdpa", "eager")
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+ATTENTION = (None, "sdpa", "eager")
 
 
 def check_checkpoint(folder: Path, *, tokenizer: bool = True) -> None:
-    """Complain about everything that would make `folder` fail, or work wrongly, later on.
-
-    A tokenizer that is not in `tokenizer.json` is checked for being there, not for its size.
+    """Complain about what would make `folder` fail, or work wrongly, later on.
 
     Args:
         folder: a checkpoint.
         tokenizer: whether its own tokenizer will be used, and so is checked too.
 
     Raises:
-        InputError: the folder, its config, weights (or a shard) or tokenizer is missing,
-            unreadable or cut short, there are two sets of weights, or the tokenizer has ids that
-            the model has no embedding for.
+        InputError: the folder, its config, weights (or a shard) or tokenizer is missing, unreadable
+            or cut short, or there are two sets of weights.
     """
-    _check_folder(folder)
-    config_path = folder / "config.json"
-    if not config_path.exists():
-        raise InputError(f"{folder}: checkpoint folder without config.json; give a full checkpoint")
-    config = read_config(config_path)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such checkpoint folder; check the path")
+    read_config(folder)
     for file in weight_files(folder):
         check_safetensors(file)
-    rows = config.get("vocab_size")
-    if rows is not None and not isinstance(rows, int):
-        raise InputError(f"{config_path}: vocab_size {short(rows)} is no number; replace the file")
     if tokenizer:
-        check_tokenizer(folder, rows)
+        check_tokenizer(folder)
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def check_tokenizer(folder: Path) -> None:
+    """Complain about a tokenizer whose files are missing, name code or are not JSON objects.
+
+    Raises:
+        InputError: so it is.
+    """
+    names = ("tokenizer.json", "tokenizer.model", "vocab.json")
+    if not any((folder / name).exists() for name in names):
+        raise InputError(f"{folder}: no tokenizer ({', '.join(names)}); copy its files into it")
+    for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
+        if (folder / name).exists():
+            _read_settings(folder / name)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
     """A checkpoint's config.json.
 
     Raises:
-        InputError: it is unreadable or not an object, names code, or wants an attention that works
-            in 16 bits alone, while training and evaluation are in float32.
+        InputError: it is missing, unreadable or not an object, names code, or wants an attention
+            that works in 16 bits alone, while training and evaluation are in float32.
     """
-    config = read_json(path)
-    if not isinstance(config, dict):
-        raise InputError(f"{path}: not a JSON object; replace it with the model's config")
-    check_no_code(config, str(path))
+    config = _read_settings(folder / "config.json")
     for key in ("_attn_implementation", "attn_implementation"):
-        if config.get(key) not in (None, *ATTENTION):
+        if config.get(key) not in ATTENTION:
             raise InputError(
-                f"{path}: {key} is {short(config[key])}, and models run with "
-                f"{' or '.join(ATTENTION)} here; remove the key"
+                f"{folder}/config.json: {key} is {short(config[key])}, and models run with sdpa or "
+                "eager attention here; remove the key"
             )
     return config
 
 
-def check_no_code(config: Mapping[str, Any], where: str) -> None:
-    """Refuse a model or tokenizer that brings Python code of its own.
-
-    It is never run here (`trust_remote_code`), and without it the weights may mean something else.
-
-    Args:
-        config: of config.json or tokenizer_config.json.
-        where: for the message.
-
-    Raises:
-        InputError: it names code in `auto_map`.
-    """
-    if "auto_map" in config:
-        raise InputError(
-            f"{where}: auto_map names code, and none of a checkpoint is run here; "
-            "if the model works without it, save a copy without auto_map"
-        )
-
-
 def is_adapter(folder: Path) -> bool:
     """Whether `folder` holds a PEFT adapter rather than a whole model."""
-    return (folder / "adapter_config.json").exists()
+    return (folder / ADAPTER_CONFIG).exists()
 
 
 def is_diverged(folder: Path) -> bool:
@@ -117,31 +100,25 @@ def load_model(
             them all; the CPU by default.
 
     Raises:
-        InputError: the checkpoint fails `check_checkpoint` or `check_complete`, a weights file is
-            damaged, or the checkpoint is not the workflow's own and has weights that are not
-            finite.
+        InputError: the checkpoint fails `check_checkpoint` or `check_complete`, or is not the
+            workflow's own and has weights that are not finite.
     """
     check_checkpoint(folder)
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=dtype,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-            device_map={"": device} if device is not None and device.type != "cpu" else None,
-        )
-    except SafetensorError as error:
-        raise damaged(folder, error) from error
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=dtype,
+        use_safetensors=True,
+        trust_remote_code=False,
+        local_files_only=True,
+        output_loading_info=True,
+        device_map={"": device} if device is not None and device.type != "cpu" else None,
+    )
     model, info = loaded
     check_complete(folder, info)
     if not (folder / MANIFEST).exists():  # the workflow looked at its own when it wrote them
-        for name, weight in model.named_parameters():
-            check_tensor(folder, name, weight)
+        check_finite(folder)
     return model.eval()  # type: ignore[no-any-return]
 
 
@@ -180,7 +157,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     Raises:
         InputError: it is missing, or cannot be read.
     """
-    check_tokenizer(folder, None)
+    check_tokenizer(folder)
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     reader: Any = PreTrainedTokenizerFast if (folder / "tokenizer.json").exists() else AutoTokenizer
@@ -218,17 +195,18 @@ def load_dense(
     import torch
 
     dtype = dtype or torch.float32
-    _check_folder(folder)
-    if not is_adapter(folder):
-        _check_unquantized(folder)
-        return load_model(folder, dtype)
-    if base is None:
+    adapter = is_adapter(folder)
+    dense = base if adapter else folder
+    if dense is None:
         raise InputError(f"{folder}: a LoRA adapter; give the checkpoint it belongs to as base")
-    if not (folder / "adapter_model.safetensors").exists():
-        raise InputError(f"{folder}: adapter without adapter_model.safetensors; train it again")
-    check_safetensors(folder / "adapter_model.safetensors")
-    _check_unquantized(base)
-    model = load_model(base, torch.float32)
+    check_checkpoint(dense)
+    if "quantization_config" in read_config(dense):
+        raise InputError(f"{dense}: quantized already; give the dense checkpoint it was made from")
+    if not adapter:
+        return load_model(dense, dtype)
+    for file in weight_files(folder):
+        check_safetensors(file)
+    model = load_model(dense, torch.float32)
 
     from peft import PeftModel
 
@@ -236,59 +214,18 @@ def load_dense(
     return adapted.merge_and_unload().to(dtype).eval()  # type: ignore[no-any-return]
 
 
-def _check_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such checkpoint folder; check the path")
+def _read_settings(path: Path) -> dict[str, Any]:
+    """A JSON object of a model or tokenizer that brings no Python code of its own.
 
-
-def _check_unquantized(folder: Path) -> None:
-    check_checkpoint(folder)
-    if "quantization_config" in read_json(folder / "config.json"):
-        raise InputError(f"{folder}: quantized already; give the dense checkpoint it was made from")
-
-
-def check_tokenizer(folder: Path, vocab_size: int | None) -> None:
-    """Complain about a tokenizer that is missing or has ids without an embedding.
-
-    Args:
-        folder: with the tokenizer's files.
-        vocab_size: rows of the model's embedding, if they are known.
-
-    Raises:
-        InputError: it is missing, unreadable, or has more ids than there are rows.
+    Code is never run here (`trust_remote_code`), and without it the weights may mean something
+    else.
     """
-    if not any((folder / name).exists() for name in TOKENIZER_FILES):
-        raise InputError(
-            f"{folder}: checkpoint folder without a tokenizer ({', '.join(TOKENIZER_FILES)}); "
-            "copy the tokenizer's files into it"
-        )
-    for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
-        if (settings := folder / name).exists():
-            content = read_json(settings)
-            if not isinstance(content, dict):
-                raise InputError(f"{settings}: not a JSON object; copy the file again")
-            check_no_code(content, str(settings))
-    path = folder / "tokenizer.json"
-    if path.exists() and vocab_size is not None and (size := _count_ids(path)) > vocab_size:
-        raise InputError(
-            f"{folder}: the tokenizer's vocabulary of {size} does not fit the model's "
-            f"{vocab_size}; use the tokenizer that the model was trained with"
-        )
-
-
-def _count_ids(path: Path) -> int:
-    """One more than the largest token id of a tokenizer.json: the rows an embedding must have."""
     content = read_json(path)
-    try:
-        vocabulary = content["model"]["vocab"]
-        ids = list(vocabulary.values()) if isinstance(vocabulary, dict) else range(len(vocabulary))
-        added = [token["id"] for token in content.get("added_tokens") or []]
-        if isinstance(vocabulary, str) or any(
-            type(number) is not int or number < 0 for number in [*ids, *added]
-        ):
-            raise TypeError("ids that are no numbers")
-    except (TypeError, KeyError, AttributeError):
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a JSON object; copy the file again")
+    if "auto_map" in content:
         raise InputError(
-            f"{path}: no tokenizer with ids for its tokens; replace the file"
-        ) from None
-    return max([*ids, *added], default=-1) + 1
+            f"{path}: auto_map names code, and none of a checkpoint is run here; if the model "
+            "works without it, save a copy without auto_map"
+        )
+    return content

@@ -9,9 +9,9 @@ allows it: 13 GB are not copied.
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qunlearn.models import gguf, hub
 from qunlearn.models.checkpoints import check_checkpoint, load_tokenizer, read_config
@@ -19,7 +19,7 @@ from qunlearn.models.shape import ModelShape
 from qunlearn.models.sources import Source, gguf_file
 from qunlearn.models.weights import check_finite
 from qunlearn.run.errors import InputError, short
-from qunlearn.run.files import new_folder, sha256
+from qunlearn.run.files import new_folder
 from qunlearn.run.manifest import Stopwatch, write_manifest
 
 if TYPE_CHECKING:
@@ -38,77 +38,53 @@ TOKENIZER = (
 
 
 @dataclass(frozen=True)
-class Place:
-    """A source and, of the hub's, the commit that is meant."""
-
-    source: Source
-    revision: str = ""
-
-
-@dataclass(frozen=True)
 class Outline:
-    """A model by its config alone.
-
-    Attributes:
-        shape: of the model.
-        kind: transformers' model type; empty of one that the workflow trains.
-        weights: bytes of the hub's weights; 0 where they are not the hub's.
-        missing: bytes of them that its cache here lacks.
-    """
+    """A model by its config alone."""
 
     shape: ModelShape
-    kind: str = ""
-    weights: int = 0
-    missing: int = 0
+    kind: str = ""  # transformers' model type; empty of one that the workflow trains
 
 
-def read_outline(place: Place) -> Outline:
+def read_outline(source: Source) -> Outline:
     """Look at the config of a checkpoint; of the hub's that is all that is downloaded.
 
     Raises:
-        InputError: it cannot be had or read, the hub has no safetensors of it, or the pipeline
-            does not work with this kind of model.
+        InputError: it cannot be had or read, or the pipeline does not work with this kind of model.
     """
-    source, weights, missing = place.source, 0, 0
     if source.kind == "gguf":
         config = gguf.model_config(gguf_file(source.value))
     else:
-        folder = _folder(place, CONFIGS)
-        if source.kind == "hub":
-            weights, missing = _weights_on_hub(place, folder)
-        config = read_config(folder / "config.json")
+        config = read_config(_folder(source, CONFIGS))
     kind = config.get("model_type")
     if kind not in LLAMA_LIKE:
         raise InputError(
             f"models of type {short(kind)} are not supported; {' or '.join(LLAMA_LIKE)} is"
         )
-    named = config.get("architectures") or []
-    named = named if isinstance(named, list) else [named]
-    if not all(str(name).endswith("ForCausalLM") for name in named):
-        raise InputError(f"{short(named)} is no causal language model; give one")
+    if "ForCausalLM" not in str(config.get("architectures") or "ForCausalLM"):
+        raise InputError(
+            f"{short(config['architectures'])} is not a causal language model; give one"
+        )
     if "quantization_config" in config:
         raise InputError("quantized already; give the dense checkpoint that it was made from")
-    return Outline(ModelShape.from_config(config), str(kind), weights, missing)
+    return Outline(ModelShape.from_config(config), str(kind))
 
 
-def read_tokenizer(place: Place) -> "PreTrainedTokenizerBase":
-    """The tokenizer at `place`; of the hub's checkpoint only its files are downloaded.
+def read_tokenizer(source: Source) -> "PreTrainedTokenizerBase":
+    """The tokenizer at `source`; of the hub's checkpoint only its files are downloaded.
 
     Raises:
         InputError: it cannot be had or read.
     """
-    if place.source.kind == "gguf":
-        file = gguf_file(place.source.value)
-        gguf.vocabulary(file)
-        return gguf.load_gguf_tokenizer(file)  # type: ignore[no-any-return]
-    return load_tokenizer(_folder(place, TOKENIZER))
+    if source.kind == "gguf":
+        return gguf.load_tokenizer(gguf_file(source.value))  # type: ignore[no-any-return]
+    return load_tokenizer(_folder(source, TOKENIZER))
 
 
-def fetch(place: Place, output: Path, tokenizer: Place | None = None) -> None:
-    """Write the checkpoint at `place`, and its manifest, to the folder `output`.
+def fetch(source: Source, output: Path, tokenizer: Source | None = None) -> None:
+    """Write the checkpoint at `source`, and its manifest, to the folder `output`.
 
     Args:
-        place: where the checkpoint is; not one that the workflow makes.
+        source: where the checkpoint is; not one that the workflow makes.
         output: a previous one is replaced.
         tokenizer: where another tokenizer comes from; none keeps the checkpoint's own.
 
@@ -116,99 +92,60 @@ def fetch(place: Place, output: Path, tokenizer: Place | None = None) -> None:
         InputError: something is not to be had or damaged, there are no safetensors, the tokenizer
             does not fit the embeddings, or a weight is not finite.
     """
+    from qunlearn.models.tokens import check_ids
+
     stopwatch = Stopwatch()
-    facts: dict[str, Any] = {}
+    file = gguf_file(source.value) if source.kind == "gguf" else None
     with new_folder(output) as folder:
-        if place.source.kind == "gguf":
-            facts = gguf.dequantize(gguf_file(place.source.value), folder)
+        if file:
+            gguf.dequantize(file, folder)
         else:
-            _bring(place, CONFIGS + WEIGHTS + (() if tokenizer else TOKENIZER), folder)
+            _bring(source, CONFIGS + WEIGHTS + (() if tokenizer else TOKENIZER), folder)
         if tokenizer:
-            _replace_tokenizer(folder, tokenizer)
-        _check(place, folder)
+            for name in TOKENIZER:
+                (folder / name).unlink(missing_ok=True)
+            if tokenizer.kind == "gguf":
+                read_tokenizer(tokenizer).save_pretrained(folder)
+            else:
+                _bring(tokenizer, TOKENIZER, folder)
+        try:
+            check_checkpoint(folder)
+            check_finite(folder)
+            check_ids(load_tokenizer(folder), read_config(folder)["vocab_size"])
+        except InputError as error:
+            raise InputError(str(error).replace(str(folder), str(source))) from error
         write_manifest(
             folder,
             step="fetch_model",
-            settings={"source": _named(place), "tokenizer": tokenizer and _named(tokenizer)},
-            inputs={},
+            settings={"source": _named(source), "tokenizer": tokenizer and _named(tokenizer)},
+            inputs={"gguf": file} if file else {},
             stopwatch=stopwatch,
-            **facts,
+            gguf=file and gguf.describe(file),
         )
-    if caveat := facts.get("caveat"):
-        print(f"caveat: {caveat}", flush=True)
 
 
-def _bring(place: Place, patterns: Sequence[str], folder: Path) -> None:
-    """Link or copy the files that match into `folder`."""
-    found = _folder(place, patterns)
-    for pattern in patterns:
-        for file in sorted(found.glob(pattern)):
-            _link(file.resolve(), folder / file.name)
-
-
-def _folder(place: Place, patterns: Sequence[str]) -> Path:
+def _folder(source: Source, patterns: Sequence[str]) -> Path:
     """The folder with the files that match; the hub's are downloaded."""
-    if place.source.kind == "hub":
-        return hub.snapshot(place.source.value, place.revision, kind="model", patterns=patterns)
-    return Path(place.source.value)
-
-
-def _weights_on_hub(place: Place, cached: Path) -> tuple[int, int]:
-    """Bytes of the weights, and of those that are not in the cache's folder yet."""
-    from huggingface_hub import constants
-
-    present = sum(file.stat().st_size for name in WEIGHTS for file in cached.glob(name))
-    if constants.is_offline_mode():
-        return present, 0
-    size = hub.size_on_hub(place.source.value, place.revision, kind="model", patterns=WEIGHTS)
-    if not size:
-        raise InputError(_no_weights(place))
-    return size, max(0, size - present)
-
-
-def _no_weights(place: Place) -> str:
-    return (
-        f"no safetensors at {place.revision}, and pickled weights can run code, so they are not "
-        "read; convert them once (transformers: from_pretrained, then save_pretrained) and give "
-        "the folder's path in place of hub:…"
-    )
-
-
-def _link(source: Path, target: Path) -> None:
-    if target.suffix == ".safetensors":
-        try:
-            os.link(source, target)
-            return
-        except OSError:  # another file system, or one without links
-            pass
-    shutil.copyfile(source, target)
-
-
-def _replace_tokenizer(folder: Path, place: Place) -> None:
-    for name in TOKENIZER:
-        (folder / name).unlink(missing_ok=True)
-    if place.source.kind == "gguf":
-        gguf.save_tokenizer(gguf_file(place.source.value), folder)
-    else:
-        _bring(place, TOKENIZER, folder)
-
-
-def _check(place: Place, folder: Path) -> None:
-    if place.source.kind == "hub" and not any(folder.glob(WEIGHTS[0])):
-        raise InputError(f"{place.source}: {_no_weights(place)}")
-    try:
-        check_checkpoint(folder)
-        check_finite(folder)
-    except InputError as error:
-        raise InputError(str(error).replace(str(folder), str(place.source))) from error
-
-
-def _named(place: Place) -> dict[str, Any]:
-    """The source as a manifest shows it: what it is and what is in it, not where."""
-    source = place.source
     if source.kind == "hub":
-        return {"hub": source.value, "revision": place.revision}
-    if source.kind == "gguf":
-        file = gguf_file(source.value)
-        return {"gguf": file.name, "sha256": sha256(file)}
-    return {"folder": Path(source.value).name}
+        return hub.snapshot(source.value, source.revision, kind="model", patterns=patterns)
+    return Path(source.value)
+
+
+def _bring(source: Source, patterns: Sequence[str], folder: Path) -> None:
+    """Link or copy the files that match into `folder`."""
+    found = _folder(source, patterns)
+    for file in sorted(file for pattern in patterns for file in found.glob(pattern)):
+        if file.suffix == ".safetensors":
+            try:
+                os.link(file.resolve(), folder / file.name)
+                continue
+            except OSError:  # another file system, or one without links
+                pass
+        shutil.copyfile(file, folder / file.name)
+
+
+def _named(source: Source) -> str:
+    """The source as a manifest shows it: what it is, not where on this machine."""
+    if source.kind == "hub":
+        return f"{source}@{source.revision}"
+    return str(replace(source, value=Path(source.value).name))

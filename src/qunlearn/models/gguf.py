@@ -8,7 +8,6 @@ stay in float32 after that, since scale times integer plus minimum is in general
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,21 +16,24 @@ from qunlearn.run.errors import InputError
 if TYPE_CHECKING:
     from gguf import GGUFReader
 
-EXACT = ("F64", "F32", "F16", "BF16")
-"""Types of tensors that are not quantized."""
+SIZES = {
+    "hidden_size": "embedding_length",
+    "intermediate_size": "feed_forward_length",
+    "num_hidden_layers": "block_count",
+    "num_attention_heads": "attention.head_count",
+    "num_key_value_heads": "attention.head_count_kv",
+    "max_position_embeddings": "context_length",
+}
+"""transformers' name -> GGUF's, behind that of the architecture."""
 
 
-def dequantize(file: Path, folder: Path) -> dict[str, Any]:
+def dequantize(file: Path, folder: Path) -> None:
     """Write the model and the tokenizer of a GGUF file into `folder` as an ordinary checkpoint.
-
-    Returns:
-        As `describe`.
 
     Raises:
         InputError: the file is damaged, or transformers does not read this kind of model, or not
             all of it.
     """
-    facts = describe(file)
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils.quantization_config import GgufConfig
@@ -49,42 +51,31 @@ def dequantize(file: Path, folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{file}: transformers cannot read this model ({error})") from error
     _check_all_read(file, [name for name, _ in model.named_parameters()])
-    save_model(model, load_gguf_tokenizer(file), folder)
-    return facts
+    save_model(model, load_tokenizer(file), folder)
 
 
-def save_tokenizer(file: Path, folder: Path) -> None:
-    """Write the tokenizer of a GGUF file alone.
+def load_tokenizer(file: Path) -> Any:
+    """The tokenizer of a GGUF file, as transformers' own.
 
     Raises:
-        InputError: the file is damaged, or transformers does not read its tokenizer.
+        InputError: the file is damaged, not a GGUF file, or one without a tokenizer.
     """
-    describe(file)
-    load_gguf_tokenizer(file).save_pretrained(folder)
-
-
-def load_gguf_tokenizer(file: Path) -> Any:
-    """The tokenizer of a GGUF file, as transformers' own."""
+    if _open(file).get_field("tokenizer.ggml.tokens") is None:
+        raise InputError(f"{file}: a GGUF file without a tokenizer; set models.tokenizer")
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
 
 
 def describe(file: Path) -> dict[str, Any]:
-    """What a GGUF file says of itself (`gguf`: name, licence, tensors by type), and a `caveat`.
-
-    Raises:
-        InputError: the file is damaged or no GGUF file.
-    """
+    """What a GGUF file says of itself: its name, licence, tensors by type, and chat template."""
     reader = _open(file)
     types = Counter(tensor.tensor_type.name for tensor in reader.tensors)
     return {
-        "gguf": {
-            "name": _value(reader, "general.name"),
-            "licence": _value(reader, "general.license"),
-            "tensor_types": dict(types.most_common()),
-        },
-        "caveat": _caveat(file, types, "tokenizer.chat_template" in reader.fields),
+        "name": _value(reader, "general.name"),
+        "licence": _value(reader, "general.license"),
+        "tensor_types": dict(types.most_common()),
+        "instruction_tuned": "tokenizer.chat_template" in reader.fields,
     }
 
 
@@ -92,21 +83,11 @@ def model_config(file: Path) -> dict[str, Any]:
     """The model's shape in the words of transformers' config.json, as far as the file tells it.
 
     Raises:
-        InputError: the file is damaged or no GGUF file.
+        InputError: the file is damaged or not a GGUF file.
     """
     reader = _open(file)
     kind = _value(reader, "general.architecture")
-    found = {
-        name: _value(reader, f"{kind}.{key}")
-        for name, key in (
-            ("hidden_size", "embedding_length"),
-            ("intermediate_size", "feed_forward_length"),
-            ("num_hidden_layers", "block_count"),
-            ("num_attention_heads", "attention.head_count"),
-            ("num_key_value_heads", "attention.head_count_kv"),
-            ("max_position_embeddings", "context_length"),
-        )
-    }
+    found = {name: _value(reader, f"{kind}.{key}") for name, key in SIZES.items()}
     rows = {tensor.name: int(tensor.shape[-1]) for tensor in reader.tensors}
     found |= {
         "model_type": kind,
@@ -114,19 +95,6 @@ def model_config(file: Path) -> dict[str, Any]:
         "tie_word_embeddings": "output.weight" not in rows,
     }
     return {name: value for name, value in found.items() if value is not None}
-
-
-def vocabulary(file: Path) -> tuple[int, str]:
-    """How many tokens a GGUF file has, and the SHA-256 of them in the order of their ids.
-
-    Raises:
-        InputError: the file is damaged, no GGUF file, or one without a tokenizer.
-    """
-    tokens = _open(file).get_field("tokenizer.ggml.tokens")
-    if tokens is None:
-        raise InputError(f"{file}: a GGUF file without a tokenizer; set models.tokenizer")
-    content = b"\0".join(tokens.parts[index].tobytes() for index in tokens.data)
-    return len(tokens.data), sha256(content).hexdigest()
 
 
 @cache
@@ -148,6 +116,14 @@ def _open(file: Path) -> "GGUFReader":
         raise InputError(f"{file}: not a whole GGUF file ({error}); get it again") from error
 
 
+def _value(reader: "GGUFReader", key: str) -> Any:
+    field = reader.get_field(key)
+    try:
+        return None if field is None else field.contents()
+    except (ValueError, IndexError) as error:  # text that is not UTF-8, or is not there
+        raise InputError(f"a GGUF file whose {key} cannot be read; get it again") from error
+
+
 def _check_all_read(file: Path, parameters: Iterable[str]) -> None:
     """Complain about tensors that transformers leaves out (biases, `rope_freqs`) or makes up."""
     from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
@@ -162,27 +138,3 @@ def _check_all_read(file: Path, parameters: Iterable[str]) -> None:
             f"{file}: {unlike[0]} is not in both the file and the model that transformers makes of "
             "it; give the model as safetensors"
         )
-
-
-def _caveat(file: Path, types: Counter[str], chat: bool) -> str:
-    quantized = [f"{count} {name}" for name, count in types.most_common() if name not in EXACT]
-    sentences = []
-    if quantized:
-        sentences.append(
-            f"The weights of {file.name} were quantized before this pipeline saw them (tensors: "
-            f"{', '.join(quantized)}) and are dequantized to float32: what a precision costs is "
-            "measured from weights that lie on a grid already, not from the model as trained."
-        )
-    if chat:
-        sentences.append(
-            "It has a chat template, so it is an instruction-tuned model, not a plain base."
-        )
-    return " ".join(sentences)
-
-
-def _value(reader: "GGUFReader", key: str) -> Any:
-    field = reader.get_field(key)
-    try:
-        return None if field is None else field.contents()
-    except (ValueError, IndexError) as error:  # text that is no UTF-8, or is not there
-        raise InputError(f"a GGUF file whose {key} cannot be read; get it again") from error

@@ -26,6 +26,7 @@ autocast makes of trained ones; those of frozen ones live as long as their use.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from qunlearn.run.errors import InputError
@@ -36,29 +37,17 @@ LARGEST = 2**31 - 1
 
 @dataclass(frozen=True)
 class ModelShape:
-    """The sizes of a Llama.
+    """The sizes of a Llama."""
 
-    Attributes:
-        vocabulary: rows of the embedding.
-        hidden: width of the residual stream.
-        mlp: width inside the MLP.
-        layers: decoder layers.
-        heads: query heads.
-        kv_heads: key and value heads; fewer than `heads` where queries share them.
-        head_dim: width of a head.
-        tied: whether the output head is the embedding.
-        context: longest sequence in tokens.
-    """
-
-    vocabulary: int
-    hidden: int
-    mlp: int
+    vocabulary: int  # rows of the embedding
+    hidden: int  # width of the residual stream
+    mlp: int  # width inside the MLP
     layers: int
-    heads: int
-    kv_heads: int
+    heads: int  # of queries
+    kv_heads: int  # of keys and values; fewer where queries share them
     head_dim: int
-    tied: bool
-    context: int
+    tied: bool  # whether the output head is the embedding
+    context: int  # longest sequence in tokens
 
     @classmethod
     def from_config(cls, config_json: Mapping[str, Any]) -> "ModelShape":
@@ -67,17 +56,28 @@ class ModelShape:
         Raises:
             InputError: a key is missing, or its value is not a size.
         """
-        hidden, heads = _size(config_json, "hidden_size"), _size(config_json, "num_attention_heads")
+
+        def size(key: str, otherwise: int | None = None) -> int:
+            value = config_json.get(key)
+            value = otherwise if value is None else value
+            if type(value) is not int or not 0 < value <= LARGEST:
+                raise InputError(
+                    f"model config: '{key}' is missing or not a whole number from 1 to {LARGEST}; "
+                    "give the config.json of a model that is shaped like Llama"
+                )
+            return value
+
+        hidden, heads = size("hidden_size"), size("num_attention_heads")
         return cls(
-            vocabulary=_size(config_json, "vocab_size"),
+            vocabulary=size("vocab_size"),
             hidden=hidden,
-            mlp=_size(config_json, "intermediate_size"),
-            layers=_size(config_json, "num_hidden_layers"),
+            mlp=size("intermediate_size"),
+            layers=size("num_hidden_layers"),
             heads=heads,
-            kv_heads=_size(config_json, "num_key_value_heads", heads),
-            head_dim=_size(config_json, "head_dim", hidden // heads),
+            kv_heads=size("num_key_value_heads", heads),
+            head_dim=size("head_dim", hidden // heads),
             tied=bool(config_json.get("tie_word_embeddings", False)),
-            context=_size(config_json, "max_position_embeddings"),
+            context=size("max_position_embeddings"),
         )
 
     @classmethod
@@ -90,16 +90,13 @@ class ModelShape:
 
     def linear_shapes(self) -> dict[str, tuple[int, int]]:
         """Name -> (inputs, outputs) of each of a layer's seven matrices."""
-        keys = self.kv_heads * self.head_dim
-        return {
-            "q_proj": (self.hidden, self.queries),
-            "k_proj": (self.hidden, keys),
-            "v_proj": (self.hidden, keys),
-            "o_proj": (self.queries, self.hidden),
-            "gate_proj": (self.hidden, self.mlp),
-            "up_proj": (self.hidden, self.mlp),
-            "down_proj": (self.mlp, self.hidden),
-        }
+        hidden, queries, keys = self.hidden, self.queries, self.kv_heads * self.head_dim
+        return (
+            {"q_proj": (hidden, queries), "o_proj": (queries, hidden)}
+            | {name: (hidden, keys) for name in ("k_proj", "v_proj")}
+            | {name: (hidden, self.mlp) for name in ("gate_proj", "up_proj")}
+            | {"down_proj": (self.mlp, hidden)}
+        )
 
     @property
     def queries(self) -> int:
@@ -109,7 +106,7 @@ class ModelShape:
     @property
     def layer_matrices(self) -> int:
         """Weights in the matrices of one layer: what is quantized and what LoRA is added to."""
-        return sum(inputs * outputs for inputs, outputs in self.linear_shapes().values())
+        return sum(map(prod, self.linear_shapes().values()))
 
     @property
     def matrices(self) -> int:
@@ -142,36 +139,15 @@ class ModelShape:
         return tokens * layers + (tokens if scored is None else scored) * 2 * self.embedding
 
 
-def _size(config_json: Mapping[str, Any], key: str, otherwise: int | None = None) -> int:
-    """A size in a model's config; `otherwise` stands in for a key that is absent or null."""
-    value = config_json.get(key)
-    if value is None and otherwise is not None:
-        return otherwise
-    if type(value) is not int or not 0 < value <= LARGEST:
-        raise InputError(
-            f"model config: '{key}' is missing or not a whole number from 1 to {LARGEST}; give the "
-            "config.json of a model that is shaped like Llama"
-        )
-    return value
-
-
 @dataclass(frozen=True)
 class Training:
-    """A training.
-
-    Attributes:
-        shape: of the model.
-        settings: keys of TrainSettings or UnlearnSettings.
-        adapter: `full`, `full_bf16` or `lora`.
-        losses: `nll` or `kl`, for each term of the objective.
-        cpu: whether it runs on the CPU, where attention is not fused.
-    """
+    """A training."""
 
     shape: ModelShape
-    settings: Mapping[str, Any]
-    adapter: str = "full"
-    losses: tuple[str, ...] = ("nll",)
-    cpu: bool = False
+    settings: Mapping[str, Any]  # keys of TrainSettings or UnlearnSettings
+    adapter: str = "full"  # or full_bf16, lora
+    losses: tuple[str, ...] = ("nll",)  # `nll` or `kl`, for each term of the objective
+    cpu: bool = False  # whether it runs on the CPU, where attention is not fused
 
     @property
     def lora(self) -> bool:
@@ -201,6 +177,11 @@ class Training:
         return int(self.settings.get("micro_batch_size") or share)
 
     @property
+    def positions(self) -> int:
+        """Positions of a forward pass."""
+        return self.rows * int(self.settings["max_tokens"])
+
+    @property
     def tuned(self) -> dict[str, tuple[int, int]]:
         """Name -> (inputs, outputs) of a layer's matrices that are trained or have an adapter."""
         shapes = self.shape.linear_shapes()
@@ -212,8 +193,7 @@ class Training:
         """Weights that are trained."""
         if not self.lora:
             return self.shape.parameters
-        ends = sum(inputs + outputs for inputs, outputs in self.tuned.values())
-        return self.shape.layers * int(self.settings["rank"]) * ends
+        return self.shape.layers * int(self.settings["rank"]) * sum(map(sum, self.tuned.values()))
 
     @property
     def moments(self) -> int:
@@ -242,10 +222,10 @@ class Training:
     def head_bytes(self, loss: str) -> int:
         """Bytes that a loss works with: logits, a chunk at a time (training/chunked.py), in several
         forms; a trained head's copy as it is multiplied, and its gradients."""
-        logits = self.rows * int(self.settings["max_tokens"]) * self.shape.vocabulary
         copies = 4 + self.compute_bytes * (2 if self.weight_bytes > self.compute_bytes else 1)
         head = 0 if self.lora else copies * self.shape.embedding
-        return (24 if loss == "kl" else 14) * min(CHUNK, logits) + head
+        logits = min(CHUNK, self.positions * self.shape.vocabulary)
+        return (24 if loss == "kl" else 14) * logits + head
 
     def peak_bytes(self) -> int:
         """The most memory at once of one process, with the merging of an adapter afterwards."""
@@ -253,10 +233,8 @@ class Training:
 
     def update_bytes(self) -> int:
         """Of the training itself; FSDP's part was never compared with a measured peak."""
-        shape, a, r = self.shape, self.compute_bytes, self.weight_bytes
-        positions = self.rows * int(self.settings["max_tokens"])
+        shape, a, r, positions = self.shape, self.compute_bytes, self.weight_bytes, self.positions
         weights, gradients, moments = r * shape.parameters, r * self.trained, self.moments
-        casts = r > a and not self.lora and self.processes == 1
         if self.lora:  # frozen matrices are kept as they are multiplied
             frozen = shape.matrices + (0 if shape.tied else shape.embedding)
             weights += r * self.trained - (r - a) * frozen
@@ -267,23 +245,23 @@ class Training:
             moments = int(share * moments)
         if "kl" in self.losses:  # the reference: its head, and its states of a batch
             weights += a * (shape.embedding + positions * shape.hidden)
+        casts = 2 if r > a and not self.lora and self.processes == 1 else 0  # bytes a weight
         summed = gradients if self.rows * self.processes < self.settings["batch_size"] else 0
         layer = positions * self.layer_states()
         outside = (3 * r + a) * positions * shape.hidden  # around the last norm, as multiplied
         if self.settings["gradient_checkpointing"]:
-            again = layer + (2 * shape.layer_matrices if casts else 0)
+            again = layer + casts * shape.layer_matrices
             states = outside + positions * shape.layers * shape.hidden * r
             states += max(again, *map(self.head_bytes, self.losses))
             states += gradients - summed if len(self.losses) > 1 else 0  # of the loss before
         else:
             states = len(self.losses) * (outside + layer * shape.layers)
-            states += self.head_bytes(self.losses[-1])
-            states += 2 * shape.matrices if casts else 0
+            states += self.head_bytes(self.losses[-1]) + casts * shape.matrices
         most = weights + moments + summed + max(states, gradients - summed)
         if not self.lora:
             return most
         # Frozen weights one by one: made narrow and compared; back in fp32, moments still there.
-        largest = max(inputs * outputs for inputs, outputs in shape.linear_shapes().values())
+        largest = max(map(prod, shape.linear_shapes().values()))
         turning = max(6 * largest, 4 * largest + moments)
         return max(most, 4 * (shape.parameters + self.trained) + turning)
 

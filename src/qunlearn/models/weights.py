@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-import json
-import re
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,40 +16,33 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-LONGEST_HEADER = 100_000_000  # bytes; the format's own limit
-_SHARD = re.compile(r"[^/\\\0]+\.safetensors")
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files that hold a checkpoint's weights: one, or the shards of its index.
+    """The safetensors files of a checkpoint, one or the shards of its index, or of an adapter.
 
     Raises:
-        InputError: there are none, a shard is missing, or there are two sets: transformers would
-            read `model.safetensors` and other programs the shards.
+        InputError: there are none, a shard is not beside its index, or there are two sets:
+            transformers would read `model.safetensors` and other programs the shards.
     """
     index, whole = folder / INDEX, folder / WEIGHTS
     if index.exists():
         shards = _shards(index)
-        if whole.exists() and WEIGHTS not in shards:
+        if whole.exists() and whole not in shards:
             raise InputError(
                 f"{folder}: two sets of weights, {WEIGHTS} and the shards of {INDEX}; "
                 "remove the set that is not the model's"
             )
-        if missing := [shard for shard in shards if not (folder / shard).exists()]:
-            raise InputError(
-                f"{index}: names {len(missing)} of {len(shards)} shards that are missing, "
-                f"e.g. {missing[0]}; copy the whole checkpoint"
-            )
-        return [folder / shard for shard in shards]
-    if not whole.exists():
-        pickled = sorted(folder.glob("pytorch_model*.bin"))
-        advice = (
-            f"found {pickled[0].name}: convert it to safetensors"
-            if pickled
-            else f"add {WEIGHTS}, or {INDEX} and its shards"
+        return shards
+    wanted = ADAPTER_WEIGHTS if (folder / ADAPTER_CONFIG).exists() else WEIGHTS
+    if not (folder / wanted).exists():
+        raise InputError(
+            f"{folder}: no {wanted}; pickled weights are not read, since they can run code: "
+            "convert them to safetensors"
         )
-        raise InputError(f"{folder}: checkpoint folder without weights; {advice}")
-    return [whole]
+    return [folder / wanted]
 
 
 def tensor_files(folder: Path) -> dict[str, Path]:
@@ -69,21 +59,19 @@ def tensor_files(folder: Path) -> dict[str, Path]:
 
 
 def read_tensors(folder: Path, names: list[str]) -> dict[str, torch.Tensor]:
-    """Read some tensors of a checkpoint and no others.
+    """Read some tensors of a checkpoint or adapter and no others.
 
     Raises:
         InputError: one is not in it, or a file is damaged.
     """
     files = tensor_files(folder)
-    if missing := [name for name in names if name not in files]:
-        raise InputError(
-            f"{folder}: no tensor {missing[0]} in it; give the checkpoint it belongs to"
-        )
-    with ExitStack() as stack:
-        streams = {
-            file: stack.enter_context(_open(file)) for file in {files[name] for name in names}
-        }
-        return {name: streams[files[name]].get_tensor(name) for name in names}
+    found = {}
+    for name in names:
+        if name not in files:
+            raise InputError(f"{folder}: no tensor {name} in it; give the model it belongs to")
+        with _open(files[name], "pt") as stream:
+            found[name] = stream.get_tensor(name)
+    return found
 
 
 def check_finite(folder: Path) -> None:
@@ -94,88 +82,48 @@ def check_finite(folder: Path) -> None:
     Raises:
         InputError: there is one, or a weights file is damaged.
     """
-    for file in weight_files(folder):
-        with _open(file) as stream:
-            for name in stream.keys():  # noqa: SIM118 - not a dict
-                check_tensor(folder, name, stream.get_tensor(name))
-
-
-def check_tensor(folder: Path, name: str, weight: torch.Tensor) -> None:
-    """Complain about a weight of a tensor that is NaN or infinite.
-
-    Args:
-        folder, name: for the message.
-
-    Raises:
-        InputError: there is one.
-    """
-    import torch
-
-    weight = weight.detach()
-    # A sum is one pass without a copy; where it is not finite (float16 may overflow) look again.
-    if not weight.is_floating_point() or torch.isfinite(weight.sum()):
-        return
-    if not torch.isfinite(weight).all():
-        raise InputError(
-            f"{folder}: {name} has weights that are NaN or infinite; get the checkpoint again, or "
-            "train it with a smaller learning rate"
-        )
+    for name in tensor_files(folder):
+        weight = read_tensors(folder, [name])[name]
+        if weight.is_floating_point() and not weight.isfinite().all():
+            raise InputError(
+                f"{folder}: {name} has weights that are NaN or infinite; get the checkpoint again, "
+                "or train it with a smaller learning rate"
+            )
 
 
 def check_safetensors(file: Path) -> None:
-    """Compare a safetensors file's size with what its header says, without reading any tensor.
-
-    The format: 8 bytes with the length of the header (little endian), the header (JSON: each
-    tensor's first and last offset in the data), the data without gaps.
-    https://github.com/huggingface/safetensors#format
+    """Compare a safetensors file with its header, without reading any tensor.
 
     Raises:
-        InputError: the file is shorter or longer, or is no safetensors file.
+        InputError: the file is shorter or longer, or not a safetensors file.
     """
-    if not file.is_file():  # a pipe would be waited for, for ever
-        raise InputError(f"{file}: no file; copy the checkpoint again")
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        start = int.from_bytes(stream.read(8), "little")
-        if size < 8 or start > size - 8:
-            raise InputError(f"{file}: {size} bytes, which end within its header; copy it again")
-        try:
-            header = json.loads(stream.read(min(start, LONGEST_HEADER)))
-            tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-            wanted = 8 + start + max((entry["data_offsets"][1] for entry in tensors), default=0)
-        except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
-            raise InputError(
-                f"{file}: no safetensors file, or one whose header is damaged; copy it again"
-            ) from None
-    if size != wanted:
-        raise InputError(f"{file}: {size} bytes instead of {wanted}; copy it again")
+    with _open(file):
+        pass
 
 
-def damaged(path: Path, error: Exception) -> InputError:
-    """The complaint about a file of weights, or a folder, that safetensors cannot read."""
-    return InputError(f"{path}: damaged safetensors file ({error}); copy it again")
-
-
-def _shards(index: Path) -> list[str]:
+def _shards(index: Path) -> list[Path]:
     """The files that an index names: of its own folder, whatever it says."""
     content = read_json(index)
-    if not isinstance(content, dict) or not isinstance(content.get("weight_map"), dict):
-        raise InputError(f"{index}: no object 'weight_map' in it; replace the file")
-    names = list(content["weight_map"].values())
-    wrong = [name for name in names if not isinstance(name, str) or not _SHARD.fullmatch(name)]
-    if wrong or not names:
-        what = short(wrong[0]) if wrong else "nothing"
-        raise InputError(
-            f"{index}: names {what} as a shard; a shard is a .safetensors file beside it, so copy "
-            "the whole checkpoint again"
-        )
-    return sorted(set(names))
+    shards = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(shards, dict) or not shards:
+        raise InputError(f"{index}: no 'weight_map' that names shards; replace the file")
+    for name in shards.values():
+        plain = isinstance(name, str) and name.endswith(".safetensors") and Path(name).name == name
+        if not plain or not (index.parent / name).exists():
+            raise InputError(
+                f"{index}: names {short(name)} as a shard, which is not a safetensors file beside "
+                "it; copy the whole checkpoint again"
+            )
+    return [index.parent / name for name in sorted(set(shards.values()))]
 
 
-def _open(file: Path) -> Any:
+def _open(file: Path, framework: str = "np") -> Any:
+    """An open safetensors file; `pt` reads tensors as torch's and imports it."""
     from safetensors import SafetensorError, safe_open
 
     try:
-        return safe_open(file, framework="pt")
+        if not file.is_file():  # a pipe would be waited for, for ever
+            raise OSError("not a file")
+        return safe_open(file, framework=framework)
     except (SafetensorError, OSError) as error:
-        raise damaged(file, error) from error
+        raise InputError(f"{file}: damaged safetensors file ({error}); copy it again") from error

@@ -1,7 +1,10 @@
 """Updates read from safetensors: of checkpoints whole and in shards, and of adapters."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +12,6 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from survival_models import nudge, save, small_llama
 from tiny_models import tiny_tokenizer, wake
-from torch import Tensor
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from qunlearn.models.checkpoints import load_dense, save_model
@@ -41,26 +43,18 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def deltas(target: Path, model: Path) -> dict[str, Tensor]:
-    return {update.name: update.delta for update in updates(target, model)}
-
-
 def edited(folder: Path, copy: Path, **changes: object) -> Path:
     """A copy of an adapter with some keys of its configuration changed."""
-    copy.mkdir()
+    shutil.copytree(folder, copy)
     config = json.loads((folder / "adapter_config.json").read_text())
     (copy / "adapter_config.json").write_text(json.dumps(config | changes))
-    name = "adapter_model.safetensors"
-    (copy / name).write_bytes((folder / name).read_bytes())
     return copy
 
 
-def test_weights_and_update_of_a_checkpoint(target: Path, unlearned: Path) -> None:
+def test_weights_updates_and_their_norm(target: Path, unlearned: Path) -> None:
     before = quantizable_layers(small_llama())
     after = quantizable_layers(nudge(small_llama(), SIZE))
-
     found = list(updates(target, unlearned))
-
     assert [update.name for update in found] == list(before)
     for update in found:
         weight, changed = before[update.name].weight, after[update.name].weight
@@ -68,15 +62,8 @@ def test_weights_and_update_of_a_checkpoint(target: Path, unlearned: Path) -> No
         assert torch.equal(update.delta, changed - weight)
         assert torch.allclose(update.weight + update.delta, changed, rtol=1e-6)
     assert (found[7].layer, found[7].module) == (1, "q_proj")
-
-
-def test_norm_is_of_all_matrices_together(target: Path, unlearned: Path) -> None:
-    after = quantizable_layers(nudge(small_llama(), SIZE))
-    differences = [
-        (after[name].weight - layer.weight).detach().double().view(-1)
-        for name, layer in quantizable_layers(small_llama()).items()
-    ]
-    assert update_norm(target, unlearned) == pytest.approx(float(torch.cat(differences).norm()))
+    whole = torch.cat([update.delta.double().view(-1) for update in found])
+    assert update_norm(target, unlearned) == pytest.approx(float(whole.norm()))
     assert update_norm(target, target) == 0
 
 
@@ -124,13 +111,9 @@ def test_names_come_from_the_model(tmp_path: Path) -> None:
     ("changes", "complaint"),
     [
         ({"use_rslora": True}, "use_rslora is not supported"),
-        ({"use_dora": True}, "use_dora is not supported"),
         ({"rank_pattern": {"up_proj": 8}}, "rank_pattern is not supported"),
-        ({"alpha_pattern": {"up_proj": 8}}, "alpha_pattern is not supported"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save is not supported"),
-        ({"fan_in_fan_out": True}, "fan_in_fan_out is not supported"),
         ({"peft_type": "LOHA"}, "peft_type is not LORA"),
-        ({"r": None}, "r or lora_alpha is not a number"),
     ],
 )
 def test_other_adapters_are_refused(
@@ -154,46 +137,29 @@ def test_adapter_of_another_model_is_refused(target: Path, adapter: Path, tmp_pa
         update_norm(target, copy)
 
     weights.unlink()
-    with pytest.raises(InputError, match="adapter without adapter_model"):
+    with pytest.raises(InputError, match=r"no adapter_model\.safe"):
         updates(target, copy)
 
 
-def broken(change: str, source: Path, folder: Path) -> Path:
-    folder.mkdir()
-    for path in source.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
-    weights = folder / "model.safetensors"
-    tensors = load_file(weights)
-    key = "model.layers.1.mlp.up_proj.weight"
-    if change == "absent":
-        del tensors[key]
-    elif change == "shape":
-        tensors[key] = tensors[key][:7]
-    elif change == "codes":
-        tensors[key] = tensors[key].to(torch.int8)
-    save_file(tensors, weights)
-    if change == "cut":
-        weights.write_bytes(weights.read_bytes()[:100])
-    return folder
+KEY = "model.layers.1.mlp.up_proj.weight"
 
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ("absent", r"no tensor model\.layers\.1\.mlp\.up_proj\.weight"),
-        ("shape", r"up_proj is \[7, 32\], the target's is \[64, 32\]"),
-        ("codes", "up_proj.weight is quantized already"),
-        ("cut", "100 bytes, which end within its header; copy it again"),
+        (lambda tensors: tensors.pop(KEY), rf"no tensor {KEY}"),
+        (lambda tensors: tensors.update({KEY: tensors[KEY][:7]}), r"up_proj is \[7, 32\], the tar"),
+        (lambda tensors: tensors.update({KEY: tensors[KEY].to(torch.int8)}), "quantized already"),
     ],
 )
-def test_bad_checkpoints_are_told(
-    target: Path, unlearned: Path, tmp_path: Path, change: str, complaint: str
+def test_bad_checkpoints_are_named_when_their_matrix_is_read(
+    target: Path, unlearned: Path, tmp_path: Path, change: Callable[[Any], Any], complaint: str
 ) -> None:
+    copy = Path(shutil.copytree(unlearned, tmp_path / "copy"))
+    tensors = load_file(copy / "model.safetensors")
+    change(tensors)
+    save_file(tensors, copy / "model.safetensors")
+    found = updates(target, copy)
+    assert isinstance(next(found), Update)  # of the first layer, before the fault is met
     with pytest.raises(InputError, match=complaint):
-        update_norm(target, broken(change, unlearned, tmp_path / "copy"))
-
-
-def test_only_the_asked_matrix_is_read(target: Path, unlearned: Path, tmp_path: Path) -> None:
-    """The first updates come before a fault in the second layer is met."""
-    found = updates(target, broken("absent", unlearned, tmp_path / "copy"))
-    assert isinstance(next(found), Update)
+        list(found)
