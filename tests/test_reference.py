@@ -3,12 +3,12 @@
 import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tiny_models import (
     FORGET,
-    PAD,
     RETAIN,
     UNLEARNING,
     full_precision,
@@ -17,18 +17,19 @@ from tiny_models import (
     tiny_llama,
     wake,
 )
-from torch import nn
+from torch.nn.functional import linear
 
 from qunlearn.training.adapters import with_adapter
-from qunlearn.training.reference import CachedStates, row_nll
+from qunlearn.training.reference import cached_states, row_nll
 from qunlearn.training.rows import collate
 
 pytestmark = pytest.mark.usefixtures("autocast_left_as_it_was")
+TOKENS = sum(map(len, RETAIN))
 
 
 def test_row_nll_is_that_of_transformers() -> None:
     model = tiny_llama()
-    sums, counts = row_nll(model, FORGET, PAD, 5, full_precision)
+    sums, counts = row_nll(model, FORGET, 5, full_precision)
     for index, row in enumerate(FORGET):
         with torch.no_grad():
             loss = model(input_ids=torch.tensor([row]), labels=torch.tensor([row])).loss
@@ -40,84 +41,52 @@ def test_row_nll_leaves_the_model_and_the_precision_as_they_were() -> None:
     model = with_adapter(tiny_llama(), "lora", replace(UNLEARNING, dropout=0.5), seed=0)
     wake(model)
     model.train()
-    values = [row_nll(model, FORGET, PAD, 5, mixed_precision)[0] for _ in range(2)]
+    values = [row_nll(model, FORGET, 5, mixed_precision)[0] for _ in range(2)]
     assert torch.equal(*values)  # no dropout
-    assert model.training
-    assert torch.is_grad_enabled()
-    assert not torch.is_autocast_enabled("cpu")
-    exact, _ = row_nll(model, FORGET, PAD, 5, full_precision)
+    assert model.training and torch.is_grad_enabled()
+    exact, _ = row_nll(model, FORGET, 5, full_precision)
     assert not torch.equal(values[0], exact)
     assert values[0].mean().item() == pytest.approx(exact.mean().item(), rel=0.02)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_cached_states_remember_the_untrained_model(dtype: torch.dtype, tmp_path: Path) -> None:
-    model = tiny_llama().to(dtype)
+@pytest.mark.parametrize("way", ["fp32", "bf16", "autocast", "lora"])
+def test_cached_states_remember_the_untrained_model(way: str, tmp_path: Path) -> None:
+    """In bf16 where the head would round them to that anyway; of LoRA the model under it."""
+    dtype = torch.bfloat16 if way in ("bf16", "autocast") else torch.float32
+    autocast = mixed_precision if way == "autocast" else full_precision
+    model: Any = tiny_llama().to(torch.bfloat16 if way == "bf16" else torch.float32)
     frozen = copy.deepcopy(model)
+    if way == "lora":
+        model = with_adapter(model, "lora", UNLEARNING, seed=0)
+        wake(model)
+    model.train()
     picked = [3, 0, 7]
-    rows = [RETAIN[index] for index in picked]
+    rows, file = [RETAIN[index] for index in picked], tmp_path / "a" / "reference"
     # Batches of one, so that the cache and the frozen copy below compute the same shapes.
-    reference = CachedStates(model, RETAIN, PAD, 1, full_precision, tmp_path / "a" / "reference")
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.add_(1.0)
-    batch = collate(rows, PAD)
-    hidden = reference.hidden(picked, batch)
-    found = nn.functional.linear(hidden, reference.head)
-    assert hidden.dtype == dtype
-    for position, row in enumerate(rows):
-        assert torch.equal(found[position, : len(row)], logits(frozen, [row]))
-        assert not torch.allclose(found[position, : len(row)], logits(model, [row]), atol=1e-2)
-        assert (hidden[position, len(row) :] == 0).all()
-    assert (tmp_path / "a" / "reference").stat().st_size == dtype.itemsize * 32 * sum(
-        map(len, RETAIN)
-    )
+    reference = cached_states(model, RETAIN, 1, autocast, file)
+    if way != "lora":
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.add_(1.0)
+    model.eval()
+    hidden, head = reference(picked, collate(rows))
+    assert hidden.dtype == head.dtype == dtype
+    assert not hidden.requires_grad and not head.requires_grad
+    assert file.stat().st_size == dtype.itemsize * 32 * TOKENS
+    for states, row in zip(hidden, rows, strict=True):
+        with autocast():
+            found = linear(states[: len(row)], head)
+            assert torch.equal(found, logits(frozen, [row]))
+            assert not torch.allclose(found, logits(model, [row]), atol=1e-2)
+        assert (states[len(row) :] == 0).all()
 
 
-def test_cached_states_do_not_depend_on_the_batch(tmp_path: Path) -> None:
-    model = tiny_llama()
-    batch = collate(RETAIN, PAD)
+def test_cached_states_do_not_depend_on_the_batch_nor_on_an_earlier_file(tmp_path: Path) -> None:
+    model, file = tiny_llama(), tmp_path / "reference"
+    file.write_bytes(b"x" * 100_000)
     one, many = (
-        CachedStates(model, RETAIN, PAD, size, full_precision, tmp_path / f"{size}").hidden(
-            range(len(RETAIN)), batch
-        )
+        cached_states(model, RETAIN, size, full_precision, file)(range(10), collate(RETAIN))[0]
         for size in (1, 4)
     )
     assert torch.allclose(one, many, atol=1e-5)
-
-
-def test_states_kept_in_bf16_give_the_same_logits(tmp_path: Path) -> None:
-    """Under autocast the head would round them to bf16 anyway: nothing is lost by half the file."""
-    model = tiny_llama()
-    reference = CachedStates(model, RETAIN, PAD, 1, mixed_precision, tmp_path / "reference")
-    hidden = reference.hidden([2], collate(RETAIN[2:3], PAD))
-    assert hidden.dtype == reference.head.dtype == torch.bfloat16
-    assert (tmp_path / "reference").stat().st_size == 2 * 32 * sum(map(len, RETAIN))
-    with mixed_precision():
-        assert torch.equal(
-            nn.functional.linear(hidden, reference.head)[0], logits(model, [RETAIN[2]])
-        )
-
-
-def test_the_reference_of_an_adapted_model_is_the_untrained_one(tmp_path: Path) -> None:
-    model = tiny_llama()
-    frozen = copy.deepcopy(model).eval()
-    adapted = with_adapter(model, "lora", UNLEARNING, seed=0)
-    wake(adapted)
-    adapted.train()
-    reference = CachedStates(adapted, RETAIN, PAD, 1, full_precision, tmp_path / "reference")
-    hidden = reference.hidden(range(4), collate(RETAIN[:4], PAD))
-    assert not hidden.requires_grad
-    assert not reference.head.requires_grad
-    for position, row in enumerate(RETAIN[:4]):
-        found = nn.functional.linear(hidden[position, : len(row)], reference.head)
-        assert torch.equal(found, logits(frozen, [row]))
-        adapted.eval()  # and switched on again afterwards
-        assert not torch.allclose(logits(adapted, [row]), found, atol=1e-2)
-
-
-def test_a_file_of_an_earlier_run_is_written_anew(tmp_path: Path) -> None:
-    file = tmp_path / "reference"
-    file.write_bytes(b"x" * 100_000)
-    CachedStates(tiny_llama(), RETAIN, PAD, 4, full_precision, file)
-    assert file.stat().st_size == 4 * 32 * sum(map(len, RETAIN))
+    assert file.stat().st_size == 4 * 32 * TOKENS

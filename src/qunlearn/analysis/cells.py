@@ -11,9 +11,9 @@ from the target and the reversion is `undefined`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -26,36 +26,9 @@ from qunlearn.run.files import read_json
 from qunlearn.statistics.bootstrap import item_draws, percentiles
 from qunlearn.statistics.items import Floats, Statistic, combine, difference
 
-
-class Forgetting(NamedTuple):
-    """A metric of forgetting.
-
-    Attributes:
-        items: the metric whose scores it is computed from.
-        back: the sign of a change towards the target: -1 where the metric rises with forgetting.
-    """
-
-    items: str
-    back: int
-
-
-FORGET_METRICS = {
-    "verbmem": Forgetting("verbmem", 1),
-    "knowmem": Forgetting("knowmem", 1),
-    # PrivLeak is linear in the AUC, with the same constants for all models of a corpus.
-    "privleak": Forgetting("auc", -1),
-    "nll_forget": Forgetting("nll_forget", -1),
-}
+FORGET_METRICS = {"verbmem": 1, "knowmem": 1, "privleak": -1, "nll_forget": -1}
+"""Metric of forgetting -> the sign of a change towards the target."""
 REVERSIONS = tuple(f"reversion_{metric}" for metric in FORGET_METRICS)
-
-
-class Variant(NamedTuple):
-    """A cell without its seed."""
-
-    corpus: str
-    objective: str
-    adapter: str
-    precision: str
 
 
 class Evaluations:
@@ -63,32 +36,21 @@ class Evaluations:
 
     Attributes:
         cells: the cells by name, in their order.
-        variants: the names of each variant's cells by seed, in the same order.
+        variants: each cell without its seed -> the names of its cells by seed, in that order.
     """
 
     def __init__(self, folder: Path, cells: Sequence[str]) -> None:
-        """Take `cells` from below `folder`; nothing is read yet.
-
-        Raises:
-            InputError: a cell is misnamed.
-        """
+        """Take `cells` from below `folder`; an InputError where one is misnamed."""
         self.cells = {name: Cell.parse(name) for name in cells}
-        self.variants: dict[Variant, dict[int | None, str]] = {}
+        self.variants: dict[Cell, dict[int | None, str]] = {}
         for name, cell in self.cells.items():
-            variant = Variant(cell.corpus, cell.objective, cell.adapter, cell.precision)
-            self.variants.setdefault(variant, {})[cell.seed] = name
+            self.variants.setdefault(replace(cell, seed=None), {})[cell.seed] = name
         self._own_references = {(x.corpus, x.objective, x.seed) for x in self.cells.values()}
         self._read = cache(lambda name, file: records.read(folder / name / file, file))
         self._status = cache(lambda name: read_json(folder / name / FILE)["status"])
 
     def reference(self, cell: Cell, model: str, precision: str) -> str:
-        """The cell of target or retrain that belongs to `cell`: its seed's own where there is one.
-
-        Args:
-            cell: the cell in question.
-            model: `target` or `retrain`.
-            precision: the reference's.
-        """
+        """The cell of target or retrain (`model`) that `cell` belongs to: of its seed if any is."""
         own = cell.seed is not None and (cell.corpus, model, cell.seed) in self._own_references
         return f"{cell.corpus}/{model}/{f'seed{cell.seed}/' if own else ''}{precision}"
 
@@ -101,28 +63,25 @@ class Evaluations:
         """
         if metric in METRICS:
             return self.items(name, metric) or DIVERGED
-        definition = FORGET_METRICS[metric.removeprefix("reversion_")]
-        cell = self.cells[name]
+        forgetting, cell = metric.removeprefix("reversion_"), self.cells[name]
+        # PrivLeak is linear in the AUC, with the same constants for all models of a corpus.
+        scored = "auc" if forgetting == "privleak" else forgetting
         before = f"{cell.corpus}/{cell.model}/{BEFORE}"
         models = name, before, self.reference(cell, "target", cell.precision)
-        found = {model: self.items(model, definition.items) for model in models}
+        found = {model: self.items(model, scored) for model in models}
         parts = {model: items for model, items in found.items() if items is not None}
         if len(parts) < len(found):
             return DIVERGED
-        check_same_items(definition.items, parts)
+        check_same_items(scored, parts)
         a, b, target = (parts[model] for model in models)
-        forgotten, _ = percentiles(definition.back * item_draws(difference(target, b)))
+        forgotten, _ = percentiles(FORGET_METRICS[forgetting] * item_draws(difference(target, b)))
         if forgotten <= 0:
             return UNDEFINED
         flat = "0 by definition" if a is b else "the same whichever items are drawn"
         return combine((a, b, target), _share, flat, gap="nothing was forgotten in them")
 
     def items(self, name: str, metric: str) -> Statistic | None:
-        """The scores that a metric of a cell is made of; None where the model diverged.
-
-        Raises:
-            InputError: as for `statistic`.
-        """
+        """A metric of a cell; None where the model diverged. Raises as `statistic`."""
         if self._status(name) == DIVERGED:
             return None
         definition = DEFINITIONS[metric]

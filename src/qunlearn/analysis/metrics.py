@@ -6,12 +6,10 @@ from pathlib import Path
 
 from qunlearn.analysis.cells import REVERSIONS, Evaluations, metrics_of
 from qunlearn.analysis.frame import METRICS_TABLE, rows
-from qunlearn.experiment.names import DIVERGED, METRICS, REFERENCES, UNDEFINED, Cell
+from qunlearn.experiment.names import METRICS, Cell
 from qunlearn.run.csvfile import write_rows
 from qunlearn.statistics.bootstrap import estimate
 from qunlearn.statistics.items import Statistic
-
-__all__ = ["DIVERGED", "METRICS", "REFERENCES", "UNDEFINED", "Cell", "Score"]
 
 
 @dataclass(frozen=True)
@@ -38,11 +36,7 @@ class Score:
 
 
 def collect(read: Evaluations, experiment: str) -> list[Score]:
-    """The metrics of every cell in their order, then the reversions of what was unlearned.
-
-    Raises:
-        InputError: as `Evaluations.statistic`.
-    """
+    """The metrics of every cell in order, then reversions; raises as `Evaluations.statistic`."""
     return [
         _score(experiment, cell, metric, read.statistic(name, metric))
         for metrics in (METRICS, REVERSIONS)
@@ -63,11 +57,7 @@ def write_metrics(path: Path, scores: Iterable[Score]) -> None:
 
 
 def read_metrics(path: Path) -> list[Score]:
-    """The rows of a `metrics.csv`.
-
-    Raises:
-        InputError: as `frame.read`.
-    """
+    """The rows of a `metrics.csv`; raises as `frame.read`."""
     scores = []
     for experiment, *place, metric, value, low, high, n in rows(path, METRICS_TABLE):
         word = isinstance(value, str)
