@@ -122,7 +122,7 @@ def test_a_text_to_be_forgotten_that_is_also_retained(
         item = item["prompt"] + item["gt"]
     text, number = (own, 0) if forgotten == "raw/forget" else (f"Before it. {item} After it.", 3)
     change(folder / f"raw/{retained}.json", lambda texts: [*texts, text])
-    place = f"{forgotten}.json: item {number} is also in raw/{retained}.json (1 of "
+    place = f"{forgotten}.json: item {number} is also in raw/{retained}.json; 1 of "
     complaint(lambda: check_given(full(tmp_path)), "muse_dir", place)
 
 

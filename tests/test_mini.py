@@ -163,8 +163,8 @@ def test_continuations_cannot_be_guessed_from_one_another(name: str) -> None:
     ("name", "changes", "complaint"),
     [
         ("news", {"questions": 5}, "mini questions=5: a document has 4 facts"),
-        ("news", {"pretrain": 3}, "mini pretrain=3: .* 2 \\* shots = 4"),
-        ("news", {"pretrain": 5099}, "5121 documents: there are names for 5120"),
+        ("news", {"pretrain": 3}, "mini pretrain=3: 2 .* shots = 4"),
+        ("news", {"pretrain": 5099}, "5121 documents: lower pretrain for 5120"),
         ("poems", {}, "'poems' is unknown; choose one of: news, books"),
     ],
 )
