@@ -3,7 +3,7 @@
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,8 +16,6 @@ CORPUS = "results/tiny/data/news"  # the only output that takes a second
 TARGET = "results/tiny/models/news/target"
 # A training of target that is long enough to be disturbed.
 ONLY_TARGET = (*TINY, str(ROOT / "tests/killed.yaml"), "--", TARGET)
-# In times and memory, and what a run looked at.
-DIFFERS = ("logs/", "benchmarks/", "preflight.json", "manifest.json", "versions.html")
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 900) -> None:
@@ -77,18 +75,6 @@ def end_all(folder: Path) -> None:
                 process.kill()
 
 
-def results_of(folder: Path) -> dict[str, bytes]:
-    """Every file of the tiny experiment that two runs of the same have in common, byte by byte."""
-    results = folder / "results/tiny"
-    return {
-        name: path.read_bytes()
-        for path in sorted(results.rglob("*"))
-        if path.is_file()
-        and not (name := path.relative_to(results).as_posix()).startswith(DIFFERS[:2])
-        and path.name not in (*DIFFERS, ".snakemake_timestamp")
-    }
-
-
 def leftovers(folder: Path) -> list[str]:
     """What only a job or a run at work has."""
     return [
@@ -125,7 +111,3 @@ def small_disk(folder: Path, *options: str) -> Iterator[None]:
 def remount(folder: Path, *options: str) -> None:
     option = ",".join(("remount", *options))
     subprocess.run(["mount", "-o", option, str(folder)], check=True)
-
-
-def run(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)

@@ -63,16 +63,19 @@ def test_an_empty_configuration_has_the_defaults_of_each_step() -> None:
     job = {"threads": 1, "mem_mb": "auto", "runtime": "auto", "gpu": 0}
     assert all(kind == job for kind in full["resources"].values())
     assert resolve(full) == full
+    full["corpora"].append("more")
+    assert resolve({})["corpora"] == ["news", "books"]  # defaults are not shared
 
 
 def test_what_is_given_stays_and_the_rest_is_filled() -> None:
     given = {
         "train": {"target": {"lr": 0.5}},
         "corpus": {"mini": {"forget": 3}},
-        "unlearn": {"overrides": {"*/*/lora": {"lr": 1}}},
+        "unlearn": {"overrides": {"*/*/lora": {"lr": 1}}, "settings": {"epochs": 5}},
         "sweep": {"*/*/lora": {"rank": []}},
     }
     full = resolve(given)
+    assert repr(full["unlearn"]["settings"]["epochs"]) == "5.0"  # one command for 5 and 5.0
     assert full["train"]["target"] == asdict(TrainSettings(lr=0.5))
     assert full["train"]["base"] == asdict(TrainSettings())
     assert full["corpus"]["mini"] == asdict(MiniSettings(forget=3))
@@ -80,20 +83,6 @@ def test_what_is_given_stays_and_the_rest_is_filled() -> None:
     assert full["sweep"] == {"*/*/lora": {"rank": []}}
     assert given["train"] == {"target": {"lr": 0.5}}  # the caller's own is untouched
     assert resolve(full) == full
-
-
-def test_a_whole_number_for_a_number_is_one_value_however_it_is_written() -> None:
-    """So that `5` and `5.0` make the same command and run nothing again."""
-    epochs = resolve({"unlearn": {"settings": {"epochs": 5}}})["unlearn"]["settings"]["epochs"]
-    assert repr(epochs) == "5.0"
-
-
-def test_defaults_are_not_shared() -> None:
-    first = resolve({})
-    first["corpora"].append("more")
-    first["train"]["base"]["lr"] = 7.0
-    assert resolve({})["corpora"] == ["news", "books"]
-    assert first["train"]["target"]["lr"] == 0.001
 
 
 # --- Files -----------------------------------------------------------------------------------
@@ -160,30 +149,15 @@ def test_runs_in_the_order_of_the_configuration() -> None:
 
 def test_cells_in_the_order_of_the_tables() -> None:
     full = resolve({**TWO_OF_EACH, "seeds": [0], "precisions": ["bf16", "nf4"]})
+    unlearned = ("npo_gdr/lora/seed0", "npo_gdr/full/seed0", "ga/lora/seed0", "ga/full/seed0")
     models = [
-        "target",
-        "retrain",
-        "npo_gdr/lora/seed0",
-        "npo_gdr/full/seed0",
-        "ga/lora/seed0",
-        "ga/full/seed0",
-    ]
-    expected = [f"{model}/{precision}" for model in models for precision in ("bf16", "nf4")]
-    found = cells(full)
-    for corpus in ("news", "books"):
-        assert [cell.removeprefix(f"{corpus}/") for cell in found if corpus in cell] == expected
-    assert len(found) == 2 * len(expected)
-
-
-def test_each_seed_has_its_own_target_and_retrain_where_seeds_decide_all() -> None:
+        f"{corpus}/{model}" for corpus in ("news", "books") for model in ("target", "retrain")
+    ] + [f"{corpus}/{model}" for corpus in ("news", "books") for model in unlearned]
+    assert cells(full) == [f"{model}/{name}" for model in models for name in ("bf16", "nf4")]
     full = resolve({**TWO_OF_EACH, "seed_scope": "all", "precisions": ["bf16"]})
-    assert [cell for cell in cells(full) if cell.startswith("news/")][:5] == [
-        "news/target/seed3/bf16",
-        "news/target/seed1/bf16",
-        "news/retrain/seed3/bf16",
-        "news/retrain/seed1/bf16",
-        "news/npo_gdr/lora/seed3/bf16",
-    ]
+    own = ("target/seed3", "target/seed1", "retrain/seed3", "retrain/seed1", "npo_gdr/lora/seed3")
+    found = [cell for cell in cells(full) if cell.startswith("news/")]
+    assert found[:5] == [f"news/{model}/bf16" for model in own]
 
 
 def test_later_patterns_win_over_earlier_ones_and_over_the_shared_settings() -> None:

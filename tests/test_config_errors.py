@@ -19,7 +19,7 @@ BAD = {
     # Keys
     "experimnt: a": "'experimnt' is unknown; did you mean 'experiment'?",
     "train: {base: {epoch: 1}}": "'train.base.epoch' is unknown; did you mean 'epochs'?",
-    "unlearn: {settings: {learning_rate: 1.0}}": "'unlearn.settings.learning_rate' is unknown; kno",
+    "unlearn: {settings: {learning_rate: 1.0}}": "'unlearn.settings.learning_rate' is unknown; see",
     'unlearn: {overrides: {"*": {dropuot: 0}}}': "'unlearn.overrides.*.dropuot' is unknown; did",
     'sweep: {"*/*/lora": {ranks: [1]}}': "'sweep.*/*/lora.ranks' is unknown; did you mean 'rank'?",
     "1: 2": "'1' is not text; put it in quotes",

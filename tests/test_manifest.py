@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -207,8 +206,7 @@ def test_fingerprint_tells_runs_apart_by_content(tmp_path: Path) -> None:
         parts: dict[str, Any] = {"seed": 0, "settings": TrainSettings(), "inputs": {"base": model}}
         return fingerprint(**(parts | changes))
 
-    assert re.fullmatch("[0-9a-f]{16}", of())
-    assert of() == of()
+    assert fingerprint(b="x", a={"k": [1]}) == "ebcd6e4abf9616e4"  # in every process
     assert of(inputs={"base": twin}) == of()
     changed = [
         of(seed=1),
@@ -218,12 +216,3 @@ def test_fingerprint_tells_runs_apart_by_content(tmp_path: Path) -> None:
         of(objective="ga"),
     ]
     assert len({of(), *changed}) == 6
-
-
-def test_fingerprint_is_the_same_in_another_process() -> None:
-    """Python's own hashes differ from process to process, which must not matter."""
-    code = "from qunlearn.run.manifest import fingerprint; print(fingerprint(b='x', a={'k': [1]}))"
-    there = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    assert there == fingerprint(a={"k": [1]}, b="x")

@@ -46,18 +46,12 @@ def preset(tmp_path: Path, *names: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("names", PRESETS)
 def test_every_preset_is_valid(names: tuple[str, ...], tmp_path: Path) -> None:
+    """What has a counterpart is evaluated as the benchmark does, and so is SmolLM2."""
     config = preset(tmp_path, *names)
-    assert config["experiment"] == Path(names[-1]).stem
+    assert config["experiment"] == Path(names[-1]).stem  # a folder of its own
     assert runs(config)
-
-
-@pytest.mark.parametrize("names", PRESETS)
-def test_what_has_a_counterpart_is_asked_as_the_benchmark_asks(
-    names: tuple[str, ...], tmp_path: Path
-) -> None:
-    """And so is SmolLM2 on the benchmark's own text."""
-    asked_as_muse = names[0] in ("paper.yaml", "smollm2.yaml")
-    assert preset(tmp_path, *names)["evaluate"]["prompt"] == ("muse" if asked_as_muse else "plain")
+    as_muse = names[0] in ("paper.yaml", "smollm2.yaml")
+    assert config["evaluate"]["prompt"] == ("muse" if as_muse else "plain")
 
 
 def test_no_preset_is_forgotten() -> None:
@@ -65,44 +59,35 @@ def test_no_preset_is_forgotten() -> None:
     assert there == {name for names in PRESETS for name in names}
 
 
-def test_the_paper_s_lora_cells(tmp_path: Path) -> None:
-    """Rank and alpha of the tabled cells."""
+LORA = {
+    "books/ga_gdr": (16, 16),
+    "books/ga_klr": (16, 16),
+    "books/npo_gdr": (64, 128),
+    "books/npo_klr": (16, 32),
+    "news/ga_gdr": (64, 64),
+    "news/ga_klr": (64, 64),
+    "news/npo_gdr": (16, 16),
+    "news/npo_klr": (64, 128),
+}
+
+
+def test_the_paper_s_cells(tmp_path: Path) -> None:
+    """Rank and alpha of the tabled cells; and of full fine-tuning, which bf16 weights share."""
     config = preset(tmp_path, "paper.yaml")
-    found = {}
-    for corpus in ("books", "news"):
-        for objective in ("ga_gdr", "ga_klr", "npo_gdr", "npo_klr"):
-            own = unlearn_settings(config, corpus, objective, "lora")
-            found[f"{corpus}/{objective}"] = (own["rank"], own["lora_alpha"])
-    assert found == {
-        "books/ga_gdr": (16, 16),
-        "books/ga_klr": (16, 16),
-        "books/npo_gdr": (64, 128),
-        "books/npo_klr": (16, 32),
-        "news/ga_gdr": (64, 64),
-        "news/ga_klr": (64, 64),
-        "news/npo_gdr": (16, 16),
-        "news/npo_klr": (64, 128),
-    }
-    headline = unlearn_settings(config, "books", "npo_gdr", "lora")
+
+    def own(cell: str, adapter: str) -> dict[str, Any]:
+        return unlearn_settings(config, *cell.split("/"), adapter)
+
+    found = {cell: own(cell, "lora") for cell in LORA}
+    assert {cell: (x["rank"], x["lora_alpha"]) for cell, x in found.items()} == LORA
+    headline = found["books/npo_gdr"]
     assert (headline["lr"], headline["alpha"], headline["epochs"]) == (7e-4, 1.0, 5)
-
-
-def test_the_paper_s_full_cells(tmp_path: Path) -> None:
-    config = preset(tmp_path, "paper.yaml")
     for objective, alpha in (("ga_gdr", 100), ("ga_klr", 100), ("npo_gdr", 0.1), ("npo_klr", 0.1)):
-        own = unlearn_settings(config, "news", objective, "full")
+        full = own(f"news/{objective}", "full")
         shared = ("lr", "batch_size", "max_tokens", "chunking", "beta", "gamma", "stop_nll")
-        assert [own[key] for key in shared] == [1e-5, 16, 2048, "stream", 0.1, 1, 0]
-        assert own["alpha"] == alpha
-
-
-def test_fine_tuning_in_bf16_is_the_paper_s_too(tmp_path: Path) -> None:
-    """Of a variant that the preset names and does not run nothing comes from another experiment."""
-    config = preset(tmp_path, "paper.yaml")
-    for objective, alpha in (("ga_klr", 100), ("npo_gdr", 0.1)):
-        own = unlearn_settings(config, "books", objective, "full_bf16")
-        assert own == unlearn_settings(config, "books", objective, "full") | {"optimizer": "adamw"}
-        assert (own["lr"], own["alpha"]) == (1e-5, alpha)
+        assert [full[key] for key in shared] == [1e-5, 16, 2048, "stream", 0.1, 1, 0]
+        assert full["alpha"] == alpha
+        assert own(f"news/{objective}", "full_bf16") == full | {"optimizer": "adamw"}
 
 
 def test_the_local_preset_trains_on_rows_as_long_as_what_it_evaluates(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from qunlearn.models import sources
 from qunlearn.run.errors import InputError, short
 
 Json = dict[str, Any]
+SEE = "see config/README.md"
 
 
 def resolve(config: Mapping[str, Any]) -> Json:
@@ -137,27 +138,26 @@ def cells(config: Json) -> list[str]:
 
 
 def _explain(errors: list[ErrorDetails], config: Mapping[str, Any]) -> str:
-    """One line on the first of what pydantic found wrong."""
+    """One line on one of the errors that pydantic found."""
     found = [(*_place(error["loc"], config), error) for error in errors]
-    first = found[0][0]
     # Of alternatives (`integer or auto`) pydantic tells all: the one that came furthest is meant.
-    place = max((keys for keys, _, _ in found if keys[: len(first)] == first), key=len)
-    value, error = next((value, error) for keys, value, error in found if keys == place)
+    place, value, error = max(found, key=lambda one: len(one[0]))
     key = f"config key '{'.'.join(place)}'"
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        known = _known(place[:-1])
+        schema = Config.model_json_schema()
+        known = {
+            name for part in (schema, *schema["$defs"].values()) for name in part["properties"]
+        }
         close = difflib.get_close_matches(place[-1], known, n=1)
-        advice = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
-        return f"{key} is unknown; {advice}"
+        return f"{key} is unknown; " + (f"did you mean '{close[0]}'?" if close else SEE)
     if error["type"] == "invalid_key" or error["loc"][-1] == "[key]":
         key = ".".join(str(part) for part in error["loc"] if part != "[key]")
         return f"config key '{key}' is not text; put it in quotes"
     if error["type"] == "value_error":
         return f"{key}: {error['ctx']['error']}"
     problems = dict.fromkeys(_problem(error) for keys, _, error in found if keys == place)
-    remedy = "see config/README.md"
-    if error["type"] == "float_type" and isinstance(value, str):
-        remedy = "in YAML a number such as 1e-5 is text: write 1.0e-5"
+    in_words = error["type"] == "float_type" and isinstance(value, str)
+    remedy = "in YAML a number such as 1e-5 is text: write 1.0e-5" if in_words else SEE
     return f"{key}: {short(value)} {' or '.join(problems)}; {remedy}"
 
 
@@ -177,16 +177,6 @@ def _problem(error: ErrorDetails) -> str:
     if error["type"] in ("model_type", "dataclass_type", "dict_type"):
         return "should be a section of keys"
     return "should" + error["msg"].partition("should")[2].partition(" after validation")[0]
-
-
-def _known(section: list[str]) -> list[str]:
-    """The keys of a section, of which the place is given."""
-    schema = part = Config.model_json_schema()
-    for key in section:
-        part = part.get("properties", {}).get(key) or part["additionalProperties"]
-        if "$ref" in part:
-            part = schema["$defs"][part["$ref"].rpartition("/")[2]]
-    return list(part["properties"])
 
 
 def _check_meaning(config: Json) -> None:

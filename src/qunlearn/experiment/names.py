@@ -1,5 +1,6 @@
 """The vocabulary of an experiment: its cells, metrics and the words that stand for no number."""
 
+import re
 from dataclasses import dataclass
 
 from qunlearn.run.errors import InputError
@@ -9,6 +10,7 @@ REFERENCES = ("target", "retrain")
 BEFORE = "bf16"  # the precision in which forgetting is taken to be complete
 DIVERGED = "diverged"  # the training gave no finite numbers
 UNDEFINED = "undefined"  # the reversion of what was never forgotten
+_CELL = re.compile(r"([^/]+)/(?:(target|retrain)(?:/seed(\d+))?|([^/]+)/([^/]+)/seed(\d+))/([^/]+)")
 
 
 @dataclass(frozen=True)
@@ -39,18 +41,15 @@ class Cell:
         Raises:
             InputError: the name has another form.
         """
-        match name.split("/"):
-            case [corpus, reference, precision] if reference in REFERENCES:
-                cell = cls(corpus, reference, "none", None, precision)
-            case [corpus, reference, seed, precision] if reference in REFERENCES:
-                cell = cls(corpus, reference, "none", _seed(seed, name), precision)
-            case [corpus, objective, adapter, seed, precision]:
-                cell = cls(corpus, objective, adapter, _seed(seed, name), precision)
-            case _:
-                raise _misnamed(name)
-        if not (cell.corpus and cell.objective and cell.adapter and cell.precision):
-            raise _misnamed(name)
-        return cell
+        if not (found := _CELL.fullmatch(name)):
+            raise InputError(
+                f"cell '{name}': write <corpus>/<objective>/<adapter>/seed<k>/<precision>, "
+                "<corpus>/target/<precision> or <corpus>/retrain/<precision>"
+            )
+        corpus, reference, own, objective, adapter, seed, precision = found.groups()
+        number = own if reference else seed
+        seed_or_none = None if number is None else int(number)
+        return cls(corpus, reference or objective, adapter or "none", seed_or_none, precision)
 
     @property
     def model(self) -> str:
@@ -61,17 +60,3 @@ class Cell:
         if self.seed is not None:
             parts.append(f"seed{self.seed}")
         return "/".join(parts)
-
-
-def _seed(part: str, name: str) -> int:
-    number = part.removeprefix("seed")
-    if number == part or not number.isdecimal():
-        raise _misnamed(name)
-    return int(number)
-
-
-def _misnamed(name: str) -> InputError:
-    return InputError(
-        f"cell '{name}': write <corpus>/<objective>/<adapter>/seed<k>/<precision>, "
-        "<corpus>/target/<precision> or <corpus>/retrain/<precision>"
-    )

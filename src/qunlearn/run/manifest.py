@@ -103,35 +103,29 @@ def digest(path: Path) -> str:
     """
     if path.is_file():
         return sha256(path)
-    hashes = outputs_of(path)
-    if hashes is None:
-        hashes = hash_files(path)
+    made = read_manifest(path)
+    hashes = hash_files(path) if made is None else made["outputs"]
     return new_sha256(dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 
-def outputs_of(folder: Path) -> dict[str, dict[str, Any]] | None:
-    """What a folder's manifest lists, as `hash_files` gives it; None of a user's own folder.
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest that the workflow wrote into a folder; None of a user's own folder.
 
     Raises:
         InputError: the manifest does not parse.
     """
     if not (folder / MANIFEST).is_file():
         return None
-    match read_json(folder / MANIFEST):
-        case {"outputs": dict(outputs)} if all(map(_is_entry, outputs.values())):
-            return outputs
-    return None  # other programs have manifests too
-
-
-def _is_entry(value: Any) -> bool:
-    return isinstance(value, dict) and {"sha256", "bytes"} <= value.keys()
+    made = read_json(folder / MANIFEST)
+    outputs = made.get("outputs") if isinstance(made, dict) else None
+    entries = outputs.values() if isinstance(outputs, dict) else [None]
+    ours = all(isinstance(entry, dict) and {"sha256", "bytes"} <= entry.keys() for entry in entries)
+    return made if ours else None  # other programs have manifests too
 
 
 def inputs_of(folder: Path) -> dict[str, str]:
     """What a folder's manifest says that its step read; nothing where the user made the folder."""
-    if outputs_of(folder) is None:
-        return {}
-    found: dict[str, str] = read_json(folder / MANIFEST).get("inputs", {})
+    found: dict[str, str] = (read_manifest(folder) or {}).get("inputs", {})
     return found
 
 
@@ -182,9 +176,9 @@ def verify(path: Path, *, content: bool = True) -> None:
             or not listed.
     """
     folder = path if path.is_dir() else path.parent
-    listed = outputs_of(folder)
-    if listed is None:
+    if (made := read_manifest(folder)) is None:
         return
+    listed = made["outputs"]
     if path != folder:
         listed = {name: entry for name, entry in listed.items() if name == path.name}
     else:
