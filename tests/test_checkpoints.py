@@ -141,23 +141,28 @@ BAD: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "what"), BAD, ids=lambda value: repr(value)[:40])
-def test_a_broken_checkpoint_is_refused_in_one_line(
-    name: str, what: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def look(**changes: Any) -> None:
+    """What happens before the first job."""
+    full = resolve(small_configs.tiny({"precisions": ["bf16"], **changes}))
+    check_given(full)
+    list(preflight.check_texts(full, Path("results")))
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to be in, with a good checkpoint."""
     monkeypatch.chdir(tmp_path)
     write_tree(tmp_path / "given", CHECKPOINT)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("name", "what"), BAD, ids=lambda value: repr(value)[:40])
+def test_a_broken_checkpoint_is_refused_in_one_line(name: str, what: Any, here: Path) -> None:
     models = {"target": "given", "retrain": "given"}
-    full = resolve(small_configs.tiny({"models": models, "precisions": ["bf16"]}))
-
-    def look() -> None:
-        check_given(full)
-        list(preflight.check_texts(full, tmp_path / "results"))
-
-    look()
-    spoil(tmp_path / "given" / name, what)
-    with nothing_new(tmp_path):
-        complaint(look, "models.", "given")
+    look(models=models)
+    spoil(here / "given" / name, what)
+    with nothing_new(here):
+        complaint(lambda: look(models=models), "models.", "given")
 
 
 PATHS = ("x" * 300, "x/" * 3000, "/dev/null", "__main__/x", "os/x", "sys/", ".", "/", "-x")
@@ -165,28 +170,15 @@ PATHS = ("x" * 300, "x/" * 3000, "/dev/null", "__main__/x", "os/x", "sys/", ".",
 
 @pytest.mark.parametrize("key", ["base", "target", "retrain", "tokenizer", "muse_dir"])
 @pytest.mark.parametrize("kind", ["", "gguf:"])
-def test_paths_to_nothing(
-    key: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_tree(tmp_path / "given", CHECKPOINT)
+def test_paths_to_nothing(key: str, kind: str, here: Path) -> None:
     for name in (*PATHS, *NO_FILES):
         if name in NO_FILES:
-            NO_FILES[name](tmp_path / name)
-        changes: dict[str, Any] = {
-            "models": {"base": "given", "retrain": "given", key: kind + name}
-        }
-        if key == "muse_dir":
-            changes = {"corpus": {"source": "local"}, "muse_dir": kind + name}
-        with nothing_new(tmp_path):
-            look = partial(_resolve_and_check, small_configs.tiny(changes))
-            complaint(look, key if key == "muse_dir" else f"models.{key}")
-
-
-def _resolve_and_check(changes: dict[str, Any]) -> None:
-    full = resolve(changes)
-    check_given(full)
-    list(preflight.check_texts(full, Path("results")))
+            NO_FILES[name](here / name)
+        changes: dict[str, Any] = {"corpus": {"source": "local"}, key: kind + name}
+        if key != "muse_dir":
+            changes = {"models": {"base": "given", "retrain": "given", key: kind + name}}
+        with nothing_new(here):
+            complaint(partial(look, **changes), key)
 
 
 def test_checking_loads_no_torch(checkpoint: Path) -> None:

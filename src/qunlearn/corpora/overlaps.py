@@ -8,15 +8,12 @@ that makes a number wrong is refused.
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from qunlearn.corpora.layout import Corpus
 from qunlearn.corpora.passages import Passages
 from qunlearn.run.errors import InputError
-from qunlearn.run.files import read_json
-from qunlearn.run.manifest import MANIFEST
 
 RETAIN1, RETAIN2 = "raw/retain1.json", "raw/retain2.json"
 RETAINED = (RETAIN1, RETAIN2, "raw/pretrain.json")
@@ -105,26 +102,18 @@ def check(where: str, corpus: Corpus) -> None:
     for overlap in find(corpus):
         if overlap.count > RULES[overlap.file].tolerated * overlap.of:
             raise InputError(
-                f"{where}{overlap.file}: item {overlap.item} is also in {overlap.also_in}; "
-                f"{overlap}; drop them from one of the two"
+                f"{where}{overlap.file}: item {overlap.item} is also in {overlap.also_in} "
+                f"({overlap.count} of {overlap.of} items are in other lists): "
+                f"{RULES[overlap.file].effect}; drop them from one of the two"
             )
 
 
-def report(corpus: Corpus, source: Corpus) -> list[dict[str, Any]]:
+def report(corpus: Corpus, source: Corpus) -> list[str]:
     """What `find` finds, as a manifest records it; each overlap is a warning on stderr."""
-    found = find(corpus, source)
+    found = [str(overlap) for overlap in find(corpus, source)]
     for overlap in found:
         print(f"warning: {overlap}", file=sys.stderr)
-    return [asdict(overlap) for overlap in found]
-
-
-def recorded(folder: Path) -> list[Overlap]:
-    """What the manifest of a corpus folder records; a generated corpus has nothing.
-
-    Raises:
-        InputError: there is no manifest, or it does not parse.
-    """
-    return [Overlap(**entry) for entry in read_json(folder / MANIFEST).get("overlaps", [])]
+    return found
 
 
 def _holder(item: Any, others: Iterable[str], known: Mapping[str, Passages]) -> str | None:
