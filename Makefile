@@ -88,7 +88,7 @@ format: setup-dev
 
 ## Write config/README.md from the classes of the keys.
 docs: setup
-	python workflow/scripts/document_config.py --output config/README.md
+	python -c 'from qunlearn.experiment import configdoc; print(configdoc.as_markdown(), end="")' > config/README.md
 
 ## Run the default experiment with three seeds, and with one on what stands in for another processor; put its table and
 ## figure into the README.

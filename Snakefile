@@ -64,13 +64,13 @@ rule tables:
 
 rule figures:
     input:
-        FIGURES,
+        expand("<results>/figures/{name}.{form}", name=FIGURES, form=["png", "pdf"]),
 
 
 rule all:
     default_target: True
     input:
         rules.tables.input,
-        FIGURES,
+        rules.figures.input,
         PAGES,
         rules.model_cards.output if KEEP else [],  # of no use without its model

@@ -68,18 +68,6 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake) -> 
     return folder
 
 
-@pytest.fixture
-def evaluations(tmp_path: Path) -> Path:
-    """A folder in which each of CELLS was evaluated; the last one had diverged."""
-    from small_evaluations import CELLS, entries, evaluate
-
-    folder = tmp_path / "eval"
-    for index, cell in enumerate(CELLS):
-        evaluate(folder, cell, {"status": "ok", "metrics": entries(10.0 * index)})
-    evaluate(folder, CELLS[-1], {"status": "diverged", "metrics": {}})
-    return folder
-
-
 @pytest.fixture(scope="module")
 def tokenizer() -> object:
     """The tokenizer of the tiny models."""

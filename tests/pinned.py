@@ -47,19 +47,21 @@ def locked(name: str) -> dict[str, tuple[str, list[str]]]:
 
 def scripts_of(name: str) -> set[Path]:
     """The scripts that rules of an environment run."""
-    found = set()
-    for file in (ROOT / "workflow/rules").glob("*.smk"):
-        for rule in re.split(r"^\s*rule \w+:$", file.read_text(), flags=re.MULTILINE)[1:]:
-            named = re.search(r"conda:\s+(\S+)", rule)
-            by_method = {"lambda"} if name in METHODS else set()
-            if named and (f"/{name}.yaml" in named[1] or named[1] in by_method):
-                patterns = [re.sub(r"{.*?}", "*", each) for each in RUN.findall(rule)]
-                assert patterns or ".py" not in rule, f"which script does this run? {rule}"
-                scripts = [set((ROOT / "workflow/scripts").glob(each)) for each in patterns]
-                assert all(scripts), f"no such script: {patterns}"
-                found |= set().union(*scripts)
+    found: set[Path] = set()
+    included = re.findall(r'^include: "(.+)"$', (ROOT / "Snakefile").read_text(), re.MULTILINE)
+    rules = "".join((ROOT / file).read_text() for file in included)
+    for rule in re.split(r"^\s*rule \w+:$", rules, flags=re.MULTILINE)[1:]:
+        named = re.search(r"conda:\s+(\S+)", rule)
+        by_method = {"lambda"} if name in METHODS else set()
+        if named and (f"/{name}.yaml" in named[1] or named[1] in by_method):
+            # Of a rule whose script is a parameter, also those of the rules made from it.
+            names = re.findall(r"(?:run|fetch) (\w+\.py)", rule)
+            names += [f"{each}.py" for each in re.findall(r'script="(\w+)"', rule)]
+            names += ["*_corpus.py"] if "{params.script}_corpus.py" in rule else []
+            scripts = [set((ROOT / "workflow/scripts").glob(each)) for each in names]
+            assert scripts and all(scripts), f"which script does this run? {rule}"
+            found |= set().union(*scripts)
     return found
 
 
-RUN = re.compile(r"(?:run|fetch) (\S+\.py)")
 METHODS = {method.environment for method in methods().values()}

@@ -1,24 +1,35 @@
 """Claims and numbers that are small enough to judge by hand."""
 
-from qunlearn.analysis.claims import Claim
-from qunlearn.analysis.evidence import Pair
+from qunlearn.analysis.claims import Claim, Term
+from qunlearn.analysis.evidence import Finding
 from qunlearn.analysis.summary import Key, Summary
-from qunlearn.analysis.verdicts import Absent, Finding
+
+NLL = "reversion_nll_forget"
+SUMS = {
+    "level": [(1, "lora", "same"), (-1, "full", "same")],
+    "drop": [(1, "full", "bf16"), (-1, "lora", "bf16"), (-1, "full", "same"), (1, "lora", "same")],
+    "nearer_zero": [(1, "full", "same"), (-1, "lora", "same")],
+    "keeps": [(1, "lora", "same")],
+    "reverts": [(1, "lora", "same")],
+    "more": [(1, "full_bf16", "same"), (-1, "full", "same")],
+    "grows": [(1, "full", "same"), (-1, "full", "four_bit")],
+}
 
 
-def claim(kind: str, variant: str = "lora", against: str = "full", **changes: object) -> Claim:
-    reversion = kind in ("kept", "reverts", "more", "grows")
+def claim(name: str, **changes: object) -> Claim:
+    """A claim with one of SUMS for its number."""
+    of_scores = name in ("level", "drop", "nearer_zero")
     fields: dict[str, object] = {
-        "id": kind,
+        "id": name,
         "statement": "It is so.",
         "source": "a test",
-        "kind": kind,
-        "metrics": ("reversion_nll_forget",) if reversion else ("utility",),
-        "variant": variant,
-        "against": against,
-        "scopes": ("four_bit",),
+        "metrics": ("utility",) if of_scores else (NLL,),
+        "number": tuple(Term(*term) for term in SUMS[name]),  # type: ignore[arg-type]
+        "side": "below" if name == "keeps" else "above",
+        "scopes": ("coarsest",) if name == "grows" else ("four_bit",),
         "supported": "Yes.",
         "contradicted": "No.",
+        "distance": name == "nearer_zero",
     }
     return Claim(**{**fields, **changes})  # type: ignore[arg-type]
 
@@ -30,14 +41,13 @@ def key(adapter: str, precision: str, metric: str = "utility") -> Key:
 def number(value: float, error: float = 1.0, n: int = 64, note: str = "") -> Summary:
     """With a 95 % interval of 1.96 times `error` to both sides."""
     half = 1.959964 * error
-    return Summary(value, value - half, value + half, 3, 0, n=n, note=note)
+    return Summary(value, value - half, value + half, 3, n=n, note=note)
 
 
 def missing(diverged: int = 0, undefined: int = 0) -> Summary:
     return Summary(None, None, None, 1, diverged, undefined)
 
 
-def a_pair(
-    adapter_a: str, adapter_b: str, finding: Finding | Absent, metric: str = "utility"
-) -> dict[Pair, Finding | Absent]:
-    return {Pair("news", "npo_gdr", "nf4", metric, adapter_a, adapter_b): finding}
+def pair_test(a: str, b: str, found: Finding, metric: str = "utility") -> dict:  # type: ignore[type-arg]
+    """The test of variant a minus b at NF4, as `read_tests` gives it."""
+    return {(key(a, "nf4", metric), key(b, "nf4", metric)): found}

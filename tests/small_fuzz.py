@@ -1,24 +1,15 @@
-"""The way that every input takes, and what is asked of each refusal.
-
-The same examples come each time (`derandomize`).
-"""
+"""Broken files, and what is asked of each refusal."""
 
 import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis.strategies import SearchStrategy
-
-from qunlearn import preflight
-from qunlearn.experiment import configfiles, inputs
 from qunlearn.run.errors import InputError
 
-Json = dict[str, Any]
 LLAMA = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
@@ -53,43 +44,6 @@ NO_FILES: dict[str, Callable[[Path], object]] = {
     "endless": lambda path: path.symlink_to("/dev/zero"),
 }
 NO_JSON = (b"", b"null", b"3", b'"a"', b"{", b"[" * 100_000, b'{"a": \xff}', b"\0" * 64, b"[,]")
-
-
-def every(number: int, strategy: SearchStrategy[Any], check: Callable[[Any], object]) -> None:
-    """Call `check` with `number` different examples."""
-    seen = set()
-
-    @settings(
-        # Many come twice, and which depends on the constants of the modules that are loaded.
-        max_examples=4 * number,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(strategy)
-    def run(example: Any) -> None:
-        shown = repr(example)
-        if len(seen) < number and shown not in seen:
-            check(example)
-            seen.add(shown)
-
-    run()
-    assert len(seen) == number, f"{len(seen)} examples of {number}, again and again"
-
-
-def admit(files: Iterable[Path], *, machine: bool = True) -> Json:
-    """What Snakefile and scripts do with a configuration before the first job.
-
-    Raises:
-        InputError: it is refused.
-    """
-    full = configfiles.read(list(files))
-    inputs.check_given(full)
-    if machine:
-        results = Path("results") / full["experiment"]
-        preflight.preflight(full, results, cluster=False, python=full["python"])
-    return full
 
 
 def complaint(call: Callable[[], object], *words: str) -> str:

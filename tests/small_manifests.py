@@ -75,7 +75,7 @@ def table(*cells: str) -> list[Score]:
             scores.append(Score("mini", cell, metric, value, value - 1.25, value + 2.5, value + 50))
         if cell.seed is not None:
             scores.append(Score("mini", cell, "reversion_verbmem", 0.123, 0.1, 0.456, 32))
-            scores.append(Score.missing("mini", cell, "reversion_privleak", "undefined"))
+            scores.append(Score("mini", cell, "reversion_privleak", absent="undefined"))
     return scores
 
 

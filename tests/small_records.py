@@ -5,6 +5,8 @@ from pathlib import Path
 
 from qunlearn.run.files import write_json, write_jsonl
 
+ANSWER = {"prompt": "", "question": "", "output": "", "reference": ""}
+
 
 def evaluate(
     folder: Path,
@@ -24,40 +26,16 @@ def evaluate(
         forget, holdout: Min-K% of these texts; there are as many forget texts as `nll` has.
     """
     place = folder / cell
-    answers = {
-        "verbmem": rouge,
-        "knowmem_forget": rouge,
-        "knowmem_retain": rouge if utility is None else utility,
-    }
+    answers = {"verbmem": rouge, "knowmem_forget": rouge, "knowmem_retain": utility or rouge}
     for name, scores in answers.items():
-        write_jsonl(
-            place / f"{name}.jsonl",
-            [
-                {
-                    "id": i,
-                    "prompt": "",
-                    "question": "",
-                    "output": "",
-                    "reference": "",
-                    "rougeL": score,
-                }
-                for i, score in enumerate(scores)
-            ],
-        )
+        rows = [ANSWER | {"id": i, "rougeL": score} for i, score in enumerate(scores)]
+        write_jsonl(place / f"{name}.jsonl", rows)
     texts = [("forget", *pair) for pair in zip(nll, forget, strict=True)]
     texts += [("retain", each, 0.0) for each in nll]
     texts += [("holdout", 0.0, score) for score in holdout]
-    write_jsonl(
-        place / "privleak.jsonl",
-        [
-            {
-                "id": f"{split}/{i}",
-                "split": split,
-                "tokens": 10,
-                "nll_sum": 10 * each,
-                "min_k": score,
-            }
-            for i, (split, each, score) in enumerate(texts)
-        ],
-    )
+    rows = [
+        {"id": f"{split}/{i}", "split": split, "tokens": 10, "nll_sum": 10 * each, "min_k": score}
+        for i, (split, each, score) in enumerate(texts)
+    ]
+    write_jsonl(place / "privleak.jsonl", rows)
     write_json(place / "metrics.json", {"status": status})

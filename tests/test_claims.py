@@ -2,148 +2,145 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from small_claims import a_pair, claim, key, missing, number
+import yaml
+from conftest import ROOT
+from small_claims import NLL, claim, key, missing, number
 
-from qunlearn.analysis.claims import NOTHING_REVERTS, Judgement, judge, published_claims
-from qunlearn.analysis.evidence import UNPAIRED, Evidence, Pair, scope_of
+from qunlearn.analysis.cells import REVERSIONS
+from qunlearn.analysis.claims import (
+    NOTHING_REVERTS,
+    Judgement,
+    claims_csv,
+    decide,
+    judge,
+    published_claims,
+    read_claims,
+)
+from qunlearn.analysis.evidence import UNPAIRED, Evidence, Finding, absent
+from qunlearn.analysis.metrics import METRICS
 from qunlearn.analysis.summary import Key, Summary
-from qunlearn.analysis.verdicts import Absent, Finding
+from qunlearn.analysis.verdicts import side
+from qunlearn.run.errors import InputError
 
-NLL = "reversion_nll_forget"
+ABOVE, BELOW = "the whole interval is above 0", "the whole interval is below 0"
+UNTESTED = "but it was not tested"
+CHANCE = "but p is above 0.05 after Holm's correction"
 BOTH = ("four_bit", "coarsest")
-UNTESTED = "the whole interval is above 0, but it was not tested"
-LEAK = {"metrics": ("privleak",)}
+Tests = Mapping[tuple[Key, Key], Finding]
 
 
-def only(
-    kind: str,
-    numbers: Mapping[Key, Summary],
-    tests: Mapping[Pair, Finding | Absent] | None = None,
-    **changes: object,
-) -> Judgement:
-    (found,) = judge([claim(kind, **changes)], Evidence(numbers, tests or {}))  # type: ignore[arg-type]
+def only(name: str, numbers: Mapping[Key, Summary], tests: Tests | None = None) -> Judgement:
+    metrics = {"metrics": ("privleak",)} if name == "nearer_zero" else {}
+    (found,) = judge([claim(name, **metrics)], Evidence(numbers, tests or {}))
     return found
-
-
-def finding(judgement: Judgement) -> Finding:
-    assert isinstance(judgement.finding, Finding)
-    return judgement.finding
 
 
 def at_nf4(lora: Summary, full: Summary, metric: str = "utility") -> dict[Key, Summary]:
     return {key("lora", "nf4", metric): lora, key("full", "nf4", metric): full}
 
 
-def test_level_subtracts_and_adds_the_errors() -> None:
-    numbers = at_nf4(number(60, 3, note="one seed; n < 10"), number(40, 4, n=50, note="n < 10"))
-    found = only("level", numbers)
-
-    assert (found.verdict, found.reason) == ("undecided", UNTESTED)  # there are no items
-    assert finding(found).value == 20
-    assert finding(found).low == pytest.approx(20 - 1.96 * 5, abs=1e-3)  # sqrt(3^2 + 4^2)
-    assert finding(found).n == 50
-    assert finding(found).minimum_effect == pytest.approx(2.8016 * 5, abs=1e-3)
-    assert finding(found).note == f"{UNPAIRED}; one seed; n < 10"
-    no_spread = only("level", at_nf4(number(0, 0), number(0, 0)))
-    assert (no_spread.verdict, finding(no_spread).minimum_effect) == ("undecided", None)
+def found(low: float, high: float, p: float | None = None, seeds: int = 3) -> Finding:
+    return Finding((low + high) / 2, low, high, seeds, n=32, minimum_effect=0.5, p=p)
 
 
-def test_drop_is_what_the_other_loses_minus_what_the_variant_loses() -> None:
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.2, 0.9, "above"), (-1, 0.09, "below"), (0.1, 0.9, None), (-1, 0.1, None)],
+)
+def test_an_end_on_the_threshold_is_on_neither_side(
+    low: float, high: float, expected: str | None
+) -> None:
+    assert side(low, high, 0.1) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "finding", "verdict", "reason"),
+    [
+        ("level", found(0.1, 2, p=0.05), "supported", ABOVE),
+        ("level", found(-2, -0.1, p=0.01), "contradicted", BELOW),
+        ("level", found(-1, 2, p=0.001), "undecided", "the interval holds 0"),
+        ("level", found(0, 0), "undecided", "the interval holds 0"),
+        ("level", found(0.1, 2, p=0.051), "undecided", f"{ABOVE}, {CHANCE}"),
+        ("level", found(-2, -0.1, p=0.2), "undecided", f"{BELOW}, {CHANCE}"),
+        ("level", found(0.1, 2), "undecided", f"{ABOVE}, {UNTESTED}"),
+        ("level", found(0.1, 2, seeds=1), "undecided", f"{ABOVE}, {UNTESTED}: one seed"),
+        ("level", found(0.1, 2, seeds=2), "undecided", f"{ABOVE}, {UNTESTED}: two seeds"),
+        ("level", absent("LoRA at NF4: diverged"), "undecided", "LoRA at NF4: diverged"),
+        ("reverts", found(0.2, 0.9), "supported", f"{ABOVE}.1"),
+        ("reverts", found(0, 0), "contradicted", f"{BELOW}.1"),
+        ("reverts", found(0.2, 1, seeds=1), "supported", f"{ABOVE}.1, over the items of one run"),
+        ("keeps", found(0.2, 0.9), "contradicted", f"{ABOVE}.1"),
+        ("keeps", found(-0.1, 0.09), "supported", f"{BELOW}.1"),
+        ("keeps", found(0.05, 0.9), "undecided", "the interval holds 0.1"),
+    ],
+)
+def test_each_branch(name: str, finding: Finding, verdict: str, reason: str) -> None:
+    assert decide(claim(name), finding) == (verdict, reason)
+
+
+def test_a_difference_subtracts_and_adds_the_errors() -> None:
+    level = only("level", at_nf4(number(60, 3, note="one seed; n < 10"), number(40, 4, n=50)))
+    own = level.finding
+    assert (level.verdict, level.reason) == ("undecided", f"{ABOVE}, {UNTESTED}")  # no items
+    assert (own.value, own.n, own.note) == (20, 50, f"{UNPAIRED}; one seed; n < 10")
+    assert own.low == pytest.approx(20 - 1.96 * 5, abs=1e-3)  # sqrt(3^2 + 4^2)
+    assert own.minimum_effect == pytest.approx(2.8016 * 5, abs=1e-3)
+    assert only("level", at_nf4(number(0, 0), number(0, 0))).finding.minimum_effect is None
+
+
+def test_a_drop_is_what_the_other_loses_minus_what_the_variant_loses() -> None:
     numbers = at_nf4(number(55), number(50))
     numbers |= {key("full", "bf16"): number(70), key("lora", "bf16"): number(60)}
-    found = only("drop", numbers)
-
-    assert finding(found).value == (70 - 50) - (60 - 55)
-    assert finding(found).high == pytest.approx(15 + 1.96 * 2, abs=1e-3)  # sqrt(4 * 1^2)
-    assert (found.verdict, found.reason) == ("undecided", UNTESTED)
+    drop = only("drop", numbers).finding
+    assert drop.value == (70 - 50) - (60 - 55)
+    assert drop.high == pytest.approx(15 + 1.96 * 2, abs=1e-3)  # sqrt(4 * 1^2)
 
 
 @pytest.mark.parametrize(
     ("full", "lora", "value"),
     [(-60, -20, 40), (-20, -60, -40), (60, 20, 40), (-60, 20, 40), (60, -1, 59)],
 )
-def test_nearer_zero_compares_distances_on_either_side(
+def test_distances_from_zero_are_compared_on_either_side(
     full: float, lora: float, value: float
 ) -> None:
-    found = only("nearer_zero", at_nf4(number(lora), number(full), "privleak"), **LEAK)
-    assert finding(found).value == value
-    side = "above" if value > 0 else "below"
-    assert found.reason == f"the whole interval is {side} 0, but it was not tested"
+    own = only("nearer_zero", at_nf4(number(lora), number(full), "privleak"))
+    assert own.finding.value == value
+    assert own.reason.startswith(ABOVE if value > 0 else BELOW)
 
 
 @pytest.mark.parametrize(
-    ("kind", "lora", "full", "test", "value", "verdict"),
+    ("name", "lora", "full", "difference", "value", "verdict"),
     [
-        # Whichever way round the test was made.
-        ("level", 60, 40, ("full", "lora", -20), 20, "supported"),
-        ("level", 60, 40, ("lora", "full", 20), 20, "supported"),
+        ("level", 60, 40, 20, 20, "supported"),
         # LoRA minus full is -10: further from 0 where both are below it, nearer where above.
-        ("nearer_zero", -60, -50, ("lora", "full", -10), -10, "contradicted"),
-        ("nearer_zero", 40, 50, ("lora", "full", -10), 10, "supported"),
+        ("nearer_zero", -60, -50, -10, -10, "contradicted"),
+        ("nearer_zero", 40, 50, -10, 10, "supported"),
         # A number near 0 is not left to the signed test: 30 minus 1.
-        ("nearer_zero", 1, -30, ("lora", "full", 31), 29, "undecided"),
+        ("nearer_zero", 1, -30, 31, 29, "undecided"),
     ],
 )
 def test_a_paired_test_is_preferred_and_turned(
-    kind: str, lora: float, full: float, test: tuple[str, str, float], value: float, verdict: str
+    name: str, lora: float, full: float, difference: float, value: float, verdict: str
 ) -> None:
-    a, b, difference = test
-    metric = "utility" if kind == "level" else "privleak"
-    tested = Finding(difference, difference - 2, difference + 1, 64, 7, 3, 0.01, "n < 10")
-    numbers = at_nf4(number(lora, 9), number(full, 9), metric)
-    found = only(kind, numbers, a_pair(a, b, tested, metric), metrics=(metric,))
-
-    assert (finding(found).value, found.verdict) == (value, verdict)
-    if verdict != "undecided":
-        turned = value != difference
-        ends = (value - 1, value + 2) if turned else (value - 2, value + 1)
-        assert finding(found) == Finding(value, *ends, 64, 7, 3, 0.01, "n < 10")
-
-
-def test_with_one_seed_a_difference_is_undecided_and_a_reversion_is_of_one_run() -> None:
-    numbers = at_nf4(replace(number(60), seeds=1), number(40))
-    numbers[key("lora", "nf4", NLL)] = replace(number(0.0, 0.01), seeds=1)
-    level, kept = judge([claim("level"), claim("kept")], Evidence(numbers))
-    assert (level.verdict, level.reason) == ("undecided", f"{UNTESTED}: one seed")
-    assert (kept.verdict, kept.reason) == (
-        "supported",
-        "the whole interval is below 0.1, over the items of one run",
-    )
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "kept", "reverts"),
-    [
-        (-0.05, 0.09, "supported", "contradicted"),
-        (0.11, 0.9, "contradicted", "supported"),
-        (0.05, 0.2, "undecided", "undecided"),
-        (0.0, 0.0, "supported", "contradicted"),
-    ],
-)
-def test_kept_and_reverts_are_mirror_images(
-    low: float, high: float, kept: str, reverts: str
-) -> None:
-    numbers = {key("lora", "nf4", NLL): Summary((low + high) / 2, low, high, 1, 0, n=32)}
-
-    assert only("kept", numbers).verdict == kept
-    found = only("reverts", numbers)
-    assert found.verdict == reverts
-    assert (finding(found).low, finding(found).high) == (low, high)  # its own, not made normal
-
-
-def test_a_variant_reverts_more_than_another_beyond_the_margin() -> None:
-    numbers = {
-        key("full_bf16", "nf4", NLL): number(0.9, 0.03),
-        key("full", "nf4", NLL): number(0.0, 0.04),
+    metric = "utility" if name == "level" else "privleak"
+    tests = {
+        pair: Finding(sign * difference, sign * difference - 2, sign * difference + 2, 3, p=0.01)
+        for turn, sign in ((1, 1), (-1, -1))
+        for pair in [tuple(key(name, "nf4", metric) for name in ("lora", "full")[::turn])]
     }
-    found = only("more", numbers, variant="full_bf16")
-    other = only("more", numbers, variant="full", against="full_bf16")
+    own = only(name, at_nf4(number(lora, 9), number(full, 9), metric), tests)  # type: ignore[arg-type]
+    assert (own.finding.value, own.verdict) == (value, verdict)
+    assert own.finding.p == (0.01 if verdict != "undecided" else None)
 
-    assert found.verdict == "supported"
-    assert finding(found).low == pytest.approx(0.9 - 1.96 * 0.05, abs=1e-3)
-    assert other.verdict == "contradicted"  # something reverts here, but not what was claimed
+
+def test_one_reversion_has_its_own_interval() -> None:
+    numbers = {key("lora", "nf4", NLL): Summary(0.2, 0.11, 0.9, 1, n=32)}  # not made normal
+    own = only("reverts", numbers)
+    assert (own.finding.low, own.finding.high, own.verdict) == (0.11, 0.9, "supported")
+    assert only("keeps", numbers).verdict == "contradicted"
 
 
 def test_where_nothing_reverts_an_explanation_stays_undecided() -> None:
@@ -154,14 +151,12 @@ def test_where_nothing_reverts_an_explanation_stays_undecided() -> None:
         key("full_bf16", "rtn3g64", NLL): number(0.9, 0.01),
         key("full_bf16", "nf4", "reversion_verbmem"): number(0.9, 0.01),
     }
-    found = only("more", numbers, variant="full_bf16")
-    assert (found.verdict, found.reason) == ("undecided", NOTHING_REVERTS)
-
-    numbers = {key("full", "nf4", NLL): number(0, 0.01), key("full", "rtn3", NLL): number(0, 0.01)}
-    grows = {"variant": "full", "against": "", "scopes": ("coarsest",)}
-    assert only("grows", numbers, **grows).verdict == "undecided"
-    numbers[key("lora", "rtn3", NLL)] = number(0.5, 0.01)
-    assert only("grows", numbers, **grows).verdict == "contradicted"
+    more = only("more", numbers)
+    assert (more.verdict, more.reason) == ("undecided", NOTHING_REVERTS)
+    numbers[key("lora", "nf4", NLL)] = number(0.5, 0.01)
+    assert only("more", numbers).verdict == "contradicted"
+    numbers[key("full_bf16", "nf4", NLL)] = number(0.9, 0.03)
+    assert only("more", numbers).verdict == "supported"
 
 
 def test_growth_compares_each_coarser_grid_with_each_of_four_bits() -> None:
@@ -169,54 +164,30 @@ def test_growth_compares_each_coarser_grid_with_each_of_four_bits() -> None:
         key("full", name, NLL): number(value, 0.01)
         for name, value in {"bf16": 0, "int8": 0, "nf4": 0.1, "rtn4": 0.75, "rtn3g64": 0.85}.items()
     }
-    nf4, rtn4 = judge([claim("grows", "full", "", scopes=("coarsest",))], Evidence(numbers))
-
-    assert (nf4.place.precision, nf4.verdict) == ("nf4 to rtn3g64", "supported")
-    assert finding(nf4).value == pytest.approx(0.75)
-    assert (rtn4.place.precision, rtn4.verdict) == ("rtn4 to rtn3g64", "undecided")
+    judged = judge([claim("grows")], Evidence(numbers))
+    assert [(own.place.grids, own.verdict) for own in judged] == [
+        (["nf4", "rtn3g64"], "supported"),
+        (["rtn4", "rtn3g64"], "undecided"),
+    ]
+    assert judged[0].finding.value == pytest.approx(0.75)
+    assert "nf4 to rtn3g64" in claims_csv(judged)
 
 
 @pytest.mark.parametrize(
-    ("kind", "variant", "numbers", "reason"),
+    ("name", "numbers", "reason"),
     [
-        (
-            "reverts", "lora", {key("lora", "nf4", NLL): missing(diverged=1)},
-            "LoRA at NF4: diverged",
-        ),
-        (
-            "reverts", "lora", {key("lora", "nf4", NLL): missing(undefined=1)},
-            "LoRA at NF4: undefined, too little was forgotten for anything to come back",
-        ),
-        (
-            "more", "lora_matched", {key("full", "nf4", NLL): number(0)},
-            "controls were not run: no number for LoRA at FT's norm at NF4",
-        ),
-        (
-            "more", "lora_scaled0.5", {key("full", "nf4", NLL): number(0)},
-            "controls were not run: no number for LoRA × 0.5 at NF4",
-        ),
-        (
-            "level", "lora", {key("lora", "nf4"): number(0)},
-            "no number for FT (fp32 masters) at NF4",
-        ),
-        (
-            "drop", "lora", {key("lora", "nf4"): number(0), key("full", "nf4"): number(0)},
-            "no number for FT (fp32 masters) at bf16",
-        ),
-        ("level", "lora", {key("lora", "bf16"): number(0)}, "no precision of 4 bits was run"),
+        ("reverts", {key("lora", "nf4", NLL): missing(diverged=1)}, "LoRA at NF4: diverged"),
+        ("reverts", {key("lora", "nf4", NLL): missing(undefined=1)}, "LoRA at NF4: undefined, too"),
+        ("level", {key("lora", "nf4"): number(0)}, "no number for FT (fp32 masters) at NF4"),
+        ("drop", at_nf4(number(0), number(0)), "no number for FT (fp32 masters) at bf16"),
+        ("level", {key("lora", "bf16"): number(0)}, "no precision of 4 bits was run"),
     ],
-)  # fmt: skip
+)
 def test_what_is_missing_leaves_a_claim_undecided(
-    kind: str, variant: str, numbers: dict[Key, Summary], reason: str
+    name: str, numbers: dict[Key, Summary], reason: str
 ) -> None:
-    found = only(kind, numbers, variant=variant)
-    assert (found.verdict, found.reason) == ("undecided", reason)
-
-
-def test_a_test_of_a_diverged_model_is_no_number() -> None:
-    tests = a_pair("lora", "full", Absent("the difference is diverged"))
-    found = only("level", at_nf4(number(60), missing(diverged=1)), tests)
-    assert (found.verdict, found.reason) == ("undecided", "the difference is diverged")
+    own = only(name, numbers)
+    assert (own.verdict, own.reason[: len(reason)]) == ("undecided", reason)
 
 
 def test_every_corpus_objective_precision_and_metric_is_a_place_of_its_own() -> None:
@@ -227,24 +198,12 @@ def test_every_corpus_objective_precision_and_metric_is_a_place_of_its_own() -> 
         for precision in ("bf16", "nf4", "gptq4", "rtn3g64")
     }
     metrics = (NLL, "reversion_verbmem")
-    found = judge([claim("kept", scopes=BOTH, metrics=metrics)], Evidence(numbers))
-
-    assert len(found) == 2 * 2 * 3 * 2
-    assert {judgement.place.objective for judgement in found} == {"npo_gdr", "npo_klr"}
-    assert [judgement.place.precision for judgement in found[:6:2]] == ["nf4", "gptq4", "rtn3g64"]
-    assert [judgement.place.scope for judgement in found[:6:2]] == [*BOTH[:1] * 2, BOTH[1]]
-
-
-@pytest.mark.parametrize(
-    ("scope", "precisions"),
-    [
-        (None, ["bf16", "int8", "rtn5", "rtn3g64m", "rtn4m"]),
-        ("four_bit", ["nf4", "fp4", "gptq4", "rtn4g128"]),
-        ("coarsest", ["rtn3", "rtn3g64", "gptq3"]),
-    ],
-)
-def test_scopes(scope: str | None, precisions: list[str]) -> None:
-    assert {scope_of(precision) for precision in precisions} == {scope}
+    judged = judge([claim("keeps", scopes=BOTH, metrics=metrics)], Evidence(numbers))
+    assert len(judged) == 2 * 2 * 3 * 2
+    assert {own.place.objective for own in judged} == {"npo_gdr", "npo_klr"}
+    assert [own.place[2:4] for own in judged[:6:2]] == [
+        ("four_bit", "nf4"), ("four_bit", "gptq4"), ("coarsest", "rtn3g64"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -264,15 +223,46 @@ def test_tests_of_a_claim_itself_are_corrected_within_a_corpus(
         for precision in ("bf16", *names)
     }
     ps = iter(raw)
-    paired = Evidence(
-        numbers, {}, lambda terms, absolute: Finding(5, 1, 9, 64, 5, 3, next(ps), corrected=False)
-    )
-    found = judge([claim("drop")], paired)
-    assert [finding(each).p for each in found] == pytest.approx(corrected)
-    assert {each.verdict for each in found} == {verdict}
+    own = Finding(5, 1, 9, 3, corrected=False)
+    paired = Evidence(numbers, {}, lambda terms, distance: replace(own, p=next(ps)))
+    judged = judge([claim("drop")], paired)
+    assert [each.finding.p for each in judged] == pytest.approx(corrected)
+    assert {each.verdict for each in judged} == {verdict}
 
 
-def test_reversion_is_not_asked_of_the_published_table() -> None:
-    wanted = [claim("level", scopes=BOTH), claim("kept"), claim("drop", scopes=("coarsest",))]
+def test_reversion_is_not_judged_on_the_published_table() -> None:
+    wanted = [claim("level", scopes=BOTH), claim("keeps"), claim("drop", scopes=("coarsest",))]
     (kept,) = published_claims(wanted)
-    assert (kept.kind, kept.scopes) == ("level", ("four_bit",))
+    assert (kept.id, kept.scopes) == ("level", ("four_bit",))
+
+
+def test_the_projects_claims_are_about_known_numbers() -> None:
+    claims = read_claims(ROOT / "resources/claims.yaml")
+    assert len({own.id for own in claims}) == len(claims)
+    assert {metric for own in claims for metric in own.metrics} <= {*METRICS, *REVERSIONS}
+    assert {(own.reversion, own.threshold) for own in claims} == {(False, 0), (True, 0.1)}
+    assert {len(own.number) for own in claims} == {1, 2, 4}
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"number": [[2, "lora", "same"]]}, r"claims\.0\.number\.0\.0: Input should be 1 or -1"),
+        ({"number": [[1, "lora", "int8"]]}, r"claims\.0\.number\.0\.2"),
+        ({"scopes": ["eight_bit"]}, r"claims\.0\.scopes\.0"),
+        ({"side": "beside"}, r"claims\.0\.side"),
+        ({"note": "x"}, r"claims\.0\.note"),
+        ({"source": None}, r"claims\.0\.source"),
+    ],
+)
+def test_a_claim_that_cannot_be_judged_is_refused(
+    tmp_path: Path, change: dict[str, object], complaint: str
+) -> None:
+    entries = yaml.safe_load((ROOT / "resources/claims.yaml").read_text("utf-8"))["claims"]
+    path = tmp_path / "claims.yaml"
+    path.write_text(yaml.safe_dump({"claims": [entries[0] | change]}))
+    with pytest.raises(InputError, match=complaint):
+        read_claims(path)
+    path.write_text("claims: [")
+    with pytest.raises(InputError, match="not valid YAML"):
+        read_claims(path)

@@ -5,68 +5,51 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
-from small_claims import a_pair, claim, key, missing, number
+from small_claims import NLL, claim, key, missing, number, pair_test
 from small_text import unpadded
 
-from qunlearn.analysis.claims import as_csv, judge
-from qunlearn.analysis.evidence import Evidence
-from qunlearn.analysis.verdicts import Finding
+from qunlearn.analysis.claims import claims_csv, judge
+from qunlearn.analysis.evidence import Evidence, Finding
 from qunlearn.report.claims_table import in_words, signs_in_words, write_claims
 
-NLL = "reversion_nll_forget"
 NUMBERS = {
     key("lora", "nf4"): number(60.0, 1), key("full", "nf4"): number(40.0, 1),
     key("lora", "rtn4"): number(50.0, 5, note="n < 10"), key("full", "rtn4"): number(50.0, 5),
     key("lora", "gptq4"): number(30.0, 1), key("full", "gptq4"): number(40.0, 1),
     key("lora", "fp4"): number(30.0, 1), key("full", "fp4"): missing(diverged=1),
-    key("full", "nf4", NLL): number(0.456, 0.02),
+    key("lora", "nf4", NLL): number(0.456, 0.02),
 }  # fmt: skip
-TEST = Finding(20.0, 17.25, 22.5, 64, 3.125, 3, 0.0125)
-WORSE = Finding(-10.0, -12.0, -8.0, 64, 3.0, 3, 0.001)
-TESTS = a_pair("lora", "full", TEST)
-TESTS |= {pair._replace(precision="gptq4"): WORSE for pair in TESTS}
-JUDGED = judge([claim("level"), claim("reverts", "full", "")], Evidence(NUMBERS, TESTS))
+TESTS = pair_test(
+    "lora", "full", Finding(20.0, 17.25, 22.5, 3, n=64, minimum_effect=3.125, p=0.0125)
+)
+WORSE = Finding(-10.0, -12.0, -8.0, 3, n=64, minimum_effect=3.0, p=0.001)
+TESTS |= {(key("lora", "gptq4"), key("full", "gptq4")): WORSE}
+JUDGED = judge([claim("level"), claim("reverts")], Evidence(NUMBERS, TESTS))
 
 
 def test_csv_has_a_row_a_place() -> None:
-    rows = list(csv.DictReader(io.StringIO(as_csv(JUDGED))))
-
-    assert [row["verdict"] for row in rows[:4]] == [
-        "supported", "undecided", "contradicted", "undecided",
-    ]  # fmt: skip
-    assert rows[0] == {
-        "claim": "level", "corpus": "news", "objective": "npo_gdr", "scope": "four_bit",
-        "precision": "nf4", "metric": "utility", "verdict": "supported", "value": "20",
-        "ci_low": "17.25", "ci_high": "22.5", "p": "0.0125", "n": "64", "minimum_effect": "3.125",
-        "reason": "the whole interval is above 0",
-    }  # fmt: skip
-    assert rows[1]["value"] == "0"
+    rows = list(csv.DictReader(io.StringIO(claims_csv(JUDGED))))
+    verdicts = ["supported", "undecided", "contradicted", "undecided"]
+    assert [row["verdict"] for row in rows[:4]] == verdicts
+    assert list(rows[0].values()) == [
+        *("level", "news", "npo_gdr", "four_bit", "nf4", "utility", "supported"),
+        *("20", "17.25", "22.5", "0.0125", "64", "3.125", "the whole interval is above 0"),
+    ]
     assert rows[1]["reason"].endswith("n < 10")
-    numbers = ("value", "ci_low", "ci_high", "p", "n", "minimum_effect")
-    assert [rows[3][name] for name in numbers] == [""] * 6
-    assert rows[3]["reason"] == "FT (fp32 masters) at FP4: diverged"
-
-
-def test_one_seed_stands_where_a_p_would() -> None:
-    numbers = {each: replace(found, seeds=1) for each, found in NUMBERS.items()}
-    level, *_, reverts = judge([claim("level"), claim("reverts", "full", "")], Evidence(numbers))
-    (row, _) = csv.DictReader(io.StringIO(as_csv([level, reverts])))
+    assert list(rows[3].values())[7:] == [""] * 6 + ["FT (fp32 masters) at FP4: diverged"]
+    one_seed = {each: replace(own, seeds=1) for each, own in NUMBERS.items()}
+    (row, *_) = csv.DictReader(io.StringIO(claims_csv(judge([claim("level")], Evidence(one_seed)))))
     assert (row["verdict"], row["p"]) == ("undecided", "one seed")
 
 
-def test_counts_in_words() -> None:
+def test_counts_and_signs_in_words() -> None:
     assert in_words(JUDGED[:4]) == "supported in 1 of 4, contradicted in 1, undecided in 2"
-    assert in_words(JUDGED[:1]) == "supported in 1 of 1"
     assert in_words(JUDGED[2:4]) == "contradicted in 1 of 2, undecided in 1"
-
-
-def test_signs_in_words() -> None:
     assert signs_in_words(JUDGED[:4]) == "The number is above 0 in 1 of 3."
     assert signs_in_words(JUDGED[3:4]) == "No number."
-    tested = signs_in_words(JUDGED[:4], own_models=True)
-    assert "(2 without ties)" in tested and "p = 1 (sign test)" in tested
+    assert "(2 without ties)" in signs_in_words(JUDGED[:4], own_models=True)
     assert "p = 0.5 (sign test)" in signs_in_words(JUDGED[:1] * 2, own_models=True)
-    kept = judge([claim("kept", "full")], Evidence(NUMBERS))
+    kept = judge([claim("keeps")], Evidence(NUMBERS))
     assert signs_in_words(kept) == "The number is below 0.1 in 0 of 1."
 
 
@@ -74,19 +57,16 @@ def test_markdown_says_what_was_compared_and_why(tmp_path: Path) -> None:
     write_claims(JUDGED, JUDGED[:4], tmp_path, ["Learning rates: LoRA 0.0005."])
     text = unpadded((tmp_path / "claims.md").read_text(encoding="utf-8"))
     ours, theirs = text.split("# The same rule on the paper's table")
-
-    assert (
-        "| `level` | It is so. | supported in 1 of 4, contradicted in 1, undecided in 2 |" in ours
-    )
-    assert "\nLearning rates: LoRA 0.0005.\n" in ours
-    assert "* The number: LoRA minus FT (fp32 masters). Threshold: 0." in ours
-    assert (
-        "| NEWS | NPO+GDR | NF4 | Utility | 20.0 | 17.2 to 22.5 | 0.013 | 64 | 3.1 | supported "
-        "| the whole interval is above 0 |"
-    ) in ours
-    assert "| NEWS | NPO+GDR | NF4 | NLL forget | 0.46 | 0.42 to 0.50 | – | 64 | 0.06 |" in ours
-    assert "| FP4 | Utility | – | – | – | – | – | undecided |" in ours
-    assert "added as if independent (in 1 of 3); n < 10 (in 1 of 3)." in ours
-    assert "sign test" not in ours
-    assert "(sign test)." in theirs
-    assert (tmp_path / "claims_published.csv").read_text() == as_csv(JUDGED[:4])
+    for words in (
+        "| `level` | It is so. | supported in 1 of 4, contradicted in 1, undecided in 2 |",
+        "\nLearning rates: LoRA 0.0005.\n",
+        "* The number: LoRA minus FT (fp32 masters). Threshold: 0.",
+        "* The number: reversion of LoRA. Threshold: 0.1.",
+        "| NEWS | NPO+GDR | NF4 | Utility | 20.0 | 17.2 to 22.5 | 0.013 | 64 | 3.1 | supported |",
+        "| NEWS | NPO+GDR | NF4 | NLL forget | 0.46 | 0.42 to 0.50 | – | 64 | 0.06 |",
+        "| FP4 | Utility | – | – | – | – | – | undecided |",
+        "added as if independent (in 1 of 3); n < 10 (in 1 of 3).",
+    ):
+        assert words in ours
+    assert "sign test" not in ours and "(sign test)." in theirs
+    assert (tmp_path / "claims_published.csv").read_text() == claims_csv(JUDGED[:4])

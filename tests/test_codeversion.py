@@ -14,50 +14,34 @@ from qunlearn.run.fingerprint import code_version
 from qunlearn.training.objectives import objectives
 
 SCRIPTS = {path.stem: path for path in (ROOT / "workflow/scripts").glob("*.py")}
-SMALL = {
-    "script": '''"""A script."""
+SCRIPT = '''"""A script."""
 
-from qunlearn.direct import first
+import sys
+
+from qunlearn.run.errors import InputError
 
 
 def main() -> None:
     """Do it."""
-    from qunlearn import plain  # found inside a function, too
-
-    print(first() + plain.VALUE)
-''',
-    "direct": '''"""Imported by the script."""
-
-import sys
-
-import qunlearn.indirect
-from qunlearn.run.errors import InputError
-
-
-def first() -> int:
     if not sys.argv:
         raise InputError(f"only {sys.argv}: no text")
     print("warning: the first is long", file=sys.stderr)
-    return qunlearn.indirect.second() + 1
-''',
-    "indirect": '''"""Imported by an import, and importing it back."""
-
-import json
-from qunlearn.deep import X
-
-
-def second() -> int:
-    import qunlearn.direct
-
-    return len(json.dumps([qunlearn.direct.__name__]))
-''',
-    "plain": "VALUE = 2\n",
-    "unused": "X = 1\n",
-    "deep/__init__": "from qunlearn.deep.part import X\n",
-    "deep/part": "X = 1\n",
-    "run/errors": "class InputError(Exception): ...\n",
-    "__init__": "",
-}
+    print(len(sys.argv) + 2)  # a comment
+'''
+SAME = [
+    ("  # a comment", ""),
+    ('"""Do it."""', '"""Do it\n\n    at once.\n    """'),
+    ("len(sys.argv) + 2", "(len(sys.argv)  +\n        2)"),
+    ('"""A script."""', "# A comment"),
+    ("no text", "too little text"),
+    ("only {", "there is but {"),
+    ("first is long", "first is very long"),
+]
+OTHER = [
+    ("len(sys.argv) + 2", "len(sys.argv) - 2"),
+    ("print(len(", "print('text', len("),
+    ("if not sys.argv", "if sys.argv"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -66,66 +50,53 @@ def fresh() -> Iterator[None]:
     fingerprint._parsed.cache_clear()
 
 
-@pytest.fixture
-def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small package of its own, with a script in it."""
-    for name, text in SMALL.items():
-        write_text(tmp_path / f"qunlearn/{name}.py", text)
-    monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path / "qunlearn")
-    return tmp_path / "qunlearn"
-
-
-def version(package: Path) -> str:
+def version(script: Path) -> str:
     fingerprint._parsed.cache_clear()
-    return code_version(package / "script.py")
-
-
-SAME = [
-    ("script", "  # found inside a function, too", ""),
-    ("script", '"""Do it."""', '"""Do it\n\n    at once.\n    """'),
-    ("script", "first() + plain.VALUE", "(first()  +\n        plain.VALUE)"),
-    ("indirect", '"""Imported by an import, and importing it back."""', "# A comment"),
-    ("unused", "X = 1", "X = 2"),
-    ("direct", "no text", "too little text"),
-    ("direct", "only {", "there is but {"),
-    ("direct", "first is long", "first is very long"),
-    ("run/errors", "class InputError", "X = 1\n\n\nclass InputError"),
-]
-OTHER = [
-    ("script", "first() + plain.VALUE", "first() - plain.VALUE"),
-    ("script", "print(first()", "print('text', first()"),
-    ("direct", "if not sys.argv", "if sys.argv"),
-    ("indirect", "json.dumps([", "json.dumps([1, "),
-    ("plain", "VALUE = 2", "VALUE = 3"),
-    ("deep/part", "X = 1", "X = 2"),
-]
+    return code_version(script)
 
 
 @pytest.mark.parametrize(
-    ("module", "old", "new", "same"),
-    [(*edit, True) for edit in SAME] + [(*edit, False) for edit in OTHER],
+    ("old", "new", "same"), [(*x, True) for x in SAME] + [(*x, False) for x in OTHER]
 )
-def test_what_counts_and_what_does_not(
-    small: Path, module: str, old: str, new: str, same: bool
-) -> None:
-    before = version(small)
+def test_what_of_a_file_counts(old: str, new: str, same: bool, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    write_text(script, SCRIPT)
+    before = version(script)
     assert re.fullmatch("[0-9a-f]{12}", before)
-    file = small / f"{module}.py"
-    text = file.read_text(encoding="utf-8")
-    assert old in text
-    file.write_text(text.replace(old, new), encoding="utf-8")
-    assert (version(small) == before) is same
+    assert old in SCRIPT
+    write_text(script, SCRIPT.replace(old, new))
+    assert (version(script) == before) is same
 
 
-def test_a_template_counts_and_a_place_does_not(
-    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = version(small)
-    moved = Path(shutil.move(small, tmp_path / "elsewhere/qunlearn"))
+FILES = {
+    "script": "def main():\n    from qunlearn.direct import first  # in a function, too\n",
+    "direct": "import qunlearn.indirect\nfrom qunlearn.run.errors import InputError\n",
+    "indirect": "import qunlearn.direct\nfrom qunlearn.deep import X\n",
+    "deep/__init__": "from qunlearn.deep.part import X\n",
+    "deep/part": "X = 1\n",
+    "unused": "X = 1\n",
+    "run/errors": "class InputError(Exception): ...\n",
+}
+
+
+def test_which_files_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Imports of imports, which may import each other; not files, messages and locks."""
+    package = tmp_path / "qunlearn"
+    monkeypatch.setattr(fingerprint, "PACKAGE", package)
+    for name, text in FILES.items():
+        write_text(package / f"{name}.py", text)
+    first = before = version(package / "script.py")
+    for name, text in FILES.items():
+        write_text(package / f"{name}.py", f"{text}Y = 1\n")
+        after = version(package / "script.py")
+        assert (after == before) is (name in ("unused", "run/errors")), name
+        before = after
+    assert first != before
+    moved = Path(shutil.move(package, tmp_path / "elsewhere/qunlearn"))
     monkeypatch.setattr(fingerprint, "PACKAGE", moved)
-    assert version(moved) == before
+    assert version(moved / "script.py") == before  # a place does not count
     write_text(moved / "page.j2", "words")
-    assert version(moved) != before
+    assert version(moved / "script.py") != before  # a template does
 
 
 Edit = Callable[[str, str, str], Path]

@@ -3,13 +3,14 @@
 import datetime
 import os
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import strategies as st
-from small_fuzz import complaint, every
+from small_fuzz import complaint
 
 from qunlearn.experiment import configfiles
 from qunlearn.experiment.config import resolve
@@ -76,11 +77,11 @@ BAD = {
         "'unlearn.settings.checkpoint_every': checkpoint_every, 100, must be a multiple of "
         "log_every, 3 in the run books/npo_gdr/lora"
     ),
-    "unlearn: {settings: {micro_batch_size: 5}}": "'unlearn.settings.micro_batch_size': batch_size",
+    "unlearn: {settings: {micro_batch_size: 5}}": "'unlearn.settings.micro_batch_size': batch",
     # Patterns and grids
-    'unlearn: {overrides: {"*/npo_gdr/lorra": {lr: 1.0}}}': "'unlearn.overrides': '*/npo_gdr/lorr",
-    'sweep: {"*/npo_gdr/lorra": {rank: [4]}}': "'sweep': '*/npo_gdr/lorra' can match no run; runs",
-    '{selection: {fixed: {"*/*/lroa": r8/epoch10}}}': "'selection.fixed': '*/*/lroa' can match no",
+    'unlearn: {overrides: {"*/npo_gdr/lorra": {lr: 1.0}}}': "'unlearn.overrides.*/npo_gdr/lorra': ",
+    'sweep: {"*/npo_gdr/lorra": {rank: [4]}}': "'sweep.*/npo_gdr/lorra': can match no run; runs",
+    '{selection: {fixed: {"*/*/lroa": r8/epoch10}}}': "'selection.fixed.*/*/lroa': can match no",
     'sweep: {"*": {rank: [4]}}': "'sweep': rank is a setting of LoRA but is swept in news/npo_gdr",
     'sweep: {"*/*/lora": {alpha: [1.0000001, 1.0000002]}}': "'sweep': two points of news/npo_gdr/l",
     '{sweep: {"*/*/lora": {rank: [4]}}, selection: {rule: fixed}}': (
@@ -191,18 +192,14 @@ def test_what_no_key_can_have_is_refused_at_every_key() -> None:
 
 def test_what_some_keys_can_have_is_refused_or_read_once_and_for_all() -> None:
     taken = 0
-
-    def steady(part: tuple[list[str], Any]) -> None:
-        nonlocal taken
+    for place, value in Random(0).sample(list(product(KEYS, SOMETIMES)), 400):
         try:
-            full = resolve(at(*part))
+            full = resolve(at(place, value))
         except InputError:
-            complaint(lambda: resolve(at(*part)), "config key")
-            return
-        taken += 1
-        assert resolve(full) == full
-
-    every(400, st.tuples(st.sampled_from(KEYS), st.sampled_from(SOMETIMES)), steady)
+            complaint(lambda: resolve(at(place, value)), "config key")  # noqa: B023
+        else:
+            taken += 1
+            assert resolve(full) == full
     assert taken >= 20
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +23,7 @@ from small_manifests import sign_measurements
 from small_survival import BINS, MATRIX, STILL, write_cell
 
 from qunlearn.analysis.metrics import DIVERGED, METRICS, UNDEFINED, Cell, Score, write_metrics
-from qunlearn.analysis.selection.choice import Selection, choose, write
-from qunlearn.analysis.selection.scores import Asked, Candidate, Scores
+from qunlearn.analysis.selection.choice import Selection, choose, gather, write
 from qunlearn.analysis.summary import Key, Summary, write_summaries
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES
 from qunlearn.report.figures import (
@@ -111,7 +111,7 @@ def score(cell: str, metric: str, value: float | str) -> Score:
     """With an interval of -1 and +2, of a reversion a hundredth of it; or a word for no number."""
     parsed = Cell.parse(f"news/{cell}")
     if isinstance(value, str):
-        return Score.missing("mini", parsed, metric, value)
+        return Score("mini", parsed, metric, absent=value)
     width = 0.01 if metric in REVERSIONS else 1.0
     return Score("mini", parsed, metric, value, value - width, value + 2 * width, 32)
 
@@ -163,12 +163,17 @@ def write_log(unlearned: Path, model: str, steps: Iterable[int], status: str = "
 
 def selection() -> Selection:
     """Of which the rule takes (10, 40); (20, 35) is beaten, and one candidate diverged."""
+    names = ("knowmem", "utility", "nll_forget")
     places = [(0.0, 30.0), (10.0, 40.0), (50.0, 60.0), (20.0, 35.0)]
-    tried = [Candidate(f"r{i}", "epoch5", Scores(*xy, 2.0), 1, 0) for i, xy in enumerate(places)]
-    tried.append(Candidate("r9", "epoch5", None, 1, 1))
-    references = {"target": Scores(80, 62, 0.1), "retrain": Scores(15, 55, 4.0)}
-    asked = Asked(30, 29)
-    return choose("news/npo_gdr/lora", "muse", "split", "", asked, **references, candidates=tried)
+    answers: dict[str, Any] = {
+        f"r{i}": [{"epoch5": {"status": "ok", **dict(zip(names, (*xy, 2.0), strict=True))}}]
+        for i, xy in enumerate(places)
+    }
+    answers["r9"] = [{"epoch5": {"status": "diverged"}}]
+    references = {"target": (80.0, 62.0, 0.1), "retrain": (15.0, 55.0, 4.0)}
+    scores = {name: dict(zip(names, own, strict=True)) for name, own in references.items()}
+    asked, tried = {"forget": 30, "retain": 29}, gather(list(answers), answers)
+    return choose("news/npo_gdr/lora", "muse", "split", "", asked, **scores, candidates=tried)
 
 
 @pytest.fixture(scope="module")

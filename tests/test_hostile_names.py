@@ -27,7 +27,6 @@ NAMES = [
     *("#comment", "!bang!", "back\\slash", "trailing ", "naïve—文件 🙂", "%s%d", "a=b"),
 ]
 BRACES = {"{", "}"}  # refused in paths of a configuration: Snakemake fills in what they enclose
-RULES = sorted((ROOT / "workflow/rules").glob("*.smk"))
 
 
 def no_marker(*folders: Path) -> None:
@@ -171,44 +170,6 @@ def test_paths_that_would_be_flags_or_lines_are_refused(key: str, name: str) -> 
     if key in ("muse_dir", "python"):
         changes = {"corpus": {"source": "local"}, "muse_dir": "x", key: name}
     complaint(lambda: config.resolve(changes), key)
-
-
-# --- The rules as they are written -----------------------------------------------------------
-
-FLAGS = {
-    "settings": "flags(…), or quoted in place",
-    "flags": "flags(…)",
-    "training": "finetune_flags: flags(…)",
-    "more": "calibration_flags: flags(…), or words of the rule itself",
-    "base": "flag_of: flags(…)",
-    "retrain": "flag_of: flags(…)",
-    "source": "fetch_flags, corpus_flags: flags(…)",
-    "rule": "selection_flags: flags(…)",
-    "script": "a word of the rule itself",
-}
-"""Parameters that are several words, each quoted by the function that makes them."""
-
-
-def test_every_part_of_a_command_is_quoted() -> None:
-    seen: set[str] = set()
-    for file in RULES:
-        text = file.read_text(encoding="utf-8")
-        commands = [block for _, block in re.findall(r"^( *)shell:\n((?:\1 +.*\n)+)", text, re.M)]
-        for part in re.findall(r"(?<!\{)\{([^{}]+)\}(?!\})", "".join(commands)):
-            if part.endswith(":q"):
-                continue
-            what, _, name = part.partition(".")
-            assert what == "wildcards" or (what == "params" and name in FLAGS), (
-                f"{file}: {{{part}}}"
-            )
-            seen.add(name if what == "params" else "")
-        # A command that is written in another way would not be seen here.
-        assert len(commands) == len(re.findall(r"^ +shell\b", text, re.M)), file.name
-        assert not re.search(r"^ *(run|script|notebook|wrapper):", text, re.M), file.name
-        assert "os.system" not in text and "shell=True" not in text, file.name
-        for block in commands:
-            assert not re.search(r"""(?<![\w"'])[fF]["']""", block), "filled in twice"
-    assert seen - {""} == set(FLAGS), "take out of FLAGS what no rule has"
 
 
 def test_wildcards_stand_for_plain_words(tmp_path: Path) -> None:

@@ -8,11 +8,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from small_evaluations import CELLS
-from small_summaries import over_seeds
+from small_summaries import CELLS, cell_scores, over_seeds
 from small_text import unpadded
 
-from qunlearn.analysis.metrics import Cell, Score, collect
+from qunlearn.analysis.metrics import Cell, Score
 from qunlearn.analysis.summary import Key, Summary
 from qunlearn.experiment.labels import number, precision_name
 from qunlearn.report.main_table import MainTable, main_table
@@ -24,7 +23,7 @@ SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
 
 def score(cell: str, metric: str, value: float | None, n: int = 32) -> Score:
     if value is None:
-        return Score.missing("mini", Cell.parse(cell), metric, "diverged")
+        return Score("mini", Cell.parse(cell), metric, absent="diverged")
     return Score("mini", Cell.parse(cell), metric, value, value - 1, value + 3, n)
 
 
@@ -51,8 +50,8 @@ def test_references_come_first_and_the_order_is_kept_otherwise() -> None:
 
 
 @pytest.fixture
-def made(evaluations: Path) -> MainTable:
-    return main_table(over_seeds(collect(evaluations, CELLS, "mini")))
+def made() -> MainTable:
+    return main_table(over_seeds(cell_scores()))
 
 
 def test_csv_shows_values_with_intervals(made: MainTable) -> None:
@@ -110,8 +109,8 @@ def test_names_of_the_user_s_are_escaped() -> None:
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-def test_latex_compiles_on_its_own(evaluations: Path, tmp_path: Path) -> None:
-    found = over_seeds(collect(evaluations, CELLS, "mini"))
+def test_latex_compiles_on_its_own(tmp_path: Path) -> None:
+    found = over_seeds(cell_scores())
     write_main_table(main_table(found, {next(iter(found))}), tmp_path)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

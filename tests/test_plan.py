@@ -102,9 +102,9 @@ def test_the_papers_experiment() -> None:
     assert counts["data"] == 4
     assert counts["unlearn"] == len(runs(config)) == counts["survival"]
     assert counts["evaluate"] == len(cells(config)) == counts["quantize"] + counts["gptq"]
-    stay, wait, work = plan.disk(jobs)
-    assert stay == 4 * 2 * LLAMA.parameters
-    assert 150e9 < stay + wait + work < 400e9
+    stay, work = plan.disk(jobs)
+    assert stay == pytest.approx(4 * 2 * LLAMA.parameters, rel=0.1)  # and adapters
+    assert 50e9 < stay + work < 400e9
     a100, h100, consumer = plan.CARDS
     largest = max(jobs, key=lambda job: job.gpu)
     requested = plan.needs(config, jobs)
@@ -121,23 +121,8 @@ def test_the_papers_experiment() -> None:
 def test_what_stays_where_models_do_and_where_they_do_not() -> None:
     kept, passing = (plan.disk(paper(keep_models=keep)[1]) for keep in (True, False))
     fetched = 4 * 2 * LLAMA.parameters
-    assert kept[0] > 10 * fetched and passing[0] == fetched
-    assert kept[1] == 0 < passing[1]  # GPTQ's folders of target wait for all survival jobs
-    assert passing[2] > kept[2] + 4 * LLAMA.parameters  # one whole model
-
-
-def test_models_that_wait_for_a_control_are_all_there_at_once() -> None:
-    shapes = {"news": ModelShape.from_architecture(full()["models"]["architecture"])}
-    config = full(controls=True, keep_models=False)
-    jobs = plan.estimate(config, shapes)
-    whole = [job for job in jobs if job.stage.startswith("unlearn full")]
-    # Of each objective fp32 twice (full and full_matched) and bf16 once.
-    objectives = len(config["unlearn"]["objectives"])
-    waiting = sum(job.count * job.disk for job in whole if job.fate == "wait")
-    assert waiting == pytest.approx(objectives * 10 * shapes["news"].parameters, rel=1e-6)
-    assert sum(job.count for job in whole) == objectives * (
-        2 + config["control_settings"]["search_runs"]
-    )
+    assert kept[0] > 10 * fetched and fetched < passing[0] < 1.1 * fetched
+    assert passing[1] > kept[1] + 4 * LLAMA.parameters  # one whole model
 
 
 def test_a_sweep_is_planned_in_place_of_its_cells_runs() -> None:

@@ -14,7 +14,6 @@ import small_configs
 from fake_hub import COMMIT, FakeHub, in_place_of_the_hub
 from safetensors.numpy import save_file
 from small_corpora import SMALL
-from small_gguf import weights, write_gguf
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
@@ -282,18 +281,3 @@ def test_of_the_hub_only_small_files_are_fetched(
         assert door(HUB) == []
         assert not hub.asked("model.safetensors")
         assert hub.asked("maker/target/resolve")
-
-
-def test_gguf_tokenizers_are_compared_and_counted(given: Path) -> None:
-    file = write_gguf(given / "a.gguf", weights())
-    shutil.copy(file, given / "b.gguf")
-    large = write_gguf(given / "large.gguf", weights(), tokens=2)
-    models = {"target": f"gguf:{file}", "retrain": "gguf:b.gguf"}
-    short = {
-        "unlearn": {"settings": {"max_tokens": 64}},
-        "evaluate": {"max_tokens": 64, "verbmem_tokens": 8},
-        "precisions": ["bf16"],
-    }
-    assert all(line.startswith("news: ") for line in door({"models": models, **short}))
-    with pytest.raises(InputError, match=r"has the id 15, and the model's embedding has 14 rows"):
-        door({"models": models | {"retrain": f"gguf:{large}"}, **short})

@@ -1,12 +1,18 @@
-"""The published numbers as data, what follows from them, and the errors that their items imply."""
+"""The published numbers as data, the errors that their items imply, and ours beside them."""
 
+import csv
 import math
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
+from small_claims import key, missing, number
 
+from qunlearn.analysis.frame import rows
 from qunlearn.analysis.published import (
+    NO_COUNTERPART,
+    NOT_RUN,
     REFERENCE,
     auc_error,
     privleak_error,
@@ -14,11 +20,11 @@ from qunlearn.analysis.published import (
     read_retrain_aucs,
     read_table,
     score_error,
+    write_beside,
 )
 from qunlearn.analysis.summary import Key
-from qunlearn.run.errors import InputError
 
-PUBLISHED = Path(__file__).parents[1] / "resources/published"
+PUBLISHED = ROOT / "resources/published"
 CELLS = [
     (corpus, objective)
     for corpus in ("books", "news")
@@ -33,10 +39,8 @@ def table() -> dict[Key, float]:
 
 def test_the_table_is_whole(table: dict[Key, float]) -> None:
     assert len(table) == 2 * 4 * 4 * 4
-    assert {(key.corpus, key.objective) for key in table} == set(CELLS)
-    for field, values in (("adapter", {"full", "lora"}), ("precision", {"bf16", "fp4"})):
-        assert Counter(getattr(key, field) for key in table) == dict.fromkeys(values, 64)
-    assert set(Counter(key.metric for key in table).values()) == {32}
+    assert {key[:2] for key in table} == set(CELLS)
+    assert set(Counter(key[2:] for key in table).values()) == {len(CELLS)}
 
 
 @pytest.mark.parametrize(
@@ -76,32 +80,25 @@ def test_what_the_table_says_when_read_whole(table: dict[Key, float]) -> None:
 
 
 def test_the_references_are_whole_and_sourced() -> None:
-    rows = list(REFERENCE.rows(PUBLISHED / "reference.csv"))
-
-    assert Counter((row.corpus, row.objective) for row in rows) == {
+    references = list(rows(PUBLISHED / "reference.csv", REFERENCE))
+    assert Counter((row.corpus, row.objective) for row in references) == {
         ("books", "target"): 4, ("books", "retrain"): 5,
         ("news", "target"): 4, ("news", "retrain"): 5,
     }  # fmt: skip
-    assert all(row.source for row in rows)
+    assert all(row.source for row in references)
     assert read_retrain_aucs(PUBLISHED) == {"books": 0.5393, "news": 0.4772}
 
 
-def test_score_error_by_hand() -> None:
+def test_errors_by_hand() -> None:
     assert score_error(50, 100) == 5.0  # sqrt(0.25 / 100)
     assert score_error(80, 64) == pytest.approx(5.0)  # 0.4 / 8
     assert score_error(0, 100) == score_error(100, 100) == 0.0
-
-
-def test_auc_error_is_hanley_and_mcneils() -> None:
-    # A = 1/2: Q1 = Q2 = 1/3, so (1/4 + 198/12) / 10000.
+    # Hanley and McNeil's. A = 1/2: Q1 = Q2 = 1/3, so (1/4 + 198/12) / 10000.
     assert auc_error(0.5, 100, 100) == pytest.approx(math.sqrt(16.75 / 10_000))
     # A = 0.8, n 2, m 3: Q1 = 2/3, Q2 = 1.28/1.8; the terms 0.16, Q1 - 0.64 and 2 (Q2 - 0.64).
     terms = 0.16 + (2 / 3 - 0.64) + 2 * (1.28 / 1.8 - 0.64)
     assert auc_error(0.8, 2, 3) == pytest.approx(math.sqrt(terms / 6))
     assert auc_error(0.0, 100, 100) == auc_error(1.0, 100, 100) == 0.0
-
-
-def test_privleak_error_is_the_aucs_on_its_scale() -> None:
     assert privleak_error(0, 0.5, 200) == pytest.approx(200 * auc_error(0.5, 100, 100))
     assert privleak_error(-50, 0.5, 200) == pytest.approx(200 * auc_error(0.25, 100, 100))
 
@@ -110,18 +107,22 @@ def test_intervals_are_as_wide_as_the_items_say() -> None:
     found = published_numbers(PUBLISHED)
     utility = found[Key("books", "npo_gdr", "full", "fp4", "utility")]
     leak = found[Key("books", "ga_gdr", "lora", "fp4", "privleak")]
-
-    assert (utility.value, utility.n) == (50.17, 100)
+    assert (utility.value, utility.n, leak.n) == (50.17, 100, 200)
     assert utility.low == pytest.approx(50.17 - 1.96 * 5.0, abs=1e-3)
-    assert leak.high is not None and leak.low is not None
-    assert 7 < (leak.high - leak.low) / (2 * 1.96) < 9
-    assert leak.n == 200
+    assert 7 < leak.error < 9
 
 
-def test_a_metric_without_a_number_of_items_is_named(tmp_path: Path) -> None:
-    for name in ("table.csv", "reference.csv"):
-        (tmp_path / name).write_bytes((PUBLISHED / name).read_bytes())
-    (tmp_path / "items.csv").write_text("metric,n\nknowmem,100\n")
-
-    with pytest.raises(InputError, match=r"books verbmem has no number of items in items\.csv"):
-        published_numbers(tmp_path)
+def test_every_published_number_stands_beside_ours(tmp_path: Path) -> None:
+    ours = {key("lora", "bf16"): number(50), key("lora", "fp4"): number(50)}
+    ours[key("full", "fp4", "privleak")] = missing(diverged=1)
+    write_beside(tmp_path / "a.csv", ours, read_table(PUBLISHED))
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as stream:
+        found = {tuple(row[:5]): row[5:] for row in csv.reader(stream)}
+    assert list(found)[1:] == list(read_table(PUBLISHED))
+    assert found[key("lora", "bf16")] == ["50", "48.04", "51.96", "48.61", "1.39", "yes", ""]
+    assert found[key("lora", "fp4")][3:6] == ["46.4", "3.6", "no"]
+    assert found[key("full", "fp4", "privleak")] == ["diverged", "", "", "-87.53", "", "", ""]
+    absent = found["books", "ga_gdr", "lora", "fp4", "utility"]
+    assert (absent[0], absent[-1]) == ("", NOT_RUN)
+    write_beside(tmp_path / "a.csv", ours, None)
+    assert (tmp_path / "a.csv").read_text().splitlines()[1] == "," * 11 + NO_COUNTERPART

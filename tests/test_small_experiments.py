@@ -13,15 +13,12 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from small_evaluations import entries
 from small_manifests import sign_evaluations, sign_measurements
 from small_records import evaluate
 from small_survival import MATRIX, write_cell
 
-from qunlearn.analysis.selection.choice import choose, write
-from qunlearn.analysis.selection.listing import as_csv, as_markdown
-from qunlearn.analysis.selection.scores import Asked, Candidate, Scores
-from qunlearn.analysis.selection.sentences import notes
+from qunlearn.analysis.selection.choice import choose, gather, write
+from qunlearn.analysis.selection.listing import notes, write_table
 from qunlearn.corpora.overlaps import Overlap
 from qunlearn.experiment.config import resolve
 from qunlearn.run.files import read_json, write_json
@@ -64,11 +61,12 @@ EXPERIMENTS = [
 ]
 OVERLAP = Overlap("knowmem/retain_qa.json", 4, "knowmem/retain_qa_icl.json", count=1, of=9)
 SWEPT = "news/npo_gdr/lora"
+SCORES = {"knowmem": 30.0, "utility": 58.0, "nll_forget": 1.25}
 CHOICE = choose(
-    *(SWEPT, "fixed", "split", "r4/epoch1", Asked(30, 29)),
-    target=Scores(80, 60, 0.1),
-    retrain=Scores(20, 55, 4.0),
-    candidates=[Candidate("r4", "epoch1", Scores(30, 58, 1.25), seeds=1, diverged=0)],
+    *(SWEPT, "fixed", "split", "r4/epoch1", {"forget": 30, "retain": 29}),
+    target=SCORES,
+    retrain=SCORES,
+    candidates=gather(["r4"], {"r4": [{"epoch1": {"status": "ok", **SCORES}}]}),
 )
 
 
@@ -80,9 +78,7 @@ def records(folder: Path, experiment: Experiment) -> None:
     """Evaluations and measurements of the experiment, below `folder`."""
     for cell in experiment.cells:
         status = experiment.status if cell in experiment.unlearned else "ok"
-        evaluate(folder / "eval", cell)
-        metrics = entries(10.0) if status == "ok" else {}
-        write_json(folder / "eval" / cell / "metrics.json", {"status": status, "metrics": metrics})
+        evaluate(folder / "eval", cell, status=status)
     for cell in experiment.unlearned:
         write_cell(folder / "survival", cell, [MATRIX] if experiment.status == "ok" else [])
     sign_evaluations(folder / "eval")
@@ -153,9 +149,10 @@ def test_the_main_table_says_how_its_numbers_came_about(results: Path) -> None:
     assert below[at + len(expected)].startswith("Processor: ")
 
 
-def test_all_candidates_are_listed(results: Path) -> None:
-    assert (results / "tables/candidates.md").read_text("utf-8") == as_markdown([CHOICE])
-    assert (results / "tables/candidates.csv").read_text("utf-8") == as_csv([CHOICE])
+def test_all_candidates_are_listed(results: Path, tmp_path: Path) -> None:
+    write_table([CHOICE], tmp_path)
+    for name in ("candidates.csv", "candidates.md"):
+        assert (results / "tables" / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
 def test_all_figures_are_drawn(results: Path, experiment: Experiment, tmp_path: Path) -> None:

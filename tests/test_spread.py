@@ -41,7 +41,7 @@ def run(results: Path, values: dict[str, float | None], instructions: str = "AVX
             manifest(results / "unlearned/news" / cell.model, "unlearn", instructions)
         for metric, scale in (("verbmem", 1.0), ("nll_forget", 0.01)):
             scores.append(
-                Score.missing("mini", cell, metric, "diverged")
+                Score("mini", cell, metric, absent="diverged")
                 if value is None
                 else Score("mini", cell, metric, scale * value, 0.0, 1.0, 32)
             )
@@ -128,7 +128,7 @@ def test_what_is_kept_of_a_run_makes_the_table_and_its_notes(tmp_path: Path) -> 
         {Key("news", "npo_gdr", "lora", name, "verbmem"): number for name in ("nf4", "rtn4")},
     )
     row = "mini,news,quantization,verbmem,npo_gdr,lora,nf4,lora,bf16,5,1,9,0.1,0.2,0.5,2,32,3,"
-    (results / "tables/tests.csv").write_text(f"{','.join(TESTS_TABLE.columns)}\n{row}\n", "utf-8")
+    (results / "tables/tests.csv").write_text(f"{','.join(TESTS_TABLE)}\n{row}\n", "utf-8")
     (results / "tables/main.md").write_text("| a |\n\n* A note.\n* ± is half.\n", "utf-8")
 
     keep_numbers(results, [], tmp_path / "kept")

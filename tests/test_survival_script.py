@@ -30,8 +30,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save(nudge(small_llama(64), 0.03), folder / "unlearned")
     for name, seed in (("target", 0), (ID, 1)):
         save_packed(folder / "quantized" / name / "gptq4g16", packed_layers(seed))
-    run(folder, folder / "output", *NAMES, "--quantized", folder / "quantized", "--model-id", ID)
+    run(folder, folder / "output", *NAMES, "--packed", *packed_folders(folder))
     return folder
+
+
+def packed_folders(folder: Path) -> list[Path]:
+    return [folder / "quantized" / name / "gptq4g16" for name in ("target", ID)]
 
 
 def packed_layers(seed: int) -> dict[str, tuple[Tensor, Tensor]]:
@@ -109,7 +113,7 @@ def test_gptq_fixed_is_nearest_rounding_onto_the_targets_scales(folder: Path) ->
 
 def test_a_diverged_model_has_no_row(folder: Path, tmp_path: Path) -> None:
     write_json(tmp_path / "diverged/manifest.json", {"status": "diverged"})
-    more = ("rtn4", "gptq4", "--quantized", tmp_path, "--model-id", ID)
+    more = ("rtn4", "gptq4", "--packed", *packed_folders(folder))
     run(folder, tmp_path / "out", *more, model=tmp_path / "diverged")
     for name in ("rtn4", "gptq4"):
         assert read_survival(tmp_path / "out" / f"{name}.csv") == []
@@ -118,13 +122,13 @@ def test_a_diverged_model_has_no_row(folder: Path, tmp_path: Path) -> None:
 
 def test_what_does_not_fit_is_refused(folder: Path, tmp_path: Path) -> None:
     error = run(folder, tmp_path / "out", "gptq4g16", code=2)
-    assert error == "error: gptq4g16: give --quantized and --model-id as well\n"
+    assert error.startswith("error: --packed: ") and "gptq4g16" in error
     assert not (tmp_path / "out").exists()
 
     models = folder / "target", folder / "unlearned"
     with pytest.raises(InputError, match="group 48 does not divide the 64 inputs"):
         measure(*models, [Precision.parse("rtn3g48")], {})
-    before, after = (folder / "quantized" / name / "gptq4g16" for name in ("target", ID))
+    before, after = packed_folders(folder)
     with pytest.raises(InputError, match="4 bits in groups of 16, which is not gptq4g32"):
         measure(*models, [Precision.parse("gptq4g32")], {"gptq4g32": (before, after)})
     with pytest.raises(InputError, match=r"nowhere.*: "):

@@ -1,5 +1,6 @@
 """What an experiment takes before it runs: memory, disk and hours of its jobs. Loads no torch."""
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
@@ -52,7 +53,7 @@ class Job:
     traffic: float = 0.0  # bytes of the GPU's memory that generation reads
     seconds: float = 0.0  # on the processor
     disk: int = 0  # what it leaves
-    fate: str = "stay"  # or `wait` until most is done, or `pass` before the next such job
+    stays: bool = True  # or goes before the next such job
     scratch: int = 0  # on the disk, while it runs
     count: int = 1
 
@@ -110,23 +111,18 @@ class _Plan:
         host = CUDA_PROCESS + 4 * weights + beside if on_gpu else PROCESS + here
         return Job(kind, stage, weights, host)
 
-    def fate(self, what: str, *, late: bool = False) -> str:
-        """Of an output; `late`: its readers wait for other jobs."""
-        kept = self.config["keep_models"] or what == "model"
-        return "stay" if kept else "wait" if late else "pass"
-
     def models(self) -> Iterator[Job]:
         """Fetching or training base, target and retrain."""
         seeds = len(self.config["seeds"]) if self.config["seed_scope"] == "all" else 1
-        weights, fate = self.shape.parameters, self.fate("model", late=True)
+        weights = self.shape.parameters
         for name, source in used(self.config, self.corpus).items():
             if source.kind == "made":
                 training = Training(self.shape, self.config["train"][name])
                 job = self.training("train", f"train {name}", training, TRAINED_ON[name])
-                yield replace(job, disk=2 * weights, fate=fate, count=seeds)
+                yield replace(job, disk=2 * weights, count=seeds)
             elif source.kind != "folder":
                 size = (2 if source.kind == "hub" else 4) * weights
-                yield replace(self.job("data", "download", size), disk=size, fate=fate)
+                yield replace(self.job("data", "download", size), disk=size)
 
     def training(self, kind: str, stage: str, training: Training, splits: Sequence[str]) -> Job:
         """A training on raw texts to the end of its epochs; two checkpoints are its scratch."""
@@ -155,9 +151,8 @@ class _Plan:
     def unlearn(self, stage: str, objective: str, adapter: str, settings: Json) -> Job:
         """An unlearning run, which the stop rule may end earlier."""
         training = Training(self.shape, settings, adapter, Objective.parse(objective).kinds)
-        late = stage != "unlearn" or self.config["controls"]
         job = self.training("unlearn", f"{stage} {adapter}", training, ["forget"])
-        return replace(job, fate=self.fate("adapter" if training.lora else "whole", late=late))
+        return replace(job, stays=training.lora or self.config["keep_models"])
 
     def unlearning(self) -> Iterator[Job]:
         """The runs, with `full_matched` as often as it is tried; or grids, and their questions."""
@@ -211,15 +206,11 @@ class _Plan:
     def evaluating(self) -> Iterator[Job]:
         """Quantizing and evaluating every model in each of its precisions."""
         split = [cell.split("/") for cell in cells(self.config)]
-        mine = [(name, rest[-1]) for corpus, name, *rest in split if corpus == self.corpus]
-        for precision in dict.fromkeys(last for _, last in mine):
-            names = [name for name, last in mine if last == precision]
-            job = self.quantization(precision)
-            waits = names.count("target") if job.kind == "gptq" else 0  # for all survival jobs
-            yield replace(job, count=len(names) - waits)
-            yield replace(job, count=waits, fate=self.fate("quantized", late=True))
+        mine = [precision for corpus, *_, precision in split if corpus == self.corpus]
+        for precision, count in Counter(mine).items():
+            yield replace(self.quantization(precision), count=count)
             parts = "verbmem", "knowmem", "privleak"
-            yield replace(self.evaluation(precision, *parts), count=len(names))
+            yield replace(self.evaluation(precision, *parts), count=count)
 
     def quantization(self, precision: str) -> Job:
         """A checkpoint in a precision, as it is made.
@@ -230,14 +221,14 @@ class _Plan:
         the texts. Other methods take 4 to 7 bytes of the host's a weight: measured.
         """
         shape, weights = self.shape, self.shape.parameters
-        parsed, fate = Precision.parse(precision), self.fate("quantized")
+        parsed, stays = Precision.parse(precision), self.config["keep_models"]
         method = method_of(parsed)
         rest = (2 if precision == "bf16" else 4) * (weights - shape.matrices)
         disk = int(shape.matrices * method.stored_bits(parsed) / 8) + rest
         if not method.calibrated:
             job = self.job("quantize", f"quantize {precision}", 8 * weights, 4 * weights)
             seconds = weights / method.speed
-            return replace(job, seconds=seconds, disk=disk, fate=fate)
+            return replace(job, seconds=seconds, disk=disk, stays=stays)
         sample, matrices = self.config["quantization"]["calibration"], shape.linear_shapes()
         tokens, widest = sample["sequences"] * sample["length"], max(shape.mlp, shape.queries)
         working = 4 * (2 * shape.layer_matrices + 3 * widest**2 + 2 * tokens * shape.hidden)
@@ -245,7 +236,7 @@ class _Plan:
         passes = 2 * shape.forward_flops(tokens, sample["length"], scored=0)
         job = self.job("gptq", f"quantize {precision}", 4 * weights + disk + working, disk)
         job = replace(job, gpu=CUDA_CONTEXT + working, scratch=4 * weights + disk)
-        return replace(job, fp32_flops=shape.layers * rounding + passes, disk=disk, fate=fate)
+        return replace(job, fp32_flops=shape.layers * rounding + passes, disk=disk, stays=stays)
 
     def survival(self) -> Iterator[Job]:
         """Comparing updates with the grids, a matrix at a time; and scaling adapters, whole."""
@@ -258,14 +249,14 @@ class _Plan:
                 yield replace(job, seconds=grids * shape.matrices / COMPARED)
 
 
-def disk(jobs: Sequence[Job]) -> tuple[int, int, int]:
-    """Bytes that stay; that wait until most is done; and that come and go with one job at a time:
-    an output of each kind until it was read, and the largest scratch."""
-    stay, wait = (sum(x.count * x.disk for x in jobs if x.fate == y) for y in ("stay", "wait"))
-    passing = {job.kind: 0 for job in jobs}
+def disk(jobs: Sequence[Job]) -> tuple[int, int]:
+    """Bytes that stay; and that come and go with one job at a time: the largest output of each kind
+    until it was read, and the largest scratch."""
+    passing: dict[str, int] = defaultdict(int)
     for job in jobs:
-        passing[job.kind] = max(passing[job.kind], job.disk if job.fate == "pass" else 0)
-    return stay, wait, sum(passing.values()) + max((job.scratch for job in jobs), default=0)
+        passing[job.kind] = max(passing[job.kind], 0 if job.stays else job.disk)
+    stay = sum(job.count * job.disk for job in jobs if job.stays)
+    return stay, sum(passing.values()) + max((job.scratch for job in jobs), default=0)
 
 
 def needs(config: Json, jobs: Sequence[Job]) -> dict[str, dict[str, int]]:

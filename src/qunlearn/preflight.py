@@ -241,9 +241,9 @@ def check_disk(jobs: Sequence[Job], results: Path) -> None:
     Raises:
         InputError: there is not.
     """
-    stay, wait, work = disk(jobs)
+    stay, work = disk(jobs)
     present = sum(file.lstat().st_size for file in results.rglob("*") if file.is_file())
-    needed, free = max(0, stay + wait - present) + work, disk_usage(existing(results)).free
+    needed, free = max(0, stay - present) + work, disk_usage(existing(results)).free
     if needed > free:
         raise InputError(
             f"{results}: another {needed / 1e9:.1f} GB are needed, and {free / 1e9:.1f} GB are "

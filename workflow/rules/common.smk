@@ -86,45 +86,6 @@ REFERENCE = configuration.reference_id(CONFIG, "{name}", "{seed}")
 RECORDS = expand("<results>/records/unlearned/{model}", model=TRAINED)
 SURVIVAL = expand("<results>/survival/{model}", model=MEASURED)
 SELECTIONS = expand("<results>/selection/{cell}.json", cell=SWEPT)
-# Of each figure: its category in the report, what it is called there, what it reads, and its flags.
-SCORES = {name: f"{RESULTS}/tables/{name}.csv" for name in ("metrics", "summary")}
-LAID = {"survival": f"{RESULTS}/survival"}
-UPDATE = LAID | {"precisions": GRIDS, "adapters": CONFIG["unlearn"]["adapters"]}
-PLAIN = {"precisions": controls.plain_grids(CONFIG["precisions"])}
-RUNS = {"unlearned": f"{RESULTS}/records/unlearned", "models": TRAINED}
-CHOICES = {"selections": [f"{RESULTS}/selection/{cell}.json" for cell in SWEPT]}
-READ = [*SCORES.values()]
-PLOTS = {
-    "survival_of_forgetting": ("Forgetting", "Forgetting by precision", READ, SCORES),
-    "reversion": ("Forgetting", "Reversion by grid", READ + SURVIVAL, SCORES | LAID),
-    "pareto": ("Forgetting", "Forgetting against Utility", READ, SCORES),
-    "slope": (
-        "Forgetting",
-        "From bf16 to coarser precisions",
-        READ,
-        SCORES | {"precisions": GRIDS},
-    ),
-    "controls": ("Controls", "Reversion of the controls", READ + SURVIVAL, SCORES | LAID | PLAIN),
-    "loss_curves": ("Mechanism", "How unlearning went", RECORDS, RUNS),
-    "candidates": ("Selection", "Candidates and choice", SELECTIONS, CHOICES),
-    "update_survival": ("Mechanism", "What arrives of each matrix", None, UPDATE),
-    "update_over_step": ("Mechanism", "Updates in steps of the grid", None, UPDATE),
-}
-# Figures of one update each: the module that draws it, its corpus and its objective.
-UPDATES = {
-    f"{figure}_{corpus}_{objective}": (figure, corpus, objective)
-    for figure in (["update_survival", "update_over_step"] if GRIDS else [])
-    for corpus in CONFIG["corpora"]
-    for objective in CONFIG["unlearn"]["objectives"]
-}
-DRAWN = [
-    *("survival_of_forgetting", "reversion", "pareto", "loss_curves"),
-    *(["slope"] if GRIDS else []),
-    *UPDATES,
-    *(["controls"] if CONFIG["controls"] else []),
-    *(["candidates"] if SWEPT else []),
-]
-FIGURES = expand("<results>/figures/{name}.{form}", name=DRAWN, form=["png", "pdf"])
 # Pages of the report: its category there, and what it is called.
 TITLES = {
     "configuration": ("Provenance", "Configuration"),
@@ -175,18 +136,6 @@ shell.prefix(
 REFERENCE_MODEL = r"(?:target|retrain)(?:/seed\d+)?"
 # Of a model of which weights are spared there is no whole that could be quantized.
 WHOLE_MODEL = rf"{REFERENCE_MODEL}|[a-z_]+/(?!spare_)[a-z0-9_.]+/seed\d+"
-
-
-wildcard_constraints:
-    corpus="|".join(CONFIG["corpora"]),
-    objective="|".join(CONFIG["unlearn"]["objectives"]),
-    adapter="|".join(CONFIG["unlearn"]["adapters"]),
-    seed=r"\d+",
-    model=rf"{REFERENCE_MODEL}|[a-z_]+/[a-z0-9_.]+/seed\d+",
-    cell="|".join(SWEPT),
-    precision=r"[a-z0-9]+",
-    point=r"[A-Za-z0-9.-]+",
-    choice="|".join(controls.CHOICES),
 
 
 def resource(name):

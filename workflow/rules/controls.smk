@@ -10,8 +10,6 @@ rule scale_lora:
         "<logs>/unlearned/{corpus}/{objective}/lora_{size}/seed{seed}.log",
     benchmark:
         "<benchmarks>/unlearned/{corpus}/{objective}/lora_{size}/seed{seed}.tsv"
-    wildcard_constraints:
-        size=r"scaled[0-9.]+|matched",
     conda:
         "../../envs/train.yaml"
     threads: cores("survival")

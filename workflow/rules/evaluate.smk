@@ -88,11 +88,9 @@ rule survival:
     params:
         code=lambda wildcards: code("measure_survival.py", *measured_precisions(wildcards)),
         precisions=measured_precisions,
-        target=lambda wildcards: own_id("target", wildcards),
     message:
         "Measuring what the grids leave of {wildcards.corpus}/{wildcards.model}"
     shell:
         "run measure_survival.py --target {input.target:q} --model {input.model:q} "
-        '--precisions {params.precisions:q} --quantized "$RESULTS/quantized/{wildcards.corpus}" '
-        "--target-id {params.target:q} --model-id {wildcards.model} --output {output:q} "
+        "--precisions {params.precisions:q} --packed {input.packed:q} --output {output:q} "
         "> {log:q} 2>&1"

@@ -235,33 +235,66 @@ def page_flags(wildcards, output):
     return flags(place | told | {"cells": CELLS})
 
 
-def drawn_by(wildcards):
-    """The module that draws a figure, and the corpus and objective of one that is of an update."""
-    return UPDATES.get(wildcards.figure, (wildcards.figure, None, None))
+def drawing(kind, category, result, reads, shown, **labels):
+    """A figure: its module, its category and labels in the report, its inputs and its flags."""
+    given = {"figure": kind, "output": f"{RESULTS}/figures"} | shown
+    labels = {"result": result, **labels}
+    return dict(kind=kind, category=category, labels=labels, reads=reads, flags=flags(given))
 
 
-def figure_labels(wildcards):
-    """How a figure is listed in the report."""
-    kind, corpus, objective = drawn_by(wildcards)
-    labels = {"result": PLOTS[kind][1]}
-    if corpus:
-        labels |= {"corpus": style.corpus_name(corpus), "method": style.method_name(objective)}
-    return labels
+SCORES = {name: f"{RESULTS}/tables/{name}.csv" for name in ("metrics", "summary")}
+READ, LAID = [*SCORES.values()], {"survival": f"{RESULTS}/survival"}
+RUNS = {"unlearned": f"{RESULTS}/records/unlearned", "models": TRAINED}
+PLAIN = {"precisions": controls.plain_grids(CONFIG["precisions"])}
+CHOICES = {"selections": [f"{RESULTS}/selection/{cell}.json" for cell in SWEPT]}
+FIGURES = {
+    "survival_of_forgetting": ("Forgetting", "Forgetting by precision", READ, SCORES),
+    "reversion": ("Forgetting", "Reversion by grid", READ + SURVIVAL, SCORES | LAID),
+    "pareto": ("Forgetting", "Forgetting against Utility", READ, SCORES),
+    "loss_curves": ("Mechanism", "How unlearning went", RECORDS, RUNS),
+}
+if GRIDS:
+    slope = SCORES | {"precisions": GRIDS}
+    FIGURES["slope"] = ("Forgetting", "From bf16 to coarser precisions", READ, slope)
+if CONFIG["controls"]:
+    reads = READ + SURVIVAL, SCORES | LAID | PLAIN
+    FIGURES["controls"] = ("Controls", "Reversion of the controls", *reads)
+if SWEPT:
+    FIGURES["candidates"] = ("Selection", "Candidates and choice", SELECTIONS, CHOICES)
+FIGURES = {name: drawing(name, *parts) for name, parts in FIGURES.items()}
+UPDATE = LAID | {"precisions": GRIDS, "adapters": CONFIG["unlearn"]["adapters"]}
+UPDATE |= {"seed": CONFIG["seeds"][0]}
+FIGURES |= {
+    f"{kind}_{corpus}_{objective}": drawing(
+        *(kind, "Mechanism", title),
+        expand("<results>/survival/{place}/seed{seed}", place=place, seed=UPDATE["seed"]),
+        UPDATE | {"corpus": corpus, "objective": objective},
+        corpus=style.corpus_name(corpus),
+        method=style.method_name(objective),
+    )
+    for kind, title in [
+        ("update_survival", "What arrives of each matrix"),
+        ("update_over_step", "Updates in steps of the grid"),
+    ]
+    for corpus in CONFIG["corpora"]
+    for objective in CONFIG["unlearn"]["objectives"]
+    for place in [[f"{corpus}/{objective}/{adapter}" for adapter in UPDATE["adapters"]]]
+    if GRIDS
+}
 
 
-def figure_inputs(wildcards):
-    """What a figure is drawn from."""
-    kind, corpus, objective = drawn_by(wildcards)
-    if not corpus:
-        return PLOTS[kind][2]
-    update = f"<results>/survival/{corpus}/{objective}/{{adapter}}/seed{CONFIG['seeds'][0]}"
-    return expand(update, adapter=CONFIG["unlearn"]["adapters"])
-
-
-def figure_flags(wildcards):
-    """The flags of plot.py: what it reads, and what of it is drawn."""
-    kind, corpus, objective = drawn_by(wildcards)
-    given = {"figure": kind, "output": f"{RESULTS}/figures"} | PLOTS[kind][3]
-    if corpus:
-        given |= {"corpus": corpus, "objective": objective, "seed": CONFIG["seeds"][0]}
-    return flags(given)
+wildcard_constraints:
+    corpus="|".join(CONFIG["corpora"]),
+    objective="|".join(CONFIG["unlearn"]["objectives"]),
+    adapter="|".join(CONFIG["unlearn"]["adapters"]),
+    seed=r"\d+",
+    model=rf"{REFERENCE_MODEL}|[a-z_]+/[a-z0-9_.]+/seed\d+",
+    cell="|".join(SWEPT),
+    precision=r"[a-z0-9]+",
+    point=r"[A-Za-z0-9.-]+",
+    choice="|".join(controls.CHOICES),
+    given="|".join(FETCHED),
+    name="base|target|retrain",
+    size=r"scaled[0-9.]+|matched",
+    figure="|".join(FIGURES),
+    page="|".join(TITLES),

@@ -16,8 +16,6 @@ if FETCHED:
             "<logs>/models/{given}.log",
         benchmark:
             "<benchmarks>/models/{given}.tsv"
-        wildcard_constraints:
-            given="|".join(FETCHED),
         conda:
             "../../envs/train.yaml"
         threads: cores("data")
@@ -45,8 +43,6 @@ rule finetune:
         f"<logs>/models/{{corpus}}/{REFERENCE}.log",
     benchmark:
         f"<benchmarks>/models/{{corpus}}/{REFERENCE}.tsv"
-    wildcard_constraints:
-        name="base|target|retrain",
     conda:
         "../../envs/train.yaml"
     threads: cores("train")

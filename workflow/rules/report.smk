@@ -2,25 +2,23 @@
 # `snakemake --report FILE.html` binds them and the tables into one file.
 use rule analyse as figure with:
     input:
-        figure_inputs,
+        lambda wildcards: FIGURES[wildcards.figure]["reads"],
     output:
         report(
             "<results>/figures/{figure}.png",
             caption="../report/figure.rst",
-            category=lambda wildcards: PLOTS[drawn_by(wildcards)[0]][0],
-            labels=figure_labels,
+            category=lambda wildcards: FIGURES[wildcards.figure]["category"],
+            labels=lambda wildcards: FIGURES[wildcards.figure]["labels"],
         ),
         "<results>/figures/{figure}.pdf",
     log:
         "<logs>/figures/{figure}.log",
     benchmark:
         "<benchmarks>/figures/{figure}.tsv"
-    wildcard_constraints:
-        figure="|".join(DRAWN),
     params:
-        code=lambda wildcards: code("plot.py", figure=drawn_by(wildcards)[0]),
+        code=lambda wildcards: code("plot.py", figure=FIGURES[wildcards.figure]["kind"]),
         script="plot",
-        flags=figure_flags,
+        flags=lambda wildcards: FIGURES[wildcards.figure]["flags"],
     message:
         "Drawing {wildcards.figure}"
 
@@ -39,8 +37,6 @@ use rule analyse as page with:
         "<logs>/report/{page}.log",
     benchmark:
         "<benchmarks>/report/{page}.tsv"
-    wildcard_constraints:
-        page="|".join(TITLES),
     params:
         code=code("write_page.py"),
         script="write_page",

@@ -25,18 +25,17 @@ def main(
             seeds and items) and tests.csv (differences, paired by item) are written into.
         split_questions: whether questions on which settings were chosen are left out.
     """
+    from qunlearn.analysis.cells import Evaluations
     from qunlearn.analysis.comparisons import comparisons, write_tests
     from qunlearn.analysis.lineage import check_evaluations
     from qunlearn.analysis.metrics import collect, write_metrics
-    from qunlearn.analysis.over_seeds import summarise
-    from qunlearn.analysis.reversion import reversions
-    from qunlearn.analysis.summary import write_summaries
+    from qunlearn.analysis.summary import summarise, write_summaries
 
     check_evaluations(evaluations, cells, settings, split_questions)
-    scores = collect(evaluations, cells, experiment) + reversions(evaluations, cells, experiment)
-    write_metrics(output / "metrics.csv", scores)
-    write_summaries(output / "summary.csv", experiment, summarise(evaluations, cells))
-    write_tests(output / "tests.csv", experiment, comparisons(evaluations, cells))
+    read = Evaluations(evaluations, cells)
+    write_metrics(output / "metrics.csv", collect(read, experiment))
+    write_summaries(output / "summary.csv", experiment, summarise(read))
+    write_tests(output / "tests.csv", comparisons(read, experiment))
 
 
 if __name__ == "__main__":

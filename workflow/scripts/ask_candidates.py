@@ -31,7 +31,7 @@ def main(
     adapters = any(is_adapter(model) for model in models)
     hide(*(package for package in OPTIONAL if package != "peft" or not adapters))
 
-    from qunlearn.analysis.selection.asking import ask
+    from qunlearn.analysis.selection.questions import ask
     from qunlearn.corpora import layout
     from qunlearn.run.files import write_json
 

@@ -50,13 +50,9 @@ def main(
     tables = {
         "made": "".join(f"* {note}\n" for note in made),
         "reversion": reversion_markdown(main_three),
-        "mechanism": mechanism_markdown(
-            [arrival for arrival in measured if arrival.cell.adapter in NEEDED], found
-        ),
+        "mechanism": mechanism_markdown(measured[measured["adapter"].isin(NEEDED)], found),
         "controls": reversion_markdown(coarse, ("nll_forget", "knowmem")),
-        "norms": mechanism_markdown(
-            [arrival for arrival in measured if arrival.cell.precision == precisions[-1]], found
-        ),
+        "norms": mechanism_markdown(measured[measured["precision"] == precisions[-1]], found),
     }
     for name, table in tables.items():
         replace_marked(document, name, table)

@@ -35,9 +35,11 @@ def main(
         claims: the YAML file of the claims.
         published: the folder with the paper's table.csv, reference.csv and items.csv.
     """
+    from functools import partial
+
     from qunlearn.analysis.cells import Evaluations
     from qunlearn.analysis.claims import judge, published_claims, read_claims
-    from qunlearn.analysis.evidence import Evidence, PairedSums, read_tests
+    from qunlearn.analysis.evidence import Evidence, paired_sum, read_tests
     from qunlearn.analysis.lineage import check_evaluations
     from qunlearn.analysis.published import published_numbers
     from qunlearn.analysis.summary import summaries
@@ -47,7 +49,7 @@ def main(
     paired = None
     if evaluations is not None:
         check_evaluations(evaluations, cells, settings, split_questions)
-        paired = PairedSums(Evaluations(evaluations, cells))
+        paired = partial(paired_sum, Evaluations(evaluations, cells))
     ours = judge(wanted, Evidence(summaries(summary), read_tests(tests), paired))
     theirs = judge(published_claims(wanted), Evidence(published_numbers(published)))
     write_claims(ours, theirs, output, notes)

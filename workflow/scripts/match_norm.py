@@ -34,6 +34,7 @@ def main(
         search_runs: trainings that the search may take.
         seed: decides the order of the rows.
     """
+    given = locals()
     from qunlearn.models.checkpoints import check_checkpoint
 
     check_checkpoint(target)
@@ -42,19 +43,7 @@ def main(
     hide(*OPTIONAL)
     from qunlearn.training.match import match_norm
 
-    match_norm(
-        target,
-        corpus,
-        objective,
-        settings,
-        start=start,
-        like=like,
-        tolerance=tolerance,
-        search_runs=search_runs,
-        seed=seed,
-        output=output,
-        checkpoints=checkpoints,
-    )
+    match_norm(**given)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from qunlearn.run.cli import run_script
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder
 from qunlearn.run.imports import OPTIONAL, hide
-from qunlearn.run.manifest import Stopwatch, verify, write_manifest
+from qunlearn.run.manifest import Stopwatch, write_manifest
 
 
 def main(
@@ -16,9 +16,7 @@ def main(
     model: Path,
     precisions: list[str],
     output: Path,
-    quantized: Path | None = None,
-    target_id: str = "target",
-    model_id: str | None = None,
+    packed: tuple[Path, ...] = (),
 ) -> None:
     """Measure what the rounding to each precision leaves of an unlearned model's update.
 
@@ -28,34 +26,26 @@ def main(
         precisions: one or more, e.g. bf16 nf4 gptq4.
         output: folder of <precision>.csv and <precision>_histogram.csv; of a diverged model both
             have no row. A previous one is replaced.
-        quantized: folder with <target id>/<precision> and <model id>/<precision>; needed for
-            precisions that are known from folders alone, such as gptq4.
-        target_id: of the target in that folder.
-        model_id: of the unlearned model in that folder, e.g. npo_gdr/lora/seed0.
+        packed: for each precision that is known from folders alone, such as gptq4, those of target
+            and of the model.
     """
     stopwatch = Stopwatch()
     wanted = [Precision.parse(name) for name in precisions]
-    packed: dict[str, tuple[Path, Path]] = {}
+    needing = [each.name for each in wanted if method_of(each).calibrated]
+    if len(packed) != 2 * len(needing):
+        raise InputError(f"--packed: give two folders, of target and model, for each of {needing}")
+    pairs = dict(zip(needing, zip(packed[::2], packed[1::2], strict=True), strict=True))
     inputs = {"target": target, "model": model}
-    for precision in wanted:
-        if method_of(precision).calibrated:
-            if quantized is None or model_id is None:
-                raise InputError(f"{precision.name}: give --quantized and --model-id as well")
-            packed[precision.name] = (
-                quantized / target_id / precision.name,
-                quantized / model_id / precision.name,
-            )
-            for name, made in zip(("target", "model"), packed[precision.name], strict=True):
-                verify(made)
-                inputs[f"{name}_{precision.name}"] = made
+    for name, (before, after) in pairs.items():
+        inputs |= {f"target_{name}": before, f"model_{name}": after}
     from qunlearn.survival.table import Measurement, write_histogram, write_survival
 
-    measurements = {precision.name: Measurement([], []) for precision in wanted}
+    measurements = {name: Measurement([], []) for name in precisions}
     if not is_diverged(model):
         hide(*OPTIONAL)
         from qunlearn.survival.measure import measure
 
-        measurements = measure(target, model, wanted, packed)
+        measurements = measure(target, model, wanted, pairs)
     with new_folder(output) as folder:
         for name, measurement in measurements.items():
             write_survival(folder / f"{name}.csv", measurement.rows)

@@ -39,46 +39,56 @@ def shape_of(config: Mapping[str, Any], corpus: str) -> "ModelShape":
 
 def table(jobs: Sequence["Job"]) -> str:
     """A line a stage, the totals, and what the disk holds at once."""
+    from tabulate import tabulate
+
     from qunlearn.plan import CARDS, disk
 
     stages: dict[str, list[Job]] = {}
     for job in jobs:
         stages.setdefault(job.stage, []).append(job)
-    lines = [["stage", "jobs", "GPU", "host", "disk", *(f"h {card.name}" for card in CARDS)]]
-    for stage, mine in [*stages.items(), ("all", jobs)]:
+    lines = []
+    for stage, mine in [*stages.items(), ("all", list(jobs))]:
         gpu, host = max(job.gpu for job in mine), max(job.host for job in mine)
-        sizes = [f"{size / 1e9:.1f}" for size in (gpu, host, sum(disk(mine)[:2]))]
-        hours = [sum(job.count * card.hours(job) for job in mine) for card in CARDS]
-        fits = [gpu <= card.memory for card in CARDS]
-        times = [f"{h:.2f}" if fit else "no room" for h, fit in zip(hours, fits, strict=True)]
-        lines.append([stage, str(sum(job.count for job in mine)), *sizes, *times])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = [
-        first.ljust(widths[0]) + "".join(map(lambda x, w: f"  {x:>{w}}", others, widths[1:]))
-        for first, *others in lines
-    ]
-    stay, wait, work = (size / 1e9 for size in disk(jobs))
-    return "\n".join(
-        [
-            *text,
-            "",
-            "GPU and host: GB of the largest job; disk: GB, and h: hours, of all jobs in a row",
-            f"disk: {stay:.1f} GB stay; at most {stay + wait + work:.1f} GB are there with one job "
-            f"at a time, and {work:.1f} GB more for each job beside it",
-        ]
+        sizes = {"GPU": gpu / 1e9, "host": host / 1e9, "disk": disk(mine)[0] / 1e9}
+        line: dict[str, Any] = {"stage": stage, "jobs": sum(job.count for job in mine)}
+        line |= {name: f"{size:.1f}" for name, size in sizes.items()}
+        for card in CARDS:
+            hours = sum(job.count * card.hours(job) for job in mine)
+            line[f"h {card.name}"] = f"{hours:.2f}" if gpu <= card.memory else "no room"
+        lines.append(line)
+    stay, work = (size / 1e9 for size in disk(jobs))
+    sides = ["left"] + ["right"] * (len(lines[0]) - 1)
+    text = tabulate(lines, "keys", "plain", disable_numparse=True, colalign=sides)
+    units = "GPU and host: GB of the largest job; disk: GB, and h: hours, of all jobs in a row"
+    return (
+        f"{text}\n\n{units}\n"
+        f"disk: {stay:.1f} GB stay; at most {stay + work:.1f} GB are there with one job "
+        f"at a time, and {work:.1f} GB more for each job beside it"
     )
 
 
-def main(configfile: tuple[Path, ...] = ()) -> None:
+def main(configfile: tuple[Path, ...] = (), check: Path | None = None) -> None:
     """Print what an experiment takes before anything of it runs.
 
     Args:
         configfile: the experiment's configuration; of several, later ones win.
+        check: a JSON file for warnings: look at models, settings, disk and memory of this machine
+            instead, as the workflow does before its first job, and complain in one line about
+            what would make a job fail.
     """
-    from qunlearn.experiment import configfiles
-    from qunlearn.plan import estimate
+    from qunlearn.experiment import configfiles, inputs
 
     config = configfiles.read(configfile)
+    if check is not None:
+        from qunlearn import preflight
+
+        inputs.check_given(config)
+        results = Path("results") / config["experiment"]
+        here = preflight.preflight(config, results, cluster=False, python=config["python"])
+        preflight.keep(here[0], check)
+        return
+    from qunlearn.plan import estimate
+
     shapes = {corpus: shape_of(config, corpus) for corpus in config["corpora"]}
     print(table(estimate(config, shapes)))
 

@@ -5,21 +5,12 @@ from typing import Literal
 
 from qunlearn.run.cli import run_script
 
-Figure = Literal[
-    "survival_of_forgetting",
-    "reversion",
-    "pareto",
-    "slope",
-    "controls",
-    "update_survival",
-    "update_over_step",
-    "loss_curves",
-    "candidates",
-]
+MODULES = Path(__file__).parents[2].glob("src/qunlearn/report/figures/plot_*.py")
+NAMES = tuple(sorted(module.stem.removeprefix("plot_") for module in MODULES))
 
 
 def main(
-    figure: Figure,
+    figure: Literal[NAMES],
     output: Path,
     metrics: Path | None = None,
     summary: Path | None = None,

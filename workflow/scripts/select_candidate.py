@@ -37,22 +37,19 @@ def main(
         output: JSON file: the choice, its reason and all candidates.
         named: the candidate that the rule fixed takes.
     """
-    from qunlearn.analysis.selection.choice import choose, write
-    from qunlearn.analysis.selection.links import link_folder
-    from qunlearn.analysis.selection.scores import asked, gather, read_answers, reference
-    from qunlearn.run.files import new_folder
+    from qunlearn.analysis.selection.choice import choose, gather, link_folder, reference, write
+    from qunlearn.run.files import new_folder, read_json
     from qunlearn.run.manifest import verify
 
     ours = {
-        point: [read_answers(answers / f"seed{seed}" / f"{point}.json") for seed in seeds]
+        point: [read_json(answers / f"seed{seed}" / f"{point}.json")["models"] for seed in seeds]
         for point in points
     }
-    theirs = {
-        "target": [read_answers(path) for path in target],
-        "retrain": [read_answers(path) for path in retrain],
-    }
+    files = {"target": target, "retrain": retrain}
+    theirs = {name: [read_json(path)["models"] for path in files[name]] for name in files}
     references = {name: reference(name, found) for name, found in theirs.items()}
-    number = asked(theirs["target"][0])
+    items = next(iter(theirs["target"][0].values()))["items"]
+    number = {"forget": len(items["knowmem"]), "retain": len(items["utility"])}
     candidates = gather(points, ours)
     choice = choose(cell, rule, questions, named, number, candidates=candidates, **references)
     for seed, model in zip(seeds, models, strict=True):

@@ -16,7 +16,7 @@ def main(corpus: Path, share: float, seed: int, output: Path) -> None:
     """
     from typing import get_args
 
-    from qunlearn.analysis.selection.split import Part, part_of
+    from qunlearn.analysis.selection.questions import Part, part_of
     from qunlearn.corpora import layout
     from qunlearn.run.files import new_folder
     from qunlearn.run.manifest import Stopwatch, write_manifest

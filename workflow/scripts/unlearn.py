@@ -32,6 +32,7 @@ def main(
         snapshots: epoch counts; the output then holds a folder for each (`epoch5`), with what a
             run of so many epochs ends with, and the run ends with the last of them.
     """
+    given = locals()
     from qunlearn.models.checkpoints import check_checkpoint
 
     check_checkpoint(target)
@@ -42,17 +43,7 @@ def main(
     hide(*(package for package in OPTIONAL if package not in used))
     from qunlearn.training.unlearn_run import unlearn_and_keep
 
-    unlearn_and_keep(
-        target,
-        corpus,
-        objective,
-        adapter,
-        settings,
-        seed=seed,
-        output=output,
-        checkpoints=checkpoints,
-        snapshots=snapshots,
-    )
+    unlearn_and_keep(**given)
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ def main(
     from qunlearn.analysis.metrics import read_metrics
     from qunlearn.analysis.published import read_table, write_beside
     from qunlearn.analysis.selection.choice import read
+    from qunlearn.analysis.selection.listing import notes as selection_notes
     from qunlearn.analysis.selection.listing import write_table
-    from qunlearn.analysis.selection.sentences import notes as selection_notes
     from qunlearn.analysis.summary import summaries
     from qunlearn.report.footnotes import corpus_notes
     from qunlearn.report.main_table import main_table, shortfalls

@@ -1,16 +1,52 @@
-"""The evaluated cells of an experiment: their per-item scores, their seeds, who belongs to whom."""
+"""The evaluated cells of an experiment: the statistic that each metric of each of them is.
 
-from collections.abc import Iterable, Sequence
+Reversion is how much of its forgetting a model loses when it is quantized:
+
+    reversion of m = (m_q - m_bf16) / (m_target,q - m_bf16)
+
+0: forgetting survived as it was; 1: the model is back at the target, quantized to the same
+precision; below 0: quantization makes it forget more. The denominator is what was forgotten, seen
+through the quantizer's own damage. Where its 95 % interval includes 0, the model cannot be told
+from the target and the reversion is `undefined`.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from qunlearn.evaluate import records
 from qunlearn.evaluate.definitions import DEFINITIONS
 from qunlearn.evaluate.scoring import FILE
-from qunlearn.experiment.names import BEFORE, DIVERGED, Cell
+from qunlearn.experiment.names import BEFORE, DIVERGED, METRICS, REFERENCES, UNDEFINED, Cell
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
-from qunlearn.statistics.items import Statistic
+from qunlearn.statistics.bootstrap import item_draws, percentiles
+from qunlearn.statistics.items import Floats, Statistic, combine, difference
+
+
+class Forgetting(NamedTuple):
+    """A metric of forgetting.
+
+    Attributes:
+        items: the metric whose scores it is computed from.
+        back: the sign of a change towards the target: -1 where the metric rises with forgetting.
+    """
+
+    items: str
+    back: int
+
+
+FORGET_METRICS = {
+    "verbmem": Forgetting("verbmem", 1),
+    "knowmem": Forgetting("knowmem", 1),
+    # PrivLeak is linear in the AUC, with the same constants for all models of a corpus.
+    "privleak": Forgetting("auc", -1),
+    "nll_forget": Forgetting("nll_forget", -1),
+}
+REVERSIONS = tuple(f"reversion_{metric}" for metric in FORGET_METRICS)
 
 
 class Variant(NamedTuple):
@@ -27,31 +63,23 @@ class Evaluations:
 
     Attributes:
         cells: the cells by name, in their order.
+        variants: the names of each variant's cells by seed, in the same order.
     """
 
     def __init__(self, folder: Path, cells: Sequence[str]) -> None:
         """Take `cells` from below `folder`; nothing is read yet.
 
         Raises:
-            InputError: no cell is given or one is misnamed.
+            InputError: a cell is misnamed.
         """
-        if not cells:
-            raise InputError("cells: none given; name at least one <corpus>/<model id>/<precision>")
         self.cells = {name: Cell.parse(name) for name in cells}
-        self._folder = folder
-        self._records: dict[Path, list[records.Record]] = {}
-        self._statuses: dict[str, str] = {}
-        self._own_references = {
-            (cell.corpus, cell.objective, cell.seed) for cell in self.cells.values()
-        }
-
-    def variants(self) -> dict[Variant, dict[int | None, str]]:
-        """The names of each variant's cells by seed, in the order of `cells`."""
-        found: dict[Variant, dict[int | None, str]] = {}
+        self.variants: dict[Variant, dict[int | None, str]] = {}
         for name, cell in self.cells.items():
             variant = Variant(cell.corpus, cell.objective, cell.adapter, cell.precision)
-            found.setdefault(variant, {})[cell.seed] = name
-        return found
+            self.variants.setdefault(variant, {})[cell.seed] = name
+        self._own_references = {(x.corpus, x.objective, x.seed) for x in self.cells.values()}
+        self._read = cache(lambda name, file: records.read(folder / name / file, file))
+        self._status = cache(lambda name: read_json(folder / name / FILE)["status"])
 
     def reference(self, cell: Cell, model: str, precision: str) -> str:
         """The cell of target or retrain that belongs to `cell`: its seed's own where there is one.
@@ -61,19 +89,41 @@ class Evaluations:
             model: `target` or `retrain`.
             precision: the reference's.
         """
-        own = (cell.corpus, model, cell.seed) in self._own_references and cell.seed is not None
+        own = cell.seed is not None and (cell.corpus, model, cell.seed) in self._own_references
         return f"{cell.corpus}/{model}/{f'seed{cell.seed}/' if own else ''}{precision}"
+
+    def statistic(self, name: str, metric: str) -> Statistic | str:
+        """A metric or reversion of a cell, or the word for why it has none.
+
+        Raises:
+            InputError: the cell, or what its PrivLeak or reversion refers to, was not evaluated, is
+                broken, or is of other items, or retrain's AUC is 0.
+        """
+        if metric in METRICS:
+            return self.items(name, metric) or DIVERGED
+        definition = FORGET_METRICS[metric.removeprefix("reversion_")]
+        cell = self.cells[name]
+        before = f"{cell.corpus}/{cell.model}/{BEFORE}"
+        models = name, before, self.reference(cell, "target", cell.precision)
+        found = {model: self.items(model, definition.items) for model in models}
+        parts = {model: items for model, items in found.items() if items is not None}
+        if len(parts) < len(found):
+            return DIVERGED
+        check_same_items(definition.items, parts)
+        a, b, target = (parts[model] for model in models)
+        forgotten, _ = percentiles(definition.back * item_draws(difference(target, b)))
+        if forgotten <= 0:
+            return UNDEFINED
+        flat = "0 by definition" if a is b else "the same whichever items are drawn"
+        return combine((a, b, target), _share, flat, gap="nothing was forgotten in them")
 
     def items(self, name: str, metric: str) -> Statistic | None:
         """The scores that a metric of a cell is made of; None where the model diverged.
 
         Raises:
-            InputError: the cell was not evaluated, its records are broken, or PrivLeak's reference
-                is missing, of other texts or has an AUC of 0.
+            InputError: as for `statistic`.
         """
-        if name not in self._statuses:
-            self._statuses[name] = read_json(self._folder / name / FILE)["status"]
-        if self._statuses[name] == DIVERGED:
+        if self._status(name) == DIVERGED:
             return None
         definition = DEFINITIONS[metric]
         own = self._read(name, definition.file)
@@ -81,33 +131,38 @@ class Evaluations:
 
     def _retrain(self, name: str, own: list[records.Record]) -> list[records.Record]:
         reference = self.reference(Cell.parse(name), "retrain", BEFORE)
-        texts = self._read(reference, records.PRIVLEAK)
+        texts: list[records.Record] = self._read(reference, records.PRIVLEAK)
         if [text["id"] for text in texts] != [text["id"] for text in own]:
-            raise InputError(
-                f"cell '{name}': {records.PRIVLEAK} is not of the same texts as in {reference}; "
-                "evaluate both again"
-            )
+            raise _other_items(name, records.PRIVLEAK, reference)
         return texts
 
-    def _read(self, name: str, file: str) -> list[records.Record]:
-        path = self._folder / name / file
-        if path not in self._records:
-            self._records[path] = records.read(path, file)
-        return self._records[path]
+
+def metrics_of(objective: str) -> tuple[str, ...]:
+    """What a model of an objective, `target` or `retrain` has numbers of."""
+    return METRICS if objective in REFERENCES else METRICS + REVERSIONS
 
 
-def check_same_items(metric: str, found: Iterable[tuple[str, Statistic]]) -> None:
-    """Complain unless all cells were asked the same items.
+def check_same_items(metric: str, found: Mapping[str, Statistic]) -> None:
+    """Complain unless all cells were evaluated on the same items.
 
     Raises:
-        InputError: one was asked others than the first.
+        InputError: one was evaluated on others than the first.
     """
-    first: tuple[str, Statistic] | None = None
-    for name, statistic in found:
-        if first is None:
-            first = name, statistic
-        elif statistic.ids != first[1].ids:
-            raise InputError(
-                f"cell '{name}': {DEFINITIONS[metric].file} is not of the same items as in "
-                f"{first[0]}; evaluate both again"
-            )
+    first = next(iter(found), "")
+    for name, statistic in found.items():
+        if statistic.ids != found[first].ids:
+            raise _other_items(name, DEFINITIONS[metric.removeprefix("reversion_")].file, first)
+
+
+def _other_items(name: str, file: str, first: str) -> InputError:
+    return InputError(
+        f"cell '{name}': {file} is not of the same items as in {first}; evaluate both again"
+    )
+
+
+def _share(after: Floats, before: Floats, target: Floats) -> Floats:
+    """What came back, as a share of what was forgotten; NaN where that is nothing."""
+    forgotten = target - before
+    share = np.full_like(forgotten, np.nan)
+    np.divide(after - before, forgotten, out=share, where=forgotten != 0)
+    return share

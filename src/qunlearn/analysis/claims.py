@@ -1,59 +1,52 @@
-"""Claims as data, and each judged in every cell of an experiment."""
+"""Claims as data, and each judged in every cell of an experiment.
+
+A claim says on which side of a threshold a number lies: 0, or `MARGIN` for reversion.
+
+* supported: the whole 95 % interval lies on the claimed side;
+* contradicted: it lies on the other side;
+* undecided: the interval holds the threshold, or there is no number, or the claim is about scores
+  and its p after Holm's correction is above `ALPHA` or, with fewer than three seeds, missing.
+
+Reversion is judged by its interval alone, which with one seed is over the items of one run.
+A comparison of reversions explains reversion: where nothing reverts it cannot be contradicted.
+"""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as validated
 
-from qunlearn.analysis.evidence import Evidence, Pair, Term
+from qunlearn.analysis.evidence import Evidence, Finding, absent
 from qunlearn.analysis.frame import CLAIMS_TABLE
-from qunlearn.analysis.reversion import FORGET_METRICS
 from qunlearn.analysis.summary import Key, distinct
-from qunlearn.analysis.verdicts import MARGIN, Absent, ClaimVerdict, Finding, decide
-from qunlearn.experiment.names import BEFORE, METRICS, REFERENCES
-from qunlearn.run.csvfile import Value
+from qunlearn.analysis.verdicts import MARGIN, ClaimVerdict, side
+from qunlearn.experiment.names import BEFORE, REFERENCES
+from qunlearn.run.csvfile import Value, as_csv
 from qunlearn.run.errors import InputError
-from qunlearn.statistics.inference import holm, too_few
+from qunlearn.run.files import read_text
+from qunlearn.statistics.inference import ALPHA, holm, too_few
 
 NOTHING_REVERTS = "no variant is shown to revert on this grid, so there is nothing to explain"
 SCOPES = {"four_bit": "4 bits", "coarsest": "fewer than 4 bits"}
-REVERSIONS = tuple(f"reversion_{metric}" for metric in FORGET_METRICS)
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What sort of number a claim is about.
+class Term(NamedTuple):
+    """A number of a sum: the metric of a variant, with its sign.
 
-    Attributes:
-        reversion: whether it is a reversion or made of some, and compared with the margin.
-        paired: whether the claim names a second variant.
-        tested: whether it takes a test over items and seeds, and not an interval alone.
-        above: whether the claim says that the number is above its threshold, or below.
-        explains: whether the claim explains reversion, so that there must be some.
+    `at` says in which precision: that of the place where the claim is judged (`same`), `bf16`, or
+    each of 4 bits (`four_bit`).
     """
 
-    reversion: bool = True
-    paired: bool = False
-    tested: bool = False
-    above: bool = True
-    explains: bool = False
+    sign: Literal[1, -1]
+    variant: str
+    at: Literal["same", "bf16", "four_bit"]
 
 
-_OF_SCORES = Kind(reversion=False, paired=True, tested=True)
-KINDS = {
-    "level": _OF_SCORES,
-    "drop": _OF_SCORES,
-    "nearer_zero": _OF_SCORES,
-    "kept": Kind(above=False),
-    "reverts": Kind(),
-    "more": Kind(paired=True, explains=True),
-    "grows": Kind(explains=True),
-}
-
-
-@dataclass(frozen=True)
+@validated(frozen=True, config=ConfigDict(extra="forbid"))
 class Claim:
     """One claim.
 
@@ -61,41 +54,41 @@ class Claim:
         id: its name.
         statement: one sentence.
         source: who makes it, and where.
-        kind: what is estimated, one of KINDS; resources/claims.yaml describes them.
-        metrics: that it is judged on, one at a time.
-        variant: of the update, e.g. `lora`.
+        metrics: that it is judged on, one at a time: scores, or reversions.
+        number: the sum that it is about.
+        side: of the threshold on which it claims the number to lie.
         scopes: of precisions, keys of SCOPES.
         supported, contradicted: what would support and contradict it, in words.
-        against: the variant that it is compared with; empty for kinds without one.
+        distance: whether the terms are distances from 0.
     """
 
     id: str
     statement: str
     source: str
-    kind: str
     metrics: tuple[str, ...]
-    variant: str
-    scopes: tuple[str, ...]
+    number: tuple[Term, ...]
+    side: Literal["above", "below"]
+    scopes: tuple[Literal["four_bit", "coarsest"], ...]
     supported: str
     contradicted: str
-    against: str = ""
+    distance: bool = False
 
     @property
-    def of(self) -> Kind:
-        """What sort of number it is about."""
-        return KINDS[self.kind]
+    def reversion(self) -> bool:
+        """Whether it is about reversion; else it takes a test, and not an interval alone."""
+        return self.metrics[0].startswith("reversion_")
 
     @property
     def threshold(self) -> float:
         """What its number is compared with, in the number's unit."""
-        return MARGIN if self.of.reversion else 0.0
+        return MARGIN if self.reversion else 0.0
 
 
 class Site(NamedTuple):
     """Where a claim is judged: one corpus, objective, precision and metric.
 
-    `precision` is empty where the experiment has none of this scope; of a claim that compares two
-    grids it reads like `nf4 to rtn3g64`.
+    `precision` is empty where the experiment has none of this scope. `fine` is the precision of 4
+    bits that a claim on two grids compares it with; else empty.
     """
 
     corpus: str
@@ -103,6 +96,12 @@ class Site(NamedTuple):
     scope: str
     precision: str
     metric: str
+    fine: str = ""
+
+    @property
+    def grids(self) -> list[str]:
+        """The precisions that it is about, the finer one first."""
+        return [name for name in (self.fine, self.precision) if name]
 
 
 @dataclass(frozen=True)
@@ -111,16 +110,14 @@ class Judgement:
 
     claim: Claim
     place: Site
-    finding: Finding | Absent
+    finding: Finding
     verdict: ClaimVerdict
     reason: str
 
     @property
     def untested(self) -> str:
         """Too few seeds for the test that the claim takes, in words; else empty."""
-        if not self.claim.of.tested or isinstance(self.finding, Absent):
-            return ""
-        return too_few(self.finding.seeds)
+        return "" if self.claim.reversion else too_few(self.finding.counted)
 
 
 def read_claims(path: Path) -> list[Claim]:
@@ -131,19 +128,14 @@ def read_claims(path: Path) -> list[Claim]:
             judged.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; check the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = yaml.safe_load(read_text(path))
+        return TypeAdapter(dict[Literal["claims"], list[Claim]]).validate_python(content)["claims"]
+    except yaml.YAMLError as error:
         raise InputError(f"{path}: not valid YAML ({error}); correct it") from error
-    entries = content.get("claims") if isinstance(content, dict) else None
-    if not isinstance(entries, list):
-        raise InputError(f"{path}: write a list under the key 'claims'")
-    claims = [_claim(path, entry if isinstance(entry, dict) else {}) for entry in entries]
-    names = [claim.id for claim in claims]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise InputError(f"{path}: claim '{twice[0]}' occurs twice; give each its own id")
-    return claims
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(f"{path}: {place}: {first['msg']}; correct it") from error
 
 
 def judge(claims: Sequence[Claim], evidence: Evidence) -> list[Judgement]:
@@ -153,14 +145,35 @@ def judge(claims: Sequence[Claim], evidence: Evidence) -> list[Judgement]:
         sites = list(_sites(claim, evidence))
         findings = _corrected(sites, [_find(claim, site, evidence) for site in sites])
         for site, finding in zip(sites, findings, strict=True):
-            idle = ""
-            if claim.of.explains and not _reverts(claim, site, evidence):
-                idle = NOTHING_REVERTS
-            verdict, reason = decide(
-                finding, claim.threshold, claim.of.above, idle, claim.of.tested
-            )
+            idle = claim.reversion and len(claim.number) > 1 and not _reverts(site, evidence)
+            verdict, reason = decide(claim, finding, NOTHING_REVERTS if idle else "")
             judgements.append(Judgement(claim, site, finding, verdict, reason))
     return judgements
+
+
+def decide(claim: Claim, finding: Finding, idle: str = "") -> tuple[ClaimVerdict, str]:
+    """The verdict on a claim, and the reason for it in words.
+
+    Args:
+        finding: the number, or why there is none.
+        idle: why a contradiction would mean nothing here; empty where it would mean something.
+    """
+    if finding.low is None or finding.high is None:
+        return "undecided", finding.note
+    where = side(finding.low, finding.high, claim.threshold)
+    if where is None:
+        return "undecided", f"the interval holds {claim.threshold:g}"
+    reason = f"the whole interval is {where} {claim.threshold:g}"
+    if not claim.reversion and finding.p is None:
+        why = too_few(finding.counted)
+        return "undecided", f"{reason}, but it was not tested" + (f": {why}" if why else "")
+    if finding.p is not None and finding.p > ALPHA:
+        return "undecided", f"{reason}, but p is above {ALPHA:g} after Holm's correction"
+    if where != claim.side and idle:
+        return "undecided", idle
+    if claim.reversion and finding.counted == 1:
+        reason += ", over the items of one run"
+    return "supported" if where == claim.side else "contradicted", reason
 
 
 def published_claims(claims: Sequence[Claim]) -> list[Claim]:
@@ -171,99 +184,80 @@ def published_claims(claims: Sequence[Claim]) -> list[Claim]:
     return [
         replace(claim, scopes=("four_bit",))
         for claim in claims
-        if not claim.of.reversion and "four_bit" in claim.scopes
+        if not claim.reversion and "four_bit" in claim.scopes
     ]
 
 
-def as_csv(judgements: Sequence[Judgement]) -> str:
-    """`claims.csv`: a row a judgement; the numbers are empty where there is none."""
-    return CLAIMS_TABLE.text(
-        [found.claim.id, *found.place[:5], found.verdict, *_fields(found)] for found in judgements
-    )
+def claims_csv(judgements: Sequence[Judgement]) -> str:
+    """`claims.csv`: a row a judgement; the numbers are empty where there is none.
 
-
-def _fields(found: Judgement) -> list[Value]:
-    """From `value` to `reason`, which says what limits the number as well."""
-    finding = found.finding
-    if isinstance(finding, Absent):
-        return [*[None] * 6, found.reason]
-    p = found.untested if finding.p is None else finding.p
-    reason = "; ".join(part for part in (found.reason, finding.note) if part)
-    ends = finding.value, finding.low, finding.high
-    return [*ends, p, finding.n, finding.minimum_effect, reason]
+    The precision of a claim on two grids reads like `nf4 to rtn3g64`.
+    """
+    lines: list[list[Value]] = []
+    for own in judgements:
+        found, place, reason = own.finding, own.place, own.reason
+        p: Value = found.p
+        if found.value is not None:
+            p = own.untested if p is None else p
+            reason = "; ".join(part for part in (reason, found.note) if part)
+        numbers = found.value, found.low, found.high, p, found.n, found.minimum_effect
+        names = place.corpus, place.objective, place.scope, " to ".join(place.grids), place.metric
+        lines.append([own.claim.id, *names, own.verdict, *numbers, reason])
+    return as_csv(CLAIMS_TABLE, lines)
 
 
 def _sites(claim: Claim, evidence: Evidence) -> Iterator[Site]:
-    cells = distinct(
-        (key.corpus, key.objective) for key in evidence.numbers if key.objective not in REFERENCES
-    )
-    for corpus, objective in cells:
+    two_grids = any(term.at == "four_bit" for term in claim.number)
+    for cell in distinct(key[:2] for key in evidence.numbers if key.objective not in REFERENCES):
+        finer = evidence.precisions(*cell, "four_bit") if two_grids else [""]
         for scope in claim.scopes:
-            names = evidence.precisions(corpus, objective, scope)
-            if claim.kind == "grows":
-                finer = evidence.precisions(corpus, objective, "four_bit")
-                names = [f"{fine} to {coarse}" for coarse in names for fine in finer]
-            for precision in names or [""]:
+            grids = [(name, fine) for name in evidence.precisions(*cell, scope) for fine in finer]
+            for name, fine in grids or [("", "")]:
                 for metric in claim.metrics:
-                    yield Site(corpus, objective, scope, precision, metric)
+                    yield Site(*cell, scope, name, metric, fine)
 
 
-def _corrected(
-    sites: Sequence[Site], findings: Sequence[Finding | Absent]
-) -> list[Finding | Absent]:
+def _corrected(sites: Sequence[Site], findings: Sequence[Finding]) -> list[Finding]:
     """A claim's findings, those with a test of its own after Holm's correction in each corpus."""
     corrected = list(findings)
     for corpus in distinct(site.corpus for site in sites):
         family = [
-            (index, found)
+            (index, found, found.p)
             for index, (site, found) in enumerate(zip(sites, findings, strict=True))
-            if site.corpus == corpus
-            and isinstance(found, Finding)
-            and not (found.corrected or found.p is None)
+            if site.corpus == corpus and found.p is not None and not found.corrected
         ]
-        p_values = holm([found.p or 0.0 for _, found in family])
-        for (index, found), p in zip(family, p_values, strict=True):
+        p_values = holm([p for _, _, p in family])
+        for (index, found, _), p in zip(family, p_values, strict=True):
             corrected[index] = replace(found, p=p, corrected=True)
     return corrected
 
 
-def _find(claim: Claim, site: Site, evidence: Evidence) -> Finding | Absent:
-    """The number that a claim is about, turned so that the claimed effect is positive."""
+def _find(claim: Claim, site: Site, evidence: Evidence) -> Finding:
+    """The number that a claim is about: by its paired test where one was made."""
     if not site.precision:
-        return Absent(f"no precision of {SCOPES[site.scope]} was run")
-    fine, _, coarse = site.precision.partition(" to ")
-
-    def key(adapter: str, precision: str = fine) -> Key:
-        return Key(site.corpus, site.objective, adapter, precision, site.metric)
-
-    variant, against = key(claim.variant), key(claim.against)
-    match claim.kind:
-        case "kept" | "reverts":
-            return evidence.total([Term(1, variant)])
-        case "grows":
-            return evidence.total([Term(1, key(claim.variant, coarse)), Term(-1, variant)])
-        case "drop":
-            before = Term(1, key(claim.against, BEFORE)), Term(-1, key(claim.variant, BEFORE))
-            return evidence.total([*before, Term(-1, against), Term(1, variant)])
-        case "nearer_zero":
-            # On one side of 0 it is a plain difference, which a paired test may have looked at.
-            match _side_of_zero(evidence, against), _side_of_zero(evidence, variant):
-                case "above", "above":
-                    return _compared(evidence, against, variant)
-                case "below", "below":
-                    return _compared(evidence, variant, against)
-            return evidence.total([Term(1, against), Term(-1, variant)], absolute=True)
-        case _:
-            return _compared(evidence, variant, against)
+        return absent(f"no precision of {SCOPES[site.scope]} was run")
+    names = {"same": site.precision, "bf16": BEFORE, "four_bit": site.fine}
+    terms = [
+        (sign, Key(site.corpus, site.objective, variant, names[at], site.metric))
+        for sign, variant, at in claim.number
+    ]
+    if len(terms) == 2:
+        (_, plus), (_, minus) = sorted(terms, reverse=True)
+        sides = {_side_of_zero(evidence, key) for key in (plus, minus)}
+        if claim.distance and sides == {"below"}:
+            plus, minus = minus, plus  # below 0 the nearer is the larger
+        if not claim.distance or sides in ({"above"}, {"below"}):
+            test = evidence.tests.get((plus, minus))
+            return test or evidence.total([(1, plus), (-1, minus)])
+    return evidence.total(terms, claim.distance)
 
 
-def _reverts(claim: Claim, site: Site, evidence: Evidence) -> bool:
+def _reverts(site: Site, evidence: Evidence) -> bool:
     """Whether any variant's reversion lies above the margin on this grid (the coarser of two)."""
-    precision = site.precision.rpartition(" to ")[2]
     return any(
-        summary.low is not None and summary.low > claim.threshold
+        summary.low is not None and summary.low > MARGIN
         for key, summary in evidence.numbers.items()
-        if key == (site.corpus, site.objective, key.adapter, precision, site.metric)
+        if key == (site.corpus, site.objective, key.adapter, site.precision, site.metric)
     )
 
 
@@ -275,33 +269,3 @@ def _side_of_zero(evidence: Evidence, key: Key) -> str | None:
     if found.high <= 0:
         return "below"
     return "above" if found.low >= 0 else None
-
-
-def _compared(evidence: Evidence, plus: Key, minus: Key) -> Finding | Absent:
-    """`plus` - `minus`: by their paired test where one was made."""
-    names = plus.corpus, plus.objective, plus.precision, plus.metric
-    test = evidence.tested(Pair(*names, plus.adapter, minus.adapter))
-    return test or evidence.total([Term(1, plus), Term(-1, minus)])
-
-
-def _claim(path: Path, entry: dict[str, Any]) -> Claim:
-    place = f"{path}: claim '{entry.get('id', '')}'"
-    name = entry.get("kind")
-    if name not in KINDS:
-        raise InputError(f"{place}: kind {name!r} is unknown; use {', '.join(KINDS)}")
-    kind = KINDS[name]
-    wanted = {field.name for field in fields(Claim)} - ({"against"} if not kind.paired else set())
-    if odd := sorted(wanted ^ set(entry)):
-        problem = f"is missing; a claim of kind {name} needs it"
-        if odd[0] in entry:
-            problem = f"does not suit kind {name}; remove it"
-        raise InputError(f"{place}: {odd[0]} {problem}")
-    for key, known in (("metrics", REVERSIONS if kind.reversion else METRICS), ("scopes", SCOPES)):
-        values = entry[key]
-        if not isinstance(values, list) or not values or not set(values) <= set(known):
-            raise InputError(
-                f"{place}: {key}: {values!r} does not suit kind {name}; list some of "
-                f"{', '.join(known)}"
-            )
-    texts = {key: str(text) for key, text in entry.items() if not isinstance(text, list)}
-    return Claim(**texts, metrics=tuple(entry["metrics"]), scopes=tuple(entry["scopes"]))

@@ -6,10 +6,10 @@ through another path of training. The tables' own 95 % intervals are the yardsti
 its n items can do. That is a coarse rule, made to find what is broken; it is no test.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from qunlearn.analysis.frame import (
@@ -18,7 +18,7 @@ from qunlearn.analysis.frame import (
     METRICS_TABLE,
     SUMMARY_TABLE,
     TESTS_TABLE,
-    Schema,
+    key_of,
 )
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
@@ -27,37 +27,16 @@ from qunlearn.run.manifest import MANIFEST
 EQUAL = 1e-5
 """Relative difference below which two numbers print alike."""
 VERDICTS = ("identical", "equal", "within", "outside", "missing")
-
-
-@dataclass(frozen=True)
-class Compared:
-    """How the rows of a table of two runs are compared.
-
-    Attributes:
-        schema: its key matches the rows.
-        numbers: columns to compare; `value` and `difference` have the interval beside them.
-        words: columns that must be the same text.
-        floor: what a number may move by where it has no interval of its own.
-    """
-
-    schema: Schema
-    numbers: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
-    floor: float = 0.0
-
-
-TABLES = {
-    "metrics.csv": Compared(METRICS_TABLE, ("value",)),
-    "summary.csv": Compared(SUMMARY_TABLE, ("value",)),
-    "tests.csv": Compared(TESTS_TABLE, ("difference",)),
-    "claims.csv": Compared(CLAIMS_TABLE, words=("verdict",)),
-    "mechanism.csv": Compared(
-        MECHANISM_TABLE,
-        ("relative_norm", "moved", "zero_bin", "zero_bin_moved", "projection_fixed"),
-        floor=0.1,
-    ),
+MEASURED = ("relative_norm", "moved", "zero_bin", "zero_bin_moved", "projection_fixed")
+TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "metrics.csv": (METRICS_TABLE, ("value",)),
+    "summary.csv": (SUMMARY_TABLE, ("value",)),
+    "tests.csv": (TESTS_TABLE, ("difference",)),
+    "claims.csv": (CLAIMS_TABLE, ("verdict",)),
+    "mechanism.csv": (MECHANISM_TABLE, MEASURED),
 }
-"""The tables of an experiment that are compared."""
+"""The columns of each table of an experiment, and those that are compared."""
+FLOOR = 0.1  # what one of MEASURED may move by; it has no interval of its own
 ITEM = {"verbmem": 100.0, "knowmem": 100.0, "utility": 100.0, "privleak": 100.0, "auc": 1.0}
 """What one item can add to a metric times n."""
 SMOOTH = 0.25  # nats; NLL and reversions, on which no single item weighs much
@@ -78,8 +57,8 @@ def compare(first: Path, second: Path) -> pd.DataFrame:
     """
     folders = [path / "tables" if (path / "tables").is_dir() else path for path in (first, second)]
     found = [
-        _compare(name, table, *(folder / name for folder in folders))
-        for name, table in TABLES.items()
+        _compare(name, *(folder / name for folder in folders))
+        for name in TABLES
         if all((folder / name).exists() for folder in folders)
     ]
     if not found:
@@ -114,46 +93,47 @@ def summarize(found: pd.DataFrame) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _compare(name: str, table: Compared, first: Path, second: Path) -> pd.DataFrame:
+def _compare(name: str, first: Path, second: Path) -> pd.DataFrame:
+    whole, columns = TABLES[name]
     one, two = (
-        pd.read_csv(path, dtype=str, keep_default_na=False).set_index(list(table.schema.key))
+        pd.read_csv(path, dtype=str, keep_default_na=False).set_index(key_of(whole))
         for path in (first, second)
     )
-    rows = list(_rows(table, one, two))
-    columns = ["row", "column", "first", "second", "verdict"]
-    return pd.DataFrame(rows, columns=columns).assign(table=name)[["table", *columns]]
-
-
-def _rows(table: Compared, one: pd.DataFrame, two: pd.DataFrame) -> Iterator[tuple[str, ...]]:
-    for key in one.index.union(two.index, sort=False):
-        named = "/".join(part for part in key if part)
-        if key not in one.index or key not in two.index:
-            yield named, "", *("yes" if key in each.index else "" for each in (one, two)), "missing"
-            continue
-        a, b = one.loc[key], two.loc[key]
-        metric = dict(zip(one.index.names, key, strict=True)).get("metric", "")
-        for column in table.words:
-            same = a[column] == b[column]
-            yield named, column, a[column], b[column], "identical" if same else "outside"
-        for column in table.numbers:
-            verdict = _verdict(a, b, column, metric, table.floor)
-            yield named, column, a[column], b[column], verdict
-
-
-def _verdict(
-    a: "pd.Series[str]", b: "pd.Series[str]", column: str, metric: str, floor: float
-) -> str:
-    if a[column] == b[column]:
-        return "identical"
-    x, y = (pd.to_numeric(row[column], errors="coerce") for row in (a, b))
-    if pd.isna(x) or pd.isna(y):
-        return "outside"  # a number in one run, a word such as `diverged` in the other
-    if abs(x - y) <= EQUAL * max(abs(x), abs(y)):
-        return "equal"
-    widths = [
-        (float(row["ci_high"]) - float(row["ci_low"])) / 2
-        for row in (a, b)
-        if row.get("ci_low") not in (None, "") and column in ("value", "difference")
+    rows = one.index.union(two.index, sort=False)
+    a, b = one.reindex(rows), two.reindex(rows)
+    found = pd.DataFrame({"table": name, "row": ["/".join(filter(None, row)) for row in rows]})
+    parts = [
+        found.assign(column=column, first=a[column].array, second=b[column].array)
+        .assign(verdict=_verdicts(a, b, column))
+        .fillna("")
+        for column in columns
     ]
-    item = ITEM[metric] / int(a["n"]) if metric in ITEM else SMOOTH if metric else 0.0
-    return "within" if abs(x - y) <= max([*widths, item, floor]) else "outside"
+    return pd.concat(parts).sort_index(kind="stable", ignore_index=True)
+
+
+def _verdicts(a: pd.DataFrame, b: pd.DataFrame, column: str) -> Any:
+    """[rows] verdicts; `a` and `b` have the same rows, NaN where a run has none."""
+
+    def numbers(table: pd.DataFrame, name: str) -> Any:
+        return pd.to_numeric(table[name], errors="coerce").to_numpy(float)
+
+    x, y = numbers(a, column), numbers(b, column)
+    apart = abs(x - y)  # NaN where a run has a word, such as `diverged`
+    if column in MEASURED:
+        noise = np.full_like(x, FLOOR)
+    else:
+        weights = a.index.get_level_values("metric").map(ITEM).to_numpy(float)
+        noise = np.where(np.isnan(weights), SMOOTH, weights / numbers(a, "n"))
+        for table in (a, b):
+            width = numbers(table, "ci_high") - numbers(table, "ci_low")
+            noise = np.fmax(noise, width / 2)
+    return np.select(
+        [
+            a[column].isna() | b[column].isna(),
+            a[column] == b[column],
+            apart <= EQUAL * np.maximum(abs(x), abs(y)),
+            apart <= noise,
+        ],
+        ["missing", "identical", "equal", "within"],
+        "outside",
+    )

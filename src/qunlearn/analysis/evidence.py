@@ -1,16 +1,13 @@
 """The numbers that claims are judged on, and their differences."""
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from math import fsum, hypot
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 from qunlearn.analysis.cells import Evaluations, Variant, check_same_items
-from qunlearn.analysis.frame import TESTS_TABLE
-from qunlearn.analysis.reversion import reversion
+from qunlearn.analysis.frame import TESTS_TABLE, rows
 from qunlearn.analysis.summary import Key, Summary, distinct
-from qunlearn.analysis.verdicts import Absent, Finding
 from qunlearn.experiment.labels import GOALS, adapter_name, origin, precision_name
 from qunlearn.experiment.names import UNDEFINED
 from qunlearn.quantize.method import Precision
@@ -21,31 +18,29 @@ from qunlearn.statistics.items import Floats, Statistic, combine
 
 UNPAIRED = "the intervals of its parts were added as if independent"
 NO_COMMON_SEED = "no seed has a number for all that is compared"
+Signed = Sequence[tuple[int, Key]]
+"""The terms of a sum of numbers, each with its sign."""
 
 
-class Term(NamedTuple):
-    """A number with its sign in a sum."""
+@dataclass(frozen=True)
+class Finding(Summary):
+    """A number that a claim is judged on; without a value, `note` says why there is none.
 
-    sign: int
-    key: Key
+    Attributes:
+        minimum_effect: the smallest true effect that would be found with a power of 0.8 at 0.05
+            (two-sided), in the unit of `value`; None where that is undefined.
+        p: of a test of no difference; None where none was made.
+        corrected: whether p is after Holm's correction.
+    """
 
-
-class Pair(NamedTuple):
-    """Two variants at one precision that a test compared: a minus b."""
-
-    corpus: str
-    objective: str
-    precision: str
-    metric: str
-    adapter_a: str
-    adapter_b: str
+    minimum_effect: float | None = None
+    p: float | None = None
+    corrected: bool = True
 
 
-class Sum(Protocol):
-    """Estimates a sum of numbers from items that are drawn for all of its terms together."""
-
-    def __call__(self, terms: Sequence[Term], absolute: bool) -> Finding | Absent:
-        """The sum of `terms`, of their distances from 0 where `absolute`."""
+def absent(reason: str) -> Finding:
+    """No number, and why, in words for people."""
+    return Finding(None, None, None, 0, note=reason)
 
 
 @dataclass(frozen=True)
@@ -54,129 +49,93 @@ class Evidence:
 
     Attributes:
         numbers: one a metric, variant and precision.
-        tests: the paired tests of one variant against another.
-        paired: None where there are no items.
+        tests: the paired tests of one variant against another, as of `read_tests`.
+        paired: estimates a sum from items that are drawn for all of its terms together, as
+            `paired_sum` does; None where there are no items.
     """
 
     numbers: Mapping[Key, Summary]
-    tests: Mapping[Pair, Finding | Absent] = field(default_factory=dict)
-    paired: Sum | None = None
+    tests: Mapping[tuple[Key, Key], Finding] = field(default_factory=dict)
+    paired: Callable[[Signed, bool], Finding] | None = None
 
-    def tested(self, pair: Pair) -> Finding | Absent | None:
-        """A test of the pair, whichever way round it was made; None where none was."""
-        if pair in self.tests:
-            return self.tests[pair]
-        found = self.tests.get(pair._replace(adapter_a=pair.adapter_b, adapter_b=pair.adapter_a))
-        if isinstance(found, Finding):
-            return replace(found, value=-found.value, low=-found.high, high=-found.low)
-        return found
-
-    def total(self, terms: Sequence[Term], absolute: bool = False) -> Finding | Absent:
-        """The sum of `terms`, of their distances from 0 where `absolute`.
+    def total(self, terms: Signed, distance: bool = False) -> Finding:
+        """The sum of `terms`, of their distances from 0 where `distance`.
 
         One term has its own interval. Several have that of their paired draws. Without items theirs
         is normal, from the root of the summed squares of their standard errors: the variants answer
         the same items, so that the true interval is narrower and the rule errs towards undecided.
         """
-        for _, key in terms:
+        values = []
+        for sign, key in terms:
             if (number := self.numbers.get(key)) is None or number.value is None:
-                return Absent(_why_absent(key, number))
-        summaries = [self.numbers[key] for _, key in terms]
-        notes = distinct(note for own in summaries for note in own.note.split("; ") if note)
-        if len(terms) > 1 and self.paired is not None:
-            found = self.paired(terms, absolute)
-            return found if isinstance(found, Absent) else replace(found, note="; ".join(notes))
-        values = [own.value or 0.0 for own in summaries]
-        value = math.fsum(
-            sign * (abs(known) if absolute else known)
-            for (sign, _), known in zip(terms, values, strict=True)
-        )
-        error = math.hypot(*(own.error for own in summaries))
-        low, high = value - INTERVAL * error, value + INTERVAL * error
+                return absent(_why_absent(key, number))
+            values.append(sign * (abs(number.value) if distance else number.value))
+        parts = [self.numbers[key] for _, key in terms]
+        notes = distinct(note for own in parts for note in own.note.split("; ") if note)
+        error = hypot(*(own.error for own in parts))
+        effect = DETECTABLE * error or None
         if len(terms) == 1:
-            low, high = summaries[0].low or 0.0, summaries[0].high or 0.0
+            return Finding(**asdict(parts[0]), minimum_effect=effect)
+        if self.paired is not None:
+            found = self.paired(terms, distance)
+            return found if found.value is None else replace(found, note="; ".join(notes))
+        value, half = fsum(values), INTERVAL * error
         return Finding(
             value,
-            low,
-            high,
-            min((own.n for own in summaries if own.n is not None), default=None),
-            DETECTABLE * error or None,
-            min(own.counted for own in summaries),
-            note="; ".join(notes if len(terms) == 1 else [UNPAIRED, *notes]),
+            value - half,
+            value + half,
+            min(own.counted for own in parts),
+            n=min((own.n for own in parts if own.n is not None), default=None),
+            note="; ".join([UNPAIRED, *notes]),
+            minimum_effect=effect,
         )
 
     def precisions(self, corpus: str, objective: str, scope: str) -> list[str]:
         """The precisions of `scope` that a corpus and objective were evaluated in, in order."""
-        names = distinct(
-            key.precision
-            for key in self.numbers
-            if (key.corpus, key.objective) == (corpus, objective)
-        )
+        cell = corpus, objective
+        names = distinct(key.precision for key in self.numbers if key[:2] == cell)
         return [name for name in names if scope_of(name) == scope]
 
 
-class PairedSums:
-    """Estimates sums from the records of an experiment; see `Sum`.
+def paired_sum(read: Evaluations, terms: Signed, distance: bool) -> Finding:
+    """The sum of `terms` from the records of an experiment, of distances from 0 where `distance`.
 
     The sum is made within each seed, and the same items are drawn for every variant and precision:
-    what a hard question or a lucky run does to all variants alike is no part of the interval.
+    what a hard question or a lucky run does to all variants alike is no part of the interval. A sum
+    of reversions has no p: it is compared with a margin and not with 0.
+
+    Raises:
+        InputError: the terms are not of the same items.
     """
+    metric = terms[0][1].metric
+    named = [read.variants[Variant(*key[:4])] for _, key in terms]
+    found = {name: read.statistic(name, metric) for names in named for name in names.values()}
+    known = {name: each for name, each in found.items() if not isinstance(each, str)}
+    check_same_items(metric, known)
 
-    def __init__(self, evaluations: Evaluations) -> None:
-        self._evaluations = evaluations
-        self._names = evaluations.variants()
+    def total(*draws: Floats) -> Floats:
+        parts = zip(terms, draws, strict=True)
+        return sum((sign * (abs(x) if distance else x) for (sign, _), x in parts), 0.0 * draws[0])
 
-    def __call__(self, terms: Sequence[Term], absolute: bool) -> Finding | Absent:
-        """The sum of `terms`, of their distances from 0 where `absolute`.
-
-        A sum of reversions has no p: it is compared with a margin and not with 0.
-
-        Raises:
-            InputError: the terms are not of the same items.
-        """
-        found = [self._statistics(term.key) for term in terms]
-        metric = terms[0].key.metric.removeprefix("reversion_")
-        check_same_items(metric, [named for each in found for named in each.values()])
-
-        def total(*draws: Floats) -> Floats:
-            parts = zip(terms, draws, strict=True)
-            return sum(
-                (term.sign * (abs(x) if absolute else x) for term, x in parts), 0.0 * draws[0]
-            )
-
-        by_seed = [
-            combine([each[seed][1] for each in found], total, "the same for all items")
-            for seed in found[0]
-            if all(seed in each for each in found)
-        ]
-        if not by_seed:
-            return Absent(NO_COMMON_SEED)
-        known, doubted = estimate(by_seed), doubt(by_seed)
-        tested = metric == terms[0].key.metric and not too_few(doubted.seeds)
-        return Finding(
-            known.value,
-            known.low,
-            known.high,
-            sum(by_seed[0].sizes),
-            doubted.minimum_effect(),
-            doubted.seeds,
-            doubted.p() if tested else None,
-            corrected=False,
-        )
-
-    def _statistics(self, key: Key) -> dict[int | None, tuple[str, Statistic]]:
-        """Of each seed that has a number, its cell's name and the number."""
-        metric = key.metric.removeprefix("reversion_")
-        found: dict[int | None, tuple[str, Statistic]] = {}
-        for seed, name in self._names[Variant(*key[:4])].items():
-            statistic: Statistic | str | None = (
-                self._evaluations.items(name, metric)
-                if metric == key.metric
-                else reversion(self._evaluations, name, metric)
-            )
-            if statistic is not None and not isinstance(statistic, str):
-                found[seed] = name, statistic
-        return found
+    by_seed: list[Statistic] = []
+    for seed in named[0]:
+        parts = tuple(known[names[seed]] for names in named if names.get(seed) in known)
+        if len(parts) == len(named):
+            by_seed.append(combine(parts, total, "the same for all items"))
+    if not by_seed:
+        return absent(NO_COMMON_SEED)
+    known_sum, doubted = estimate(by_seed), doubt(by_seed)
+    tested = not (metric.startswith("reversion_") or too_few(doubted.seeds))
+    return Finding(
+        known_sum.value,
+        known_sum.low,
+        known_sum.high,
+        doubted.seeds,
+        n=sum(by_seed[0].sizes),
+        minimum_effect=doubted.minimum_effect(),
+        p=doubted.p() if tested else None,
+        corrected=False,
+    )
 
 
 def scope_of(precision: str) -> str | None:
@@ -190,24 +149,29 @@ def scope_of(precision: str) -> str | None:
     return "four_bit" if parsed.bits == 4 else "coarsest"
 
 
-def read_tests(path: Path) -> dict[Pair, Finding | Absent]:
+def read_tests(path: Path) -> dict[tuple[Key, Key], Finding]:
     """The tests of one variant against another (family `adapters`) of a `tests.csv`.
 
+    Each is there both ways round, the first minus the second.
+
     Raises:
-        InputError: as `Schema.read`.
+        InputError: as `frame.read`.
     """
-    tests: dict[Pair, Finding | Absent] = {}
-    for row in TESTS_TABLE.rows(path):
+    tests: dict[tuple[Key, Key], Finding] = {}
+    for row in rows(path, TESTS_TABLE):
         if row.family != "adapters":
             continue
-        where = row.corpus, row.objective, row.precision_a, row.metric
-        pair = Pair(*where, row.adapter_a, row.adapter_b)
+        a = Key(row.corpus, row.objective, row.adapter_a, row.precision_a, row.metric)
+        b = a._replace(adapter=row.adapter_b, precision=row.precision_b)
         if isinstance(row.difference, str):
-            tests[pair] = Absent(f"the difference is {row.difference}; {row.note}".strip("; "))
+            why = absent(f"the difference is {row.difference}; {row.note}".strip("; "))
+            tests |= {(a, b): why, (b, a): why}
             continue
         effect, p = (None if isinstance(x, str) else x for x in (row.minimum_effect, row.p_holm))
         ends = row.difference, row.ci_low, row.ci_high
-        tests[pair] = Finding(*ends, row.n, effect, row.seeds, p, row.note)
+        found = Finding(*ends, row.seeds, n=row.n, note=row.note, minimum_effect=effect, p=p)
+        tests[a, b] = found
+        tests[b, a] = replace(found, value=-ends[0], low=-ends[2], high=-ends[1])
     return tests
 
 
@@ -223,24 +187,16 @@ def better(tests: Path, found: Mapping[Key, Summary]) -> frozenset[Key]:
     """
     winners = set()
     for pair, test in read_tests(tests).items():
-        goal = GOALS.get(pair.metric)
-        if goal is None or isinstance(test, Absent) or test.p is None or test.p > ALPHA:
+        goal = GOALS.get(pair[0].metric)
+        if goal is None or test.p is None or test.p > ALPHA:
             continue
-        where = pair.corpus, pair.objective
-        keys = [
-            Key(*where, adapter, pair.precision, pair.metric)
-            for adapter in (pair.adapter_a, pair.adapter_b)
-        ]
-        if missing := [key for key in keys if key not in found]:
+        if missing := [key for key in pair if key not in found]:
             raise InputError(
                 f"{tests}: {'/'.join(missing[0])} is not in the summary; make both from the same "
                 "cells"
             )
-        first, second = (found[key].value or 0.0 for key in keys)
-        if goal == "→0":
-            first, second, goal = abs(first), abs(second), "↓"
-        wins = (first < second) == (goal == "↓")
-        winners.add(keys[0] if wins else keys[1])
+        rank = {"↓": lambda x: x, "↑": lambda x: -x, "→0": abs}[goal]
+        winners.add(min(pair, key=lambda key: rank(found[key].value or 0.0)))
     return frozenset(winners)
 
 

@@ -7,14 +7,16 @@ used.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
 from qunlearn.analysis.cells import Evaluations
 from qunlearn.evaluate.records import PRIVLEAK
-from qunlearn.experiment import labels as style
 from qunlearn.experiment.controls import SPARE
+from qunlearn.experiment.labels import origin
 from qunlearn.experiment.names import BEFORE, REFERENCES, Cell
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
@@ -32,29 +34,23 @@ class Manifest:
     content: Mapping[str, Any]
 
     @classmethod
-    def read(cls, folder: Path, *steps: str) -> "Manifest":
+    def read(cls, folder: Path) -> "Manifest":
         """Read `<folder>/manifest.json`.
 
         Raises:
-            InputError: it is missing, does not parse or is of none of the `steps`.
+            InputError: it is missing or does not parse.
         """
-        path, named = folder / MANIFEST, " or ".join(f"'{step}'" for step in steps)
+        path = folder / MANIFEST
         if not path.is_file():
-            raise InputError(f"{path}: missing; make the folder again by the step {named}")
-        content = read_json(path)
-        found = content.get("step") if isinstance(content, dict) else None
-        if found not in steps:
-            raise InputError(f"{path}: of the step {found!r}, not {named}; make the folder again")
-        return cls(path, content)
+            raise InputError(f"{path}: missing; make the folder again")
+        return cls(path, read_json(path))
 
     def get(self, *keys: str) -> Any:
         """The value under nested `keys`; an InputError where it is absent."""
-        value: Any = self.content
-        for key in keys:
-            if not isinstance(value, dict) or key not in value:
-                raise InputError(f"{self.path}: no '{'.'.join(keys)}'; make the folder again")
-            value = value[key]
-        return value
+        try:
+            return reduce(getitem, keys, self.content)
+        except (KeyError, TypeError):
+            raise InputError(f"{self.path}: no '{'.'.join(keys)}'; make the folder again") from None
 
     def check_input(self, name: str, folder: Path) -> None:
         """Complain when the step read something else than what `folder` (or a file) holds now.
@@ -62,7 +58,7 @@ class Manifest:
         Raises:
             InputError: the input `name` of this step had another content.
         """
-        if self.get("inputs", name) != digest(folder):
+        if folder.exists() and self.get("inputs", name) != digest(folder):
             raise InputError(
                 f"{self.path}: its input '{name}' was not what {folder} holds now; delete "
                 "whichever of the two another experiment or configuration left behind, and give "
@@ -86,70 +82,52 @@ class Lineage:
     scaled: Manifest | None = None
 
 
-def trace(results: Path, cell: Cell, user: Manifest, *, whole: bool = True) -> Lineage:
+def trace(results: Path, cell: Cell, user: Manifest) -> Lineage:
     """Follow the manifests behind a cell, and check that each step took what the one before gave.
+
+    The chain is followed as far as there are folders: a checkpoint of the user's has none.
 
     Args:
         results: the experiment's folder, with `unlearned`, `models` and `data` below it.
-        user: the manifest of what was made of the cell's model: quantized, or evaluated in memory.
-        whole: whether the unlearned model must be there; else the chain is followed as far as
-            there are folders.
+        user: the manifest of what was made of the cell's model.
 
     Raises:
-        InputError: a manifest is missing, is of another step, or belongs to another model.
+        InputError: a manifest is missing, or belongs to another model.
     """
-    models: dict[str, Manifest] = {}
-    unlearned: list[Manifest] = []
-    waiting = [user]
-    while waiting:
-        made = waiting.pop(0)
-        for name in made.get("inputs"):
-            place, *steps = _place(results, cell, made.get("step"), name)
-            kind = place.relative_to(results).parts[0]
-            if not steps or not (place.exists() or (whole and kind == "unlearned")):
-                continue
-            if kind == "data":
+    steps = [user]
+    for made in steps:
+        for name, place in _places(results, cell, made.get("step")).items():
+            if name in made.get("inputs") and place.exists():
                 made.check_input(name, place)
-                continue
-            found = Manifest.read(place, *steps)
-            made.check_input(name, place)
-            waiting.append(found)
-            if kind == "models":
-                models[place.relative_to(results).parts[2]] = found
-            else:
-                unlearned.append(found)
-    reference = cell.objective if cell.objective in REFERENCES else "target"
+                steps += [] if name == "corpus" else [Manifest.read(place)]
+    parts = {made.path.relative_to(results).parts: made for made in steps[1:]}
+    models = {place[2]: made for place, made in parts.items() if place[0] == "models"}
+    unlearned = [made for place, made in parts.items() if place[0] == "unlearned"]
     return Lineage(
-        target=models.get("target") if reference == "target" else None,
+        target=models.get("target"),
         retrain=models.get("retrain"),
         trained=unlearned[-1] if unlearned else None,
         scaled=unlearned[0] if unlearned[1:] else None,
     )
 
 
-def _place(results: Path, cell: Cell, step: str, name: str) -> tuple[Any, ...]:
-    """Where an input of a step behind a cell lies, and the steps that may have made it.
-
-    Without steps nothing is known of it.
-    """
-    if name == "corpus" and step != "evaluate":
-        return results / "data" / cell.corpus, "corpus"
-    if name == "adapter" or (name == "source" and cell.objective not in REFERENCES):
-        origin = style.origin(cell.adapter)
-        whole = name == "source" and not cell.adapter.startswith(SPARE)
-        adapter = cell.adapter if whole else origin
-        made = "unlearn" if adapter == origin else "scale"
-        made = "match_norm" if adapter == "full_matched" else made
-        folder = results / "unlearned" / cell.corpus / cell.objective / adapter
-        return folder / f"seed{cell.seed}", made
-    if name not in ("source", "base", "target"):
-        return (results / name,)
-    model, made = cell.objective if name == "source" else "target", "finetune"
-    if name == "base" and step == "finetune":
-        model, made = "base", "train_base"
-    folder = results / "models" / cell.corpus / model
-    own = folder / f"seed{cell.seed}"  # each seed has its own
-    return own if own.exists() else folder, made, FETCHED
+def _places(results: Path, cell: Cell, step: str) -> dict[str, Path]:
+    """Where the inputs of a step behind a cell lie, by name."""
+    models, unlearned = results / "models" / cell.corpus, results / "unlearned" / cell.corpus
+    start = replace(cell, adapter=origin(cell.adapter))  # what a control was made from
+    spared = cell.adapter.startswith(SPARE)
+    of_reference = cell.objective in REFERENCES
+    places = {
+        "corpus": results / "data" / cell.corpus,
+        "target": models / "target",
+        "base": models / ("base" if step == "finetune" else "target"),
+        "source": models / cell.objective
+        if of_reference
+        else unlearned / (start if spared else cell).model,
+        "adapter": unlearned / start.model,
+    }
+    seed = f"seed{cell.seed}"  # each seed may have its own target and retrain
+    return {name: own if (own := p / seed).exists() else p for name, p in places.items()}
 
 
 def check_evaluations(
@@ -161,7 +139,7 @@ def check_evaluations(
     as the workflow lays them down.
 
     Args:
-        folder: of the evaluations; a cell that is not in it is left to whoever reads it.
+        folder: of the evaluations.
         cells: `<corpus>/<model id>/<precision>` each.
         settings: how the models are evaluated.
         split_questions: whether only those questions are asked that no choice was made on.
@@ -169,36 +147,29 @@ def check_evaluations(
     Raises:
         InputError: names the first file or manifest that is another's.
     """
-    known = Evaluations(folder, cells)
+    results, known = folder.parent, Evaluations(folder, cells)
     for name, cell in known.cells.items():
-        if not (folder / name).is_dir():
-            continue
+        made = Manifest.read(folder / name)
         verify(folder / name)
-        made = Manifest.read(folder / name, "evaluate")
         wanted: dict[str, Any] = {"precision": cell.precision}
         wanted |= {f"settings.{key}": value for key, value in asdict(settings).items()}
         for key, value in wanted.items():
             if (found := made.get(*key.split("."))) != value:
                 raise made.other(f"{key} is {found!r} and not {value!r}: of another configuration")
         corpus = f"questions/{cell.corpus}/test" if split_questions else f"data/{cell.corpus}"
-        if (folder.parent / corpus).exists():
-            made.check_input("corpus", folder.parent / corpus)
+        made.check_input("corpus", results / corpus)
         reference = known.reference(cell, "retrain", BEFORE)
-        if name == reference and "retrain" in made.get("inputs"):
+        if name != reference:
+            made.check_input("retrain", folder / reference / PRIVLEAK)
+        elif "retrain" in made.get("inputs"):
             raise made.other("retrain's own evaluation, yet PrivLeak is relative to another")
-        if name != reference and (scores := folder / reference / PRIVLEAK).exists():
-            made.check_input("retrain", scores)
-        _check_model(made, folder.parent, name, cell)
-
-
-def _check_model(made: Manifest, results: Path, name: str, cell: Cell) -> None:
-    user = made
-    if "model" in made.get("inputs"):
-        user = Manifest(made.path, {**made.content, "inputs": made.content.get(MODEL_INPUTS) or {}})
-        if (quantized := results / "quantized" / name).exists():
-            user = Manifest.read(quantized, "quantize")
-            made.check_input("model", quantized)
-    trace(results, cell, user, whole=False)
+        quantized = results / "quantized" / name
+        made.check_input("model", quantized)
+        if quantized.exists():
+            trace(results, cell, Manifest.read(quantized))
+        else:
+            inputs = made.content.get(MODEL_INPUTS) or {}
+            trace(results, cell, Manifest(made.path, {"step": "quantize", "inputs": inputs}))
 
 
 def check_measurements(survival: Path, cells: Iterable[Cell]) -> None:
@@ -212,11 +183,6 @@ def check_measurements(survival: Path, cells: Iterable[Cell]) -> None:
         InputError: names the first file or manifest that is another's.
     """
     for corpus, model in dict.fromkeys((cell.corpus, cell.model) for cell in cells):
-        folder = survival / corpus / model
-        if not folder.is_dir():
-            continue
-        verify(folder)
-        made = Manifest.read(folder, "survival")
-        unlearned = survival.parent / "unlearned" / corpus / model
-        if unlearned.exists():
-            made.check_input("model", unlearned)
+        if (folder := survival / corpus / model).is_dir():
+            unlearned = survival.parent / "unlearned" / corpus / model
+            Manifest.read(folder).check_input("model", unlearned)

@@ -5,14 +5,16 @@
 arrives, and how much of the forgetting is lost.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from statistics import fmean
 
-from qunlearn.analysis.frame import MECHANISM_NUMBERS, MECHANISM_TABLE
+import numpy as np
+import pandas as pd
+
+from qunlearn.analysis.cells import FORGET_METRICS
+from qunlearn.analysis.frame import MECHANISM_KEY, MECHANISM_NUMBERS, MECHANISM_TABLE
 from qunlearn.analysis.metrics import Score
-from qunlearn.analysis.reversion import FORGET_METRICS
 from qunlearn.analysis.summary import Key, Summary, distinct
 from qunlearn.experiment.controls import SPARE
 from qunlearn.experiment.labels import (
@@ -23,6 +25,7 @@ from qunlearn.experiment.labels import (
     precision_name,
 )
 from qunlearn.experiment.names import REFERENCES, UNDEFINED, Cell
+from qunlearn.run.csvfile import write_rows
 from qunlearn.run.files import write_text
 from qunlearn.survival.table import overall, read_survival
 
@@ -40,25 +43,15 @@ SHOWN = {
 """The columns of the Markdown table; the CSV file has all of MECHANISM_NUMBERS."""
 
 
-@dataclass(frozen=True)
-class Arrival:
-    """What a grid leaves of one model's update.
-
-    Attributes:
-        cell: whose.
-        numbers: those of MECHANISM_NUMBERS, of all matrices as one vector; None where undefined.
-            `zero_bin` is the share of weights that the target's grid rounds to 0, `zero_bin_moved`
-            the same among the weights that moved.
-    """
-
-    cell: Cell
-    numbers: Mapping[str, float | None]
-
-
-def arrivals(scores: Sequence[Score], survival: Path) -> list[Arrival]:
+def arrivals(scores: Sequence[Score], survival: Path) -> pd.DataFrame:
     """What was measured of every unlearned model and precision of `scores`, in their order.
 
     Models of which weights were spared have no grid of their own, diverged ones no update.
+
+    Returns:
+        A row a cell: its corpus, objective, adapter, seed and precision, then MECHANISM_NUMBERS of
+        all matrices as one vector; NaN where undefined. `zero_bin` is the share of weights that the
+        target's grid rounds to 0, `zero_bin_moved` the same among the weights that moved.
 
     Raises:
         InputError: a file is missing or does not parse.
@@ -69,51 +62,37 @@ def arrivals(scores: Sequence[Score], survival: Path) -> list[Arrival]:
             continue
         if rows := read_survival(survival / cell.corpus / cell.model / f"{cell.precision}.csv"):
             whole = overall(rows)
-            known = {"relative_norm": whole["relative_d"], **whole}
-            found.append(Arrival(cell, {name: known[name] for name in MECHANISM_NUMBERS}))
-    return found
+            found.append(asdict(cell) | {"relative_norm": whole["relative_d"], **whole})
+    table = pd.DataFrame(found, columns=[*MECHANISM_KEY, *MECHANISM_NUMBERS])
+    return table.astype(dict.fromkeys(MECHANISM_NUMBERS, float))
 
 
 def write_mechanism(
-    scores: Sequence[Score],
-    found: Mapping[Key, Summary],
-    measured: Sequence[Arrival],
-    folder: Path,
+    scores: Sequence[Score], found: Mapping[Key, Summary], measured: pd.DataFrame, folder: Path
 ) -> None:
     """Write mechanism.csv, mechanism.md and reversion.md into `folder`."""
     lost = {score.cell: score for score in scores if score.metric == "reversion_nll_forget"}
-    MECHANISM_TABLE.write(
-        folder / "mechanism.csv",
-        (
-            (
-                *(cell.corpus, cell.objective, cell.adapter, cell.seed, cell.precision),
-                *(UNDEFINED if value is None else value for value in numbers.values()),
-                *(back.absent or back.value, back.ci_low, back.ci_high, back.n),
-            )
-            for cell, numbers, back in ((a.cell, a.numbers, lost[a.cell]) for a in measured)
-        ),
-    )
+    rows = []
+    for corpus, objective, adapter, seed, precision, *numbers in measured.itertuples(index=False):
+        back = lost[Cell(corpus, objective, adapter, seed, precision)]
+        shown = (UNDEFINED if np.isnan(number) else number for number in numbers)
+        reversion = back.absent or back.value, back.ci_low, back.ci_high, back.n
+        rows.append([corpus, objective, adapter, seed, precision, *shown, *reversion])
+    write_rows(folder / "mechanism.csv", MECHANISM_TABLE, rows)
     write_text(folder / "mechanism.md", mechanism_markdown(measured, found))
     write_text(folder / "reversion.md", reversion_markdown(found))
 
 
-def mechanism_markdown(measured: Sequence[Arrival], found: Mapping[Key, Summary]) -> str:
+def mechanism_markdown(measured: pd.DataFrame, found: Mapping[Key, Summary]) -> str:
     """The mechanism table, averaged over seeds."""
-    groups: dict[Key, list[Arrival]] = {}
-    for arrival in measured:
-        cell = arrival.cell
-        key = Key(cell.corpus, cell.objective, cell.adapter, cell.precision, "")
-        groups.setdefault(key, []).append(arrival)
     header = ["Corpus", "Method", "Variant", "Precision", *SHOWN.values(), "reversion (NLL)"]
-    lines = [
-        [
-            *_names(key),
-            precision_name(key.precision),
-            *(_mean(arrival.numbers[name] for arrival in group) for name in SHOWN),
-            _reversion(found.get(key._replace(metric="reversion_nll_forget"))),
-        ]
-        for key, group in groups.items()
-    ]
+    cells = measured.groupby(["corpus", "objective", "adapter", "precision"], sort=False)
+    lines = []
+    for (corpus, objective, adapter, precision), *numbers in cells[list(SHOWN)].mean().itertuples():
+        key = Key(corpus, objective, adapter, precision, "reversion_nll_forget")
+        shown = (UNDEFINED if np.isnan(number) else f"{number:z.3f}" for number in numbers)
+        back = _reversion(found.get(key))
+        lines.append([*_names(key), precision_name(key.precision), *shown, back])
     return _markdown(header, lines)
 
 
@@ -137,11 +116,6 @@ def reversion_markdown(
 
 def _names(key: Key) -> list[str]:
     return [corpus_name(key.corpus), method_name(key.objective), adapter_name(key.adapter)]
-
-
-def _mean(numbers: Iterable[float | None]) -> str:
-    values = [value for value in numbers if value is not None]
-    return format(fmean(values), "z.3f") if values else UNDEFINED
 
 
 def _reversion(summary: Summary | None) -> str:

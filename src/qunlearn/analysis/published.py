@@ -11,34 +11,20 @@ No interval was published. Two formulas give what one run on n items can tell:
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from qunlearn.analysis.frame import Schema, columns
+from qunlearn.analysis.frame import rows
 from qunlearn.analysis.summary import Key, Summary
 from qunlearn.run.csvfile import Value, write_rows
-from qunlearn.run.errors import InputError
 from qunlearn.statistics.inference import INTERVAL
 
-_REPAIR = "restore the repository's file"
-TABLE = Schema(
-    columns("corpus objective adapter precision metric value:float"), Key._fields, _REPAIR
-)
-REFERENCE = Schema(
-    columns("corpus objective precision metric value:float source"),
-    ("corpus", "objective", "precision", "metric"),
-    _REPAIR,
-)
-ITEMS = Schema(columns("metric n:int"), ("metric",), _REPAIR)
+TABLE = (*Key._fields, "value")
+REFERENCE = ("corpus", "objective", "precision", "metric", "value", "source")
+ITEMS = ("metric", "n")
 BESIDE = (
     *Key._fields,
-    "ours",
-    "ci_low",
-    "ci_high",
-    "theirs",
-    "difference",
-    "theirs_inside",
-    "note",
+    *("ours", "ci_low", "ci_high", "theirs", "difference", "theirs_inside", "note"),
 )
 NO_COUNTERPART = "this experiment has no published counterpart"
 NOT_RUN = "not part of this experiment"
@@ -50,7 +36,7 @@ def read_table(folder: Path) -> dict[Key, float]:
     Raises:
         InputError: the file is missing or broken.
     """
-    return {Key(*row[1:6]): row.value for row in TABLE.rows(folder / "table.csv")}
+    return {Key(*key): value for *key, value in rows(folder / "table.csv", TABLE)}
 
 
 def read_retrain_aucs(folder: Path) -> dict[str, float]:
@@ -61,7 +47,7 @@ def read_retrain_aucs(folder: Path) -> dict[str, float]:
     """
     return {
         row.corpus: row.value
-        for row in REFERENCE.rows(folder / "reference.csv")
+        for row in rows(folder / "reference.csv", REFERENCE)
         if (row.objective, row.metric) == ("retrain", "auc")
     }
 
@@ -70,11 +56,18 @@ def published_numbers(folder: Path) -> dict[Key, Summary]:
     """The table with 95 % intervals, value ± 1.96 standard errors.
 
     Raises:
-        InputError: a file is missing or broken, or does not cover the table.
+        InputError: a file is missing or broken.
     """
-    items = {row.metric: row.n for row in ITEMS.rows(folder / "items.csv")}
+    items = dict(rows(folder / "items.csv", ITEMS))
     aucs = read_retrain_aucs(folder)
-    return {key: _number(key, value, items, aucs) for key, value in read_table(folder).items()}
+    found = {}
+    for key, value in read_table(folder).items():
+        n = items[key.metric]
+        leak = key.metric == "privleak"
+        error = privleak_error(value, aucs[key.corpus], n) if leak else score_error(value, n)
+        half = INTERVAL * error
+        found[key] = Summary(value, value - half, value + half, seeds=1, diverged=0, n=n)
+    return found
 
 
 def score_error(value: float, n: int) -> float:
@@ -108,32 +101,18 @@ def write_beside(
         ours: of this experiment.
         published: None writes one row that says that there is nothing to compare with.
     """
-    if published is None:
-        write_rows(path, BESIDE, [[""] * (len(BESIDE) - 1) + [NO_COUNTERPART]])
-    else:
-        rows = ([*key, *_beside(ours.get(key), theirs)] for key, theirs in published.items())
-        write_rows(path, BESIDE, rows)
+    none = [[""] * (len(BESIDE) - 1) + [NO_COUNTERPART]]
+    write_rows(path, BESIDE, none if published is None else _beside(ours, published))
 
 
-def _beside(ours: Summary | None, theirs: float) -> list[Value]:
-    if ours is None:
-        return ["", "", "", theirs, "", "", NOT_RUN]
-    if ours.value is None or ours.low is None or ours.high is None:
-        return [ours.absent, "", "", theirs, "", "", ours.note]
-    inside = "yes" if ours.low <= theirs <= ours.high else "no"
-    return [ours.value, ours.low, ours.high, theirs, ours.value - theirs, inside, ours.note]
-
-
-def _number(key: Key, value: float, items: Mapping[str, int], aucs: Mapping[str, float]) -> Summary:
-    if key.metric not in items or key.corpus not in aucs:
-        raise InputError(
-            f"table.csv: {key.corpus} {key.metric} has no number of items in items.csv "
-            "or no AUC of retrain in reference.csv; add it"
-        )
-    n = items[key.metric]
-    if key.metric == "privleak":
-        error = privleak_error(value, aucs[key.corpus], n)
-    else:
-        error = score_error(value, n)
-    half = INTERVAL * error
-    return Summary(value, value - half, value + half, seeds=1, diverged=0, n=n)
+def _beside(ours: Mapping[Key, Summary], published: Mapping[Key, float]) -> Iterator[list[Value]]:
+    for key, theirs in published.items():
+        found = ours.get(key)
+        if found is None:
+            yield [*key, "", "", "", theirs, "", "", NOT_RUN]
+        elif found.value is None or found.low is None or found.high is None:
+            yield [*key, found.absent, "", "", theirs, "", "", found.note]
+        else:
+            inside = "yes" if found.low <= theirs <= found.high else "no"
+            ends = found.low, found.high
+            yield [*key, found.value, *ends, theirs, found.value - theirs, inside, found.note]

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from qunlearn.analysis.frame import SUMMARY_TABLE
+from qunlearn.analysis.cells import Evaluations, check_same_items, metrics_of
+from qunlearn.analysis.frame import SUMMARY_TABLE, rows
 from qunlearn.experiment.names import DIVERGED, UNDEFINED
-from qunlearn.run.csvfile import digits
+from qunlearn.run.csvfile import digits, write_rows
+from qunlearn.statistics.bootstrap import estimate
 from qunlearn.statistics.inference import INTERVAL
+from qunlearn.statistics.items import Statistic
 
 __all__ = ["Key", "Summary", "digits", "distinct", "summaries", "write_summaries"]
 
@@ -44,7 +47,7 @@ class Summary:
     low: float | None
     high: float | None
     seeds: int
-    diverged: int
+    diverged: int = 0
     undefined: int = 0
     n: int | None = None
     note: str = ""
@@ -69,36 +72,67 @@ class Summary:
         return (self.high - self.low) / (2 * INTERVAL)
 
 
+def summarise(read: Evaluations) -> dict[Key, Summary]:
+    """Every metric of each variant at each precision, and the reversions of what was unlearned.
+
+    Raises:
+        InputError: as `Evaluations.statistic`, or seeds are of other items.
+    """
+    return {
+        Key(*variant, metric): _summary(
+            {name: read.statistic(name, metric) for name in names.values()}, metric
+        )
+        for variant, names in read.variants.items()
+        for metric in metrics_of(variant.objective)
+    }
+
+
+def absences(seeds: int, diverged: int, undefined: int) -> list[str]:
+    """In words, how many of the seeds have no number."""
+    of = "1 seed" if seeds == 1 else f"{seeds} seeds"
+    counts = ((DIVERGED, diverged), (UNDEFINED, undefined))
+    return [f"{word} in {count} of {of}" for word, count in counts if count]
+
+
 def write_summaries(path: Path, experiment: str, found: Mapping[Key, Summary]) -> None:
     """Write `found` in its order."""
-    SUMMARY_TABLE.write(
-        path,
-        (
-            (
-                *(experiment, *key, own.absent or own.value, own.low, own.high, own.n),
-                *(own.seeds, own.diverged, own.undefined, own.note),
-            )
-            for key, own in found.items()
-        ),
-    )
+    lines = []
+    for key, own in found.items():
+        numbers = own.absent or own.value, own.low, own.high, own.n
+        counts = own.seeds, own.diverged, own.undefined
+        lines.append([experiment, *key, *numbers, *counts, own.note])
+    write_rows(path, SUMMARY_TABLE, lines)
 
 
 def summaries(path: Path) -> dict[Key, Summary]:
     """The rows of a `summary.csv`, in its order.
 
     Raises:
-        InputError: as `Schema.read`.
+        InputError: as `frame.read`.
     """
     found = {}
-    for row in SUMMARY_TABLE.rows(path):
+    for row in rows(path, SUMMARY_TABLE):
         value = None if isinstance(row.value, str) else row.value
-        numbers = value, row.ci_low, row.ci_high
         counts = row.seeds, row.diverged, row.undefined
-        key = Key(row.corpus, row.objective, row.adapter, row.precision, row.metric)
-        found[key] = Summary(*numbers, *counts, row.n, row.note)
+        found[Key(*row[1:6])] = Summary(value, row.ci_low, row.ci_high, *counts, row.n, row.note)
     return found
 
 
 def distinct(values: Iterable[T]) -> list[T]:
     """`values` without repeats, in the order of their first appearance (the configuration's)."""
     return list(dict.fromkeys(values))
+
+
+def _summary(by_seed: Mapping[str, Statistic | str], metric: str) -> Summary:
+    """Summarise what each cell has: a statistic, or the word for why it has none."""
+    numbers = {name: each for name, each in by_seed.items() if not isinstance(each, str)}
+    words = [each for each in by_seed.values() if isinstance(each, str)]
+    counts = len(by_seed), words.count(DIVERGED), words.count(UNDEFINED)
+    missing = absences(*counts)
+    if not numbers:
+        return Summary(None, None, None, *counts, note="; ".join(missing))
+    check_same_items(metric, numbers)
+    known = estimate(list(numbers.values()))
+    n = sum(next(iter(numbers.values())).sizes)
+    note = "; ".join([*missing, *known.limits])
+    return Summary(known.value, known.low, known.high, *counts, n, note)

@@ -4,18 +4,7 @@ The whole 95 % interval lies on one side of a threshold, or the number decides n
 
 A reversion is compared with `MARGIN`. Above it the forgetting *came back*, below it it *survived*;
 with the margin inside the interval it is *inconclusive*: this many items cannot tell. Without a
-number it is `undefined` or `diverged`.
-
-A claim says on which side of its threshold (0, or `MARGIN` for reversion) a number lies.
-
-* supported: the whole interval lies on the claimed side;
-* contradicted: it lies on the other side;
-* undecided: the interval holds the threshold, or there is no number, or the claim compares two
-  variants and its p after Holm's correction is above `ALPHA` or, with fewer than three seeds,
-  missing.
-
-Reversion is judged by its interval alone, which with one seed is over the items of one run.
-An explanation of reversion cannot be contradicted where nothing reverts: it is undecided there.
+number it is `undefined` or `diverged`. Claims are judged by the same rule: see `claims`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,7 +14,7 @@ from typing import Literal, get_args
 from qunlearn.analysis.summary import Key, Summary, distinct
 from qunlearn.experiment.names import BEFORE, REFERENCES
 from qunlearn.quantize.method import Precision
-from qunlearn.statistics.inference import ALPHA, DETECTABLE, too_few
+from qunlearn.statistics.inference import DETECTABLE
 
 MARGIN = 0.1
 """A tenth of the way back to the target counts as survived."""
@@ -101,71 +90,3 @@ def by_adapter(found: Iterable[Outcome]) -> dict[str, list[Outcome]]:
         adapter: [outcome for outcome in found if outcome.key.adapter == adapter]
         for adapter in distinct(outcome.key.adapter for outcome in found)
     }
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A number that a claim is judged on.
-
-    Attributes:
-        value: in the metric's own unit, or as a share of the way back for reversion.
-        low, high: the ends of its 95 % interval.
-        n: the items it stands on; None where that is not known.
-        minimum_effect: the smallest true effect that would be found with a power of 0.8 at 0.05
-            (two-sided), in the unit of `value`; None where that is undefined.
-        seeds: the runs it stands on.
-        p: of a test of no difference; None where none was made.
-        note: what limits the number.
-        corrected: whether p is after Holm's correction; `decide` wants it to be.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int | None
-    minimum_effect: float | None
-    seeds: int
-    p: float | None = None
-    note: str = ""
-    corrected: bool = True
-
-
-@dataclass(frozen=True)
-class Absent:
-    """Why there is no number, in words for people."""
-
-    reason: str
-
-
-def decide(
-    finding: Finding | Absent,
-    threshold: float,
-    claims_above: bool = True,
-    idle: str = "",
-    tested: bool = False,
-) -> tuple[ClaimVerdict, str]:
-    """The verdict on a claim, and the reason for it in words.
-
-    Args:
-        finding: the number, or why there is none.
-        threshold: in the unit of the number.
-        claims_above: whether the claim says that the number is above the threshold or below.
-        idle: why a contradiction would mean nothing here; empty where it would mean something.
-        tested: whether the claim takes a test, and not an interval alone.
-    """
-    if isinstance(finding, Absent):
-        return "undecided", finding.reason
-    where = side(finding.low, finding.high, threshold)
-    if where is None:
-        return "undecided", f"the interval holds {threshold:g}"
-    reason = f"the whole interval is {where} {threshold:g}"
-    if tested and finding.p is None:
-        why = too_few(finding.seeds)
-        return "undecided", f"{reason}, but it was not tested" + (f": {why}" if why else "")
-    if finding.p is not None and finding.p > ALPHA:
-        return "undecided", f"{reason}, but p is above {ALPHA:g} after Holm's correction"
-    if (where == "above") != claims_above and idle:
-        return "undecided", idle
-    if not tested and finding.seeds == 1:
-        reason += ", over the items of one run"
-    return "supported" if (where == "above") == claims_above else "contradicted", reason

@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from itertools import product, starmap
 from typing import Any
 
@@ -11,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from qunlearn.experiment import controls, sweep
-from qunlearn.experiment.keys import ADAPTERS, OBJECTIVES, Config
+from qunlearn.experiment.keys import Config
 from qunlearn.experiment.sweep import Point
 from qunlearn.models import sources
 from qunlearn.run.errors import InputError, short
@@ -150,11 +149,11 @@ def _explain(errors: list[ErrorDetails], config: Mapping[str, Any]) -> str:
         }
         close = difflib.get_close_matches(place[-1], known, n=1)
         return f"{key} is unknown; " + (f"did you mean '{close[0]}'?" if close else SEE)
+    if error["type"] == "value_error":
+        return f"{key}: {error['ctx']['error']}"
     if error["type"] == "invalid_key" or error["loc"][-1] == "[key]":
         key = ".".join(str(part) for part in error["loc"] if part != "[key]")
         return f"config key '{key}' is not text; put it in quotes"
-    if error["type"] == "value_error":
-        return f"{key}: {error['ctx']['error']}"
     problems = dict.fromkeys(_problem(error) for keys, _, error in found if keys == place)
     in_words = error["type"] == "float_type" and isinstance(value, str)
     remedy = "in YAML a number such as 1e-5 is text: write 1.0e-5" if in_words else SEE
@@ -216,17 +215,6 @@ def _check_meaning(config: Json) -> None:
     for problem, there in contradictions.items():
         if there:
             raise InputError(f"config key {problem}")
-    for key, patterns in (
-        ("unlearn.overrides", config["unlearn"]["overrides"]),
-        ("sweep", config["sweep"]),
-        ("selection.fixed", config["selection"]["fixed"]),
-    ):
-        for pattern in patterns:
-            if not _could_match(pattern):
-                raise InputError(
-                    f"config key '{key}': '{pattern}' can match no run; "
-                    "runs are named like news/npo_gdr/lora"
-                )
     for model, settings in config["train"].items():
         _check_multiples(f"train.{model}", settings)
     own = {
@@ -236,13 +224,6 @@ def _check_meaning(config: Json) -> None:
     for cell, settings in own.items():
         _check_multiples("unlearn.settings", settings, f" in the run {cell}")
     sweep.check(config, own)
-
-
-def _could_match(pattern: str) -> bool:
-    """Whether some run, of this experiment or of another's corpora, has a name like `pattern`."""
-    corpus = pattern.partition("/")[0]
-    names = product([corpus], OBJECTIVES, ADAPTERS)
-    return any(fnmatchcase("/".join(name), pattern) for name in names)
 
 
 def _check_multiples(place: str, settings: Json, whose: str = "") -> None:

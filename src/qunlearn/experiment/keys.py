@@ -4,7 +4,9 @@
 contradict each other, `config` says.
 """
 
+import fnmatch
 from collections.abc import Callable
+from itertools import product
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
@@ -54,6 +56,13 @@ def _by(check: Callable[[str], object]) -> AfterValidator:
     return AfterValidator(checked)
 
 
+def _pattern(pattern: str) -> str:
+    corpus = pattern.partition("/")[0]  # of this experiment or another
+    if not fnmatch.filter(map("/".join, product([corpus], OBJECTIVES, ADAPTERS)), pattern):
+        raise ValueError("can match no run; runs are named like news/npo_gdr/lora")
+    return pattern
+
+
 def _given(value: dict[str, Any], whole: ValidatorFunctionWrapHandler) -> dict[str, Any]:
     """Only what is given: what a pattern does not set is not its to set."""
     checked = whole(value)
@@ -70,6 +79,7 @@ Source = Annotated[Text, Field(min_length=1), _by(sources.parse)]
 HubId = Annotated[Text, _by(sources.check_id)]
 Sources = Source | dict[Text, Source]
 PrecisionName = Annotated[str, _by(Precision.parse)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
 ObjectiveName = Annotated[str, _by(Objective.parse)]
 Planned = Count | Literal["auto"]
 
@@ -132,7 +142,7 @@ class UnlearnKeys(Section):
     """Variant of the update; all weights with fp32 masters (`full`), all weights in bf16 without
     masters (`full_bf16`), or LoRA (`lora`)."""
     settings: UnlearnSettings = UnlearnSettings()
-    overrides: dict[str, Given[UnlearnSettings]] = {}
+    overrides: dict[Pattern, Given[UnlearnSettings]] = {}
     """Settings of some runs, by a pattern `<corpus>/<objective>/<adapter>` in which `*` stands for
     anything; they win over `unlearn.settings`, and later patterns over earlier ones."""
 
@@ -155,7 +165,7 @@ class SelectionKeys(Section):
     """`muse`: of each training the first snapshot that knows no more of forget than retrain does,
     of these the most useful; `pareto`: of those that no other beats in forgetting and Utility both,
     the nearest to full forgetting at target's Utility; `fixed`: as named."""
-    fixed: dict[str, Text] = {}
+    fixed: dict[Pattern, Text] = {}
     """Candidates by a pattern `<corpus>/<objective>/<adapter>` (`rule` `fixed`), such as
     `r64-a128-lr7e-4/epoch5`; later patterns win."""
     questions: Literal["split", "test"] = "split"
@@ -170,7 +180,7 @@ class SelectionKeys(Section):
 class ControlKeys(Section):
     """How the controls are made (`controls`)."""
 
-    lambdas: Several[Positive] = [0.5, 0.75, 1.5]
+    lambdas: Several[Annotated[float, Field(strict=True, ge=1e-4, lt=1e6)]] = [0.5, 0.75, 1.5]
     """Factors that the trained LoRA update is multiplied by (`lora_scaled<factor>`)."""
     tolerance: Annotated[Positive, Field(le=0.5)] = 0.05
     """How near `full_matched`'s norm must come to LoRA's, as a share of it."""
@@ -242,7 +252,7 @@ class Config(Section):
     models: ModelKeys = ModelKeys()
     train: TrainKeys = TrainKeys()
     unlearn: UnlearnKeys = UnlearnKeys()
-    sweep: dict[str, Given[Grid]] = {}
+    sweep: dict[Pattern, Given[Grid]] = {}
     """Settings to try out, by a pattern `<corpus>/<objective>/<adapter>` in which `*` stands for
     anything: each has lists of values of `rank`, `alpha_over_rank` (LoRA's alpha over its rank),
     `lr`, `epochs`, `targets`, `alpha`; later patterns win. One of the candidates is chosen a cell

@@ -47,7 +47,7 @@ def card(results: Path, name: str, scores: Scores) -> str:
     cell = Cell.parse(name)
     precision = Precision.parse(cell.precision)
     method = method_of(precision)
-    quantized = Manifest.read(results / "quantized" / name, "quantize")
+    quantized = Manifest.read(results / "quantized" / name)
     if (held := quantized.get("settings", "name")) != cell.precision:
         raise InputError(f"{quantized.path}: of {held}, not {cell.precision}; quantize it again")
     status = quantized.get("status")
@@ -57,6 +57,8 @@ def card(results: Path, name: str, scores: Scores) -> str:
         raise InputError(f"{quantized.path}: status is {status!r}, not 'ok'; quantize it again")
     lineage = trace(results, cell, quantized)
     objective = None if cell.objective in REFERENCES else Objective.parse(cell.objective)
+    if objective and lineage.trained is None:
+        Manifest.read(results / "unlearned" / cell.corpus / cell.model)
     others = [reference for reference in REFERENCES if reference != cell.objective]
     sampled = CALIBRATION if method.calibrated else ()
     return fill(

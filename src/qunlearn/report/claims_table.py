@@ -7,8 +7,8 @@ from typing import Any
 
 from scipy.stats import binomtest
 
-from qunlearn.analysis.claims import SCOPES, Claim, Judgement, as_csv
-from qunlearn.analysis.verdicts import VERDICTS, Finding
+from qunlearn.analysis.claims import SCOPES, Claim, Judgement, claims_csv
+from qunlearn.analysis.verdicts import VERDICTS
 from qunlearn.experiment.labels import (
     METRICS,
     adapter_name,
@@ -47,8 +47,8 @@ def write_claims(
         ours=_report(ours),
         theirs=_report(published, own_models=True),
     )
-    write_text(folder / "claims.csv", as_csv(ours))
-    write_text(folder / "claims_published.csv", as_csv(published))
+    write_text(folder / "claims.csv", claims_csv(ours))
+    write_text(folder / "claims_published.csv", claims_csv(published))
     write_text(folder / "claims.md", text)
 
 
@@ -63,13 +63,13 @@ def in_words(judgements: Sequence[Judgement]) -> str:
 def signs_in_words(judgements: Sequence[Judgement], own_models: bool = False) -> str:
     """How often the number itself lies on the claimed side, whatever its interval."""
     claim = judgements[0].claim
-    findings = [found.finding for found in judgements if isinstance(found.finding, Finding)]
+    findings = [own.finding for own in judgements if own.finding.value is not None]
     if not findings:
         return "No number."
-    sign, side = (1, "above") if claim.of.above else (-1, "below")
-    distances = [sign * (finding.value - claim.threshold) for finding in findings]
+    sign = 1 if claim.side == "above" else -1
+    distances = [sign * ((finding.value or 0.0) - claim.threshold) for finding in findings]
     count = sum(distance > 0 for distance in distances)
-    words = f"The number is {side} {claim.threshold:g} in {count} of {len(findings)}."
+    words = f"The number is {claim.side} {claim.threshold:g} in {count} of {len(findings)}."
     untied = sum(distance != 0 for distance in distances)
     if own_models and untied:
         chance = binomtest(count, untied).pvalue
@@ -109,23 +109,23 @@ def _report(judgements: Sequence[Judgement], own_models: bool = False) -> dict[s
 
 def _number(claim: Claim) -> str:
     """What is estimated, in words."""
-    variant, against = adapter_name(claim.variant), adapter_name(claim.against)
-    return {
-        "level": f"{variant} minus {against}",
-        "drop": f"what {against} loses compared with bf16, minus what {variant} loses",
-        "nearer_zero": f"distance from 0 of {against} minus that of {variant}",
-        "kept": f"reversion of {variant}",
-        "reverts": f"reversion of {variant}",
-        "more": f"reversion of {variant} minus that of {against}",
-        "grows": f"reversion of {variant} on the coarser grid minus that at 4 bits",
-    }[claim.kind]
+    of = "reversion of " if claim.reversion else "distance from 0 of " if claim.distance else ""
+    grids = {at for _, _, at in claim.number}
+    at = {"bf16": " at bf16", "four_bit": " at 4 bits"}
+    at["same"] = " on this grid" if len(grids) > 1 else ""
+    words = (
+        f"{' plus ' if sign > 0 else ' minus '}{of and ('that of ' if i else of)}"
+        f"{adapter_name(variant)}{at[precision]}"
+        for i, (sign, variant, precision) in enumerate(claim.number)
+    )
+    return "".join(words).removeprefix(" plus ")
 
 
 def _line(found: Judgement) -> list[str]:
     place, finding = found.place, found.finding
     numbers = ["–"] * 5
-    if isinstance(finding, Finding):
-        form = "z.2f" if found.claim.of.reversion else "z.1f"
+    if finding.value is not None:
+        form = "z.2f" if found.claim.reversion else "z.1f"
         numbers = [
             format(finding.value, form),
             f"{finding.low:{form}} to {finding.high:{form}}",
@@ -136,7 +136,7 @@ def _line(found: Judgement) -> list[str]:
     return [
         corpus_name(place.corpus),
         method_name(place.objective),
-        " to ".join(map(precision_name, place.precision.split(" to "))) if place.precision else "–",
+        " to ".join(map(precision_name, place.grids)) or "–",
         METRICS[place.metric.removeprefix("reversion_")],
         *numbers,
         found.verdict,
@@ -146,7 +146,7 @@ def _line(found: Judgement) -> list[str]:
 
 def _limits(judgements: Sequence[Judgement]) -> str:
     """What limits the numbers, each once; with a count where it does not limit all of them."""
-    findings = [found.finding for found in judgements if isinstance(found.finding, Finding)]
+    findings = [own.finding for own in judgements if own.finding.value is not None]
     counts = Counter(note for finding in findings for note in finding.note.split("; ") if note)
     return "; ".join(
         note if count == len(findings) else f"{note} (in {count} of {len(findings)})"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from qunlearn.analysis.reversion import BEFORE
 from qunlearn.analysis.summary import Key, Summary, digits, summaries
 from qunlearn.experiment.labels import precision_name
+from qunlearn.experiment.names import BEFORE
 from qunlearn.report.finished import read_table
 from qunlearn.report.markdown import table
 from qunlearn.run.errors import InputError

@@ -10,12 +10,13 @@ from typing import Any
 
 import pandas as pd
 
+from qunlearn.analysis.cells import FORGET_METRICS
 from qunlearn.analysis.metrics import REFERENCES
-from qunlearn.analysis.reversion import BEFORE, FORGET_METRICS
 from qunlearn.analysis.summary import Key, Summary, distinct, summaries
 from qunlearn.analysis.verdicts import MARGIN, Outcome, by_adapter, counted, outcomes
 from qunlearn.experiment.controls import NEEDED
 from qunlearn.experiment.labels import METRICS, number
+from qunlearn.experiment.names import BEFORE
 from qunlearn.quantize.method import Precision
 from qunlearn.report.finished import read_table
 from qunlearn.report.rst import (

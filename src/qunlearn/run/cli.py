@@ -30,7 +30,7 @@ def run_script(main: Callable[..., None]) -> None:
     """
     listen(end)
     end_with_starter()
-    for name in ("RANK", "WORLD_SIZE"):  # a launcher's: the Trainer would wait for more processes
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):  # the Trainer would wait for more processes
         os.environ.pop(name, None)
     import tyro
 

@@ -7,7 +7,6 @@ from pydantic.dataclasses import dataclass
 from qunlearn.settings.kinds import STRICT, Count, Seed
 
 CalibrationSplit = Literal["retain1", "retain2"]
-GptqBackend = Literal["gptqmodel", "auto-gptq"]
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -1,19 +1,17 @@
-"""Every candidate of every grid, chosen or not, as CSV and as Markdown."""
+"""Every candidate of every grid as CSV and as Markdown, and what is said of the choices."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from math import isnan
 from pathlib import Path
+from typing import Any
 
-from qunlearn.analysis.selection.choice import Selection
-from qunlearn.analysis.selection.rules import front
-from qunlearn.analysis.selection.scores import Candidate, Scores
-from qunlearn.analysis.selection.sentences import asked, candidate_name, reasons
+from qunlearn.analysis.selection.choice import SCORES, Rule, Selection
+from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import adapter_name, corpus_name, method_name, number
-from qunlearn.experiment.names import DIVERGED, REFERENCES
-from qunlearn.run.csvfile import Value
-from qunlearn.run.csvfile import as_csv as csv_text
+from qunlearn.experiment.names import DIVERGED
+from qunlearn.run.csvfile import Value, as_csv
 from qunlearn.run.files import write_text
 
-SCORES = ("knowmem", "utility", "nll_forget")
 COLUMNS = (
     *("corpus", "objective", "adapter", "point", "epochs", *SCORES),
     *("n_forget", "n_retain", "seeds", "diverged", "front", "chosen"),
@@ -27,62 +25,100 @@ _ABOUT = (
     "of the forget texts, no part of any rule.",
     "Front: no other candidate is better in KnowMem or Utility and at least as good in the other.",
 )
+RULES: dict[Rule, str] = {
+    "muse": "chosen by MUSE's rule",
+    "pareto": "chosen from the front of forget KnowMem and Utility",
+    "fixed": "named in the configuration",
+}
+WARNING = (
+    "Warning: settings were chosen on the very questions that this table reports; on new questions "
+    "KnowMem and Utility are likely to be worse."
+)
 
 
 def write_table(selections: Sequence[Selection], folder: Path) -> None:
-    """Write `candidates.csv` and `candidates.md` into `folder`."""
-    write_text(folder / "candidates.csv", as_csv(selections))
-    write_text(folder / "candidates.md", as_markdown(selections))
+    """Write `candidates.csv` and `candidates.md` into `folder`.
 
-
-def as_csv(selections: Sequence[Selection]) -> str:
-    """One line a candidate; target and retrain of each cell are lines with point `target`, …
-
-    Scores are empty where every seed diverged; `front` and `chosen` are yes or no.
+    The CSV has one line a candidate; target and retrain of each cell are lines with point `target`,
+    … Scores are empty where every seed diverged; `front` and `chosen` are yes or no.
     """
-    return csv_text(COLUMNS, _rows(selections))
+    rows = [row for own in selections for row in _rows(own)]
+    write_text(folder / "candidates.csv", as_csv(COLUMNS, rows))
+    lines = [_HEADER, ("---",) * 6 + ("--:",) * 3, *map(_line, rows)]
+    body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    reasons = (
+        f"{_cell(own)}: {candidate_name(own.chosen)}, {RULES[own.rule]}: {own.reason}."
+        for own in selections
+    )
+    below = [*reasons, f"Questions: {asked(selections)}.", *_ABOUT]
+    notes = "\n".join(f"* {note}" for note in below)
+    write_text(folder / "candidates.md", f"{body}\n\n{notes}\n")
 
 
-def as_markdown(selections: Sequence[Selection]) -> str:
-    """A pipe table, a cell's references above its candidates, and the notes under it."""
-    lines: list[Sequence[str]] = [_HEADER, ("---",) * 6 + ("--:",) * 3]
-    for own in selections:
-        cell = corpus_name(own.corpus), method_name(own.objective), adapter_name(own.adapter)
-        for name in REFERENCES:
-            lines.append((*cell, name, "", "", *_shown(getattr(own, name))))
-        best = front(own.candidates)
-        for candidate in own.candidates:
-            marks = candidate.name == own.chosen, candidate.name in best
-            ticks = ("✓" if mark else "" for mark in marks)
-            lines.append((*cell, _name(candidate), *ticks, *_shown(candidate.scores)))
-    body = ["| " + " | ".join(line) + " |" for line in lines]
-    below = [*reasons(selections), f"Questions: {asked(selections)}.", *_ABOUT]
-    return "\n".join([*body, "", *(f"* {note}" for note in below)]) + "\n"
+def notes(selections: Sequence[Selection]) -> list[str]:
+    """Under the main table: a sentence a cell, then one on the questions; none if none is swept."""
+    found = [
+        f"{_cell(own)}: {candidate_name(own.chosen)}, {RULES[own.rule]} among "
+        f"{len(own.candidates)} candidates{f' ({own.caveat})' if own.caveat else ''}."
+        for own in selections
+    ]
+    by_rule = [own for own in selections if own.rule != "fixed"]
+    if any(own.questions == "test" for own in by_rule):
+        found.append(WARNING)
+    elif by_rule:
+        numbers = asked(by_rule)
+        found.append(f"Settings were chosen on questions that are not in this table: {numbers}.")
+    return found
 
 
-def _rows(selections: Sequence[Selection]) -> Iterator[list[Value]]:
-    for own in selections:
-        cell = own.corpus, own.objective, own.adapter
-        numbers = own.asked.forget, own.asked.retain
-        for name in REFERENCES:
-            yield [*cell, name, None, *getattr(own, name).values, *numbers, *[None] * 4]
-        best = front(own.candidates)
-        for candidate in own.candidates:
-            scores = candidate.scores.values if candidate.scores else (None,) * 3
-            marks = candidate.name in best, candidate.name == own.chosen
-            counts = candidate.seeds, candidate.diverged
-            words = ("yes" if mark else "no" for mark in marks)
-            yield [*cell, candidate.point, candidate.epochs, *scores, *numbers, *counts, *words]
+def asked(selections: Sequence[Selection]) -> str:
+    """How many questions the candidates of each corpus were asked."""
+    return "; ".join(
+        distinct(
+            f"{corpus_name(own.corpus)} {own.asked['forget']} on forget and "
+            f"{own.asked['retain']} on retain"
+            for own in selections
+        )
+    )
 
 
-def _name(candidate: Candidate) -> str:
-    name = candidate_name(candidate.name)
-    if not candidate.diverged:
-        return name
-    return f"{name} ({candidate.diverged} of {candidate.seeds} diverged)"
+def candidate_name(name: str) -> str:
+    """`r16-a32/epoch5` -> `r16-a32 after 5 epochs`."""
+    point, _, epoch = name.partition("/epoch")
+    return f"{point} after {epoch} epoch{'' if epoch == '1' else 's'}"
 
 
-def _shown(scores: Scores | None) -> list[str]:
-    if scores is None:
-        return [DIVERGED] * 3
-    return [number(name, value) for name, value in zip(SCORES, scores.values, strict=True)]
+def _cell(own: Selection) -> str:
+    return ", ".join(_names(own.corpus, own.objective, own.adapter))
+
+
+def _names(corpus: str, objective: str, adapter: str) -> list[str]:
+    return [corpus_name(corpus), method_name(objective), adapter_name(adapter)]
+
+
+def _rows(own: Selection) -> Iterator[list[Value]]:
+    """The lines of the CSV file, COLUMNS each."""
+    cell = own.corpus, own.objective, own.adapter
+    questions = own.asked["forget"], own.asked["retain"]
+    for name, scores in (("target", own.target), ("retrain", own.retrain)):
+        yield [*cell, name, None, *(scores[score] for score in SCORES), *questions, *[None] * 4]
+    candidates: Iterable[Any] = own.candidates.itertuples()
+    for row in candidates:
+        values = (getattr(row, score) for score in SCORES)
+        scored = (None if isnan(value) else value for value in values)
+        words = ("yes" if mark else "no" for mark in (row.front, row.name == own.chosen))
+        yield [*cell, row.point, row.epochs, *scored, *questions, row.seeds, row.diverged, *words]
+
+
+def _line(row: Sequence[Value]) -> list[str]:
+    """A line of the CSV file as one of the Markdown table."""
+    found = dict(zip(COLUMNS, row, strict=True))
+    name = str(found["point"])
+    if found["epochs"] is not None:
+        name = candidate_name(f"{name}/epoch{found['epochs']:g}")
+    if found["diverged"]:
+        name += f" ({found['diverged']} of {found['seeds']} diverged)"
+    ticks = ("✓" if found[mark] == "yes" else "" for mark in ("chosen", "front"))
+    values = ((score, found[score]) for score in SCORES)
+    shown = (number(score, x) if isinstance(x, float) else DIVERGED for score, x in values)
+    return [*_names(*map(str, row[:3])), name, *ticks, *shown]

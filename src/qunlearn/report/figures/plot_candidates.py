@@ -7,8 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from qunlearn.analysis.selection.choice import Selection, read
-from qunlearn.analysis.selection.rules import front
-from qunlearn.analysis.selection.sentences import asked, candidate_name
+from qunlearn.analysis.selection.listing import asked, candidate_name
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, adapter_name
 from qunlearn.report.figures.panels import sheet
@@ -75,8 +74,10 @@ def _draw_panel(axes: Axes, selections: Sequence[Selection]) -> None:
         )
     first = selections[0]
     for name, scores in (("target", first.target), ("retrain", first.retrain)):
-        axes.plot(scores.knowmem, scores.utility, **REFERENCE_LOOK[name], zorder=2, clip_on=False)
-    axes.axvline(first.retrain.knowmem, color="#888888", linewidth=0.9, linestyle=":", zorder=1)
+        axes.plot(
+            scores["knowmem"], scores["utility"], **REFERENCE_LOOK[name], zorder=2, clip_on=False
+        )
+    axes.axvline(first.retrain["knowmem"], color="#888888", linewidth=0.9, linestyle=":", zorder=1)
     axes.margins(y=0.12)  # for the word in the corner
     axes.set_xlim(left=0)
     axes.set_xlabel("Forget KnowMem, ROUGE-L  (← better)")
@@ -86,15 +87,9 @@ def _draw_panel(axes: Axes, selections: Sequence[Selection]) -> None:
 
 def _draw_cell(axes: Axes, selection: Selection) -> None:
     """Draw a cell's candidates, the line of its front and the ring of its choice."""
-    best = front(selection.candidates)
-    places = {
-        own.name: (own.scores.knowmem, own.scores.utility)
-        for own in selection.candidates
-        if own.scores is not None
-    }
-    edge = sorted(place for name, place in places.items() if name in best)
-    beaten = [place for name, place in places.items() if name not in best]
-    chosen = [places[selection.chosen]]
+    places = selection.candidates.dropna(subset="knowmem").sort_values(["knowmem", "utility"])
+    edge, beaten = places[places["front"]], places[~places["front"]]
+    chosen = places[places["name"] == selection.chosen]
     line = LINES[selection.adapter]
     marker = dot(line) | {"markersize": 5.5, "markeredgewidth": 0}
     solid = {"linestyle": "-", "linewidth": 1.1, "label": adapter_name(selection.adapter)}
@@ -103,5 +98,4 @@ def _draw_cell(axes: Axes, selection: Selection) -> None:
         (beaten, marker | {"alpha": 0.4}),
         (chosen, RING),
     ):
-        x, y = [x for x, _ in points], [y for _, y in points]
-        axes.plot(x, y, **style, clip_on=False, zorder=4)
+        axes.plot(points["knowmem"], points["utility"], **style, clip_on=False, zorder=4)

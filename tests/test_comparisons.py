@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from small_records import evaluate
 
+from qunlearn.analysis.cells import Evaluations
 from qunlearn.analysis.comparisons import comparisons
 from qunlearn.run.errors import InputError
 from qunlearn.statistics.inference import holm
@@ -61,18 +62,20 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def compared(folder: Path, cells: list[str]) -> pd.DataFrame:
+    return comparisons(Evaluations(folder, cells))
+
+
 def found(rows: pd.DataFrame, family: str, metric: str, adapter: str = "lora") -> Any:
     """The row at rtn4."""
-    keys = {"family": family, "metric": metric, "adapter_a": adapter, "precision_a": "rtn4"}
-    own = rows[rows["objective"] == "npo_gdr"]
-    for column, value in keys.items():
-        own = own[own[column] == value]
-    (row,) = own.itertuples()
+    own = rows.query("objective == 'npo_gdr' and precision_a == 'rtn4' and adapter_a == @adapter")
+    (row,) = own.query("family == @family and metric == @metric").itertuples()
     return row
 
 
 def test_the_families_hold_what_there_is_to_compare(folder: Path) -> None:
-    rows = comparisons(folder, cells_of())
+    rows = compared(folder, cells_of(("full", "lora", "lora_matched")))
+    rows = rows[rows["adapter_a"] != "lora_matched"]  # LoRA is compared with main variants alone
     columns = ["family", "objective", "adapter_a", "precision_a", "adapter_b", "precision_b"]
     assert rows[columns].drop_duplicates().agg(" ".join, axis=1).tolist() == [
         "adapters npo_gdr lora bf16 full bf16",
@@ -87,21 +90,15 @@ def test_the_families_hold_what_there_is_to_compare(folder: Path) -> None:
     assert len(rows) == 2 * 5 + 4 * 5 + 2 * 4
 
 
-def test_lora_is_compared_with_main_variants_alone(folder: Path) -> None:
-    rows = comparisons(folder, cells_of(("full", "full_bf16", "lora", "lora_matched")))
-    own = rows[rows["family"] == "adapters"]
-    assert set(own["adapter_a"] + " " + own["adapter_b"]) == {"lora full", "lora full_bf16"}
-
-
 def test_what_is_not_there_is_not_compared(folder: Path) -> None:
     cells = ["news/npo_gdr/lora/seed0/rtn4", "news/npo_gdr/full/seed1/rtn4"]
-    assert comparisons(folder, cells).empty  # other seeds, and no bf16
+    assert compared(folder, cells).empty  # other seeds, and no bf16
     with pytest.raises(InputError, match=r"news/retrain/nf4/metrics\.json: no such file"):
-        comparisons(folder, ["news/retrain/nf4", "news/retrain/bf16"])
+        compared(folder, ["news/retrain/nf4", "news/retrain/bf16"])
 
 
 def test_differences_are_a_minus_b(folder: Path) -> None:
-    rows = comparisons(folder, cells_of(seeds=3))
+    rows = compared(folder, cells_of(seeds=3))
     verbmem = found(rows, "adapters", "verbmem")
     assert verbmem.difference == pytest.approx(-50, abs=2)
     assert verbmem.ci_low < verbmem.difference < verbmem.ci_high < -40
@@ -115,7 +112,7 @@ def test_differences_are_a_minus_b(folder: Path) -> None:
 
 def test_reversion_is_tested_towards_the_target(folder: Path) -> None:
     """Down in what rises with forgetting, up in what falls; one side only."""
-    rows = comparisons(folder, cells_of(seeds=3))
+    rows = compared(folder, cells_of(seeds=3))
     for seed in range(3):
         scored(folder, f"news/npo_gdr/lora/seed{seed}/bf16", 0.2, 3 + seed)  # forgets more in rtn4
     for metric in ("verbmem", "nll_forget"):
@@ -124,14 +121,14 @@ def test_reversion_is_tested_towards_the_target(folder: Path) -> None:
         assert back.difference == both.difference
         assert back.p < 0.001
         assert both.p == pytest.approx(2 * back.p)
-        away = found(comparisons(folder, cells_of(seeds=3)), "reversion", metric)
+        away = found(compared(folder, cells_of(seeds=3)), "reversion", metric)
         assert away.p > 0.999
 
 
 @pytest.mark.parametrize(("seeds", "word"), [(1, "one seed"), (2, "two seeds")])
 def test_fewer_than_three_seeds_have_a_word_for_a_p(folder: Path, seeds: int, word: str) -> None:
     """However large the difference: VerMem of 70 against 10."""
-    rows = comparisons(folder, cells_of(seeds=seeds))
+    rows = compared(folder, cells_of(seeds=seeds))
     of_seeds = rows[rows["adapter_a"] != "none"]
     assert set(of_seeds["p"]) == set(of_seeds["p_holm"]) == {word}
 
@@ -140,7 +137,7 @@ def test_a_run_of_its_own_is_no_difference_between_variants(folder: Path) -> Non
     """LoRA is 50 points better in one run, as good in another, and worse in the third."""
     for seed, level in enumerate((0.1, 0.6, 0.9)):
         scored(folder, f"news/npo_gdr/lora/seed{seed}/rtn4", level, seed)
-    row = found(comparisons(folder, cells_of(seeds=3)), "adapters", "verbmem")
+    row = found(compared(folder, cells_of(seeds=3)), "adapters", "verbmem")
     assert row.p > 0.5
 
 
@@ -148,19 +145,19 @@ def test_an_undefined_reversion_has_no_test(folder: Path) -> None:
     for precision in PRECISIONS:
         scored(folder, f"news/npo_gdr/lora/seed0/{precision}", 0.9, 5)  # forgot nothing
     cells = cells_of()
-    row = found(comparisons(folder, cells), "reversion", "verbmem")
+    row = found(compared(folder, cells), "reversion", "verbmem")
     assert (row.p, row.p_holm) == ("one seed", "one seed")
     assert row.difference == 0
     assert row.note.startswith("reversion undefined in 1 of 1 seed; one seed")
     assert "no test" in row.note
-    of_three = found(comparisons(folder, cells_of(seeds=3)), "reversion", "verbmem")
+    of_three = found(compared(folder, cells_of(seeds=3)), "reversion", "verbmem")
     assert (of_three.p, of_three.seeds) == ("two seeds", 2)
     assert of_three.note == "reversion undefined in 1 of 3 seeds"
 
 
 def test_holm_is_within_family_and_corpus_and_controls_stand_apart(folder: Path) -> None:
-    alone = comparisons(folder, cells_of(seeds=3))
-    controlled = comparisons(folder, cells_of(("full", "lora", "lora_matched"), seeds=3))
+    alone = compared(folder, cells_of(seeds=3))
+    controlled = compared(folder, cells_of(("full", "lora", "lora_matched"), seeds=3))
     own = controlled["adapter_a"] == "lora_matched"
     assert controlled[~own].to_numpy().tolist() == alone.to_numpy().tolist()
     for rows in (alone, controlled[own]):
@@ -173,18 +170,18 @@ def test_holm_is_within_family_and_corpus_and_controls_stand_apart(folder: Path)
         other.parent.mkdir(parents=True, exist_ok=True)
         other.symlink_to(folder / cell)
     books = [cell.replace("news", "books", 1) for cell in cells_of(seeds=3)]
-    both = comparisons(folder, cells_of(seeds=3) + books)
+    both = compared(folder, cells_of(seeds=3) + books)
     news = both[both["corpus"] == "news"]
     assert news.to_numpy().tolist() == alone.to_numpy().tolist()
 
 
 def test_diverged_seeds_are_left_out(folder: Path) -> None:
     scored(folder, "news/npo_gdr/full/seed1/rtn4", 0.9, 0, status="diverged")
-    row = found(comparisons(folder, cells_of(seeds=3)), "adapters", "verbmem")
+    row = found(compared(folder, cells_of(seeds=3)), "adapters", "verbmem")
     assert (row.seeds, row.note) == (2, "diverged in 1 of 3 seeds")
     for seed in (0, 2):
         scored(folder, f"news/npo_gdr/full/seed{seed}/rtn4", 0.9, 0, status="diverged")
-    row = found(comparisons(folder, cells_of(seeds=3)), "adapters", "verbmem")
+    row = found(compared(folder, cells_of(seeds=3)), "adapters", "verbmem")
     assert (row.difference, row.p, row.n, row.seeds) == ("diverged", None, None, 0)
     assert row.note == "diverged in 3 of 3 seeds"
 
@@ -194,7 +191,7 @@ def test_models_without_any_difference(folder: Path) -> None:
         for seed in range(3):
             scored(folder, f"news/npo_gdr/lora/seed{seed}/{precision}", 0.1, 7 + seed)
     for metric in ("verbmem", "privleak", "nll_forget"):
-        row = found(comparisons(folder, cells_of(seeds=3)), "quantization", metric)
+        row = found(compared(folder, cells_of(seeds=3)), "quantization", metric)
         assert (row.difference, row.p, row.p_holm) == (0, 1, 1)
         assert (row.effect_dz, row.minimum_effect) == ("undefined", "undefined")
         assert "nothing varies, so that no minimum effect is known" in row.note
@@ -203,4 +200,4 @@ def test_models_without_any_difference(folder: Path) -> None:
 def test_other_items_are_an_error(folder: Path) -> None:
     evaluate(folder, "news/npo_gdr/lora/seed0/rtn4", rouge=[0.1, 0.2])
     with pytest.raises(InputError, match=r"verbmem\.jsonl is not of the same items"):
-        comparisons(folder, cells_of())
+        compared(folder, cells_of())

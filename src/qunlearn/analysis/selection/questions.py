@@ -1,32 +1,80 @@
-"""What a candidate knows: KnowMem, Utility and forget NLL in bf16, with the items behind them.
-
-The weights are rounded to bf16 in memory, as the precision `bf16` of the tables is, and no
-quantized folder is written.
-"""
+"""The questions that a choice is made on: which they are, and what a candidate answers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from qunlearn.corpora.layout import Corpus
+from qunlearn.corpora.layout import Card, Corpus
 from qunlearn.evaluate.records import Evaluation, Record
 from qunlearn.experiment.names import DIVERGED
 from qunlearn.models.checkpoints import is_adapter, is_diverged, load_dense, load_tokenizer
 from qunlearn.quantize.method import Precision, method_of
+from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import EvaluateSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+Part = Literal["selection", "test"]
+ASKED = ("forget_qa", "retain_qa")
+
+
+def part_of(corpus: Corpus, part: Part, share: float, seed: int) -> tuple[Corpus, dict[str, int]]:
+    """A corpus with the questions of one part alone; everything else in it is whole.
+
+    Returns:
+        The corpus, and the number of questions of each list.
+
+    Raises:
+        InputError: see `selected`.
+    """
+    kept: dict[str, list[Card]] = {}
+    for name in ASKED:
+        cards = corpus.knowmem[name]
+        wanted = set(selected([card["question"] for card in cards], share, seed, name))
+        on_it = part == "selection"
+        kept[name] = [card for i, card in enumerate(cards) if (i in wanted) == on_it]
+    numbers = {name: len(cards) for name, cards in kept.items()}
+    return replace(corpus, knowmem=corpus.knowmem | kept), numbers
+
+
+def selected(questions: Sequence[str], share: float, seed: int, name: str) -> list[int]:
+    """The indices of the questions that the choice is made on, ascending.
+
+    The distinct questions are put in the order of the SHA-256 of the seed and their text, and the
+    first `share` of them, to the nearest whole number, is taken. So a question that stands in a
+    list twice is never on both sides, and the order of the list has no part in it.
+
+    Args:
+        name: of the list, for the complaint.
+
+    Raises:
+        InputError: one of the two parts would be empty.
+    """
+    distinct = sorted(set(questions), key=lambda text: sha256(f"{seed}\n{text}".encode()).digest())
+    count = int(share * len(distinct) + 0.5)
+    if not 0 < count < len(distinct):
+        raise InputError(
+            f"knowmem/{name}.json: a share of {share:g} of {len(distinct)} questions leaves one "
+            "part without any; change selection.share, or set selection.questions to test"
+        )
+    taken = set(distinct[:count])
+    return [index for index, question in enumerate(questions) if question in taken]
 
 
 def ask(
     folder: Path, base: Path | None, corpus: Corpus, settings: EvaluateSettings
 ) -> dict[str, Any]:
     """The answers of one model, to be written as JSON.
+
+    The weights are rounded to bf16 in memory, as the precision `bf16` of the tables is, and no
+    quantized folder is written.
 
     Args:
         folder: a checkpoint, or a LoRA adapter of `base`.
@@ -60,7 +108,7 @@ def ask(
 
 
 def _in_bf16(model: PreTrainedModel) -> PreTrainedModel:
-    """Round a float32 model's weights to bf16, in place, and put it where it is asked.
+    """Round a float32 model's weights to bf16, in place, and put it where it is evaluated.
 
     On a CPU the rounded weights are multiplied in float32, on a GPU in bf16: as those of a
     quantized folder of the precision bf16 are.
@@ -70,9 +118,7 @@ def _in_bf16(model: PreTrainedModel) -> PreTrainedModel:
     method_of("bf16").change(model, {}, Precision.parse("bf16"))
     if torch.cuda.is_available():
         return model.to("cuda")  # type: ignore[no-any-return, call-overload]
-    for parameter in model.parameters():
-        parameter.data = parameter.data.float()
-    return model
+    return model.float()
 
 
 def _mean(records: Sequence[Record]) -> float:

@@ -1,14 +1,12 @@
 """The tiny experiment with --use-conda, from envs/*.yaml as they are, in real environments.
 
-conda-forge is a local channel of two packages and conda a stand-in, so that this shows what the
-project answers for: that the YAMLs can be solved and installed, that each job runs in the
-environment that its rule names, and that it sees that environment alone. docs/environments.md says
-what it does not show.
+conda is a stand-in, so that this shows what the project answers for: that the pip parts can be
+installed, that each job runs in the environment that its rule names, and that it sees that
+environment alone. docs/environments.md says what it does not show.
 """
 
 import json
 import platform
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ import yaml
 from conftest import ROOT, Snakemake
 from pinned import canonical, conda_pins, scripts_of
 
-CHANNEL = Path(__file__).parent / "local_channel"
+STAND_INS = Path(__file__).parent / "conda"
 USED = ["data", "train", "quantize", "gptq", "evaluate", "tables"]
 PACKAGES = {"markdown_it": "markdown-it-py"}
 PYTHON = "3.11.7"
@@ -28,7 +26,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         platform.python_version() != PYTHON,
-        reason=f"the local channel's Python is the tests' own, and envs/*.yaml pin {PYTHON}",
+        reason=f"the environments' Python is the tests' own, and envs/*.yaml pin {PYTHON}",
     ),
 ]
 
@@ -48,20 +46,12 @@ class Run:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake) -> Run:
     folder = tmp_path_factory.mktemp("conda")
-    python = folder / "tools/bin/python"
-    subprocess.run([sys.executable, "-m", "venv", folder / "tools"], check=True)
-    requirements = CHANNEL / "requirements.txt"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", requirements], check=True)
-    pip = yaml.safe_load((ROOT / "envs/data.yaml").read_text())["dependencies"][1]
-    channels = folder / "conda/channels"
-    build = [python, CHANNEL / "build.py", channels, pip.removeprefix("pip=")]
-    subprocess.run(build, check=True)
-
-    bin = folder / "conda/bin"
+    bin = folder / "bin"
     bin.mkdir()
-    (bin / "conda").write_text(f'#!/bin/sh\nexec "{python}" "{CHANNEL}/stand_in.py" "$@"\n')
+    (bin / "conda").write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" "{STAND_INS}/stand_in.py" "$@"\n'
+    )
     (bin / "conda").chmod(0o755)
-    (bin / "activate").write_text('export CONDA_PREFIX="$1" PATH="$1/bin:$PATH"\n')
     # A package that the user has for himself: no environment is to see it.
     planted = folder / "user/lib/python3.11/site-packages/planted.py"
     planted.parent.mkdir(parents=True)
@@ -69,13 +59,12 @@ def run(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake) -> Run:
     witnessed = folder / "witnessed"
     witnessed.mkdir()
     configuration = ["--configfile", str(ROOT / "config/tiny.yaml")]
-    witness = ["--config", f"python={CHANNEL / 'witness.sh'}"]
+    witness = ["--config", f"python={STAND_INS / 'witness.sh'}"]
     done = snakemake(
         folder,
         *("tables", "--use-conda", *configuration, *witness),
         environment={
             "PATH": f"{bin}:/usr/local/bin:/usr/bin:/bin",
-            "LOCAL_CHANNELS": str(channels),
             "PYTHONUSERBASE": str(folder / "user"),
             "WITNESS": str(witnessed),
             "PIP_NO_COMPILE": "1",
@@ -97,7 +86,8 @@ def test_each_job_saw_its_environment_and_our_source_alone(run: Run) -> None:
     for job in run.jobs:
         assert job["PYTHONPATH"] == str(ROOT / "src")
         for place in job["path"]:
-            assert place == job["PYTHONPATH"] or Path(place).is_relative_to(job["prefix"])
+            ours = place == job["PYTHONPATH"] or Path(place).is_relative_to(job["prefix"])
+            assert ours or "site-packages" not in place  # Python's own library
 
 
 def test_no_job_could_import_what_only_others_have(run: Run) -> None:

@@ -1,0 +1,201 @@
+"""Sums whose items are drawn for all of their terms together, and tests, worked out by hand."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+from small_claims import NLL, SUMS, key, number
+from small_records import evaluate
+
+from qunlearn.analysis.cells import Evaluations
+from qunlearn.analysis.evidence import (
+    NO_COMMON_SEED,
+    Finding,
+    absent,
+    better,
+    paired_sum,
+    read_tests,
+    scope_of,
+)
+from qunlearn.analysis.frame import TESTS_TABLE
+from qunlearn.analysis.summary import Key, Summary
+from qunlearn.experiment.labels import GOALS
+from qunlearn.run.errors import InputError
+
+# Utility of eight questions. Each variant has its own shift, the same for every question.
+EASY = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+VARIANTS = {"full": {"bf16": 0.1, "nf4": -0.1}, "lora": {"bf16": 0.1, "nf4": 0.0}}
+
+
+def cell(adapter: str, precision: str, seed: int = 0) -> str:
+    return f"news/npo_gdr/{adapter}/seed{seed}/{precision}"
+
+
+def shifted(by: float) -> tuple[float, ...]:
+    return tuple(score + by for score in EASY)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    evaluate(tmp_path, "news/retrain/bf16")
+    for name in ("news/target/bf16", "news/target/nf4"):
+        evaluate(tmp_path, name, nll=(0.5,) * 2)
+    for adapter, shifts in VARIANTS.items():
+        for precision, shift in shifts.items():
+            back = 1.0 if (adapter, precision) == ("full", "nf4") else 0.0
+            utility, nll = shifted(shift), (2.5 - back,) * 2
+            evaluate(tmp_path, cell(adapter, precision), utility=utility, nll=nll)
+    return tmp_path
+
+
+def total(
+    folder: Path, name: str, seeds: int = 1, metric: str = "utility", distance: bool = False
+) -> Finding:
+    """One of SUMS at NF4."""
+    names = [
+        cell(adapter, grid, seed)
+        for adapter, shifts in VARIANTS.items()
+        for grid in shifts
+        for seed in range(seeds)
+    ]
+    read = Evaluations(folder, ["news/target/bf16", "news/target/nf4", *names])
+    terms = [
+        (sign, key(variant, "nf4" if at == "same" else at, metric))
+        for sign, variant, at in SUMS[name]
+    ]
+    return paired_sum(read, terms, distance)
+
+
+@pytest.mark.parametrize("name", ["level", "drop"])
+def test_what_questions_do_to_all_variants_alike_is_not_in_the_interval(
+    folder: Path, name: str
+) -> None:
+    found = total(folder, name)
+    assert (found.value, found.low, found.high) == pytest.approx((10, 10, 10))
+    assert found.n == 8
+
+
+def of_seeds(folder: Path, shifts: Sequence[float]) -> partial[Finding]:
+    """Seeds whose LoRA at NF4 has these shifts, give or take 0.02 an item; the rest alike."""
+    for seed, shift in enumerate(shifts):
+        for adapter, known in VARIANTS.items():
+            for precision, same in known.items():
+                own = shift if (adapter, precision) == ("lora", "nf4") else same
+                noise = [0.02 * (-1) ** ((item + seed) // 2) for item in range(8)]
+                utility = [x + y for x, y in zip(shifted(own), noise, strict=True)]
+                evaluate(folder, cell(adapter, precision, seed), utility=utility)
+    return partial(total, folder, seeds=len(shifts))
+
+
+def test_three_seeds_that_agree_are_tested_and_two_are_not(folder: Path) -> None:
+    found = of_seeds(folder, (0.01, 0.0, 0.02))("drop")
+    assert (found.seeds, found.corrected) == (3, False)
+    assert found.value == pytest.approx(11)
+    assert found.p is not None and found.p < 0.01
+    few = of_seeds(folder, (0.01, 0.0))("drop")
+    assert (few.seeds, few.p) == (2, None)
+
+
+def test_three_seeds_of_which_one_turns_round_do_not_show_a_difference(folder: Path) -> None:
+    found = of_seeds(folder, (0.3, -0.5, 0.1))("level")
+    assert found.p is not None and found.p > 0.3
+    assert found.minimum_effect is not None and found.minimum_effect > 50
+
+
+def test_seeds_are_compared_with_themselves_and_gaps_are_left_out(folder: Path) -> None:
+    """Of three seeds one variant diverged in the first and the other in the second."""
+    of_three = of_seeds(folder, (0.0, 0.1, 0.2))
+    evaluate(folder, cell("lora", "nf4", 0), status="diverged")
+    evaluate(folder, cell("full", "nf4", 1), status="diverged")
+    level = of_three("level")
+    assert (level.seeds, level.p, level.value) == (1, None, pytest.approx(30))
+    evaluate(folder, cell("full", "nf4", 2), status="diverged")
+    assert of_three("level") == absent(NO_COMMON_SEED)
+
+
+def test_reversions_are_subtracted_draw_by_draw_and_not_tested(folder: Path) -> None:
+    found = total(folder, "level", metric=NLL)  # 0 minus 1 / (2.5 - 0.5)
+    assert (found.value, found.low, found.high) == pytest.approx((-0.5, -0.5, -0.5))
+    assert found.p is None
+
+
+def test_distances_from_zero_are_taken_of_each_term(folder: Path) -> None:
+    for adapter, utility in (("full", shifted(-1)), ("lora", shifted(0))):
+        evaluate(folder, cell(adapter, "nf4"), utility=utility)
+    found = total(folder, "nearer_zero", distance=True)
+    assert found.value == pytest.approx(abs(45 - 100) - 45)
+    assert found.error > 0.1  # |x| undoes the pairing: one rises where the other falls
+
+
+def test_models_of_other_items_are_not_subtracted(folder: Path) -> None:
+    evaluate(folder, cell("lora", "nf4"), utility=(0.5, 0.5))
+    with pytest.raises(InputError, match=r"not of the same items as in news/npo_gdr/full"):
+        total(folder, "drop")
+
+
+@pytest.mark.parametrize(
+    ("scope", "precisions"),
+    [
+        (None, ["bf16", "int8", "rtn5", "rtn3g64m", "rtn4m"]),
+        ("four_bit", ["nf4", "fp4", "gptq4", "rtn4g128"]),
+        ("coarsest", ["rtn3", "rtn3g64", "gptq3"]),
+    ],
+)
+def test_scopes(scope: str | None, precisions: list[str]) -> None:
+    assert {scope_of(precision) for precision in precisions} == {scope}
+
+
+TEST = "mini,news,adapters,utility,npo_gdr,lora,nf4,full,nf4,7,2,12,0.001,0.02,0.4,5,64,3,n < 10"
+RIVALS = {
+    key(adapter, "nf4", metric): number(-value if metric == "privleak" and value == 20 else value)
+    for adapter, value in (("lora", 20.0), ("full", 10.0))
+    for metric in GOALS
+}
+
+
+def written(folder: Path, *rows: str) -> Path:
+    (folder / "tests.csv").write_text("\n".join([",".join(TESTS_TABLE), *rows]) + "\n", "utf-8")
+    return folder / "tests.csv"
+
+
+@pytest.mark.parametrize(("word", "p"), [("0.02", 0.02), ("one seed", None), ("undefined", None)])
+def test_tests_of_one_variant_against_another_are_read_both_ways(
+    tmp_path: Path, word: str, p: float | None
+) -> None:
+    other = TEST.replace("adapters", "quantization")
+    pair = key("lora", "nf4"), key("full", "nf4")
+    found = Finding(7, 2, 12, 3, n=64, note="n < 10", minimum_effect=5, p=p)
+    turned = Finding(-7, -12, -2, 3, n=64, note="n < 10", minimum_effect=5, p=p)
+    path = written(tmp_path, TEST.replace("0.001,0.02", f"{word},{word}"), other)
+    assert read_tests(path) == {pair: found, pair[::-1]: turned}
+    gone = TEST.replace("7,2,12,0.001,0.02,0.4,5,64,3", "diverged,,,,,,,,0")
+    assert read_tests(written(tmp_path, gone))[pair].note == "the difference is diverged; n < 10"
+
+
+@pytest.mark.parametrize(
+    ("metric", "winner"),
+    [("utility", "lora"), ("verbmem", "full"), ("privleak", "full"), ("nll_forget", "lora")],
+)
+def test_the_better_of_two_that_differ_stands_out(tmp_path: Path, metric: str, winner: str) -> None:
+    path = written(tmp_path, TEST.replace("utility", metric))
+    assert better(path, RIVALS) == {key(winner, "nf4", metric)}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (",0.02,", ",0.2,"),  # after Holm's correction it is chance
+        (",0.001,0.02,", ",one seed,one seed,"),
+        ("adapters", "quantization"),
+        ("utility", "auc"),  # not in the table
+    ],
+)
+def test_what_does_not_differ_does_not_stand_out(tmp_path: Path, old: str, new: str) -> None:
+    assert better(written(tmp_path, TEST.replace(old, new)), RIVALS) == frozenset()
+
+
+def test_a_test_of_what_the_summary_lacks_is_an_error(tmp_path: Path) -> None:
+    numbers: dict[Key, Summary] = {}
+    with pytest.raises(InputError, match=r"tests\.csv: .* is not in the summary"):
+        better(written(tmp_path, TEST), numbers)

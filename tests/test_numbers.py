@@ -1,0 +1,264 @@
+"""From made-up evaluations to metrics.csv and summary.csv: values, intervals, words and notes."""
+
+import re
+from pathlib import Path
+
+import pytest
+from small_records import evaluate
+
+from qunlearn.analysis.cells import Evaluations
+from qunlearn.analysis.frame import METRICS_TABLE, read
+from qunlearn.analysis.metrics import METRICS, Cell, Score, collect, read_metrics, write_metrics
+from qunlearn.analysis.summary import Key, Summary, summaries, summarise, write_summaries
+from qunlearn.run.csvfile import write_rows
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_jsonl, write_json, write_jsonl
+
+FORGET = [f"reversion_{name}" for name in ("verbmem", "knowmem", "privleak", "nll_forget")]
+SEEDS = [f"news/npo_gdr/lora/seed{seed}" for seed in range(3)]
+REFERENCES = ["news/target/bf16", "news/target/nf4", "news/retrain/bf16", "news/retrain/nf4"]
+CELLS = REFERENCES + [f"{model}/{precision}" for model in SEEDS for precision in ("bf16", "nf4")]
+ITEMS = 12
+SPREAD = [0.01 * i for i in range(ITEMS)]
+
+
+def scored(
+    folder: Path, cell: str, rouge: float, nll: float, min_k: float, status: str = "ok"
+) -> None:
+    """A cell of twelve items of every kind, spread alike in every cell."""
+    evaluate(
+        folder,
+        cell,
+        rouge=[rouge + x for x in SPREAD],
+        nll=[nll + x for x in SPREAD],
+        forget=[min_k + x for x in SPREAD],
+        holdout=[-4.0 + x for x in SPREAD],
+        status=status,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for precision in ("bf16", "nf4"):
+        scored(tmp_path, f"news/target/{precision}", rouge=0.8, nll=0.5, min_k=-1.0)
+        scored(tmp_path, f"news/retrain/{precision}", rouge=0.1, nll=5.0, min_k=-4.0)
+    for index, model in enumerate(SEEDS):
+        scored(tmp_path, f"{model}/bf16", rouge=0.2, nll=3.5, min_k=-4.005)
+        scored(tmp_path, f"{model}/nf4", rouge=0.2 + 0.1 * index, nll=2.0, min_k=-4.035)
+    return tmp_path
+
+
+def key(metric: str, model: str = "npo_gdr/lora", precision: str = "nf4") -> Key:
+    return Key("news", *model.split("/"), precision, metric)
+
+
+def found_in(folder: Path, cells: list[str] = CELLS) -> dict[Key, Summary]:
+    return summarise(Evaluations(folder, cells))
+
+
+def scores_in(folder: Path, cell: str = f"{SEEDS[1]}/nf4") -> dict[str, Score]:
+    return {score.metric: score for score in collect(Evaluations(folder, [cell]), "mini")}
+
+
+def test_metrics_csv_has_a_row_a_metric_and_reads_back(folder: Path, tmp_path: Path) -> None:
+    scored(folder, f"{SEEDS[2]}/nf4", 0.9, 9.0, 9.0, status="diverged")
+    scores = collect(Evaluations(folder, CELLS), "mini")
+    write_metrics(tmp_path / "metrics.csv", scores)
+    lines = (tmp_path / "metrics.csv").read_text("utf-8").splitlines()
+    assert lines[:2] == [
+        "experiment,corpus,objective,adapter,seed,precision,metric,value,ci_low,ci_high,n",
+        "mini,news,target,none,,bf16,verbmem,85.5,83.5,87.4167,12",
+    ]
+    assert lines[-1] == "mini,news,npo_gdr,lora,2,nf4,reversion_nll_forget,diverged,,,"
+    assert [(score.cell, score.metric) for score in scores] == [
+        (Cell.parse(cell), metric)
+        for metrics in (METRICS, FORGET)
+        for cell in (CELLS if metrics is METRICS else CELLS[4:])
+        for metric in metrics
+    ]
+    again = read_metrics(tmp_path / "metrics.csv")
+    for own, other in zip(scores, again, strict=True):
+        assert (own.cell, own.n, own.absent) == (other.cell, other.n, other.absent)
+        assert own.value == (own.value and pytest.approx(other.value, rel=1e-5))
+
+
+@pytest.mark.parametrize(
+    "name", ["news/target/nf4", "news/target/seed2/nf4", "news/npo_gdr/lora_scaled0.5/seed7/nf4"]
+)
+def test_a_cells_name_is_its_corpus_model_and_precision(name: str) -> None:
+    cell = Cell.parse(name)
+    assert f"{cell.corpus}/{cell.model}/{cell.precision}" == name
+    assert (cell.adapter == "none") == (cell.objective == "target")
+
+
+@pytest.mark.parametrize(
+    "name", ["news/target", "news/ga/lora/seed/nf4", "news/ga/lora/nf4", "/target/bf16", "a/b/"]
+)
+def test_a_misnamed_cell_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="write <corpus>/<objective>/<adapter>/seed<k>"):
+        Cell.parse(name)
+
+
+def test_reversion_by_hand(folder: Path) -> None:
+    found = scores_in(folder)
+    assert found["reversion_verbmem"].value == round((0.3 - 0.2) / (0.8 - 0.2), 6)
+    assert found["reversion_knowmem"].value == round(1 / 6, 6)
+    assert found["reversion_nll_forget"].value == pytest.approx((2.0 - 3.5) / (0.5 - 3.5))
+    assert [found[name].n for name in FORGET] == [12, 12, 24, 12]
+    # The items differ alike in all models and are drawn together: the interval has no width.
+    own = found["reversion_verbmem"]
+    assert own.ci_low == own.ci_high == own.value
+    in_bf16 = scores_in(folder, f"{SEEDS[1]}/bf16")
+    assert {(in_bf16[name].value, in_bf16[name].ci_high) for name in FORGET} == {(0, 0)}
+
+
+@pytest.mark.parametrize("rouge", [0.801, 0.8, 0.79, 0.95])
+def test_what_was_not_forgotten_cannot_come_back(folder: Path, rouge: float) -> None:
+    """As good as the target on its items, or better: no distance to divide by."""
+    scored(folder, f"{SEEDS[1]}/bf16", rouge=rouge, nll=3.5, min_k=-4.0)
+    file = folder / f"{SEEDS[1]}/bf16/verbmem.jsonl"
+    first, *rest = read_jsonl(file)
+    write_jsonl(file, [first | {"rougeL": 0.99}, *rest])  # so that draws differ
+    found = scores_in(folder)
+    gone = found["reversion_verbmem"]
+    assert (gone.value, gone.ci_low, gone.n, gone.absent) == (None, None, None, "undefined")
+    assert found["reversion_nll_forget"].value == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("cell", ["news/target/nf4", f"{SEEDS[1]}/bf16", f"{SEEDS[1]}/nf4"])
+def test_a_diverged_model_has_no_reversion(folder: Path, cell: str) -> None:
+    write_json(folder / cell / "metrics.json", {"status": "diverged"})
+    found = scores_in(folder)
+    assert {(found[name].value, found[name].absent) for name in FORGET} == {(None, "diverged")}
+
+
+def test_variants_come_in_the_order_of_their_cells_with_all_their_metrics(folder: Path) -> None:
+    assert list(found_in(folder)) == [
+        Key("news", *model.split("/"), precision, metric)
+        for model in ("target/none", "retrain/none", "npo_gdr/lora")
+        for precision in ("bf16", "nf4")
+        for metric in (*METRICS, *(FORGET if model == "npo_gdr/lora" else ()))
+    ]
+
+
+def test_values_are_means_over_seeds(folder: Path) -> None:
+    found = found_in(folder)
+    verbmem, back = found[key("verbmem")], found[key("reversion_verbmem")]
+    assert verbmem.value == pytest.approx(100 * (0.3 + sum(SPREAD) / ITEMS))
+    assert (verbmem.seeds, verbmem.diverged, verbmem.undefined, verbmem.n) == (3, 0, 0, 12)
+    assert (verbmem.note, found[key("auc")].n) == ("", 24)
+    # The seeds alone vary: all models have the same spread of items.
+    assert (back.value, back.low, back.high) == pytest.approx((1 / 6, 0.0, 1 / 3))
+    alone = found_in(folder, [*REFERENCES, f"{SEEDS[0]}/nf4"])[key("verbmem")]
+    assert verbmem.error > 2 * alone.error
+
+
+def test_the_notes_say_what_limits_a_number(folder: Path) -> None:
+    few = {"rouge": [0.5] * 5, "nll": [1.0, 2.0]}
+    evaluate(folder, "news/target/nf4", forget=[-1, -1.5], holdout=[-3, -3], **few)
+    evaluate(folder, "news/retrain/bf16", forget=[-3, -2], holdout=[-3, -1], **few)
+    found = found_in(folder, ["news/target/nf4", "news/retrain/bf16"])
+
+    def note(metric: str, model: str = "target/none", precision: str = "nf4") -> str:
+        first, _, rest = found[key(metric, model, precision)].note.partition("; ")
+        assert first == "one seed: the interval is over items alone"
+        return rest
+
+    assert note("verbmem") == "all scores equal; n < 10"
+    assert note("nll_forget") == "n < 10"
+    assert note("auc") == "every forget text compares alike with every holdout text; n < 10"
+    own = found[key("privleak", "retrain/none", "bf16")]
+    assert (own.value, own.low, own.high) == (0, 0, 0)
+    dropped = re.fullmatch(
+        "0 because it ranks the texts as retrain does; n < 10; "
+        r"(\d+) of 10000 draws dropped: retrain's AUC was 0 in them",
+        note("privleak", "retrain/none", "bf16"),
+    )
+    # Both forget texts drawn are the one at -2 and both holdout texts the one at -3: 1 of 16
+    assert dropped and int(dropped[1]) == pytest.approx(625, abs=100)
+
+
+def test_seeds_without_a_number_are_counted_and_left_out(folder: Path) -> None:
+    scored(folder, f"{SEEDS[1]}/nf4", 0.9, 9.0, 9.0, status="diverged")
+    scored(folder, f"{SEEDS[0]}/bf16", rouge=0.8, nll=3.5, min_k=-4.005)  # forgot nothing
+    found = found_in(folder)
+    verbmem, back = found[key("verbmem")], found[key("reversion_verbmem")]
+    assert verbmem.value == pytest.approx(100 * (0.3 + sum(SPREAD) / ITEMS))
+    assert (verbmem.seeds, verbmem.diverged, verbmem.note) == (3, 1, "diverged in 1 of 3 seeds")
+    assert back.value == pytest.approx(0.2 / 0.6)
+    assert (back.diverged, back.undefined, back.counted) == (1, 1, 1)
+    assert back.note.startswith("diverged in 1 of 3 seeds; undefined in 1 of 3 seeds; one seed")
+    for model in SEEDS:
+        scored(folder, f"{model}/bf16", rouge=0.8, nll=3.5, min_k=-4.005)
+    assert found_in(folder)[key("reversion_verbmem")].absent == "diverged"
+    scored(folder, f"{SEEDS[1]}/nf4", 0.3, 2.0, -4.0)
+    assert found_in(folder)[key("reversion_verbmem")].absent == "undefined"
+
+
+def test_references_may_have_seeds_as_well(folder: Path) -> None:
+    """Reversion then compares each seed with its own target, PrivLeak with its own retrain."""
+    cells = CELLS[4:]
+    for seed, rouge in enumerate((0.4, 0.6, 0.8)):
+        for precision in ("bf16", "nf4"):
+            for model, score in (("target", rouge), ("retrain", 0.1)):
+                cells.append(f"news/{model}/seed{seed}/{precision}")
+                scored(folder, cells[-1], rouge=score, nll=0.5, min_k=-4.005)
+    found = found_in(folder, cells)
+    target = found[key("verbmem", "target/none")]
+    assert (target.seeds, target.value) == (3, pytest.approx(100 * (0.6 + sum(SPREAD) / ITEMS)))
+    shares = (0.0 / 0.2, 0.1 / 0.4, 0.2 / 0.6)
+    assert found[key("reversion_verbmem")].value == pytest.approx(sum(shares) / 3)
+    assert found[key("privleak", precision="bf16")].value == pytest.approx(0.0)  # ranks as retrain
+
+
+def test_a_missing_cell_or_other_items_are_an_error(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"news/target/rtn4/metrics\.json: no such file"):
+        found_in(folder, [*CELLS, "news/target/rtn4"])
+    file = folder / "news/target/nf4/verbmem.jsonl"
+    write_jsonl(file, read_jsonl(file)[:-1])
+    with pytest.raises(InputError, match=r"target/nf4': verbmem\.jsonl is not of the same items"):
+        scores_in(folder)
+    evaluate(folder, f"{SEEDS[1]}/nf4", rouge=[0.1] * 7, forget=[-1] * 2, holdout=[-1] * 2)
+    with pytest.raises(InputError, match=r"seed1/nf4': verbmem\.jsonl is not of the same items"):
+        found_in(folder)
+
+
+def test_summary_csv_reads_back(folder: Path, tmp_path: Path) -> None:
+    for model in SEEDS:
+        scored(folder, f"{model}/bf16", 0.9, 9.0, 9.0, status="diverged")
+    found = found_in(folder)
+    path = tmp_path / "summary.csv"
+    write_summaries(path, "mini", found)
+    again = summaries(path)
+    assert list(again) == list(found)
+    for own, other in zip(found.values(), again.values(), strict=True):
+        for name, wanted in vars(own).items():
+            exact = wanted if not isinstance(wanted, float) else pytest.approx(wanted, rel=1e-5)
+            assert getattr(other, name) == exact, name
+    assert "nan" not in path.read_text().lower()
+
+
+def test_numbers_words_and_gaps_are_read_as_they_were_written(tmp_path: Path) -> None:
+    columns = ("note", "n", "value")
+    rows = [["a,b", 3, -0.0], ["c", None, 1234567.89], ["d", 10_000_000, "undefined"]]
+    write_rows(tmp_path / "a.csv", columns, rows)
+    text = 'note,n,value\n"a,b",3,0\nc,,1.23457e+06\nd,10000000,undefined\n'
+    assert (tmp_path / "a.csv").read_text() == text
+    rows[0][2], rows[1][2] = 0.0, 1234570.0
+    assert read(tmp_path / "a.csv", columns).to_numpy().tolist() == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (None, "no such file"),
+        ("a,b\n", "the first line must be experiment,corpus"),
+        (f"{','.join(METRICS_TABLE)}\nmini,news,target,none,,bf16,auc,x,0,1,3\n", "not parse"),
+        (f"{','.join(METRICS_TABLE)}\nmini,news,target,none,,bf16,auc,1,0,1,3.5\n", "not parse"),
+    ],
+)
+def test_a_broken_table_is_refused(tmp_path: Path, text: str | None, complaint: str) -> None:
+    if text is not None:
+        (tmp_path / "metrics.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=complaint):
+        read_metrics(tmp_path / "metrics.csv")
