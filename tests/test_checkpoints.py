@@ -10,32 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import small_configs
 import torch
 from conftest import ROOT
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from small_fuzz import (
-    CHECKPOINT,
-    LLAMA,
-    NO_FILES,
-    NO_JSON,
-    TOKENIZER,
-    complaint,
-    nothing_new,
-    spoil,
-    write_tree,
-)
+from small_fuzz import complaint
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from qunlearn import preflight
-from qunlearn.experiment.config import resolve
-from qunlearn.experiment.inputs import check_given
 from qunlearn.models.checkpoints import (
     check_checkpoint,
     is_adapter,
-    is_diverged,
     load_dense,
     load_model,
     load_tokenizer,
@@ -114,73 +99,6 @@ def test_round_trip(checkpoint: Path, prepare: Callable[[Path], None]) -> None:
     assert load_model(checkpoint, torch.bfloat16).dtype == torch.bfloat16
 
 
-# --- A configuration's checkpoint is refused in one line before any job -------------------------
-
-BAD_VALUES: dict[str, list[Any]] = {
-    "hidden_size": [None, "64", [], 0, -64, 1.5, float("nan"), True, 10**30],
-    "vocab_size": [None, "x", 0],
-    "model_type": ["gpt2", None, []],
-    "architectures": [3, ["BertModel"], {"a": 1}],
-    "head_dim": [-1, "x"],
-    "quantization_config": [{}, None],
-    "auto_map": [{"AutoModelForCausalLM": "model.Evil"}, {}],
-    "attn_implementation": ["flash_attention_2"],
-}
-BAD_VOCABULARIES = [{"a": "x"}, {"a": 400}, {"a": -1}, {"a": 1.5}, {"a": 2**70}, 3, None]
-BAD: list[tuple[str, Any]] = [
-    *((name, kind) for name in (WEIGHTS, "config.json", "tokenizer.json") for kind in NO_FILES),
-    *((".", kind) for kind in NO_FILES),
-    *((name, content) for name in ("config.json", "tokenizer.json") for content in NO_JSON),
-    *(("config.json", LLAMA | {k: value}) for k, values in BAD_VALUES.items() for value in values),
-    *(("tokenizer.json", TOKENIZER | {"model": {"vocab": v}}) for v in BAD_VOCABULARIES),
-    *(("tokenizer.json", TOKENIZER | {"added_tokens": v}) for v in ([1], [{}], 3, [{"id": 999}])),
-    ("special_tokens_map.json", b'{"eos_token":'),
-    *((INDEX, {"weight_map": value}) for value in (3, [], None, {})),
-    *((INDEX, {"weight_map": {"w": shard}}) for shard in ("absent", "", ".", "a\0b", 3, None, {})),
-    *((INDEX, {"weight_map": {"w": shard}}) for shard in ("../x.safetensors", "x" * 300)),
-]
-
-
-def look(**changes: Any) -> None:
-    """What happens before the first job."""
-    full = resolve(small_configs.tiny({"precisions": ["bf16"], **changes}))
-    check_given(full)
-    list(preflight.check_texts(full, Path("results")))
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to be in, with a good checkpoint."""
-    monkeypatch.chdir(tmp_path)
-    write_tree(tmp_path / "given", CHECKPOINT)
-    return tmp_path
-
-
-@pytest.mark.parametrize(("name", "what"), BAD, ids=lambda value: repr(value)[:40])
-def test_a_broken_checkpoint_is_refused_in_one_line(name: str, what: Any, here: Path) -> None:
-    models = {"target": "given", "retrain": "given"}
-    look(models=models)
-    spoil(here / "given" / name, what)
-    with nothing_new(here):
-        complaint(lambda: look(models=models), "models.", "given")
-
-
-PATHS = ("x" * 300, "x/" * 3000, "/dev/null", "__main__/x", "os/x", "sys/", ".", "/", "-x")
-
-
-@pytest.mark.parametrize("key", ["base", "target", "retrain", "tokenizer", "muse_dir"])
-@pytest.mark.parametrize("kind", ["", "gguf:"])
-def test_paths_to_nothing(key: str, kind: str, here: Path) -> None:
-    for name in (*PATHS, *NO_FILES):
-        if name in NO_FILES:
-            NO_FILES[name](here / name)
-        changes: dict[str, Any] = {"corpus": {"source": "local"}, key: kind + name}
-        if key != "muse_dir":
-            changes = {"models": {"base": "given", "retrain": "given", key: kind + name}}
-        with nothing_new(here):
-            complaint(partial(look, **changes), key)
-
-
 def test_checking_loads_no_torch(checkpoint: Path) -> None:
     program = (
         "import sys; from pathlib import Path; "
@@ -189,9 +107,6 @@ def test_checking_loads_no_torch(checkpoint: Path) -> None:
         "print(*{'torch', 'transformers', 'tokenizers'} & set(sys.modules))"
     )
     assert _alone(program, checkpoint) == ""
-
-
-# --- What would give another model without a word -----------------------------------------------
 
 
 def test_damaged_weights(checkpoint: Path, adapter: Path, tmp_path: Path) -> None:
@@ -210,11 +125,6 @@ def test_damaged_weights(checkpoint: Path, adapter: Path, tmp_path: Path) -> Non
     shard = min(checkpoint.glob("model-*.safetensors"))
     shard.write_bytes(shard.read_bytes()[:-9])
     complaint(partial(check_checkpoint, checkpoint), f"{shard}: damaged safetensors file")
-
-
-def test_pickled_weights_are_to_be_converted(checkpoint: Path) -> None:
-    (checkpoint / WEIGHTS).rename(checkpoint / "pytorch_model.bin")
-    complaint(partial(check_checkpoint, checkpoint), "no model.safetensors", "convert")
 
 
 def test_absent_tensors_are_not_invented(checkpoint: Path) -> None:
@@ -311,9 +221,6 @@ def _alone(program: str, checkpoint: Path) -> str:
     return done.stdout.strip()
 
 
-# --- Adapters -------------------------------------------------------------------------------------
-
-
 def test_merge_is_the_algebra_and_comes_before_rounding(checkpoint: Path, adapter: Path) -> None:
     merged = load_dense(adapter, checkpoint).state_dict()
     factors = load_file(adapter / "adapter_model.safetensors")
@@ -339,10 +246,3 @@ def test_adapter_without_base_or_weights(adapter: Path, checkpoint: Path, tmp_pa
     (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(InputError, match=r"no adapter_model\.safetensors"):
         load_dense(tmp_path, checkpoint)
-
-
-def test_diverged(tmp_path: Path) -> None:
-    assert not is_diverged(tmp_path)
-    for status, expected in (("ok", False), ("diverged", True)):
-        (tmp_path / "manifest.json").write_text(json.dumps({"status": status}))
-        assert is_diverged(tmp_path) is expected

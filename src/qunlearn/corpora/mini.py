@@ -14,13 +14,17 @@ them retrain would lose the language of the topic, not just its facts. `pretrain
 """
 
 import random
+import re
+from pathlib import Path
 from typing import NamedTuple
 
+import yaml
+
 from qunlearn.corpora.layout import Card, Continuation, Corpus
-from qunlearn.corpora.mini_words import CODAS, ONSETS, VOICES, VOWELS, Voice
 from qunlearn.run.errors import InputError
 from qunlearn.settings.corpora import MiniSettings
 
+ONSETS, VOWELS, CODAS = "bdfghjklmnprstvz", "aeiou", "klmnrstx"
 FACTS, SCENES, SCENE_WORDS = 4, 2, 5
 NEAR = 4  # one document near the forgotten topic for so many others in each retain split
 SYLLABLES = 2
@@ -29,6 +33,43 @@ CARDS_A_TEXT = 3
 NUMBERS = range(10_000, 100_000)
 NAMES = (len(ONSETS) * len(VOWELS)) ** SYLLABLES * len(CODAS)
 MOST_DOCUMENTS = NAMES // 2 // (1 + FACTS)  # half of all names stay free, so that draws are quick
+
+
+class Fact(NamedTuple):
+    """One thing that can be said about an entity."""
+
+    question: str  # asks for the value; `{e}` is the entity
+    sentences: list[str]  # ways of stating it where the entity is known; `{v}` is the value
+    number: bool  # whether the value is a number rather than a name
+
+
+class Voice(NamedTuple):
+    """What sets the documents of one corpus apart from those of another."""
+
+    openings: list[str]  # first sentences; `{e}` is the entity
+    facts: list[Fact]
+    scene: list[str]  # words that sentences without facts are made of
+
+    def words(self) -> set[str]:
+        """Every word that is not invented."""
+        said = [*self.openings, *self.scene]
+        for fact in self.facts:
+            said += [fact.question, *fact.sentences]
+        return {word for text in said for word in re.findall(r"\b[A-Za-z]{2,}\b", text)}
+
+
+_WORDS = Path(__file__).resolve().parents[3] / "resources/mini.yaml"
+VOICES = {
+    name: Voice(
+        said["openings"].split(" | "),
+        [
+            Fact(question, sentences.split(" | "), question == said["number"])
+            for question, sentences in said["facts"].items()
+        ],
+        said["scene"].split(),
+    )
+    for name, said in yaml.safe_load(_WORDS.read_text(encoding="utf-8")).items()
+}
 
 
 class _Entity(NamedTuple):
