@@ -15,26 +15,26 @@ from qunlearn.statistics.inference import holm
 
 PRECISIONS = ("bf16", "rtn4")
 REFERENCES = [f"news/{model}/{name}" for model in ("target", "retrain") for name in PRECISIONS]
-SEED = "news/npo_gdr/{}/seed{}"
+LEVELS = {
+    "full": (0.1, 0.6),
+    "full_bf16": (0.1, 0.7),
+    "lora": (0.1, 0.1),
+    "lora_matched": (0.1,) * 2,
+}
 ITEMS = 20
 
 
-def cells_of(adapters: tuple[str, ...] = ("full", "lora"), seeds: int = 1) -> list[str]:
-    return REFERENCES + [
-        f"{SEED.format(adapter, seed)}/{precision}"
-        for adapter in adapters
-        for seed in range(seeds)
-        for precision in PRECISIONS
-    ]
+def cell(adapter: str, seed: int = 0, precision: str = "rtn4") -> str:
+    return f"news/npo_gdr/{adapter}/seed{seed}/{precision}"
 
 
-def scored(folder: Path, cell: str, level: float, noise: int, status: str = "ok") -> None:
+def scored(folder: Path, name: str, level: float, noise: int, status: str = "ok") -> None:
     """A model with a ROUGE-L of about `level`, whose other scores follow from it."""
     rng = np.random.default_rng(noise)
     each = level + rng.normal(0, 0.02, size=ITEMS)
     evaluate(
         folder,
-        cell,
+        name,
         rouge=each.tolist(),
         nll=(5 - 4 * each).tolist(),
         forget=(-4 * (1 - each) + rng.normal(0, 1, ITEMS)).tolist(),
@@ -46,24 +46,24 @@ def scored(folder: Path, cell: str, level: float, noise: int, status: str = "ok"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The full variant comes back in rtn4, LoRA does not."""
-    levels = {
-        "full": (0.1, 0.6),
-        "full_bf16": (0.1, 0.7),
-        "lora": (0.1, 0.1),
-        "lora_matched": (0.1,) * 2,
-    }
     for noise, (precision, level) in enumerate(zip(PRECISIONS, (0.9, 0.8), strict=True)):
         scored(tmp_path, f"news/target/{precision}", level, noise)
         scored(tmp_path, f"news/retrain/{precision}", 0.05, 10 + noise)
-        for number, (adapter, values) in enumerate(levels.items()):
+        for number, (adapter, values) in enumerate(LEVELS.items()):
             for seed in range(3):
-                cell = f"{SEED.format(adapter, seed)}/{precision}"
-                scored(tmp_path, cell, values[noise], 100 * number + 10 * seed + noise)
+                name = cell(adapter, seed, precision)
+                scored(tmp_path, name, values[noise], 100 * number + 10 * seed + noise)
     return tmp_path
 
 
-def compared(folder: Path, cells: list[str]) -> pd.DataFrame:
-    return comparisons(Evaluations(folder, cells))
+def compared(
+    folder: Path, *adapters: str, seeds: int = 3, corpora: tuple[str, ...] = ("news",)
+) -> pd.DataFrame:
+    adapters = adapters or ("full", "lora")
+    runs = [(a, seed, p) for a in adapters for seed in range(seeds) for p in PRECISIONS]
+    cells = REFERENCES + [cell(*run) for run in runs]
+    names = [name.replace("news", corpus, 1) for corpus in corpora for name in cells]
+    return comparisons(Evaluations(folder, names))
 
 
 def found(rows: pd.DataFrame, family: str, metric: str, adapter: str = "lora") -> Any:
@@ -74,7 +74,7 @@ def found(rows: pd.DataFrame, family: str, metric: str, adapter: str = "lora") -
 
 
 def test_the_families_hold_what_there_is_to_compare(folder: Path) -> None:
-    rows = compared(folder, cells_of(("full", "lora", "lora_matched")))
+    rows = compared(folder, "full", "lora", "lora_matched", seeds=1)
     rows = rows[rows["adapter_a"] != "lora_matched"]  # LoRA is compared with main variants alone
     columns = ["family", "objective", "adapter_a", "precision_a", "adapter_b", "precision_b"]
     assert rows[columns].drop_duplicates().agg(" ".join, axis=1).tolist() == [
@@ -88,17 +88,12 @@ def test_the_families_hold_what_there_is_to_compare(folder: Path) -> None:
         "reversion npo_gdr lora rtn4 lora bf16",
     ]
     assert len(rows) == 2 * 5 + 4 * 5 + 2 * 4
-
-
-def test_what_is_not_there_is_not_compared(folder: Path) -> None:
-    cells = ["news/npo_gdr/lora/seed0/rtn4", "news/npo_gdr/full/seed1/rtn4"]
-    assert compared(folder, cells).empty  # other seeds, and no bf16
-    with pytest.raises(InputError, match=r"news/retrain/nf4/metrics\.json: no such file"):
-        compared(folder, ["news/retrain/nf4", "news/retrain/bf16"])
+    alone = Evaluations(folder, [cell("lora", 0), cell("full", 1)])
+    assert comparisons(alone).empty  # other seeds, and no bf16
 
 
 def test_differences_are_a_minus_b(folder: Path) -> None:
-    rows = compared(folder, cells_of(seeds=3))
+    rows = compared(folder)
     verbmem = found(rows, "adapters", "verbmem")
     assert verbmem.difference == pytest.approx(-50, abs=2)
     assert verbmem.ci_low < verbmem.difference < verbmem.ci_high < -40
@@ -112,52 +107,47 @@ def test_differences_are_a_minus_b(folder: Path) -> None:
 
 def test_reversion_is_tested_towards_the_target(folder: Path) -> None:
     """Down in what rises with forgetting, up in what falls; one side only."""
-    rows = compared(folder, cells_of(seeds=3))
     for seed in range(3):
-        scored(folder, f"news/npo_gdr/lora/seed{seed}/bf16", 0.2, 3 + seed)  # forgets more in rtn4
+        scored(folder, cell("lora", seed, "bf16"), 0.2, 3 + seed)  # forgets more in rtn4
+    rows = compared(folder)
     for metric in ("verbmem", "nll_forget"):
         back = found(rows, "reversion", metric, "full")
         both = found(rows, "quantization", metric, "full")
         assert back.difference == both.difference
         assert back.p < 0.001
         assert both.p == pytest.approx(2 * back.p)
-        away = found(compared(folder, cells_of(seeds=3)), "reversion", metric)
-        assert away.p > 0.999
+        assert found(rows, "reversion", metric).p > 0.999
 
 
 @pytest.mark.parametrize(("seeds", "word"), [(1, "one seed"), (2, "two seeds")])
 def test_fewer_than_three_seeds_have_a_word_for_a_p(folder: Path, seeds: int, word: str) -> None:
     """However large the difference: VerMem of 70 against 10."""
-    rows = compared(folder, cells_of(seeds=seeds))
-    of_seeds = rows[rows["adapter_a"] != "none"]
+    of_seeds = compared(folder, seeds=seeds).query("adapter_a != 'none'")
     assert set(of_seeds["p"]) == set(of_seeds["p_holm"]) == {word}
 
 
 def test_a_run_of_its_own_is_no_difference_between_variants(folder: Path) -> None:
     """LoRA is 50 points better in one run, as good in another, and worse in the third."""
     for seed, level in enumerate((0.1, 0.6, 0.9)):
-        scored(folder, f"news/npo_gdr/lora/seed{seed}/rtn4", level, seed)
-    row = found(compared(folder, cells_of(seeds=3)), "adapters", "verbmem")
-    assert row.p > 0.5
+        scored(folder, cell("lora", seed), level, seed)
+    assert found(compared(folder), "adapters", "verbmem").p > 0.5
 
 
 def test_an_undefined_reversion_has_no_test(folder: Path) -> None:
     for precision in PRECISIONS:
-        scored(folder, f"news/npo_gdr/lora/seed0/{precision}", 0.9, 5)  # forgot nothing
-    cells = cells_of()
-    row = found(compared(folder, cells), "reversion", "verbmem")
-    assert (row.p, row.p_holm) == ("one seed", "one seed")
-    assert row.difference == 0
+        scored(folder, cell("lora", 0, precision), 0.9, 5)  # forgot nothing
+    row = found(compared(folder, seeds=1), "reversion", "verbmem")
+    assert (row.p, row.p_holm, row.difference) == ("one seed", "one seed", 0)
     assert row.note.startswith("reversion undefined in 1 of 1 seed; one seed")
     assert "no test" in row.note
-    of_three = found(compared(folder, cells_of(seeds=3)), "reversion", "verbmem")
+    of_three = found(compared(folder), "reversion", "verbmem")
     assert (of_three.p, of_three.seeds) == ("two seeds", 2)
     assert of_three.note == "reversion undefined in 1 of 3 seeds"
 
 
 def test_holm_is_within_family_and_corpus_and_controls_stand_apart(folder: Path) -> None:
-    alone = compared(folder, cells_of(seeds=3))
-    controlled = compared(folder, cells_of(("full", "lora", "lora_matched"), seeds=3))
+    alone = compared(folder)
+    controlled = compared(folder, "full", "lora", "lora_matched")
     own = controlled["adapter_a"] == "lora_matched"
     assert controlled[~own].to_numpy().tolist() == alone.to_numpy().tolist()
     for rows in (alone, controlled[own]):
@@ -165,23 +155,18 @@ def test_holm_is_within_family_and_corpus_and_controls_stand_apart(folder: Path)
             members = members[[isinstance(p, float) for p in members["p"]]]
             assert members["p_holm"].tolist() == holm(members["p"].tolist())
             assert len(members)
-    for cell in cells_of(seeds=3):
-        other = folder / cell.replace("news", "books", 1)
-        other.parent.mkdir(parents=True, exist_ok=True)
-        other.symlink_to(folder / cell)
-    books = [cell.replace("news", "books", 1) for cell in cells_of(seeds=3)]
-    both = compared(folder, cells_of(seeds=3) + books)
-    news = both[both["corpus"] == "news"]
-    assert news.to_numpy().tolist() == alone.to_numpy().tolist()
+    (folder / "books").symlink_to(folder / "news")
+    both = compared(folder, corpora=("news", "books"))
+    assert both.query("corpus == 'news'").to_numpy().tolist() == alone.to_numpy().tolist()
 
 
 def test_diverged_seeds_are_left_out(folder: Path) -> None:
-    scored(folder, "news/npo_gdr/full/seed1/rtn4", 0.9, 0, status="diverged")
-    row = found(compared(folder, cells_of(seeds=3)), "adapters", "verbmem")
+    scored(folder, cell("full", 1), 0.9, 0, status="diverged")
+    row = found(compared(folder), "adapters", "verbmem")
     assert (row.seeds, row.note) == (2, "diverged in 1 of 3 seeds")
     for seed in (0, 2):
-        scored(folder, f"news/npo_gdr/full/seed{seed}/rtn4", 0.9, 0, status="diverged")
-    row = found(compared(folder, cells_of(seeds=3)), "adapters", "verbmem")
+        scored(folder, cell("full", seed), 0.9, 0, status="diverged")
+    row = found(compared(folder), "adapters", "verbmem")
     assert (row.difference, row.p, row.n, row.seeds) == ("diverged", None, None, 0)
     assert row.note == "diverged in 3 of 3 seeds"
 
@@ -189,15 +174,16 @@ def test_diverged_seeds_are_left_out(folder: Path) -> None:
 def test_models_without_any_difference(folder: Path) -> None:
     for precision in PRECISIONS:
         for seed in range(3):
-            scored(folder, f"news/npo_gdr/lora/seed{seed}/{precision}", 0.1, 7 + seed)
+            scored(folder, cell("lora", seed, precision), 0.1, 7 + seed)
+    rows = compared(folder)
     for metric in ("verbmem", "privleak", "nll_forget"):
-        row = found(compared(folder, cells_of(seeds=3)), "quantization", metric)
+        row = found(rows, "quantization", metric)
         assert (row.difference, row.p, row.p_holm) == (0, 1, 1)
         assert (row.effect_dz, row.minimum_effect) == ("undefined", "undefined")
         assert "nothing varies, so that no minimum effect is known" in row.note
 
 
 def test_other_items_are_an_error(folder: Path) -> None:
-    evaluate(folder, "news/npo_gdr/lora/seed0/rtn4", rouge=[0.1, 0.2])
+    evaluate(folder, cell("lora"), rouge=[0.1, 0.2])
     with pytest.raises(InputError, match=r"verbmem\.jsonl is not of the same items"):
-        compared(folder, cells_of())
+        compared(folder)

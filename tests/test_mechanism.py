@@ -77,20 +77,14 @@ def test_mechanism_averages_seeds_and_leaves_out_what_has_no_update(survival: Pa
 
 
 def test_reversion_has_a_row_for_each_metric_and_variant() -> None:
-    table = reversion_markdown(over_seeds(SCORES))
-
+    more = score("news/npo_gdr/full_bf16/seed0/rtn3g64", 0.5)
+    none = score("news/npo_gdr/full_bf16/seed1/rtn3g64", None)
+    table = reversion_markdown(over_seeds([*SCORES, more, none]))
     assert "| NEWS | NLL forget | NPO+GDR | FT (fp32 masters) | 0.60 [0.50, 0.80] |" in table
+    assert "| FT (bf16 weights) | 0.50 [0.40, 0.70] (1/2 seeds) |" in table
     assert "| NEWS | NLL forget | NPO+GDR | LoRA | undefined |" in table
     assert "| NEWS | VerMem | NPO+GDR | LoRA | – |" in table
     assert "target" not in table
-
-
-def test_a_seed_without_a_reversion_is_counted() -> None:
-    scores = [
-        score("news/npo_gdr/full/seed0/nf4", 0.5),
-        score("news/npo_gdr/full/seed1/nf4", None),
-    ]
-    assert "| 0.50 [0.40, 0.70] (1/2 seeds) |" in reversion_markdown(over_seeds(scores))
 
 
 def test_csv_has_every_number(survival: Path, tmp_path: Path) -> None:
@@ -101,10 +95,6 @@ def test_csv_has_every_number(survival: Path, tmp_path: Path) -> None:
     assert rows[1]["projection_fixed"] == "0.6"
     assert list(rows[1].values())[-4:] == ["0.7", "0.6", "0.9", "32"]
     assert all(value for row in rows for value in row.values())
-    assert (tmp_path / "mechanism.md").exists()
-    assert (tmp_path / "reversion.md").exists()
-
-
-def test_a_model_that_was_not_measured_is_named(survival: Path) -> None:
+    assert (tmp_path / "mechanism.md").exists() and (tmp_path / "reversion.md").exists()
     with pytest.raises(InputError, match=r"full/seed2/rtn3g64\.csv: no such file"):
         arrivals([score("news/npo_gdr/full/seed2/rtn3g64", 0.1)], survival)

@@ -141,7 +141,7 @@ DAMAGED: list[tuple[Callable[[], object], dict[str, Any], str]] = [
     (
         edit("target/config.json", hidden_size=64),
         {},
-        "target' and 'models.*hidden 64 and 128, head",
+        "target' and 'models.*hidden=64.*hidden=128",
     ),
     (edit("target/config.json", intermediate_size=160), {"models": {"retrain": "target"}}, "'nf4'"),
     (edit("target/tokenizer.json", pre_tokenizer={"type": "X"}), {}, "tokenizer cannot be read"),

@@ -11,24 +11,13 @@ import pytest
 import yaml
 from conftest import ROOT, Snakemake
 from fake_hub import COMMIT
-from safetensors.numpy import save_file
 from small_corpora import SMALL
+from small_fuzz import CHECKPOINT, LLAMA, as_bytes, write_tree
 from test_workflow import jobs
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
 
 from qunlearn.corpora import layout, mini
 
 TINY = ("--configfile", str(ROOT / "config/tiny.yaml"))
-LLAMA = {
-    "model_type": "llama",
-    "vocab_size": 10,
-    "hidden_size": 96,
-    "intermediate_size": 96,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 4,
-    "max_position_embeddings": 512,
-}
 OWN = {
     "experiment": "own",
     "corpora": ["news"],
@@ -41,13 +30,9 @@ OWN = {
 @pytest.fixture
 def given(tmp_path: Path) -> Path:
     """A folder that passes for a checkpoint as long as nobody reads its weights."""
-    folder = tmp_path / "given"
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(LLAMA))
-    save_file({}, folder / "model.safetensors")
-    words = Tokenizer(WordLevel({"a": 0}, unk_token="a"))
-    words.save(str(folder / "tokenizer.json"))
-    return folder
+    narrow = as_bytes(LLAMA | {"hidden_size": 96, "intermediate_size": 96})
+    write_tree(tmp_path / "given", CHECKPOINT | {"config.json": narrow})
+    return tmp_path / "given"
 
 
 @pytest.fixture
@@ -106,7 +91,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "key": (("--config", "experimnt=x"), ["'experimnt'", "did you mean 'experiment'"]),
     "command": (("--config", "experiment=$(touch marker)"), ["'experiment'"]),
     "corpus": (LOCAL, ["'muse_dir'", "raw/retain2.json", "not valid JSON", "line 1"]),
-    "checkpoint": (("--config", "models={'target': 'given'}"), ["models.target", "vocabulary"]),
+    "checkpoint": (("--config", "models={'target': 'given'}"), ["models.target", "vocab_size"]),
     "files": ((*TINY, "--configfile", "b.yaml"), ["--configfile: given twice"]),
 }
 
@@ -119,7 +104,7 @@ def test_what_a_user_gets_wrong_is_one_line(
     layout.write(tmp_path / "muse/news", mini.generate("news", SMALL))
     (tmp_path / "muse/news/raw/retain2.json").write_text('["a", ')
     (tmp_path / "b.yaml").write_text("experiment: b")
-    (given / "config.json").write_text(json.dumps(LLAMA | {"vocab_size": 0}))
+    (given / "config.json").write_bytes(as_bytes(LLAMA | {"vocab_size": 0}))
     arguments, words = REFUSED[what]
     done = snakemake(tmp_path, *arguments)
     assert done.returncode != 0

@@ -1,14 +1,13 @@
 """The experiments in config/: each is valid, and paper.yaml has the paper's settings."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from conftest import ROOT, Snakemake
-from safetensors.numpy import save_file
 from small_corpora import run_script
+from small_fuzz import CHECKPOINT, LLAMA, as_bytes, write_tree
 from test_workflow import jobs
 
 from qunlearn.experiment import configfiles
@@ -24,16 +23,8 @@ PRESETS = [
     ("reproducibility.yaml",),
     *(("window.yaml", f"window_{rate}.yaml") for rate in ("half", "once", "twice")),
 ]
-LLAMA = {
-    "architectures": ["LlamaForCausalLM"],
-    "model_type": "llama",
-    "vocab_size": 300,
-    "hidden_size": 256,
-    "intermediate_size": 256,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 4,
-    "max_position_embeddings": 4096,
-}
+WIDE = {"hidden_size": 256, "intermediate_size": 256, "max_position_embeddings": 4096}
+STAND_IN = CHECKPOINT | {"config.json": as_bytes(LLAMA | WIDE)}
 
 
 def preset(tmp_path: Path, *names: str) -> dict[str, Any]:
@@ -103,11 +94,7 @@ def test_the_whole_paper_is_planned_over_stand_ins(tmp_path: Path, snakemake: Sn
     for corpus in ("news", "books"):
         run_script("make_mini_corpus.py", "--name", corpus, "--output", str(tmp_path / corpus))
         for name in ("target", "retrain"):
-            folder = tmp_path / f"{corpus}_{name}"
-            folder.mkdir()
-            (folder / "config.json").write_text(json.dumps(LLAMA))
-            save_file({}, folder / "model.safetensors")
-            (folder / "tokenizer.json").write_text('{"model": {"vocab": {"a": 0}}}')
+            write_tree(tmp_path / f"{corpus}_{name}", STAND_IN)
     stand_ins = {
         "muse_dir": str(tmp_path),
         "corpus": {"source": "local"},

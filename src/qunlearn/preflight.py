@@ -8,8 +8,9 @@ the jobs will read or refuse the same thing.
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from shutil import disk_usage
 from types import SimpleNamespace
@@ -53,7 +54,7 @@ def preflight(
     warnings: list[str] = []
     models = {corpus: look(config, corpus) for corpus in config["corpora"]}
     for corpus, found in models.items():
-        check_shapes(config, corpus, found)
+        check_shapes(corpus, found)
         check_precisions(config, corpus, found)
         warnings += check_lengths(config, corpus, found)
         if texts := read_corpus(config, corpus, results):
@@ -95,23 +96,18 @@ def look(config: Json, corpus: str) -> dict[str, Outline]:
     return found
 
 
-def check_shapes(config: Json, corpus: str, models: Models) -> None:
+def check_shapes(corpus: str, models: Models) -> None:
     """Base, target and retrain are one architecture; their contexts may differ.
 
     Raises:
-        InputError: two given ones differ; says where.
+        InputError: given ones differ.
     """
-    given = {
-        name: {"type": x.kind, **asdict(x.shape), "context": None}
-        for name, x in models.items()
-        if x.kind
-    }
-    for first, name in zip(given, list(given)[1:], strict=False):
-        one, two = given[first], given[name]
-        if unlike := [f"{key} {one[key]} and {two[key]}" for key in one if one[key] != two[key]]:
+    given = [(name, x.kind, replace(x.shape, context=0)) for name, x in models.items() if x.kind]
+    for (first, *one), (name, *two) in pairwise(given):
+        if one != two:
             raise InputError(
                 f"config keys 'models.{first}' and 'models.{name}': those of {corpus} are not of "
-                f"one shape ({', '.join(unlike)}); give checkpoints of one model"
+                f"one shape ({one[0]}, {one[1]}; {two[0]}, {two[1]}); give checkpoints of one model"
             )
 
 

@@ -1,6 +1,7 @@
 """What a cluster does to jobs: the run comes back with the same bytes, or names the job's log."""
 
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from conftest import ROOT, Snakemake
 
-from cluster.small_slurm import Slurm, Workflow, begun, wait_for
+from cluster.small_slurm import Run, Slurm, Workflow, begun, wait_for
 
 pytestmark = pytest.mark.cluster
 TARGET = "results/tiny/models/news/target"
@@ -54,6 +55,15 @@ def slurm_log(job: dict[str, str]) -> str:
     return Path(job["StdOut"]).read_text()
 
 
+def finished(work: Workflow, driver: subprocess.Popen[str], expected: bytes) -> Run:
+    """The run once it has ended well: its training went on from a checkpoint, to these weights."""
+    run = work.end(driver)
+    assert run.code == 0, run.said[-3000:]
+    assert "resuming from checkpoint-" in log(work.folder)
+    assert weights(work.folder) == expected
+    return run
+
+
 def test_a_cancelled_training_is_sent_again_and_resumes(
     begin: Begin, slurm: Slurm, undisturbed: bytes
 ) -> None:
@@ -62,13 +72,10 @@ def test_a_cancelled_training_is_sent_again_and_resumes(
     work.training(driver, TARGET)
     [first] = slurm.jobs(work.folder)
     slurm.ask("scancel", first["JobId"])
-    run = work.end(driver)
-    assert run.code == 0, run.said[-3000:]
+    finished(work, driver, undisturbed)
     first, *_, last = slurm.jobs(work.folder)
     assert (first["JobState"], last["JobState"]) == ("CANCELLED", "COMPLETED")
     assert re.search(r"CANCELLED AT \S+ \*\*\*", slurm_log(first))
-    assert "resuming from checkpoint-" in log(work.folder)
-    assert weights(work.folder) == undisturbed
 
 
 def test_a_training_beyond_its_time_gets_more_and_resumes(
@@ -77,14 +84,11 @@ def test_a_training_beyond_its_time_gets_more_and_resumes(
     work = begin({"runtime": 1})
     driver = work.start(TARGET)
     work.training(driver, TARGET).suspend()  # on a machine of any speed: it is not done in time
-    run = work.end(driver)
-    assert run.code == 0, run.said[-3000:]
+    finished(work, driver, undisturbed)
     first, second, *_ = jobs = slurm.jobs(work.folder)
     assert (first["JobState"], first["TimeLimit"]) == ("TIMEOUT", "00:01:00")
-    assert second["TimeLimit"] == "00:02:00"
-    assert jobs[-1]["JobState"] == "COMPLETED"
+    assert (second["TimeLimit"], jobs[-1]["JobState"]) == ("00:02:00", "COMPLETED")
     assert "DUE TO TIME LIMIT" in slurm_log(first)
-    assert weights(work.folder) == undisturbed
 
 
 def test_a_job_killed_for_memory_is_sent_again_larger_and_then_names_its_log(
@@ -121,12 +125,9 @@ def test_a_node_that_fails_and_comes_back_goes_on_with_its_job(
     wait_for(lambda: not slurm.steps(), "the node does not end what ran there")
     # Slurm itself would let it wait for two minutes, for these two reasons.
     slurm.ask("scontrol", "update", f"jobid={job['JobId']}", "starttime=now")
-    run = work.end(driver)
-    assert run.code == 0, run.said[-3000:]
+    finished(work, driver, undisturbed)
     [job] = slurm.jobs(work.folder)
     assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
-    assert "resuming from checkpoint-" in log(work.folder)
-    assert weights(work.folder) == undisturbed
 
 
 def test_a_preempted_training_writes_a_checkpoint_and_resumes(
@@ -136,12 +137,9 @@ def test_a_preempted_training_writes_a_checkpoint_and_resumes(
     driver = work.start(TARGET)
     work.training(driver, TARGET)
     slurm.ask("sbatch", "-p", "urgent", "-c", "4", "-o", "/dev/null", "--wrap", "sleep 1")
-    run = work.end(driver)
-    assert run.code == 0, run.said[-3000:]
     # In the notice's 10 seconds.
-    assert "stopped by SIGTERM; the same command resumes after update" in run.said
-    assert "resuming from checkpoint-" in log(work.folder)
-    assert weights(work.folder) == undisturbed
+    said = finished(work, driver, undisturbed).said
+    assert "stopped by SIGTERM; the same command resumes after update" in said
 
 
 def test_jobs_outlive_a_killed_driver_and_the_next_one_waits_for_them(

@@ -1,7 +1,8 @@
 """NOT conda: answers the few calls that Snakemake makes of it, by virtual environments.
 
-Python is the one that runs this; pip, and by it the pip part, come from PyPI, as with conda. What
-Snakemake has not been seen to call is refused.
+Python is the one that runs this. What the pip part names comes from the lock beside the YAML, every
+hash checked, after torch in its build for this machine: docs/environments.md. What Snakemake has
+not been seen to call is refused.
 """
 
 import json
@@ -11,6 +12,8 @@ import venv
 from pathlib import Path
 
 import yaml
+
+ENVS = Path(__file__).parents[2] / "envs"
 
 
 def main(arguments: list[str]) -> None:
@@ -33,12 +36,17 @@ def main(arguments: list[str]) -> None:
 
 
 def create(file: Path, prefix: Path) -> None:
-    """Make an environment and hand the pip part to its pip."""
-    _, pip, others = yaml.safe_load(file.read_text(encoding="utf-8"))["dependencies"]
+    """Make the environment that a YAML names."""
+    made = yaml.safe_load(file.read_text(encoding="utf-8"))
+    lock = ENVS / f"{made['name'].removeprefix('qunlearn-')}.lock"
     venv.create(prefix, with_pip=True)
-    for packages in ([pip.replace("=", "==")], others["pip"]):
-        install = [prefix / "bin/python", "-m", "pip", "install", "--quiet", *packages]
-        subprocess.run(install, check=True)
+    python = prefix / "bin/python"
+    install = [python, "-m", "pip", "install", "--quiet"]
+    subprocess.run([*install, made["dependencies"][1].replace("=", "==")], check=True)  # pip
+    if "\ntorch==" in lock.read_text(encoding="utf-8"):
+        subprocess.run([ENVS / "install_torch.sh", python], check=True)
+    subprocess.run([*install, "--require-hashes", "-r", lock], check=True)
+    subprocess.run([python, "-I", "-m", "pip", "check"], check=True)
 
 
 if __name__ == "__main__":

@@ -219,16 +219,12 @@ def _sites(claim: Claim, evidence: Evidence) -> Iterator[Site]:
 
 def _corrected(sites: Sequence[Site], findings: Sequence[Finding]) -> list[Finding]:
     """A claim's findings, those with a test of its own after Holm's correction in each corpus."""
+    raw = {i: own.p for i, own in enumerate(findings) if own.p is not None and not own.corrected}
     corrected = list(findings)
     for corpus in distinct(site.corpus for site in sites):
-        family = [
-            (index, found, found.p)
-            for index, (site, found) in enumerate(zip(sites, findings, strict=True))
-            if site.corpus == corpus and found.p is not None and not found.corrected
-        ]
-        p_values = holm([p for _, _, p in family])
-        for (index, found, _), p in zip(family, p_values, strict=True):
-            corrected[index] = replace(found, p=p, corrected=True)
+        family = {i: p for i, p in raw.items() if sites[i].corpus == corpus}
+        for i, p in zip(family, holm(list(family.values())), strict=True):
+            corrected[i] = replace(findings[i], p=p, corrected=True)
     return corrected
 
 
@@ -243,12 +239,12 @@ def _find(claim: Claim, site: Site, evidence: Evidence) -> Finding:
     ]
     if len(terms) == 2:
         (_, plus), (_, minus) = sorted(terms, reverse=True)
-        sides = {_side_of_zero(evidence, key) for key in (plus, minus)}
-        if claim.distance and sides == {"below"}:
-            plus, minus = minus, plus  # below 0 the nearer is the larger
-        if not claim.distance or sides in ({"above"}, {"below"}):
-            test = evidence.tests.get((plus, minus))
-            return test or evidence.total([(1, plus), (-1, minus)])
+        sides = {_side_of_zero(evidence, key) for key in (plus, minus)} if claim.distance else {""}
+        if sides == {"below"}:
+            plus, minus = minus, plus  # the nearer to 0 is the larger
+        if sides in ({""}, {"above"}, {"below"}):
+            pair = [(1, plus), (-1, minus)]
+            return evidence.tests.get((plus, minus)) or evidence.total(pair)
     return evidence.total(terms, claim.distance)
 
 
@@ -266,6 +262,4 @@ def _side_of_zero(evidence: Evidence, key: Key) -> str | None:
     found = evidence.numbers.get(key)
     if found is None or found.low is None or found.high is None:
         return None
-    if found.high <= 0:
-        return "below"
-    return "above" if found.low >= 0 else None
+    return "below" if found.high <= 0 else "above" if found.low >= 0 else None

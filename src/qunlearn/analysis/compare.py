@@ -7,7 +7,6 @@ its n items can do. That is a coarse rule, made to find what is broken; it is no
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +25,7 @@ from qunlearn.run.manifest import MANIFEST
 
 EQUAL = 1e-5
 """Relative difference below which two numbers print alike."""
-VERDICTS = ("identical", "equal", "within", "outside", "missing")
+VERDICTS = ["identical", "equal", "within", "outside", "missing"]
 MEASURED = ("relative_norm", "moved", "zero_bin", "zero_bin_moved", "projection_fixed")
 TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "metrics.csv": (METRICS_TABLE, ("value",)),
@@ -55,17 +54,31 @@ def compare(first: Path, second: Path) -> pd.DataFrame:
     Raises:
         InputError: a folder has no table in common with the other.
     """
-    folders = [path / "tables" if (path / "tables").is_dir() else path for path in (first, second)]
-    found = [
-        _compare(name, *(folder / name for folder in folders))
-        for name in TABLES
-        if all((folder / name).exists() for folder in folders)
-    ]
-    if not found:
+    one, two = (
+        _numbers(path / "tables" if (path / "tables").is_dir() else path)
+        for path in (first, second)
+    )
+    if not (common := set(one["table"]) & set(two["table"])):
         raise InputError(
             f"{first} and {second}: no table in common; give the results of two finished runs"
         )
-    return pd.concat(found, ignore_index=True)
+    both = one.merge(two, on=["table", "row", "column"], how="outer", suffixes=("", "_2"))
+    both = both[both["table"].isin(common)]
+    values = both[["text", "text_2"]].apply(pd.to_numeric, errors="coerce")
+    # Infinite where a run has a word, such as `diverged`.
+    apart = (values["text"] - values["text_2"]).abs().fillna(np.inf)
+    verdicts = np.select(
+        [
+            both["text"].isna() | both["text_2"].isna(),
+            both["text"] == both["text_2"],
+            apart <= EQUAL * values.abs().max(axis=1).fillna(0.0),
+            apart <= both[["noise", "noise_2"]].max(axis=1).fillna(0.0),
+        ],
+        ["missing", "identical", "equal", "within"],
+        "outside",
+    )
+    shown = both[["table", "row", "column"]].assign(first=both["text"], second=both["text_2"])
+    return shown.fillna("").assign(verdict=verdicts)
 
 
 def parting(first: Path, second: Path) -> str | None:
@@ -83,57 +96,29 @@ def parting(first: Path, second: Path) -> str | None:
 
 def summarize(found: pd.DataFrame) -> str:
     """The comparison in Markdown: a count of each verdict per table, then what is outside."""
-    counts = pd.crosstab(found["table"], found["verdict"]).reindex(
-        columns=list(VERDICTS), fill_value=0
-    )
-    parts = [counts.to_markdown()]
+    counts = pd.crosstab(found["table"], found["verdict"]).reindex(columns=VERDICTS, fill_value=0)
     apart = found[found["verdict"].isin(["outside", "missing"])]
-    if len(apart):
-        parts += ["Outside noise, or in one run only:", apart.to_markdown(index=False)]
-    return "\n\n".join(parts) + "\n"
+    below = f"\n\nOutside noise, or in one run only:\n\n{apart.to_markdown(index=False)}"
+    return counts.to_markdown() + (below if len(apart) else "") + "\n"
 
 
-def _compare(name: str, first: Path, second: Path) -> pd.DataFrame:
-    whole, columns = TABLES[name]
-    one, two = (
-        pd.read_csv(path, dtype=str, keep_default_na=False).set_index(key_of(whole))
-        for path in (first, second)
-    )
-    rows = one.index.union(two.index, sort=False)
-    a, b = one.reindex(rows), two.reindex(rows)
-    found = pd.DataFrame({"table": name, "row": ["/".join(filter(None, row)) for row in rows]})
-    parts = [
-        found.assign(column=column, first=a[column].array, second=b[column].array)
-        .assign(verdict=_verdicts(a, b, column))
-        .fillna("")
-        for column in columns
-    ]
-    return pd.concat(parts).sort_index(kind="stable", ignore_index=True)
-
-
-def _verdicts(a: pd.DataFrame, b: pd.DataFrame, column: str) -> Any:
-    """[rows] verdicts; `a` and `b` have the same rows, NaN where a run has none."""
-
-    def numbers(table: pd.DataFrame, name: str) -> Any:
-        return pd.to_numeric(table[name], errors="coerce").to_numpy(float)
-
-    x, y = numbers(a, column), numbers(b, column)
-    apart = abs(x - y)  # NaN where a run has a word, such as `diverged`
-    if column in MEASURED:
-        noise = np.full_like(x, FLOOR)
-    else:
-        weights = a.index.get_level_values("metric").map(ITEM).to_numpy(float)
-        noise = np.where(np.isnan(weights), SMOOTH, weights / numbers(a, "n"))
-        for table in (a, b):
-            width = numbers(table, "ci_high") - numbers(table, "ci_low")
-            noise = np.fmax(noise, width / 2)
-    return np.select(
-        [
-            a[column].isna() | b[column].isna(),
-            a[column] == b[column],
-            apart <= EQUAL * np.maximum(abs(x), abs(y)),
-            apart <= noise,
-        ],
-        ["missing", "identical", "equal", "within"],
-        "outside",
-    )
+def _numbers(folder: Path) -> pd.DataFrame:
+    """What is compared of a folder of tables, one a row, with what each may move by in noise."""
+    parts = [pd.DataFrame(columns=["table", "row", "column", "text", "noise"])]
+    for name, (whole, columns) in TABLES.items():
+        if not (folder / name).exists():
+            continue
+        table = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
+        rows = ["/".join(filter(None, row)) for row in table[key_of(whole)].to_numpy()]
+        low, high, n = (
+            pd.to_numeric(table[name], errors="coerce") for name in ("ci_low", "ci_high", "n")
+        )
+        for column in columns:
+            noise = pd.Series(FLOOR, table.index)
+            if column not in MEASURED:
+                item = table["metric"].map(ITEM)
+                item = (item / n).where(item.notna(), SMOOTH)
+                noise = pd.concat([item, (high - low) / 2], axis=1).max(axis=1)
+            own = {"table": name, "row": rows, "column": column, "text": table[column]}
+            parts.append(pd.DataFrame({**own, "noise": noise}))
+    return pd.concat(parts)

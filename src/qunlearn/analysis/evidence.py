@@ -188,15 +188,12 @@ def better(tests: Path, found: Mapping[Key, Summary]) -> frozenset[Key]:
     winners = set()
     for pair, test in read_tests(tests).items():
         goal = GOALS.get(pair[0].metric)
-        if goal is None or test.p is None or test.p > ALPHA:
-            continue
-        if missing := [key for key in pair if key not in found]:
-            raise InputError(
-                f"{tests}: {'/'.join(missing[0])} is not in the summary; make both from the same "
-                "cells"
-            )
-        rank = {"↓": lambda x: x, "↑": lambda x: -x, "→0": abs}[goal]
-        winners.add(min(pair, key=lambda key: rank(found[key].value or 0.0)))
+        if goal and test.p is not None and test.p <= ALPHA:
+            if missing := set(pair) - found.keys():
+                key = "/".join(missing.pop())
+                raise InputError(f"{tests}: no {key} in the summary; make both from the same cells")
+            rank = {"↓": lambda x: x, "↑": lambda x: -x, "→0": abs}[goal]
+            winners.add(min(pair, key=lambda key: rank(found[key].value or 0.0)))
     return frozenset(winners)
 
 

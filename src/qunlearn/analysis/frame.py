@@ -66,9 +66,9 @@ def read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     Raises:
         InputError: the file is missing, has other columns, or a row does not parse.
     """
-    found = read_rows(path, columns, "make the table", may_be_empty=True)
+    found = read_rows(path, columns, "make the table")
     try:
-        parsed = [[_parse(name, row[name]) for name in columns] for _, row in found]
+        parsed = [[_parse(name, row[name]) for name in columns] for row in found]
     except ValueError as error:
         raise InputError(f"{path}: does not parse ({error}); make the table again") from error
     return pd.DataFrame(parsed, columns=list(columns), dtype=object)

@@ -9,6 +9,7 @@ from qunlearn.analysis.frame import METRICS_TABLE, rows
 from qunlearn.experiment.names import DIVERGED, METRICS, REFERENCES, UNDEFINED, Cell
 from qunlearn.run.csvfile import write_rows
 from qunlearn.statistics.bootstrap import estimate
+from qunlearn.statistics.items import Statistic
 
 __all__ = ["DIVERGED", "METRICS", "REFERENCES", "UNDEFINED", "Cell", "Score"]
 
@@ -42,20 +43,13 @@ def collect(read: Evaluations, experiment: str) -> list[Score]:
     Raises:
         InputError: as `Evaluations.statistic`.
     """
-    scores = []
-    for metrics in (METRICS, REVERSIONS):
-        for name, cell in read.cells.items():
-            for metric in metrics if metrics[0] in metrics_of(cell.objective) else ():
-                found = read.statistic(name, metric)
-                if isinstance(found, str):
-                    scores.append(Score(experiment, cell, metric, absent=found))
-                    continue
-                known = estimate([found])
-                # Rounded, since sums differ in their last bits between machines.
-                value, low, high = (round(x, 6) for x in (known.value, known.low, known.high))
-                numbers = value, low, high, sum(found.sizes)
-                scores.append(Score(experiment, cell, metric, *numbers))
-    return scores
+    return [
+        _score(experiment, cell, metric, read.statistic(name, metric))
+        for metrics in (METRICS, REVERSIONS)
+        for name, cell in read.cells.items()
+        for metric in metrics
+        if metric in metrics_of(cell.objective)
+    ]
 
 
 def write_metrics(path: Path, scores: Iterable[Score]) -> None:
@@ -80,3 +74,12 @@ def read_metrics(path: Path) -> list[Score]:
         numbers = (None, None, None, None, value) if word else (value, low, high, n)
         scores.append(Score(experiment, Cell(*place), metric, *numbers))
     return scores
+
+
+def _score(experiment: str, cell: Cell, metric: str, found: Statistic | str) -> Score:
+    if isinstance(found, str):
+        return Score(experiment, cell, metric, absent=found)
+    known = estimate([found])
+    # Rounded, since sums differ in their last bits between machines.
+    value, low, high = (round(x, 6) for x in (known.value, known.low, known.high))
+    return Score(experiment, cell, metric, value, low, high, sum(found.sizes))

@@ -62,11 +62,9 @@ def published_numbers(folder: Path) -> dict[Key, Summary]:
     aucs = read_retrain_aucs(folder)
     found = {}
     for key, value in read_table(folder).items():
-        n = items[key.metric]
-        leak = key.metric == "privleak"
+        n, leak = items[key.metric], key.metric == "privleak"
         error = privleak_error(value, aucs[key.corpus], n) if leak else score_error(value, n)
-        half = INTERVAL * error
-        found[key] = Summary(value, value - half, value + half, seeds=1, diverged=0, n=n)
+        found[key] = Summary(value, value - INTERVAL * error, value + INTERVAL * error, 1, n=n)
     return found
 
 

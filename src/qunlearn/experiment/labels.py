@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from qunlearn.experiment.controls import SCALED, SPARE
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.training.objectives import Objective
 
@@ -30,7 +31,6 @@ METRICS = {
 GOALS = {"verbmem": "↓", "knowmem": "↓", "privleak": "→0", "utility": "↑", "nll_forget": "↑"}
 """Where a metric should go: down, up, or to 0."""
 DECIMALS = {"auc": 3, "nll_forget": 2, "nll_retain": 2}
-_SCALED = re.compile(r"lora_scaled(?P<factor>\d+(?:\.\d+)?)")
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,6 @@ LINES = {
     "full": Line("#009E73", "o", "-"),
     "full_bf16": Line("#D55E00", "s", (0, (5, 1.5))),
     "lora": Line("#0072B2", "^", (0, (4, 1.2, 1, 1.2))),
-}
-# The controls: each in the look of the variant that it was made from.
-ORIGINS = {
-    "lora_matched": "lora",
-    "full_matched": "full",
-    "spare_zero_bin": "full_bf16",
-    "spare_other_bins": "full_bf16",
-    "spare_unmoved": "full_bf16",
 }
 REFERENCE_LINES = {
     "target": Line("#222222", "", "-"),
@@ -76,14 +68,14 @@ def method_name(objective: str) -> str:
 
 def adapter_name(adapter: str) -> str:
     """`full` -> `FT (fp32 masters)`; a scaled LoRA update is named with its factor."""
-    if match := _SCALED.fullmatch(adapter):
-        return f"LoRA × {match['factor']}"
+    if adapter.startswith(SCALED):
+        return f"LoRA × {adapter.removeprefix(SCALED)}"
     return ADAPTERS.get(adapter, adapter)
 
 
 def origin(adapter: str) -> str:
     """The variant that a control was made from: `lora_scaled0.5` -> `lora`; else itself."""
-    return "lora" if _SCALED.fullmatch(adapter) else ORIGINS.get(adapter, adapter)
+    return "full_bf16" if adapter.startswith(SPARE) else re.sub("_(matched|scaled).*", "", adapter)
 
 
 def precision_name(precision: str) -> str:

@@ -5,7 +5,6 @@ one choice of every swept setting but the epochs; it is trained once, and each n
 a snapshot of that training. A point at a number of epochs is a *candidate*: `r16-a32/epoch5`.
 """
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -116,10 +115,9 @@ def check(config: Mapping[str, Any], cells: Mapping[str, Json]) -> None:
         known = [name for point in trained for name in point.candidates]
         named = (matching(config["selection"]["fixed"], cell) or ["nothing"])[-1]
         if config["selection"]["rule"] == "fixed" and named not in known:
-            close = difflib.get_close_matches(named, known, n=3, cutoff=0.0)
             raise InputError(
                 f"config key 'selection.fixed': {named} is no candidate of {cell}; "
-                f"name one, such as {', '.join(close)}, or use another selection.rule"
+                f"name one, such as {known[0]}, or use another selection.rule"
             )
         if config["controls"] and cell.endswith("/full"):
             raise InputError(

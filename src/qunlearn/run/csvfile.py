@@ -34,31 +34,24 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Value
     write_text(path, as_csv(columns, rows))
 
 
-def read_rows(
-    path: Path, columns: Sequence[str], command: str, *, may_be_empty: bool = False
-) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a CSV file with exactly these columns, each with its line number.
+def read_rows(path: Path, columns: Sequence[str], command: str) -> list[dict[str, str]]:
+    """The rows of a CSV file with exactly these columns.
 
     Args:
         path: the file.
         columns: its header.
         command: what makes such a file, for the remedy in an error message.
-        may_be_empty: whether a header alone is a complete file.
 
     Raises:
-        InputError: the file is missing, is not UTF-8, has another header, a row of another length,
-            or no row.
+        InputError: the file is missing, is not UTF-8, has another header or a row of another
+            length.
     """
     header, *rows = list(csv.reader(io.StringIO(read_text(path), newline=""))) or [[]]
-    lengths = [len(row) == len(columns) for row in rows]
-    problem = None
     if header != list(columns):
-        problem = f"the first line must be {','.join(columns)}"
-    elif not rows and not may_be_empty:
-        problem = "no rows"
-    elif not all(lengths):
-        line = lengths.index(False)
-        problem = f"line {line + 2} has {len(rows[line])} fields, not {len(columns)}"
-    if problem:
-        raise InputError(f"{path}: {problem}; {command} again")
-    return [(line, dict(zip(columns, row, strict=True))) for line, row in enumerate(rows, start=2)]
+        raise InputError(f"{path}: the first line must be {','.join(columns)}; {command} again")
+    for line, row in enumerate(rows, start=2):
+        if len(row) != len(columns):
+            raise InputError(
+                f"{path}: line {line} has {len(row)} fields, not {len(columns)}; {command} again"
+            )
+    return [dict(zip(columns, row, strict=True)) for row in rows]

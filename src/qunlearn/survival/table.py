@@ -188,8 +188,8 @@ def _write(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:
 def _read(path: Path, kind: type[Row]) -> list[Row]:
     verify(path)
     columns = [field.name for field in fields(kind)]
-    rows = read_rows(path, columns, "measure the survival", may_be_empty=True)
-    return [kind(*(_parse(field, row[field.name]) for field in fields(kind))) for _, row in rows]
+    rows = read_rows(path, columns, "measure the survival")
+    return [kind(*(_parse(field, row[field.name]) for field in fields(kind))) for row in rows]
 
 
 def _parse(field: Field[Any], word: str) -> Any:

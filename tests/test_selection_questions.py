@@ -1,0 +1,117 @@
+"""The questions that a choice is made on: their split, and what candidates answer."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import torch
+from peft import PeftModel
+from small_corpora import SMALL, run_script
+from tiny_models import UNLEARNING, tiny_llama, wake
+from transformers import PreTrainedTokenizerFast
+
+from qunlearn.analysis.selection.questions import ASKED, Part, ask, part_of, selected
+from qunlearn.corpora import layout, mini
+from qunlearn.evaluate.evaluate import evaluate
+from qunlearn.models.checkpoints import save_model
+from qunlearn.quantize.checkpoint import quantize_checkpoint
+from qunlearn.quantize.method import Precision
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json, read_jsonl, write_json
+from qunlearn.settings.evaluation import EvaluateSettings
+from qunlearn.training.adapters import with_adapter
+
+SETTINGS = EvaluateSettings(
+    batch_size=4, verbmem_tokens=1, knowmem_tokens=6, shots=0, max_tokens=48
+)
+
+QUESTIONS = [f"Who is number {index}?" for index in range(20)]
+
+
+def chosen(questions: list[str], share: float, seed: int = 0) -> set[str]:
+    return {questions[index] for index in selected(questions, share, seed, "a")}
+
+
+def test_a_share_to_the_nearest_whole_number_leaves_no_part_empty() -> None:
+    for share, count in ((0.3, 6), (0.025, 1), (0.974, 19)):
+        assert len(selected(QUESTIONS, share, 0, "a")) == count
+    for share, questions in ((0.024, QUESTIONS), (0.99, QUESTIONS), (0.5, ["one?"])):
+        with pytest.raises(InputError, match=r"knowmem/a\.json: a share of .*selection\.share"):
+            selected(questions, share, 0, "a")
+
+
+def test_the_draw_is_by_the_text_and_the_seed_alone() -> None:
+    # Written down once: another draw would mix what was chosen on with what is reported.
+    assert selected(QUESTIONS, 0.2, 0, "a") == [0, 7, 8, 19]
+    assert chosen(QUESTIONS, 0.2) == chosen(QUESTIONS[::-1], 0.2)
+    assert chosen(QUESTIONS, 0.2) < chosen(QUESTIONS, 0.4)
+    assert len({frozenset(chosen(QUESTIONS, 0.3, seed)) for seed in range(5)}) == 5
+
+
+def test_a_question_that_stands_twice_is_on_one_side() -> None:
+    doubled = QUESTIONS + QUESTIONS
+    assert chosen(doubled, 0.3) == chosen(QUESTIONS, 0.3)
+    assert len(selected(doubled, 0.3, 0, "a")) == 12
+    assert chosen(doubled, 0.265) == chosen(QUESTIONS, 0.265)  # 5 of 20, not 11 of 40
+
+
+def test_the_script_writes_both_parts_of_the_corpus(tmp_path: Path) -> None:
+    corpus = mini.generate("news", SMALL)
+    layout.write(tmp_path / "news", corpus)
+    flags = (f"--corpus={tmp_path / 'news'}", "--share=0.3", "--seed=3")
+    run_script("split_questions.py", *flags, f"--output={tmp_path}")
+    parts = {part: part_of(corpus, part, 0.3, 3) for part in get_args(Part)}
+    for part, (expected, numbers) in parts.items():
+        assert layout.load(tmp_path / part) == expected
+        assert read_json(tmp_path / part / "manifest.json")["questions"] == numbers
+        assert expected.knowmem | {name: corpus.knowmem[name] for name in ASKED} == corpus.knowmem
+        assert replace(expected, knowmem=corpus.knowmem) == corpus
+    for name in ASKED:
+        whole, own, others = (
+            [card["question"] for card in found.knowmem[name]]
+            for found in (corpus, parts["selection"][0], parts["test"][0])
+        )
+        assert len(own) == round(0.3 * len(whole)) > 0
+        assert sorted(own + others) == sorted(whole) and not set(own) & set(others)
+        assert others == [question for question in whole if question in others]  # in their order
+
+
+@pytest.fixture(scope="module")
+def corpus() -> layout.Corpus:
+    """Whose answers are what the model happens to say, so that scores are not all 0."""
+    found = mini.generate("news", replace(SMALL, questions=1))
+    return replace(found, privleak=found.privleak | {"forget": found.privleak["forget"][:3]})
+
+
+def test_numbers_are_those_of_the_evaluation_in_bf16(
+    tokenizer: PreTrainedTokenizerFast, corpus: layout.Corpus, tmp_path: Path
+) -> None:
+    base, adapter, folder = (tmp_path / name for name in ("base", "epoch2", "eval"))
+    save_model(tiny_llama(vocabulary=len(tokenizer)), tokenizer, base)
+    model = with_adapter(tiny_llama(vocabulary=len(tokenizer)), "lora", UNLEARNING, seed=0)
+    assert isinstance(model, PeftModel)
+    wake(model)
+    model.save_pretrained(adapter)
+    found = ask(adapter, base, corpus, SETTINGS)
+    assert abs(found["nll_forget"] - ask(base, None, corpus, SETTINGS)["nll_forget"]) > 0.1
+    quantize_checkpoint(adapter, base, Precision.parse("bf16"), tmp_path / "bf16")
+    folder.mkdir()
+    evaluate(tmp_path / "bf16", "bf16", corpus, None, SETTINGS, folder)
+    metrics = read_json(folder / "metrics.json")["metrics"]
+    for name in ("knowmem", "utility", "nll_forget"):
+        assert found[name] == pytest.approx(metrics[name]["value"], abs=2e-6), name
+    for name, file in (("knowmem", "knowmem_forget"), ("utility", "knowmem_retain")):
+        assert found["items"][name] == read_jsonl(folder / f"{file}.jsonl")
+    assert found["status"] == "ok"
+
+
+def test_a_model_that_gives_no_numbers_has_diverged(
+    tokenizer: PreTrainedTokenizerFast, corpus: layout.Corpus, tmp_path: Path
+) -> None:
+    model = tiny_llama(vocabulary=len(tokenizer))
+    with torch.no_grad():
+        model.lm_head.weight.fill_(torch.nan)
+    save_model(model, tokenizer, tmp_path)
+    write_json(tmp_path / "manifest.json", {"status": "ok"})  # as of a training
+    assert ask(tmp_path, None, corpus, SETTINGS) == {"status": "diverged"}
