@@ -15,7 +15,7 @@ def predicted(case: Case) -> int:
     """Bytes, as the plan has them."""
     settings, terms = asdict(case.settings), Objective.parse(case.objective).kinds
     training = Training(case.shape, settings, case.adapter, terms, cpu=True)
-    return training.merging_bytes() if case.merging else training.update_bytes()
+    return training.update_bytes()
 
 
 def compare() -> list[Comparison]:

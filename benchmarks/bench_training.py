@@ -25,8 +25,14 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from benchmarks.harness import Comparison, in_fresh_process, interleaved, keep
 from benchmarks.textbook import Textbook
 from qunlearn.training.adapters import narrow_frozen
-from qunlearn.training.losses import head_weight, hidden_states, suit_attention, token_nll
-from qunlearn.training.reference import Autocast, CachedStates, row_nll
+from qunlearn.training.losses import (
+    Autocast,
+    head_weight,
+    hidden_states,
+    suit_attention,
+    token_nll,
+)
+from qunlearn.training.reference import CachedStates, row_nll
 from qunlearn.training.rows import Batch, collate
 from qunlearn.training.terms.klr import mean_kl
 from qunlearn.training.terms.npo import npo
@@ -53,9 +59,8 @@ BOUND_BY = (
     "pass after each term would halve ours again, but sums the terms' gradients in another order, "
     "and the default experiment keeps its numbers. Large vocabulary: logits bound the textbook, "
     "in time (copies in float32 that no cache holds) and in memory; ours holds 32 MiB of them at a "
-    "time and spends half of its time in products, a tenth of which make logits a second time in "
-    "the backward pass (full). liger-kernel's fused losses are not used: see "
-    "`qunlearn.training.losses`."
+    "time and makes them a second time in the backward pass. liger-kernel's fused losses are not "
+    "used: see `qunlearn.training.losses`."
 )
 
 
@@ -119,15 +124,15 @@ def our_loss(
     autocast: Autocast,
 ) -> Callable[[Batch, Batch], Tensor]:
     """What training.unlearn does in an update, for one fixed pair of batches."""
-    before, _ = row_nll(model, forget, 0, len(forget), autocast)
-    reference = CachedStates(model, retain, 0, len(retain), autocast, file)
+    before, _ = row_nll(model, forget, len(forget), autocast)
+    reference = CachedStates(model, retain, len(retain), autocast, file)
     indices = range(len(retain))
 
     def loss(forget: Batch, retain: Batch) -> Tensor:
         nll, mask = token_nll(hidden_states(model, forget), head_weight(model), forget["labels"])
-        known = reference.hidden(indices, retain)
+        known, head = reference(indices, retain)
         hidden, counted = hidden_states(model, retain), retain["attention_mask"]
-        kl = mean_kl(hidden, head_weight(model), known, reference.head, counted)
+        kl = mean_kl(hidden, head_weight(model), known, head, counted)
         return GAMMA * npo(nll, mask, before.to(nll.device), BETA) + ALPHA * kl
 
     return loss
@@ -137,9 +142,9 @@ def updates(shape: Shape, adapter: Adapter, way: str, file: Path) -> Update:
     """A model, its optimizer and its rows, as a function that makes one update."""
     model = make_model(shape, adapter)
     forget, retain = make_rows(shape)
-    batches = collate(forget, 0), collate(retain, 0)
+    batches = collate(forget), collate(retain)
     if way == "ours":
-        narrow_frozen(model, torch.bfloat16).__enter__()  # for good: the model is never saved
+        narrow_frozen(model, torch.bfloat16)
         loss = our_loss(model, forget, retain, file, AUTOCAST)
     else:
         loss = partial(Textbook(model, BETA, GAMMA, ALPHA).loss, model)

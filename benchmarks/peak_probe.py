@@ -10,7 +10,7 @@ allocator's fragments in it besides, and libraries that were read meanwhile.
 import gc
 import json
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,14 +24,13 @@ UPDATES = 2  # in the second one the moments are there from the start
 
 @dataclass(frozen=True)
 class Case:
-    """A training to measure, or the merging of its adapter."""
+    """A training to measure."""
 
     name: str
     shape: ModelShape
     objective: str
     adapter: Adapter
     settings: UnlearnSettings
-    merging: bool = False
 
 
 def _shape(vocabulary: int, hidden: int, layers: int) -> ModelShape:
@@ -71,16 +70,15 @@ CASES = [
     for name, (shape, rows, tokens) in SHAPES.items()
     for adapter, checkpointing in WAYS
 ]
-CASES.append(replace(CASES[-1], name="wide, lora, merging", merging=True))
 
 
 def measure(case: Case) -> int:
-    """Bytes, of a random model from before it is made until it is trained, or merged."""
+    """Bytes, of a random model from before it is made until it is trained."""
     import torch
     from torch.profiler import ProfilerActivity, profile
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from qunlearn.training.adapters import merge, narrow_frozen, weight_dtype, with_adapter
+    from qunlearn.training.adapters import narrow_frozen, weight_dtype, with_adapter
     from qunlearn.training.unlearn import unlearn
 
     gc.collect()
@@ -109,12 +107,9 @@ def measure(case: Case) -> int:
         for weight in model.parameters():  # as a checkpoint that was kept in bf16
             weight.data.copy_(weight.data.bfloat16())
         model = with_adapter(model, case.adapter, settings, 0)
-        if case.merging:
-            merge(model, (forget * 8)[:8] + (retain * 8)[:8], 0)
-        else:
-            with narrow_frozen(model, torch.bfloat16):
-                rows = model, 0, forget, retain
-                unlearn(*rows, case.objective, case.adapter, settings, 0, Path(folder))
+        narrow_frozen(model, torch.bfloat16)
+        how = case.objective, case.adapter, settings
+        unlearn(model, forget, retain, *how, 0, Path(folder))
         stack.close()
         trace = Path(folder) / "trace.json"
         record.export_chrome_trace(str(trace))

@@ -16,7 +16,7 @@ from qunlearn.corpora.mini import generate
 from qunlearn.models.scratch import new_llama, train_tokenizer
 from qunlearn.settings.corpora import MiniSettings
 from qunlearn.settings.models import ModelSettings
-from qunlearn.training.rows import collate, make_rows, pad_id
+from qunlearn.training.rows import collate, make_rows
 
 SHOTS = 10
 
@@ -39,7 +39,7 @@ def small_model(
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.0)
     draw = random.Random(0)
     for _ in range(updates):
-        batch = collate(draw.sample(rows, 16), pad_id(tokenizer))
+        batch = collate(draw.sample(rows, 16))
         logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
         loss = cross_entropy(logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten())
         loss.backward()

@@ -114,7 +114,7 @@ def measure(shape: Shape, mode: Mode, rows: int, checkpointing: bool, updates: i
     size = (2 * rows, shape.tokens)
     ids = torch.randint(shape.vocabulary, size, generator=generator).tolist()
     batches = [
-        {name: tensor.to(device) for name, tensor in collate(part, 0).items()}
+        {name: tensor.to(device) for name, tensor in collate(part).items()}
         for part in (ids[:rows], ids[rows:])
     ]
     autocast = partial(torch.autocast, device.type, dtype=torch.bfloat16, enabled=mode == "lora")

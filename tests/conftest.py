@@ -76,6 +76,14 @@ def tokenizer() -> object:
     return tiny_tokenizer()
 
 
+@pytest.fixture(scope="session")
+def start(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A target that knows nothing, and a corpus, for runs of unlearning."""
+    from small_runs import make_start
+
+    return make_start(tmp_path_factory.mktemp("start"))
+
+
 @pytest.fixture
 def autocast_left_as_it_was() -> object:
     """A context that is entered twice could leave autocast on for all that follows."""

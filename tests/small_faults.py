@@ -14,15 +14,16 @@ from conftest import ROOT, snakemake_command
 TINY = ("--configfile", str(ROOT / "config/tiny.yaml"))
 CORPUS = "results/tiny/data/news"  # the only output that takes a second
 TARGET = "results/tiny/models/news/target"
-# A training of target that is long enough to be disturbed.
-ONLY_TARGET = (*TINY, str(ROOT / "tests/killed.yaml"), "--", TARGET)
+# Trainings that are long enough to be disturbed.
+LONGER = (*TINY, str(ROOT / "tests/killed.yaml"))
+ONLY_TARGET = (*LONGER, "--", TARGET)
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 900) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"not within {seconds} s"
-        time.sleep(0.1)
+        time.sleep(0.01)
 
 
 def start(folder: Path, *arguments: str, group: bool = False) -> subprocess.Popen[str]:
@@ -52,14 +53,14 @@ def scripts(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def training(folder: Path, run: subprocess.Popen[str]) -> psutil.Process:
-    """The job of `run` in `folder` that trains target, once it has a whole checkpoint."""
+def training(folder: Path, run: subprocess.Popen[str], output: str = TARGET) -> psutil.Process:
+    """The job of `run` in `folder` that trains `output`, once it has a whole checkpoint."""
     found: list[psutil.Process] = []
 
     def look() -> bool:
         nonlocal found
-        whole = any((folder / "results/tiny/checkpoints").glob("*/checkpoint-*/trainer_state.json"))
-        found = [job for job in scripts(folder) if whole and job.info["cmdline"][-1] == TARGET]
+        whole = any((folder / "results/tiny/checkpoints").glob("*/checkpoint-*/whole"))
+        found = [job for job in scripts(folder) if whole and job.info["cmdline"][-1] == output]
         return bool(found) or run.poll() is not None
 
     wait_until(look)

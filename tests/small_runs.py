@@ -1,12 +1,12 @@
 """A target and a corpus on disk, runs from there, and what is compared of their output."""
 
+import math
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from small_corpora import SMALL
 from tiny_models import at_update
 
@@ -18,14 +18,14 @@ from qunlearn.run.manifest import MANIFEST, hash_files
 from qunlearn.settings.models import ModelSettings
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 from qunlearn.training.sharding import rank
-from qunlearn.training.trainer import LOG, RepeatableTrainer
-from qunlearn.training.unlearn import _Unlearner
+from qunlearn.training.trainer import LOG
 from qunlearn.training.unlearn_run import unlearn_and_keep, unlearn_in_process
 
 ROWS = 22  # of forget text
+Start = tuple[Path, Path]
 
 
-def make_start(folder: Path) -> tuple[Path, Path]:
+def make_start(folder: Path) -> Start:
     """A target that knows nothing, and a corpus."""
     corpus = mini.generate("news", SMALL)
     layout.write(folder / "corpus", corpus)
@@ -36,7 +36,7 @@ def make_start(folder: Path) -> tuple[Path, Path]:
 
 
 def run(
-    start: tuple[Path, Path],
+    start: Start,
     output: Path,
     settings: UnlearnSettings,
     adapter: Adapter = "full",
@@ -56,32 +56,33 @@ def run(
     return output
 
 
-def run_killed_at(update: int, **arguments: Any) -> None:
-    """For a process of its own, which dies like in a power cut."""
-    at_update(pytest.MonkeyPatch(), update, lambda trainer: os._exit(9))
-    unlearn_in_process(**arguments)
+def kill(*args: object) -> None:
+    """In the place of a power cut."""
+    raise KeyboardInterrupt
 
 
-def run_with_a_bad_loss(**arguments: Any) -> None:
-    """For processes of their own: the loss of the last one alone is not finite at update 4."""
-    original = _Unlearner.compute_loss
-
-    def spoilt(self: RepeatableTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
-        loss: torch.Tensor = original(self, *args, **kwargs)
-        return loss * (torch.nan if self.state.global_step == 3 and rank() == 1 else 1.0)
-
-    _Unlearner.compute_loss = spoilt  # type: ignore[method-assign]
-    unlearn_in_process(**arguments)
+def check_the_same(found: Path, wanted: Path) -> None:
+    """The same weights and log, but for the line in whose updates the run was stopped: its means
+    are over those that came after."""
+    assert files_of(found) == files_of(wanted)
+    lines, others = log_of(found), log_of(wanted)
+    assert [line["step"] for line in lines] == [line["step"] for line in others]
+    assert [one for one in lines if one["step"] != 8] == [one for one in others if one["step"] != 8]
 
 
-def run_asked_to_end_at(update: int, **arguments: Any) -> None:
-    """For processes of their own, of which the last is asked to end."""
+def act_at(update: int, act: str, **arguments: Any) -> None:
+    """For processes of their own: after an update all die as in a power cut (`kill`), or the last
+    one is asked to end (`ask`), or its loss is not finite (`spoil`)."""
 
-    def ask(trainer: RepeatableTrainer) -> None:
-        if rank() == 1:
+    def do(trainer: Any) -> None:
+        if act == "kill":
+            os._exit(9)
+        if rank() == 1 and act == "ask":
             os.kill(os.getpid(), signal.SIGTERM)
+        if rank() == 1 and act == "spoil":
+            trainer.sides["forget"].weight = math.nan
 
-    at_update(pytest.MonkeyPatch(), update, ask)
+    at_update(pytest.MonkeyPatch(), update, do)
     unlearn_in_process(**arguments)
 
 
@@ -100,4 +101,4 @@ def facts_of(folder: Path) -> dict[str, Any]:
     """What does not differ between two runs that do the same."""
     manifest = read_json(folder / MANIFEST)
     names = ("step", "seed", "settings", "inputs", "objective", "adapter", "status", "updates")
-    return {name: manifest[name] for name in (*names, "merge_error") if name in manifest}
+    return {name: manifest[name] for name in names if name in manifest}

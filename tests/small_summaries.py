@@ -29,9 +29,7 @@ def over_seeds(scores: Iterable[Score]) -> dict[Key, Summary]:
     """Average `scores` over their seeds, and the ends of their intervals likewise."""
     groups: dict[Key, list[Score]] = {}
     for score in scores:
-        cell = score.cell
-        key = Key(cell.corpus, cell.objective, cell.adapter, cell.precision, score.metric)
-        groups.setdefault(key, []).append(score)
+        groups.setdefault(Key.of(score.cell, score.metric), []).append(score)
     return {key: _average(group) for key, group in groups.items()}
 
 

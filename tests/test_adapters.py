@@ -1,4 +1,4 @@
-"""Adapters: what of a model is trained, in which precision, and how it is merged."""
+"""Variants of the update: what of a model is trained, and in which precision it is kept."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,15 +6,25 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import FORGET, PAD, RETAIN, UNLEARNING, logits, same, tiny_llama, wake, weights
-from torch import nn
-from transformers import GPT2Config, GPT2LMHeadModel
+from tiny_models import (
+    FORGET,
+    RETAIN,
+    UNLEARNING,
+    logits,
+    mixed_precision,
+    same,
+    tiny_llama,
+    wake,
+    weights,
+)
+from torch import Tensor, nn
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM
 
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 from qunlearn.settings.unlearning import Adapter, Targets
-from qunlearn.training.adapters import merge, weight_dtype, with_adapter
-from qunlearn.training.losses import head_weight, hidden_states
+from qunlearn.training.adapters import narrow_frozen, weight_dtype, with_adapter
+from qunlearn.training.losses import head_weight, hidden_states, mean_nll, token_nll
 from qunlearn.training.rows import collate
 from qunlearn.training.trainer import RepeatableTrainer
 from qunlearn.training.unlearn import unlearn
@@ -28,33 +38,25 @@ def test_lora_is_on_every_linear_layer_but_the_head() -> None:
     adapted = with_adapter(model, "lora", UNLEARNING, seed=0)
     trained = {name: weight for name, weight in adapted.named_parameters() if weight.requires_grad}
     places = {name.removeprefix("base_model.model.").split(".lora_")[0] for name in trained}
-    assert len(linear) == 2 * 7 + 1
     assert places == linear - {"lm_head"}
     assert {weight.dtype for weight in trained.values()} == {torch.float32}
-    assert len(trained) == 2 * len(places)
+    assert len(trained) == 2 * len(places) == 2 * 2 * 7
     assert {min(weight.shape) for weight in trained.values()} == {UNLEARNING.rank}
 
 
 @pytest.mark.parametrize(
     ("targets", "names"),
-    [("qv", {"q_proj", "v_proj"}), ("odu", {"o_proj", "down_proj", "up_proj"})],
+    [("qv", ["q_proj", "v_proj"]), ("odu", ["down_proj", "o_proj", "up_proj"])],
 )
-def test_lora_on_some_layers(targets: Targets, names: set[str]) -> None:
-    settings = replace(UNLEARNING, targets=targets)
-    adapted = with_adapter(tiny_llama(), "lora", settings, seed=0)
-    trained = [name for name, weight in adapted.named_parameters() if weight.requires_grad]
-    assert {name.split(".lora_")[0].rpartition(".")[2] for name in trained} == names
-    assert len(trained) == 2 * 2 * len(names)  # A and B, in two layers
-
-
-@pytest.mark.parametrize("targets", ["all", "odu"])
-def test_the_layers_are_saved_in_one_order(targets: Targets, tmp_path: Path) -> None:
+def test_lora_on_some_layers_saved_in_one_order(
+    targets: Targets, names: list[str], tmp_path: Path
+) -> None:
     """peft has them in a set, whose order is another in each process."""
     adapted = with_adapter(tiny_llama(), "lora", replace(UNLEARNING, targets=targets), seed=0)
+    trained = [name for name, weight in adapted.named_parameters() if weight.requires_grad]
+    assert {name.split(".lora_")[0].rpartition(".")[2] for name in trained} == set(names)
     adapted.save_pretrained(tmp_path)
-    names = read_json(tmp_path / "adapter_config.json")["target_modules"]
-    assert names == sorted(names)
-    assert len(names) == {"all": 14, "odu": 3}[targets]
+    assert read_json(tmp_path / "adapter_config.json")["target_modules"] == names
 
 
 def test_layers_that_the_model_lacks() -> None:
@@ -73,91 +75,108 @@ def test_lora_starts_from_the_target_and_from_its_seed() -> None:
     assert not same(weights(one), weights(other))
 
 
-def test_merging_is_what_the_algebra_says() -> None:
-    model = tiny_llama()
-    before = weights(model)
-    adapted = with_adapter(model, "lora", UNLEARNING, seed=0)
-    wake(adapted)
-    trained = weights(adapted)
-    error = merge(adapted, FORGET, PAD)
-    assert 0 < error["relative"] < 1e-5
-    assert error["max_abs"] < 1e-4
-    merged = weights(model)
-    assert merged.keys() == before.keys()
-    for name, weight in before.items():
-        layer = name.removesuffix(".weight")
-        part = f"base_model.model.{layer}"
-        if f"{part}.lora_A.default.weight" not in trained:
-            assert torch.equal(merged[name], weight)
-            continue
-        product = (
-            trained[f"{part}.lora_B.default.weight"] @ trained[f"{part}.lora_A.default.weight"]
-        )
-        assert torch.allclose(merged[name], weight + 8.0 / 4 * product, atol=1e-5)
-        assert not torch.allclose(merged[name], weight, atol=1e-2)
+def test_losses_are_taken_under_the_adapter() -> None:
+    """The wrapper's hidden states are those of the adapted model, times its own head."""
+    model, batch = adapted(tiny_llama()), collate(RETAIN)
+    with torch.no_grad():
+        found = nn.functional.linear(hidden_states(model, batch), head_weight(model))
+    assert torch.equal(found[batch["attention_mask"].bool()], logits(model, RETAIN))
 
 
-def test_other_adapters_train_the_model_itself() -> None:
-    model = tiny_llama()
-    assert with_adapter(model, "full", UNLEARNING, seed=0) is model
-    assert with_adapter(model, "full_bf16", UNLEARNING, seed=0) is model
-    kinds: tuple[Adapter, ...] = ("full", "full_bf16", "lora")
-    assert [weight_dtype(adapter) for adapter in kinds] == [
-        torch.float32,
-        torch.bfloat16,
-        torch.float32,
-    ]
-
-
-def test_bf16_without_masters_keeps_weights_and_optimizer_in_bf16(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = tiny_llama().to(weight_dtype("full_bf16"))
-    trainers = spied(monkeypatch)
-    unlearn(model, PAD, FORGET, RETAIN, "npo_klr", "full_bf16", UNLEARNING, 0, tmp_path)
-    assert {weight.dtype for weight in model.parameters()} == {torch.bfloat16}
-    states = trainers[0].optimizer.state.values()
-    moments = [state[name] for state in states for name in ("exp_avg", "exp_avg_sq")]
-    assert len(moments) == 2 * len(list(model.parameters()))
-    assert {moment.dtype for moment in moments} == {torch.bfloat16}
-
-
-def spied(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The trainers that are made from now on."""
+@pytest.fixture
+def optimizers(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Those that are made from now on."""
     made: list[Any] = []
-    original = RepeatableTrainer.__init__
+    original = RepeatableTrainer.create_optimizer
 
-    def init(self: RepeatableTrainer, *args: Any, **kwargs: Any) -> None:
-        made.append(self)
-        original(self, *args, **kwargs)
+    def create(self: RepeatableTrainer, *args: Any) -> Any:
+        made.append(original(self, *args))
+        return made[-1]
 
-    monkeypatch.setattr(RepeatableTrainer, "__init__", init)
+    monkeypatch.setattr(RepeatableTrainer, "create_optimizer", create)
     return made
 
 
-def test_full_trains_fp32_masters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = tiny_llama()
-    trainers = spied(monkeypatch)
-    unlearn(model, PAD, FORGET, RETAIN, "npo_gdr", "full", UNLEARNING, 0, tmp_path)
-    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
-    moments = [state["exp_avg"] for state in trainers[0].optimizer.state.values()]
-    assert {moment.dtype for moment in moments} == {torch.float32}
-
-
-def test_optimizer_has_no_weight_decay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainers = spied(monkeypatch)
-    unlearn(tiny_llama(), PAD, FORGET, RETAIN, "ga_gdr", "full", UNLEARNING, 0, tmp_path)
-    optimizer = trainers[0].optimizer
-    assert type(optimizer.optimizer) is torch.optim.AdamW  # under accelerate's wrapper
+@pytest.mark.parametrize(
+    ("adapter", "dtype"), [("full", torch.float32), ("full_bf16", torch.bfloat16)]
+)
+def test_weights_and_moments_of_adamw_without_decay(
+    adapter: Adapter, dtype: torch.dtype, tmp_path: Path, optimizers: list[Any]
+) -> None:
+    """fp32 masters, or bf16 without any."""
+    model = tiny_llama().to(weight_dtype(adapter))
+    unlearn(model, FORGET, RETAIN, "npo_klr", adapter, UNLEARNING, 0, tmp_path)
+    (optimizer,) = optimizers
+    moments = [
+        state[name] for state in optimizer.state.values() for name in ("exp_avg", "exp_avg_sq")
+    ]
+    assert len(moments) == 2 * len(list(model.parameters()))
+    assert {tensor.dtype for tensor in (*moments, *model.parameters())} == {dtype}
+    assert type(optimizer) is torch.optim.AdamW
     assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0}
     assert {group["lr"] for group in optimizer.param_groups} == {UNLEARNING.lr}
 
 
-def test_losses_are_taken_under_the_adapter() -> None:
-    """The wrapper's hidden states are those of the adapted model, times its own head."""
-    adapted = with_adapter(tiny_llama(), "lora", UNLEARNING, seed=0).eval()
-    wake(adapted)
-    batch = collate(RETAIN, PAD)
-    with torch.no_grad():
-        found = nn.functional.linear(hidden_states(adapted, batch), head_weight(adapted))
-    assert torch.equal(found[batch["attention_mask"].bool()], logits(adapted, RETAIN))
+def test_moments_in_eight_bits(tmp_path: Path, optimizers: list[Any]) -> None:
+    """Of tensors of 4096 weights and more; their updates are nearly those of AdamW."""
+    found = []
+    for whose in (UNLEARNING, replace(UNLEARNING, optimizer="adamw_8bit")):
+        model = tiny_llama(vocabulary=160)
+        start = model.lm_head.weight.detach().clone()  # 160 x 32
+        unlearn(model, FORGET, RETAIN, "npo_gdr", "full", whose, 0, tmp_path / whose.optimizer)
+        found.append(model.lm_head.weight - start)
+    assert 0 < (found[1] - found[0]).norm() < 0.1 * found[0].norm()
+    states = optimizers[1].state.values()
+    moments = {state[name].dtype for state in states for name in ("state1", "state2")}
+    assert moments == {torch.uint8, torch.float32}  # small tensors stay in fp32
+
+
+# --- Frozen weights in bf16 beside an adapter --------------------------------------------------
+
+
+def adapted(model: LlamaForCausalLM) -> nn.Module:
+    found = with_adapter(model, "lora", replace(UNLEARNING, dropout=0.0), seed=0)
+    wake(found)
+    return found.eval()
+
+
+def gradients(model: nn.Module) -> dict[str, Tensor]:
+    model.zero_grad()
+    batch = collate(FORGET)
+    with mixed_precision():
+        hidden = hidden_states(model, batch)
+        loss = mean_nll(*token_nll(hidden, head_weight(model), batch["labels"]))
+    loss.backward()
+    found = {name: weight.grad for name, weight in model.named_parameters()}
+    return {"loss": loss.detach()} | {
+        name: gradient for name, gradient in found.items() if gradient is not None
+    }
+
+
+def dtypes(model: nn.Module) -> set[torch.dtype]:
+    """Of linear layers, but for LoRA's own."""
+    named = model.named_modules()
+    parts = [part for name, part in named if isinstance(part, nn.Linear) and "lora" not in name]
+    return {part.weight.dtype for part in parts}
+
+
+def test_narrow_frozen_weights_change_no_number() -> None:
+    model = adapted(tiny_llama().bfloat16().float())
+    expected = gradients(model)
+    narrow_frozen(model, torch.bfloat16)
+    assert dtypes(model) == {torch.bfloat16}
+    others = [weight for weight in model.parameters() if weight.requires_grad]
+    assert {weight.dtype for weight in others} == {torch.float32}
+    assert same(expected, gradients(model))
+
+
+def test_weights_that_are_not_narrowed() -> None:
+    """What bf16 would round, what is trained, and tied embeddings."""
+    rounded, whole, tied = (tiny_llama() for _ in range(3))
+    tied.bfloat16().float()
+    tied.lm_head.weight = tied.model.embed_tokens.weight
+    for model in (adapted(rounded), whole.bfloat16().float(), adapted(tied)):
+        narrow_frozen(model, torch.bfloat16)
+    assert dtypes(rounded) == dtypes(whole) == {torch.float32}
+    assert tied.lm_head.weight.dtype == torch.float32
+    assert tied.model.layers[0].mlp.up_proj.base_layer.weight.dtype == torch.bfloat16

@@ -3,7 +3,6 @@
 from dataclasses import asdict
 from pathlib import Path
 
-import pytest
 from conftest import ROOT
 from test_config_errors import leaves
 
@@ -31,19 +30,6 @@ def test_table_has_every_key_once_with_its_meaning() -> None:
     assert {len(row) for row in rows} == {4}
     assert [row[0].strip("`") for row in rows] == list(leaves(resolve({})))
     assert all(len(row[3]) > 4 for row in rows)
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "| `evaluate.min_k` | number > 0 and ≤ 1 | `0.4` | Share of",
-        "| `muse_dir` | string or null | `null` | Folder",
-        "| `evaluate.batch_size` | integer ≥ 1 or `auto` | `32` |",
-        "| `unlearn.adapters` | list of `full`, `full_bf16`, `lora` |",
-    ],
-)
-def test_lines_of_the_table(line: str) -> None:
-    assert f"\n{line}" in as_markdown()
 
 
 # --- Filling in ------------------------------------------------------------------------------

@@ -1,17 +1,15 @@
 """The controls: which there are, how updates are scaled and matched, which weights are spared."""
 
 import math
-import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from small_grids import rounded_to
-from tiny_models import PAD, RETAIN, logits, tiny_llama, tiny_tokenizer, wake
+from tiny_models import UNLEARNING, tiny_llama, tiny_tokenizer, wake
 
 from qunlearn.experiment import controls
 from qunlearn.experiment.config import cells, resolve, variants
@@ -23,8 +21,9 @@ from qunlearn.quantize.spare import chosen, quantize_spared
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json
 from qunlearn.run.manifest import Stopwatch
+from qunlearn.training.adapters import with_adapter
 from qunlearn.training.match import Run, next_lr
-from qunlearn.training.scale import keep_scaled, scale_adapter
+from qunlearn.training.scale import keep_scaled
 
 ON: dict[str, Any] = {
     "controls": True,
@@ -71,7 +70,6 @@ def test_each_variant_has_its_precisions() -> None:
             {"control_settings": {"precisions": ["rtn9"]}},
             "'control_settings.precisions.0': .*'rtn9'",
         ),
-        ({"control_settings": {"precisions": ["rtn3g100m"]}}, "group of 100 of rtn3g100m"),
         ({"control_settings": {"lambdas": [0]}}, r"'control_settings\.lambdas\.0'"),
     ],
 )
@@ -93,51 +91,37 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def lora(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lora")
-    adapted: Any = get_peft_model(
-        tiny_llama(vocabulary=300), LoraConfig(r=2, lora_alpha=3, target_modules="all-linear")
-    )
+    adapted: Any = with_adapter(tiny_llama(vocabulary=300), "lora", UNLEARNING, seed=0)
     wake(adapted)
     adapted.save_pretrained(folder)
     return folder
 
 
-@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("factor", [0.5, 3.0])
 def test_a_scaled_adapter_is_so_many_times_the_update(
     target: Path, lora: Path, tmp_path: Path, factor: float
 ) -> None:
-    scale_adapter(lora, factor, tmp_path)
-
+    keep_scaled(lora, factor, tmp_path / "out", {}, Stopwatch())
     base, whole, scaled = (
-        load_dense(target), load_dense(lora, target), load_dense(tmp_path, target)
+        load_dense(target), load_dense(lora, target), load_dense(tmp_path / "out", target)
     )  # fmt: skip
     for name, layer in quantizable_layers(base).items():
         delta = whole.get_submodule(name).weight - layer.weight
         expected = layer.weight + factor * delta
         assert torch.allclose(scaled.get_submodule(name).weight, expected, atol=1e-5), name
-    assert update_norm(target, tmp_path) == pytest.approx(factor * update_norm(target, lora))
-    assert logits(scaled, RETAIN).isfinite().all()
-    assert PAD == 0
+    norms = [update_norm(target, folder) for folder in (tmp_path / "out", lora)]
+    assert norms[0] == pytest.approx(factor * norms[1])
 
 
-@pytest.mark.parametrize("diverged", ["adapter", "like"])
-def test_of_a_diverged_update_there_is_nothing_to_scale(
-    lora: Path, tmp_path: Path, diverged: str
-) -> None:
-    adapter = tmp_path / "adapter"
-    shutil.copytree(lora, adapter)
-    if diverged == "adapter":
-        write_json(adapter / "manifest.json", {"status": "diverged", "outputs": {}})
-    factor = None if diverged == "like" else 0.5
-    keep_scaled(adapter, factor, tmp_path / "out", {}, Stopwatch())
-
-    assert is_diverged(tmp_path / "out")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["manifest.json"]
-
-
-def test_what_is_no_adapter_is_not_scaled(target: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no adapter_model\.safetensors"):
-        scale_adapter(target, 2.0, tmp_path)
-    assert list(tmp_path.iterdir()) == []
+def test_what_cannot_be_scaled(target: Path, lora: Path, tmp_path: Path) -> None:
+    diverged = tmp_path / "diverged"
+    write_json(diverged / "manifest.json", {"status": "diverged", "outputs": {}})
+    for adapter, factor in ((diverged, 0.5), (lora, None)):
+        keep_scaled(adapter, factor, tmp_path / "out", {}, Stopwatch())
+        assert is_diverged(tmp_path / "out")
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["manifest.json"]
+    with pytest.raises(InputError, match="not a LoRA adapter"):
+        keep_scaled(target, 2.0, tmp_path / "out", {}, Stopwatch())
 
 
 # --- The search for a learning rate ------------------------------------------------------------
@@ -153,7 +137,6 @@ def search(norm_of: Any, start: float, goal: float, most: int = 8) -> list[Run]:
 
 def test_a_power_law_is_found_in_two_steps() -> None:
     runs = search(lambda lr: 3e3 * lr**0.8, 1e-5, goal=2 * 3e3 * 1e-5**0.8)
-
     assert len(runs) <= 3
     assert runs[-1].norm == pytest.approx(2 * runs[0].norm, rel=0.05)
 
@@ -173,7 +156,6 @@ def test_a_norm_that_jumps_is_found(factor: float) -> None:
 
 def test_a_rate_at_which_training_diverges_is_an_upper_end() -> None:
     runs = search(lambda lr: 100 * lr**0.8 if lr < 2e-4 else math.inf, 1e-5, 100 * 1.9e-4**0.8)
-
     assert any(math.isinf(run.norm) for run in runs)
     assert math.isfinite(runs[-1].norm)
     assert all(first.lr != second.lr for first, second in pairwise(runs))
@@ -199,48 +181,33 @@ def test_spared_weights_by_hand() -> None:
     assert sum(unmoved) == 2  # as many as zero_bin
     assert not any(kept and moved for kept, moved in zip(unmoved, (DELTA != 0)[0], strict=True))
 
-
-def test_nothing_is_spared_of_a_model_in_bf16() -> None:
-    for choice in controls.CHOICES:
-        assert not any(picked(choice, Precision.parse("bf16")))
+    assert not any(picked("zero_bin", Precision.parse("bf16")))
 
 
-@pytest.fixture
-def moved(target: Path, tmp_path: Path) -> Path:
-    """The target in bf16 with a tenth of its weights moved."""
+@pytest.mark.parametrize("choice", ["zero_bin", "other_bins"])
+def test_spared_weights_keep_their_value_and_all_others_are_rounded(
+    target: Path, tmp_path: Path, choice: controls.Choice
+) -> None:
+    """Of the target with a tenth of its weights moved."""
     model = tiny_llama(vocabulary=300)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for layer in quantizable_layers(model).values():
             where = torch.rand(layer.weight.shape, generator=generator) < 0.1
             layer.weight[where] *= 1.25
-    write_json(tmp_path / "moved/manifest.json", {"step": "unlearn", "status": "ok", "outputs": {}})
-    save_model(model, tiny_tokenizer(), tmp_path / "moved")
-    return tmp_path / "moved"
+    moved, out = tmp_path / "moved", tmp_path / "out"
+    write_json(moved / "manifest.json", {"step": "unlearn", "status": "ok", "outputs": {}})
+    save_model(model, tiny_tokenizer(), moved)
+    facts = quantize_spared(target, moved, Precision.parse("rtn3g32"), choice, 0, out)
 
-
-@pytest.mark.parametrize("choice", controls.CHOICES)
-def test_spared_weights_keep_their_value_and_all_others_are_rounded(
-    target: Path, moved: Path, tmp_path: Path, choice: controls.Choice
-) -> None:
-    precision = Precision.parse("rtn3g32")
-    facts = quantize_spared(target, moved, precision, choice, 0, tmp_path / "out")
-
-    before, after = load_file(target / "model.safetensors"), load_file(moved / "model.safetensors")
-    stored = load_file(tmp_path / "out/model.safetensors")
+    files = [load_file(folder / "model.safetensors") for folder in (target, moved, out)]
     spared = total = 0
-    for name in quantizable_layers(tiny_llama(vocabulary=300)):
-        w, u, q = (tensors[f"{name}.weight"] for tensors in (before, after, stored))
-        rounded = rounded_to("rtn3g32", u)
+    for name in quantizable_layers(model):
+        w, u, q = (tensors[f"{name}.weight"] for tensors in files)
         at_zero = rounded_to("rtn3g32", w) == 0
-        if choice != "unmoved":
-            kept = (w != u) & (at_zero if choice == "zero_bin" else ~at_zero)
-            assert torch.equal(q, torch.where(kept, u, rounded))
-            spared += int(kept.sum())
-        else:
-            assert torch.equal(q[w != u], rounded[w != u])
-            spared += int(((w != u) & at_zero).sum())
-        total += w.numel()
+        kept = (w != u) & (at_zero if choice == "zero_bin" else ~at_zero)
+        assert torch.equal(q, torch.where(kept, u, rounded_to("rtn3g32", u)))
+        spared, total = spared + int(kept.sum()), total + w.numel()
     assert facts["spared"] == pytest.approx(spared / total, abs=1e-6)
-    assert 0 < facts["spared"] < facts["moved"] or choice == "unmoved"
-    assert torch.equal(stored["lm_head.weight"], after["lm_head.weight"])
+    assert 0 < facts["spared"] < facts["moved"]
+    assert torch.equal(files[2]["lm_head.weight"], files[1]["lm_head.weight"])

@@ -10,6 +10,7 @@ import pytest
 from conftest import Snakemake
 from small_faults import (
     CORPUS,
+    LONGER,
     ONLY_TARGET,
     TARGET,
     TINY,
@@ -87,6 +88,30 @@ def test_after_a_run_that_was_killed_the_same_command_goes_on(
     assert "the last run here was killed: removing its locks" in again.stderr
     assert "resuming from checkpoint-" in (folder / LOG_FILE).read_text()
     assert leftovers(folder) == []
+
+
+def test_killed_jobs_resume_to_the_same_bytes(folder: Path, snakemake: Snakemake) -> None:
+    metrics = Path("results/tiny/tables/metrics.csv")
+    whole, killed = folder / "whole", folder / "killed"
+    for each in (whole, killed):
+        each.mkdir()
+    done = snakemake(whole, *LONGER)
+    assert done.returncode == 0, done.stderr[-3000:]
+    outputs = ("models/news/target", "unlearned/news/npo_klr/lora/seed0")
+    for output in outputs:
+        # One job at a time, so that the checkpoints that are there are the killed job's.
+        run = start(killed, *LONGER, "--cores", "1")
+        training(killed, run, f"results/tiny/{output}").kill()
+        run.communicate()
+        assert run.returncode != 0
+        assert not (killed / metrics).exists()
+    again = snakemake(killed, *LONGER)
+    assert again.returncode == 0, again.stderr[-3000:]
+    for output in outputs:
+        log = (killed / f"results/tiny/logs/{output}.log").read_text()
+        assert "resuming from checkpoint-" in log
+    assert leftovers(killed) == []
+    assert (killed / metrics).read_bytes() == (whole / metrics).read_bytes()
 
 
 def test_the_locks_of_a_run_on_another_machine_stay(

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from conftest import ROOT, Snakemake, snakemake_command
 from small_configs import over, tiny
-from small_corpora import run_script, whole_corpus
+from small_corpora import whole_corpus
 from small_fuzz import CHECKPOINT, complaint, write_tree
 
 from qunlearn.experiment import config, inputs
@@ -107,15 +107,6 @@ def test_a_project_folder_and_an_interpreter_with_hostile_names(tmp_path: Path) 
     assert done.returncode == 0, done.stderr[-3000:]
     assert (here / "results/tiny/data/news/manifest.json").exists()
     no_marker(here, tmp_path, project)
-
-
-@pytest.mark.parametrize("name", ["; touch marker; {input} $(touch marker)", "/".join(NAMES)])
-def test_scripts_take_a_hostile_name_for_a_path(name: str, tmp_path: Path) -> None:
-    folder, made = tmp_path / name, tmp_path / "made" / name
-    whole_corpus(folder)
-    run_script("import_corpus.py", "--source", str(folder), "--output", str(made), folder=tmp_path)
-    assert (made / "manifest.json").exists()
-    no_marker(tmp_path)
 
 
 HUB = {"source": "hub", "hub": {"news": "a/b"}}

@@ -132,17 +132,13 @@ REFUSED: dict[str, dict[str, Any]] = {
         "quantization": {"calibration": {"sequences": 128, "length": 128}},
     },
     "'unlearn.settings.max_tokens': 513 tokens are more than the context .*, 512": {
-        "unlearn": {"overrides": {"*/*/lora": {"max_tokens": 513}}},
+        "unlearn": {"overrides": {"*/*/lora": {"max_tokens": 513}}}
     },
 }
 OTHER = "have different tokenizers, and PrivLeak .*set models.tokenizer"
 DAMAGED: list[tuple[Callable[[], object], dict[str, Any], str]] = [
     (edit("target/config.json", model_type="gpt2"), {}, "'models.target' .target.: models of type"),
-    (
-        edit("target/config.json", hidden_size=64),
-        {},
-        "target' and 'models.*hidden=64.*hidden=128",
-    ),
+    (edit("target/config.json", hidden_size=64), {}, "target' and 'models.*hidden=64.*hidden=128"),
     (edit("target/config.json", intermediate_size=160), {"models": {"retrain": "target"}}, "'nf4'"),
     (edit("target/tokenizer.json", pre_tokenizer={"type": "X"}), {}, "tokenizer cannot be read"),
     (pad_added, {}, "'models.target' .target.: the tokenizer's token '.PAD.' has the id 320"),

@@ -110,13 +110,7 @@ def test_the_whole_paper_is_planned_over_stand_ins(tmp_path: Path, snakemake: Sn
     assert planned.returncode == 0, planned.stdout + planned.stderr
     found = jobs(planned.stdout)
     # 2 corpora x (4 objectives x 2 variants + target + retrain); 5 precisions each.
-    expected = {
-        "corpus": 2,
-        "unlearn": 16,
-        "quantize": 100,
-        "evaluate": 100,
-        "survival": 16,
-    }
+    expected = {"corpus": 2, "unlearn": 16, "quantize": 100, "evaluate": 100, "survival": 16}
     assert {name: found.get(name) for name in expected} == expected
     assert "finetune" not in found
     again = snakemake(

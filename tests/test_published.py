@@ -58,27 +58,6 @@ def test_cells_by_hand(table: dict[Key, float], key: Key, value: float) -> None:
     assert table[key] == value
 
 
-def test_what_the_table_says_when_read_whole(table: dict[Key, float]) -> None:
-    def utility(cell: tuple[str, str], adapter: str, precision: str) -> float:
-        return table[Key(*cell, adapter, precision, "utility")]
-
-    levels = [utility(cell, "lora", "fp4") - utility(cell, "full", "fp4") for cell in CELLS]
-    drops = [
-        (utility(cell, "full", "bf16") - utility(cell, "full", "fp4"))
-        - (utility(cell, "lora", "bf16") - utility(cell, "lora", "fp4"))
-        for cell in CELLS
-    ]
-    recoveries = [
-        table[Key(*cell, "full", "fp4", metric)] > table[Key(*cell, "full", "bf16", metric)]
-        for cell in CELLS
-        for metric in ("verbmem", "knowmem")
-    ]
-    assert levels[:4] == pytest.approx([-0.63, 6.17, 7.93, -6.48])
-    assert (sum(level > 0 for level in levels), len(levels)) == (5, 8)
-    assert (sum(drop > 0 for drop in drops), len(drops)) == (8, 8)
-    assert (sum(recoveries), len(recoveries)) == (1, 16)
-
-
 def test_the_references_are_whole_and_sourced() -> None:
     references = list(rows(PUBLISHED / "reference.csv", REFERENCE))
     assert Counter((row.corpus, row.objective) for row in references) == {

@@ -8,7 +8,6 @@ import pytest
 import torch
 from tiny_models import (
     FORGET,
-    PAD,
     RETAIN,
     UNLEARNING,
     full_precision,
@@ -17,18 +16,19 @@ from tiny_models import (
     tiny_llama,
     wake,
 )
-from torch import nn
+from torch.nn.functional import linear
 
 from qunlearn.training.adapters import with_adapter
 from qunlearn.training.reference import CachedStates, row_nll
 from qunlearn.training.rows import collate
 
 pytestmark = pytest.mark.usefixtures("autocast_left_as_it_was")
+TOKENS = sum(map(len, RETAIN))
 
 
 def test_row_nll_is_that_of_transformers() -> None:
     model = tiny_llama()
-    sums, counts = row_nll(model, FORGET, PAD, 5, full_precision)
+    sums, counts = row_nll(model, FORGET, 5, full_precision)
     for index, row in enumerate(FORGET):
         with torch.no_grad():
             loss = model(input_ids=torch.tensor([row]), labels=torch.tensor([row])).loss
@@ -40,12 +40,10 @@ def test_row_nll_leaves_the_model_and_the_precision_as_they_were() -> None:
     model = with_adapter(tiny_llama(), "lora", replace(UNLEARNING, dropout=0.5), seed=0)
     wake(model)
     model.train()
-    values = [row_nll(model, FORGET, PAD, 5, mixed_precision)[0] for _ in range(2)]
+    values = [row_nll(model, FORGET, 5, mixed_precision)[0] for _ in range(2)]
     assert torch.equal(*values)  # no dropout
-    assert model.training
-    assert torch.is_grad_enabled()
-    assert not torch.is_autocast_enabled("cpu")
-    exact, _ = row_nll(model, FORGET, PAD, 5, full_precision)
+    assert model.training and torch.is_grad_enabled()
+    exact, _ = row_nll(model, FORGET, 5, full_precision)
     assert not torch.equal(values[0], exact)
     assert values[0].mean().item() == pytest.approx(exact.mean().item(), rel=0.02)
 
@@ -55,48 +53,42 @@ def test_cached_states_remember_the_untrained_model(dtype: torch.dtype, tmp_path
     model = tiny_llama().to(dtype)
     frozen = copy.deepcopy(model)
     picked = [3, 0, 7]
-    rows = [RETAIN[index] for index in picked]
+    rows, file = [RETAIN[index] for index in picked], tmp_path / "a" / "reference"
     # Batches of one, so that the cache and the frozen copy below compute the same shapes.
-    reference = CachedStates(model, RETAIN, PAD, 1, full_precision, tmp_path / "a" / "reference")
+    reference = CachedStates(model, RETAIN, 1, full_precision, file)
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(1.0)
-    batch = collate(rows, PAD)
-    hidden = reference.hidden(picked, batch)
-    found = nn.functional.linear(hidden, reference.head)
+    hidden, head = reference(picked, collate(rows))
     assert hidden.dtype == dtype
-    for position, row in enumerate(rows):
-        assert torch.equal(found[position, : len(row)], logits(frozen, [row]))
-        assert not torch.allclose(found[position, : len(row)], logits(model, [row]), atol=1e-2)
-        assert (hidden[position, len(row) :] == 0).all()
-    assert (tmp_path / "a" / "reference").stat().st_size == dtype.itemsize * 32 * sum(
-        map(len, RETAIN)
-    )
+    for states, row in zip(hidden, rows, strict=True):
+        found = linear(states[: len(row)], head)
+        assert torch.equal(found, logits(frozen, [row]))
+        assert not torch.allclose(found, logits(model, [row]), atol=1e-2)
+        assert (states[len(row) :] == 0).all()
+    assert file.stat().st_size == dtype.itemsize * 32 * TOKENS
 
 
-def test_cached_states_do_not_depend_on_the_batch(tmp_path: Path) -> None:
-    model = tiny_llama()
-    batch = collate(RETAIN, PAD)
+def test_cached_states_do_not_depend_on_the_batch_nor_on_an_earlier_file(tmp_path: Path) -> None:
+    model, file = tiny_llama(), tmp_path / "reference"
+    file.write_bytes(b"x" * 100_000)
     one, many = (
-        CachedStates(model, RETAIN, PAD, size, full_precision, tmp_path / f"{size}").hidden(
-            range(len(RETAIN)), batch
-        )
+        CachedStates(model, RETAIN, size, full_precision, file)(range(10), collate(RETAIN))[0]
         for size in (1, 4)
     )
     assert torch.allclose(one, many, atol=1e-5)
+    assert file.stat().st_size == 4 * 32 * TOKENS
 
 
 def test_states_kept_in_bf16_give_the_same_logits(tmp_path: Path) -> None:
     """Under autocast the head would round them to bf16 anyway: nothing is lost by half the file."""
     model = tiny_llama()
-    reference = CachedStates(model, RETAIN, PAD, 1, mixed_precision, tmp_path / "reference")
-    hidden = reference.hidden([2], collate(RETAIN[2:3], PAD))
-    assert hidden.dtype == reference.head.dtype == torch.bfloat16
-    assert (tmp_path / "reference").stat().st_size == 2 * 32 * sum(map(len, RETAIN))
+    reference = CachedStates(model, RETAIN, 1, mixed_precision, tmp_path / "reference")
+    hidden, head = reference([2], collate(RETAIN[2:3]))
+    assert hidden.dtype == head.dtype == torch.bfloat16
+    assert (tmp_path / "reference").stat().st_size == 2 * 32 * TOKENS
     with mixed_precision():
-        assert torch.equal(
-            nn.functional.linear(hidden, reference.head)[0], logits(model, [RETAIN[2]])
-        )
+        assert torch.equal(linear(hidden, head)[0], logits(model, [RETAIN[2]]))
 
 
 def test_the_reference_of_an_adapted_model_is_the_untrained_one(tmp_path: Path) -> None:
@@ -105,19 +97,11 @@ def test_the_reference_of_an_adapted_model_is_the_untrained_one(tmp_path: Path) 
     adapted = with_adapter(model, "lora", UNLEARNING, seed=0)
     wake(adapted)
     adapted.train()
-    reference = CachedStates(adapted, RETAIN, PAD, 1, full_precision, tmp_path / "reference")
-    hidden = reference.hidden(range(4), collate(RETAIN[:4], PAD))
-    assert not hidden.requires_grad
-    assert not reference.head.requires_grad
-    for position, row in enumerate(RETAIN[:4]):
-        found = nn.functional.linear(hidden[position, : len(row)], reference.head)
+    reference = CachedStates(adapted, RETAIN, 1, full_precision, tmp_path / "reference")
+    hidden, head = reference(range(4), collate(RETAIN[:4]))
+    assert not hidden.requires_grad and not head.requires_grad
+    adapted.eval()  # and switched on again afterwards
+    for states, row in zip(hidden, RETAIN[:4], strict=True):
+        found = linear(states[: len(row)], head)
         assert torch.equal(found, logits(frozen, [row]))
-        adapted.eval()  # and switched on again afterwards
         assert not torch.allclose(logits(adapted, [row]), found, atol=1e-2)
-
-
-def test_a_file_of_an_earlier_run_is_written_anew(tmp_path: Path) -> None:
-    file = tmp_path / "reference"
-    file.write_bytes(b"x" * 100_000)
-    CachedStates(tiny_llama(), RETAIN, PAD, 4, full_precision, file)
-    assert file.stat().st_size == 4 * 32 * sum(map(len, RETAIN))

@@ -1,6 +1,10 @@
-"""Checkpoints: a killed run goes on, and ends as it would have undisturbed."""
+"""A training that is killed or asked to end goes on, and ends as it would have undisturbed."""
 
-import json
+import os
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,116 +12,77 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import (
-    FORGET,
-    PAD,
-    RETAIN,
-    TEXTS,
-    TRAINING,
-    UNLEARNING,
-    at_update,
-    same,
-    tiny_llama,
-    weights,
-)
-from torch import Tensor, nn
+from conftest import ROOT
+from small_runs import Start, check_the_same, files_of, kill, log_of, run
+from tiny_models import TEXTS, TRAINING, UNLEARNING, at_update, tiny_llama
 from transformers import PreTrainedTokenizerFast
 
-from qunlearn.models.scratch import new_llama
-from qunlearn.run.errors import InputError
-from qunlearn.settings.models import ModelSettings
 from qunlearn.settings.unlearning import Adapter
 from qunlearn.training import finetune as finetuning
-from qunlearn.training.adapters import weight_dtype, with_adapter
-from qunlearn.training.finetune import finetune
-from qunlearn.training.preemption import WHOLE, last_checkpoint
-from qunlearn.training.trainer import RepeatableTrainer, arguments
-from qunlearn.training.unlearn import unlearn
+from qunlearn.training.trainer import RepeatableTrainer, held, last_checkpoint
 
 pytestmark = pytest.mark.usefixtures("autocast_left_as_it_was")
 
-
-def test_log_and_checkpoints_must_agree(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="checkpoint_every 5 is not a multiple of log_every 2"):
-        arguments(
-            tmp_path,
-            updates=1,
-            lr=1.0,
-            schedule="constant",
-            warmup=0,
-            batch_size=1,
-            accumulation=1,
-            clip=1.0,
-            log_every=2,
-            checkpoint_every=5,
-            seed=0,
-        )
+# Lines of the log after updates 4 and 8, so that a checkpoint after 5 is between two of them.
+SETTINGS = replace(UNLEARNING, lr=1e-3, epochs=2, log_every=4, checkpoint_every=4, dropout=0.05)
 
 
 def test_last_checkpoint_deletes_what_a_kill_left(tmp_path: Path) -> None:
     assert last_checkpoint(tmp_path / "absent") is None
-    for update, whole in ((5, True), (90, True), (100, False)):
+    for update, state in ((5, "{}"), (90, "{}"), (100, ""), (110, None)):
         folder = tmp_path / f"checkpoint-{update}"
         folder.mkdir()
         (folder / "model.safetensors").touch()
-        (folder / "trainer_state.json").write_text("{}")
-        if whole:
-            (folder / WHOLE).touch()
+        if state is not None:
+            (folder / "trainer_state.json").write_text(state)
     # 90 is newer than 5, though "5" sorts after "9" as text.
     assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-90")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-5", "checkpoint-90"]
 
 
-def kill(trainer: RepeatableTrainer) -> None:
-    raise KeyboardInterrupt
-
-
 def check_resumption(
-    run: Callable[[Path], tuple[nn.Module, list[dict[str, Any]]]],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    killed_at: int,
-    spoil: bool = False,
+    train: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`run`, killed and started again in the same folder, ends as it does undisturbed."""
-    undisturbed, whole_log = run(tmp_path / "undisturbed")
-    folder = tmp_path / "killed"
-    with monkeypatch.context() as patch:
-        at_update(patch, killed_at, kill)
-        with pytest.raises(KeyboardInterrupt):
-            run(folder)
-    assert [path.name for path in folder.glob("checkpoint-*")] == ["checkpoint-4"]
-    if spoil:
-        broken = folder / "checkpoint-8"
-        broken.mkdir()
-        (broken / "model.safetensors").write_bytes(b"half")
-    steps: list[int] = []
-    with monkeypatch.context() as patch:
-        original = RepeatableTrainer.training_step
+    """`train`, killed and started again, ends as it does undisturbed, to the byte."""
+    undisturbed = train(tmp_path / "undisturbed")
+    output = tmp_path / "killed"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        at_update(patch, 6, kill)
+        train(output)
+    assert not output.exists()
+    (mine,) = (tmp_path / "killed checkpoints").iterdir()
+    assert [path.name for path in mine.glob("checkpoint-*")] == ["checkpoint-4"]
+    (mine / "checkpoint-8").mkdir()  # half of the next one
+    (mine / "checkpoint-8/model.safetensors").write_bytes(b"half")
+    seen: list[int] = []
+    torch.manual_seed(99)  # another process would be in another state
+    at_update(monkeypatch, 4, lambda trainer: seen.append(trainer.state.global_step))
+    train(output)
+    assert seen == [4]
+    assert files_of(output) == files_of(undisturbed)
+    assert log_of(output) == log_of(undisturbed)
+    assert not list((tmp_path / "killed checkpoints").iterdir())
 
-        def step(self: RepeatableTrainer, *args: Any, **kwargs: Any) -> Tensor:
-            steps.append(self.state.global_step)
-            return original(self, *args, **kwargs)
 
-        patch.setattr(RepeatableTrainer, "training_step", step)
-        torch.manual_seed(99)  # another process would be in another state
-        resumed, log = run(folder)
-    assert steps[0] == 4
-    assert same(weights(undisturbed), weights(resumed))
-    assert log == whole_log
-    assert json.dumps(log)
+def ordinary(tokenizer: PreTrainedTokenizerFast, output: Path) -> Path:
+    finetuning.train_and_keep(
+        tiny_llama(vocabulary=300),
+        tokenizer,
+        TEXTS,
+        replace(TRAINING, epochs=3.5),  # 7 updates: the last one is not logged
+        step="finetune",
+        seed=0,
+        inputs={},
+        output=output,
+        checkpoints=output.parent / f"{output.name} checkpoints",
+    )
+    return output
 
 
 def test_a_killed_training_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    def run(folder: Path) -> tuple[nn.Module, list[dict[str, Any]]]:
-        model = new_llama(ModelSettings(300, 32, 64, 2, 2, 64), tokenizer, seed=0)
-        settings = replace(TRAINING, epochs=3.5)  # 7 updates: the last one is not logged
-        return model, finetune(model, tokenizer, TEXTS, settings, 1, folder)
-
-    check_resumption(run, tmp_path, monkeypatch, killed_at=6, spoil=True)
+    check_resumption(lambda output: ordinary(tokenizer, output), tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -133,18 +98,16 @@ def test_a_killed_unlearning_goes_on(
     objective: str,
     adapter: Adapter,
     micro: int,
+    start: Start,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings = replace(UNLEARNING, micro_batch_size=micro, epochs=7 / 3)
-    assert settings.dropout == 0.05
+    settings = replace(SETTINGS, micro_batch_size=micro)
 
-    def run(folder: Path) -> tuple[nn.Module, list[dict[str, Any]]]:
-        model = with_adapter(tiny_llama().to(weight_dtype(adapter)), adapter, settings, seed=1)
-        log = unlearn(model, PAD, FORGET, RETAIN, objective, adapter, settings, 1, folder)
-        return model, log
+    def train(output: Path) -> Path:
+        return run(start, output, settings, adapter, objective=objective)
 
-    check_resumption(run, tmp_path, monkeypatch, killed_at=5)
+    check_resumption(train, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("code", ["as it was", "changed since"])
@@ -155,24 +118,70 @@ def test_a_run_does_not_go_on_from_a_checkpoint_of_other_code(
     capsys: pytest.CaptureFixture[str],
     code: str,
 ) -> None:
-    def run() -> None:
-        finetuning.train_and_keep(
-            new_llama(ModelSettings(300, 32, 64, 2, 2, 64), tokenizer, seed=0),
-            tokenizer,
-            TEXTS,
-            TRAINING,
-            step="finetune",
-            seed=0,
-            inputs={},
-            output=tmp_path / "model",
-            checkpoints=tmp_path / "checkpoints",
-        )
-
     monkeypatch.setattr(finetuning, "code_version", lambda script: "as it was")
-    with monkeypatch.context() as killed:
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
         at_update(killed, 6, kill)
-        with pytest.raises(KeyboardInterrupt):
-            run()
+        ordinary(tokenizer, tmp_path / "model")
     monkeypatch.setattr(finetuning, "code_version", lambda script: code)
-    run()
+    ordinary(tokenizer, tmp_path / "model")
     assert ("resuming from" in capsys.readouterr().out) == (code == "as it was")
+
+
+# --- Asked to end ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("objective", "adapter", "number"),
+    [("npo_klr", "lora", signal.SIGTERM), ("npo_gdr", "full", signal.SIGINT)],
+)
+def test_a_training_that_is_asked_to_end(
+    objective: str,
+    adapter: Adapter,
+    number: signal.Signals,
+    start: Start,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    how: dict[str, Any] = {"settings": SETTINGS, "adapter": adapter, "objective": objective}
+    undisturbed = run(start, tmp_path / "undisturbed", **how)
+    output = tmp_path / "asked"
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
+        at_update(patch, 4, lambda trainer: os.kill(os.getpid(), number))
+        run(start, output, **how)
+    assert ended.value.code == 128 + number
+    line = f"error: stopped by {number.name}; the same command resumes after update 5\n"
+    assert line in capfd.readouterr().err
+    assert not output.exists()
+    check_the_same(run(start, output, **how), undisturbed)
+
+
+def test_a_signal_in_the_last_update_changes_nothing(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = run(start, tmp_path / "undisturbed", SETTINGS)
+
+    def ask(trainer: RepeatableTrainer) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    at_update(monkeypatch, log_of(undisturbed)[-1]["step"] - 1, ask)
+    assert files_of(run(start, tmp_path / "asked", SETTINGS)) == files_of(undisturbed)
+
+
+def test_one_process_at_a_time_has_the_checkpoints(tmp_path: Path) -> None:
+    """On a cluster a job may still run when its driver is gone and the next one sends it again."""
+    mine = tmp_path / "mine"
+    code = "import sys; from pathlib import Path; from qunlearn.training.trainer import held\n"
+    code += "with held(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(mine)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={"PYTHONPATH": str(ROOT / "src")},
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        threading.Timer(0.5, other.kill).start()  # a lock ends with its process
+        with held(mine):
+            assert other.wait() != 0
+    assert not mine.exists()

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from qunlearn.run.errors import InputError
 from qunlearn.settings.kinds import Chunking
-from qunlearn.training.rows import IGNORED, collate, make_rows, pad_id, unique_rows
+from qunlearn.training.rows import IGNORED, collate, make_rows, unique_rows
 
 
 def with_template(tokenizer: PreTrainedTokenizerFast, template: str) -> PreTrainedTokenizerFast:
@@ -43,64 +43,41 @@ def test_every_row_begins_as_the_tokenizer_begins_a_text(
     first = changed.convert_tokens_to_ids(begin)
     assert all(row[: len(first)] == first for row in rows)
     pieces = [row[len(first) :] for row in rows]
-    assert max(map(len, pieces)) <= max_tokens - len(first)
     # Behind its beginning a row is text alone, and each document ends in </s> once.
     texts = [f"{text}</s>" for text in TEXTS] if chunking == "documents" else ["\n\n".join(TEXTS)]
     assert changed.decode([token for piece in pieces for token in piece]) == "".join(texts)
 
 
-def test_a_beginning_that_fills_the_row_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
-    with pytest.raises(InputError, match="max_tokens: every row of 2 tokens begins with 2 of"):
-        make_rows(TEXTS, with_template(tokenizer, "<s> <s> $A"), 2, "stream")
-
-
-@pytest.mark.parametrize("max_tokens", [2, 5, 8, 64])
-def test_documents_are_cut_into_equal_pieces(
-    tokenizer: PreTrainedTokenizerFast, max_tokens: int
+@pytest.mark.parametrize("max_tokens", [5, 8, 64])
+@pytest.mark.parametrize("chunking", ["documents", "stream"])
+def test_texts_are_cut_into_equal_pieces(
+    tokenizer: PreTrainedTokenizerFast, max_tokens: int, chunking: Chunking
 ) -> None:
     for text in TEXTS:
-        rows = make_rows([text], tokenizer, max_tokens, "documents")
-        whole = tokenizer(text).input_ids
-        assert [token for row in rows for token in row] == [*whole, tokenizer.eos_token_id]
+        rows = make_rows([text], tokenizer, max_tokens, chunking)
+        whole = tokenizer(text).input_ids + [tokenizer.eos_token_id] * (chunking == "documents")
+        assert [token for row in rows for token in row] == whole
         lengths = [len(row) for row in rows]
-        assert max(lengths) <= max_tokens
         assert max(lengths) - min(lengths) <= 1
-        assert len(rows) == -(-(len(whole) + 1) // max_tokens)
+        assert len(rows) == -(-len(whole) // max_tokens)
 
 
 def test_a_row_keeps_to_its_document(tokenizer: PreTrainedTokenizerFast) -> None:
     rows = make_rows(TEXTS, tokenizer, 64, "documents")
     assert [tokenizer.decode(row, skip_special_tokens=True) for row in rows] == TEXTS
-    assert all(row[-1] == tokenizer.eos_token_id for row in rows)
-    assert all(tokenizer.eos_token_id not in row[:-1] for row in rows)
-
-
-def test_a_stream_is_joined_by_blank_lines(tokenizer: PreTrainedTokenizerFast) -> None:
-    rows = make_rows(TEXTS, tokenizer, 7, "stream")
-    lengths = [len(row) for row in rows]
-    assert max(lengths) - min(lengths) <= 1
-    assert max(lengths) <= 7
-    joined = [token for row in rows for token in row]
-    assert tokenizer.decode(joined) == "\n\n".join(TEXTS)
-    assert tokenizer.eos_token_id not in joined
-
-
-def test_no_end_token_where_the_tokenizer_has_none(tokenizer: PreTrainedTokenizerFast) -> None:
     endless = copy.deepcopy(tokenizer)
     endless.eos_token = None
     assert make_rows(TEXTS[:1], endless, 64, "documents") == [tokenizer(TEXTS[0]).input_ids]
 
 
-@pytest.mark.parametrize("chunking", ["documents", "stream"])
-def test_texts_without_tokens_are_refused(
-    tokenizer: PreTrainedTokenizerFast, chunking: Chunking
-) -> None:
+def test_texts_and_settings_that_leave_no_row(tokenizer: PreTrainedTokenizerFast) -> None:
+    with pytest.raises(InputError, match="max_tokens: every row of 2 tokens begins with 2 of"):
+        make_rows(TEXTS, with_template(tokenizer, "<s> <s> $A"), 2, "stream")
     for texts in ([], [""]):
         with pytest.raises(InputError, match="no text has two tokens"):
-            make_rows(texts, tokenizer, 16, chunking)
-    for template in ("$A", "<s> $A"):  # nor is there anything to learn between <s> and </s>
-        changed = with_template(tokenizer, template)
-        assert len(make_rows(["", TEXTS[0]], changed, 64, "documents")) == 1
+            make_rows(texts, tokenizer, 16, "stream")
+    changed = with_template(tokenizer, "<s> $A")  # nor is anything learned between <s> and </s>
+    assert len(make_rows(["", TEXTS[0]], changed, 64, "documents")) == 1
 
 
 def test_unique_rows_keep_their_order() -> None:
@@ -108,18 +85,9 @@ def test_unique_rows_keep_their_order() -> None:
 
 
 def test_collate_masks_padding() -> None:
-    batch = collate([[5, 0, 7], [8]], pad_id=0)
+    batch = collate([[5, 0, 7], [8]])
     assert batch["input_ids"].tolist() == [[5, 0, 7], [8, 0, 0]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
     # A true token 0 counts, though padding has its id.
     assert batch["labels"].tolist() == [[5, 0, 7], [8, IGNORED, IGNORED]]
     assert {tensor.dtype for tensor in batch.values()} == {torch.int64}
-
-
-def test_pad_id(tokenizer: PreTrainedTokenizerFast) -> None:
-    changed = copy.deepcopy(tokenizer)
-    assert pad_id(changed) == tokenizer.pad_token_id
-    changed.pad_token = None
-    assert pad_id(changed) == tokenizer.eos_token_id
-    changed.eos_token = None
-    assert pad_id(changed) == 0

@@ -1,14 +1,16 @@
-"""Unlearning: its pairs, losses and updates, its stop rule, and runs that diverge."""
+"""Training: order, losses, updates and memory of unlearning and ordinary training; divergence."""
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tiny_models import (
     FORGET,
-    PAD,
     RETAIN,
+    TEXTS,
+    TRAINING,
     UNLEARNING,
     at_update,
     full_precision,
@@ -16,48 +18,71 @@ from tiny_models import (
     tiny_llama,
     weights,
 )
-from torch import nn
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast
 
+from qunlearn.models.scratch import new_llama
 from qunlearn.run.errors import InputError
-from qunlearn.settings.unlearning import Adapter
+from qunlearn.settings.models import ModelSettings
+from qunlearn.settings.training import TrainSettings
+from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 from qunlearn.training.adapters import weight_dtype, with_adapter
-from qunlearn.training.finetune import shuffled_passes
+from qunlearn.training.finetune import finetune, shuffled_passes
 from qunlearn.training.reference import row_nll
-from qunlearn.training.trainer import Diverged
+from qunlearn.training.trainer import Diverged, RepeatableTrainer, arguments
 from qunlearn.training.unlearn import draw_pairs, unlearn
 
 pytestmark = pytest.mark.usefixtures("autocast_left_as_it_was")
 
+Log = list[dict[str, Any]]
+Trained = tuple[nn.Module, Log]
+
+
+def train(
+    settings: UnlearnSettings,
+    folder: Path,
+    objective: str = "npo_gdr",
+    adapter: Adapter = "full",
+    seed: int = 0,
+) -> Trained:
+    model = with_adapter(tiny_llama().to(weight_dtype(adapter)), adapter, settings, seed)
+    log = unlearn(model, FORGET, RETAIN, objective, adapter, settings, seed, folder)
+    return model, log
+
 
 def forget_nll(model: nn.Module) -> float:
-    sums, counts = row_nll(model, FORGET, PAD, 4, full_precision)
+    sums, counts = row_nll(model, FORGET, 4, full_precision)
     return (sums.sum() / counts.sum()).item()
 
 
 def test_pairs_pass_over_forget_and_draw_from_retain() -> None:
-    pairs = draw_pairs(5, 3, 20, seed=0)
-    assert pairs == draw_pairs(5, 3, 20, seed=0)
-    assert pairs != draw_pairs(5, 3, 20, seed=1)
-    assert [forget for forget, _ in pairs] == shuffled_passes(5, 20, seed=0)
+    pairs = draw_pairs(7, 3, 17, seed=3)
+    assert pairs == draw_pairs(7, 3, 30, seed=3)[:17]  # a longer run starts the same
+    assert pairs != draw_pairs(7, 3, 17, seed=4)
+    order = [forget for forget, _ in pairs]
+    assert order == shuffled_passes(7, 17, seed=3)
+    assert sorted(order[:7]) == sorted(order[7:14]) == list(range(7))
+    assert order[:7] != order[7:14]
     assert {retain for _, retain in pairs} == {0, 1, 2}
 
 
 @pytest.mark.parametrize(
-    ("objective", "adapter"),
+    ("objective", "adapter", "beta"),
     [
-        ("ga", "full"),
-        ("npo", "lora"),
-        ("ga_gdr", "full_bf16"),
-        ("ga_klr", "lora"),
-        ("npo_gdr", "full"),
-        ("npo_klr", "full_bf16"),
+        ("ga", "full", 0.1),
+        ("npo", "lora", 0.1),
+        ("ga_gdr", "full_bf16", 0.1),
+        ("npo_gdr", "full", 0.1),
+        ("npo_klr", "full_bf16", 0.1),
+        ("simnpo_klr", "lora", 0.03),  # to an untrained model rows are forgotten at 2.5
     ],
 )
-def test_unlearning_raises_the_forget_nll(objective: str, adapter: Adapter, tmp_path: Path) -> None:
-    settings = replace(UNLEARNING, epochs=4, lr=5e-3)
-    model = with_adapter(tiny_llama().to(weight_dtype(adapter)), adapter, settings, seed=0)
-    before = forget_nll(model)
-    log = unlearn(model, PAD, FORGET, RETAIN, objective, adapter, settings, 0, tmp_path)
+def test_unlearning_raises_the_forget_nll(
+    objective: str, adapter: Adapter, beta: float, tmp_path: Path
+) -> None:
+    settings = replace(UNLEARNING, epochs=4, lr=5e-3, beta=beta, gamma=0.5, alpha=3.0)
+    before = forget_nll(tiny_llama())
+    model, log = train(settings, tmp_path, objective, adapter)
     assert forget_nll(model) > before + 0.3
     looks = {line["step"]: line["nll_forget"] for line in log if "nll_forget" in line}
     assert list(looks) == [2, 4, 6, 8, 10, 12]  # 12 rows * 4 epochs / 4 rows
@@ -66,106 +91,84 @@ def test_unlearning_raises_the_forget_nll(objective: str, adapter: Adapter, tmp_
     assert [line["step"] for line in losses] == list(looks)
     for line in losses:
         assert ("loss_retain" in line) == ("_" in objective)
-        whole = line["loss_forget"] + line.get("loss_retain", 0.0)  # gamma = alpha = 1
-        assert line["loss"] == pytest.approx(whole, abs=2e-3)
+        whole = 0.5 * line["loss_forget"] + 3.0 * line.get("loss_retain", 0.0)
+        assert line["loss"] == pytest.approx(whole, abs=4e-3)
 
 
-def test_weights_of_the_terms(tmp_path: Path) -> None:
-    settings = replace(UNLEARNING, gamma=0.5, alpha=3.0)
-    log = unlearn(tiny_llama(), PAD, FORGET, RETAIN, "ga_gdr", "full", settings, 0, tmp_path)
-    line = next(line for line in log if "loss" in line)
-    whole = 0.5 * line["loss_forget"] + 3.0 * line["loss_retain"]
-    assert line["loss"] == pytest.approx(whole, abs=2e-3)
+@pytest.mark.parametrize("variant", ["paper", "muse"])
+def test_first_losses_are_those_of_the_untrained_model(variant: Any, tmp_path: Path) -> None:
+    """NPO starts at 2/beta ln 2 and KLR at 0; MUSE's KLR falls below 0, as no KL does."""
+    settings = replace(UNLEARNING, variant=variant, epochs=1, log_every=1, checkpoint_every=1)
+    settings = replace(settings, lr=1e-12 if variant == "paper" else 1e-2, alpha=1e-3)
+    lines = [line for line in train(settings, tmp_path, "npo_klr")[1] if "loss" in line]
+    assert lines[0]["loss_forget"] == pytest.approx(2 / 0.1 * 0.6931472, rel=5e-3)
+    assert lines[0]["loss_retain"] == pytest.approx(0.0, abs=0.05)
+    assert (lines[-1]["loss_retain"] < -0.05) == (variant == "muse")
 
 
-def test_first_losses_are_those_of_the_untrained_model(tmp_path: Path) -> None:
-    """NPO starts at 2/beta ln 2 and KLR at 0, under dropout-free autocast alike."""
-    settings = replace(UNLEARNING, lr=1e-12, epochs=1, log_every=1, checkpoint_every=1)
-    log = unlearn(tiny_llama(), PAD, FORGET, RETAIN, "npo_klr", "full", settings, 0, tmp_path)
-    lines = [line for line in log if "loss" in line]
-    assert len(lines) == 3
-    for line in lines:
-        assert line["loss_forget"] == pytest.approx(2 / 0.1 * 0.6931472, rel=5e-3)
-        assert line["loss_retain"] == pytest.approx(0.0, abs=1e-3)
-
-
-@pytest.mark.parametrize("objective", ["npo_klr", "ga_gdr"])
-def test_micro_batches_make_the_same_update(objective: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("objective", "variant"),
+    [("npo_klr", "paper"), ("ga_gdr", "paper"), ("simnpo", "paper"), ("npo_klr", "muse")],
+)
+def test_micro_batches_make_the_same_update(objective: str, variant: Any, tmp_path: Path) -> None:
     """Of rows that differ in length, so that a mean of means would not be the mean."""
-    settings = replace(UNLEARNING, autocast=False)
-    found = []
-    for micro in (0, 2):
-        model = tiny_llama()
-        whose = replace(settings, micro_batch_size=micro)
-        checkpoints = tmp_path / str(micro)
-        log = unlearn(model, PAD, FORGET, RETAIN, objective, "full", whose, 0, checkpoints)
-        found.append((weights(model), log))
-    start = weights(tiny_llama())
-    for name, weight in found[0][0].items():
+    settings = replace(UNLEARNING, autocast=False, variant=variant)
+    (whole, log), (parts, other_log) = (
+        train(replace(settings, micro_batch_size=micro), tmp_path / str(micro), objective)
+        for micro in (0, 2)
+    )
+    start, other = weights(tiny_llama()), weights(parts)
+    for name, weight in weights(whole).items():
         # AdamW makes whole steps of rounding errors where a gradient is nearly 0: 1.4 % on AVX2.
-        difference = (weight - found[1][0][name]).norm()
+        difference = (weight - other[name]).norm()
         assert difference < 0.03 * (weight - start[name]).norm(), name
-    for line, other in zip(found[0][1], found[1][1], strict=True):
+    for line, other_line in zip(log, other_log, strict=True):
         # Of the gradient's norm .02 % on AVX2, after two such updates.
-        assert line == pytest.approx(other, rel=1e-3, abs=1e-4)
+        assert line == pytest.approx(other_line, rel=1e-3, abs=1e-4)
 
 
-def test_micro_batches_must_divide_the_batch(tmp_path: Path) -> None:
-    settings = replace(UNLEARNING, micro_batch_size=3)
-    with pytest.raises(InputError, match="micro_batch_size 3 does not divide batch_size 4"):
-        unlearn(tiny_llama(), PAD, FORGET, RETAIN, "ga", "full", settings, 0, tmp_path)
+def test_seeds_differ(tmp_path: Path) -> None:
+    one, again, other = (
+        weights(train(UNLEARNING, tmp_path / f"{run}", seed=seed)[0])
+        for run, seed in enumerate((0, 0, 1))
+    )
+    assert same(one, again)
+    assert not same(one, other)
 
 
-def test_the_stop_rule_ends_a_run(tmp_path: Path) -> None:
-    settings = replace(UNLEARNING, epochs=100, lr=5e-3, stop_nll=6.0)
-    model = tiny_llama()
-    assert forget_nll(model) < 6.0
-    log = unlearn(model, PAD, FORGET, RETAIN, "ga", "full", settings, 0, tmp_path)
-    *below, last = [line["nll_forget"] for line in log if "nll_forget" in line]
-    assert below
-    assert max(below) < 6.0 <= last
-    assert log[-1]["step"] < 300 == 100 * 12 // 4
-    assert forget_nll(model) == pytest.approx(last, rel=0.02)
+# --- The end of a run --------------------------------------------------------------------------
 
 
-def test_a_stopped_run_that_goes_on_stops_there_again(tmp_path: Path) -> None:
+def test_the_stop_rule_ends_a_run_and_again_when_it_goes_on(tmp_path: Path) -> None:
     """A kill between the stop and the output must not push the model further."""
     settings = replace(UNLEARNING, epochs=100, lr=5e-3, stop_nll=6.0, checkpoint_every=2)
-    models, logs = [], []
-    for _ in range(2):
-        models.append(tiny_llama())
-        logs.append(unlearn(models[-1], PAD, FORGET, RETAIN, "ga", "full", settings, 0, tmp_path))
-        kept = [path.name for path in tmp_path.glob("checkpoint-*")]
-        assert kept == [f"checkpoint-{logs[-1][-1]['step'] - 2}"]
-    assert logs[0] == logs[1]
-    assert same(weights(models[0]), weights(models[1]))
+    assert forget_nll(tiny_llama()) < 6.0
+    (first, log), (second, other_log) = (train(settings, tmp_path, "ga") for _ in range(2))
+    *below, last = [line["nll_forget"] for line in log if "nll_forget" in line]
+    assert 0 < max(below) < 6.0 <= last == pytest.approx(forget_nll(first), rel=0.02)
+    assert log[-1]["step"] < 300 == 100 * 12 // 4
+    assert log == other_log
+    assert same(weights(first), weights(second))
 
 
-def test_no_stop_rule_no_stop(tmp_path: Path) -> None:
-    settings = replace(UNLEARNING, stop_nll=0.0, lr=5e-2)
-    log = unlearn(tiny_llama(), PAD, FORGET, RETAIN, "ga", "full", settings, 0, tmp_path)
-    assert log[-1]["step"] == 6
-
-
-@pytest.mark.parametrize("stop_nll", [0.0, 6.0])
-@pytest.mark.parametrize("log_every", [1, 2])
-def test_a_run_that_diverges_says_so_with_its_log(
-    log_every: int, stop_nll: float, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(
+    ("log_every", "complaint"), [(2, "nan at update 2"), (1, "nan after update 1")]
+)
+def test_a_run_that_diverges(log_every: int, complaint: str, tmp_path: Path) -> None:
     """Also when the stop rule looks at the ruined model before the next loss does."""
-    settings = replace(UNLEARNING, lr=1e30, log_every=log_every, stop_nll=stop_nll)
-    with pytest.raises(Diverged, match=r"nan at update 2|nan after update 1") as caught:
-        unlearn(tiny_llama(), PAD, FORGET, RETAIN, "npo_gdr", "full", settings, 0, tmp_path)
-    assert isinstance(caught.value.log, list)
+    with pytest.raises(Diverged, match=complaint):
+        train(replace(UNLEARNING, lr=1e30, log_every=log_every, stop_nll=6.0), tmp_path)
 
 
-def test_a_run_that_its_last_update_ruins_diverges(tmp_path: Path) -> None:
-    """Its weights are finite and no loss comes after them, yet its logits overflow."""
-    settings = replace(UNLEARNING, lr=1e30, epochs=0.1)
-    model = tiny_llama()
+def test_a_run_that_its_last_update_ruins_diverges(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """No loss comes after it: the forget NLL shows it, or of ordinary training the weights."""
     with pytest.raises(Diverged, match="the forget NLL is nan after update 1"):
-        unlearn(model, PAD, FORGET, RETAIN, "npo_gdr", "full", settings, 0, tmp_path)
-    assert all(torch.isfinite(weight).all() for weight in model.parameters())
+        train(replace(UNLEARNING, lr=1e30, epochs=0.1), tmp_path)
+    settings = replace(TRAINING, epochs=0.5, lr=1e39, warmup=0)  # beyond fp32
+    with pytest.raises(Diverged, match="is not finite after the last update"):
+        ordinary(settings, tokenizer, tmp_path / "ordinary")
 
 
 def test_the_log_of_a_diverged_run_ends_where_it_diverged(
@@ -173,16 +176,100 @@ def test_the_log_of_a_diverged_run_ends_where_it_diverged(
 ) -> None:
     at_update(monkeypatch, 4, lambda trainer: trainer.model.lm_head.weight.data.fill_(torch.inf))
     with pytest.raises(Diverged, match="at update 5") as caught:
-        unlearn(tiny_llama(), PAD, FORGET, RETAIN, "ga_gdr", "full", UNLEARNING, 0, tmp_path)
+        train(UNLEARNING, tmp_path, "ga_gdr")
     assert [line["step"] for line in caught.value.log if "loss" in line] == [2, 4]
 
 
-def test_seeds_differ(tmp_path: Path) -> None:
-    found = []
-    for seed in (0, 0, 1):
-        model = tiny_llama()
-        folder = tmp_path / str(len(found))
-        unlearn(model, PAD, FORGET, RETAIN, "npo_gdr", "full", UNLEARNING, seed, folder)
-        found.append(weights(model))
-    assert same(found[0], found[1])
-    assert not same(found[0], found[2])
+# --- Ordinary training -------------------------------------------------------------------------
+
+
+def ordinary(settings: TrainSettings, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Trained:
+    model = new_llama(ModelSettings(300, 32, 64, 2, 2, 64), tokenizer, seed=0)
+    return model, finetune(model, tokenizer, TEXTS, settings, 0, folder)
+
+
+def test_training_learns_the_texts(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    model, log = ordinary(replace(TRAINING, epochs=20), tokenizer, tmp_path)
+    losses = [line["loss"] for line in log if "loss" in line]
+    assert losses[0] > 5  # ln 300 = 5.7
+    assert losses[-1] < 1.5
+    rates = [line["learning_rate"] for line in log if "learning_rate" in line]
+    # Half a cosine from the end of the warm-up; the last line has the rate of the last update.
+    assert TRAINING.lr >= rates[0] > rates[-1] < 1e-4
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+
+
+# --- Memory ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Bytes that each update's forward passes keep for the backward pass."""
+    found: list[int] = []
+    original = RepeatableTrainer.training_step
+
+    def step(self: RepeatableTrainer, *args: Any, **kwargs: Any) -> Tensor:
+        seen: dict[int, int] = {}
+
+        def pack(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            seen[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            value = original(self, *args, **kwargs)
+        found.append(sum(seen.values()))
+        return value
+
+    monkeypatch.setattr(RepeatableTrainer, "training_step", step)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("objective", "adapter"),
+    [("npo_klr", "full"), ("npo_gdr", "full_bf16"), ("ga_klr", "lora"), ("ordinary", "full")],
+)
+def test_gradient_checkpointing_changes_nothing_but_memory(
+    objective: str,
+    adapter: Adapter,
+    tmp_path: Path,
+    kept: list[int],
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    """Not even with dropout, which the recomputation must repeat."""
+
+    def run(checkpointing: bool) -> Trained:
+        more = {"gradient_checkpointing": checkpointing, "autocast": False}
+        folder = tmp_path / str(checkpointing)
+        if objective == "ordinary":
+            return ordinary(replace(TRAINING, **more), tokenizer, folder)
+        return train(replace(UNLEARNING, dropout=0.5, **more), folder, objective, adapter)
+
+    plain, plain_log = run(False)
+    before = kept.copy()
+    kept.clear()
+    model, log = run(True)
+    assert log == plain_log
+    assert same(weights(model), weights(plain))
+    assert len(kept) == len(before) > 0
+    assert max(kept) < 0.6 * min(before)
+
+
+def test_one_gpu_is_used_where_several_are_seen(tmp_path: Path) -> None:
+    """The Trainer would wrap the model in DataParallel."""
+    args = arguments(tmp_path, TRAINING, updates=1, rows=3, seed=0)
+    assert args.n_gpu == 0  # a CPU; from here on as if there were four GPUs
+    args._n_gpu = 4
+    trainer = RepeatableTrainer(model=tiny_llama(), args=args)
+    assert trainer.args.n_gpu == 1
+    assert trainer._train_batch_size == 3
+    assert trainer._wrap_model(trainer.model) is trainer.model
+
+
+def test_out_of_memory_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(trainer: RepeatableTrainer) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB. GPU 0 has ...")
+
+    at_update(monkeypatch, 1, fail)
+    with pytest.raises(InputError, match=r"\(CUDA out of memory\): lower micro_batch_size"):
+        train(UNLEARNING, tmp_path)

@@ -68,7 +68,6 @@ def test_a_run_leaves_tables_figures_and_manifests_but_no_checkpoints(results: P
         assert (results / f"figures/survival_of_forgetting.{form}").stat().st_size > 5000
     made = read_json(results / "unlearned/news/npo_klr/lora/seed0/manifest.json")
     assert (made["settings"]["rank"], bool(made["packages"]["torch"])) == (16, True)
-    assert made["merge_error"]["relative"] < 1e-5
     assert str(ROOT) not in json.dumps(made)
     assert not list((results / "checkpoints").glob("*"))
 

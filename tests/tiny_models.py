@@ -13,11 +13,9 @@ from qunlearn.models.scratch import train_tokenizer
 from qunlearn.settings.models import ModelSettings
 from qunlearn.settings.training import TrainSettings
 from qunlearn.settings.unlearning import UnlearnSettings
-from qunlearn.training.losses import causal_lm
 from qunlearn.training.rows import collate
 from qunlearn.training.trainer import RepeatableTrainer
 
-PAD = 0
 VOCABULARY = 60
 TEXTS = [f"The {noun} of {place} is old." for noun in ("mill", "inn") for place in ("Orr", "Ense")]
 TRAINING = TrainSettings(
@@ -73,11 +71,9 @@ def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 
 def logits(model: nn.Module, rows: list[list[int]]) -> Tensor:
     """Of all true positions of `rows`, [positions, vocabulary]; transformers' own forward pass."""
-    batch = collate(rows, PAD)
+    batch = collate(rows)
     with torch.no_grad():
-        output = causal_lm(model)(
-            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
-        )
+        output = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
     return output.logits[batch["attention_mask"].bool()]
 
 

@@ -11,6 +11,7 @@ from the target and the reversion is `undefined`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -49,46 +50,26 @@ FORGET_METRICS = {
 REVERSIONS = tuple(f"reversion_{metric}" for metric in FORGET_METRICS)
 
 
-class Variant(NamedTuple):
-    """A cell without its seed."""
-
-    corpus: str
-    objective: str
-    adapter: str
-    precision: str
-
-
 class Evaluations:
     """The records below a folder, each read once.
 
     Attributes:
         cells: the cells by name, in their order.
-        variants: the names of each variant's cells by seed, in the same order.
+        variants: each cell without its seed -> the names of its cells by seed, in that order.
     """
 
     def __init__(self, folder: Path, cells: Sequence[str]) -> None:
-        """Take `cells` from below `folder`; nothing is read yet.
-
-        Raises:
-            InputError: a cell is misnamed.
-        """
+        """Take `cells` from below `folder`; an InputError where one is misnamed."""
         self.cells = {name: Cell.parse(name) for name in cells}
-        self.variants: dict[Variant, dict[int | None, str]] = {}
+        self.variants: dict[Cell, dict[int | None, str]] = {}
         for name, cell in self.cells.items():
-            variant = Variant(cell.corpus, cell.objective, cell.adapter, cell.precision)
-            self.variants.setdefault(variant, {})[cell.seed] = name
+            self.variants.setdefault(replace(cell, seed=None), {})[cell.seed] = name
         self._own_references = {(x.corpus, x.objective, x.seed) for x in self.cells.values()}
         self._read = cache(lambda name, file: records.read(folder / name / file, file))
         self._status = cache(lambda name: read_json(folder / name / FILE)["status"])
 
     def reference(self, cell: Cell, model: str, precision: str) -> str:
-        """The cell of target or retrain that belongs to `cell`: its seed's own where there is one.
-
-        Args:
-            cell: the cell in question.
-            model: `target` or `retrain`.
-            precision: the reference's.
-        """
+        """The cell of target or retrain (`model`) that `cell` belongs to: of its seed if any is."""
         own = cell.seed is not None and (cell.corpus, model, cell.seed) in self._own_references
         return f"{cell.corpus}/{model}/{f'seed{cell.seed}/' if own else ''}{precision}"
 
@@ -118,11 +99,7 @@ class Evaluations:
         return combine((a, b, target), _share, flat, gap="nothing was forgotten in them")
 
     def items(self, name: str, metric: str) -> Statistic | None:
-        """The scores that a metric of a cell is made of; None where the model diverged.
-
-        Raises:
-            InputError: as for `statistic`.
-        """
+        """A metric of a cell; None where the model diverged. Raises as `statistic`."""
         if self._status(name) == DIVERGED:
             return None
         definition = DEFINITIONS[metric]

@@ -11,6 +11,7 @@ from the main variants: running them does not change what is said of those.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -45,14 +46,14 @@ def comparisons(read: Evaluations, experiment: str = "") -> pd.DataFrame:
             broken, or is of other items.
     """
     adapters = [
-        (lora, lora._replace(adapter=other))
+        (lora, replace(lora, adapter=other))
         for lora in read.variants
         if lora.adapter == "lora"
         for other in MAIN
         if other != "lora"
     ]
     quantization = [
-        (variant, variant._replace(precision=BEFORE))
+        (variant, replace(variant, precision=BEFORE))
         for variant in read.variants
         if variant.precision != BEFORE
     ]

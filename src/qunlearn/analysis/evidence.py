@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass, field, replace
 from math import fsum, hypot
 from pathlib import Path
 
-from qunlearn.analysis.cells import Evaluations, Variant, check_same_items
+from qunlearn.analysis.cells import Evaluations, check_same_items
 from qunlearn.analysis.frame import TESTS_TABLE, rows
 from qunlearn.analysis.summary import Key, Summary, distinct
 from qunlearn.experiment.labels import GOALS, adapter_name, origin, precision_name
-from qunlearn.experiment.names import UNDEFINED
+from qunlearn.experiment.names import UNDEFINED, Cell
 from qunlearn.quantize.method import Precision
 from qunlearn.run.errors import InputError
 from qunlearn.statistics.bootstrap import estimate
@@ -108,7 +108,7 @@ def paired_sum(read: Evaluations, terms: Signed, distance: bool) -> Finding:
         InputError: the terms are not of the same items.
     """
     metric = terms[0][1].metric
-    named = [read.variants[Variant(*key[:4])] for _, key in terms]
+    named = [read.variants[Cell(*key[:3], None, key.precision)] for _, key in terms]
     found = {name: read.statistic(name, metric) for names in named for name in names.values()}
     known = {name: each for name, each in found.items() if not isinstance(each, str)}
     check_same_items(metric, known)
@@ -152,10 +152,7 @@ def scope_of(precision: str) -> str | None:
 def read_tests(path: Path) -> dict[tuple[Key, Key], Finding]:
     """The tests of one variant against another (family `adapters`) of a `tests.csv`.
 
-    Each is there both ways round, the first minus the second.
-
-    Raises:
-        InputError: as `frame.read`.
+    Each is there both ways round, the first minus the second. Raises as `frame.read`.
     """
     tests: dict[tuple[Key, Key], Finding] = {}
     for row in rows(path, TESTS_TABLE):

@@ -35,11 +35,7 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
-        """Read `<folder>/manifest.json`.
-
-        Raises:
-            InputError: it is missing or does not parse.
-        """
+        """Read `<folder>/manifest.json`; an InputError where it is missing or does not parse."""
         path = folder / MANIFEST
         if not path.is_file():
             raise InputError(f"{path}: missing; make the folder again")
@@ -53,11 +49,7 @@ class Manifest:
             raise InputError(f"{self.path}: no '{'.'.join(keys)}'; make the folder again") from None
 
     def check_input(self, name: str, folder: Path) -> None:
-        """Complain when the step read something else than what `folder` (or a file) holds now.
-
-        Raises:
-            InputError: the input `name` of this step had another content.
-        """
+        """Raise an InputError where the input `name` was not what `folder` (or a file) holds."""
         if folder.exists() and self.get("inputs", name) != digest(folder):
             raise InputError(
                 f"{self.path}: its input '{name}' was not what {folder} holds now; delete "
@@ -67,9 +59,8 @@ class Manifest:
 
     def other(self, what: str) -> InputError:
         """The complaint that this output is of another configuration."""
-        return InputError(
-            f"{self.path}: {what}; delete {self.path.parent} and give the same command again"
-        )
+        again = f"delete {self.path.parent} and give the same command again"
+        return InputError(f"{self.path}: {what}; {again}")
 
 
 @dataclass(frozen=True)

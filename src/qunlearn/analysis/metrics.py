@@ -38,11 +38,7 @@ class Score:
 
 
 def collect(read: Evaluations, experiment: str) -> list[Score]:
-    """The metrics of every cell in their order, then the reversions of what was unlearned.
-
-    Raises:
-        InputError: as `Evaluations.statistic`.
-    """
+    """The metrics of every cell in order, then reversions; raises as `Evaluations.statistic`."""
     return [
         _score(experiment, cell, metric, read.statistic(name, metric))
         for metrics in (METRICS, REVERSIONS)
@@ -63,11 +59,7 @@ def write_metrics(path: Path, scores: Iterable[Score]) -> None:
 
 
 def read_metrics(path: Path) -> list[Score]:
-    """The rows of a `metrics.csv`.
-
-    Raises:
-        InputError: as `frame.read`.
-    """
+    """The rows of a `metrics.csv`; raises as `frame.read`."""
     scores = []
     for experiment, *place, metric, value, low, high, n in rows(path, METRICS_TABLE):
         word = isinstance(value, str)

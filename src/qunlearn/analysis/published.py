@@ -31,20 +31,12 @@ NOT_RUN = "not part of this experiment"
 
 
 def read_table(folder: Path) -> dict[Key, float]:
-    """Every published number of an unlearned model, in the file's order.
-
-    Raises:
-        InputError: the file is missing or broken.
-    """
+    """Every published number of an unlearned model, in the file's order; raises as `frame.read`."""
     return {Key(*key): value for *key, value in rows(folder / "table.csv", TABLE)}
 
 
 def read_retrain_aucs(folder: Path) -> dict[str, float]:
-    """Corpus -> AUC of the retrained model, in MUSE's orientation, in 0-1.
-
-    Raises:
-        InputError: the file is missing or broken.
-    """
+    """Corpus -> AUC of retrain, in MUSE's orientation, in 0-1; raises as `frame.read`."""
     return {
         row.corpus: row.value
         for row in rows(folder / "reference.csv", REFERENCE)
@@ -53,11 +45,7 @@ def read_retrain_aucs(folder: Path) -> dict[str, float]:
 
 
 def published_numbers(folder: Path) -> dict[Key, Summary]:
-    """The table with 95 % intervals, value ± 1.96 standard errors.
-
-    Raises:
-        InputError: a file is missing or broken.
-    """
+    """The table with 95 % intervals, value ± 1.96 standard errors; raises as `frame.read`."""
     items = dict(rows(folder / "items.csv", ITEMS))
     aucs = read_retrain_aucs(folder)
     found = {}

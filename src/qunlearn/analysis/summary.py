@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 from qunlearn.analysis.cells import Evaluations, check_same_items, metrics_of
 from qunlearn.analysis.frame import SUMMARY_TABLE, rows
-from qunlearn.experiment.names import DIVERGED, UNDEFINED
+from qunlearn.experiment.names import DIVERGED, UNDEFINED, Cell
 from qunlearn.run.csvfile import digits, write_rows
 from qunlearn.statistics.bootstrap import estimate
 from qunlearn.statistics.inference import INTERVAL
@@ -26,6 +26,11 @@ class Key(NamedTuple):
     adapter: str
     precision: str
     metric: str
+
+    @classmethod
+    def of(cls, cell: Cell, metric: str) -> "Key":
+        """Of a cell, whatever its seed."""
+        return cls(cell.corpus, cell.objective, cell.adapter, cell.precision, metric)
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ def summarise(read: Evaluations) -> dict[Key, Summary]:
         InputError: as `Evaluations.statistic`, or seeds are of other items.
     """
     return {
-        Key(*variant, metric): _summary(
+        Key.of(variant, metric): _summary(
             {name: read.statistic(name, metric) for name in names.values()}, metric
         )
         for variant, names in read.variants.items()
@@ -105,11 +110,7 @@ def write_summaries(path: Path, experiment: str, found: Mapping[Key, Summary]) -
 
 
 def summaries(path: Path) -> dict[Key, Summary]:
-    """The rows of a `summary.csv`, in its order.
-
-    Raises:
-        InputError: as `frame.read`.
-    """
+    """The rows of a `summary.csv`, in its order; raises as `frame.read`."""
     found = {}
     for row in rows(path, SUMMARY_TABLE):
         value = None if isinstance(row.value, str) else row.value

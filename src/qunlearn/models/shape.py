@@ -30,7 +30,7 @@ from math import prod
 from typing import Any
 
 from qunlearn.run.errors import InputError
-from qunlearn.settings.fixed import CHUNK, LORA_LAYERS, PROBE_ROWS, PROBE_TOKENS
+from qunlearn.settings.fixed import CHUNK, LORA_LAYERS
 
 LARGEST = 2**31 - 1
 
@@ -220,16 +220,12 @@ class Training:
         return states + 2 * self.weight_bytes * shape.hidden + a * kept
 
     def head_bytes(self, loss: str) -> int:
-        """Bytes that a loss works with: logits, a chunk at a time (training/chunked.py), in several
+        """Bytes that a loss works with: logits, a chunk at a time (training/losses.py), in several
         forms; a trained head's copy as it is multiplied, and its gradients."""
         copies = 4 + self.compute_bytes * (2 if self.weight_bytes > self.compute_bytes else 1)
         head = 0 if self.lora else copies * self.shape.embedding
         logits = min(CHUNK, self.positions * self.shape.vocabulary)
         return (24 if loss == "kl" else 14) * logits + head
-
-    def peak_bytes(self) -> int:
-        """The most memory at once of one process, with the merging of an adapter afterwards."""
-        return max(self.update_bytes(), self.merging_bytes())
 
     def update_bytes(self) -> int:
         """Of the training itself; FSDP's part was never compared with a measured peak."""
@@ -264,14 +260,3 @@ class Training:
         largest = max(map(prod, shape.linear_shapes().values()))
         turning = max(6 * largest, 4 * largest + moments)
         return max(most, 4 * (shape.parameters + self.trained) + turning)
-
-    def merging_bytes(self) -> int:
-        """Of comparing a merged adapter with an unmerged one, both in fp32; 0 without an adapter.
-
-        The compared rows' logits are there four times, or the states of the layer they are in.
-        """
-        if not self.lora:
-            return 0
-        shape, tokens = self.shape, min(int(self.settings["max_tokens"]), PROBE_TOKENS)
-        position = max(16 * shape.vocabulary, 12 * shape.hidden + 24 * shape.mlp)
-        return 4 * (shape.parameters + self.trained) + 2 * PROBE_ROWS * tokens * position

@@ -12,8 +12,5 @@ among the activations of a whole batch: its output depends on the batch, which m
 what memory a machine has free."""
 Choice = Literal["zero_bin", "other_bins", "unmoved"]
 """Which weights a control leaves unrounded: see quantize/spare.py."""
-PROBE_ROWS, PROBE_TOKENS = 8, 256
-"""Rows of each list, and tokens of a row, by which a merged adapter is compared with an unmerged
-one."""
 LORA_LAYERS = {"qv": ["q_proj", "v_proj"], "odu": ["o_proj", "down_proj", "up_proj"]}
 """The paper's smaller sets of layers under LoRA, by the names that Llama and its kin have."""

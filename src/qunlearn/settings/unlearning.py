@@ -82,3 +82,8 @@ class UnlearnSettings:
     """Updates between two lines of the log and two looks at the stop rule."""
     checkpoint_every: Count = 100
     """Updates between two checkpoints; a multiple of `log_every`."""
+
+
+def snapshot_name(epochs: float) -> str:
+    """The folder of what a run of so many epochs ends with: `epoch5`, `epoch2.5`."""
+    return f"epoch{epochs:g}"

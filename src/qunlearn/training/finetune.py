@@ -15,25 +15,26 @@ from qunlearn.models.checkpoints import save_model
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder, write_jsonl
 from qunlearn.run.fingerprint import code_version
-from qunlearn.run.manifest import Stopwatch, fingerprint, made_by, write_manifest
+from qunlearn.run.manifest import Stopwatch, fingerprint, write_manifest
 from qunlearn.settings.training import TrainSettings
 from qunlearn.training.losses import (
+    Autocast,
+    bf16_autocast,
     head_weight,
     hidden_states,
     mean_nll,
     suit_attention,
     token_nll,
 )
-from qunlearn.training.preemption import held
 from qunlearn.training.products import quick_bf16_products
-from qunlearn.training.rows import collate, make_rows, pad_id
+from qunlearn.training.rows import collate, make_rows
 from qunlearn.training.trainer import (
     LOG,
+    OPTIMIZERS,
     Diverged,
     RepeatableTrainer,
-    Steps,
     arguments,
-    told_when_out_of_memory,
+    held,
     train,
 )
 
@@ -41,21 +42,14 @@ from qunlearn.training.trainer import (
 class _NextToken(RepeatableTrainer):
     """Mean token NLL in bf16 autocast over fp32 weights."""
 
-    autocast = True
+    autocast: Autocast
 
     def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
-        device = inputs["input_ids"].device.type
-        with torch.autocast(
-            device,
-            dtype=torch.bfloat16,
-            enabled=self.autocast,
-            cache_enabled=not self.args.gradient_checkpointing,
-        ):
+        with self.autocast():
             hidden = hidden_states(model, inputs)
             return mean_nll(*token_nll(hidden, head_weight(model), inputs["labels"]))
 
 
-@told_when_out_of_memory("batch_size")
 @quick_bf16_products()
 def finetune(
     model: PreTrainedModel,
@@ -78,28 +72,24 @@ def finetune(
     rows = make_rows(texts, tokenizer, settings.max_tokens, settings.chunking)
     updates = max(1, round(settings.epochs * len(rows) / settings.batch_size))
     order = shuffled_passes(len(rows), updates * settings.batch_size, seed)
-    pad = pad_id(tokenizer)
     trainer = _NextToken(
         model=model,
         args=arguments(
             checkpoints,
+            settings,
             updates=updates,
-            lr=settings.lr,
-            schedule="cosine",
-            warmup=settings.warmup,
-            batch_size=settings.batch_size,
-            accumulation=1,
-            clip=1.0,
-            log_every=settings.log_every,
-            checkpoint_every=settings.checkpoint_every,
+            rows=settings.batch_size,
             seed=seed,
-            gradient_checkpointing=settings.gradient_checkpointing,
+            lr_scheduler_type="cosine",
+            warmup_steps=settings.warmup,
+            optim=OPTIMIZERS["adamw"],
         ),
-        train_dataset=Steps([rows[index] for index in order]),
-        data_collator=lambda picked: collate(picked, pad),
+        train_dataset=[rows[index] for index in order],
+        data_collator=collate,
     )
-    trainer.autocast = settings.autocast
-    suit_attention(model, trainer.args.device)
+    device, checkpointing = trainer.args.device, settings.gradient_checkpointing
+    trainer.autocast = bf16_autocast(device, settings.autocast, checkpointing)
+    suit_attention(model, device)
     return train(trainer)
 
 
@@ -127,40 +117,29 @@ def train_and_keep(
         InputError: training diverged, so that there is no model to go on with.
     """
     stopwatch = Stopwatch()
-    mine = checkpoints / fingerprint(
-        step=step,
-        seed=seed,
-        settings=training,
-        inputs=dict(inputs),
-        facts=facts,
-        code=code_version(Path(__file__)),
-    )
-    before = output.exists()
-    with held(mine):
-        if not before and made_by(output, mine.name):
-            return  # by the process that was waited for
-        with new_folder(output) as work:
-            try:
-                log = finetune(model, tokenizer, texts, training, seed, mine)
-            except Diverged as error:
-                shutil.rmtree(mine, ignore_errors=True)
-                raise InputError(f"{step}: {error}; lower its lr {training.lr}") from None
-            save_model(model.to(torch.bfloat16), tokenizer, work)
-            write_jsonl(work / LOG, log)
-            write_manifest(
-                work,
-                step=step,
-                settings=training,
-                inputs=inputs,
-                stopwatch=stopwatch,
-                seed=seed,
-                run=mine.name,
-                **facts,
-            )
+    made_from: dict[str, Any] = {
+        "step": step,
+        "seed": seed,
+        "settings": training,
+        "inputs": dict(inputs),
+    }
+    mine = checkpoints / fingerprint(**made_from, facts=facts, code=code_version(Path(__file__)))
+    with held(mine), new_folder(output) as work:
+        try:
+            log = finetune(model, tokenizer, texts, training, seed, mine)
+        except Diverged as error:
+            shutil.rmtree(mine, ignore_errors=True)
+            raise InputError(f"{step}: {error}; lower its lr {training.lr}") from None
+        save_model(model.to(torch.bfloat16), tokenizer, work)
+        write_jsonl(work / LOG, log)
+        write_manifest(work, **made_from, stopwatch=stopwatch, **facts)
 
 
 def shuffled_passes(items: int, length: int, seed: int) -> list[int]:
-    """The first `length` indices of endless passes over range(items), each pass shuffled anew."""
+    """The first `length` indices of endless passes over range(items), each pass shuffled anew.
+
+    The order is made before training, so that a resumed run sees what an undisturbed one sees.
+    """
     generator = random.Random(f"order/{seed}")
     order: list[int] = []
     for _ in range(math.ceil(length / items)):

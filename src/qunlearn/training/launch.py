@@ -4,15 +4,13 @@ This module and the process that starts the others import no transformers.
 """
 
 import os
-import signal
 import sys
-import uuid
 from importlib import import_module
 from typing import Any
 
 from qunlearn.run.errors import InputError
 from qunlearn.run.imports import OPTIONAL, hide
-from qunlearn.run.signals import ASKING, end, listen
+from qunlearn.run.signals import end, listen
 
 PATIENCE = 3600  # seconds for a last checkpoint
 
@@ -37,24 +35,18 @@ def launch(processes: int, function: str, **arguments: Any) -> None:
         min_nodes=1,
         max_nodes=1,
         nproc_per_node=processes,
-        run_id=uuid.uuid4().hex,
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",  # a port that is free
         local_addr="localhost",
         max_restarts=0,
         shutdown_timeout=PATIENCE,
     )
-    before = {number: signal.getsignal(number) for number in ASKING}
     try:
         elastic_launch(config, _work)(function, arguments)
     except ChildFailedError as error:
-        _, failure = error.get_first_failure()
-        sys.exit(max(failure.exitcode, 1))
+        sys.exit(max(error.get_first_failure()[1].exitcode, 1))
     except SignalException as asked:
         sys.exit(128 + asked.sigval)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _work(function: str, arguments: dict[str, Any]) -> None:

@@ -19,11 +19,11 @@ from qunlearn.run.fingerprint import code_version
 from qunlearn.run.manifest import MANIFEST, Stopwatch, fingerprint, write_manifest
 from qunlearn.settings.unlearning import UnlearnSettings
 from qunlearn.training.objectives import Objective
-from qunlearn.training.preemption import held
+from qunlearn.training.trainer import held
 from qunlearn.training.unlearn_run import unlearn_and_keep
 
 SEARCH = "search.json"
-FIRST_SLOPE = 0.5  # of log norm over log lr, until two runs tell it
+FIRST_SLOPE = 0.5  # of log norm over log lr, until two runs give it
 SLOPES = (0.2, 2.0)
 
 
@@ -59,10 +59,8 @@ def match_norm(
     is marked as diverged.
 
     Args:
-        settings: of `full`; all are kept but its learning rate, and that the stop rule is looked
-            at every second update.
-        start: the trained `full`, the first point of the search.
-        like: the trained model whose norm is wanted.
+        settings: of the run in `start`, whose learning rate the search starts from.
+        like: the unlearned model whose norm is wanted.
         tolerance: how far the norm may be off, as a share of the wanted one.
         search_runs: trainings that the search may take.
 
@@ -71,30 +69,17 @@ def match_norm(
     """
     stopwatch = Stopwatch()
     inputs = {"target": target, "corpus": corpus, "start": start, "like": like}
-    mine = checkpoints / fingerprint(
-        inputs=inputs,
-        objective=objective,
-        settings=settings,
-        seed=seed,
-        code=code_version(Path(__file__), *Objective.parse(objective).module_files),
-    )
-
+    code = code_version(Path(__file__), *Objective.parse(objective).module_files)
+    made_from = {"objective": objective, "settings": settings, "seed": seed, "inputs": inputs}
+    mine = checkpoints / fingerprint(**made_from, code=code)
     # A larger rate ends sooner; a run that may only end every tenth update misses the norm.
     look = 2 if settings.log_every % 2 == 0 else 1
 
     def train(lr: float) -> tuple[Run, Path]:
-        folder = mine / f"lr {lr}"
+        folder, whose = mine / f"lr {lr}", replace(settings, lr=lr, log_every=look)
         if not (folder / MANIFEST).exists():
-            unlearn_and_keep(
-                target,
-                corpus,
-                objective,
-                "full",
-                replace(settings, lr=lr, log_every=look),
-                seed=seed,
-                output=folder,
-                checkpoints=mine,
-            )
+            where: dict[str, Any] = {"seed": seed, "output": folder, "checkpoints": mine}
+            unlearn_and_keep(target, corpus, objective, "full", whose, **where)
         norm = math.inf if is_diverged(folder) else update_norm(target, folder)
         print(f"lr {lr:.3g}: norm {norm:.4g}", flush=True)
         return Run(lr, norm), folder
@@ -104,11 +89,16 @@ def match_norm(
         if not is_diverged(start) and not is_diverged(like):
             goal = update_norm(target, like)
             print(f"wanted norm {goal:.4g}", flush=True)
-            runs = [Run(settings.lr, update_norm(target, start))]
-            folder = start
+            runs, folder = [Run(settings.lr, update_norm(target, start))], start
             while abs(runs[-1].norm / goal - 1) > tolerance:
                 if len(runs) > search_runs:
-                    raise InputError(_miss(runs, goal, tolerance))
+                    nearest = min(runs, key=lambda run: abs(run.norm - goal))
+                    raise InputError(
+                        f"control_settings.search_runs: none of {search_runs} runs brings the "
+                        f"update's norm to {goal:.4g} within {tolerance:.0%}; the nearest is "
+                        f"{nearest.norm:.4g} at lr {nearest.lr:g}: raise it, or "
+                        "control_settings.tolerance"
+                    )
                 run, folder = train(next_lr(runs, goal))
                 runs.append(run)
             shutil.copytree(folder, work, dirs_exist_ok=True)
@@ -133,32 +123,20 @@ def next_lr(runs: Sequence[Run], goal: float) -> float:
     (half-way, where the one above diverged); else beyond the outermost, along the slope of the
     last two. Rounded to three digits, so that the rate can be written down.
     """
-    below = max((run for run in runs if run.norm < goal), key=lambda run: run.lr, default=None)
-    above = min((run for run in runs if run.norm >= goal), key=lambda run: run.lr, default=None)
+    below = max((run for run in runs if run.norm < goal), default=None)
+    above = min((run for run in runs if run.norm >= goal), default=None)
     if below and above:
-        if math.isinf(above.norm):
-            return _three_digits(math.sqrt(below.lr * above.lr))
-        share = math.log(goal / below.norm) / math.log(above.norm / below.norm)
-        # Never at a run's own rate: the norm falls where a run ends one look at its NLL earlier.
-        share = min(max(share, 0.1), 0.9)
-        return _three_digits(below.lr * (above.lr / below.lr) ** share)
-    nearest = below or above
-    assert nearest is not None
-    slope = FIRST_SLOPE
-    if len(runs) > 1 and math.isfinite(runs[-2].norm) and runs[-1].lr != runs[-2].lr:
-        slope = math.log(runs[-1].norm / runs[-2].norm) / math.log(runs[-1].lr / runs[-2].lr)
-    slope = min(max(slope, SLOPES[0]), SLOPES[1])
-    return _three_digits(nearest.lr * (goal / nearest.norm) ** (1 / slope))
-
-
-def _three_digits(value: float) -> float:
-    return float(f"{value:.3g}")
-
-
-def _miss(runs: Sequence[Run], goal: float, tolerance: float) -> str:
-    nearest = min(runs, key=lambda run: abs(run.norm - goal))
-    return (
-        f"no learning rate within {len(runs) - 1} runs brings the update's norm to {goal:.4g} "
-        f"within {tolerance:.0%}; the nearest is {nearest.norm:.4g} at lr {nearest.lr:g}: raise "
-        "control_settings.search_runs or control_settings.tolerance"
-    )
+        share = 0.5
+        if math.isfinite(above.norm):
+            share = math.log(goal / below.norm) / math.log(above.norm / below.norm)
+            # Never at a run's own rate: the norm falls where a run ends one look at its NLL sooner.
+            share = min(max(share, 0.1), 0.9)
+        lr = below.lr * (above.lr / below.lr) ** share
+    else:
+        nearest = below or above or runs[-1]
+        slope = FIRST_SLOPE
+        if len(runs) > 1 and math.isfinite(runs[-2].norm) and runs[-1].lr != runs[-2].lr:
+            slope = math.log(runs[-1].norm / runs[-2].norm) / math.log(runs[-1].lr / runs[-2].lr)
+        slope = min(max(slope, SLOPES[0]), SLOPES[1])
+        lr = nearest.lr * (goal / nearest.norm) ** (1 / slope)
+    return float(f"{lr:.3g}")

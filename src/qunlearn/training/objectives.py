@@ -2,9 +2,15 @@
 
     loss = gamma * forget + alpha * retain
 
-GA and NPO push the forget rows away; GDR and KLR hold the retain rows where they are. An objective
-is named after its terms: `npo`, `npo_gdr`. Each term is a module of `training/terms`, in two
-variants:
+    GA      - mean NLL of the forget tokens
+    NPO     mean over forget rows of -2/beta * log sigmoid(beta * (NLL - NLL_ref))
+    SimNPO  the same of beta * NLL / tokens, without a reference
+    GDR     mean NLL of the retain tokens
+    KLR     mean KL(reference || model) over the retain tokens
+
+NLL_ref and the reference are of the model before unlearning. GA, NPO and SimNPO push the forget
+rows away; GDR and KLR hold the retain rows where they are. An objective is named after its terms:
+`npo`, `npo_gdr`. Each term is a module of `training/terms`, in two variants:
 
 * `paper`: the definitions of open-unlearning, which the paper's experiments use. NPO acts on a
   row's summed NLL, KLR is a true KL divergence.
@@ -21,7 +27,7 @@ imports no loss itself: what only names an objective, such as a table, does not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -35,6 +41,8 @@ from qunlearn.settings.unlearning import UnlearnSettings, Variant
 if TYPE_CHECKING:
     from torch import Tensor
 
+TERMS = f"{__package__}.terms"
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -43,8 +51,9 @@ class Seen:
     Attributes:
         hidden: the model's last hidden states, [rows, tokens, hidden].
         head: its output embedding, [vocabulary, hidden].
-        labels: token ids, [rows, tokens]; `rows.IGNORED` in the padding.
         mask: 1 for a token, 0 for padding, [rows, tokens].
+        token_nll: gives the NLL of each predicted token and the mask of those that count, as
+            `losses.token_nll` does.
         reference: what the term asked for of the model before unlearning (`Definition.reference`):
             the NLL of each row, summed over its tokens, [rows]; or hidden states and head, in the
             shapes of the model's own.
@@ -52,9 +61,14 @@ class Seen:
 
     hidden: Tensor
     head: Tensor
-    labels: Tensor
     mask: Tensor
+    token_nll: Callable[[], tuple[Tensor, Tensor]]
     reference: tuple[Tensor, ...] = ()
+
+    def mean_nll(self) -> Tensor:
+        """The mean NLL of all predicted tokens: a float32 scalar, nats."""
+        nll, mask = self.token_nll()
+        return (nll * mask).sum() / mask.sum()
 
     def states(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Hidden states and head, those of the reference, and the mask."""
@@ -149,39 +163,31 @@ class Objective:
         """Settings of its terms -> what they are."""
         return {key: what for term in self.terms for key, what in term.uses.items()}
 
-    def describe(self) -> str:
-        """The loss in words, for the model card: sentences."""
-        loss = " + ".join(
-            f"{weight} × {term.label}"
-            for weight, term in zip(("gamma", "alpha"), self.terms, strict=False)
-        )
-        meanings = "".join(f"; {key} is {what}" for key, what in self.uses.items())
-        sources = "; ".join(f"{term.label}: {term.source}" for term in self.terms)
-        return f"The loss is {loss}{meanings}. {sources}."
-
     @property
     def unused(self) -> set[str]:
         """Settings that do nothing under it: those of other terms."""
         others = {key for term in terms().values() for key in term.uses}
         return (others - self.uses.keys()) | (set() if self.retain else {"alpha"})
 
+    def describe(self) -> str:
+        """The loss in words, for the model card: sentences."""
+        weights = ("gamma", "alpha")
+        loss = " + ".join(f"{weights[i]} × {term.label}" for i, term in enumerate(self.terms))
+        meanings = "".join(f"; {key} is {what}" for key, what in self.uses.items())
+        sources = "; ".join(f"{term.label}: {term.source}" for term in self.terms)
+        return f"The loss is {loss}{meanings}. {sources}."
+
     @property
     def module_files(self) -> list[Path]:
         """The modules of its terms: code that decides what its runs write."""
-        return [
-            Path(str(import_module(f"{_package()}.{term.name}").__file__)) for term in self.terms
-        ]
+        return [Path(str(import_module(f"{TERMS}.{term.name}").__file__)) for term in self.terms]
 
 
 @cache
 def terms() -> dict[str, Term]:
     """Every term by its name, in the order of their modules."""
-    package = import_module(_package())
-    found: Iterable[Term] = (
-        import_module(f"{package.__name__}.{module.name}").TERM
-        for module in iter_modules(package.__path__)
-    )
-    return {term.name: term for term in found}
+    names = [module.name for module in iter_modules(import_module(TERMS).__path__)]
+    return {name: import_module(f"{TERMS}.{name}").TERM for name in names}
 
 
 @cache
@@ -194,7 +200,3 @@ def objectives() -> dict[str, Objective]:
         f"{one.name}_{other.name}": Objective(one, other) for one in forget for other in retain
     }
     return {term.name: Objective(term) for term in forget} | pairs
-
-
-def _package() -> str:
-    return f"{__package__}.terms"

@@ -6,18 +6,15 @@ speed of fp32: 3 to 11 times faster on AVX2, one thread, shapes of the default e
 order of the sums differs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-_ATEN = torch.ops.aten
-PRODUCTS = frozenset(
-    {_ATEN.mm.default, _ATEN.addmm.default, _ATEN.bmm.default, _ATEN.baddbmm.default}
-)
+ATEN = torch.ops.aten
+PRODUCTS = {ATEN.mm.default, ATEN.addmm.default, ATEN.bmm.default, ATEN.baddbmm.default}
 
 
 @contextmanager
@@ -38,21 +35,9 @@ def has_bf16_instructions() -> bool:
 class _InFloat32(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every operation beneath autograd and autocast, in the forward and the backward pass."""
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        if func in PRODUCTS and all(map(_is_narrow, args)):
-            product: Tensor = func(*(matrix.float() for matrix in args), **(kwargs or {}))
-            return product.bfloat16()
-        if func is _ATEN.mm.out and kwargs and all(map(_is_narrow, args)):
-            left, right = args
-            return kwargs["out"].copy_(left.float() @ right.float())
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in PRODUCTS and all(
+            matrix.dtype == torch.bfloat16 and matrix.device.type == "cpu" for matrix in args
+        ):
+            return func(*(matrix.float() for matrix in args), **(kwargs or {})).bfloat16()
         return func(*args, **(kwargs or {}))
-
-
-def _is_narrow(matrix: Tensor) -> bool:
-    return matrix.dtype == torch.bfloat16 and matrix.device.type == "cpu"

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TypedDict
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
 from qunlearn.models.tokens import begin_ids
@@ -13,14 +13,9 @@ from qunlearn.run.errors import InputError
 from qunlearn.settings.kinds import Chunking
 
 IGNORED = -100  # the label that torch's cross entropy skips
-
-
-class Batch(TypedDict):
-    """Right-padded rows: three int64 tensors of shape [rows, tokens]."""
-
-    input_ids: Tensor
-    attention_mask: Tensor
-    labels: Tensor
+Rows = Sequence[Sequence[int]]
+Batch = dict[str, Tensor]
+"""`input_ids`, `attention_mask` and `labels` of right-padded rows: int64, [rows, tokens]."""
 
 
 def make_rows(
@@ -66,29 +61,14 @@ def unique_rows(rows: Iterable[list[int]]) -> list[list[int]]:
     return [list(row) for row in dict.fromkeys(tuple(row) for row in rows)]
 
 
-def collate(rows: Sequence[Sequence[int]], pad_id: int) -> Batch:
-    """Pad rows on the right; padding is masked from attention and from the labels."""
-    width = max(len(row) for row in rows)
-    shape = (len(rows), width)
-    batch = Batch(
-        input_ids=torch.full(shape, pad_id, dtype=torch.long),
-        attention_mask=torch.zeros(shape, dtype=torch.long),
-        labels=torch.full(shape, IGNORED, dtype=torch.long),
-    )
-    for index, row in enumerate(rows):
-        ids = torch.tensor(row, dtype=torch.long)
-        batch["input_ids"][index, : len(row)] = ids
-        batch["attention_mask"][index, : len(row)] = 1
-        batch["labels"][index, : len(row)] = ids
-    return batch
-
-
-def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The id to pad with: any will do, since padding is masked."""
-    for token in (tokenizer.pad_token_id, tokenizer.eos_token_id):
-        if token is not None:
-            return int(token)
-    return 0
+def collate(rows: Rows) -> Batch:
+    """Pad rows on the right, with id 0; padding is masked from attention and from the labels."""
+    ids = [torch.tensor(row, dtype=torch.long) for row in rows]
+    return {
+        "input_ids": pad_sequence(ids, batch_first=True),
+        "attention_mask": pad_sequence([torch.ones_like(row) for row in ids], batch_first=True),
+        "labels": pad_sequence(ids, batch_first=True, padding_value=IGNORED),
+    }
 
 
 def _equal_pieces(sequence: list[int], longest: int) -> list[list[int]]:

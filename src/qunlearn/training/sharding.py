@@ -22,7 +22,6 @@ from torch.distributed.fsdp import (
     fully_shard,
     register_fsdp_forward_method,
 )
-from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
 from qunlearn.run.errors import InputError
@@ -37,28 +36,20 @@ def check_sharding(settings: UnlearnSettings, adapter: Adapter) -> None:
     Raises:
         InputError: they do.
     """
-    if settings.sharding == "none":
-        if settings.processes > 1 or settings.offload:
-            raise InputError(
-                f"processes {settings.processes} and offload {str(settings.offload).lower()} need "
-                "sharding fsdp"
-            )
-        return
-    if adapter == "lora":
-        raise InputError(
-            "sharding fsdp: LoRA trains too little to be spread; use none for its runs (overrides)"
-        )
-    if settings.optimizer != "adamw":
-        raise InputError(
-            f"optimizer {settings.optimizer} does not work in shards; use adamw, with offload "
-            "where memory is short"
-        )
     micro_batch(settings)
-    seen = torch.cuda.device_count()
-    if torch.cuda.is_available() and settings.processes > seen:
-        raise InputError(f"processes {settings.processes}: only {seen} GPUs are visible; lower it")
-    if not torch.cuda.is_available() and settings.processes == 1:
-        raise InputError("sharding fsdp: one process on the CPU has nothing to share; use none")
+    gpus, processes = torch.cuda.device_count(), settings.processes
+    if settings.sharding == "none":
+        faults = {"processes and offload need sharding fsdp": processes > 1 or settings.offload}
+    else:
+        faults = {
+            "sharding: LoRA trains too little to be spread; use none": adapter == "lora",
+            "sharding: one process on the CPU has nothing to share": processes == 1 and not gpus,
+            "optimizer: adamw_8bit does not work in shards": settings.optimizer != "adamw",
+            f"processes: only {gpus} GPUs are visible; lower it": 0 < gpus < processes,
+        }
+    for message, found in faults.items():
+        if found:
+            raise InputError(message)
 
 
 def micro_batch(settings: UnlearnSettings) -> int:
@@ -68,17 +59,11 @@ def micro_batch(settings: UnlearnSettings) -> int:
         InputError: the batch cannot be divided like that.
     """
     share, rest = divmod(settings.batch_size, settings.processes)
-    if rest:
-        raise InputError(
-            f"processes {settings.processes} does not divide batch_size {settings.batch_size}; "
-            "use a number that does"
-        )
     micro = settings.micro_batch_size or share
-    if share % micro:
-        whose = f"a process's share {share} of " if settings.processes > 1 else ""
+    if rest or share % micro:
         raise InputError(
-            f"micro_batch_size {micro} does not divide {whose}batch_size {settings.batch_size}; "
-            "use one that does, or 0"
+            f"micro_batch_size: {settings.micro_batch_size} times {settings.processes} processes "
+            f"does not divide batch_size {settings.batch_size}; use numbers that do, or 0"
         )
     return micro
 
@@ -110,10 +95,8 @@ def is_sharded(model: nn.Module) -> bool:
 
 def within(model: Any, compute: Callable[..., R], *args: Any) -> R:
     """`compute(model, *args)`, which may use the model's parts as it likes: all are gathered."""
-    if is_sharded(model):
-        result: R = model.run(compute, *args)
-        return result
-    return compute(model, *args)
+    result: R = model.run(compute, *args) if is_sharded(model) else compute(model, *args)
+    return result
 
 
 def trainer_settings(settings: UnlearnSettings) -> dict[str, Any]:
@@ -162,18 +145,10 @@ def summed(values: Tensor) -> Tensor:
     return total
 
 
-def own_share(items: int) -> tuple[list[int], int]:
-    """This process's share of range(items), as long as every other's, and how much of it counts.
-
-    Computing with a sharded model takes all processes equally often, so that a share that is too
-    short is filled up with the last item.
-    """
-    each = -(-items // processes())
-    start = rank() * each
-    mine = list(range(start, min(start + each, items)))
-    return mine + [items - 1] * (each - len(mine)), len(mine)
-
-
-def local(weight: Tensor) -> Tensor:
-    """This process's part of a weight."""
-    return weight.to_local() if isinstance(weight, DTensor) else weight
+def gathered(values: Tensor) -> Tensor:
+    """The `values` of all processes, on the CPU, joined along the last dimension."""
+    if processes() == 1:
+        return values
+    parts = [torch.empty_like(values) for _ in range(processes())]
+    dist.all_gather(parts, values)
+    return torch.cat(parts, dim=-1)

@@ -1,23 +1,30 @@
 """The one way that a model is trained here: transformers' Trainer, resumable and repeatable."""
 
-from collections.abc import Iterator, Sequence
+import json
+import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from signal import SIGTERM, signal
+from types import FrameType
 from typing import Any
 
 import torch
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+from filelock import FileLock
 from torch import Tensor, nn
-from torch.utils.data import Dataset
-from transformers import Trainer, TrainingArguments
+from torch.distributed.tensor import DTensor
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import get_last_checkpoint
 
 from qunlearn.run.errors import InputError
-from qunlearn.run.signals import leave
-from qunlearn.training.preemption import KeepLast, StopWhenAsked, last_checkpoint
-from qunlearn.training.sharding import local, processes, summed
+from qunlearn.run.signals import leave, listen
+from qunlearn.settings.training import TrainSettings
+from qunlearn.settings.unlearning import UnlearnSettings
+from qunlearn.training.sharding import processes, summed
 
 LOG = "train_log.jsonl"  # of a run, in its output folder
-SHARES = "shares"  # key of a batch: term of the loss -> see RepeatableTrainer.share
 OPTIMIZERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_bnb_8bit"}
 """What the Trainer calls them. The 8-bit one keeps its moments of large tensors in blocks of 256
 values that share a scale (Dettmers et al. 2022): 2 bytes a weight instead of 8."""
@@ -33,28 +40,8 @@ class Diverged(Exception):
     log: list[dict[str, Any]]
 
 
-class Steps(Dataset[Any]):
-    """The examples of all updates in the order in which they are seen.
-
-    The order is made before training, so that a resumed run sees what an undisturbed one sees.
-    """
-
-    def __init__(self, examples: Sequence[Any]) -> None:
-        self._examples = examples
-
-    def __len__(self) -> int:
-        return len(self._examples)
-
-    def __getitem__(self, index: int) -> Any:
-        return self._examples[index]
-
-
 class RepeatableTrainer(Trainer):
-    """A Trainer that logs the parts of its loss and stops at the first loss that is not finite.
-
-    A loss's terms are means over the rows or tokens of a whole update, however these are spread
-    over micro-batches and processes: see `share`.
-    """
+    """A Trainer that logs the parts of its loss and stops at the first loss that is not finite."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         ask_for_repeatable_kernels()
@@ -77,29 +64,6 @@ class RepeatableTrainer(Trainer):
         for name, value in parts.items():
             self._parts.setdefault(name, []).append(value.detach())
 
-    def weigh(self, inputs: Any) -> dict[str, int]:
-        """Of each term of the loss, how many rows or tokens of a batch its mean is over."""
-        raise NotImplementedError
-
-    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
-        """The micro-batches of one update, each told its shares in the whole update's means."""
-        batches, items = super().get_batch_samples(*args, **kwargs)
-        parts = len(batches) * processes()
-        if parts > 1:
-            counts = [self.weigh(batch) for batch in batches]
-            names = list(counts[0])
-            table = torch.tensor([[count[name] for name in names] for count in counts])
-            shares = parts * table / summed(table.sum(dim=0))
-            for batch, row in zip(batches, shares.tolist(), strict=True):
-                batch[SHARES] = dict(zip(names, row, strict=True))
-        return batches, items
-
-    def share(self, name: str, mean: Tensor, inputs: Any) -> Tensor:
-        """A term's mean over a batch, weighted so that the mean over all micro-batches and
-        processes, which the Trainer takes, is the mean over the whole update.
-        """
-        return mean * inputs[SHARES][name] if SHARES in inputs else mean
-
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add the mean of each part since the last line."""
         for name, values in self._parts.items():
@@ -117,6 +81,41 @@ class RepeatableTrainer(Trainer):
         return loss
 
 
+class StopOnSignal(TrainerCallback):
+    """Saves a checkpoint and stops the training after the update in which SIGTERM or Ctrl-C came.
+
+    The Trainer's own `enable_jit_checkpoint` (transformers 5.23) listens to SIGTERM alone, waits
+    three seconds, and saves between an update's forward pass and its step: the resumed run draws
+    other dropout and ends with other weights.
+
+    Attributes:
+        stopped: the signal's number, once it has stopped the training; else 0.
+    """
+
+    stopped = 0
+    _came = 0
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Within the block, only note the signal."""
+        before = listen(self._note)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._came = number
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        """Stop, unless this was the last update anyway; all processes of a training together."""
+        if summed(torch.tensor(float(self._came))) and not control.should_training_stop:
+            self.stopped = self._came or SIGTERM  # another process got it
+            control.should_training_stop = control.should_save = True
+        return control
+
+
 class _OneDevice(TrainingArguments):
     """Arguments for one device a process: the Trainer would spread each batch over all GPUs that
     it sees, and change the numbers.
@@ -130,53 +129,31 @@ class _OneDevice(TrainingArguments):
 
 def arguments(
     checkpoints: Path,
+    settings: TrainSettings | UnlearnSettings,
     *,
     updates: int,
-    lr: float,
-    schedule: str,
-    warmup: int,
-    batch_size: int,
-    accumulation: int,
-    clip: float,
-    log_every: int,
-    checkpoint_every: int,
+    rows: int,
     seed: int,
-    gradient_checkpointing: bool = False,
-    optimizer: str = "adamw",
     **more: Any,
 ) -> TrainingArguments:
     """AdamW without weight decay, one checkpoint kept, nothing reported anywhere.
 
     Args:
-        gradient_checkpointing: keep each layer's input alone, and compute the layer again in the
-            backward pass, with the same dropout.
-        optimizer: a key of OPTIMIZERS.
+        rows: that a forward pass takes.
         more: passed on to TrainingArguments.
-
-    Raises:
-        InputError: `checkpoint_every` is not a multiple of `log_every`.
     """
-    if checkpoint_every % log_every:
-        raise InputError(
-            f"checkpoint_every {checkpoint_every} is not a multiple of log_every {log_every}; "
-            "a resumed run's log would differ from an undisturbed one's"
-        )
     return _OneDevice(
         output_dir=str(checkpoints),
         max_steps=updates,
-        learning_rate=lr,
-        lr_scheduler_type=schedule,
-        warmup_steps=warmup,
+        learning_rate=settings.lr,
         weight_decay=0.0,
-        max_grad_norm=clip,
-        per_device_train_batch_size=batch_size,
-        gradient_accumulation_steps=accumulation,
-        logging_steps=log_every,
+        per_device_train_batch_size=rows,
+        logging_steps=settings.log_every,
         save_strategy="steps",
-        save_steps=checkpoint_every,
+        save_steps=settings.checkpoint_every,
+        save_total_limit=1,
         seed=seed,
-        optim=OPTIMIZERS[optimizer],
-        activation_checkpointing=gradient_checkpointing,
+        activation_checkpointing=settings.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False},
         train_sampling_strategy="sequential",
         use_cpu=not torch.cuda.is_available(),
@@ -192,17 +169,16 @@ def train(trainer: RepeatableTrainer) -> list[dict[str, Any]]:
 
     Raises:
         Diverged: the loss or a weight is not finite.
+        InputError: out of GPU memory.
         SystemExit: the process was asked to end; there is a checkpoint of where it was.
     """
-    folder = Path(trainer.args.output_dir)
+    stop = StopOnSignal()
+    trainer.add_callback(stop)
     try:
         with trainer.accelerator.main_process_first():  # one deletes what is broken
-            checkpoint = last_checkpoint(folder)
+            checkpoint = last_checkpoint(Path(trainer.args.output_dir))
         if checkpoint:
             print(f"resuming from {Path(checkpoint).name}", flush=True)
-        stop = StopWhenAsked()
-        trainer.add_callback(stop)
-        trainer.add_callback(KeepLast())
         with stop.listening():
             trainer.train(resume_from_checkpoint=checkpoint)
         if stop.stopped:
@@ -212,27 +188,38 @@ def train(trainer: RepeatableTrainer) -> list[dict[str, Any]]:
     except Diverged as error:
         error.log = _log(trainer)
         raise
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"out of GPU memory in training ({str(error).split('. ')[0]}): lower micro_batch_size "
+            "or batch_size, or set gradient_checkpointing to true"
+        ) from None
     return _log(trainer)
 
 
 @contextmanager
-def told_when_out_of_memory(rows: str) -> Iterator[None]:
-    """Say in one line what to do where a GPU has too little memory.
+def held(checkpoints: Path) -> Iterator[None]:
+    """Keep a training's folder to this process; delete it when the block succeeds.
 
-    Args:
-        rows: the setting that says how many rows a forward pass takes.
-
-    Raises:
-        InputError: out of memory.
+    On a cluster, jobs outlive a driver that is killed, and the next driver sends the same training
+    again: it waits here until the first one is done.
     """
-    try:
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    with FileLock(checkpoints / "lock"):
         yield
-    except torch.OutOfMemoryError as error:
-        what = str(error).split(". ")[0]
-        raise InputError(
-            f"out of GPU memory in training ({what}): lower {rows}, or set gradient_checkpointing "
-            "to true"
-        ) from None
+        shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint in `folder`; those that a kill or a full disk left unfinished are
+    deleted. The Trainer writes its state last.
+    """
+    for checkpoint in folder.glob("checkpoint-*"):
+        try:
+            json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(checkpoint)
+    found: str | None = get_last_checkpoint(str(folder)) if folder.exists() else None
+    return found
 
 
 def check_finite(model: nn.Module, when: str) -> None:
@@ -244,11 +231,10 @@ def check_finite(model: nn.Module, when: str) -> None:
     Raises:
         Diverged: a weight is not finite.
     """
-    names = [name for name, _ in model.named_parameters()]
-    finite = [torch.isfinite(local(weight)).all() for weight in model.parameters()]
-    wrong = summed(1.0 - torch.stack(finite).float().cpu()).nonzero().flatten()
-    if len(wrong):
-        raise Diverged(f"{names[int(wrong[0])]} is not finite after {when}")
+    for name, weight in model.named_parameters():
+        own = weight.to_local() if isinstance(weight, DTensor) else weight
+        if summed(1.0 - torch.isfinite(own).all().float().cpu()):
+            raise Diverged(f"{name} is not finite after {when}")
 
 
 def ask_for_repeatable_kernels() -> None:

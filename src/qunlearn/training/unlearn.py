@@ -2,154 +2,158 @@
 
 import math
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import (
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import TrainerCallback, set_seed
 
+from qunlearn.run.files import new_folder
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 from qunlearn.training.finetune import shuffled_passes
-from qunlearn.training.losses import head_weight, hidden_states, suit_attention
-from qunlearn.training.objectives import Objective, Seen, Term
+from qunlearn.training.losses import (
+    Autocast,
+    bf16_autocast,
+    head_weight,
+    hidden_states,
+    suit_attention,
+    token_nll,
+)
+from qunlearn.training.objectives import Definition, Objective, Seen
 from qunlearn.training.products import quick_bf16_products
-from qunlearn.training.reference import Autocast, Reference, Rows, remember, spread_row_nll
-from qunlearn.training.rows import collate
-from qunlearn.training.sharding import micro_batch, rank, trainer_settings, within
-from qunlearn.training.snapshots import Snapshots, count_updates
+from qunlearn.training.reference import Reference, remember, row_nll
+from qunlearn.training.rows import Rows, collate
+from qunlearn.training.sharding import (
+    gather,
+    is_sharded,
+    micro_batch,
+    rank,
+    trainer_settings,
+    within,
+)
 from qunlearn.training.trainer import (
+    OPTIMIZERS,
     Diverged,
     RepeatableTrainer,
-    Steps,
     arguments,
-    told_when_out_of_memory,
+    check_finite,
     train,
 )
 
-ROWS = ("forget", "retain")  # those that an example pairs, and whose terms the loss has
 Pair = tuple[int, int]  # indices of a forget row and of the retain row beside it
+
+
+@dataclass
+class Side:
+    """The forget rows or the retain rows of a run.
+
+    Attributes:
+        definition: of the term of the loss that acts on them.
+        weight: of the term.
+        rows: token ids.
+        reference: what the term compares them with.
+    """
+
+    definition: Definition
+    weight: float
+    rows: Rows
+    reference: Reference
+
+    def size(self, indices: Sequence[int]) -> int:
+        """How many rows or tokens the term's mean over these rows is over."""
+        tokens = sum(len(self.rows[index]) for index in indices)
+        sizes = {"rows": len(indices), "tokens": tokens, "predictions": tokens - len(indices)}
+        return sizes[self.definition.over]
 
 
 class _Unlearner(RepeatableTrainer):
     """loss = gamma * forget + alpha * retain."""
 
-    terms: dict[str, Term]  # rows that it acts on -> term
+    sides: dict[str, Side]
     settings: UnlearnSettings
     autocast: Autocast
-    references: dict[str, Reference]  # rows -> what their term compares with
-
-    def weigh(self, inputs: Any) -> dict[str, int]:
-        """Of each term, how many rows or tokens of a batch its mean is over."""
-        counts = {}
-        for name, term in self.terms.items():
-            rows, tokens = len(inputs["pairs"]), int(inputs[name]["attention_mask"].sum())
-            over = term.definition(self.settings.variant).over
-            counts[name] = {"rows": rows, "tokens": tokens, "predictions": tokens - rows}[over]
-        return counts
 
     def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
-        if self.args.gradient_checkpointing and self.settings.sharding == "none":
-            terms = self._one_after_the_other(model, inputs)
-        else:
-            with self.autocast():
-                terms = within(model, self._terms, inputs)
-        loss = self.settings.gamma * terms["loss_forget"]
-        if "loss_retain" in terms:
-            loss = loss + self.settings.alpha * terms["loss_retain"]
-        self.note(**terms)
-        return loss
-
-    def _terms(self, model: nn.Module, inputs: Any) -> dict[str, Tensor]:
-        return {f"loss_{name}": self._term(model, name, inputs) for name in self.terms}
-
-    def _one_after_the_other(self, model: nn.Module, inputs: Any) -> dict[str, Tensor]:
-        """The terms, where memory is short: forget's backward pass is over before retain begins.
+        """The loss; where memory is short, forget's backward pass is over before retain begins.
 
         In one backward pass both graphs are there, and the first one's gradients of all weights
         wait for the second one's: at 7B 27 GB. The sums are the same but for rounding.
         """
-        with self.autocast():
-            forget = self._term(model, "forget", inputs)
-        if "retain" not in self.terms:
-            return {"loss_forget": forget}
-        steps = self.current_gradient_accumulation_steps  # what the Trainer divides a loss by
-        self.accelerator.backward(self.settings.gamma * forget / steps)
-        with self.autocast():
-            retain = self._term(model, "retain", inputs)
-        return {"loss_forget": forget.detach(), "loss_retain": retain}
+        if self.args.gradient_checkpointing and self.settings.sharding == "none":
+            terms: dict[str, Tensor] = {}
+            for name in self.sides:
+                if terms:
+                    steps = self.current_gradient_accumulation_steps  # which the Trainer divides by
+                    self.accelerator.backward(self.settings.gamma * terms["forget"] / steps)
+                    terms["forget"] = terms["forget"].detach()
+                with self.autocast():
+                    terms[name] = self._term(model, name, inputs)
+        else:
+            with self.autocast():
+                terms = within(model, self._terms, inputs)
+        self.note(**{f"loss_{name}": value for name, value in terms.items()})
+        return torch.stack([self.sides[name].weight * terms[name] for name in terms]).sum()
+
+    def _terms(self, model: nn.Module, inputs: Any) -> dict[str, Tensor]:
+        return {name: self._term(model, name, inputs) for name in self.sides}
 
     def _term(self, model: nn.Module, name: str, inputs: Any) -> Tensor:
-        batch = inputs[name]
+        side, batch = self.sides[name], inputs[name]
         hidden, head = hidden_states(model, batch), head_weight(model)
-        indices = [pair[ROWS.index(name)] for pair in inputs["pairs"]]
-        seen = Seen(
-            hidden,
-            head,
-            batch["labels"],
-            batch["attention_mask"],
-            self.references[name](indices, batch),
-        )
-        definition = self.terms[name].definition(self.settings.variant)
-        return self.share(name, definition.loss(seen, self.settings), inputs)
+        nll = partial(token_nll, hidden, head, batch["labels"])
+        reference = side.reference(batch["indices"], batch)
+        seen = Seen(hidden, head, batch["attention_mask"], nll, reference)
+        return batch["share"] * side.definition.loss(seen, self.settings)  # type: ignore[no-any-return]
 
 
-class StopAtForgetNll(TrainerCallback):
-    """Look at the mean token NLL of all forget rows; stop the run once it reaches a threshold."""
+class BetweenUpdates(TrainerCallback):
+    """Looks at the mean token NLL of all forget rows, stops the run by it, and keeps snapshots.
+
+    Args:
+        look: gives the summed NLL and the number of tokens of each forget row.
+        snapshots: update -> the folder that gets the weights after it.
+    """
 
     def __init__(
         self,
         look: Callable[[nn.Module], tuple[Tensor, Tensor]],
         settings: UnlearnSettings,
-        also_at: Collection[int] = (),
+        snapshots: Mapping[int, Path],
     ) -> None:
-        """Stop as `settings` say.
+        self._look, self._settings, self._snapshots = look, settings, snapshots
 
-        Args:
-            look: gives the summed NLL and the number of tokens of each forget row.
-            also_at: further updates to look at, which stop nothing: the ends of shorter runs.
-        """
-        self._look, self._settings, self._also_at = look, settings, also_at
-
-    def on_step_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
-    ) -> TrainerControl:
-        """Look every `log_every` updates and after the last one.
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        """Look every `log_every` updates, after the last one, and, only to log it, at the ends of
+        shorter runs.
 
         Raises:
-            Diverged: the forget NLL is not finite.
+            Diverged: the forget NLL or a weight of a snapshot is not finite.
         """
-        due = state.global_step % self._settings.log_every == 0
-        due = due or state.global_step == args.max_steps
-        if due or state.global_step in self._also_at:
-            sums, counts = self._look(kwargs["model"])
+        update, model = state.global_step, kwargs["model"]
+        due = update % self._settings.log_every == 0 or update == args.max_steps
+        if due or update in self._snapshots:
+            sums, counts = self._look(model)
             value = (sums.sum() / counts.sum()).item()
             if not math.isfinite(value):
-                raise Diverged(f"the forget NLL is {value} after update {state.global_step}")
-            state.log_history.append({"step": state.global_step, "nll_forget": round(value, 6)})
+                raise Diverged(f"the forget NLL is {value} after update {update}")
+            state.log_history.append({"step": update, "nll_forget": round(value, 6)})
             if due and self._settings.stop_nll and value >= self._settings.stop_nll:
                 control.should_training_stop = True
                 control.should_save = False  # a resumed run would go on past the stop
+        if update in self._snapshots:  # before the Trainer's checkpoint of the same update
+            check_finite(model, f"update {update}")
+            with new_folder(self._snapshots[update]) as work:
+                save_weights(model, work)
         return control
 
 
-@told_when_out_of_memory("micro_batch_size")
 @quick_bf16_products()
 def unlearn(
     model: nn.Module,
-    pad: int,
     forget: Rows,
     retain: Rows,
     objective: str,
@@ -157,7 +161,7 @@ def unlearn(
     settings: UnlearnSettings,
     seed: int,
     checkpoints: Path,
-    snapshots: Snapshots | None = None,
+    snapshots: Mapping[int, Path] = {},
 ) -> list[dict[str, Any]]:
     """Train `model` in place until its epochs are over or its forget NLL is reached.
 
@@ -166,7 +170,9 @@ def unlearn(
         forget, retain: rows of token ids; an epoch is a pass over `forget`, each row of which is
             joined by a retain row drawn with replacement.
         checkpoints: folder of this run's checkpoints; training resumes from the last whole one.
-        snapshots: what to keep on the way.
+        snapshots: update -> the folder that gets the weights after it. Under a constant learning
+            rate the first five epochs of a run of ten are a run of five, to the last bit, so that
+            one training serves several epoch counts.
 
     Returns:
         The log, one dict a line: loss, its terms, gradient norm, forget NLL.
@@ -176,72 +182,82 @@ def unlearn(
         InputError: settings contradict each other, or out of GPU memory.
     """
     set_seed(seed)
-    terms: dict[str, Term] = {term.rows: term for term in Objective.parse(objective).terms}
     micro = micro_batch(settings)
+    parts = settings.batch_size // micro  # of an update, over all processes
     updates = count_updates(settings.epochs, len(forget), settings.batch_size)
     pairs = draw_pairs(len(forget), len(retain), updates * settings.batch_size, seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if settings.sharding == "none":
         model.to(device)
     suit_attention(model, device)
-    autocast = partial(
-        torch.autocast,
-        device.type,
-        dtype=torch.bfloat16,
-        enabled=settings.autocast and adapter != "full_bf16",
-        # The cache holds a bf16 copy of every trained weight until the pass ends: 13 GB at 7B, when
-        # checkpointing lets the layers' own copies go.
-        cache_enabled=not settings.gradient_checkpointing,
-    )
+    cast = settings.autocast and adapter != "full_bf16"
+    autocast = bf16_autocast(device, cast, settings.gradient_checkpointing)
+    sides: dict[str, Side] = {}
 
-    def collate_pairs(picked: list[Pair]) -> dict[str, Any]:
-        return {
-            "pairs": picked,
-            "forget": collate([forget[index] for index, _ in picked], pad),
-            "retain": collate([retain[index] for _, index in picked], pad),
-        }
+    def collate_pairs(places: list[int]) -> dict[str, Any]:
+        """Of each side a batch, and the factor by which its term's mean over the batch enters the
+        mean of all parts of an update, so that this is the term's mean over the whole update.
+        """
+        first = places[0] - places[0] % settings.batch_size
+        update = pairs[first : first + settings.batch_size]
+        batches = {}
+        for which, (name, side) in enumerate(sides.items()):
+            own = [pairs[place][which] for place in places]
+            share = parts * side.size(own) / side.size([pair[which] for pair in update])
+            batch: dict[str, Any] = {**collate([side.rows[index] for index in own])}
+            batches[name] = batch | {"indices": own, "share": share}
+        return batches
 
     def look(model: nn.Module) -> tuple[Tensor, Tensor]:
-        return spread_row_nll(model, forget, pad, 2 * micro, autocast)
+        return row_nll(model, forget, 2 * micro, autocast)
 
+    watch = BetweenUpdates(look, settings, snapshots)
     trainer = _Unlearner(
         model=model,
         args=arguments(
             checkpoints,
+            settings,
             updates=updates,
-            lr=settings.lr,
-            schedule="constant",
-            warmup=0,
-            batch_size=micro,
-            accumulation=settings.batch_size // (micro * settings.processes),
-            clip=settings.clip,
-            log_every=settings.log_every,
-            checkpoint_every=settings.checkpoint_every,
+            rows=micro,
             seed=seed,
-            gradient_checkpointing=settings.gradient_checkpointing,
-            optimizer=settings.optimizer,
+            lr_scheduler_type="constant",
+            gradient_accumulation_steps=parts // settings.processes,
+            max_grad_norm=settings.clip,
+            optim=OPTIMIZERS[settings.optimizer],
             **trainer_settings(settings),
         ),
-        train_dataset=Steps(pairs),
+        train_dataset=range(len(pairs)),
         data_collator=collate_pairs,
-        callbacks=[
-            StopAtForgetNll(look, settings, snapshots.updates.values() if snapshots else ()),
-            *([snapshots] if snapshots else []),
-        ],
+        callbacks=[watch],
     )
-    if snapshots:
-        with trainer.accelerator.main_process_first():
-            snapshots.drop_checkpoints_without(checkpoints)
-    trainer.terms, trainer.settings, trainer.autocast = terms, settings, autocast
-    trainer.references = {}
-    for name, term in terms.items():
-        wanted = term.definition(settings.variant).reference
-        rows, file = (forget, retain)[ROWS.index(name)], checkpoints / f"{name}_reference{rank()}"
-        trainer.references[name] = remember(wanted, model, rows, pad, 2 * micro, autocast, file)
+    trainer.sides, trainer.settings, trainer.autocast = sides, settings, autocast
+    for term in Objective.parse(objective).terms:
+        definition, file = term.definition(settings.variant), checkpoints / f"{term.rows}{rank()}"
+        forgets = term.rows == "forget"
+        rows, weight = (forget, settings.gamma) if forgets else (retain, settings.alpha)
+        known = remember(definition.reference, model, rows, 2 * micro, autocast, file)
+        sides[term.rows] = Side(definition, weight, rows, known)
     return train(trainer)
+
+
+def save_weights(model: Any, folder: Path) -> None:
+    """Write a checkpoint without its tokenizer, or a PEFT adapter."""
+    if hasattr(model, "peft_config"):
+        # An adapter is kept beside whatever target it is merged into; a path would tie it down.
+        model.peft_config["default"].base_model_name_or_path = "target"
+        model.save_pretrained(folder, save_embedding_layers=False)  # else peft asks the hub
+    elif not is_sharded(model):
+        model.save_pretrained(folder)
+    elif state := gather(model):
+        model.save_pretrained(folder, state_dict=state)
 
 
 def draw_pairs(forget: int, retain: int, length: int, seed: int) -> list[Pair]:
     """Shuffled passes over the forget rows, each row beside a random retain row."""
     generator = random.Random(f"retain/{seed}")
     return [(index, generator.randrange(retain)) for index in shuffled_passes(forget, length, seed)]
+
+
+def count_updates(epochs: float, rows: int, batch_size: int) -> int:
+    """Updates in `epochs` passes over `rows`: at least one."""
+    return max(1, round(epochs * rows / batch_size))

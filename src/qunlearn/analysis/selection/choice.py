@@ -85,11 +85,7 @@ def gather(points: Sequence[str], answers: Mapping[str, Sequence[Answers]]) -> p
 
 
 def reference(name: str, answers: Iterable[Answers]) -> dict[str, float]:
-    """The SCORES of target or retrain, from one file of answers or from one a seed.
-
-    Raises:
-        InputError: one of them diverged.
-    """
+    """The SCORES of target or retrain, from a file of answers a seed; none may have diverged."""
     models = [model for found in answers for model in found.values()]
     if any(model["status"] != "ok" for model in models):
         raise InputError(
@@ -194,22 +190,14 @@ def write(path: Path, selection: Selection) -> None:
 
 
 def read(path: Path) -> Selection:
-    """Read a choice.
-
-    Raises:
-        InputError: the file is missing.
-    """
+    """Read a choice; an InputError where the file is missing."""
     found = read_json(path)
     candidates = pd.DataFrame(found["candidates"]).astype(dict.fromkeys(SCORES, float))
     return Selection(**found | {"candidates": candidates})
 
 
 def link_folder(source: Path, folder: Path) -> None:
-    """Fill `folder` with hard links to the files of `source`, or copies where links fail.
-
-    Raises:
-        InputError: `source` is missing.
-    """
+    """Fill `folder` with hard links to the files of `source`, or copies where links fail."""
     if not source.is_dir():
         raise InputError(f"{source}: the chosen candidate is missing; train the grid again")
     shutil.copytree(source, folder, copy_function=_link_or_copy, dirs_exist_ok=True)

@@ -1,22 +1,6 @@
-"""GDR: gradient descent on the retain rows."""
+"""GDR: gradient descent on the retain rows: ordinary training, by their mean token NLL."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from qunlearn.settings.unlearning import UnlearnSettings
-from qunlearn.training.objectives import Definition, Seen, Term
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
-def _loss(seen: Seen, settings: UnlearnSettings) -> Tensor:
-    """Ordinary training: the mean token NLL of the retain rows."""
-    from qunlearn.training.losses import mean_nll, token_nll
-
-    return mean_nll(*token_nll(seen.hidden, seen.head, seen.labels))
-
+from qunlearn.training.objectives import Definition, Term
 
 TERM = Term(
     name="gdr",
@@ -24,5 +8,5 @@ TERM = Term(
     rows="retain",
     source="Liu et al. 2022 (arXiv 2203.12817), as in MUSE (arXiv 2407.06460)",
     kind="nll",
-    paper=Definition(_loss, over="predictions"),
+    paper=Definition(lambda seen, _: seen.mean_nll(), over="predictions"),
 )

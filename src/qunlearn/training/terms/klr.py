@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qunlearn.settings.unlearning import UnlearnSettings
-from qunlearn.training.objectives import Definition, Seen, Term
+from qunlearn.training.objectives import Definition, Term
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def kl_divergence(reference_logits: Tensor, logits: Tensor) -> Tensor:
+def kl_divergence(logits: Tensor, reference_logits: Tensor) -> Tensor:
     """KL(reference || model) at each position, nats: [..., vocabulary] -> [...]."""
     from torch.nn.functional import kl_div, log_softmax
 
@@ -33,20 +32,10 @@ def mean_kl(
         head, reference_head: [vocabulary, hidden].
         mask: [rows, tokens].
     """
-    import torch
-    from torch.nn.functional import linear
+    from qunlearn.training.losses import over_vocabulary
 
-    from qunlearn.training.chunked import chunk_length, chunked_kl
-
-    states, before = hidden.flatten(0, 1), reference_hidden.flatten(0, 1)
-    counted = mask.flatten().float()
-    if len(states) <= chunk_length(len(head)):
-        with torch.no_grad():
-            reference_logits = linear(before, reference_head)
-        flat = kl_divergence(reference_logits, linear(states, head))
-        return (flat * counted).sum() / counted.sum()
-    places = counted.nonzero().squeeze(1)
-    return chunked_kl(states[places], head, before[places], reference_head)
+    each = over_vocabulary(kl_divergence, hidden, head, reference_hidden, mask, reference_head)
+    return each.sum() / mask.sum()
 
 
 def raw_kl(
@@ -57,28 +46,19 @@ def raw_kl(
     This is what torch's `kl_div` (log_target, batchmean) makes of logits where it expects log
     probabilities; `batchmean` divides by rows, not by positions. It is no KL divergence: it is
     linear in z, so that it has no minimum at the reference and no lower bound, and it always pulls
-    each logit up with weight exp(z_ref), however high it stands.
+    each logit up with weight exp(z_ref), however high it stands. muse_bench counts padding too, of
+    which its rows have none.
 
-    Args:
-        hidden, reference_hidden: [rows, tokens, hidden].
-        head, reference_head: [vocabulary, hidden].
-        mask: [rows, tokens]; muse_bench counts padding too, of which its rows have none.
+    Args: as `mean_kl`.
     """
-    from qunlearn.training.chunked import summed_over_logits
+    from qunlearn.training.losses import over_vocabulary
 
-    def term(logits: Tensor, before: Tensor) -> Tensor:
-        return before.exp() * (before - logits)
+    def formula(logits: Tensor, before: Tensor) -> Tensor:
+        before = before.float()
+        return (before.exp() * (before - logits.float())).sum(dim=-1)
 
-    total = summed_over_logits(term, hidden, head, reference_hidden, reference_head, mask)
-    return total / len(hidden)
-
-
-def _paper(seen: Seen, settings: UnlearnSettings) -> Tensor:
-    return mean_kl(*seen.states())
-
-
-def _muse(seen: Seen, settings: UnlearnSettings) -> Tensor:
-    return raw_kl(*seen.states())
+    each = over_vocabulary(formula, hidden, head, reference_hidden, mask, reference_head)
+    return each.sum() / len(hidden)
 
 
 TERM = Term(
@@ -87,6 +67,6 @@ TERM = Term(
     rows="retain",
     source="Shi et al. 2024 (MUSE, arXiv 2407.06460)",
     kind="kl",
-    paper=Definition(_paper, over="tokens", reference="states"),
-    muse=Definition(_muse, over="rows", reference="states"),
+    paper=Definition(lambda seen, _: mean_kl(*seen.states()), over="tokens", reference="states"),
+    muse=Definition(lambda seen, _: raw_kl(*seen.states()), over="rows", reference="states"),
 )

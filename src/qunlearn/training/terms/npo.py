@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qunlearn.settings.unlearning import UnlearnSettings
-from qunlearn.training.objectives import Definition, Seen, Term
+from qunlearn.training.objectives import Definition, Term
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,24 +48,13 @@ def elementwise_npo(
     """
     from torch.nn.functional import logsigmoid
 
-    from qunlearn.training.chunked import summed_over_logits
+    from qunlearn.training.losses import over_vocabulary
 
-    def term(logits: Tensor, before: Tensor) -> Tensor:
-        return logsigmoid(beta * (before - logits))
+    def formula(logits: Tensor, before: Tensor) -> Tensor:
+        return logsigmoid(beta * (before.float() - logits.float())).sum(dim=-1)
 
-    total = summed_over_logits(term, hidden, head, reference_hidden, reference_head, mask)
-    return -2.0 / beta * total / (mask.sum() * len(head))
-
-
-def _paper(seen: Seen, settings: UnlearnSettings) -> Tensor:
-    from qunlearn.training.losses import token_nll
-
-    (reference_nll,) = seen.reference
-    return npo(*token_nll(seen.hidden, seen.head, seen.labels), reference_nll, settings.beta)
-
-
-def _muse(seen: Seen, settings: UnlearnSettings) -> Tensor:
-    return elementwise_npo(*seen.states(), settings.beta)
+    each = over_vocabulary(formula, hidden, head, reference_hidden, mask, reference_head)
+    return -2.0 / beta * each.sum() / (mask.sum() * len(head))
 
 
 TERM = Term(
@@ -75,7 +63,15 @@ TERM = Term(
     rows="forget",
     source="Zhang et al. 2024 (arXiv 2404.05868), eq. 3",
     kind="nll",
-    paper=Definition(_paper, over="rows", reference="nll"),
-    muse=Definition(_muse, over="tokens", reference="states"),
+    paper=Definition(
+        lambda seen, settings: npo(*seen.token_nll(), seen.reference[0], settings.beta),
+        over="rows",
+        reference="nll",
+    ),
+    muse=Definition(
+        lambda seen, settings: elementwise_npo(*seen.states(), settings.beta),
+        over="tokens",
+        reference="states",
+    ),
     uses={"beta": "NPO's inverse temperature"},
 )

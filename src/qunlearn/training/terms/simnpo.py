@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qunlearn.settings.unlearning import UnlearnSettings
-from qunlearn.training.objectives import Definition, Seen, Term
+from qunlearn.training.objectives import Definition, Term
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,18 +28,12 @@ def simnpo(nll: Tensor, mask: Tensor, beta: float) -> Tensor:
     return (-2.0 / beta * logsigmoid(beta * mean)).mean()
 
 
-def _loss(seen: Seen, settings: UnlearnSettings) -> Tensor:
-    from qunlearn.training.losses import token_nll
-
-    return simnpo(*token_nll(seen.hidden, seen.head, seen.labels), settings.beta)
-
-
 TERM = Term(
     name="simnpo",
     label="SimNPO",
     rows="forget",
     source="Fan et al. 2024 (arXiv 2410.07163), margin 0",
     kind="nll",
-    paper=Definition(_loss, over="rows"),
+    paper=Definition(lambda seen, settings: simnpo(*seen.token_nll(), settings.beta), over="rows"),
     uses={"beta": "SimNPO's inverse temperature"},
 )
