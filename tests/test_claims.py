@@ -46,14 +46,9 @@ def found(low: float, high: float, p: float | None = None, seeds: int = 3) -> Fi
     return Finding((low + high) / 2, low, high, seeds, n=32, minimum_effect=0.5, p=p)
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [(0.2, 0.9, "above"), (-1, 0.09, "below"), (0.1, 0.9, None), (-1, 0.1, None)],
-)
-def test_an_end_on_the_threshold_is_on_neither_side(
-    low: float, high: float, expected: str | None
-) -> None:
-    assert side(low, high, 0.1) == expected
+def test_an_end_on_the_threshold_is_on_neither_side() -> None:
+    assert (side(0.2, 0.9, 0.1), side(-1, 0.09, 0.1)) == ("above", "below")
+    assert side(0.1, 0.9, 0.1) is side(-1, 0.1, 0.1) is None
 
 
 @pytest.mark.parametrize(
@@ -99,16 +94,11 @@ def test_a_drop_is_what_the_other_loses_minus_what_the_variant_loses() -> None:
     assert drop.high == pytest.approx(15 + 1.96 * 2, abs=1e-3)  # sqrt(4 * 1^2)
 
 
-@pytest.mark.parametrize(
-    ("full", "lora", "value"),
-    [(-60, -20, 40), (-20, -60, -40), (60, 20, 40), (-60, 20, 40), (60, -1, 59)],
-)
-def test_distances_from_zero_are_compared_on_either_side(
-    full: float, lora: float, value: float
-) -> None:
-    own = only("nearer_zero", at_nf4(number(lora), number(full), "privleak"))
-    assert own.finding.value == value
-    assert own.reason.startswith(ABOVE if value > 0 else BELOW)
+def test_distances_from_zero_are_compared_on_either_side() -> None:
+    for full, lora in ((-60, -20), (-20, -60), (60, 20), (-60, 20), (60, -1)):
+        own = only("nearer_zero", at_nf4(number(lora), number(full), "privleak"))
+        assert own.finding.value == abs(full) - abs(lora)
+        assert own.reason.startswith(ABOVE if abs(full) > abs(lora) else BELOW)
 
 
 @pytest.mark.parametrize(

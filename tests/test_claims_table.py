@@ -10,7 +10,7 @@ from small_text import unpadded
 
 from qunlearn.analysis.claims import claims_csv, judge
 from qunlearn.analysis.evidence import Evidence, Finding
-from qunlearn.report.claims_table import in_words, signs_in_words, write_claims
+from qunlearn.report.claims_table import signs, write_claims
 
 NUMBERS = {
     key("lora", "nf4"): number(60.0, 1), key("full", "nf4"): number(40.0, 1),
@@ -42,15 +42,12 @@ def test_csv_has_a_row_a_place() -> None:
     assert (row["verdict"], row["p"]) == ("undecided", "one seed")
 
 
-def test_counts_and_signs_in_words() -> None:
-    assert in_words(JUDGED[:4]) == "supported in 1 of 4, contradicted in 1, undecided in 2"
-    assert in_words(JUDGED[2:4]) == "contradicted in 1 of 2, undecided in 1"
-    assert signs_in_words(JUDGED[:4]) == "The number is above 0 in 1 of 3."
-    assert signs_in_words(JUDGED[3:4]) == "No number."
-    assert "(2 without ties)" in signs_in_words(JUDGED[:4], own_models=True)
-    assert "p = 0.5 (sign test)" in signs_in_words(JUDGED[:1] * 2, own_models=True)
+def test_signs_are_counted_and_tested() -> None:
+    assert signs(JUDGED[:4]) == {"count": 1, "of": 3, "untied": 2, "p": 1.0}
+    assert signs(JUDGED[3:4])["of"] == 0
+    assert signs(JUDGED[:1] * 2)["p"] == 0.5
     kept = judge([claim("keeps")], Evidence(NUMBERS))
-    assert signs_in_words(kept) == "The number is below 0.1 in 0 of 1."
+    assert (signs(kept)["count"], signs(kept)["of"]) == (0, 1)
 
 
 def test_markdown_says_what_was_compared_and_why(tmp_path: Path) -> None:
@@ -58,7 +55,7 @@ def test_markdown_says_what_was_compared_and_why(tmp_path: Path) -> None:
     text = unpadded((tmp_path / "claims.md").read_text(encoding="utf-8"))
     ours, theirs = text.split("# The same rule on the paper's table")
     for words in (
-        "| `level` | It is so. | supported in 1 of 4, contradicted in 1, undecided in 2 |",
+        "| `level` | It is so. | supported in 1, contradicted in 1, undecided in 2 of 4 |",
         "\nLearning rates: LoRA 0.0005.\n",
         "* The number: LoRA minus FT (fp32 masters). Threshold: 0.",
         "* The number: reversion of LoRA. Threshold: 0.1.",
@@ -68,5 +65,6 @@ def test_markdown_says_what_was_compared_and_why(tmp_path: Path) -> None:
         "added as if independent (in 1 of 3); n < 10 (in 1 of 3).",
     ):
         assert words in ours
-    assert "sign test" not in ours and "(sign test)." in theirs
+    assert "undecided in 2 of 4. The number is above 0 in 1 of 3.\n" in ours
+    assert "(2 without ties), a count this uneven would arise by chance with p = 1 (" in theirs
     assert (tmp_path / "claims_published.csv").read_text() == claims_csv(JUDGED[:4])

@@ -33,7 +33,7 @@ BAD = {
     "precisions: [bf16, nf5]": "'precisions.1': precision 'nf5' is unknown; use bf16",
     "seeds: [one]": "'seeds.0': 'one' should be a valid integer; see config/README.md",
     "seeds: []": "'seeds': [] should have at least 1 item",
-    "seeds: [1, 1]": "'seeds': 1 is there twice; drop one",
+    "seeds: [1, 1]": "'seeds': 1 appears twice; drop one",
     "seeds: [true]": "'seeds.0': True should be a valid integer",
     "seeds: [2147483648]": "'seeds.0': 2147483648 should be less",
     f"seeds: [0x{'f' * 5000}]": "'seeds.0': a number of more than 40 digits should be",
@@ -49,7 +49,7 @@ BAD = {
     "selection: {share: 1}": "'selection.share': 1 should be less than 1",
     'sweep: {"*": {lr: [0]}}': "'sweep.*.lr.0': 0 should be greater than 0",
     'sweep: {"*/*/lora": {rank: 4}}': "'sweep.*/*/lora.rank': 4 should be a valid list",
-    'sweep: {"*/*/lora": {rank: [4, 4]}}': "'sweep.*/*/lora.rank': 4 is there twice",
+    'sweep: {"*/*/lora": {rank: [4, 4]}}': "'sweep.*/*/lora.rank': 4 appears twice",
     "models: {base: 5}": "'models.base': 5 should be a valid string or should be a section of keys",
     # Names and paths
     "experiment: a/b": "'experiment': 'a/b' should match pattern",
@@ -85,10 +85,10 @@ BAD = {
     'sweep: {"*": {rank: [4]}}': "'sweep': rank is a setting of LoRA but is swept in news/npo_gdr",
     'sweep: {"*/*/lora": {alpha: [1.0000001, 1.0000002]}}': "'sweep': two points of news/npo_gdr/l",
     '{sweep: {"*/*/lora": {rank: [4]}}, selection: {rule: fixed}}': (
-        "'selection.fixed': nothing is no candidate of news/npo_gdr/lora; name one, such as r4/epo"
+        "'selection.fixed': news/npo_gdr/lora needs one of its candidates, such as r4/epoch5, not n"
     ),
     '{sweep: {"*/*/lora": {rank: [8]}}, selection: {rule: fixed, fixed: {"*": r8/epoch6}}}': (
-        "'selection.fixed': r8/epoch6 is no candidate of news/npo_gdr/lora; name one, such as r8/ep"
+        "'selection.fixed': news/npo_gdr/lora needs one of its candidates, such as r8/epoch5, not r"
     ),
     '{controls: true, sweep: {"*/*/full": {lr: [1.0e-4]}}}': "'controls': full_matched is trained",
 }
@@ -107,8 +107,8 @@ FILES: dict[str, tuple[bytes, str]] = {
     "word for a switch": (b"seeds: no\n", "config key 'seeds': False should be a valid list"),
     "Latin-1": (b"experiment: \xff", "not UTF-8"),
     "too many brackets": (b"a: " + b"[" * 3000 + b"]" * 3000, "nested too deep"),
-    "key twice": (b"experiment: a\nexperiment: b", "the key 'experiment' stands twice"),
-    "key twice in JSON": (b'{"seeds": [0], "seeds": [1]}', "the key 'seeds' stands twice"),
+    "key twice": (b"experiment: a\nexperiment: b", "the key 'experiment' appears twice"),
+    "key twice in JSON": (b'{"seeds": [0], "seeds": [1]}', "the key 'seeds' appears twice"),
     "list for a key": (b"? [a]\n: 1", "not valid YAML at line 1"),
     "template": (b"__use_yte__: true", "'__use_yte__' makes a file a template; drop it"),
     "code": (b"experiment: !!python/object/apply:os.getcwd []", "not valid YAML at line 1"),

@@ -30,6 +30,7 @@ from qunlearn.run.manifest import MANIFEST
 from qunlearn.training.trainer import LOG
 
 SPARE = 256 * 1024  # bytes that the filler leaves
+LORA = "results/tiny/unlearned/news/npo_klr/lora/seed0"
 LOG_FILE = "results/tiny/logs/models/news/target.log"
 
 
@@ -42,7 +43,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, snakemake: Snakemake) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
-    done = snakemake(folder, *ONLY_TARGET)
+    done = snakemake(folder, *LONGER, "--", LORA)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
@@ -55,10 +56,10 @@ def fill(disk: Path) -> None:
     os.truncate(disk / "filler", (disk / "filler").stat().st_size - SPARE)
 
 
-def of_target(folder: Path) -> dict[str, bytes]:
+def made(folder: Path, output: str = TARGET) -> dict[str, bytes]:
     """Its files but the manifest's times, and the log's means over other updates after a stop."""
-    made = (folder / TARGET).glob("*")
-    return {file.name: file.read_bytes() for file in made if file.name not in (LOG, MANIFEST)}
+    files = (folder / output).glob("*")
+    return {file.name: file.read_bytes() for file in files if file.name not in (LOG, MANIFEST)}
 
 
 def test_a_second_run_is_refused(folder: Path, snakemake: Snakemake) -> None:
@@ -90,28 +91,23 @@ def test_after_a_run_that_was_killed_the_same_command_goes_on(
     assert leftovers(folder) == []
 
 
-def test_killed_jobs_resume_to_the_same_bytes(folder: Path, snakemake: Snakemake) -> None:
-    metrics = Path("results/tiny/tables/metrics.csv")
-    whole, killed = folder / "whole", folder / "killed"
-    for each in (whole, killed):
-        each.mkdir()
-    done = snakemake(whole, *LONGER)
-    assert done.returncode == 0, done.stderr[-3000:]
-    outputs = ("models/news/target", "unlearned/news/npo_klr/lora/seed0")
-    for output in outputs:
+def test_killed_jobs_resume_to_the_same_bytes(
+    folder: Path, undisturbed: Path, snakemake: Snakemake
+) -> None:
+    for output in (TARGET, LORA):
         # One job at a time, so that the checkpoints that are there are the killed job's.
-        run = start(killed, *LONGER, "--cores", "1")
-        training(killed, run, f"results/tiny/{output}").kill()
+        run = start(folder, *LONGER, "--cores", "1", "--", LORA)
+        training(folder, run, output).kill()
         run.communicate()
         assert run.returncode != 0
-        assert not (killed / metrics).exists()
-    again = snakemake(killed, *LONGER)
+        assert not (folder / output).exists()
+    again = snakemake(folder, *LONGER, "--", LORA)
     assert again.returncode == 0, again.stderr[-3000:]
-    for output in outputs:
-        log = (killed / f"results/tiny/logs/{output}.log").read_text()
+    assert leftovers(folder) == []
+    for output in (TARGET, LORA):
+        log = (folder / output.replace("tiny/", "tiny/logs/")).with_suffix(".log").read_text()
         assert "resuming from checkpoint-" in log
-    assert leftovers(killed) == []
-    assert (killed / metrics).read_bytes() == (whole / metrics).read_bytes()
+        assert made(folder, output) == made(undisturbed, output)
 
 
 def test_the_locks_of_a_run_on_another_machine_stay(
@@ -146,7 +142,7 @@ def test_a_disk_that_fills_up(folder: Path, undisturbed: Path, snakemake: Snakem
         again = snakemake(disk, *ONLY_TARGET)
         assert again.returncode == 0, again.stderr[-3000:]
         assert leftovers(disk) == []
-        assert of_target(disk) == of_target(undisturbed)
+        assert made(disk) == made(undisturbed)
 
 
 @pytest.mark.slow
@@ -171,7 +167,7 @@ def test_a_training_that_is_asked_to_end(
     assert again.returncode == 0, again.stderr[-3000:]
     assert not stopped or "resuming from checkpoint-" in (folder / LOG_FILE).read_text()
     assert leftovers(folder) == []
-    assert of_target(folder) == of_target(undisturbed)
+    assert made(folder) == made(undisturbed)
 
 
 def test_a_read_only_disk(tmp_path: Path, snakemake: Snakemake) -> None:

@@ -173,8 +173,8 @@ def test_what_is_mapped_has_its_room_before(tmp_path: Path) -> None:
     """A write to a mapped file on a full disk ends the process (SIGBUS)."""
     from tiny_models import RETAIN, full_precision, tiny_llama
 
-    from qunlearn.training.reference import CachedStates
+    from qunlearn.training.reference import cached_states
 
     with small_disk(tmp_path / "disk", "size=4k"), pytest.raises(OSError) as caught:
-        CachedStates(tiny_llama(), RETAIN * 8, 4, full_precision, tmp_path / "disk/reference")
+        cached_states(tiny_llama(), RETAIN * 8, 4, full_precision, tmp_path / "disk/reference")
     assert caught.value.errno == errno.ENOSPC

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from qunlearn.run import hardware, interpreter
-from qunlearn.training.trainer import ask_for_repeatable_kernels
+from qunlearn.training.trainer import use_deterministic_kernels
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
@@ -57,7 +57,7 @@ def _torch_as_it_was() -> Iterator[None]:
 @pytest.mark.parametrize("gpu", [False, True])
 def test_deterministic_kernels_on_a_gpu_alone(gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    ask_for_repeatable_kernels()
+    use_deterministic_kernels()
     assert torch.are_deterministic_algorithms_enabled() is gpu
     assert torch.is_deterministic_algorithms_warn_only_enabled() is gpu
     assert torch.utils.deterministic.fill_uninitialized_memory is not gpu

@@ -1,24 +1,30 @@
 """The main table, in each of its forms, on numbers small enough to check by hand."""
 
 import csv
+import re
 import shutil
 import subprocess
-import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from small_summaries import CELLS, cell_scores, over_seeds
 from small_text import unpadded
 
-from qunlearn.analysis.metrics import Cell, Score
+from qunlearn.analysis.metrics import Score
 from qunlearn.analysis.summary import Key, Summary
+from qunlearn.experiment.config import resolve
 from qunlearn.experiment.labels import number, precision_name
-from qunlearn.report.main_table import MainTable, main_table
-from qunlearn.report.render import as_csv, as_html, as_latex, as_markdown, write_main_table
-
-UNTESTED = "mini,news,adapters,utility,npo_gdr,lora,nf4,full,nf4,5,1,9,,,0.5,2,32,1,one text"
-SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
+from qunlearn.experiment.names import Cell
+from qunlearn.report.footnotes import footnotes, learning_rates
+from qunlearn.report.main_table import (
+    MainTable,
+    as_csv,
+    as_html,
+    as_latex,
+    as_markdown,
+    main_table,
+    write_main_table,
+)
 
 
 def score(cell: str, metric: str, value: float | None, n: int = 32) -> Score:
@@ -119,42 +125,14 @@ def test_latex_compiles_on_its_own(tmp_path: Path) -> None:
     assert "Overfull" not in done.stdout
 
 
-class Page(HTMLParser):
-    """The cells of each row, and whether every tag was closed."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.rows: list[list[str]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert not {name for name, _ in attrs} & {"src", "href"}, "the page needs another file"
-        if tag != "meta":
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if {"td", "th"} & set(self.open):
-            self.rows[-1][-1] += data
-
-
-def test_html_is_well_formed_and_holds_every_cell(made: MainTable) -> None:
-    page = Page(as_html(made))
-
-    assert page.open == []
-    assert page.rows[0][-1] == "NEWS"
-    assert page.rows[2][:3] == ["Method", "Precision", "Adapter"]
-    assert page.rows[3][:4] == ["target", "bf16", "–", "0.0 [−1.2, 2.8]"]
-    assert page.rows[9] == ["RTN3 g64", "FT (fp32 masters)", *page.rows[9][2:]]
-    assert page.rows[9][2] == "50.0 [48.8, 52.8]"
-    assert page.rows[10] == ["LoRA", *("diverged †",) * 5]
+def test_html_holds_every_cell_and_needs_no_other_file(made: MainTable) -> None:
+    text = as_html(made)
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in text.split("<tr")[1:]]
+    assert not re.search(r"\b(?:src|href)=", text)
+    assert rows[0][-1] == "NEWS"
+    assert rows[3][:4] == ["target", "bf16", "–", "0.0 <small>[−1.2, 2.8]</small>"]
+    assert rows[9][:3] == ["RTN3 g64", "FT (fp32 masters)", "50.0 <small>[48.8, 52.8]</small>"]
+    assert rows[10] == ["LoRA", *("diverged †",) * 5]
 
 
 def test_a_cell_with_some_seeds_diverged_says_how_many() -> None:
@@ -196,10 +174,45 @@ def test_names_and_numbers_in_print() -> None:
     assert number("nll_forget", 2.345678) == "2.35"
 
 
-def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPTS / script), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
+def test_the_footer_says_how_models_were_trained_quantized_and_asked() -> None:
+    unlearn = {"adapters": ["lora"], "overrides": {"books/*": {"lr": 0.5}}}
+    precisions = ["bf16", "nf4", "gptq4"]
+    found = footnotes(resolve({"unlearn": unlearn, "precisions": precisions}))
+
+    assert [note for note in found if "rank 16, alpha 16, dropout 0.05" in note] == found[:1]
+    assert found[1].startswith("Learning rates: LoRA ")
+    assert found[2].startswith("bitsandbytes")
+    assert "128 sequences of 512 tokens of retain1" in found[3]
+    assert found[4].startswith("Embeddings")
+    assert found[5].startswith("KnowMem and Utility use the benchmark's prompt")
+    plain = footnotes(resolve({"precisions": ["bf16"], "unlearn": {"adapters": ["full"]}}))
+    assert plain[1:] == found[4:]
+    assert plain[0].startswith("Learning rates: FT (fp32 masters) 1e-05.")
+    other = footnotes(resolve({"evaluate": {"prompt": "plain"}}))
+    assert "cannot be compared with published numbers" in other[-1]
+
+
+def test_learning_rates_are_named_by_variant_and_by_cell_where_they_differ() -> None:
+    unlearn = {
+        "objectives": ["npo_gdr"],
+        "adapters": ["full", "full_bf16", "lora"],
+        "settings": {"lr": 2e-5},
+        "overrides": {"*/*/lora": {"lr": 1e-4}, "books/npo_gdr/full": {"lr": 0.5}},
+    }
+    config = resolve({"corpora": ["news", "books"], "unlearn": unlearn})
+    assert learning_rates(config).startswith(
+        "Learning rates: FT (fp32 masters) 2e-05 (NEWS NPO+GDR), 0.5 (BOOKS NPO+GDR); "
+        "FT (bf16 weights) 2e-05; LoRA 0.0001. How much"
     )
+    grid = {"news/npo_gdr/lora": {"lr": [1e-4, 7e-4]}}
+    swept = resolve({"corpora": ["news"], "unlearn": unlearn, "sweep": grid})
+    assert "LoRA chosen from a grid." in learning_rates(swept)
+
+
+def test_the_footer_names_weights_that_were_quantized_before() -> None:
+    models = {"base": "gguf:some_package/model.Q4_1.gguf"}
+    found = footnotes(resolve({"models": models, "corpora": ["news", "books"]}))
+    named = [note for note in found if "model.Q4_1.gguf" in note]
+    assert len(named) == 1 and named[0].startswith("The base is some_package/model.Q4_1.gguf")
+    given = {**models, "target": "folder", "retrain": "folder"}  # nothing comes from the base
+    assert not any("gguf" in note for note in footnotes(resolve({"models": given})))

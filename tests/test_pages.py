@@ -1,12 +1,195 @@
-"""The report's pages of tables, configuration and versions, read as HTML."""
+"""The report's pages: the story says what the numbers say; tables, configuration, versions."""
 
 import json
 import re
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qunlearn.report.pages import configuration_page, markdown_page, provenance_page, report_page
+import pandas as pd
+import pytest
+from conftest import ROOT
+from docutils.core import publish_parts
+
+from qunlearn.analysis.frame import CLAIMS_TABLE, MECHANISM_TABLE, TESTS_TABLE
+from qunlearn.analysis.summary import Key, Summary, write_summaries
+from qunlearn.analysis.verdicts import Outcome
+from qunlearn.experiment.config import resolve
+from qunlearn.report.pages import provenance_page, report_page
 from qunlearn.report.processors import manifests
+from qunlearn.report.story import story
+from qunlearn.run.csvfile import write_rows
+
+SETTINGS = resolve({"experiment": "made_up"})
+KEPT = Summary(0.01, -0.02, 0.05, 1, 0, 0, 32)
+BACK = Summary(0.88, 0.8, 0.95, 1, 0, 0, 32)
+OPEN = Summary(0.1, 0.02, 0.3, 1, 0, 0, 32)
+UNDEFINED = Summary(None, None, None, 1, 0, 1)
+DIVERGED = Summary(None, None, None, 1, 1, 0)
+ROW = {"corpus": "news", "objective": "npo_gdr", "precision": "rtn3g64", "relative_norm": 0.04}
+
+
+def key(adapter: str, precision: str = "rtn3g64", metric: str = "reversion_nll_forget") -> Key:
+    return Key("news", "npo_gdr", adapter, precision, metric)
+
+
+def told(found: dict[Key, Summary], **more: Any) -> str:
+    """The page in one line of words, after docutils found nothing to complain of."""
+    tables = {
+        name: pd.DataFrame(more.get(name, []), columns=list(schema), dtype=object)
+        for name, schema in (
+            ("mechanism", MECHANISM_TABLE),
+            ("tests", TESTS_TABLE),
+            ("claims", CLAIMS_TABLE),
+        )
+    }
+    settings, notes = more.get("settings", SETTINGS), more.get("notes", ())
+    text = story(found, **tables, settings=settings, notes=notes)
+    publish_parts(text, writer="html", settings_overrides={"halt_level": 2, "report_level": 2})
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("summary", "verdict"),
+    [
+        (KEPT, "survived"),
+        (BACK, "came back"),
+        (OPEN, "inconclusive"),
+        (Summary(0.1, 0.1, 0.1, 1, 0), "inconclusive"),  # on the margin is on neither side
+        (Summary(-0.5, -0.9, -0.1, 1, 0), "survived"),
+        (UNDEFINED, "undefined"),
+        (DIVERGED, "diverged"),
+    ],
+)
+def test_an_interval_decides(summary: Summary, verdict: str) -> None:
+    assert Outcome(key("lora"), summary).verdict == verdict
+
+
+LORA = {key("lora"): KEPT}
+USERS = {"models": SETTINGS["models"] | {"base": "a/b", "target": "c/d", "retrain": "e/f"}}
+TESTS = [{"family": "adapters", "p_holm": value} for value in (0.04, 0.05, "undefined")]
+CLAIMS = [{"claim": "kept", "verdict": verdict} for verdict in ("supported", "undecided")]
+COSTS = {
+    Key("news", "target", "none", "bf16", "utility"): Summary(79.7, 70.0, 90.0, 1, 0),
+    Key("news", "retrain", "none", "bf16", "utility"): Summary(60.9, 50.0, 70.0, 1, 0),
+    key("lora", "bf16", "utility"): Summary(62.5, 50.0, 70.0, 1, 0),
+    key("full", "bf16", "utility"): Summary(53.1, 50.0, 70.0, 1, 0),
+    key("full", "nf4", "utility"): Summary(1.0, 0.0, 2.0, 1, 0),
+}
+MECHANISM = [
+    ROW | {"adapter": "full", "projection_adaptive": 0.04, "zero_bin_moved": 0.96},
+    ROW | {"adapter": "lora", "projection_adaptive": 0.99, "zero_bin_moved": "undefined"},
+    ROW | {"adapter": "lora", "projection_adaptive": 1.02, "zero_bin_moved": "undefined"},
+    ROW | {"adapter": "lora_matched", "projection_adaptive": 7.0, "zero_bin_moved": 7.0},
+]
+STORIES: dict[str, tuple[dict[Key, Summary], dict[str, Any], list[str], list[str]]] = {
+    "something comes back": (
+        {key("full"): BACK, key("lora"): KEPT, key("lora", "nf4"): OPEN},
+        {},
+        [
+            "of 3 combinations of method, variant and grid, forgetting came back in 1, survived "
+            "in 1, inconclusive in 1.",
+            "FT (fp32 masters): came back in 1 of 1. Where it came back: RTN3 g64 under "
+            "NPO+GDR: 0.88 [0.80, 0.95].",
+            "LoRA: survived in 1, inconclusive in 1 of 2. Inconclusive: NF4 under NPO+GDR: "
+            "0.10 [0.02, 0.30], could show 0.20.",
+            "(n = 32), one seed:",
+            "One seed: the intervals",
+            "None were run",
+        ],
+        ["What was tested", "over these seeds"],
+    ),
+    "nothing comes back": (
+        {key("full"): KEPT, key("lora"): KEPT},
+        {},
+        ["forgetting came back in 0, survived in 2."],
+        ["**0."],
+    ),
+    "nothing was forgotten, or training diverged": (
+        {key("full"): UNDEFINED, key("lora"): DIVERGED},
+        {},
+        ["came back in 0, undefined in 1, diverged in 1."],
+        ["of the updates arrived"],
+    ),
+    "bf16 alone": (
+        {key("lora", "bf16"): KEPT},
+        {},
+        ["cannot show what comes back"],
+        ["forgetting came back in"],
+    ),
+    "some seeds have no number": (
+        {key("lora"): replace(BACK, seeds=3, diverged=1)},
+        {"settings": SETTINGS | {"seeds": [0, 1, 2]}},
+        ["0.88 [0.80, 0.95] (2 of 3 seeds)", "over these seeds, drawn together"],
+        ["One seed"],
+    ),
+    "the user's models": (
+        LORA,
+        {"settings": SETTINGS | USERS},
+        ["a checkpoint supplied by the user"],
+        ["from scratch", "by the workflow"],
+    ),
+    "controls are kept out of the answer": (
+        LORA | {key("lora_matched"): BACK, key("full_bf16", "rtn3g64m"): OPEN},
+        {},
+        [
+            "of 1 combination of",
+            "LoRA at FT's norm: came back in 1 of 1",
+            "with a boundary at 0",
+        ],
+        ["None were run"],
+    ),
+    "tests and claims are counted": (
+        LORA,
+        {"tests": TESTS, "claims": CLAIMS},
+        [
+            "Tests over items and seeds",
+            "``adapters``: p below 0.05 in 1 of 2 tests.",
+            "``kept``: supported in 1, undecided in 1 of 2.",
+        ],
+        [],
+    ),
+    "too few seeds for a test": (
+        LORA,
+        {"tests": [{"family": "adapters", "p_holm": "one seed"}]},
+        ["Nothing: a difference is tested over items and seeds, which takes three"],
+        ["p below"],
+    ),
+    "names have no meaning as markup": (
+        {Key("my_", "npo_gdr", "lora", "nf4", "reversion_nll_forget"): KEPT},
+        {"notes": ["Learning rates: my_way 0.0005. At another, others."]},
+        [r"**my\_.**", r"* Learning rates: my\_way 0.0005. At another, others."],
+        [],
+    ),
+    "what unlearning cost": (
+        COSTS,
+        {},
+        [
+            "Utility in bf16, NEWS: 53.1 to 62.5 in the unlearned models, 79.7 in target, "
+            "60.9 in retrain."
+        ],
+        [],
+    ),
+    "what arrived": (
+        {key("full"): BACK, key("lora"): KEPT},
+        {"mechanism": MECHANISM},
+        [
+            "came back (1): projection 0.04; share of the moved weights in the bin of 0 0.96",
+            "survived (2): projection 0.99 to 1.02; size of the update 0.040.",
+        ],
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_the_story_says_what_the_numbers_say(name: str) -> None:
+    found, more, said, unsaid = STORIES[name]
+    text = told(found, **more)
+    assert [words for words in said if words not in text] == []
+    assert [words for words in unsaid if words in text] == []
 
 
 def manifest(folder: Path, **facts: Any) -> dict[str, Any]:
@@ -25,27 +208,29 @@ def manifest(folder: Path, **facts: Any) -> dict[str, Any]:
     return content
 
 
-def test_a_markdown_table_becomes_one_of_html_and_html_in_it_stays_text() -> None:
-    text = markdown_page("Reversion", "| a | b |\n| --- | --: |\n| <b>x</b> | 0.5 |\n")
-    assert "<th>a</th>" in text
-    assert "&lt;b&gt;x&lt;/b&gt;" in text
-    assert "http" not in text
+def test_the_script_writes_each_page(tmp_path: Path) -> None:
+    tables = tmp_path / "tables"
+    write_summaries(tables / "summary.csv", "x", {key("lora"): BACK})
+    for name, schema in (
+        ("mechanism", MECHANISM_TABLE),
+        ("tests", TESTS_TABLE),
+        ("claims", CLAIMS_TABLE),
+    ):
+        write_rows(tables / f"{name}.csv", schema, [])
+    command = [sys.executable, ROOT / "workflow/scripts/write_page.py", "--page", "story"]
+    command += ["--results", tmp_path, "--settings", json.dumps(SETTINGS)]
+    command += ["--cells", "news/target/bf16", "--output", tmp_path / "story.rst"]
+    subprocess.run(command, check=True)
+    text = (tmp_path / "story.rst").read_text(encoding="utf-8")
+    assert "came back in 1 of 1" in text and "* Learning rates: " in text
+    assert text == report_page("story", tmp_path, SETTINGS, [])
 
-
-def test_a_page_is_chosen_by_its_name(tmp_path: Path) -> None:
-    (tmp_path / "tables").mkdir()
-    (tmp_path / "tables/reversion.md").write_text("| a |\n| --- |\n| 0.5 |\n", encoding="utf-8")
-    table, configuration = (
-        report_page(name, tmp_path, {"seeds": [0]}, [], [])
-        for name in ("reversion", "configuration")
-    )
-    assert "<h1>Reversion</h1>" in table and "<td>0.5</td>" in table
-    assert "<pre>seeds:\n- 0\n</pre>" in configuration
-
-
-def test_the_configuration_is_shown_as_yaml_in_its_own_order() -> None:
-    text = configuration_page({"experiment": "a<b", "seeds": [0]})
-    assert "<pre>experiment: a&lt;b\nseeds:\n- 0\n</pre>" in text
+    (tables / "reversion.md").write_text("| a |\n| --- |\n| <b>0.5</b> |\n", encoding="utf-8")
+    table = report_page("reversion", tmp_path, {}, [])
+    assert "<h1>Reversion</h1>" in table and "<td>&lt;b&gt;0.5&lt;/b&gt;</td>" in table
+    assert "http" not in table
+    shown = report_page("configuration", tmp_path, {"experiment": "a<b", "seeds": [0]}, [])
+    assert "<pre>experiment: a&lt;b\nseeds:\n- 0\n</pre>" in shown
 
 
 def test_manifests_are_those_behind_the_cells_and_no_others(tmp_path: Path) -> None:
@@ -65,8 +250,7 @@ def test_jobs_are_added_up_by_step_and_surroundings(tmp_path: Path) -> None:
     first = manifest(tmp_path / "a/b/c", step="unlearn")
     second = manifest(tmp_path / "a/b/d", step="unlearn", wall_seconds=2.0, peak_memory_mib=300)
     other = manifest(tmp_path / "a/b/e", step="unlearn", packages={"torch": "3.0"})
-    text = provenance_page([first, second, other])
-    cells = re.sub(r">\s+<", "><", text)
+    cells = re.sub(r">\s+<", "><", provenance_page([first, second, other]))
     same = "<td>0123456789ab+changed</td><td>3.11.7</td><td>cpu</td><td>1</td>"
     assert f"<td>unlearn</td>{same}<td>1</td><td>2</td><td>3.5</td><td>300</td>" in cells
     assert f"<td>unlearn</td>{same}<td>2</td><td>1</td><td>1.5</td><td>100</td>" in cells

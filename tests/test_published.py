@@ -32,30 +32,17 @@ CELLS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def table() -> dict[Key, float]:
-    return read_table(PUBLISHED)
-
-
-def test_the_table_is_whole(table: dict[Key, float]) -> None:
+def test_the_table_is_whole_and_as_printed() -> None:
+    table = read_table(PUBLISHED)
     assert len(table) == 2 * 4 * 4 * 4
     assert {key[:2] for key in table} == set(CELLS)
     assert set(Counter(key[2:] for key in table).values()) == {len(CELLS)}
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        (Key("books", "ga_gdr", "full", "bf16", "utility"), 68.74),
-        (Key("books", "ga_klr", "lora", "fp4", "verbmem"), 0.14),
-        (Key("books", "npo_gdr", "lora", "fp4", "privleak"), -58.91),
-        (Key("news", "ga_gdr", "full", "bf16", "verbmem"), 52.15),
-        (Key("news", "npo_gdr", "full", "fp4", "knowmem"), 47.63),
-        (Key("news", "npo_klr", "lora", "fp4", "utility"), 39.96),
-    ],
-)
-def test_cells_by_hand(table: dict[Key, float], key: Key, value: float) -> None:
-    assert table[key] == value
+    assert table[Key("books", "ga_gdr", "full", "bf16", "utility")] == 68.74
+    assert table[Key("books", "ga_klr", "lora", "fp4", "verbmem")] == 0.14
+    assert table[Key("books", "npo_gdr", "lora", "fp4", "privleak")] == -58.91
+    assert table[Key("news", "ga_gdr", "full", "bf16", "verbmem")] == 52.15
+    assert table[Key("news", "npo_gdr", "full", "fp4", "knowmem")] == 47.63
+    assert table[Key("news", "npo_klr", "lora", "fp4", "utility")] == 39.96
 
 
 def test_the_references_are_whole_and_sourced() -> None:

@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerFast
 
 from qunlearn.settings.unlearning import Adapter
 from qunlearn.training import finetune as finetuning
-from qunlearn.training.trainer import RepeatableTrainer, held, last_checkpoint
+from qunlearn.training.trainer import RepeatableTrainer, last_checkpoint, locked
 
 pytestmark = pytest.mark.usefixtures("autocast_left_as_it_was")
 
@@ -110,21 +110,19 @@ def test_a_killed_unlearning_goes_on(
     check_resumption(train, tmp_path, monkeypatch)
 
 
-@pytest.mark.parametrize("code", ["as it was", "changed since"])
 def test_a_run_does_not_go_on_from_a_checkpoint_of_other_code(
     tokenizer: PreTrainedTokenizerFast,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    code: str,
 ) -> None:
     monkeypatch.setattr(finetuning, "code_version", lambda script: "as it was")
     with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
         at_update(killed, 6, kill)
         ordinary(tokenizer, tmp_path / "model")
-    monkeypatch.setattr(finetuning, "code_version", lambda script: code)
+    monkeypatch.setattr(finetuning, "code_version", lambda script: "changed since")
     ordinary(tokenizer, tmp_path / "model")
-    assert ("resuming from" in capsys.readouterr().out) == (code == "as it was")
+    assert "resuming from" not in capsys.readouterr().out
 
 
 # --- Asked to end ------------------------------------------------------------------------------
@@ -171,8 +169,8 @@ def test_a_signal_in_the_last_update_changes_nothing(
 def test_one_process_at_a_time_has_the_checkpoints(tmp_path: Path) -> None:
     """On a cluster a job may still run when its driver is gone and the next one sends it again."""
     mine = tmp_path / "mine"
-    code = "import sys; from pathlib import Path; from qunlearn.training.trainer import held\n"
-    code += "with held(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    code = "import sys; from pathlib import Path; from qunlearn.training.trainer import locked\n"
+    code += "with locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", code, str(mine)],
         stdin=subprocess.PIPE,
@@ -182,6 +180,6 @@ def test_one_process_at_a_time_has_the_checkpoints(tmp_path: Path) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
         threading.Timer(0.5, other.kill).start()  # a lock ends with its process
-        with held(mine):
+        with locked(mine):
             assert other.wait() != 0
     assert not mine.exists()

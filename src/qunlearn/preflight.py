@@ -23,7 +23,6 @@ from qunlearn.experiment.inputs import about, read_corpus
 from qunlearn.models import sources
 from qunlearn.models.fetching import read_shape, read_tokenizer
 from qunlearn.models.shape import ModelShape
-from qunlearn.models.sources import Source
 from qunlearn.plan import Job, disk, estimate
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.run import hardware
@@ -190,11 +189,13 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
         from qunlearn.models.tokens import same_ids
         from qunlearn.quantize.calibration import draw
 
-        tokenizers = _tokenizers(config, corpus, models)
-        target, retrain = tokenizers["target"], tokenizers["retrain"]
+        target, retrain = (
+            _tokenizer(config, corpus, name, models[name].vocabulary)
+            for name in ("target", "retrain")
+        )
         if target is None or retrain is None:
             yield f"models of {corpus}: target's tokenizer and retrain's can be compared only later"
-        elif target is not retrain and not same_ids(target, retrain):
+        elif not same_ids(target, retrain):
             raise InputError(
                 f"config keys 'models.target' and 'models.retrain': those of {corpus} have "
                 "different tokenizers, and PrivLeak compares the likelihoods of their tokens; set "
@@ -211,24 +212,24 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
         yield from (f"{corpus}: {line}" for line in shortfalls(target, context, texts, settings))
 
 
-def _tokenizers(config: Json, corpus: str, models: Models) -> dict[str, Any]:
-    """Each model's tokenizer, read once; None of a base from scratch and of what follows it."""
+def _tokenizer(config: Json, corpus: str, name: str, rows: int) -> Any:
+    """The tokenizer of target or retrain, or of their base; None of a base from scratch.
+
+    Args:
+        rows: of the model's embedding.
+    """
     from qunlearn.models.tokens import check_ids
 
-    other = sources.tokenizer_of(config, corpus)
-    read: dict[Source, Any] = {}
-    found: dict[str, Any] = {}
-    for name, source in sources.used(config, corpus).items():
-        if source.kind == "made":
-            found[name] = found.get("base")
-            continue
-        origin, key = (source, f"models.{name}") if other is None else (other, "models.tokenizer")
-        with about(key, origin):
-            if origin not in read:
-                read[origin] = read_tokenizer(sources.pinned(config, origin))
-            check_ids(read[origin], models[name].vocabulary)
-        found[name] = read[origin]
-    return found
+    used = sources.used(config, corpus)
+    name = "base" if used[name].kind == "made" else name
+    if used[name].kind == "made":
+        return None
+    own = sources.tokenizer_of(config, corpus)
+    origin = own or used[name]
+    with about("models.tokenizer" if own else f"models.{name}", origin):
+        tokenizer = read_tokenizer(sources.pinned(config, origin))
+        check_ids(tokenizer, rows)
+    return tokenizer
 
 
 def check_disk(jobs: Sequence[Job], results: Path) -> None:

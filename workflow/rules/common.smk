@@ -143,17 +143,17 @@ def resource(name):
     return digest(ROOT / "resources" / name)[:12]
 
 
-def code(name, *precisions, objective=None, figure=None):
+def code(name, *precisions, objective=None, by_name=None):
     """What of a script's code decides its output: a parameter, so that a change runs it again.
 
     Args:
         precisions: whose methods it uses; it finds them by name, not by importing them.
         objective: whose terms it uses, likewise.
-        figure: whose module it uses, likewise.
+        by_name: a module of the library that it uses, likewise.
     """
     named = Objective.parse(objective).module_files if objective else []
-    if figure:
-        named = [ROOT / f"src/qunlearn/report/figures/plot_{figure}.py"]
+    if by_name:
+        named.append(ROOT / f"src/qunlearn/{by_name}.py")
     found = [code_version(ROOT / "workflow/scripts" / name, *named)]
     modules = dict.fromkeys(module_file(precision) for precision in precisions)
     return "-".join(found + [code_version(module) for module in modules])

@@ -72,6 +72,7 @@ use rule quantize as quantize_spared with:
     benchmark:
         "<benchmarks>/quantized/{corpus}/{objective}/spare_{choice}/seed{seed}/{precision}.tsv"
     params:
+        code=lambda wildcards: code("quantize.py", wildcards.precision, by_name="quantize/spare"),
         more=lambda wildcards: f"--spare {wildcards.choice} --seed {wildcards.seed}",
     message:
         "Quantizing {wildcards.corpus}/{wildcards.objective}/full_bf16 to {wildcards.precision}, sparing {wildcards.choice}"

@@ -230,9 +230,8 @@ def page_inputs(wildcards):
 
 def page_flags(wildcards, output):
     """What write_page.py writes, and what of the configuration it shows."""
-    told = {"settings": json.dumps(TOLD), "notes": learning_rates(CONFIG)}
     place = {"page": Path(output[0]).stem, "results": RESULTS, "output": output}
-    return flags(place | told | {"cells": CELLS})
+    return flags(place | {"settings": json.dumps(TOLD), "cells": CELLS})
 
 
 def drawing(kind, category, result, reads, shown, **labels):
@@ -242,33 +241,32 @@ def drawing(kind, category, result, reads, shown, **labels):
     return dict(kind=kind, category=category, labels=labels, reads=reads, flags=flags(given))
 
 
-SCORES = {name: f"{RESULTS}/tables/{name}.csv" for name in ("metrics", "summary")}
-READ, LAID = [*SCORES.values()], {"survival": f"{RESULTS}/survival"}
+SUMMARY = {"summary": f"{RESULTS}/tables/summary.csv"}
+READ, UPDATE = [*SUMMARY.values()], {"survival": f"{RESULTS}/survival"}
+LAID = SUMMARY | UPDATE | {"metrics": f"{RESULTS}/tables/metrics.csv"}
+READ_LAID = [LAID["summary"], LAID["metrics"], *SURVIVAL]
 RUNS = {"unlearned": f"{RESULTS}/records/unlearned", "models": TRAINED}
 PLAIN = {"precisions": controls.plain_grids(CONFIG["precisions"])}
 CHOICES = {"selections": [f"{RESULTS}/selection/{cell}.json" for cell in SWEPT]}
 FIGURES = {
-    "survival_of_forgetting": ("Forgetting", "Forgetting by precision", READ, SCORES),
-    "reversion": ("Forgetting", "Reversion by grid", READ + SURVIVAL, SCORES | LAID),
-    "pareto": ("Forgetting", "Forgetting against Utility", READ, SCORES),
+    "survival_of_forgetting": ("Forgetting", "Forgetting by precision", READ, SUMMARY),
+    "reversion": ("Forgetting", "Reversion by grid", READ_LAID, LAID),
+    "pareto": ("Forgetting", "Forgetting against Utility", READ, SUMMARY),
     "loss_curves": ("Mechanism", "How unlearning went", RECORDS, RUNS),
 }
 if GRIDS:
-    slope = SCORES | {"precisions": GRIDS}
+    slope = SUMMARY | {"precisions": GRIDS}
     FIGURES["slope"] = ("Forgetting", "From bf16 to coarser precisions", READ, slope)
 if CONFIG["controls"]:
-    reads = READ + SURVIVAL, SCORES | LAID | PLAIN
-    FIGURES["controls"] = ("Controls", "Reversion of the controls", *reads)
+    FIGURES["controls"] = ("Controls", "Reversion of the controls", READ_LAID, LAID | PLAIN)
 if SWEPT:
     FIGURES["candidates"] = ("Selection", "Candidates and choice", SELECTIONS, CHOICES)
 FIGURES = {name: drawing(name, *parts) for name, parts in FIGURES.items()}
-UPDATE = LAID | {"precisions": GRIDS, "adapters": CONFIG["unlearn"]["adapters"]}
-UPDATE |= {"seed": CONFIG["seeds"][0]}
 FIGURES |= {
     f"{kind}_{corpus}_{objective}": drawing(
         *(kind, "Mechanism", title),
-        expand("<results>/survival/{place}/seed{seed}", place=place, seed=UPDATE["seed"]),
-        UPDATE | {"corpus": corpus, "objective": objective},
+        expand("<results>/survival/{model}", model=models),
+        UPDATE | {"cells": expand("{model}/{precision}", precision=GRIDS, model=models)},
         corpus=style.corpus_name(corpus),
         method=style.method_name(objective),
     )
@@ -278,7 +276,12 @@ FIGURES |= {
     ]
     for corpus in CONFIG["corpora"]
     for objective in CONFIG["unlearn"]["objectives"]
-    for place in [[f"{corpus}/{objective}/{adapter}" for adapter in UPDATE["adapters"]]]
+    for models in [
+        [
+            f"{corpus}/{objective}/{adapter}/seed{CONFIG['seeds'][0]}"
+            for adapter in CONFIG["unlearn"]["adapters"]
+        ]
+    ]
     if GRIDS
 }
 

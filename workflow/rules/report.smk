@@ -16,7 +16,9 @@ use rule analyse as figure with:
     benchmark:
         "<benchmarks>/figures/{figure}.tsv"
     params:
-        code=lambda wildcards: code("plot.py", figure=FIGURES[wildcards.figure]["kind"]),
+        code=lambda wildcards: code(
+            "plot.py", by_name=f"report/figures/plot_{FIGURES[wildcards.figure]['kind']}"
+        ),
         script="plot",
         flags=lambda wildcards: FIGURES[wildcards.figure]["flags"],
     message:

@@ -40,7 +40,7 @@ use rule analyse as claims with:
         script="judge_claims",
         flags=flags(
             EVALUATED
-            | {"summary": SCORES["summary"], "tests": f"{RESULTS}/tables/tests.csv"}
+            | {"summary": LAID["summary"], "tests": f"{RESULTS}/tables/tests.csv"}
             | {"notes": learning_rates(CONFIG), "output": f"{RESULTS}/tables"}
         ),
     message:
@@ -96,7 +96,7 @@ use rule analyse as model_cards with:
         code=code("write_model_cards.py"),
         script="write_model_cards",
         flags=flags(
-            {"metrics": SCORES["metrics"], "output": f"{RESULTS}/cards"}
+            {"metrics": LAID["metrics"], "output": f"{RESULTS}/cards"}
             | {"results": RESULTS, "cells": CELLS}
         ),
     message:

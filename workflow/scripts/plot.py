@@ -18,10 +18,7 @@ def main(
     unlearned: Path | None = None,
     selections: tuple[Path, ...] = (),
     models: tuple[str, ...] = (),
-    corpus: str | None = None,
-    objective: str | None = None,
-    seed: int | None = None,
-    adapters: tuple[str, ...] = (),
+    cells: tuple[str, ...] = (),
     precisions: tuple[str, ...] = (),
 ) -> None:
     """Draw a figure as PNG and as PDF; each takes the flags that its module's `plot` names.
@@ -32,14 +29,11 @@ def main(
             have <corpus>_<objective> in their names too.
         metrics: the tidy CSV file of all metrics.
         summary: the CSV file of all metrics over seeds and items.
-        survival: the folder of the measurements, <corpus>/<objective>/<adapter>/seed<k>/ below it.
+        survival: the folder of the measurements.
         unlearned: the folder of the unlearned models.
         selections: JSON files of select_candidate.py.
         models: the runs below `unlearned`, <corpus>/<objective>/<adapter>/seed<k> each.
-        corpus: of an update, e.g. news.
-        objective: of an update, e.g. npo_gdr.
-        seed: of an update.
-        adapters: the variants of an update, e.g. full full_bf16 lora.
+        cells: of one run's variants, <corpus>/<objective>/<adapter>/seed<k>/<precision> each.
         precisions: from fine to coarse, e.g. nf4 rtn4 rtn3g64.
     """
     given = {name: value for name, value in locals().items() if value not in (None, ())}

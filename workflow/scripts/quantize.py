@@ -1,11 +1,13 @@
 """Write a checkpoint, or a LoRA adapter merged into its base, in the precision to be shipped."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from qunlearn.models.checkpoints import is_adapter, is_diverged
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.run.cli import run_script
+from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder
 from qunlearn.run.imports import OPTIONAL, hide
 from qunlearn.run.manifest import Stopwatch, write_manifest
@@ -37,6 +39,8 @@ def main(
             elsewhere (other_bins), or as many as the first that never moved (unmoved).
     """
     stopwatch = Stopwatch()
+    if spare and base is None:
+        raise InputError("--spare: needs the checkpoint before unlearning; give --base")
     wanted = Precision.parse(precision)
     method = method_of(wanted)
     needed = set(method.packages)
@@ -47,7 +51,6 @@ def main(
 
     from qunlearn.quantize.calibration import Texts
     from qunlearn.quantize.checkpoint import quantize_checkpoint
-    from qunlearn.quantize.spare import quantize_spared
 
     texts = Texts(corpus, calibration) if corpus is not None else None
     read = {"source": source, "base": base if is_adapter(source) else None}
@@ -56,9 +59,11 @@ def main(
     with new_folder(output) as folder:
         if is_diverged(source):
             facts |= {"status": "diverged"}
-        elif spare and base is not None:
-            made = quantize_spared(base, source, wanted, spare, calibration.seed, folder)
-            facts |= {**made, "status": "ok"}
+        elif spare:
+            # By name, so that a change of what spares weights quantizes nothing else again.
+            spared = import_module("qunlearn.quantize.spare").quantize_spared
+            facts |= spared(base, source, wanted, spare, calibration.seed, folder)
+            facts |= {"status": "ok"}
         else:
             facts |= {"status": "ok", **quantize_checkpoint(source, base, wanted, folder, texts)}
         write_manifest(

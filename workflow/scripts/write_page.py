@@ -5,14 +5,7 @@ from pathlib import Path
 from qunlearn.run.cli import run_script
 
 
-def main(
-    page: str,
-    results: Path,
-    settings: str,
-    cells: tuple[str, ...],
-    output: Path,
-    notes: tuple[str, ...] = (),
-) -> None:
+def main(page: str, results: Path, settings: str, cells: tuple[str, ...], output: Path) -> None:
     """Write a page of an experiment's report.
 
     Args:
@@ -21,14 +14,13 @@ def main(
         settings: the resolved configuration, as JSON.
         cells: the cells of the tables, <corpus>/<model id>/<precision>.
         output: the page: reStructuredText for story, HTML for the others.
-        notes: sentences on how the models were trained.
     """
     import json
 
     from qunlearn.report.pages import report_page
     from qunlearn.run.files import write_text
 
-    write_text(output, report_page(page, results, json.loads(settings), cells, notes))
+    write_text(output, report_page(page, results, json.loads(settings), cells))
 
 
 if __name__ == "__main__":

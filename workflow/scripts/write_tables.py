@@ -40,9 +40,8 @@ def main(
     from qunlearn.analysis.selection.listing import write_table
     from qunlearn.analysis.summary import summaries
     from qunlearn.report.footnotes import corpus_notes
-    from qunlearn.report.main_table import main_table, shortfalls
+    from qunlearn.report.main_table import main_table, shortfalls, write_main_table
     from qunlearn.report.processors import processors
-    from qunlearn.report.render import write_main_table
 
     tables, survival = results / "tables", results / "survival"
     found, scores = summaries(tables / "summary.csv"), read_metrics(tables / "metrics.csv")

@@ -6,12 +6,10 @@ from pathlib import Path
 
 from qunlearn.analysis.cells import REVERSIONS, Evaluations, metrics_of
 from qunlearn.analysis.frame import METRICS_TABLE, rows
-from qunlearn.experiment.names import DIVERGED, METRICS, REFERENCES, UNDEFINED, Cell
+from qunlearn.experiment.names import METRICS, Cell
 from qunlearn.run.csvfile import write_rows
 from qunlearn.statistics.bootstrap import estimate
 from qunlearn.statistics.items import Statistic
-
-__all__ = ["DIVERGED", "METRICS", "REFERENCES", "UNDEFINED", "Cell", "Score"]
 
 
 @dataclass(frozen=True)

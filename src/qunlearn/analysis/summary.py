@@ -8,12 +8,10 @@ from typing import NamedTuple, TypeVar
 from qunlearn.analysis.cells import Evaluations, check_same_items, metrics_of
 from qunlearn.analysis.frame import SUMMARY_TABLE, rows
 from qunlearn.experiment.names import DIVERGED, UNDEFINED, Cell
-from qunlearn.run.csvfile import digits, write_rows
+from qunlearn.run.csvfile import write_rows
 from qunlearn.statistics.bootstrap import estimate
 from qunlearn.statistics.inference import INTERVAL
 from qunlearn.statistics.items import Statistic
-
-__all__ = ["Key", "Summary", "digits", "distinct", "summaries", "write_summaries"]
 
 T = TypeVar("T")
 

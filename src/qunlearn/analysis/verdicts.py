@@ -8,10 +8,9 @@ number it is `undefined` or `diverged`. Claims are judged by the same rule: see 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
-from qunlearn.analysis.summary import Key, Summary, distinct
+from qunlearn.analysis.summary import Key, Summary
 from qunlearn.experiment.names import BEFORE, REFERENCES
 from qunlearn.quantize.method import Precision
 from qunlearn.statistics.inference import DETECTABLE
@@ -30,8 +29,7 @@ def side(low: float, high: float, threshold: float) -> Literal["above", "below"]
     return "below" if high < threshold else None
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """One forget metric of one unlearned variant on one grid.
 
     Attributes:
@@ -48,12 +46,8 @@ class Outcome:
         found = self.reversion
         if found.low is None or found.high is None:
             return "undefined" if found.undefined else "diverged"
-        match side(found.low, found.high, MARGIN):
-            case "above":
-                return "came back"
-            case "below":
-                return "survived"
-        return "inconclusive"
+        words: dict[str | None, ReversionVerdict] = {"above": "came back", "below": "survived"}
+        return words.get(side(found.low, found.high, MARGIN), "inconclusive")
 
     @property
     def could_show(self) -> float:
@@ -76,17 +70,9 @@ def outcomes(summaries: Mapping[Key, Summary], metric: str) -> list[Outcome]:
     ]
 
 
-def counted(found: Iterable[Outcome]) -> dict[ReversionVerdict, int]:
-    """How many there are of each verdict that occurs, in the order of `ReversionVerdict`."""
-    verdicts = [outcome.verdict for outcome in found]
-    known: tuple[ReversionVerdict, ...] = get_args(ReversionVerdict)
-    return {verdict: verdicts.count(verdict) for verdict in known if verdict in verdicts}
-
-
 def by_adapter(found: Iterable[Outcome]) -> dict[str, list[Outcome]]:
     """The outcomes of each variant of the update, in the order of their first appearance."""
-    found = list(found)
-    return {
-        adapter: [outcome for outcome in found if outcome.key.adapter == adapter]
-        for adapter in distinct(outcome.key.adapter for outcome in found)
-    }
+    groups: dict[str, list[Outcome]] = {}
+    for outcome in found:
+        groups.setdefault(outcome.key.adapter, []).append(outcome)
+    return groups

@@ -46,7 +46,7 @@ def read_one(path: Path) -> config.Json:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
         what = getattr(error, "problem", None) or "nested too deep, or not a value"
-        raise InputError(f"{path}: not valid YAML{where} ({what}); mend the file") from None
+        raise InputError(f"{path}: not valid YAML{where} ({what}); fix the file") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: has no keys; write a configuration, as in config/")
     if TEMPLATE in content:
@@ -112,7 +112,7 @@ class _Strict(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode) and key.value != "<<":
                 if key.value in seen:
                     raise yaml.constructor.ConstructorError(
-                        None, None, f"the key '{key.value}' stands twice", key.start_mark
+                        None, None, f"the key '{key.value}' appears twice", key.start_mark
                     )
                 seen.add(key.value)
         return super().construct_mapping(node, deep)

@@ -54,7 +54,7 @@ def about(key: str, what: object) -> Iterator[None]:
     except InputError as error:
         raise InputError(f"config key '{key}' ({what}): {error}") from None
     except OSError as error:  # a name that is too long, a loop of links
-        raise InputError(f"config key '{key}' ({what}): {error.strerror}; mend the path") from None
+        raise InputError(f"config key '{key}' ({what}): {error.strerror}; fix the path") from None
 
 
 def _check_corpus(config: Json, corpus: str) -> None:

@@ -39,7 +39,7 @@ ADAPTERS: tuple[str, ...] = get_args(Adapter)
 def _distinct(items: list[T]) -> list[T]:
     for item in items:
         if items.count(item) > 1:
-            raise ValueError(f"{item!r} is there twice; drop one")
+            raise ValueError(f"{item!r} appears twice; drop one")
     return items
 
 

@@ -113,11 +113,11 @@ def check(config: Mapping[str, Any], cells: Mapping[str, Json]) -> None:
                 "names keep six digits: drop one of the values or move them apart"
             )
         known = [name for point in trained for name in point.candidates]
-        named = (matching(config["selection"]["fixed"], cell) or ["nothing"])[-1]
+        named = (matching(config["selection"]["fixed"], cell) or ["none"])[-1]
         if config["selection"]["rule"] == "fixed" and named not in known:
             raise InputError(
-                f"config key 'selection.fixed': {named} is no candidate of {cell}; "
-                f"name one, such as {known[0]}, or use another selection.rule"
+                f"config key 'selection.fixed': {cell} needs one of its candidates, such as "
+                f"{known[0]}, not {named}; name it, or use another selection.rule"
             )
         if config["controls"] and cell.endswith("/full"):
             raise InputError(

@@ -1,6 +1,6 @@
 """The notes below the tables: how models were trained, quantized and evaluated, and on what."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from qunlearn.experiment import sweep as grids
@@ -8,47 +8,24 @@ from qunlearn.experiment.config import Json, unlearn_settings
 from qunlearn.experiment.labels import adapter_name, corpus_name, method_name
 from qunlearn.models import sources
 from qunlearn.quantize.method import method_of
+from qunlearn.report.templates import notes
 from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST
-
-_LAYERS = {
-    "all": "all linear layers",
-    "qv": "queries and values",
-    "odu": "output, down and up projections",
-}
-_PROMPTS = {
-    "muse": "KnowMem and Utility use the benchmark's prompt and its way of reading answers.",
-    "plain": "KnowMem and Utility use a prompt without the space that ends the benchmark's, so "
-    "they cannot be compared with published numbers.",
-}
 
 
 def footnotes(config: Json) -> list[str]:
     """How the models of an experiment were made and evaluated: sentences below its table."""
-    notes = []
-    for corpus in config["corpora"]:
-        for objective in config["unlearn"]["objectives"]:
-            swept = grids.grid_of(config["sweep"], f"{corpus}/{objective}/lora")
-            if "lora" in config["unlearn"]["adapters"] and not swept:
-                lora = unlearn_settings(config, corpus, objective, "lora")
-                notes.append(
-                    f"LoRA on {_LAYERS[lora['targets']]}: rank {lora['rank']}, alpha "
-                    f"{lora['lora_alpha']:g}, dropout {lora['dropout']:g}; merged in float32."
-                )
-    notes.append(learning_rates(config))
-    for name in config["precisions"]:
-        if note := method_of(name).footnote(config["quantization"]):
-            notes.append(note)
-    for corpus in config["corpora"]:
-        for name, source in sources.used(config, corpus).items():
-            if source.kind == "gguf":
-                notes.append(
-                    f"The {name} is {source.value}, dequantized: its weights had already been "
-                    "quantized, so its bf16 differs from that of the model as trained."
-                )
-    notes.append("Embeddings, norms and lm_head are never quantized.")
-    notes.append(_PROMPTS[config["evaluate"]["prompt"]])
-    return list(dict.fromkeys(notes))
+    used = [each for corpus in config["corpora"] for each in sources.used(config, corpus).items()]
+    return notes(
+        "footnotes.md.j2",
+        loras=[own for *_, own in _cells(config, "lora") if own]
+        if "lora" in config["unlearn"]["adapters"]
+        else [],
+        rates=learning_rates(config),
+        methods=[method_of(name).footnote(config["quantization"]) for name in config["precisions"]],
+        gguf=[(name, source.value) for name, source in used if source.kind == "gguf"],
+        prompt=config["evaluate"]["prompt"],
+    )
 
 
 def corpus_notes(folders: Iterable[Path]) -> list[str]:
@@ -72,12 +49,9 @@ def learning_rates(config: Json) -> str:
     rates = []
     for adapter in config["unlearn"]["adapters"]:
         cells: dict[str, list[str]] = {}
-        for corpus in config["corpora"]:
-            for objective in config["unlearn"]["objectives"]:
-                swept = grids.grid_of(config["sweep"], f"{corpus}/{objective}/{adapter}")
-                lr = unlearn_settings(config, corpus, objective, adapter)["lr"]
-                names = cells.setdefault("chosen from a grid" if swept else f"{lr:g}", [])
-                names.append(f"{corpus_name(corpus)} {method_name(objective)}")
+        for corpus, objective, own in _cells(config, adapter):
+            rate = f"{own['lr']:g}" if own else "chosen from a grid"
+            cells.setdefault(rate, []).append(f"{corpus_name(corpus)} {method_name(objective)}")
         shown = [
             lr if len(cells) == 1 else f"{lr} ({', '.join(names)})" for lr, names in cells.items()
         ]
@@ -86,3 +60,12 @@ def learning_rates(config: Json) -> str:
         f"Learning rates: {'; '.join(rates)}. How much of an update a grid takes back depends on "
         "the rate, most of all with bf16 weights (docs/mechanism.md); at another, other grids may."
     )
+
+
+def _cells(config: Json, adapter: str) -> Iterator[tuple[str, str, Json | None]]:
+    """Corpus, objective and settings of each cell of a variant; None where they are swept."""
+    for corpus in config["corpora"]:
+        for objective in config["unlearn"]["objectives"]:
+            swept = grids.grid_of(config["sweep"], f"{corpus}/{objective}/{adapter}")
+            own = unlearn_settings(config, corpus, objective, adapter)
+            yield corpus, objective, None if swept else own

@@ -9,17 +9,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from qunlearn.analysis.summary import Key, Summary, digits, summaries
+from qunlearn.analysis.frame import MECHANISM_TABLE, read
+from qunlearn.analysis.summary import Key, Summary, summaries
 from qunlearn.experiment.labels import precision_name
 from qunlearn.experiment.names import BEFORE
-from qunlearn.report.finished import read_table
-from qunlearn.report.markdown import table
+from qunlearn.report.tables import table
+from qunlearn.report.templates import interval
+from qunlearn.run.csvfile import write_rows
 from qunlearn.run.errors import InputError
-from qunlearn.run.files import read_json, write_text
+from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST
 
 METRIC = "nll_forget"
-_MEASURED = ("projection_adaptive", "moved")
+COLUMNS = (
+    *("lr", "precision", "moved", "projection", "nll_forget_bf16", "reversion_nll_forget"),
+    *("ci_low", "ci_high", "n", "seeds", "diverged", "undefined", "note"),
+)
 
 
 @dataclass(frozen=True)
@@ -47,63 +52,37 @@ def read_rate(results: Path, corpus: str, objective: str, adapter: str) -> Rate:
     Raises:
         InputError: a table or manifest is missing, or has nothing of the variant.
     """
-    runs = sorted((results / "unlearned" / corpus / objective / adapter).glob(f"seed*/{MANIFEST}"))
+    cell = corpus, objective, adapter
+    runs = results.joinpath("unlearned", *cell).glob(f"seed*/{MANIFEST}")
     rates = {read_json(run)["settings"]["lr"] for run in runs}
-    frame = read_table(results / "tables/mechanism.csv", *Key._fields[:4], *_MEASURED)
-    variant = (frame["objective"] == objective) & (frame["adapter"] == adapter)
-    measured = frame[variant & (frame["corpus"] == corpus)]
     found = summaries(results / "tables/summary.csv")
-    before = found.get(Key(corpus, objective, adapter, BEFORE, METRIC))
-    if len(rates) != 1 or before is None or measured.empty:
+    before = found.get(Key(*cell, BEFORE, METRIC))
+    frame = read(results / "tables/mechanism.csv", MECHANISM_TABLE)
+    own = frame[(frame[["corpus", "objective", "adapter"]] == list(cell)).all(axis=1)]
+    if len(rates) != 1 or before is None or own.empty:
         raise InputError(
-            f"{results}: no finished run of {corpus}/{objective}/{adapter} at one learning rate; "
-            "run make window"
+            f"{results}: no finished run of {'/'.join(cell)} at one learning rate; run make window"
         )
-    precisions = [
-        key.precision
-        for key in found
-        if key[:3] == (corpus, objective, adapter)
-        and key.metric == METRIC
-        and key.precision != BEFORE
-    ]
-
-    def mean(column: str, precision: str) -> float:
-        return float(measured.loc[measured["precision"] == precision, column].astype(float).mean())
-
-    return Rate(
-        rates.pop(),
-        mean("moved", BEFORE),
-        before,
-        {
-            name: found[Key(corpus, objective, adapter, name, f"reversion_{METRIC}")]
-            for name in precisions
-        },
-        {name: mean("projection_adaptive", name) for name in precisions},
-    )
+    numbers = own[["moved", "projection_adaptive"]].apply(pd.to_numeric, errors="coerce")
+    means = numbers.groupby(own["precision"]).mean()
+    keys = [key for key in found if key[:3] == cell and key.metric == f"reversion_{METRIC}"]
+    reversions = {key.precision: found[key] for key in keys if key.precision != BEFORE}
+    projections = {name: float(means["projection_adaptive"][name]) for name in reversions}
+    return Rate(rates.pop(), float(means["moved"][BEFORE]), before, reversions, projections)
 
 
 def write_window(path: Path, rates: Sequence[Rate]) -> None:
     """A row a learning rate and precision: six significant digits, or the word for why none."""
     rows = [
-        {
-            "lr": digits(rate.lr),
-            "precision": name,
-            "moved": digits(rate.moved),
-            "projection": digits(rate.projections[name]),
-            "nll_forget_bf16": _digits(rate.before.value) or rate.before.absent,
-            "reversion_nll_forget": _digits(found.value) or found.absent,
-            "ci_low": _digits(found.low),
-            "ci_high": _digits(found.high),
-            "n": found.n or "",
-            "seeds": found.seeds,
-            "diverged": found.diverged,
-            "undefined": found.undefined,
-            "note": found.note,
-        }
+        (
+            *(rate.lr, name, rate.moved, rate.projections[name]),
+            *(rate.before.value or rate.before.absent, own.absent or own.value),
+            *(own.low, own.high, own.n, own.seeds, own.diverged, own.undefined, own.note),
+        )
         for rate in rates
-        for name, found in rate.reversions.items()
+        for name, own in rate.reversions.items()
     ]
-    write_text(path, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
+    write_rows(path, COLUMNS, rows)
 
 
 def window_markdown(rates: Sequence[Rate]) -> str:
@@ -114,19 +93,9 @@ def window_markdown(rates: Sequence[Rate]) -> str:
         [
             f"{rate.lr:g}",
             f"{rate.moved:.3f}",
-            rate.before.absent if rate.before.value is None else f"{rate.before.value:.2f}",
-            *(_shown(rate.reversions[name]) for name in names),
+            rate.before.absent or f"{rate.before.value:.2f}",
+            *(interval(rate.reversions[name]) for name in names),
         ]
         for rate in rates
     ]
     return table(head, rows, right=head) + "\n"
-
-
-def _shown(found: Summary) -> str:
-    if found.value is None or found.low is None or found.high is None:
-        return found.absent
-    return f"{found.value:z.2f} [{found.low:z.2f}, {found.high:z.2f}]"
-
-
-def _digits(number: float | None) -> str:
-    return "" if number is None else digits(number)

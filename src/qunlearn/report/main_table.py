@@ -1,19 +1,34 @@
-"""The paper's table: method, precision and adapter against the metrics of each corpus.
+"""The paper's table as CSV, Markdown, LaTeX and HTML: the metrics of each method and precision.
 
 Beyond the paper's rows it has target and retrain at every precision, every adapter and every
 precision of the experiment, and the mean token NLL of the forget texts as a fifth column.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
-from qunlearn.analysis.metrics import REFERENCES
+import pandas as pd
+
 from qunlearn.analysis.summary import Key, Summary, distinct
-from qunlearn.experiment.labels import GOALS, METRICS, corpus_name
-from qunlearn.run.files import read_json
+from qunlearn.experiment.labels import (
+    GOALS,
+    METRICS,
+    adapter_name,
+    corpus_name,
+    method_name,
+    number,
+    precision_name,
+)
+from qunlearn.experiment.names import REFERENCES
+from qunlearn.report.tables import html_table, page, table
+from qunlearn.report.templates import fill, notes, span, tex
+from qunlearn.run.files import read_json, write_text
 from qunlearn.run.manifest import MANIFEST
 from qunlearn.statistics.inference import FEWEST_SEEDS
+
+KEYS = ["Method", "Precision", "Adapter"]
 
 
 @dataclass(frozen=True)
@@ -23,16 +38,50 @@ class MainTable:
     Attributes:
         rows: objective, precision and adapter of each; target and retrain first.
         columns: corpus and metric of each.
-        cells: the numbers of each row; None where nothing was run.
-        better: of each row whether its numbers are significantly better than their rivals'.
+        found: the numbers of each cell that was run.
+        better: the cells whose numbers are significantly better than their rivals'.
         notes: plain sentences for the footer.
     """
 
     rows: list[tuple[str, str, str]]
     columns: list[tuple[str, str]]
-    cells: list[list[Summary | None]]
-    better: list[list[bool]]
-    notes: tuple[str, ...]
+    found: Mapping[Key, Summary]
+    better: Collection[Key]
+    notes: Sequence[str]
+
+    def printed(
+        self, form: str, strong: str = "{}", name: Callable[[str], str] = str
+    ) -> pd.DataFrame:
+        """The table in print.
+
+        Args:
+            form: of a cell: `value`, `low` and `high` as they are, `half` the width of the
+                interval, and how far its ends lie `up` and `down`.
+            strong: what the better numbers are put into.
+            name: what makes names safe.
+        """
+        rows = [(method_name(o), precision_name(p), adapter_name(a)) for o, p, a in self.rows]
+        columns = [(corpus_name(c), f"{METRICS[m]} {GOALS[m]}") for c, m in self.columns]
+        keys = [[Key(c, o, a, p, m) for c, m in self.columns] for o, p, a in self.rows]
+        texts = [
+            [(strong if key in self.better else "{}").format(self._cell(key, form)) for key in row]
+            for row in keys
+        ]
+        index = pd.MultiIndex.from_tuples([tuple(map(name, row)) for row in rows], names=KEYS)
+        heads = pd.MultiIndex.from_tuples([tuple(map(name, column)) for column in columns])
+        return pd.DataFrame(texts, index, heads)
+
+    def _cell(self, key: Key, form: str) -> str:
+        own = self.found.get(key)
+        if own is None:
+            return "–"
+        if own.value is None or own.low is None or own.high is None:
+            return "diverged †"
+        numbers = {"value": own.value, "low": own.low, "high": own.high}
+        numbers |= {"up": own.high - own.value, "down": own.value - own.low}
+        numbers["half"] = (own.high - own.low) / 2
+        shown = form.format(**{name: number(key.metric, own) for name, own in numbers.items()})
+        return f"{shown} †{own.diverged}/{own.seeds}" if own.diverged else shown
 
 
 def main_table(
@@ -46,26 +95,37 @@ def main_table(
         better: the cells that are to stand out; see `analysis.significance`.
         settings: sentences for the footer on how models were trained and quantized.
     """
-    columns = [
-        (corpus, metric) for corpus in distinct(key.corpus for key in found) for metric in GOALS
-    ]
+    found = {key: own for key, own in found.items() if key.metric in GOALS}
     orders = [
         [*REFERENCES, *distinct(key.objective for key in found)],
         distinct(key.precision for key in found),
         distinct(key.adapter for key in found),
     ]
     rows = sorted(
-        {(key.objective, key.precision, key.adapter) for key in found if key.metric in GOALS},
+        {(key.objective, key.precision, key.adapter) for key in found},
         key=lambda row: [order.index(name) for order, name in zip(orders, row, strict=True)],
     )
-    keys = [
-        [Key(corpus, objective, adapter, precision, metric) for corpus, metric in columns]
-        for objective, precision, adapter in rows
+    columns = [
+        (corpus, metric) for corpus in distinct(key.corpus for key in found) for metric in GOALS
     ]
-    cells = [[found.get(key) for key in row] for row in keys]
-    marks = [[key in better for key in row] for row in keys]
-    notes = _notes(columns, rows, cells, bool(better))
-    return MainTable(rows, columns, cells, marks, (*notes, *settings))
+    items: dict[str, list[str]] = {}
+    for column in columns:
+        keys = (key for key in found if (key.corpus, key.metric) == column)
+        if counts := [n for key in keys if (n := found[key].n) is not None]:
+            shown = f"{METRICS[column[1]]} n = {span(counts, '.0f')}"
+            items.setdefault(column[0], []).append(shown)
+    references = {own.seeds for key, own in found.items() if key.objective in REFERENCES}
+    made = notes(
+        "main_notes.md.j2",
+        items=items,
+        seeds=max((own.seeds for own in found.values()), default=0),
+        fewest=FEWEST_SEEDS,
+        one_reference=references == {1},
+        marked=bool(better),
+        diverged=any(own.diverged for own in found.values()),
+        whole=len(found) == len(rows) * len(columns),
+    )
+    return MainTable(rows, columns, found, better, [*made, *settings])
 
 
 def shortfalls(evaluations: Path, cells: Sequence[str]) -> list[str]:
@@ -75,79 +135,56 @@ def shortfalls(evaluations: Path, cells: Sequence[str]) -> list[str]:
         evaluations: the folder that holds <cell>/manifest.json.
         cells: e.g. news/target/bf16; a note that several share is given once.
     """
-    found = []
-    for cell in cells:
-        lines = read_json(evaluations / cell / MANIFEST).get("shortfalls", [])
-        found += [f"{corpus_name(cell.partition('/')[0])} {line}." for line in lines]
-    return distinct(found)
+    return distinct(
+        f"{corpus_name(cell.partition('/')[0])} {line}."
+        for cell in cells
+        for line in read_json(evaluations / cell / MANIFEST).get("shortfalls", [])
+    )
 
 
-def excerpt(
-    found: Mapping[Key, Summary], better: Collection[Key], precisions: Collection[str]
-) -> MainTable:
-    """The main table of some precisions."""
-    shown = {key: summary for key, summary in found.items() if key.precision in precisions}
-    return main_table(shown, shown.keys() & set(better))
+def write_main_table(found: MainTable, folder: Path) -> None:
+    """Write `main.csv`, `main.md`, `main.tex` and `main.html` into `folder`."""
+    formats = {"csv": as_csv, "md": as_markdown, "tex": as_latex, "html": as_html}
+    for suffix, render in formats.items():
+        write_text(folder / f"main.{suffix}", render(found))
 
 
-Cells = Sequence[Sequence[Summary | None]]
+def as_csv(found: MainTable) -> str:
+    """One header line, one line a row, `17.2 [13.1, 21.4]` a cell; the notes are left out."""
+    shown = found.printed("{value} [{low}, {high}]")
+    shown.columns = pd.Index([f"{corpus_name(c)} {METRICS[metric]}" for c, metric in found.columns])
+    return shown.to_csv(index_label=[key.lower() for key in KEYS], lineterminator="\n")
 
 
-def _notes(
-    columns: Sequence[tuple[str, str]],
-    rows: Sequence[tuple[str, str, str]],
-    cells: Cells,
-    marked: bool,
-) -> list[str]:
-    shown = [cell for row in cells for cell in row]
-    found = [cell for cell in shown if cell is not None]
-    seeds = max((cell.seeds for cell in found), default=0)
-    notes = [
-        "target: trained on the forget and retain sets; retrain: never saw the forget set. "
-        "Both are quantized like the unlearned models.",
-        "VerMem, KnowMem and Utility: ROUGE-L F1 x 100; PrivLeak in percent; NLL forget: mean NLL "
-        "of the forget texts in nats per token, high where the text is not remembered.",
-        "Intervals: 95 %, bootstrap over the evaluated items"
-        + (f" and the seeds ({seeds} seeds understate how far runs differ)" if seeds > 1 else "")
-        + "; PrivLeak's also covers the uncertainty of retrain's AUC.",
-        f"Items: {'; '.join(_items(columns, cells))}.",
-        f"Seeds: {seeds}. A number is the mean over seeds{_shared(rows, cells)}."
-        if seeds > 1
-        else "Seeds: one unlearning run per row; another run may fall outside its interval.",
-    ]
-    if seeds < FEWEST_SEEDS:
-        notes.append("With fewer than three seeds nothing is tested, so nothing is bold.")
-    if marked:
-        notes.append(
-            "Bold: better than its rival at the same precision (LoRA against each FT variant), "
-            "p < 0.05 after Holm's correction in a test over items and seeds (the larger p of "
-            "Clark's min F' and Student's t over the seeds)."
-        )
-    if any(cell.diverged for cell in found):
-        notes.append(
-            "† diverged: the unlearning run met a non-finite loss. Beside a number: the share of "
-            "seeds that diverged; the number is the mean over the others."
-        )
-    if len(found) < len(shown):
-        notes.append("–: not part of this experiment.")
-    return notes
+def as_markdown(found: MainTable) -> str:
+    """A pipe table with half-widths, `17.2 ±4.2`, and the notes under it."""
+    shown = found.printed("{value} ±{half}", "**{}**")
+    heads = [" ".join(column) for column in shown.columns]
+    text = table((*KEYS, *heads), shown.reset_index().to_numpy().tolist(), right=heads)
+    below = [*found.notes, "± is half the width of the interval; main.csv has its ends."]
+    return "\n".join([text, "", *(f"* {note}" for note in below)]) + "\n"
 
 
-def _shared(rows: Sequence[tuple[str, str, str]], cells: Cells) -> str:
-    """That target and retrain are one run each, where they are there and are."""
-    pairs = zip(rows, cells, strict=True)
-    found = [cell for row, own in pairs if row[0] in REFERENCES for cell in own if cell]
-    return "; target and retrain are one run each" if {cell.seeds for cell in found} == {1} else ""
+def as_latex(found: MainTable) -> str:
+    r"""A document of its own: a booktabs tabular, `$17.2^{+4.2}_{-4.1}$` a cell, and the notes.
+
+    What stands between the two marks can be put into a paper that uses booktabs.
+    """
+    shown = found.printed("${value}^{{+{up}}}_{{-{down}}}$", r"{{\boldmath {}}}", tex)
+    shown = shown.replace({"–": "--", "†": r"$^\\dagger$"}, regex=True)
+    rules = {name: rf"\midrule {name}" for name in shown.index.unique(0)[1:]}
+    tabular = shown.rename(index=rules, level=0).style.to_latex(
+        hrules=True,
+        multirow_align="naive",
+        multicol_align="c",
+        column_format="l" * len(KEYS) + "r" * len(shown.columns),
+    )
+    return fill("main.tex.j2", table=tabular.strip(), notes=found.notes)
 
 
-def _items(columns: Sequence[tuple[str, str]], cells: Cells) -> list[str]:
-    """`NEWS: VerMem n = 32, …` of each corpus; a range where the cells differ."""
-    lists: dict[str, list[str]] = {}
-    for index, (corpus, metric) in enumerate(columns):
-        column = [row[index] for row in cells]
-        counts = [cell.n for cell in column if cell is not None and cell.n is not None]
-        if counts:
-            low, high = min(counts), max(counts)
-            n = f"{low}" if low == high else f"{low} to {high}"
-            lists.setdefault(corpus, []).append(f"{METRICS[metric]} n = {n}")
-    return [f"{corpus_name(corpus)}: {', '.join(items)}" for corpus, items in lists.items()]
+def as_html(found: MainTable) -> str:
+    """A page that needs no other file; a block of rows a method, the notes as its footer."""
+    shown = found.printed("{value} <small>[{low}, {high}]</small>", "<b>{}</b>", escape)
+    shown = shown.replace("-", "\N{MINUS SIGN}", regex=True)
+    body = html_table(shown, escape=False, classes="main")
+    return page("Unlearning under quantization", body, found.notes)

@@ -1,12 +1,12 @@
 """The manifests behind an experiment, and the processors that they name."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qunlearn.analysis.metrics import REFERENCES, Cell
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.controls import SPARE
+from qunlearn.experiment.names import REFERENCES, Cell
 from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST
 
@@ -27,15 +27,13 @@ def manifests(results: Path, cells: Sequence[str]) -> list[Mapping[str, Any]]:
         InputError: a manifest does not parse.
     """
     parsed = [Cell.parse(name) for name in cells]
-    folders: list[str] = []
-    for corpus in distinct(cell.corpus for cell in parsed):
-        folders += [f"data/{corpus}", f"models/{corpus}/base"]
-    for name, cell in zip(cells, parsed, strict=True):
-        model = name.rpartition("/")[0]
-        if cell.objective in REFERENCES:
-            folders.append(f"models/{model}")
-        elif not cell.adapter.startswith(SPARE):
-            folders.append(f"unlearned/{model}")
+    folders = [f"data/{cell.corpus}" for cell in parsed]
+    folders += [f"models/{cell.corpus}/base" for cell in parsed]
+    folders += [
+        f"{'models' if cell.objective in REFERENCES else 'unlearned'}/{cell.corpus}/{cell.model}"
+        for cell in parsed
+        if not cell.adapter.startswith(SPARE)
+    ]
     folders += [f"{stage}/{name}" for stage in ("quantized", "eval") for name in cells]
     found = []
     for folder in distinct(folders):
@@ -54,15 +52,13 @@ def processors(results: Path, cells: Sequence[str]) -> str:
     Raises:
         InputError: a manifest does not parse.
     """
-    found = manifests(results, cells)
-    trained = _names(each for each in found if each["step"] in _TRAINING)
-    evaluated = _names(each for each in found if each["step"] == "evaluate")
-    if trained == evaluated:
-        return f"trained and evaluated on {trained}" if trained else ""
-    steps = {"trained": trained, "evaluated": evaluated}
-    return ", ".join(f"{step} on {names}" for step, names in steps.items() if names)
-
-
-def _names(found: Iterable[Mapping[str, Any]]) -> str:
-    names = distinct((each.get("device"), each.get("instructions")) for each in found)
-    return " and ".join(f"{name} ({vectors})" if vectors else str(name) for name, vectors in names)
+    names: dict[str, dict[str, None]] = {"trained": {}, "evaluated": {}}
+    for made in manifests(results, cells):
+        device, vectors = made.get("device"), made.get("instructions")
+        step = {"evaluate": "evaluated", **dict.fromkeys(_TRAINING, "trained")}.get(made["step"])
+        if step:
+            names[step][f"{device} ({vectors})" if vectors else str(device)] = None
+    shown = {step: " and ".join(own) for step, own in names.items() if own}
+    if len(set(shown.values())) == 1 and len(shown) == 2:
+        return f"trained and evaluated on {shown['trained']}"
+    return ", ".join(f"{step} on {own}" for step, own in shown.items())

@@ -7,59 +7,52 @@ the absolute differences, in the metric's own unit, and `cell` is where the larg
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from qunlearn.analysis.metrics import Cell, read_metrics
+from qunlearn.analysis.metrics import read_metrics
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import GOALS, METRICS, number
-from qunlearn.report.finished import read_table
 from qunlearn.report.processors import processors
 from qunlearn.run.errors import InputError
-from qunlearn.run.files import write_text
 
 COLUMNS = ["first", "second", "metric", "pairs", "median", "largest", "cell"]
 
 
+@dataclass(frozen=True)
 class Run:
     """The finished run of an experiment, e.g. `results/mini`.
 
     Attributes:
-        seeds: e.g. (0, 1, 2).
-        processors: where it was trained and evaluated, in words.
-        values: a row for each cell and metric that has a number: the cell's name, the name without
-            its seed, its seed, metric and value.
+        name: `seeds 0, 1, 2, trained and evaluated on AMD EPYC (AVX2)`.
+        processors: the end of it.
+        values: a row for each cell and metric that has a number: the fields of the cell, `cell`
+            (its name), `metric` and `value`.
     """
 
-    def __init__(self, results: Path) -> None:
-        """Read the run.
+    name: str
+    processors: str
+    values: pd.DataFrame
+
+    @classmethod
+    def read(cls, results: Path) -> "Run":
+        """Read a run.
 
         Raises:
             InputError: a table or manifest is missing or broken.
         """
         scores = read_metrics(results / "tables/metrics.csv")
-        cells = distinct(score.cell for score in scores)
-        self.seeds = sorted({cell.seed for cell in cells if cell.seed is not None})
-        self.processors = processors(results, list(map(_name, cells))) or "of unknown processors"
+        names = [f"{own.cell.corpus}/{own.cell.model}/{own.cell.precision}" for own in scores]
         rows = [
-            {
-                "name": _name(score.cell),
-                "variant": _name(replace(score.cell, seed=None)),
-                "seed": score.cell.seed,
-                "metric": score.metric,
-                "value": score.value,
-            }
-            for score in scores
+            {**asdict(own.cell), "cell": name, "metric": own.metric, "value": own.value}
+            for own, name in zip(scores, names, strict=True)
         ]
-        self.values = pd.DataFrame(rows).dropna(subset="value")
-
-    @property
-    def name(self) -> str:
-        """`seeds 0, 1, 2, trained and evaluated on AMD EPYC (AVX2)`."""
-        word = "seed" if len(self.seeds) == 1 else "seeds"
-        return f"{word} {', '.join(map(str, self.seeds))}, {self.processors}"
+        seeds = sorted({own.cell.seed for own in scores if own.cell.seed is not None})
+        ran = processors(results, distinct(names)) or "of unknown processors"
+        name = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}, {ran}"
+        return cls(name, ran, pd.DataFrame(rows).dropna(subset="value"))
 
 
 def measure(run: Run, others: Sequence[Run] = ()) -> pd.DataFrame:
@@ -68,58 +61,37 @@ def measure(run: Run, others: Sequence[Run] = ()) -> pd.DataFrame:
     Raises:
         InputError: another run used the same processors, so it shows nothing about others.
     """
-    for other in others:
-        if other.processors == run.processors:
-            raise InputError(
-                f"both runs were {run.processors}; compare with a run on another processor, or on "
-                "this one with some of its instructions disabled (docs/reproducibility.md)"
-            )
+    if run.processors in [other.processors for other in others]:
+        raise InputError(
+            f"both runs were {run.processors}; compare with a run on another processor, or on "
+            "this one with some of its instructions disabled (docs/reproducibility.md)"
+        )
     return pd.concat([_between(run, second) for second in (run, *others)], ignore_index=True)
-
-
-def write_spread(path: Path, rows: pd.DataFrame) -> None:
-    """Write the rows, six significant digits."""
-    write_text(path, rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-
-
-def read_spread(path: Path) -> pd.DataFrame:
-    """The rows of such a file.
-
-    Raises:
-        InputError: it is missing or lacks a column.
-    """
-    numbers = {"pairs": int, "median": float, "largest": float}
-    return read_table(path, *COLUMNS).astype(numbers)
 
 
 def spread_notes(rows: pd.DataFrame) -> list[str]:
     """A sentence for each two runs, on the metrics of the main table."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for first, second, metric, median, largest in zip(
-        *(rows[name] for name in ("first", "second", "metric", "median", "largest")), strict=True
-    ):
-        if metric in GOALS:
-            shown = f"{METRICS[metric]} {number(metric, median)} and {number(metric, largest)}"
-            found.setdefault((first, second), []).append(shown)
-    return [
-        ("Another seed" if first == second else f"Another processor ({second})")
-        + f" moves a number by (median and largest): {', '.join(shown)}."
-        for (first, second), shown in found.items()
-    ]
-
-
-def _name(cell: Cell) -> str:
-    return f"{cell.corpus}/{cell.model}/{cell.precision}"
+    notes = []
+    for (first, second), own in rows[rows["metric"].isin(GOALS)].groupby(COLUMNS[:2], sort=False):
+        numbers = zip(own["metric"], own["median"], own["largest"], strict=True)
+        shown = ", ".join(
+            f"{METRICS[metric]} {number(metric, median)} and {number(metric, largest)}"
+            for metric, median, largest in numbers
+        )
+        what = "Another seed" if first == second else f"Another processor ({second})"
+        notes.append(f"{what} moves a number by (median and largest): {shown}.")
+    return notes
 
 
 def _between(first: Run, second: Run) -> pd.DataFrame:
-    pairs = first.values.merge(second.values, on=["variant", "metric"])
+    keys = ["corpus", "objective", "adapter", "precision", "metric"]
+    pairs = first.values.merge(second.values, on=keys)
     if first is second:
         pairs = pairs[pairs["seed_x"] < pairs["seed_y"]]  # each two seeds once
     else:
-        pairs = pairs[pairs["name_x"] == pairs["name_y"]]
+        pairs = pairs[pairs["cell_x"] == pairs["cell_y"]]
     apart = (pairs["value_x"] - pairs["value_y"]).abs()
     found = apart.groupby(pairs["metric"], sort=False).agg(["size", "median", "max", "idxmax"])
-    cells = pairs["name_x"].loc[found["idxmax"]].to_list()
+    cells = pairs["cell_x"].loc[found["idxmax"]].to_list()
     found = found.drop(columns="idxmax").reset_index().set_axis(COLUMNS[2:-1], axis=1)
     return found.assign(first=first.name, second=second.name, cell=cells)[COLUMNS]

@@ -11,7 +11,7 @@ _SHORT.maxlevel = 3
 
 
 class InputError(Exception):
-    """A configuration, file or value that the user can mend.
+    """A configuration, file or value that the user can fix.
 
     The message is one line: it names the key, file or value at fault and says what to do; what a
     terminal would act on is written out. Scripts print it without a traceback and exit with 2.

@@ -145,7 +145,7 @@ def _parse(text: str, problem: str) -> Any:
     try:
         return json.loads(text)
     except (RecursionError, ValueError) as error:  # nested too deep, or thousands of digits
-        raise InputError(f"{problem} ({error}); mend or replace the file") from error
+        raise InputError(f"{problem} ({error}); fix or replace the file") from error
 
 
 def sha256(path: Path) -> str:
@@ -169,7 +169,7 @@ def read_text(path: Path) -> str:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; check the path") from None
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; mend that, or give another file") from error
+        raise InputError(f"{path}: {error.strerror}; fix that, or give another file") from error
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8"

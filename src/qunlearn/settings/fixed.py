@@ -1,4 +1,4 @@
-"""What jobs go by whatever the settings are; the plan reckons with the same numbers."""
+"""Constants of the jobs that no setting changes; the plan uses the same numbers."""
 
 from typing import Literal
 

@@ -20,10 +20,10 @@ from qunlearn.settings.training import TrainSettings
 from qunlearn.training.losses import (
     Autocast,
     bf16_autocast,
+    choose_attention,
     head_weight,
     hidden_states,
     mean_nll,
-    suit_attention,
     token_nll,
 )
 from qunlearn.training.products import quick_bf16_products
@@ -34,7 +34,7 @@ from qunlearn.training.trainer import (
     Diverged,
     RepeatableTrainer,
     arguments,
-    held,
+    locked,
     train,
 )
 
@@ -89,7 +89,7 @@ def finetune(
     )
     device, checkpointing = trainer.args.device, settings.gradient_checkpointing
     trainer.autocast = bf16_autocast(device, settings.autocast, checkpointing)
-    suit_attention(model, device)
+    choose_attention(model, device)
     return train(trainer)
 
 
@@ -124,7 +124,7 @@ def train_and_keep(
         "inputs": dict(inputs),
     }
     mine = checkpoints / fingerprint(**made_from, facts=facts, code=code_version(Path(__file__)))
-    with held(mine), new_folder(output) as work:
+    with locked(mine), new_folder(output) as work:
         try:
             log = finetune(model, tokenizer, texts, training, seed, mine)
         except Diverged as error:

@@ -42,7 +42,7 @@ def bf16_autocast(device: torch.device, enabled: bool, checkpointing: bool) -> A
     return partial(torch.autocast, device.type, dtype=torch.bfloat16, **how)
 
 
-def suit_attention(model: Any, device: torch.device) -> None:
+def choose_attention(model: Any, device: torch.device) -> None:
     """Choose the attention that trains fastest on `device`.
 
     On a CPU the fused attention's backward pass is slow for short rows: plain attention takes a

@@ -19,7 +19,7 @@ from qunlearn.run.fingerprint import code_version
 from qunlearn.run.manifest import MANIFEST, Stopwatch, fingerprint, write_manifest
 from qunlearn.settings.unlearning import UnlearnSettings
 from qunlearn.training.objectives import Objective
-from qunlearn.training.trainer import held
+from qunlearn.training.trainer import locked
 from qunlearn.training.unlearn_run import unlearn_and_keep
 
 SEARCH = "search.json"
@@ -85,7 +85,7 @@ def match_norm(
         return Run(lr, norm), folder
 
     facts: dict[str, Any] = {"objective": objective, "adapter": "full", "status": "diverged"}
-    with held(mine), new_folder(output) as work:
+    with locked(mine), new_folder(output) as work:
         if not is_diverged(start) and not is_diverged(like):
             goal = update_norm(target, like)
             print(f"wanted norm {goal:.4g}", flush=True)

@@ -8,12 +8,12 @@ file, and the logits are computed again from them with a frozen copy of the head
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from qunlearn.training.losses import (
     Autocast,
@@ -46,7 +46,7 @@ def remember(
         file: where hidden states go.
     """
     if wanted == "states":
-        return within(model, CachedStates, rows, batch_size, autocast, file)
+        return within(model, cached_states, rows, batch_size, autocast, file)
     if wanted == "nll":
         sums, _ = row_nll(model, rows, batch_size, autocast)
         return lambda indices, batch: (sums[list(indices)].to(batch["labels"].device),)
@@ -76,8 +76,10 @@ def row_nll(
     return sums, counts
 
 
-class CachedStates:
-    """The reference of a run: hidden states of rows in a memory-mapped file, and the head.
+def cached_states(
+    model: nn.Module, rows: Rows, batch_size: int, autocast: Autocast, file: Path
+) -> Reference:
+    """Keep hidden states of rows in a memory-mapped file, and a copy of the head.
 
     They are kept in the dtype in which the head multiplies them, so that nothing is rounded that
     would not be rounded anyway: 2 * hidden bytes a token under bf16 autocast (8 kB at 7B, so 8 GB
@@ -88,45 +90,33 @@ class CachedStates:
         model: the model before unlearning; an adapter that it has is switched off.
         batch_size: rows a forward pass.
         file: where the states go; written anew.
+
+    Returns:
+        Gives [rows, tokens, hidden], 0 where it is padding, and [vocabulary, hidden]: on the
+        model's device, in one dtype.
     """
+    head = head_weight(model).detach()
+    with autocast():
+        head = head.to(product_dtype(head), copy=True)
+    lengths, dtype = [len(row) for row in rows], head.dtype
+    size = sum(lengths) * head.shape[1]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)
+    # A mapped file that meets a full disk would end the process without a word.
+    with file.open("wb") as stream:
+        os.posix_fallocate(stream.fileno(), 0, size * dtype.itemsize)
+    mapped = torch.from_file(str(file), shared=True, size=size, dtype=dtype)
+    kept = torch.split(mapped.view(-1, head.shape[1]), lengths)
+    with getattr(model, "disable_adapter", nullcontext)():
+        for indices, _, hidden in _evaluate(model, rows, batch_size, autocast):
+            for index, states in zip(indices, hidden, strict=True):
+                kept[index].copy_(states[: lengths[index]])
 
-    def __init__(
-        self, model: nn.Module, rows: Rows, batch_size: int, autocast: Autocast, file: Path
-    ) -> None:
-        starts = [0, *accumulate(map(len, rows))]
-        self._spans = [
-            slice(start, start + len(row)) for start, row in zip(starts, rows, strict=False)
-        ]
-        head = head_weight(model).detach()
-        with autocast():
-            self.head = head.to(product_dtype(head), copy=True)
-        width, dtype = self.head.shape[1], self.head.dtype
-        size = starts[-1] * width
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.unlink(missing_ok=True)
-        # A mapped file that meets a full disk would end the process without a word.
-        with file.open("wb") as stream:
-            os.posix_fallocate(stream.fileno(), 0, size * dtype.itemsize)
-        self._states = torch.from_file(str(file), shared=True, size=size, dtype=dtype)
-        self._states = self._states.view(-1, width)
-        with getattr(model, "disable_adapter", nullcontext)():
-            for indices, _, hidden in _evaluate(model, rows, batch_size, autocast):
-                for index, states in zip(indices, hidden, strict=True):
-                    self._states[self._spans[index]] = states[: len(rows[index])].to("cpu", dtype)
+    def reference(indices: Sequence[int], batch: Batch) -> tuple[Tensor, ...]:
+        hidden = pad_sequence([kept[index] for index in indices], batch_first=True)
+        return hidden.to(head.device), head
 
-    def __call__(self, indices: Sequence[int], batch: Batch) -> tuple[Tensor, Tensor]:
-        """Hidden states of the rows `indices`, which `batch` holds, and the head.
-
-        Returns:
-            [rows, tokens, hidden], 0 where it is padding; [vocabulary, hidden]: on one device, in
-            one dtype.
-        """
-        shape = (*batch["input_ids"].shape, self.head.shape[1])
-        hidden = torch.zeros(shape, dtype=self.head.dtype)
-        for states, index in zip(hidden, indices, strict=True):
-            span = self._spans[index]
-            states[: span.stop - span.start] = self._states[span]
-        return hidden.to(self.head.device), self.head
+    return reference
 
 
 def _evaluate(

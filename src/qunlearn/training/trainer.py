@@ -44,7 +44,7 @@ class RepeatableTrainer(Trainer):
     """A Trainer that logs the parts of its loss and stops at the first loss that is not finite."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        ask_for_repeatable_kernels()
+        use_deterministic_kernels()
         super().__init__(*args, **kwargs)
         # Our losses are means; the Trainer is to divide them by the accumulation steps.
         self.model_accepts_loss_kwargs = False
@@ -197,7 +197,7 @@ def train(trainer: RepeatableTrainer) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def held(checkpoints: Path) -> Iterator[None]:
+def locked(checkpoints: Path) -> Iterator[None]:
     """Keep a training's folder to this process; delete it when the block succeeds.
 
     On a cluster, jobs outlive a driver that is killed, and the next driver sends the same training
@@ -237,7 +237,7 @@ def check_finite(model: nn.Module, when: str) -> None:
             raise Diverged(f"{name} is not finite after {when}")
 
 
-def ask_for_repeatable_kernels() -> None:
+def use_deterministic_kernels() -> None:
     """On a GPU, take deterministic kernels where there are some, and go on where there are none.
 
     Of the others torch warns: the backward pass of the memory-efficient attention, which padded

@@ -18,9 +18,9 @@ from qunlearn.training.finetune import shuffled_passes
 from qunlearn.training.losses import (
     Autocast,
     bf16_autocast,
+    choose_attention,
     head_weight,
     hidden_states,
-    suit_attention,
     token_nll,
 )
 from qunlearn.training.objectives import Definition, Objective, Seen
@@ -189,7 +189,7 @@ def unlearn(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if settings.sharding == "none":
         model.to(device)
-    suit_attention(model, device)
+    choose_attention(model, device)
     cast = settings.autocast and adapter != "full_bf16"
     autocast = bf16_autocast(device, cast, settings.gradient_checkpointing)
     sides: dict[str, Side] = {}

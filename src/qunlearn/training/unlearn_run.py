@@ -20,7 +20,7 @@ from qunlearn.training.launch import launch
 from qunlearn.training.objectives import Objective
 from qunlearn.training.rows import make_rows, unique_rows
 from qunlearn.training.sharding import check_sharding, rank, shard
-from qunlearn.training.trainer import LOG, Diverged, held
+from qunlearn.training.trainer import LOG, Diverged, locked
 from qunlearn.training.unlearn import count_updates, save_weights, unlearn
 
 
@@ -64,7 +64,7 @@ def unlearn_and_keep(
     run: Callable[..., None] = unlearn_in_process
     if settings.sharding == "fsdp":
         run = partial(launch, settings.processes, f"{__name__}:unlearn_in_process")
-    with held(mine):
+    with locked(mine):
         run(target=target, corpus=corpus, **made_from, output=output, mine=mine)
 
 

@@ -1,25 +1,23 @@
 """Every candidate of every grid as CSV and as Markdown, and what is said of the choices."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
-from typing import Any
+
+import pandas as pd
 
 from qunlearn.analysis.selection.choice import SCORES, Rule, Selection
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import adapter_name, corpus_name, method_name, number
-from qunlearn.experiment.names import DIVERGED
-from qunlearn.run.csvfile import Value, as_csv
+from qunlearn.experiment.names import DIVERGED, REFERENCES
 from qunlearn.run.files import write_text
 
 COLUMNS = (
     *("corpus", "objective", "adapter", "point", "epochs", *SCORES),
     *("n_forget", "n_retain", "seeds", "diverged", "front", "chosen"),
 )
-_HEADER = (
-    *("Corpus", "Method", "Adapter", "Candidate", "Chosen", "Front"),
-    *("KnowMem ↓", "Utility ↑", "NLL forget ↑"),
-)
+_HEADS = {"knowmem": "KnowMem ↓", "utility": "Utility ↑", "nll_forget": "NLL forget ↑"}
+_MARKS = {True: "yes", False: "no"}
 _ABOUT = (
     "KnowMem and Utility: ROUGE-L F1 x 100 in bf16, means over the seeds; NLL forget: nats a token "
     "of the forget texts, no part of any rule.",
@@ -42,10 +40,21 @@ def write_table(selections: Sequence[Selection], folder: Path) -> None:
     The CSV has one line a candidate; target and retrain of each cell are lines with point `target`,
     … Scores are empty where every seed diverged; `front` and `chosen` are yes or no.
     """
-    rows = [row for own in selections for row in _rows(own)]
-    write_text(folder / "candidates.csv", as_csv(COLUMNS, rows))
-    lines = [_HEADER, ("---",) * 6 + ("--:",) * 3, *map(_line, rows)]
-    body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    table = pd.concat(map(_table, selections), ignore_index=True)
+    text = table[list(COLUMNS)].to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_text(folder / "candidates.csv", text)
+    shown = {
+        "Corpus": table["corpus"].map(corpus_name),
+        "Method": table["objective"].map(method_name),
+        "Adapter": table["adapter"].map(adapter_name),
+        "Candidate": table["label"],
+        "Chosen": ["✓" * (mark == "yes") for mark in table["chosen"]],
+        "Front": ["✓" * (mark == "yes") for mark in table["front"]],
+    }
+    for score, head in _HEADS.items():
+        shown[head] = [DIVERGED if isnan(x) else number(score, x) for x in table[score]]
+    align = ["left"] * 6 + ["right"] * 3
+    body = pd.DataFrame(shown).to_markdown(index=False, disable_numparse=True, colalign=align)
     reasons = (
         f"{_cell(own)}: {candidate_name(own.chosen)}, {RULES[own.rule]}: {own.reason}."
         for own in selections
@@ -89,36 +98,20 @@ def candidate_name(name: str) -> str:
 
 
 def _cell(own: Selection) -> str:
-    return ", ".join(_names(own.corpus, own.objective, own.adapter))
+    names = corpus_name(own.corpus), method_name(own.objective), adapter_name(own.adapter)
+    return ", ".join(names)
 
 
-def _names(corpus: str, objective: str, adapter: str) -> list[str]:
-    return [corpus_name(corpus), method_name(objective), adapter_name(adapter)]
-
-
-def _rows(own: Selection) -> Iterator[list[Value]]:
-    """The lines of the CSV file, COLUMNS each."""
-    cell = own.corpus, own.objective, own.adapter
-    questions = own.asked["forget"], own.asked["retain"]
-    for name, scores in (("target", own.target), ("retrain", own.retrain)):
-        yield [*cell, name, None, *(scores[score] for score in SCORES), *questions, *[None] * 4]
-    candidates: Iterable[Any] = own.candidates.itertuples()
-    for row in candidates:
-        values = (getattr(row, score) for score in SCORES)
-        scored = (None if isnan(value) else value for value in values)
-        words = ("yes" if mark else "no" for mark in (row.front, row.name == own.chosen))
-        yield [*cell, row.point, row.epochs, *scored, *questions, row.seeds, row.diverged, *words]
-
-
-def _line(row: Sequence[Value]) -> list[str]:
-    """A line of the CSV file as one of the Markdown table."""
-    found = dict(zip(COLUMNS, row, strict=True))
-    name = str(found["point"])
-    if found["epochs"] is not None:
-        name = candidate_name(f"{name}/epoch{found['epochs']:g}")
-    if found["diverged"]:
-        name += f" ({found['diverged']} of {found['seeds']} diverged)"
-    ticks = ("✓" if found[mark] == "yes" else "" for mark in ("chosen", "front"))
-    values = ((score, found[score]) for score in SCORES)
-    shown = (number(score, x) if isinstance(x, float) else DIVERGED for score, x in values)
-    return [*_names(*map(str, row[:3])), name, *ticks, *shown]
+def _table(own: Selection) -> pd.DataFrame:
+    """A cell's references and candidates: COLUMNS, and a label for people."""
+    tried = own.candidates
+    counts = zip(tried["name"], tried["seeds"], tried["diverged"], strict=True)
+    labels = [
+        candidate_name(name) + (f" ({diverged} of {seeds} diverged)" if diverged else "")
+        for name, seeds, diverged in counts
+    ]
+    chosen, front = (tried["name"] == own.chosen).map(_MARKS), tried["front"].map(_MARKS)
+    references = pd.DataFrame([own.target, own.retrain]).assign(point=REFERENCES, label=REFERENCES)
+    both = pd.concat([references, tried.assign(label=labels, chosen=chosen, front=front)])
+    asked = {"n_forget": own.asked["forget"], "n_retain": own.asked["retain"]}
+    return both.assign(corpus=own.corpus, objective=own.objective, adapter=own.adapter, **asked)

@@ -1,20 +1,18 @@
 """The page of every figure: title, how to read it, legend, and the bytes of its files."""
 
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from matplotlib import rc_context
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
 WIDTH = 9.0  # inches: the smallest letters are about 11 pixels high on a page of 900 pixels
 HEAD = 0.95  # inches: title, how to read the figure, and a row of the legend
 LEFT = 0.008  # of the width
-MOST_COLUMNS = 5  # of the legend: variants and references stand in the first row
+LETTERS = 90  # of labels in the legend's first row of five, at most; else it has three a row
 STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
@@ -78,7 +76,7 @@ def page(
         figure.text(1 - LEFT, 0.985, whose, ha="right", va="top", fontsize=9.5, fontweight="bold")
         body: SubFigure = figure.subfigures()  # type: ignore[assignment]
         yield body
-        _add_legend(body, figure.axes, how_to_read)
+        _add_legend(figure, body, how_to_read)
         save(figure, folder, name)
 
 
@@ -86,34 +84,21 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     """Write the figure's two files."""
     folder.mkdir(parents=True, exist_ok=True)
     for suffix, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
-        stream = io.BytesIO()
-        figure.savefig(stream, format=suffix, dpi=200, metadata=metadata)
         work = folder / f".{name}.{suffix}.partial"
-        work.write_bytes(stream.getvalue())
+        figure.savefig(work, format=suffix, dpi=200, metadata=metadata)
         work.replace(folder / f"{name}.{suffix}")
 
 
-def _add_legend(body: SubFigure, panels: Sequence[Axes], how_to_read: str) -> None:
-    """Explain all labels in as few rows as their widths allow, marks last."""
+def _add_legend(figure: Figure, body: SubFigure, how_to_read: str) -> None:
+    """Explain all labels row by row, marks last."""
     handles: dict[str, Any] = {}
-    for axes in panels:
+    for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    marks = [label for label in MARKS if label in handles]
-    handles |= {label: Line2D([], [], **MARKS[label]) for label in marks}
-    labels = [label for label in handles if label not in marks] + marks
-    for columns in range(min(len(labels), MOST_COLUMNS) or 1, 0, -1):
-        # matplotlib fills column by column; a reader reads row by row.
-        order = [label for start in range(columns) for label in labels[start::columns]]
-        legend = body.legend(
-            [handles[label] for label in order],
-            order,
-            loc="outside upper left",
-            alignment="left",
-            ncols=columns,
-        )
-        if columns == 1 or legend.get_window_extent().width < (1 - LEFT) * body.bbox.width:
-            break
-        legend.remove()
-    legend.set_title(how_to_read)
-    legend.get_title().set_color("#333333")
+    handles |= {name: Line2D([], [], **MARKS[name]) for name in MARKS if name in handles}
+    labels = sorted(handles, key=lambda label: label in MARKS)
+    columns = 5 if sum(map(len, labels[:5])) <= LETTERS else 3
+    # matplotlib fills column by column; a reader reads row by row.
+    order = [label for start in range(columns) for label in labels[start::columns]]
+    place: dict[str, Any] = {"loc": "outside upper left", "alignment": "left", "ncols": columns}
+    body.legend([handles[label] for label in order], order, title=how_to_read, **place)

@@ -14,7 +14,6 @@ from qunlearn.report.figures.panels import sheet
 from qunlearn.report.figures.plot_pareto import BETTER, REFERENCE_LOOK
 from qunlearn.report.figures.values import dot, reference_name
 
-FILE = "candidates"
 TITLE = "Which settings were tried, and which was chosen?"
 HOW_TO_READ = (
     "Each marker is a candidate in bf16 on the questions of the choice; ringed: the chosen one, "
@@ -22,16 +21,11 @@ HOW_TO_READ = (
     "Questions: "
 )
 ROWS = {"utility": "Utility, ROUGE-L  (↑ better)"}
+XLABEL = "Forget KnowMem, ROUGE-L  (← better)"
 ABREAST = 2  # panels: the names of the chosen ones are long
-HEIGHT, LINE = 2.65, 0.17  # inches: a panel, and a line below it
-RING: dict[str, Any] = {
-    "color": "#222222",
-    "linestyle": "",
-    "marker": "o",
-    "markersize": 11,
-    "markerfacecolor": "none",
-    "markeredgewidth": 1.3,
-}
+HEIGHT = 3.1  # inches, of a panel
+RING: dict[str, Any] = {"color": "#222222", "linestyle": "", "marker": "o", "markersize": 11}
+RING |= {"markerfacecolor": "none", "markeredgewidth": 1.3}
 
 
 def plot(selections: Sequence[Path], output: Path) -> None:
@@ -48,12 +42,11 @@ def plot(selections: Sequence[Path], output: Path) -> None:
     """
     choices = [read(path) for path in selections]
     columns = distinct((own.corpus, own.objective) for own in choices)
-    cells = {c: [s for s in choices if (s.corpus, s.objective) == c] for c in columns}
-    height = HEIGHT + LINE * max(map(len, cells.values()))
     words = TITLE, HOW_TO_READ + asked(choices)
-    with sheet(words, columns, ROWS, height, output, FILE, abreast=ABREAST) as drawn:
+    with sheet(words, columns, ROWS, HEIGHT, output, "candidates", abreast=ABREAST) as drawn:
         for (column, _), axes in drawn.items():
-            _draw_panel(axes, cells[column])
+            axes.sharey(next(iter(drawn.values())))
+            _draw_panel(axes, [own for own in choices if (own.corpus, own.objective) == column])
         for name, style in REFERENCE_LOOK.items():
             axes.plot([], [], **style, linestyle="", label=reference_name(name))
         axes.plot([], [], **RING | {"markersize": 9}, label="chosen")
@@ -61,26 +54,17 @@ def plot(selections: Sequence[Path], output: Path) -> None:
 
 def _draw_panel(axes: Axes, selections: Sequence[Selection]) -> None:
     """Draw the candidates, fronts and choices of each variant, and name the chosen ones below."""
-    for index, own in enumerate(selections):
+    for own in selections:
         _draw_cell(axes, own)
-        axes.annotate(
-            f"{adapter_name(own.adapter)}: {candidate_name(own.chosen)}",
-            (0, 0),
-            xycoords="axes fraction",
-            xytext=(0, -36 - 12 * index),
-            textcoords="offset points",
-            color=LINES[own.adapter].colour,
-            fontsize=8,
-        )
     first = selections[0]
     for name, scores in (("target", first.target), ("retrain", first.retrain)):
-        axes.plot(
-            scores["knowmem"], scores["utility"], **REFERENCE_LOOK[name], zorder=2, clip_on=False
-        )
+        place = scores["knowmem"], scores["utility"]
+        axes.plot(*place, **REFERENCE_LOOK[name], zorder=2, clip_on=False)
     axes.axvline(first.retrain["knowmem"], color="#888888", linewidth=0.9, linestyle=":", zorder=1)
     axes.margins(y=0.12)  # for the word in the corner
     axes.set_xlim(left=0)
-    axes.set_xlabel("Forget KnowMem, ROUGE-L  (← better)")
+    chosen = [f"{adapter_name(own.adapter)}: {candidate_name(own.chosen)}" for own in selections]
+    axes.set_xlabel("\n".join([XLABEL, *chosen]))
     axes.grid(axis="x")
     axes.text(0.015, 0.985, **BETTER, transform=axes.transAxes, va="top")
 

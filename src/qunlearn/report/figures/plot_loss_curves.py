@@ -1,17 +1,17 @@
 """How unlearning went: forget NLL and retain loss of every run, update by update."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import XAxis, YAxis
 from matplotlib.ticker import LogLocator, NullLocator
 
-from qunlearn.analysis.metrics import Cell
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, adapter_name
+from qunlearn.experiment.names import Cell
 from qunlearn.models.checkpoints import is_diverged
 from qunlearn.report.figures.page import MARKS
 from qunlearn.report.figures.panels import sheet
@@ -20,7 +20,6 @@ from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_jsonl
 from qunlearn.run.manifest import verify
 
-FILE = "loss_curves"
 LOG = "train_log.jsonl"
 FORGET, RETAIN = "nll_forget", "loss_retain"
 ROWS = {FORGET: "Forget NLL\nnats a token", RETAIN: "Retain loss\nnats a token"}
@@ -29,33 +28,19 @@ HOW_TO_READ = (
     "A run ends where its forget NLL meets the stop rule, or its epochs are over. "
     "Retain loss: GDR's NLL or KLR's divergence, before its weight."
 )
+XLABEL = "updates (logarithmic)"
 NO_RETAIN = "no retain term"
+DECADES = 1e-4  # of the highest retain loss: a divergence that starts near 0 takes up all room
 CORNER = 0.03  # of a panel's width, between crosses
-APART = 3.0  # ratio of spans from which an axis is logarithmic
 HEIGHT = 1.85  # inches, of a panel
-Points = list[tuple[int, float]]
-
-
-class Run(NamedTuple):
-    """The log of an unlearning run.
-
-    Attributes:
-        model: whose run; its precision says nothing here.
-        points: metric of `ROWS` -> (update, value), ascending; only finite values.
-        diverged: whether it ended in NaN or infinite values.
-    """
-
-    model: Cell
-    points: dict[str, Points]
-    diverged: bool
 
 
 def plot(unlearned: Path, models: Sequence[str], output: Path) -> None:
     """Draw forget NLL and retain loss over the updates into a folder, as PNG and as PDF.
 
     A column for each corpus and objective, a line a run: runs that differ in nothing but their
-    seed look alike. A run that diverged ends in a cross. An axis is logarithmic where the runs'
-    spans differ by more than a factor of three. A control is left out.
+    seed look alike. A run that diverged ends in a cross. Updates and retain loss have logarithmic
+    axes. A control is left out.
 
     Args:
         unlearned: the folder of the unlearned models.
@@ -66,82 +51,65 @@ def plot(unlearned: Path, models: Sequence[str], output: Path) -> None:
         InputError: no variant that the figure knows is given, a name has another form, or a log is
             missing, not as it was written, or holds no forget NLL though the run ended well.
     """
-    cells = [Cell.parse(f"{model}/bf16") for model in models]
-    runs = [read_run(unlearned, cell) for cell in cells if cell.adapter in LINES]
-    if not runs:
-        known = ", ".join(LINES)
-        raise InputError(f"models: none to draw; give at least one of an adapter of {known}")
-    columns = distinct((run.model.corpus, run.model.objective) for run in runs)
-    spans = [(own[0][0], own[-1][0]) for run in runs for own in run.points.values() if own]
-    low, high, kind = axis(spans)
-    xlabel = "updates" if kind == "linear" else "updates (logarithmic)"
-    with sheet((TITLE, HOW_TO_READ), columns, ROWS, HEIGHT, output, FILE, xlabel) as drawn:
+    cells = [cell for model in models if (cell := Cell.parse(f"{model}/bf16")).adapter in LINES]
+    if not cells:
+        raise InputError(f"models: none to draw; give one of an adapter of {', '.join(LINES)}")
+    logs = {cell: read_log(unlearned / cell.corpus / cell.model) for cell in cells}
+    every = pd.concat(logs.values())
+    highest = every.max().fillna(1.0)
+    lowest = max(DECADES * highest[RETAIN], every[RETAIN].where(every[RETAIN] > 0).min())
+    columns = distinct((cell.corpus, cell.objective) for cell in cells)
+    with sheet((TITLE, HOW_TO_READ), columns, ROWS, HEIGHT, output, "loss_curves") as drawn:
         for (column, metric), axes in drawn.items():
-            values = [[y for _, y in run.points[metric]] for run in runs if run.points[metric]]
-            bottom, top, scale = axis([(min(own), max(own)) for own in values])
-            axes.set(xscale=kind, xlim=(low, high), yscale=scale, ylim=(bottom, top))
+            axes.set(xscale="log", ylim=(0, 1.05 * highest[FORGET]))
             _label(axes.xaxis)
-            _label(axes.yaxis)
-            own = [run for run in runs if (run.model.corpus, run.model.objective) == column]
-            for run in own:
-                _draw_run(axes, run, metric)
-            if metric == RETAIN and not any(run.points[RETAIN] for run in own):
+            if len(every):
+                axes.set_xlim(every.index.min() / 1.15, every.index.max() * 1.15)
+            if metric == RETAIN:
+                axes.set_xlabel(XLABEL)
+                axes.set(yscale="log", ylim=(lowest / 1.15, 1.15 * highest[RETAIN]))
+                _label(axes.yaxis)
+            own = {c: log for c, log in logs.items() if (c.corpus, c.objective) == column}
+            for cell, log in own.items():
+                diverged = is_diverged(unlearned / cell.corpus / cell.model)
+                _draw_run(axes, cell.adapter, log[metric].dropna(), diverged, metric == FORGET)
+            if metric == RETAIN and not any(log[RETAIN].notna().any() for log in own.values()):
                 axes.text(0.5, 0.5, NO_RETAIN, ha="center", color="#666", transform=axes.transAxes)
 
 
-def read_run(unlearned: Path, model: Cell) -> Run:
-    """Read a run's log.
+def read_log(folder: Path) -> pd.DataFrame:
+    """A run's log: update -> both losses, ascending; NaN where there is no finite number.
 
     Raises:
         InputError: see `plot`.
     """
-    folder = unlearned / model.corpus / model.model
-    path = folder / LOG
-    verify(path)
-    points: dict[str, Points] = {metric: [] for metric in ROWS}
-    for line in read_jsonl(path):
-        for metric in ROWS.keys() & line.keys():
-            if math.isfinite(line[metric]):
-                points[metric].append((line["step"], line[metric]))
-    diverged = is_diverged(folder)
-    if not points[FORGET] and not diverged:
-        raise InputError(f"{path}: no line with a step and {FORGET}; unlearn again")
-    return Run(model, {metric: sorted(own) for metric, own in points.items()}, diverged)
-
-
-def axis(spans: Sequence[tuple[float, float]]) -> tuple[float, float, str]:
-    """Limits and kind (`linear` or `log`) of an axis that shows the spans of all runs.
-
-    Linear axes start at 0. Logarithmic ones have at most four decades: a divergence that starts
-    near 0 would else take up all the room.
-    """
-    highs = [high for _, high in spans if high > 0]
-    if not highs:
-        return 0.0, 1.0, "linear"
-    high = max(highs)
-    if high <= APART * min(highs):
-        return 0.0, 1.05 * high, "linear"
-    low = max(min(low for low, _ in spans), 1e-4 * high)
-    return low / 1.15, high * 1.15, "log"
+    verify(folder / LOG)
+    lines = pd.DataFrame(read_jsonl(folder / LOG), columns=["step", *ROWS]).set_index("step")
+    log = lines.astype(float).replace([np.inf, -np.inf], np.nan).dropna(how="all").sort_index()
+    if log[FORGET].isna().all() and not is_diverged(folder):
+        raise InputError(f"{folder / LOG}: no line with a step and {FORGET}; unlearn again")
+    return log
 
 
 def _label(ruler: XAxis | YAxis) -> None:
     """Plain numbers instead of powers of ten."""
-    if ruler.get_scale() == "log":
-        ruler.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ruler.set_major_formatter(lambda x, _: f"{x:g}")
-        ruler.set_minor_locator(NullLocator())
+    ruler.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ruler.set_major_formatter(lambda x, _: f"{x:g}")
+    ruler.set_minor_locator(NullLocator())
 
 
-def _draw_run(axes: Axes, run: Run, metric: str) -> None:
-    """Draw a run's line, and its end: the variant's marker, or a cross where it diverged."""
-    adapter, diverged = run.model.adapter, "a run diverged"
-    x, y = [update for update, _ in run.points[metric]], [value for _, value in run.points[metric]]
+def _draw_run(axes: Axes, adapter: str, log: pd.Series, diverged: bool, corner: bool) -> None:
+    """Draw a run's line, and its end: the variant's marker, or a cross where it diverged.
+
+    Args:
+        corner: whether a cross before the first line has a place in the corner.
+    """
     style = look(LINES[adapter]) | {"linewidth": 1.4, "label": adapter_name(adapter)}
-    axes.plot(x, y, **style, markevery=[] if run.diverged else [-1])
-    cross = MARKS[diverged] | {"color": LINES[adapter].colour, "label": diverged, "zorder": 5}
-    if run.diverged and x:
-        axes.plot(x[-1:], y[-1:], **cross)
-    elif run.diverged and metric == FORGET:  # before its first line: side by side in the corner
+    axes.plot(log.index, log, **style, markevery=[] if diverged else [-1])
+    mark = "a run diverged"
+    cross = MARKS[mark] | {"color": LINES[adapter].colour, "label": mark, "zorder": 5}
+    if diverged and len(log):
+        axes.plot(log.index[-1:], log[-1:], **cross)
+    elif diverged and corner:
         place = CORNER * (1 + list(LINES).index(adapter))
         axes.plot(place, STRIP / 2, **cross, transform=axes.transAxes)

@@ -1,25 +1,21 @@
 """Reversion against the coarseness of the grid: how coarse may a grid be until memory is back?"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
 from qunlearn.analysis.lineage import check_measurements
-from qunlearn.analysis.metrics import Cell
+from qunlearn.analysis.metrics import read_metrics
 from qunlearn.analysis.summary import Key
-from qunlearn.experiment.labels import LINES, adapter_name, precision_name
-from qunlearn.quantize.method import Precision
-from qunlearn.report.figures.panels import Shown, Summaries, apart, counted, panels_abreast, sheet
-from qunlearn.report.figures.readings import read_scores
-from qunlearn.report.figures.reversion_axis import LIMITS, scale
-from qunlearn.report.figures.values import aside, draw_values
+from qunlearn.experiment.labels import precision_name
+from qunlearn.experiment.names import Cell
+from qunlearn.report.figures.panels import Shown, apart, counted, panels_abreast, sheet
+from qunlearn.report.figures.values import REVERSION, draw_variants, scale_reversion
 from qunlearn.survival.table import overall, read_survival
 
-FILE = "reversion"
 ROWS = {
     "reversion_nll_forget": "Reversion of\nforget NLL",
     "reversion_verbmem": "Reversion of\nVerMem",
@@ -46,34 +42,36 @@ def plot(metrics: Path, summary: Path, survival: Path, output: Path) -> None:
     that has no zero, not a finer or coarser grid.
 
     Raises:
-        InputError: `metrics` holds no reversion of a variant that the figure knows, or the survival
+        InputError: `summary` holds no reversion of a variant that the figure knows, or the survival
             of a precision was not measured, or of another model.
     """
-    scores, found = read_scores(metrics, summary)
-    check_measurements(survival, (score.cell for score in scores))
-    cells = [
-        score.cell
-        for score in scores
-        if score.metric in ROWS
-        and score.cell.adapter in LINES
-        and not Precision.parse(score.cell.precision).midrise
-    ]
-    shown, errors = Shown.of(cells), rounding_errors(cells, survival)
+    shown = Shown.of(summary, ROWS)
+    cells = [score.cell for score in read_metrics(metrics)]
+    check_measurements(survival, cells)
+    drawn = [c for c in cells if c.adapter in shown.adapters and c.precision in shown.precisions]
+    errors = rounding_errors(drawn, survival)
     every = [error for own in errors.values() for error in own.values()] or [0.1]
-    reversions = [own for key, own in found.items() if key.metric in ROWS]
-    words = TITLE, HOW_TO_READ + counted(reversions)
-    with sheet(words, shown.columns, ROWS, HEIGHT, output, FILE, XLABEL) as drawn:
-        for (column, metric), axes in drawn.items():
+    words = TITLE, HOW_TO_READ + counted(shown.found.values())
+    with sheet(words, shown.columns, ROWS, HEIGHT, output, "reversion") as panels:
+        for (column, metric), axes in panels.items():
+            places = errors[column[0]]
             axes.set(xscale="log", xlim=(min(every) / 1.35, max(every) * 1.35))
             axes.xaxis.set_major_formatter(lambda x, _: f"{100 * x:g} %")
             axes.xaxis.set_minor_formatter(NullFormatter())
-            _draw_panel(axes, found, shown, errors[column[0]], Key(*column, "", "", metric))
-            scale(axes, reversions)
+            for error in places.values():
+                axes.axvline(error, color="#ebebeb", linewidth=0.6, zorder=0)
+            if places:
+                draw_variants(axes, shown, Key(*column, "", "", metric), REVERSION, places)
+            else:
+                axes.text(0.5, 0.5, NO_PLACE, transform=axes.transAxes, ha="center", va="center")
+            scale_reversion(axes, shown.found.values())
             if metric == next(iter(ROWS)):
-                _name_precisions(axes, errors[column[0]])
+                _name_precisions(axes, places)
+            if metric == list(ROWS)[-1]:
+                axes.set_xlabel(XLABEL)
 
 
-def rounding_errors(cells: Sequence[Cell], survival: Path) -> dict[str, dict[str, float]]:
+def rounding_errors(cells: Iterable[Cell], survival: Path) -> dict[str, dict[str, float]]:
     """Corpus -> precision, from fine to coarse -> relative rounding error of the target.
 
     A precision that rounds nothing is left out, as bf16 where the target is stored in it: a
@@ -82,9 +80,9 @@ def rounding_errors(cells: Sequence[Cell], survival: Path) -> dict[str, dict[str
     Raises:
         InputError: a measurement is missing or does not parse.
     """
-    errors: dict[str, dict[str, float]] = {cell.corpus: {} for cell in cells}
+    errors: dict[str, dict[str, float]] = {}
     for cell in dict.fromkeys(cells):
-        own = errors[cell.corpus]
+        own = errors.setdefault(cell.corpus, {})
         if cell.precision not in own:
             rows = read_survival(survival / cell.corpus / cell.model / f"{cell.precision}.csv")
             if rows:  # all runs measured the target alike, but for a diverged one, which has none
@@ -95,31 +93,22 @@ def rounding_errors(cells: Sequence[Cell], survival: Path) -> dict[str, dict[str
     }
 
 
-def _draw_panel(
-    axes: Axes, summaries: Summaries, shown: Shown, places: dict[str, float], key: Key
-) -> None:
-    for error in places.values():
-        axes.axvline(error, color="#ebebeb", linewidth=0.6, zorder=0)
-    if not places:
-        axes.text(0.5, 0.5, NO_PLACE, transform=axes.transAxes, ha="center", va="center")
-    for index, adapter in enumerate(shown.adapters):
-        keys = {x: key._replace(adapter=adapter, precision=p) for p, x in places.items()}
-        own = {x: summaries[k] for x, k in keys.items() if k in summaries}
-        moved = aside(axes, index, len(shown.adapters))
-        name = adapter_name(adapter)
-        draw_values(axes, list(own), list(own.values()), LINES[adapter], name, LIMITS, moved)
-
-
 def _name_precisions(axes: Axes, places: dict[str, float]) -> None:
     """Write the precisions above the panel, slanted, a line from each to its error."""
     low, high = axes.get_xlim()
-    gap = NAME_GAP * panels_abreast(axes)
     feet = [math.log(error / low) / math.log(high / low) for error in places.values()]
-    line: dict[str, Any] = {"color": "#bbbbbb", "linewidth": 0.6, "clip_on": False}
-    slanted: dict[str, Any] = {"rotation": 45, "rotation_mode": "anchor", "va": "center"}
-    for precision, foot, head in zip(places, feet, apart(feet, gap), strict=True):
-        axes.plot([foot, head], [1, 1.09], transform=axes.transAxes, **line)
-        name = axes.text(head, 1.09, precision_name(precision), transform=axes.transAxes)
-        name.set(fontsize=8, **slanted)
+    heads = apart(feet, NAME_GAP * panels_abreast(axes))
+    for precision, foot, head in zip(places, feet, heads, strict=True):
+        name = axes.annotate(
+            precision_name(precision),
+            (foot, 1),
+            xycoords="axes fraction",
+            xytext=(head, 1.09),
+            rotation=45,
+            rotation_mode="anchor",
+            va="center",
+            fontsize=8,
+            arrowprops={"arrowstyle": "-", "color": "#bbbbbb", "linewidth": 0.6, "shrinkB": 0},
+        )
         name.set_in_layout(False)  # the title stands above, and a name may reach over a margin
     axes.set_title(axes.get_title("left"), pad=NAME_ROOM)

@@ -1,19 +1,18 @@
 """The update in units of the grid's step: how far weights move, and how many cross a boundary."""
 
-from collections.abc import Sequence
-from math import sqrt
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, Line, adapter_name, origin, precision_name
-from qunlearn.report.figures.page import GREY, HOLLOW, page
-from qunlearn.report.figures.panels import even_bands, panels, update_name
-from qunlearn.report.figures.readings import measured_cells
+from qunlearn.report.figures.page import GREY, HOLLOW
+from qunlearn.report.figures.panels import measurements, run_name, sheet
 from qunlearn.report.figures.values import dot, hollow, look
 from qunlearn.survival.table import Bin, read_histogram
 
@@ -24,39 +23,14 @@ HOW_TO_READ = (
 )
 ROWS = {"shares": "% of weights\na bin", "flips": "share that flips"}
 FEWEST = 200  # weights in a bin whose flips are drawn: fewer say too little about a share
-SEEN = 1e-4  # of all weights: a bin with less is invisible in the upper panel
+SEEN = 0.01  # percent of all weights: a bin with less is invisible in the upper panel
 LOWEST_SHARE = 1e-4  # of flips, on a logarithmic axis
 NONE_FLIP: dict[str, Any] = GREY | HOLLOW | {"marker": "o", "markersize": 4.5}
 PREDICTION = Line("#222222", "", "-")
-HEIGHT = 3.5  # inches, of a pair of panels
+HEIGHT = 1.5  # inches, of a panel
 
 
-class Moves(NamedTuple):
-    """A variant's histogram over the matrices of a model; all is empty where it diverged.
-
-    Attributes:
-        edges: [bins + 1], ascending, of |d| / step.
-        shares: [bins], of all weights; those with d = 0 are in no bin.
-        unmoved: share of weights with d = 0; None where it diverged.
-        flips: of bins with enough weights, the geometric mean of the edges and the share of
-            weights whose code changes on the fixed grid.
-    """
-
-    edges: tuple[float, ...] = ()
-    shares: tuple[float, ...] = ()
-    unmoved: float | None = None
-    flips: tuple[tuple[float, float], ...] = ()
-
-
-def plot(
-    survival: Path,
-    corpus: str,
-    objective: str,
-    seed: int,
-    adapters: Sequence[str],
-    precisions: Sequence[str],
-    output: Path,
-) -> None:
+def plot(survival: Path, cells: Sequence[str], output: Path) -> None:
     """Draw the distribution of |d| / step and the flips in each bin into a folder, PNG and PDF.
 
     A pair of panels a precision: the share of weights in each bin for each variant; below, the
@@ -66,23 +40,26 @@ def plot(
     A diverged variant is named so in the legend.
 
     Args:
-        survival: the folder of the measurements, <corpus>/<objective>/<adapter>/seed<k>/ below it.
+        survival: the folder of the measurements.
+        cells: of one run, <corpus>/<objective>/<adapter>/seed<k>/<precision> each.
         output: gets `update_over_step_<corpus>_<objective>.png` and `.pdf`.
 
     Raises:
         InputError: a histogram is missing, does not parse, or is of another model.
     """
-    cells = measured_cells(survival, corpus, objective, seed, adapters, precisions)
-    files = {c: survival / c.corpus / c.model / f"{c.precision}_histogram.csv" for c in cells}
-    found = {cell: moves(read_histogram(file)) for cell, file in files.items()}
-    columns = even_bands(distinct(cell.precision for cell in cells))
-    limits = _limits(list(found.values()))
-    highest = 100 * max(max(own.shares, default=0.0) for own in found.values()) or 1.0
-    name = f"update_over_step_{corpus}_{objective}"
-    whose = update_name(cells[0])
-    with page(TITLE, HOW_TO_READ, HEIGHT * len(columns), output, name, whose) as body:
-        for (precision, row), axes in panels(body, columns, ROWS, precision_name).items():
-            own = {cell.adapter: m for cell, m in found.items() if cell.precision == precision}
+    found = measurements(survival, cells, "_histogram.csv", read_histogram)
+    tables = {cell: histogram(bins) for cell, bins in found.items()}
+    every = pd.concat(tables.values())
+    seen = every[(every["percent"] >= SEEN) & (every["high"] > 0)]
+    limits = (seen["low"].min(), seen["high"].max()) if len(seen) else (LOWEST_SHARE, 1.0)
+    highest = every["percent"][every["high"] > 0].max() if len(seen) else 1.0
+    first = next(iter(tables))
+    name = f"update_over_step_{first.corpus}_{first.objective}"
+    precisions = distinct(cell.precision for cell in tables)
+    words, file = (TITLE, HOW_TO_READ), (output, name, precision_name)
+    with sheet(words, precisions, ROWS, HEIGHT, *file, whose=run_name(first)) as drawn:
+        for (precision, row), axes in drawn.items():
+            own = {cell.adapter: t for cell, t in tables.items() if cell.precision == precision}
             axes.set(xscale="log", xlim=limits)
             if row == "shares":
                 _draw_shares(axes, own)
@@ -92,61 +69,50 @@ def plot(
                 axes.set_xlabel("|d| / step")
 
 
-def moves(bins: Sequence[Bin]) -> Moves:
-    """Turn counts into shares."""
-    if not bins:
-        return Moves()
-    total = sum(own.count for own in bins)
-    moved = [own for own in bins if own.high > 0]
-    full = [own for own in moved if own.count >= FEWEST]
-    return Moves(
-        (*(own.low for own in moved), moved[-1].high),
-        tuple(own.count / total for own in moved),
-        sum(own.count for own in bins if own.high == 0) / total,
-        tuple((sqrt(own.low * own.high), own.flips_fixed / own.count) for own in full),
-    )
+def histogram(bins: Sequence[Bin]) -> pd.DataFrame:
+    """A row a bin: `low` and `high` of |d| / step, `count`, `percent` of all weights, and `flips`.
+
+    `flips` is the share of weights whose code changes on the fixed grid. No row where the training
+    diverged.
+    """
+    table = pd.DataFrame(list(bins), columns=list(Bin.__dataclass_fields__))
+    table["percent"] = 100 * table["count"] / table["count"].sum()
+    table["flips"] = table["flips_fixed"] / table["count"]
+    return table
 
 
-def _limits(drawn: Sequence[Moves]) -> tuple[float, float]:
-    """The edges of the bins of any variant and precision that can be seen in the upper panels."""
-    used = [
-        edge
-        for own in drawn
-        for share, *edges in zip(own.shares, own.edges[:-1], own.edges[1:], strict=True)
-        for edge in edges
-        if share >= SEEN
-    ]
-    return (min(used), max(used)) if used else (LOWEST_SHARE, 1.0)
-
-
-def _draw_shares(axes: Axes, variants: dict[str, Moves]) -> None:
+def _draw_shares(axes: Axes, variants: Mapping[str, pd.DataFrame]) -> None:
     """Draw the histograms; the legend says how many weights each variant leaves alone."""
-    for adapter, own in variants.items():
-        line = LINES[origin(adapter)]
+    for adapter, bins in variants.items():
+        line, still = LINES[origin(adapter)], bins["high"] == 0
         # d = 0 is the same at every precision.
-        share = "diverged" if own.unmoved is None else f"{100 * own.unmoved:.1f} % with d = 0"
+        share = f"{bins['percent'][still].sum():.1f} % with d = 0" if len(bins) else "diverged"
         axes.plot([], [], **look(line), label=f"{adapter_name(adapter)}: {share}")
-        if own.shares:
-            percent = [100 * share for share in own.shares]
-            axes.stairs(percent, own.edges, fill=True, color=line.colour, alpha=0.1, linewidth=0)
-            axes.stairs(percent, own.edges, color=line.colour, ls=line.dashes, linewidth=1.3)
+        moved = bins[~still]
+        if len(moved):
+            edges = [*moved["low"], moved["high"].iloc[-1]]
+            filled: dict[str, Any] = {"fill": True, "alpha": 0.1, "linewidth": 0}
+            axes.stairs(moved["percent"], edges, color=line.colour, **filled)
+            axes.stairs(moved["percent"], edges, color=line.colour, ls=line.dashes, linewidth=1.3)
 
 
-def _draw_flips(axes: Axes, variants: dict[str, Moves], limits: tuple[float, float]) -> None:
-    """Draw the prediction and the measured flips."""
+def _draw_flips(
+    axes: Axes, variants: Mapping[str, pd.DataFrame], limits: tuple[float, float]
+) -> None:
+    """Draw the prediction and the measured flips, at the geometric means of the bins' edges."""
     x = np.geomspace(*limits, 200)
     label = "expected: min(|d| / step, 1)"
     axes.plot(x, np.minimum(x, 1.0), **look(PREDICTION), label=label, zorder=2)
     axes.set(yscale="log", ylim=(LOWEST_SHARE, 1.6))
     axes.yaxis.set_minor_locator(NullLocator())
-    for adapter, own in variants.items():
+    for adapter, bins in variants.items():
         line, size = LINES[origin(adapter)], {"markersize": 4}
-        pairs = [pair for pair in own.flips if limits[0] < pair[0] < limits[1]]
-        some = [pair for pair in pairs if pair[1] >= LOWEST_SHARE]
-        none = [centre for centre, share in pairs if share < LOWEST_SHARE]
-        style = dot(line) | size | {"markeredgewidth": 0.3}
-        axes.plot([centre for centre, _ in some], [share for _, share in some], **style, zorder=4)
-        if none:
+        flips = bins.set_index(np.sqrt(bins["low"] * bins["high"]))["flips"]
+        enough = (bins["count"] >= FEWEST).to_numpy()
+        flips = flips[enough & (flips.index > limits[0]) & (flips.index < limits[1])]
+        some, none = flips[flips >= LOWEST_SHARE], flips[flips < LOWEST_SHARE]
+        axes.plot(some.index, some, **dot(line) | size | {"markeredgewidth": 0.3}, zorder=4)
+        if len(none):
             edge = hollow(line) | size | {"clip_on": False, "zorder": 3}
-            axes.plot(none, [LOWEST_SHARE] * len(none), **edge)
+            axes.plot(none.index, [LOWEST_SHARE] * len(none), **edge)
             axes.plot([], [], **NONE_FLIP, label="no flip in the bin")

@@ -1,25 +1,22 @@
 """What rounding leaves of the update, matrix by matrix: layer by module, a panel a model."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
+import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import SubFigure
-from numpy.typing import NDArray
 
-from qunlearn.analysis.metrics import Cell
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import adapter_name, precision_name
+from qunlearn.experiment.names import Cell
 from qunlearn.report.figures.page import page
-from qunlearn.report.figures.panels import panels, update_name
-from qunlearn.report.figures.readings import measured_cells
+from qunlearn.report.figures.panels import measurements, panels, run_name
 from qunlearn.survival.table import MatrixRow, overall, read_survival
 
 TITLE = "How much of the update survives rounding?"
@@ -29,46 +26,16 @@ HOW_TO_READ = (
 )
 # Both maps of colours are perceptually uniform and grow lighter throughout, for grey prints and for
 # every common colour blindness. What lies beyond a scale is noise.
-QUANTITIES = {
-    "cosine_adaptive": ("direction", "cosine of d and d′ (1: same direction)", 1.0, "viridis"),
-    "projection_adaptive": (
-        "size",
-        "projection of d′ on d, in units of d (1: full size)",
-        1.2,
-        "cividis",
-    ),
-}
+COSINE = "direction", "cosine of d and d′ (1: same direction)", 1.0, "viridis"
+PROJECTION = "size", "projection of d′ on d, in units of d (1: full size)", 1.2, "cividis"
+QUANTITIES = {"cosine_adaptive": COSINE, "projection_adaptive": PROJECTION}
 UNCHANGED: dict[str, Any] = {"color": "#d4d4d4", "marker": "s", "linestyle": "", "markersize": 8}
 UNCHANGED_NAME = "the update leaves this matrix alone"
-LAYER_HEIGHT, LOWEST, HIGHEST = 0.2, 0.5, 1.6  # inches: of a layer, and of a panel
-BETWEEN, FOOT = 0.42, 1.4  # inches: between panels; titles, names of modules and colour bar
+HEIGHT, FOOT = 1.25, 1.4  # inches: of a panel; titles, names of modules and colour bar
 MOST_LAYER_TICKS = 8
 
 
-class Grid(NamedTuple):
-    """The matrices of a model.
-
-    Attributes:
-        layers, modules: what the rows and columns are.
-        values: [layers, modules]; NaN where there is no such matrix or its update is 0.
-        whole: the value of the whole model; None where its update is 0.
-    """
-
-    layers: list[int]
-    modules: list[str]
-    values: NDArray[np.float64]
-    whole: float | None
-
-
-def plot(
-    survival: Path,
-    corpus: str,
-    objective: str,
-    seed: int,
-    adapters: Sequence[str],
-    precisions: Sequence[str],
-    output: Path,
-) -> None:
+def plot(survival: Path, cells: Sequence[str], output: Path) -> None:
     """Draw cosine and projection (adaptive grid) of every matrix into a folder, PNG and PDF.
 
     A row of panels a precision; in each half a column a variant, so that variants stand side by
@@ -76,46 +43,40 @@ def plot(
     update leaves alone is grey; a diverged model's panel says so.
 
     Args:
-        survival: the folder of the measurements, <corpus>/<objective>/<adapter>/seed<k>/ below it.
+        survival: the folder of the measurements.
+        cells: of one run, <corpus>/<objective>/<adapter>/seed<k>/<precision> each.
         output: gets `update_survival_<corpus>_<objective>.png` and `.pdf`.
 
     Raises:
         InputError: a measurement is missing, does not parse, or is of another model.
     """
-    cells = measured_cells(survival, corpus, objective, seed, adapters, precisions)
-    folders = {cell: survival / cell.corpus / cell.model for cell in cells}
-    models = {c: read_survival(own / f"{c.precision}.csv") for c, own in folders.items()}
-    layers = max(len({row.layer for row in rows}) for rows in models.values())
-    tall = min(max(layers * LAYER_HEIGHT, LOWEST), HIGHEST) + BETWEEN
-    height = FOOT + tall * len({cell.precision for cell in cells})
-    name = f"update_survival_{corpus}_{objective}"
-    with page(TITLE, HOW_TO_READ, height, output, name, update_name(cells[0])) as body:
+    models = measurements(survival, cells, ".csv", read_survival)
+    first = next(iter(models))
+    name = f"update_survival_{first.corpus}_{first.objective}"
+    height = FOOT + HEIGHT * len({cell.precision for cell in models})
+    with page(TITLE, HOW_TO_READ, height, output, name, run_name(first)) as body:
         halves = body.subfigures(1, len(QUANTITIES), squeeze=False)[0]
-        for half, column in zip(halves, QUANTITIES, strict=True):
-            grids = {cell: grid(rows, column) for cell, rows in models.items()}
-            _draw_half(half, grids, *QUANTITIES[column])
+        for half, (column, looks) in zip(halves, QUANTITIES.items(), strict=True):
+            _draw_half(half, models, column, *looks)
 
 
-def grid(rows: Sequence[MatrixRow], column: str) -> Grid | None:
-    """Arrange a model's matrices; those of one layer and name (experts, say) count as one.
+def grid(rows: Sequence[MatrixRow], column: str) -> pd.DataFrame:
+    """Arrange a model's matrices: layers x modules; NaN where there is none or its update is 0.
 
-    None for a diverged model, which has no rows.
+    Those of one layer and name (experts, say) count as one.
     """
-    if not rows:
-        return None
-    layers, modules = sorted({row.layer for row in rows}), distinct(row.module for row in rows)
-    values = np.full((len(layers), len(modules)), math.nan)
-    for y, layer in enumerate(layers):
-        for x, module in enumerate(modules):
-            own = [row for row in rows if (row.layer, row.module) == (layer, module)]
-            found = overall(own)[column] if own else None
-            values[y, x] = math.nan if found is None else found
-    return Grid(layers, modules, values, overall(rows)[column])
+    groups: dict[tuple[int, str], list[MatrixRow]] = {}
+    for row in rows:
+        groups.setdefault((row.layer, row.module), []).append(row)
+    values = {place: overall(own)[column] for place, own in groups.items()}
+    found = pd.Series(values, dtype=float).unstack()
+    return found[distinct(row.module for row in rows)]
 
 
 def _draw_half(
     half: SubFigure,
-    grids: dict[Cell, Grid | None],
+    models: Mapping[Cell, list[MatrixRow]],
+    column: str,
     what: str,
     label: str,
     limit: float,
@@ -124,45 +85,42 @@ def _draw_half(
     """Draw one quantity: a row of panels a precision, a column a variant."""
     half.suptitle(f"Does its {what} arrive?", fontweight="bold", fontsize=10)
     image = ScalarMappable(Normalize(0, limit), colormaps[colours])
-    precisions = distinct(cell.precision for cell in grids)
-    bands = [[cell for cell in grids if cell.precision == name] for name in precisions]
+    precisions = distinct(cell.precision for cell in models)
+    bands = [[cell for cell in models if cell.precision == name] for name in precisions]
 
     def title(cell: Cell) -> str:
         return adapter_name(cell.adapter).replace(" (", "\n(") if cell in bands[0] else ""
 
-    drawn = panels(half, bands, {"": "layer"}, title, sharey=False)
+    drawn = panels(half, bands, {"": "layer"}, title)
     for (cell, _), axes in drawn.items():
         if axes.get_ylabel():
             axes.set_ylabel(f"{precision_name(cell.precision)}\nlayer")
-        _draw_grid(axes, grids[cell], image)
+        _draw_grid(axes, models[cell], column, image)
         axes.tick_params(length=0, labelbottom=cell in bands[-1])
-    numbers = np.concatenate([[], *(own.values.ravel() for own in grids.values() if own)])
-    ends = bool((numbers < 0).any()), bool((numbers > limit).any())
-    arrows = {(True, True): "both", (True, False): "min", (False, True): "max"}
-    place: dict[str, Any] = {"location": "bottom", "pad": 0.02, "aspect": 40}
-    place["extend"] = arrows.get(ends, "neither")
+    place: dict[str, Any] = {"location": "bottom", "pad": 0.02, "aspect": 40, "extend": "both"}
     bar = half.colorbar(image, ax=list(drawn.values()), label=label, **place)
     bar.outline.set_visible(False)  # type: ignore[operator]
 
 
-def _draw_grid(axes: Axes, found: Grid | None, image: ScalarMappable) -> None:
+def _draw_grid(axes: Axes, rows: Sequence[MatrixRow], column: str, image: ScalarMappable) -> None:
     """Draw a model's matrices below its number as a whole."""
     axes.spines[:].set_visible(False)
     axes.grid(visible=False)
     axes.xaxis.set_label_position("top")
-    if found is None:
+    if not rows:
         axes.set(xticks=[], yticks=[])
         axes.set_xlabel("diverged", loc="left", fontsize=8, color="#666666")
         return
-    whole = "undefined" if found.whole is None else f"{found.whole:.2f}"
-    axes.set_xlabel(f"overall {whole}", loc="left", fontsize=8)
+    whole, found = overall(rows)[column], grid(rows, column)
+    shown = "undefined" if whole is None else f"{whole:.2f}"
+    axes.set_xlabel(f"overall {shown}", loc="left", fontsize=8)
     axes.set_facecolor(UNCHANGED["color"])
-    if np.isnan(found.values).any():
+    if found.isna().to_numpy().any():
         axes.plot([], [], **UNCHANGED, label=UNCHANGED_NAME)
     style: dict[str, Any] = {"norm": image.norm, "cmap": image.cmap, "edgecolor": "white"}
-    axes.pcolormesh(found.values, **style, linewidth=0.3)
+    axes.pcolormesh(found, **style, linewidth=0.3)
     axes.invert_yaxis()  # the first layer on top
-    shown = range(0, len(found.layers), ceil(len(found.layers) / MOST_LAYER_TICKS))
-    axes.set_yticks([y + 0.5 for y in shown], [str(found.layers[y]) for y in shown])
-    names = [module.removesuffix("_proj") for module in found.modules]  # of `q_proj`, `q` will do
+    ticks = range(0, len(found), ceil(len(found) / MOST_LAYER_TICKS))
+    axes.set_yticks([y + 0.5 for y in ticks], [str(found.index[y]) for y in ticks])
+    names = [str(module).removesuffix("_proj") for module in found]  # of `q_proj`, `q` will do
     axes.set_xticks([x + 0.5 for x in range(len(names))], names, rotation=90)

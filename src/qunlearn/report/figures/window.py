@@ -6,11 +6,9 @@ from pathlib import Path
 from qunlearn.experiment.labels import Line
 from qunlearn.report.figures.page import page
 from qunlearn.report.figures.panels import counted, set_precisions
-from qunlearn.report.figures.reversion_axis import LIMITS, scale
-from qunlearn.report.figures.values import aside, draw_values
+from qunlearn.report.figures.values import REVERSION, aside, draw_values, scale_reversion
 from qunlearn.report.learning_rates import Rate
 
-FILE = "window"
 TITLE = "At which learning rate does a grid take the update back?"
 HOW_TO_READ = (
     "Reversion of forget NLL: the share of the forgetting that rounding undoes. "
@@ -30,13 +28,12 @@ def plot_window(rates: Sequence[Rate], folder: Path) -> None:
     """Draw `rates` (at most four, of the same precisions) into `folder`, as PNG and as PDF."""
     names = list(rates[0].reversions)
     shown = [summary for rate in rates for summary in rate.reversions.values()]
-    with page(TITLE, HOW_TO_READ + counted(shown), HEIGHT, folder, FILE) as body:
+    with page(TITLE, HOW_TO_READ + counted(shown), HEIGHT, folder, "window") as body:
         axes = body.subplots()
         set_precisions(axes, names)
-        scale(axes, shown)
+        scale_reversion(axes, shown)
         axes.set_ylabel("Reversion of\nforget NLL")
         for index, (rate, line) in enumerate(zip(rates, LOOKS, strict=False)):
-            found = [rate.reversions[name] for name in names]
+            own = {float(x): rate.reversions[name] for x, name in enumerate(names)}
             moved = aside(axes, index, len(rates), points=8)
-            label = f"learning rate {rate.lr:g}"
-            draw_values(axes, range(len(names)), found, line, label, LIMITS, moved)
+            draw_values(axes, own, line, f"learning rate {rate.lr:g}", REVERSION, moved)

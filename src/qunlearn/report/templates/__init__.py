@@ -1,17 +1,36 @@
-"""The words of cards and pages: Jinja2 templates beside this module."""
+"""The words of tables, cards and pages: Jinja2 templates beside this module, and their filters."""
 
 import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from qunlearn.analysis.verdicts import ClaimVerdict, ReversionVerdict
+from qunlearn.experiment import labels
+
+VERDICTS = (*get_args(ReversionVerdict), *get_args(ClaimVerdict))
+_TEX: dict[str, str | int | None] = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "↓": r"$\downarrow$",
+    "↑": r"$\uparrow$",
+    "→": r"$\to$ ",
+    "<": "$<$",
+    "–": "--",
+    "†": r"$^\dagger$",
+    **{sign: f"\\{sign}" for sign in "_&%#${}"},
+}
 
 
 def fill(template: str, /, **context: Any) -> str:
     """The file `template`, filled with the values and functions of `context`.
 
-    In HTML, values are escaped. In the other formats, blank lines that belong to parts left out go
-    with them.
+    In HTML, values are escaped; in LaTeX and reStructuredText, names are. In all formats but HTML,
+    blank lines that belong to parts left out go with them.
 
     Raises:
         jinja2.UndefinedError: the template uses a name that `context` lacks.
@@ -24,7 +43,68 @@ def fill(template: str, /, **context: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    escape = {"tex": tex, "rst": rst}.get(template.split(".")[-2], str)
+    for name in ("corpus", "method", "adapter", "precision"):
+        environment.filters[name] = _named(getattr(labels, f"{name}_name"), escape)
+    environment.filters |= {
+        "metric": labels.METRICS.__getitem__,
+        "escaped": escape,
+        "listed": listed,
+        "span": span,
+        "tally": tally,
+        "interval": interval,
+    }
     text = environment.get_template(template).render(context)
     if template.endswith(".html.j2"):
         return text
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
+
+
+def notes(template: str, /, **context: Any) -> list[str]:
+    """The lines of a template that holds a note a line, each once."""
+    return [line for line in dict.fromkeys(fill(template, **context).splitlines()) if line]
+
+
+def _named(label: Callable[[str], str], escape: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda name: escape(label(name))
+
+
+def rst(text: str) -> str:
+    """`text` without meaning in reStructuredText."""
+    return re.sub(r"([\\*`_|])", r"\\\1", text)
+
+
+def tex(text: str) -> str:
+    """`text` without meaning in LaTeX."""
+    return text.translate(str.maketrans(_TEX))
+
+
+def listed(items: Iterable[str]) -> str:
+    """`a, b and c`."""
+    *first, last = items
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def span(values: Iterable[float], form: str) -> str:
+    """`0.04 to 0.05`, or the one number where both ends look alike."""
+    ends = sorted(values)
+    low, high = format(ends[0], f"z{form}"), format(ends[-1], f"z{form}")
+    return low if low == high else f"{low} to {high}"
+
+
+def tally(verdicts: Sequence[str]) -> str:
+    """`came back in 2, survived in 28`, in the order of `VERDICTS`."""
+    counts = Counter(verdicts)
+    return ", ".join(f"{name} in {counts[name]}" for name in VERDICTS if counts[name])
+
+
+def interval(found: Any, form: str = "z.2f") -> str:
+    """`0.88 [0.87, 0.90]` of a summary or reversion score, or the word for why there is none.
+
+    Says how many seeds have a number, where not all do.
+    """
+    if found.value is None:
+        return str(found.absent)
+    shown = f"{found.value:{form}} [{found.low:{form}}, {found.high:{form}}]"
+    left = found.counted
+    return shown if left == found.seeds else f"{shown} ({left} of {found.seeds} seeds)"

@@ -1,0 +1,148 @@
+"""The parts of README and docs that are results: written by a command, never by hand."""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from qunlearn.analysis.evidence import better
+from qunlearn.analysis.mechanism import arrivals, mechanism_markdown, reversion_markdown
+from qunlearn.analysis.metrics import read_metrics
+from qunlearn.analysis.summary import summaries
+from qunlearn.experiment.controls import NEEDED
+from qunlearn.report.learning_rates import read_rate, window_markdown, write_window
+from qunlearn.report.main_table import as_markdown, main_table
+from qunlearn.report.run_spread import Run, measure, spread_notes
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import write_text
+
+NOTES, SPREAD = "notes.txt", "spread.csv"
+MADE = ("Seeds:", "Learning rates:", "Processor:")
+"""The notes of the main table that the page on the mechanism repeats."""
+
+
+def replace_marked(file: Path, name: str, text: str) -> None:
+    """Replace what stands between `<!-- NAME: … -->` and `<!-- end of NAME -->` in `file`.
+
+    Raises:
+        InputError: the file lacks the marks.
+    """
+    pattern = rf"(<!-- {name}:[^\n]*-->\n).*?(<!-- end of {name} -->)"
+    content = file.read_text(encoding="utf-8")
+    replaced, count = re.subn(
+        pattern, lambda match: f"{match[1]}\n{text}\n{match[2]}", content, flags=re.DOTALL
+    )
+    if count != 1:
+        raise InputError(f"{file}: needs one '<!-- {name}: … -->' and '<!-- end of {name} -->'")
+    write_text(file, replaced)
+
+
+def copy_figure(results: Path, name: str, folder: Path) -> None:
+    """Copy the figure `name` of a run into `folder`."""
+    (folder / f"{name}.png").write_bytes((results / f"figures/{name}.png").read_bytes())
+
+
+def fill_table(
+    results: Path, others: Sequence[Path], precisions: Collection[str], document: Path, docs: Path
+) -> None:
+    """Put the main table of some precisions into a document, and a run's numbers into `docs`.
+
+    Args:
+        results: a finished run.
+        others: finished runs of it on other processors, for how far those move a number.
+        docs: gets the figure of survival, and `results/` with all that the table is made from.
+
+    Raises:
+        InputError: a table of a run is missing or broken, or the document lacks its marks.
+    """
+    kept = docs / "results"
+    for name in ("summary.csv", "tests.csv"):
+        write_text(kept / name, (results / "tables" / name).read_text(encoding="utf-8"))
+    write_text(kept / NOTES, "".join(f"{note}\n" for note in main_notes(results)))
+    spread = measure(Run.read(results), [Run.read(other) for other in others])
+    if len(spread):
+        text = spread.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        write_text(kept / SPREAD, text)
+    replace_marked(document, "table", kept_table(kept, precisions))
+    copy_figure(results, "survival_of_forgetting", docs)
+
+
+def main_notes(results: Path) -> list[str]:
+    """The notes below a run's main table, except the one on its Markdown."""
+    lines = (results / "tables/main.md").read_text(encoding="utf-8").splitlines()
+    return [line.removeprefix("* ") for line in lines if line.startswith("* ")][:-1]
+
+
+def kept_table(kept: Path, precisions: Collection[str]) -> str:
+    """The main table of some precisions, from what was kept of a run.
+
+    Raises:
+        InputError: a file is missing or broken.
+    """
+    found = summaries(kept / "summary.csv")
+    marked = better(kept / "tests.csv", found)
+    shown = {key: own for key, own in found.items() if key.precision in precisions}
+    table = main_table(shown, shown.keys() & set(marked))
+    notes = (kept / NOTES).read_text(encoding="utf-8").splitlines()
+    if (kept / SPREAD).exists():
+        notes += spread_notes(pd.read_csv(kept / SPREAD))
+    return as_markdown(replace(table, notes=notes))
+
+
+def fill_mechanism(
+    results: Path,
+    corpus: str,
+    objective: str,
+    precisions: Sequence[str],
+    document: Path,
+    docs: Path,
+) -> None:
+    """Put the tables of a run with controls into a document, and its figures into `docs`.
+
+    Args:
+        corpus, objective: whose rows are shown.
+        precisions: the columns of the controls' table.
+    """
+    wanted = corpus, objective
+    every = summaries(results / "tables/summary.csv")
+    found = {key: own for key, own in every.items() if key[:2] == wanted}
+    main = {key: own for key, own in found.items() if key.adapter in NEEDED}
+    coarse = {key: own for key, own in found.items() if key.precision in precisions}
+    scores = read_metrics(results / "tables/metrics.csv")
+    scores = [own for own in scores if (own.cell.corpus, own.cell.objective) == wanted]
+    measured = arrivals(scores, results / "survival")
+    last = measured[measured["precision"] == precisions[-1]]
+    trained = measured[measured["adapter"].isin(NEEDED)]
+    made = [note for note in main_notes(results) if note.startswith(MADE)]
+    for name, text in {
+        "made": "".join(f"* {note}\n" for note in made),
+        "reversion": reversion_markdown(main),
+        "mechanism": mechanism_markdown(trained, found),
+        "controls": reversion_markdown(coarse, ("nll_forget", "knowmem")),
+        "norms": mechanism_markdown(last, found),
+    }.items():
+        replace_marked(document, name, text)
+    updates = [f"update_{what}_{corpus}_{objective}" for what in ("over_step", "survival")]
+    for name in (*updates, "reversion", "controls"):
+        copy_figure(results, name, docs)
+
+
+def fill_window(
+    results: Sequence[Path], corpus: str, objective: str, adapter: str, document: Path, docs: Path
+) -> None:
+    """Put what learning rates decide into a document, its figure and numbers into `docs`.
+
+    Args:
+        results: finished runs, one a learning rate, e.g. results/window_half.
+        corpus, objective, adapter: whose numbers are shown.
+    """
+    from qunlearn.report.figures.window import plot_window
+
+    found = [read_rate(run, corpus, objective, adapter) for run in results]
+    rates = sorted(found, key=lambda rate: rate.lr)
+    write_window(docs / "results/window.csv", rates)
+    replace_marked(document, "window", window_markdown(rates))
+    plot_window(rates, results[-1] / "figures")
+    copy_figure(results[-1], "window", docs)
