@@ -18,8 +18,7 @@ from gptq_models import CALIBRATION, make_corpus, make_model
 from qunlearn.models.checkpoints import load_model, load_tokenizer
 from qunlearn.models.layers import quantizable_layers
 from qunlearn.quantize.calibration import Texts
-from qunlearn.quantize.checkpoint import load_for_evaluation, quantize_checkpoint
-from qunlearn.quantize.method import Precision
+from qunlearn.quantize.method import Precision, load_for_evaluation, method_of
 
 TOLERANCE = {"int8": 1e-6, "nf4": 0.01, "fp4": 0.01, "gptq4": 0.03}
 ALONE = """
@@ -59,7 +58,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = Texts(folder / "corpus", CALIBRATION)
     for name in TOLERANCE:
         (folder / name).mkdir()
-        quantize_checkpoint(source, None, Precision.parse(name), folder / name, texts)
+        method_of(name).write(source, None, Precision.parse(name), folder / name, texts)
     return folder
 
 
