@@ -8,12 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from qunlearn.analysis.evidence import better
-from qunlearn.analysis.mechanism import arrivals, mechanism_markdown, reversion_markdown
+from qunlearn.analysis.mechanism import arrivals
 from qunlearn.analysis.metrics import read_metrics
 from qunlearn.analysis.summary import summaries
 from qunlearn.experiment.controls import NEEDED
 from qunlearn.report.learning_rates import read_rate, window_markdown, write_window
 from qunlearn.report.main_table import as_markdown, main_table
+from qunlearn.report.mechanism_tables import mechanism_markdown, reversion_markdown
 from qunlearn.report.run_spread import Run, measure, spread_notes
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_text
