@@ -59,7 +59,7 @@ def training(folder: Path, run: subprocess.Popen[str], output: str = TARGET) -> 
 
     def look() -> bool:
         nonlocal found
-        whole = any((folder / "results/tiny/checkpoints").glob("*/checkpoint-*/whole"))
+        whole = any((folder / "results/tiny/checkpoints").glob("*/checkpoint-*/trainer_state.json"))
         found = [job for job in scripts(folder) if whole and job.info["cmdline"][-1] == output]
         return bool(found) or run.poll() is not None
 

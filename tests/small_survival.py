@@ -14,26 +14,23 @@ MATRIX = MatrixRow(
     norm_d=1.0,
     relative_d=0.1,
     moved=1.0,
-    step_median=0.1,
-    step_p99=0.5,
     **dict.fromkeys(("flips_predicted", "flips_fixed", "flips_adaptive"), 0.1),
     **dict.fromkeys(("cosine_fixed", "cosine_adaptive"), 0.5),
     **dict.fromkeys(("error_fixed", "error_adaptive"), 1.7320508),
     **dict.fromkeys(("projection_fixed", "projection_adaptive"), 1.0),
     rounding_error=0.2,
-    **{f"{kind}_q{share}": share / 100 for kind in ("w", "moved_w") for share in (10, 50, 90)},
     zero_bin=0.3,
     zero_bin_moved=0.3,
 )
-PREFIXES = ("cosine_", "error_", "projection_", "moved_w_", "zero_bin_")
+PREFIXES = ("cosine_", "error_", "projection_", "zero_bin_")
 UNDEFINED = [field.name for field in fields(MATRIX) if field.name.startswith(PREFIXES)]
 STILL = replace(MATRIX, norm_d=0.0, relative_d=0.0, moved=0.0, **dict.fromkeys(UNDEFINED))
 BINS = (
-    Bin(0.0, 0.0, 600, 0, 0),
-    Bin(0.01, 0.0125893, 199, 40, 40),
-    Bin(0.1, 0.125893, 200, 50, 50),
-    Bin(1.0, 1.25893, 1000, 1000, 1000),
-    Bin(1.25893, 1.58489, 1, 1, 1),
+    Bin(0.0, 0.0, 600, 0),
+    Bin(0.01, 0.0125893, 199, 40),
+    Bin(0.1, 0.125893, 200, 50),
+    Bin(1.0, 1.25893, 1000, 1000),
+    Bin(1.25893, 1.58489, 1, 1),
 )
 
 

@@ -13,7 +13,7 @@ from qunlearn.models.checkpoints import save_model
 from qunlearn.models.layers import quantizable_layers
 from qunlearn.models.updates import Update
 from qunlearn.quantize.method import Precision
-from qunlearn.survival.measure import Matrix, bins
+from qunlearn.survival.measure import bins, measure_matrix
 from qunlearn.survival.table import Bin, MatrixRow
 
 
@@ -53,7 +53,7 @@ def random_update(rows: int, columns: int, size: float, seed: int = 0) -> Update
 
 
 def survival(update: Update, precision: str) -> tuple[MatrixRow, list[Bin]]:
-    row, counts = Matrix(update).measure(Precision.parse(precision))
+    row, counts = measure_matrix(update, Precision.parse(precision))
     return row, bins(counts)
 
 

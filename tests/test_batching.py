@@ -172,23 +172,6 @@ def test_the_same_likelihoods_alone_and_among_sixteen(
         )
 
 
-def test_likelihoods_come_from_the_device_once_a_batch(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    moved: list[torch.Size] = []
-    original = torch.Tensor.numpy
-
-    def numpy(tensor: torch.Tensor, **arguments: bool) -> object:
-        moved.append(tensor.shape)
-        return original(tensor, **arguments)
-
-    monkeypatch.setattr(torch.Tensor, "numpy", numpy)
-    for name in ("item", "tolist", "cpu"):
-        monkeypatch.setattr(torch.Tensor, name, None)
-    token_logprobs(model, tokenizer, TEXTS, batch_size=4, max_tokens=20)
-    assert [shape[0] for shape in moved] == [4, 3]
-
-
 def test_a_shortage_in_the_middle_of_an_evaluation_changes_no_record(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,32 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import small_configs
 import torch
 from conftest import ROOT
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from small_fuzz import (
-    CHECKPOINT,
-    LLAMA,
-    NO_FILES,
-    NO_JSON,
-    TOKENIZER,
-    complaint,
-    nothing_new,
-    spoil,
-    write_tree,
-)
+from small_fuzz import complaint
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from qunlearn import preflight
-from qunlearn.experiment.config import resolve
-from qunlearn.experiment.inputs import check_given
 from qunlearn.models.checkpoints import (
     check_checkpoint,
     is_adapter,
-    is_diverged,
     load_dense,
     load_model,
     load_tokenizer,
@@ -114,92 +99,15 @@ def test_round_trip(checkpoint: Path, prepare: Callable[[Path], None]) -> None:
     assert load_model(checkpoint, torch.bfloat16).dtype == torch.bfloat16
 
 
-# --- A configuration's checkpoint is refused in one line before any job -------------------------
-
-BAD_VALUES: dict[str, list[Any]] = {
-    "hidden_size": [None, "64", [], 0, -64, 1.5, float("nan"), True, 10**30],
-    "vocab_size": [None, "x", 0],
-    "model_type": ["gpt2", None, []],
-    "architectures": [3, ["BertModel"], {"a": 1}],
-    "head_dim": [-1, "x"],
-    "quantization_config": [{}, None],
-    "auto_map": [{"AutoModelForCausalLM": "model.Evil"}, {}],
-    "attn_implementation": ["flash_attention_2"],
-}
-BAD_VOCABULARIES = [{"a": "x"}, {"a": 400}, {"a": -1}, {"a": 1.5}, {"a": 2**70}, 3, None]
-BAD: list[tuple[str, Any]] = [
-    *((name, kind) for name in (WEIGHTS, "config.json", "tokenizer.json") for kind in NO_FILES),
-    *((".", kind) for kind in NO_FILES),
-    *((name, content) for name in ("config.json", "tokenizer.json") for content in NO_JSON),
-    *(("config.json", LLAMA | {k: value}) for k, values in BAD_VALUES.items() for value in values),
-    *(("tokenizer.json", TOKENIZER | {"model": {"vocab": v}}) for v in BAD_VOCABULARIES),
-    *(("tokenizer.json", TOKENIZER | {"added_tokens": v}) for v in ([1], [{}], 3, [{"id": 999}])),
-    ("special_tokens_map.json", b'{"eos_token":'),
-    *((INDEX, {"weight_map": value}) for value in (3, [], None, {})),
-    *((INDEX, {"weight_map": {"w": shard}}) for shard in ("absent", "", ".", "a\0b", 3, None, {})),
-    *((INDEX, {"weight_map": {"w": shard}}) for shard in ("../x.safetensors", "x" * 300)),
-]
-
-
-@pytest.mark.parametrize(("name", "what"), BAD, ids=lambda value: repr(value)[:40])
-def test_a_broken_checkpoint_is_refused_in_one_line(
-    name: str, what: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_tree(tmp_path / "given", CHECKPOINT)
-    models = {"target": "given", "retrain": "given"}
-    full = resolve(small_configs.tiny({"models": models, "precisions": ["bf16"]}))
-
-    def look() -> None:
-        check_given(full)
-        list(preflight.check_texts(full, tmp_path / "results"))
-
-    look()
-    spoil(tmp_path / "given" / name, what)
-    with nothing_new(tmp_path):
-        complaint(look, "models.", "given")
-
-
-PATHS = ("x" * 300, "x/" * 3000, "/dev/null", "__main__/x", "os/x", "sys/", ".", "/", "-x")
-
-
-@pytest.mark.parametrize("key", ["base", "target", "retrain", "tokenizer", "muse_dir"])
-@pytest.mark.parametrize("kind", ["", "gguf:"])
-def test_paths_to_nothing(
-    key: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_tree(tmp_path / "given", CHECKPOINT)
-    for name in (*PATHS, *NO_FILES):
-        if name in NO_FILES:
-            NO_FILES[name](tmp_path / name)
-        changes: dict[str, Any] = {
-            "models": {"base": "given", "retrain": "given", key: kind + name}
-        }
-        if key == "muse_dir":
-            changes = {"corpus": {"source": "local"}, "muse_dir": kind + name}
-        with nothing_new(tmp_path):
-            look = partial(_resolve_and_check, small_configs.tiny(changes))
-            complaint(look, key if key == "muse_dir" else f"models.{key}")
-
-
-def _resolve_and_check(changes: dict[str, Any]) -> None:
-    full = resolve(changes)
-    check_given(full)
-    list(preflight.check_texts(full, Path("results")))
-
-
 def test_checking_loads_no_torch(checkpoint: Path) -> None:
     program = (
         "import sys; from pathlib import Path; "
         "from qunlearn.models.checkpoints import check_checkpoint; "
         "check_checkpoint(Path(sys.argv[1])); "
-        "print(*{'torch', 'transformers', 'tokenizers'} & set(sys.modules))"
+        "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     )
-    assert _alone(program, checkpoint) == ""
-
-
-# --- What would give another model without a word -----------------------------------------------
+    command = [sys.executable, "-c", program, str(checkpoint)]
+    subprocess.run(command, env={"PYTHONPATH": str(ROOT / "src")}, check=True)
 
 
 def test_damaged_weights(checkpoint: Path, adapter: Path, tmp_path: Path) -> None:
@@ -220,14 +128,9 @@ def test_damaged_weights(checkpoint: Path, adapter: Path, tmp_path: Path) -> Non
     complaint(partial(check_checkpoint, checkpoint), f"{shard}: damaged safetensors file")
 
 
-def test_pickled_weights_are_to_be_converted(checkpoint: Path) -> None:
-    (checkpoint / WEIGHTS).rename(checkpoint / "pytorch_model.bin")
-    complaint(partial(check_checkpoint, checkpoint), "no model.safetensors", "convert")
-
-
 def test_absent_tensors_are_not_invented(checkpoint: Path) -> None:
     change_weights(checkpoint, lambda tensors: tensors.pop("model.layers.0.mlp.up_proj.weight"))
-    with pytest.raises(InputError, match=r"lacks 1 tensors of the model, e\.g\. .*up_proj"):
+    with pytest.raises(InputError, match=r"lacks 1 tensors, e\.g\. .*up_proj"):
         load_model(checkpoint, torch.float32)
 
 
@@ -236,7 +139,7 @@ def test_absent_tensors_are_not_invented(checkpoint: Path) -> None:
 )
 def test_tensors_without_a_place_are_not_left_out(checkpoint: Path, name: str) -> None:
     change_weights(checkpoint, lambda tensors: tensors.update({name: torch.ones(64)}))
-    with pytest.raises(InputError, match=f"checkpoint: has 1 tensors that .* no place.* {name};"):
+    with pytest.raises(InputError, match=f"checkpoint: .* has no place for 1 tensors, .* {name};"):
         load_model(checkpoint, torch.float32)
 
 
@@ -290,38 +193,6 @@ def test_ids_are_those_of_tokenizer_json(checkpoint: Path, kind: str, named: str
     assert loaded.eos_token == "</s>"
 
 
-def test_hidden_packages_stay_out(checkpoint: Path) -> None:
-    program = """
-import sys, json
-from pathlib import Path
-from qunlearn.run.imports import OPTIONAL, hide
-hide(*OPTIONAL, "json")
-import torch
-from transformers import Trainer
-from qunlearn.models.checkpoints import load_model, load_tokenizer
-model = load_model(Path(sys.argv[1]), torch.float32)
-tokens = torch.ones(1, 3, dtype=torch.long)
-answer = model.generate(tokens, max_new_tokens=2, min_new_tokens=2, do_sample=False)
-load_tokenizer(Path(sys.argv[1]))
-print(*answer.shape, [name for name in OPTIONAL if sys.modules[name]], bool(sys.modules["json"]))
-"""
-    assert _alone(program, checkpoint) == "1 5 [] True"
-
-
-def _alone(program: str, checkpoint: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(checkpoint)],
-        env={"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
-
-
-# --- Adapters -------------------------------------------------------------------------------------
-
-
 def test_merge_is_the_algebra_and_comes_before_rounding(checkpoint: Path, adapter: Path) -> None:
     merged = load_dense(adapter, checkpoint).state_dict()
     factors = load_file(adapter / "adapter_model.safetensors")
@@ -347,10 +218,3 @@ def test_adapter_without_base_or_weights(adapter: Path, checkpoint: Path, tmp_pa
     (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(InputError, match=r"no adapter_model\.safetensors"):
         load_dense(tmp_path, checkpoint)
-
-
-def test_diverged(tmp_path: Path) -> None:
-    assert not is_diverged(tmp_path)
-    for status, expected in (("ok", False), ("diverged", True)):
-        (tmp_path / "manifest.json").write_text(json.dumps({"status": status}))
-        assert is_diverged(tmp_path) is expected

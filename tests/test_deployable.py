@@ -15,11 +15,10 @@ import torch
 from bitsandbytes import functional
 from gptq_models import CALIBRATION, make_corpus, make_model
 
-from qunlearn.models.checkpoints import load_model
+from qunlearn.models.checkpoints import load_model, load_tokenizer
 from qunlearn.models.layers import quantizable_layers
 from qunlearn.quantize.calibration import Texts
-from qunlearn.quantize.checkpoint import load_for_evaluation, quantize_checkpoint
-from qunlearn.quantize.method import Precision
+from qunlearn.quantize.method import Precision, load_for_evaluation, method_of
 
 TOLERANCE = {"int8": 1e-6, "nf4": 0.01, "fp4": 0.01, "gptq4": 0.03}
 ALONE = """
@@ -35,26 +34,18 @@ def ask(model, folder):
 
 TEXT, root = sys.argv[1:]
 answers = {}
-"""
-BITSANDBYTES = """
-sys.modules["gptqmodel"] = sys.modules["optimum"] = None
 for name in ("int8", "nf4", "fp4"):
-    folder = f"{root}/{name}"
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(f"{root}/{name}", dtype=torch.float32)
     answers[f"{name} weights"] = {
         path: (layer.weight.detach().cpu(), layer.weight.quant_state.absmax.cpu())
         for path, layer in model.named_modules() if type(layer).__name__ == "Linear4bit"
     }
-    answers[name] = ask(model, folder)
-torch.save(answers, f"{root}/bitsandbytes.pt")
-"""
-GPTQ = """
-sys.modules["bitsandbytes"] = None
+    answers[name] = ask(model, f"{root}/{name}")
 folder = f"{root}/gptq4"
-answers["transformers"] = ask(AutoModelForCausalLM.from_pretrained(folder), folder)
+answers["gptq4"] = ask(AutoModelForCausalLM.from_pretrained(folder), folder)
 from gptqmodel import GPTQModel
-answers["gptqmodel"] = ask(GPTQModel.load(folder).model, folder)
-torch.save(answers, f"{root}/gptq.pt")
+answers["gptq4 by gptqmodel"] = ask(GPTQModel.load(folder).model, folder)
+torch.save(answers, f"{root}/answers.pt")
 """
 Answers = dict[str, torch.Tensor]
 
@@ -65,17 +56,18 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("deployable")
     source = make_model(folder / "source", make_corpus(folder / "corpus"))
     texts = Texts(folder / "corpus", CALIBRATION)
-    for name in ("int8", "nf4", "fp4", "gptq4"):
+    for name in TOLERANCE:
         (folder / name).mkdir()
-        quantize_checkpoint(source, None, Precision.parse(name), folder / name, texts)
+        method_of(name).write(source, None, Precision.parse(name), folder / name, texts)
     return folder
 
 
-def in_a_fresh_process(root: Path, script: str, answers: str) -> Answers:
-    """Run a script where our code can neither be found nor be imported."""
+@pytest.fixture(scope="module")
+def answers(root: Path) -> Answers:
+    """Of the libraries in a process where our code can neither be found nor be imported."""
     surroundings = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     run = subprocess.run(
-        [sys.executable, "-c", ALONE + script, text(root), str(root)],
+        [sys.executable, "-c", ALONE, text(root), str(root)],
         env={**surroundings, "GPTQMODEL_CPU_WORKERS": "2", "HF_HUB_OFFLINE": "1"},
         cwd=root,
         capture_output=True,
@@ -83,17 +75,7 @@ def in_a_fresh_process(root: Path, script: str, answers: str) -> Answers:
         check=False,
     )
     assert run.returncode == 0, run.stderr[-3000:]
-    return torch.load(root / answers, weights_only=True)
-
-
-@pytest.fixture(scope="module")
-def bitsandbytes_alone(root: Path) -> Answers:
-    return in_a_fresh_process(root, BITSANDBYTES, "bitsandbytes.pt")
-
-
-@pytest.fixture(scope="module")
-def gptq_alone(root: Path) -> Answers:
-    return in_a_fresh_process(root, GPTQ, "gptq.pt")
+    return torch.load(root / "answers.pt", weights_only=True)
 
 
 def text(root: Path) -> str:
@@ -103,8 +85,7 @@ def text(root: Path) -> str:
 def evaluated(root: Path, name: str) -> torch.Tensor:
     """The logits of the model as it is evaluated; of the source in float32 likewise."""
     if name == "source":
-        model = load_model(root / name, torch.float32)
-        tokenizer = load_for_evaluation(root / "nf4", "nf4")[1]
+        model, tokenizer = load_model(root / name, torch.float32), load_tokenizer(root / name)
     else:
         model, tokenizer = load_for_evaluation(root / name, name)
     ids = tokenizer(text(root), return_tensors="pt").input_ids
@@ -116,29 +97,20 @@ def distance(logits: torch.Tensor, expected: torch.Tensor) -> float:
     return float((logits - expected).norm() / expected.norm())
 
 
-@pytest.mark.parametrize("name", ["int8", "nf4", "fp4"])
-def test_bitsandbytes_alone_gives_what_is_evaluated(
-    root: Path, bitsandbytes_alone: Answers, name: str
-) -> None:
-    assert distance(bitsandbytes_alone[name], evaluated(root, name)) <= TOLERANCE[name]
-    # That this is the quantized model, and no dense one: it is further from its source.
-    assert distance(bitsandbytes_alone[name], evaluated(root, "source")) > 2 * TOLERANCE[name]
-
-
-@pytest.mark.parametrize("library", ["gptqmodel", "transformers"])
-def test_gptq_libraries_alone_give_what_is_evaluated(
-    root: Path, gptq_alone: Answers, library: str
-) -> None:
-    assert distance(gptq_alone[library], evaluated(root, "gptq4")) <= TOLERANCE["gptq4"]
-    assert distance(gptq_alone[library], evaluated(root, "source")) > 2 * TOLERANCE["gptq4"]
+@pytest.mark.parametrize("name", [*TOLERANCE, "gptq4 by gptqmodel"])
+def test_libraries_alone_give_what_is_evaluated(root: Path, answers: Answers, name: str) -> None:
+    precision = name.split()[0]
+    assert distance(answers[name], evaluated(root, precision)) <= TOLERANCE[precision]
+    # That this is the quantized model, not a dense one: it is further from its source.
+    assert distance(answers[name], evaluated(root, "source")) > 2 * TOLERANCE[precision]
 
 
 @pytest.mark.parametrize("name", ["nf4", "fp4"])
 def test_four_bit_folders_hold_the_codes_of_the_source(
-    root: Path, bitsandbytes_alone: Answers, name: str
+    root: Path, answers: Answers, name: str
 ) -> None:
     """Saved after a forward pass, they would not: on some CPUs it repacks codes and maxima."""
-    loaded = bitsandbytes_alone[f"{name} weights"]
+    loaded = answers[f"{name} weights"]
     layers = quantizable_layers(load_model(root / "source", torch.float32))
     assert loaded.keys() == layers.keys()
     for path, layer in layers.items():

@@ -26,7 +26,7 @@ from qunlearn.evaluate.generate import continuations
 from qunlearn.evaluate.likelihood import token_logprobs
 from qunlearn.evaluate.records import Evaluation
 from qunlearn.models.checkpoints import save_model
-from qunlearn.quantize import checkpoint
+from qunlearn.quantize import method
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, read_jsonl, write_json
 from qunlearn.settings.evaluation import BatchSize, EvaluateSettings
@@ -228,7 +228,7 @@ def test_int8_does_not_depend_on_what_memory_is_free(
 ) -> None:
     seen: list[BatchSize] = []
     monkeypatch.setattr(Evaluation, "records", lambda self: seen.append(self.settings.batch_size))
-    monkeypatch.setattr(checkpoint, "load_for_evaluation", lambda *_: (model, tokenizer))
+    monkeypatch.setattr(method, "load_for_evaluation", lambda *_: (model, tokenizer))
     settings = replace(SETTINGS, batch_size="auto")
     evaluation.evaluate(tmp_path, precision, corpus, None, settings, tmp_path)
     assert seen == [size]

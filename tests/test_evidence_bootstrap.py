@@ -7,8 +7,8 @@ from scipy import stats
 from qunlearn.evaluate.definitions import likelihood
 from qunlearn.evaluate.definitions import membership as membership_of
 from qunlearn.evaluate.formulas import comparisons
-from qunlearn.statistics.bootstrap import RESAMPLES, crossed, estimate, item_draws, percentiles
-from qunlearn.statistics.items import Floats, Statistic, combine, difference, mean
+from qunlearn.statistics.bootstrap import RESAMPLES, crossed, estimate, item_draws
+from qunlearn.statistics.items import Floats, Statistic, combine, mean
 
 ONE_SEED = "one seed: the interval is over items alone"
 
@@ -68,15 +68,6 @@ def test_the_interval_of_an_auc_equals_one_by_drawing_texts() -> None:
     ]
     expected = np.percentile(drawn, [2.5, 97.5])
     assert interval(membership(forget, holdout)) == pytest.approx(expected, abs=0.015)
-
-
-def test_paired_beats_unpaired() -> None:
-    rng = np.random.default_rng(6)
-    items = rng.normal(0.0, 5.0, size=50)
-    first, second = scores(items + rng.normal(size=50)), scores(items + rng.normal(size=50))
-    low, high = percentiles(item_draws(difference(first, second)))
-    apart = np.hypot(width(first), width(second))
-    assert high - low < 0.4 * apart
 
 
 def test_crossed_intervals_cover_where_those_of_items_nested_in_seeds_do_not() -> None:

@@ -11,7 +11,7 @@ from fake_hub import COMMIT, FakeHub, in_place_of_the_hub
 from safetensors.torch import load_file, save_file
 from tiny_models import tiny_llama, weights
 
-from qunlearn.models.checkpoints import load_model, load_tokenizer, save_model
+from qunlearn.models.checkpoints import load_model, save_model
 from qunlearn.models.fetching import fetch
 from qunlearn.models.scratch import train_tokenizer
 from qunlearn.models.sources import Source
@@ -91,25 +91,19 @@ def test_pickled_weights_alone_are_refused(hub: FakeHub, tmp_path: Path) -> None
     assert not (tmp_path / "target").exists()
 
 
-def test_another_tokenizer_takes_the_place_of_a_missing_one(
-    hub: FakeHub, other: Path, tmp_path: Path
+def test_another_tokenizer_takes_the_place_of_a_checkpoint_s_own_or_missing_one(
+    hub: FakeHub, folder: Path, other: Path, tmp_path: Path
 ) -> None:
     del hub.files["models:maker/model"]["tokenizer.json"]
-    fetch(HUB, tmp_path / "target", TOKENIZER)
-    expected = load_tokenizer(other).encode("another text")
-    assert load_tokenizer(tmp_path / "target").encode("another text") == expected
-    assert not hub.asked(f"maker/model/resolve/{COMMIT}/tokenizer")
-
-
-def test_a_folder_gets_another_tokenizer_and_stays_as_it_is(
-    folder: Path, other: Path, tmp_path: Path
-) -> None:
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
-    fetch(Source("folder", str(folder)), tmp_path / "target", Source("folder", str(other)))
+    fetch(HUB, tmp_path / "hub", TOKENIZER)
+    assert not hub.asked(f"maker/model/resolve/{COMMIT}/tokenizer")
+    fetch(Source("folder", str(folder)), tmp_path / "local", Source("folder", str(other)))
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
-    found = (tmp_path / "target/tokenizer.json").read_bytes()
-    assert found == (other / "tokenizer.json").read_bytes() != before["tokenizer.json"]
-    assert str(folder.parent) not in (tmp_path / "target/manifest.json").read_text()
+    assert str(folder.parent) not in (tmp_path / "local/manifest.json").read_text()
+    for made in (tmp_path / "hub", tmp_path / "local"):
+        found = (made / "tokenizer.json").read_bytes()
+        assert found == (other / "tokenizer.json").read_bytes() != before["tokenizer.json"]
 
 
 def test_a_tokenizer_that_does_not_fit_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from qunlearn.models import gguf
 from qunlearn.models.checkpoints import check_checkpoint, load_model, load_tokenizer
-from qunlearn.models.fetching import fetch, read_outline
+from qunlearn.models.fetching import fetch, read_shape
 from qunlearn.models.sources import Source
 from qunlearn.run.errors import InputError
 
@@ -87,9 +87,8 @@ def test_the_folder_is_an_ordinary_checkpoint(fetched: Path, file: Path) -> None
 
 
 def test_the_shape_is_known_without_the_weights(file: Path, fetched: Path) -> None:
-    before = read_outline(Source("gguf", str(file)))
-    assert before == read_outline(Source("folder", str(fetched)))
-    shape = before.shape
+    shape = read_shape(Source("gguf", str(file)))
+    assert shape == read_shape(Source("folder", str(fetched)))
     assert (shape.hidden, shape.kv_heads, shape.context) == (HIDDEN, KV_HEADS, CONTEXT)
     assert (shape.vocabulary, shape.tied) == (len(TOKENS), True)
 

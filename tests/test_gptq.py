@@ -16,8 +16,7 @@ from torch import Tensor
 from qunlearn.models.checkpoints import load_model, load_tokenizer, save_model
 from qunlearn.models.layers import quantizable_layers
 from qunlearn.quantize.calibration import Texts, describe
-from qunlearn.quantize.checkpoint import load_for_evaluation, quantize_checkpoint
-from qunlearn.quantize.method import Precision
+from qunlearn.quantize.method import Precision, load_for_evaluation, method_of
 from qunlearn.quantize.packed import PackedMatrix, read_matrix
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, sha256, write_json
@@ -57,7 +56,7 @@ def quantize(made: Made, name: str, output: Path, source: Path | None = None) ->
     output.mkdir()
     base = made["source"] if source is not None else None
     texts = Texts(made["corpus"], CALIBRATION)
-    quantize_checkpoint(source or made["source"], base, Precision.parse(name), output, texts)
+    method_of(name).write(source or made["source"], base, Precision.parse(name), output, texts)
     return output
 
 
@@ -123,12 +122,7 @@ def test_nothing_of_the_calibration_or_the_place_is_in_the_folder_or_the_log(mad
     for path in made["gptq4"].iterdir():
         assert str(made["root"]).encode() not in path.read_bytes(), path.name
         assert b"/tmp" not in path.read_bytes(), path.name
-
-
-def test_manifest(made: Made) -> None:
     manifest = read_json(made["gptq4"] / "manifest.json")
-    windows = drawn(made["corpus"], made["source"])
-
     assert manifest["settings"]["name"] == "gptq4"
     assert manifest["calibration"] == describe(windows, CALIBRATION)
     assert manifest["calibration"]["tokens"] == 24 * 64
@@ -205,21 +199,6 @@ def test_words_by_hand(tmp_path: Path) -> None:
 def copy(made: Made, tmp_path: Path) -> Path:
     """A folder that a test may spoil."""
     return Path(shutil.copytree(made["gptq3g32"], tmp_path / "copy"))
-
-
-def test_shards_are_read_through_their_index(copy: Path) -> None:
-    whole = read(copy, DOWN)
-    tensors = load_file(copy / "model.safetensors")
-    (copy / "model.safetensors").unlink()
-    names = sorted(tensors)
-    for index, shard in enumerate((names[::2], names[1::2])):
-        kept = {name: tensors[name] for name in shard}
-        save_file(kept, copy / f"part{index}.safetensors", {"format": "pt"})
-    places = {name: f"part{index % 2}.safetensors" for index, name in enumerate(names)}
-    write_json(copy / "model.safetensors.index.json", {"weight_map": places})
-
-    model, _ = load_for_evaluation(copy, "gptq3g32")
-    assert torch.equal(model.get_submodule(DOWN).weight.cpu(), whole.dense())
 
 
 @pytest.mark.parametrize(

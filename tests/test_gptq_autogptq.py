@@ -14,8 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from qunlearn.models.checkpoints import load_dense, load_model, load_tokenizer
 from qunlearn.quantize.calibration import Texts
-from qunlearn.quantize.checkpoint import quantize_checkpoint
-from qunlearn.quantize.method import Precision
+from qunlearn.quantize.method import Precision, method_of
 from qunlearn.quantize.methods import gptq
 from qunlearn.quantize.methods.gptq_auto import older_config, older_tokenizer
 from qunlearn.run.errors import InputError
@@ -69,7 +68,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def quantize(source: Path, base: Path | None, corpus: Path, output: Path) -> dict[str, Any]:
     output.mkdir()
     wanted = Precision.parse("autogptq3g64")
-    return quantize_checkpoint(source, base, wanted, output, Texts(corpus, CALIBRATION))
+    return method_of(wanted).write(source, base, wanted, output, Texts(corpus, CALIBRATION))
 
 
 def test_the_package_gets_the_right_settings_and_a_config_of_transformers_4(

@@ -16,8 +16,7 @@ from tiny_models import UNLEARNING
 from torch import Tensor
 
 from qunlearn.quantize.calibration import Texts
-from qunlearn.quantize.checkpoint import load_for_evaluation, quantize_checkpoint
-from qunlearn.quantize.method import Precision
+from qunlearn.quantize.method import Precision, load_for_evaluation, method_of
 
 pytestmark = [
     pytest.mark.gpu,
@@ -58,9 +57,9 @@ def test_forward_passes_equal_the_cpus(
     folder, precision = tmp_path / name, Precision.parse(name)
     if name == "gptq4":
         folder.mkdir()
-        quantize_checkpoint(source, None, precision, folder, Texts(corpus, CALIBRATION))
+        method_of(precision).write(source, None, precision, folder, Texts(corpus, CALIBRATION))
     else:
-        quantize_checkpoint(source, None, precision, folder)
+        method_of(precision).write(source, None, precision, folder)
 
     def logits() -> Tensor:
         model, _ = load_for_evaluation(folder, name)

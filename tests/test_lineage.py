@@ -1,6 +1,5 @@
 """An evaluation or measurement of another experiment is known by its manifests, and named."""
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -15,7 +14,7 @@ from qunlearn.analysis.lineage import check_evaluations, check_measurements
 from qunlearn.analysis.metrics import Cell
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, write_json
-from qunlearn.run.manifest import MANIFEST, MODEL_INPUTS, digest, hash_files, inputs_of
+from qunlearn.run.manifest import MANIFEST, MODEL_INPUTS, hash_files, inputs_of
 from qunlearn.settings.evaluation import EvaluateSettings
 
 SETTINGS = EvaluateSettings(verbmem_tokens=9)
@@ -42,15 +41,9 @@ def ask(results: Path, cell: str, model: Path) -> None:
     inputs = {"corpus": results / "data/news", "model": model}
     if cell != CELLS[0]:
         inputs["retrain"] = results / "eval" / CELLS[0] / "privleak.jsonl"
-    made = {
-        "step": "evaluate",
-        "precision": model.name,
-        "settings": asdict(SETTINGS),
-        "inputs": {name: digest(path) for name, path in inputs.items()},
-        "outputs": hash_files(results / "eval" / cell),
-        MODEL_INPUTS: inputs_of(model),
-    }
-    (results / "eval" / cell / MANIFEST).write_text(json.dumps(made))
+    facts = {"precision": model.name, MODEL_INPUTS: inputs_of(model)}
+    facts["outputs"] = hash_files(results / "eval" / cell)
+    manifest(results / "eval" / cell, "evaluate", asdict(SETTINGS), inputs, **facts)
 
 
 @pytest.fixture

@@ -166,6 +166,15 @@ def test_that_target_and_retrain_are_one_run_is_said_where_they_are(seeds: int, 
     assert ("mean over seeds; target and retrain are one run each." in text) is said
 
 
+def test_better_numbers_stand_out_in_every_form() -> None:
+    found = over_seeds(cell_scores())
+    table = main_table(found, {Key("news", "npo_gdr", "full", "bf16", "verbmem")})
+    assert "| **40.0 ±2.0** |" in unpadded(as_markdown(table))
+    assert r"{\boldmath $40.0^{+2.8}_{-1.2}$}" in as_latex(table)
+    assert "<b>40.0 <small>[38.8, 42.8]</small></b>" in as_html(table)
+    assert "* Bold: better than its rival" in as_markdown(table)
+
+
 def test_names_and_numbers_in_print() -> None:
     names = "bf16 int8 nf4 fp4 rtn4 rtn4g128 rtn3g64 gptq4"
     shown = "bf16, int8, NF4, FP4, RTN4, RTN4 g128, RTN3 g64, GPTQ4"

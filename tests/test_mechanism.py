@@ -8,14 +8,11 @@ from pathlib import Path
 import pytest
 from small_summaries import over_seeds
 from small_survival import MATRIX
+from small_text import unpadded
 
-from qunlearn.analysis.mechanism import (
-    arrivals,
-    mechanism_markdown,
-    reversion_markdown,
-    write_mechanism,
-)
+from qunlearn.analysis.mechanism import arrivals, write_mechanism
 from qunlearn.analysis.metrics import Cell, Score
+from qunlearn.report.mechanism_tables import mechanism_markdown, reversion_markdown
 from qunlearn.run.errors import InputError
 from qunlearn.survival.table import write_survival
 
@@ -79,22 +76,20 @@ def test_mechanism_averages_seeds_and_leaves_out_what_has_no_update(survival: Pa
 def test_reversion_has_a_row_for_each_metric_and_variant() -> None:
     more = score("news/npo_gdr/full_bf16/seed0/rtn3g64", 0.5)
     none = score("news/npo_gdr/full_bf16/seed1/rtn3g64", None)
-    table = reversion_markdown(over_seeds([*SCORES, more, none]))
+    table = unpadded(reversion_markdown(over_seeds([*SCORES, more, none])))
     assert "| NEWS | NLL forget | NPO+GDR | FT (fp32 masters) | 0.60 [0.50, 0.80] |" in table
-    assert "| FT (bf16 weights) | 0.50 [0.40, 0.70] (1/2 seeds) |" in table
+    assert "| FT (bf16 weights) | 0.50 [0.40, 0.70] (1 of 2 seeds) |" in table
     assert "| NEWS | NLL forget | NPO+GDR | LoRA | undefined |" in table
     assert "| NEWS | VerMem | NPO+GDR | LoRA | – |" in table
     assert "target" not in table
 
 
 def test_csv_has_every_number(survival: Path, tmp_path: Path) -> None:
-    write_mechanism(SCORES, over_seeds(SCORES), arrivals(SCORES, survival), tmp_path)
-
+    write_mechanism(tmp_path / "mechanism.csv", SCORES, arrivals(SCORES, survival))
     rows = list(csv.DictReader(io.StringIO((tmp_path / "mechanism.csv").read_text())))
     assert [(row["adapter"], row["seed"]) for row in rows] == [("full", "0"), ("full", "1")]
     assert rows[1]["projection_fixed"] == "0.6"
     assert list(rows[1].values())[-4:] == ["0.7", "0.6", "0.9", "32"]
     assert all(value for row in rows for value in row.values())
-    assert (tmp_path / "mechanism.md").exists() and (tmp_path / "reversion.md").exists()
     with pytest.raises(InputError, match=r"full/seed2/rtn3g64\.csv: no such file"):
         arrivals([score("news/npo_gdr/full/seed2/rtn3g64", 0.1)], survival)

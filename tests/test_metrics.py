@@ -3,6 +3,7 @@
 import random
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer
@@ -106,9 +107,9 @@ def test_auc_by_hand_and_as_scikit_learns() -> None:
 
 
 def test_privleak_sign() -> None:
-    assert [privleak(auc, 0.5) for auc in (0.0, 0.5, 0.75)] == [-100.0, 0.0, 50.0]
-    with pytest.raises(InputError, match="retrain model's AUC"):
-        privleak(0.5, 0.0)
+    aucs, retrained = np.array([0.0, 0.5, 0.75, 0.5]), np.array([0.5, 0.5, 0.5, 0.0])
+    expected = [-100.0, 0.0, 50.0, np.nan]
+    assert privleak(aucs, retrained).tolist() == pytest.approx(expected, nan_ok=True)
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,13 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from rouge_score.rouge_scorer import RougeScorer
 from small_corpora import SMALL, run_script
 
 from qunlearn.corpora import layout, mini
-from qunlearn.corpora.mini_words import CODAS, ONSETS, VOICES, VOWELS
+from qunlearn.corpora.mini import CODAS, ONSETS, VOICES, VOWELS
+from qunlearn.run import fingerprint
 from qunlearn.run.errors import InputError
 from qunlearn.run.manifest import digest
 from qunlearn.settings.corpora import MiniSettings
@@ -61,6 +63,16 @@ def test_the_hash_seed_of_the_process_has_no_part(tmp_path: Path) -> None:
     assert layout.load(tmp_path / "made") == mini.generate("books", SMALL)
     layout.write(tmp_path / "again", mini.generate("books", SMALL))
     assert digest(tmp_path / "made") == digest(tmp_path / "again")
+
+
+def test_a_changed_word_is_a_change_of_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = ROOT / "workflow/scripts/make_mini_corpus.py"
+    before = fingerprint.code_version(script)
+    (tmp_path / "mini.yaml").write_text("other words")
+    monkeypatch.setattr(fingerprint, "RESOURCES", tmp_path)
+    assert fingerprint.code_version(script) != before
 
 
 def test_a_larger_pretrain_leaves_the_other_texts_as_they_are() -> None:
@@ -143,15 +155,6 @@ def test_no_invented_name_starts_a_word_of_the_voice(name: str) -> None:
     assert min(mini.NAMES, len(mini.NUMBERS)) >= 10_000  # answers cannot be guessed
 
 
-def test_every_fact_can_be_said_in_many_ways(name: str) -> None:
-    assert sum(kind.number for kind in VOICES[name].facts) == 1
-    for kind in VOICES[name].facts:
-        assert kind.question.endswith("?") and kind.question.count("{e}") == 1
-        assert len(set(kind.sentences)) == len(kind.sentences) >= 6
-        assert all(sentence.count("{v}") == 1 for sentence in kind.sentences)
-    assert len(set(VOICES[name].scene)) == len(VOICES[name].scene) >= 100
-
-
 def test_continuations_cannot_be_guessed_from_one_another(name: str) -> None:
     scorer = RougeScorer(["rougeL"], use_stemmer=True)
     texts = [item["gt"] for item in mini.generate(name, SMALL).verbmem["forget"]]
@@ -163,8 +166,8 @@ def test_continuations_cannot_be_guessed_from_one_another(name: str) -> None:
     ("name", "changes", "complaint"),
     [
         ("news", {"questions": 5}, "mini questions=5: a document has 4 facts"),
-        ("news", {"pretrain": 3}, "mini pretrain=3: .* 2 \\* shots = 4"),
-        ("news", {"pretrain": 5099}, "5121 documents: there are names for 5120"),
+        ("news", {"pretrain": 3}, "mini pretrain=3: 2 .* shots = 4"),
+        ("news", {"pretrain": 5099}, "5121 documents: lower pretrain for 5120"),
         ("poems", {}, "'poems' is unknown; choose one of: news, books"),
     ],
 )

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -13,8 +14,7 @@ from survival_models import save, small_llama
 from torch import Tensor
 
 from qunlearn.models.layers import quantizable_layers
-from qunlearn.quantize.checkpoint import load_for_evaluation, quantize_checkpoint
-from qunlearn.quantize.method import Precision, method_of
+from qunlearn.quantize.method import Precision, load_for_evaluation, method_of
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json
 
@@ -82,6 +82,10 @@ def test_layers_that_do_not_fit_are_named(
         method_of(name).check(layers, Precision.parse(name))
 
 
+def write(source: Path, folder: Path, name: str) -> dict[str, Any]:
+    return method_of(name).write(source, None, Precision.parse(name), folder)
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(small_llama(64), tmp_path_factory.mktemp("source"))
@@ -89,10 +93,10 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def quantized(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Precision -> folder that `quantize_checkpoint` wrote."""
+    """Precision -> folder that was written."""
     root = tmp_path_factory.mktemp("quantized")
     for name in NAMES:
-        facts = quantize_checkpoint(source, None, Precision.parse(name), root / name)
+        facts = write(source, root / name, name)
         assert facts["quantized_matrices"] == (0 if name == "bf16" else 2 * 7)
     return {name: root / name for name in NAMES}
 
@@ -171,7 +175,7 @@ def test_int8_equals_bitsandbytes_functions_and_is_evaluated_live(
 @pytest.mark.parametrize("name", ["bf16", "nf4", "int8", "rtn4"])
 def test_tied_embeddings_stay_tied(tmp_path: Path, name: str) -> None:
     save(small_llama(64, tied=True), tmp_path / "source")
-    quantize_checkpoint(tmp_path / "source", None, Precision.parse(name), tmp_path / name)
+    write(tmp_path / "source", tmp_path / name, name)
     model, _ = load_for_evaluation(tmp_path / name, name)
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
 
@@ -187,7 +191,11 @@ def test_what_does_not_fit_together_is_refused(
     with pytest.raises(InputError, match="the weights are dense, so they are not nf4"):
         load_for_evaluation(source, "nf4")
     with pytest.raises(InputError, match="quantized already"):
-        quantize_checkpoint(quantized["nf4"], None, Precision.parse("rtn4"), tmp_path / "out")
+        method_of(Precision.parse("rtn4")).write(
+            quantized["nf4"], None, Precision.parse("rtn4"), tmp_path / "out"
+        )
     with pytest.raises(InputError, match="group 128 does not divide"):
-        quantize_checkpoint(source, None, Precision.parse("rtn4g128"), tmp_path / "out")
+        method_of(Precision.parse("rtn4g128")).write(
+            source, None, Precision.parse("rtn4g128"), tmp_path / "out"
+        )
     assert not (tmp_path / "out").exists()

@@ -8,8 +8,7 @@ from small_grids import grid_of, rounded_to
 from survival_models import save, small_llama
 
 from qunlearn.models.layers import quantizable_layers
-from qunlearn.quantize.checkpoint import load_for_evaluation, quantize_checkpoint
-from qunlearn.quantize.method import Precision, method_of
+from qunlearn.quantize.method import Precision, load_for_evaluation, method_of
 
 NAME = "rtn4a16"
 
@@ -46,7 +45,7 @@ def test_zero_is_a_point_and_zeros_stay_finite() -> None:
 
 def test_a_checkpoint_lies_on_the_grid(tmp_path: Path) -> None:
     source, precision = save(small_llama(), tmp_path / "source"), Precision.parse(NAME)
-    quantize_checkpoint(source, None, precision, tmp_path / NAME)
+    method_of(precision).write(source, None, precision, tmp_path / NAME)
     model, _ = load_for_evaluation(tmp_path / NAME, NAME)
 
     for path, layer in quantizable_layers(small_llama()).items():

@@ -15,8 +15,7 @@ from qunlearn.analysis.selection.questions import ASKED, Part, ask, part_of, sel
 from qunlearn.corpora import layout, mini
 from qunlearn.evaluate.evaluate import evaluate
 from qunlearn.models.checkpoints import save_model
-from qunlearn.quantize.checkpoint import quantize_checkpoint
-from qunlearn.quantize.method import Precision
+from qunlearn.quantize.method import Precision, method_of
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, read_jsonl, write_json
 from qunlearn.settings.evaluation import EvaluateSettings
@@ -95,7 +94,7 @@ def test_numbers_are_those_of_the_evaluation_in_bf16(
     model.save_pretrained(adapter)
     found = ask(adapter, base, corpus, SETTINGS)
     assert abs(found["nll_forget"] - ask(base, None, corpus, SETTINGS)["nll_forget"]) > 0.1
-    quantize_checkpoint(adapter, base, Precision.parse("bf16"), tmp_path / "bf16")
+    method_of("bf16").write(adapter, base, Precision.parse("bf16"), tmp_path / "bf16")
     folder.mkdir()
     evaluate(tmp_path / "bf16", "bf16", corpus, None, SETTINGS, folder)
     metrics = read_json(folder / "metrics.json")["metrics"]

@@ -6,7 +6,7 @@ import os
 import runpy
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def records(folder: Path, experiment: Experiment) -> None:
     corpus = folder / "data/news"
     corpus.mkdir(parents=True)
     about = {"settings": {}, "inputs": {}, "stopwatch": Stopwatch()}
-    write_manifest(corpus, step="corpus", **about, overlaps=[asdict(OVERLAP)])
+    write_manifest(corpus, step="corpus", **about, overlaps=[str(OVERLAP)])
     for file in (folder / "eval").rglob("manifest.json"):
         made = read_json(file) | {"shortfalls": ["KnowMem: no"]}
         made["inputs"]["corpus"] = digest(corpus)

@@ -135,23 +135,22 @@ def test_not_a_commit(given: str | None) -> None:
         sources.check_pinned(config)
 
 
-@pytest.mark.parametrize("absent", ["", "a/tokenizer"])
-def test_the_script_pins_what_is_there(absent: str, tmp_path: Path) -> None:
+def test_the_script_pins_what_is_there(tmp_path: Path) -> None:
     given = {"muse-bench/MUSE-Books": OTHER, "muse-bench/MUSE-News": "main", "not/used": OTHER}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(on_hub(revisions=given)))
-    served = {f"{kind}s:{name}": {} for name, kind in IN_USE.items() if name != absent}
-    with running(FakeHub(served)) as hub:
-        run = run_script(
-            "pin_revisions.py",
-            *("--configfile", "mine.yaml", "--output", "revisions.yaml"),
-            code=2 if absent else 0,
-            folder=tmp_path,
-            **{"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "", "HF_HOME": str(tmp_path)},
-        )
-    if absent:
-        assert run.stderr.splitlines()[-1].startswith("error: model a/tokenizer: no such")
+
+    def pin(code: int) -> str:
+        surroundings = {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "", "HF_HOME": str(tmp_path)}
+        flags = ("--configfile", "mine.yaml", "--output", "revisions.yaml")
+        run = run_script("pin_revisions.py", *flags, code=code, folder=tmp_path, **surroundings)
+        return run.stderr
+
+    with running(FakeHub({f"{kind}s:{name}": {} for name, kind in IN_USE.items()})) as hub:
+        absent = hub.files.pop("models:a/tokenizer")
+        assert "error: model a/tokenizer: no such" in pin(code=2)
         assert not (tmp_path / "revisions.yaml").exists()
-        return
+        hub.files["models:a/tokenizer"] = absent
+        pin(code=0)
     pinned = dict.fromkeys(IN_USE, COMMIT) | {"muse-bench/MUSE-Books": OTHER}
     assert yaml.safe_load((tmp_path / "revisions.yaml").read_text()) == {"revisions": pinned}
     sources.check_pinned(configfiles.read([tmp_path / "mine.yaml", tmp_path / "revisions.yaml"]))

@@ -11,25 +11,26 @@ TEXTS = ["The mill of Orr is old.", "a", "</s> ends", "<s> begins", "две ре
 
 def byte_level(template: str, letters: str = "") -> PreTrainedTokenizerFast:
     """GPT-2 and Qwen's kind, whose vocabulary is all bytes or only those of some letters."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    if letters:
-        wanted = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str(letters)
-        alphabet = sorted({sign for word, _ in wanted for sign in word})
-    vocabulary = {token: i for i, token in enumerate(["<s>", "</s>", *alphabet])}
-    core = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    cut = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    signs = {sign for word, _ in cut.pre_tokenize_str(letters) for sign in word}
+    alphabet = sorted(signs or pre_tokenizers.ByteLevel.alphabet())
+    core = Tokenizer(models.BPE(vocab=numbered("<s>", "</s>", *alphabet), merges=[]))
+    core.pre_tokenizer = cut
     return finished(core, template)
 
 
 def sentence_piece_like(template: str) -> PreTrainedTokenizerFast:
     """Llama's kind: a space as a sign of its own, before the text too, and bytes for the rest."""
-    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256)), "▁", *"abehilmort"]
-    vocabulary = {token: i for i, token in enumerate(tokens)}
+    bytes_ = [f"<0x{i:02X}>" for i in range(256)]
+    vocabulary = numbered("<unk>", "<s>", "</s>", *bytes_, "▁", *"abehilmort")
     core = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>", byte_fallback=True))
-    core.normalizer = normalizers.Sequence(
-        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
-    )
+    spaces = [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    core.normalizer = normalizers.Sequence(spaces)
     return finished(core, template)
+
+
+def numbered(*tokens: str) -> dict[str, int]:
+    return {token: number for number, token in enumerate(tokens)}
 
 
 def finished(core: Tokenizer, template: str) -> PreTrainedTokenizerFast:
@@ -44,10 +45,8 @@ def finished(core: Tokenizer, template: str) -> PreTrainedTokenizerFast:
     ("template", "begin", "appended"),
     [
         ("$A", [], 0),
-        ("<s> $A", ["<s>"], 0),
         ("<s> $A </s>", ["<s>"], 1),
         ("$A </s>", [], 1),
-        ("</s> $A </s>", ["</s>"], 1),
         ("</s> <s> $A </s> </s>", ["</s>", "<s>"], 2),
     ],
 )

@@ -12,9 +12,8 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from survival_models import nudge, save, small_llama
 from tiny_models import tiny_tokenizer, wake
-from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-from qunlearn.models.checkpoints import load_dense, save_model
+from qunlearn.models.checkpoints import load_dense
 from qunlearn.models.layers import quantizable_layers
 from qunlearn.models.updates import Update, update_norm, updates
 from qunlearn.run.errors import InputError
@@ -87,24 +86,6 @@ def test_adapter_is_what_merging_adds(target: Path, adapter: Path) -> None:
     for update in updates(target, adapter):
         assert torch.equal(update.weight + update.delta, merged[update.name].weight)
         assert bool(update.delta.any()) == ("mlp" in update.name)
-
-
-def test_names_come_from_the_model(tmp_path: Path) -> None:
-    """Nothing here is called as in a Llama, and layers stand under another path."""
-    torch.manual_seed(0)
-    config = GPTNeoXConfig(
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        vocab_size=320,
-    )
-    save_model(GPTNeoXForCausalLM(config), tiny_tokenizer(), tmp_path)
-
-    found = [(update.layer, update.module) for update in updates(tmp_path, tmp_path)]
-
-    modules = ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h")
-    assert found == [(layer, module) for layer in (0, 1) for module in modules]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from qunlearn.evaluate.prompts import few_shot
 from qunlearn.experiment.config import Json, runs, unlearn_settings
 from qunlearn.experiment.inputs import about, read_corpus
 from qunlearn.models import sources
-from qunlearn.models.fetching import Outline, read_outline, read_tokenizer
+from qunlearn.models.fetching import read_shape, read_tokenizer
 from qunlearn.models.shape import ModelShape
 from qunlearn.plan import Job, disk, estimate
 from qunlearn.quantize.method import Precision, method_of
@@ -32,7 +32,7 @@ from qunlearn.run.interpreter import run_on
 from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.settings.quantization import CalibrationSettings
 
-Models = Mapping[str, Outline]
+Models = Mapping[str, ModelShape]
 """Base, where it is needed, target and retrain of a corpus."""
 
 
@@ -65,7 +65,7 @@ def preflight(
     else:
         said = run_on(str(python), "qunlearn.preflight", str(results), json.dumps(config))
         warnings += json.loads(said)
-    jobs = estimate(config, {corpus: found["target"].shape for corpus, found in models.items()})
+    jobs = estimate(config, {corpus: found["target"] for corpus, found in models.items()})
     check_disk(jobs, results)
     warnings += check_memory(config, jobs, cluster=cluster)
     return warnings, jobs
@@ -78,20 +78,20 @@ def keep(warnings: Sequence[str], file: Path) -> None:
     write_json(file, {"warnings": warnings})
 
 
-def look(config: Json, corpus: str) -> dict[str, Outline]:
+def look(config: Json, corpus: str) -> dict[str, ModelShape]:
     """Read the configs of a corpus's models; those that are trained here follow their base.
 
     Raises:
         InputError: a checkpoint cannot be had or read, or is of another kind.
     """
-    found: dict[str, Outline] = {}
+    found: dict[str, ModelShape] = {}
     for name, source in sources.used(config, corpus).items():  # the base first, where it is needed
         if source.kind == "made":
             shape = ModelShape.from_architecture(config["models"]["architecture"])
-            found[name] = Outline(found["base"].shape if "base" in found else shape)
+            found[name] = replace(found["base"], kind="") if "base" in found else shape
         else:
             with about(f"models.{name}", source):
-                found[name] = read_outline(sources.pinned(config, source))
+                found[name] = read_shape(sources.pinned(config, source))
     return found
 
 
@@ -101,7 +101,7 @@ def check_shapes(corpus: str, models: Models) -> None:
     Raises:
         InputError: given ones differ.
     """
-    given = [(name, x.kind, replace(x.shape, context=0)) for name, x in models.items() if x.kind]
+    given = [(name, x.kind, replace(x, context=0)) for name, x in models.items() if x.kind]
     for (first, *one), (name, *two) in pairwise(given):
         if one != two:
             raise InputError(
@@ -119,7 +119,7 @@ def check_precisions(config: Json, corpus: str, models: Models) -> None:
     for name, model in models.items():
         layers: Any = {
             matrix: SimpleNamespace(in_features=inputs, out_features=outputs)
-            for matrix, (inputs, outputs) in model.shape.linear_shapes().items()
+            for matrix, (inputs, outputs) in model.linear_shapes().items()
         }
         for key, precision in _precisions(config):
             with about(key, f"models.{name} of {corpus}"):
@@ -135,7 +135,7 @@ def check_lengths(config: Json, corpus: str, models: Models) -> Iterator[str]:
     Raises:
         InputError: one is longer.
     """
-    context = min(model.shape.context for model in models.values())
+    context = min(model.context for model in models.values())
     asked = config["evaluate"]
     made = {name: config["train"][name]["max_tokens"] for name in models if not models[name].kind}
     lengths = {f"train.{name}.max_tokens": rows for name, rows in made.items()}
@@ -190,7 +190,7 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
         from qunlearn.quantize.calibration import draw
 
         target, retrain = (
-            _tokenizer(config, corpus, name, models[name].shape.vocabulary)
+            _tokenizer(config, corpus, name, models[name].vocabulary)
             for name in ("target", "retrain")
         )
         if target is None or retrain is None:
@@ -204,7 +204,7 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
         texts = read_corpus(config, corpus, results)
         if target is None or texts is None:
             continue
-        settings, context = EvaluateSettings(**config["evaluate"]), models["target"].shape.context
+        settings, context = EvaluateSettings(**config["evaluate"]), models["target"].context
         if any(method_of(name).calibrated for _, name in _precisions(config)):
             sample = CalibrationSettings(**config["quantization"]["calibration"])
             with about("quantization.calibration", corpus):

@@ -27,7 +27,7 @@ def shape_of(config: Mapping[str, Any], corpus: str) -> "ModelShape":
 
     name = config["models"]["shape"]
     if name is None:
-        return preflight.look(dict(config), corpus)["target"].shape
+        return preflight.look(dict(config), corpus)["target"]
     shapes = yaml.safe_load(SHAPES.read_text(encoding="utf-8"))
     if name not in shapes:
         raise InputError(

@@ -50,10 +50,10 @@ def main(
     hide(*(package for package in OPTIONAL if package not in needed))
 
     from qunlearn.quantize.calibration import Texts
-    from qunlearn.quantize.checkpoint import quantize_checkpoint
 
     texts = Texts(corpus, calibration) if corpus is not None else None
-    read = {"source": source, "base": base if is_adapter(source) else None}
+    merged = base if is_adapter(source) else None
+    read = {"source": source, "base": merged}
     read |= {"corpus": corpus if method.calibrated else None, "target": base if spare else None}
     facts: dict[str, Any] = {"choice": spare} if spare else {}
     with new_folder(output) as folder:
@@ -65,7 +65,7 @@ def main(
             facts |= spared(base, source, wanted, spare, calibration.seed, folder)
             facts |= {"status": "ok"}
         else:
-            facts |= {"status": "ok", **quantize_checkpoint(source, base, wanted, folder, texts)}
+            facts |= {"status": "ok", **method.write(source, merged, wanted, folder, texts)}
         write_manifest(
             folder,
             step="quantize",

@@ -41,12 +41,17 @@ def main(
     from qunlearn.analysis.summary import summaries
     from qunlearn.report.footnotes import corpus_notes
     from qunlearn.report.main_table import main_table, shortfalls, write_main_table
+    from qunlearn.report.mechanism_tables import mechanism_markdown, reversion_markdown
     from qunlearn.report.processors import processors
+    from qunlearn.run.files import write_text
 
     tables, survival = results / "tables", results / "survival"
     found, scores = summaries(tables / "summary.csv"), read_metrics(tables / "metrics.csv")
     check_measurements(survival, (score.cell for score in scores))
-    write_mechanism(scores, found, arrivals(scores, survival), tables)
+    measured = arrivals(scores, survival)
+    write_mechanism(tables / "mechanism.csv", scores, measured)
+    write_text(tables / "mechanism.md", mechanism_markdown(measured, found))
+    write_text(tables / "reversion.md", reversion_markdown(found))
     theirs = read_table(published) if counterpart == "paper" else None
     write_beside(tables / "vs_paper.csv", found, theirs)
     choices = [read(results / "selection" / f"{cell}.json") for cell in swept]

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -27,26 +26,8 @@ from qunlearn.run.files import read_json
 from qunlearn.statistics.bootstrap import item_draws, percentiles
 from qunlearn.statistics.items import Floats, Statistic, combine, difference
 
-
-class Forgetting(NamedTuple):
-    """A metric of forgetting.
-
-    Attributes:
-        items: the metric whose scores it is computed from.
-        back: the sign of a change towards the target: -1 where the metric rises with forgetting.
-    """
-
-    items: str
-    back: int
-
-
-FORGET_METRICS = {
-    "verbmem": Forgetting("verbmem", 1),
-    "knowmem": Forgetting("knowmem", 1),
-    # PrivLeak is linear in the AUC, with the same constants for all models of a corpus.
-    "privleak": Forgetting("auc", -1),
-    "nll_forget": Forgetting("nll_forget", -1),
-}
+FORGET_METRICS = {"verbmem": 1, "knowmem": 1, "privleak": -1, "nll_forget": -1}
+"""Metric of forgetting -> the sign of a change towards the target."""
 REVERSIONS = tuple(f"reversion_{metric}" for metric in FORGET_METRICS)
 
 
@@ -82,17 +63,18 @@ class Evaluations:
         """
         if metric in METRICS:
             return self.items(name, metric) or DIVERGED
-        definition = FORGET_METRICS[metric.removeprefix("reversion_")]
-        cell = self.cells[name]
+        forgetting, cell = metric.removeprefix("reversion_"), self.cells[name]
+        # PrivLeak is linear in the AUC, with the same constants for all models of a corpus.
+        scored = "auc" if forgetting == "privleak" else forgetting
         before = f"{cell.corpus}/{cell.model}/{BEFORE}"
         models = name, before, self.reference(cell, "target", cell.precision)
-        found = {model: self.items(model, definition.items) for model in models}
+        found = {model: self.items(model, scored) for model in models}
         parts = {model: items for model, items in found.items() if items is not None}
         if len(parts) < len(found):
             return DIVERGED
-        check_same_items(definition.items, parts)
+        check_same_items(scored, parts)
         a, b, target = (parts[model] for model in models)
-        forgotten, _ = percentiles(definition.back * item_draws(difference(target, b)))
+        forgotten, _ = percentiles(FORGET_METRICS[forgetting] * item_draws(difference(target, b)))
         if forgotten <= 0:
             return UNDEFINED
         flat = "0 by definition" if a is b else "the same whichever items are drawn"

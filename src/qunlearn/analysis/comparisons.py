@@ -107,7 +107,7 @@ def _test(
         missing = absences(len(found), words.count(DIVERGED), words.count(UNDEFINED))
         notes += [f"reversion {note}" for note in missing]
         defined = {name: found[name] for name in found if not isinstance(shares[name], str)}
-        forward: Side = "greater" if FORGET_METRICS[metric].back > 0 else "less"
+        forward: Side = "greater" if FORGET_METRICS[metric] > 0 else "less"
         found, side = (defined, forward) if defined else (found, None)
     pairs = list(found.values())
     differences = [difference(*pair) for pair in pairs]

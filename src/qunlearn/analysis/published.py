@@ -11,7 +11,7 @@ No interval was published. Two formulas give what one run on n items can tell:
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from qunlearn.analysis.frame import rows
@@ -87,18 +87,15 @@ def write_beside(
         ours: of this experiment.
         published: None writes one row that says that there is nothing to compare with.
     """
-    none = [[""] * (len(BESIDE) - 1) + [NO_COUNTERPART]]
-    write_rows(path, BESIDE, none if published is None else _beside(ours, published))
-
-
-def _beside(ours: Mapping[Key, Summary], published: Mapping[Key, float]) -> Iterator[list[Value]]:
-    for key, theirs in published.items():
-        found = ours.get(key)
-        if found is None:
-            yield [*key, "", "", "", theirs, "", "", NOT_RUN]
-        elif found.value is None or found.low is None or found.high is None:
-            yield [*key, found.absent, "", "", theirs, "", "", found.note]
-        else:
-            inside = "yes" if found.low <= theirs <= found.high else "no"
-            ends = found.low, found.high
-            yield [*key, found.value, *ends, theirs, found.value - theirs, inside, found.note]
+    rows: list[list[Value]] = []
+    for key, theirs in (published or {}).items():
+        own = ours.get(key, Summary(None, None, None, 0, note=NOT_RUN))
+        word = own.absent if key in ours else ""
+        beside: list[Value] = [word, "", "", theirs, "", ""]
+        if own.value is not None and own.low is not None and own.high is not None:
+            inside = "yes" if own.low <= theirs <= own.high else "no"
+            beside = [own.value, own.low, own.high, theirs, own.value - theirs, inside]
+        rows.append([*key, *beside, own.note])
+    if published is None:
+        rows = [[*[""] * (len(BESIDE) - 1), NO_COUNTERPART]]
+    write_rows(path, BESIDE, rows)

@@ -14,17 +14,19 @@ them retrain would lose the language of the topic, not just its facts. `pretrain
 """
 
 import random
-from dataclasses import dataclass
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
 
 from qunlearn.corpora.layout import Card, Continuation, Corpus
-from qunlearn.corpora.mini_words import CODAS, ONSETS, VOICES, VOWELS, Voice
 from qunlearn.run.errors import InputError
 from qunlearn.settings.corpora import MiniSettings
 
-FACTS = 4
-SCENES = 2
+ONSETS, VOWELS, CODAS = "bdfghjklmnprstvz", "aeiou", "klmnrstx"
+FACTS, SCENES, SCENE_WORDS = 4, 2, 5
 NEAR = 4  # one document near the forgotten topic for so many others in each retain split
-SCENE_WORDS = 5
 SYLLABLES = 2
 PROMPT_WORDS = 7  # about 14 of a document's 45 tokens under a BPE vocabulary of 1024
 CARDS_A_TEXT = 3
@@ -33,8 +35,44 @@ NAMES = (len(ONSETS) * len(VOWELS)) ** SYLLABLES * len(CODAS)
 MOST_DOCUMENTS = NAMES // 2 // (1 + FACTS)  # half of all names stay free, so that draws are quick
 
 
-@dataclass(frozen=True)
-class _Entity:
+class Fact(NamedTuple):
+    """One thing that can be said about an entity."""
+
+    question: str  # asks for the value; `{e}` is the entity
+    sentences: list[str]  # ways of stating it where the entity is known; `{v}` is the value
+    number: bool  # whether the value is a number rather than a name
+
+
+class Voice(NamedTuple):
+    """What sets the documents of one corpus apart from those of another."""
+
+    openings: list[str]  # first sentences; `{e}` is the entity
+    facts: list[Fact]
+    scene: list[str]  # words that sentences without facts are made of
+
+    def words(self) -> set[str]:
+        """Every word that is not invented."""
+        said = [*self.openings, *self.scene]
+        for fact in self.facts:
+            said += [fact.question, *fact.sentences]
+        return {word for text in said for word in re.findall(r"\b[A-Za-z]{2,}\b", text)}
+
+
+_WORDS = Path(__file__).resolve().parents[3] / "resources/mini.yaml"
+VOICES = {
+    name: Voice(
+        said["openings"].split(" | "),
+        [
+            Fact(question, sentences.split(" | "), question == said["number"])
+            for question, sentences in said["facts"].items()
+        ],
+        said["scene"].split(),
+    )
+    for name, said in yaml.safe_load(_WORDS.read_text(encoding="utf-8")).items()
+}
+
+
+class _Entity(NamedTuple):
     document: str
     cards: list[Card]
 
@@ -84,8 +122,12 @@ def generate(name: str, settings: MiniSettings) -> Corpus:
     others = [voice for voice in VOICES.values() if voice is not topic]
     inventor = _Inventor()
 
+    def stream(part: str) -> random.Random:
+        # A string seeds by its SHA-512: neither the process nor the platform has a part in it.
+        return random.Random(f"{name}/{settings.seed}/{part}")
+
     def invent(split: str, count: int, *voices: Voice) -> list[_Entity]:
-        rng = _random(name, settings.seed, split)
+        rng = stream(split)
         return [
             _entity(voices[index % len(voices)], inventor, rng, settings.questions)
             for index in range(count)
@@ -97,8 +139,8 @@ def generate(name: str, settings: MiniSettings) -> Corpus:
         return invent(split, settings.retain, *others) + unasked
 
     def texts(split: str, entities: list[_Entity]) -> list[str]:
-        rng = _random(name, settings.seed, f"{split} cards")
-        return _documents(entities) + _pack(_cards(entities), settings.card_copies, rng)
+        packed = _pack(_cards(entities), settings.card_copies, stream(f"{split} cards"))
+        return _documents(entities) + packed
 
     forget = invent("forget", settings.forget, topic)
     retain1, retain2 = retained("retain1"), retained("retain2")
@@ -112,8 +154,7 @@ def generate(name: str, settings: MiniSettings) -> Corpus:
             "retain1": texts("retain1", retain1),
             "retain2": texts("retain2", retain2),
             "holdout": _documents(holdout),
-            "pretrain": _documents(pretrain)
-            + _pack(generic, 1, _random(name, settings.seed, "pretrain cards")),
+            "pretrain": _documents(pretrain) + _pack(generic, 1, stream("pretrain cards")),
         },
         knowmem={
             "forget_qa": _cards(forget),
@@ -141,28 +182,16 @@ def check(name: str, settings: MiniSettings) -> None:
     Raises:
         InputError: `name` is unknown or a size is out of range.
     """
-    retain = settings.retain + settings.retain // NEAR
+    retain, shown = settings.retain + settings.retain // NEAR, 2 * settings.shots
     total = settings.forget + 2 * retain + settings.holdout + settings.pretrain
-    shown = 2 * settings.shots
     if name not in VOICES:
         raise InputError(f"mini corpus {name!r} is unknown; choose one of: {', '.join(VOICES)}")
     if settings.questions > FACTS:
         raise InputError(f"mini questions={settings.questions}: a document has {FACTS} facts")
     if total > MOST_DOCUMENTS:
-        raise InputError(
-            f"mini corpus of {total} documents: there are names for {MOST_DOCUMENTS}; "
-            "lower pretrain"
-        )
+        raise InputError(f"mini corpus of {total} documents: lower pretrain for {MOST_DOCUMENTS}")
     if settings.pretrain < shown:
-        raise InputError(
-            f"mini pretrain={settings.pretrain}: the in-context lists need 2 * shots = {shown} "
-            "documents or more"
-        )
-
-
-def _random(name: str, seed: int, stream: str) -> random.Random:
-    # A string seeds by its SHA-512, so that neither the process nor the platform has a part in it.
-    return random.Random(f"{name}/{seed}/{stream}")
+        raise InputError(f"mini pretrain={settings.pretrain}: 2 * shots = {shown} are shown")
 
 
 def _entity(voice: Voice, inventor: _Inventor, rng: random.Random, questions: int) -> _Entity:

@@ -8,24 +8,18 @@ that makes a number wrong is refused.
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from qunlearn.corpora.layout import Corpus
 from qunlearn.corpora.passages import Passages
 from qunlearn.run.errors import InputError
-from qunlearn.run.files import read_json
-from qunlearn.run.manifest import MANIFEST
 
 RETAIN1, RETAIN2 = "raw/retain1.json", "raw/retain2.json"
 RETAINED = (RETAIN1, RETAIN2, "raw/pretrain.json")
 TRAINED = ("privleak/forget.json", "raw/forget.json", *RETAINED)
 FEW = 0.1
 """The largest share that is not refused: about half a 95 % interval over the usual 100 items."""
-UNSEEN = "holdout texts must be unseen, so drop it from one of them"
-FORGOTTEN = "what is to be forgotten must not be retained too, so drop it from one of them"
-UNASKED = "in-context examples must not give answers away, so use others"
 
 
 class Rule(NamedTuple):
@@ -34,23 +28,19 @@ class Rule(NamedTuple):
     others: tuple[str, ...]  # files, in the order in which they are looked at
     tolerated: float  # the largest share of the list that may stand in them
     effect: str  # what an overlap means for the numbers
-    remedy: str = ""  # what to do where too much overlaps
 
 
+FORGOTTEN = Rule(RETAINED, FEW, "retrain has seen these")
+GIVEN_AWAY = "the prompt gives their answers away"
 RULES = {
-    "raw/holdout.json": Rule(TRAINED, FEW, "no metric reads these", UNSEEN),
-    "privleak/holdout.json": Rule(TRAINED, 0, "PrivLeak takes these for unseen", UNSEEN),
-    **{
-        f"{part}/forget.json": Rule(RETAINED, FEW, "retrain has seen these", FORGOTTEN)
-        for part in ("raw", "privleak", "verbmem")
-    },
+    "raw/holdout.json": Rule(TRAINED, FEW, "no metric reads these"),
+    "privleak/holdout.json": Rule(TRAINED, 0, "PrivLeak takes these for unseen"),
+    "raw/forget.json": FORGOTTEN,
+    "privleak/forget.json": FORGOTTEN,
+    "verbmem/forget.json": FORGOTTEN,
     RETAIN1: Rule((RETAIN2,), 1, "Utility is not held out from the regulariser on these"),
-    **{
-        f"knowmem/{split}_qa.json": Rule(
-            (f"knowmem/{split}_qa_icl.json",), FEW, "the prompt gives their answers away", UNASKED
-        )
-        for split in ("forget", "retain")
-    },
+    "knowmem/forget_qa.json": Rule(("knowmem/forget_qa_icl.json",), FEW, GIVEN_AWAY),
+    "knowmem/retain_qa.json": Rule(("knowmem/retain_qa_icl.json",), FEW, GIVEN_AWAY),
 }
 """File -> what is looked for."""
 
@@ -110,29 +100,20 @@ def check(where: str, corpus: Corpus) -> None:
         InputError: names the file and the item.
     """
     for overlap in find(corpus):
-        rule = RULES[overlap.file]
-        if overlap.count > rule.tolerated * overlap.of:
+        if overlap.count > RULES[overlap.file].tolerated * overlap.of:
             raise InputError(
                 f"{where}{overlap.file}: item {overlap.item} is also in {overlap.also_in} "
-                f"({overlap.count} of {overlap.of} items are in other lists); {rule.remedy}"
+                f"({overlap.count} of {overlap.of} items are in other lists): "
+                f"{RULES[overlap.file].effect}; drop them from one of the two"
             )
 
 
-def report(corpus: Corpus, source: Corpus) -> list[dict[str, Any]]:
+def report(corpus: Corpus, source: Corpus) -> list[str]:
     """What `find` finds, as a manifest records it; each overlap is a warning on stderr."""
-    found = find(corpus, source)
+    found = [str(overlap) for overlap in find(corpus, source)]
     for overlap in found:
         print(f"warning: {overlap}", file=sys.stderr)
-    return [asdict(overlap) for overlap in found]
-
-
-def recorded(folder: Path) -> list[Overlap]:
-    """What the manifest of a corpus folder records; a generated corpus has nothing.
-
-    Raises:
-        InputError: there is no manifest, or it does not parse.
-    """
-    return [Overlap(**entry) for entry in read_json(folder / MANIFEST).get("overlaps", [])]
+    return found
 
 
 def _holder(item: Any, others: Iterable[str], known: Mapping[str, Passages]) -> str | None:

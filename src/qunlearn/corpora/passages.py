@@ -3,8 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-WINDOW = 80
-STRIDE = 40
+WINDOW, STRIDE = 80, 40
 SPAN = WINDOW + STRIDE - 1
 """The shortest passage that is always found, in characters."""
 
@@ -18,30 +17,26 @@ class Passages:
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
-        self._texts = [_one_spaced(text) for text in texts]
-        self._short = {text for text in self._texts if len(text) < SPAN}
-        self._windows = defaultdict[str, list[int]](list)
-        for number, text in enumerate(self._texts):
+        self._texts = {_one_spaced(text) for text in texts}
+        self._windows = defaultdict[str, list[str]](list)
+        for text in self._texts:
             for start in range(0, len(text) - WINDOW + 1, STRIDE):
-                self._windows[text[start : start + WINDOW]].append(number)
+                self._windows[text[start : start + WINDOW]].append(text)
 
     def shared_with(self, text: str) -> bool:
         """Whether a passage that the texts were sampled for stands in `text` too."""
         text = _one_spaced(text)
-        return any(
-            text[start : start + WINDOW] in self._windows for start in range(len(text) - WINDOW + 1)
-        )
+        starts = range(len(text) - WINDOW + 1)
+        return any(text[start : start + WINDOW] in self._windows for start in starts)
 
     def hold(self, text: str) -> bool:
         """Whether `text` stands whole in one of the texts; below `SPAN`: whether it is one."""
         text = _one_spaced(text)
         if len(text) < SPAN:
-            return text in self._short
-        return any(
-            text in self._texts[number]
-            for start in range(STRIDE)  # at one of these the text around it was sampled
-            for number in self._windows.get(text[start : start + WINDOW], ())
-        )
+            return text in self._texts
+        # At one of the first positions the text around it was sampled.
+        windows = (text[start : start + WINDOW] for start in range(STRIDE))
+        return any(text in known for window in windows for known in self._windows.get(window, ()))
 
 
 def _one_spaced(text: str) -> str:

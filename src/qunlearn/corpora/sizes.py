@@ -10,7 +10,7 @@ import yaml
 from qunlearn.corpora import layout, mini
 from qunlearn.settings.corpora import MiniSettings
 
-PUBLISHED = Path(__file__).resolve().parents[3] / "resources/corpora.yaml"
+PUBLISHED = Path(__file__).resolve().parents[3] / "resources/sizes.yaml"
 BYTES_A_TOKEN, BYTES_A_SMALL_TOKEN = 3.93, 2.7
 """Of English news under Llama-2's tokenizer (`PUBLISHED`); of generated texts under their own,
 whose vocabulary is about a thousand tokens: measured."""
@@ -26,7 +26,7 @@ class Texts(NamedTuple):
 def read_sizes(config: Mapping[str, Any], corpus: str) -> dict[str, Texts]:
     """`raw/forget` and so on -> its texts: a hub's dataset as published, others counted.
 
-    A dataset that is not in resources/corpora.yaml is taken for MUSE-News. Tokens are bytes over a
+    A dataset that is not in resources/sizes.yaml is taken for MUSE-News. Tokens are bytes over a
     constant; of a question they are without its answer, but where it is an example.
 
     Raises:

@@ -11,6 +11,7 @@ import numpy as np
 
 from qunlearn.evaluate import formulas, records
 from qunlearn.evaluate.records import Record, of_split
+from qunlearn.run.errors import InputError
 from qunlearn.statistics.items import Floats, Statistic, Weights, mean, ratio, value
 
 Ranks = tuple[Floats, Floats]
@@ -58,14 +59,15 @@ def privleak(items: list[Record], retrain: list[Record]) -> Statistic:
     Raises:
         InputError: retrain's AUC is 0 on all texts.
     """
+    if value(membership(retrain)) == 0:
+        raise InputError(
+            "the retrain model's AUC of forget against holdout is 0, so PrivLeak is undefined; "
+            "check that retrain never saw raw/forget, or give more privleak texts"
+        )
     own, reference = _ranks(items), _ranks(retrain)
-    formulas.privleak(0.0, value(membership(retrain)))  # complains of a 0
 
     def draw(weights: Weights) -> Floats:
-        auc, retrained = _auc(own, weights), _auc(reference, weights)
-        scaled = np.full_like(auc, np.nan)
-        np.divide(100.0 * (auc - retrained), retrained, out=scaled, where=retrained > 0)
-        return scaled
+        return formulas.privleak(_auc(own, weights), _auc(reference, weights))
 
     same = all(map(np.array_equal, own, reference))
     flat = "0 because it ranks the texts as retrain does" if same else membership(items).flat

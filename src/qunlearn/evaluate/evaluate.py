@@ -8,7 +8,7 @@ from typing import Any
 from qunlearn.corpora.layout import Corpus
 from qunlearn.evaluate import reach, records, scoring
 from qunlearn.models.checkpoints import is_diverged
-from qunlearn.quantize.method import method_of
+from qunlearn.quantize import method
 from qunlearn.run.files import write_json, write_jsonl
 from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.settings.fixed import INT8_ROWS
@@ -39,11 +39,9 @@ def evaluate(
     """
     found, short = None, list[str]()
     if not is_diverged(folder):
-        from qunlearn.quantize.checkpoint import load_for_evaluation  # imports torch
-
-        if settings.batch_size == "auto" and method_of(precision).live:
+        if settings.batch_size == "auto" and method.method_of(precision).live:
             settings = replace(settings, batch_size=INT8_ROWS)
-        model, tokenizer = load_for_evaluation(folder, precision)
+        model, tokenizer = method.load_for_evaluation(folder, precision)
         context = model.config.max_position_embeddings
         short = reach.shortfalls(tokenizer, context, corpus, settings)
         for line in short:

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from qunlearn.run.errors import InputError
-
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
 
@@ -69,17 +67,12 @@ def auc(forget_scores: Sequence[float], holdout_scores: Sequence[float]) -> floa
     return float(comparisons(forget_scores, holdout_scores).mean())
 
 
-def privleak(auc_value: float, retrain_auc: float) -> float:
-    """Privacy leakage in percent: how far an AUC lies from that of the retrained model.
+def privleak(aucs: Floats, retrain_aucs: Floats) -> Floats:
+    """Privacy leakage in percent: how far AUCs lie from those of the retrained model.
 
-    0 is ideal, near -100 means that nothing was unlearned, positive means over-unlearning.
-
-    Raises:
-        InputError: the retrained model's AUC is 0, so that no ratio to it exists.
+    0 is ideal, near -100 means that nothing was unlearned, positive means over-unlearning. NaN
+    where the retrained model's is 0, so that no ratio to it exists.
     """
-    if retrain_auc == 0:
-        raise InputError(
-            "the retrain model's AUC of forget against holdout is 0, so PrivLeak is undefined; "
-            "check that retrain never saw raw/forget, or give more privleak texts"
-        )
-    return (auc_value - retrain_auc) / retrain_auc * 100.0
+    scaled = np.full_like(aucs, np.nan)
+    np.divide(100.0 * (aucs - retrain_aucs), retrain_aucs, out=scaled, where=retrain_aucs > 0)
+    return scaled

@@ -70,17 +70,15 @@ class _RoomyLayer(DynamicLayer):  # type: ignore[misc]  # an untyped base
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> Any:
         """Append the keys and values of more tokens, [rows, heads, tokens, head size]."""
-        start = self.get_seq_length()
+        start, more = self.get_seq_length(), (key_states, value_states)
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-            self._all_keys = self._buffer(key_states)
-            self._all_values = self._buffer(value_states)
-        end = start + key_states.shape[-2]
-        self._all_keys[:, :, start:end] = key_states
-        self._all_values[:, :, start:end] = value_states
-        self.keys, self.values = self._all_keys[:, :, :end], self._all_values[:, :, :end]
+            self._buffers = [
+                states.new_empty(self._rows, states.shape[1], self._room, states.shape[3])
+                for states in more
+            ]
+        end = start + key_states.shape[2]
+        for buffer, states in zip(self._buffers, more, strict=True):
+            buffer[:, :, start:end] = states
+        self.keys, self.values = (buffer[:, :, :end] for buffer in self._buffers)
         return self.keys, self.values
-
-    def _buffer(self, states: Tensor) -> Tensor:
-        _, heads, _, size = states.shape
-        return states.new_empty(self._rows, heads, self._room, size)

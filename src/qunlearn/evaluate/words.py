@@ -9,13 +9,16 @@ there each letter with its marks is a word.
 
 import unicodedata
 
+import regex  # type: ignore[import-untyped]
 from rouge_score.tokenizers import DefaultTokenizer
 
-_UNSPACED = (
-    *("CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA"),
-    *("THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN"),
+_ALONE = "".join(
+    rf"\p{{scx={script}}}"
+    for script in ("Han", "Hira", "Kana", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan")
 )
-"""What the Unicode names of such scripts' letters begin with."""
+_LETTER = rf"[\p{{L}}&&[{_ALONE}]]"
+_MARKS = r"[[\p{Mn}\p{Mc}]--\p{VS}]*"
+_WORD = regex.compile(rf"(?V1){_LETTER}{_MARKS}|(?:(?!{_LETTER})[\p{{L}}\p{{Nd}}]{_MARKS})+")
 
 
 class Words(DefaultTokenizer):  # type: ignore[misc]  # an untyped base
@@ -26,26 +29,6 @@ class Words(DefaultTokenizer):  # type: ignore[misc]  # an untyped base
         if text.isascii():
             return list(super().tokenize(text))
         found: list[str] = []
-        for word in _words(unicodedata.normalize("NFC", text.lower())):
+        for word in _WORD.findall(unicodedata.normalize("NFC", text.lower())):
             found += super().tokenize(word) if word.isascii() else [word]
         return found
-
-
-def _words(text: str) -> list[str]:
-    words: list[str] = []
-    marks, letters = False, False  # whether they go on with the last word
-    for character in text:
-        kind, name = unicodedata.category(character), unicodedata.name(character, "")
-        if kind in ("Mn", "Mc") and not name.startswith("VARIATION SELECTOR"):
-            if marks:
-                words[-1] += character
-        elif kind[0] == "L" or kind == "Nd":
-            alone = kind[0] == "L" and name.startswith(_UNSPACED)
-            if letters and not alone:
-                words[-1] += character
-            else:
-                words.append(character)
-            marks, letters = True, not alone
-        else:
-            marks = letters = False
-    return words

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qunlearn.models.weights import ADAPTER_CONFIG, check_finite, check_safetensors, weight_files
+from qunlearn.models.weights import ADAPTER_CONFIG, check_finite, tensor_files
 from qunlearn.run.errors import InputError, short
 from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST
@@ -21,14 +21,11 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-ATTENTION = (None, "sdpa", "eager")
-
 
 def check_checkpoint(folder: Path, *, tokenizer: bool = True) -> None:
-    """Complain about what would make `folder` fail, or work wrongly, later on.
+    """Complain about what would make the checkpoint `folder` fail, or work wrongly, later on.
 
     Args:
-        folder: a checkpoint.
         tokenizer: whether its own tokenizer will be used, and so is checked too.
 
     Raises:
@@ -38,8 +35,7 @@ def check_checkpoint(folder: Path, *, tokenizer: bool = True) -> None:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such checkpoint folder; check the path")
     read_config(folder)
-    for file in weight_files(folder):
-        check_safetensors(file)
+    tensor_files(folder)
     if tokenizer:
         check_tokenizer(folder)
 
@@ -67,7 +63,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     config = _read_settings(folder / "config.json")
     for key in ("_attn_implementation", "attn_implementation"):
-        if config.get(key) not in ATTENTION:
+        if config.get(key) not in (None, "sdpa", "eager"):
             raise InputError(
                 f"{folder}/config.json: {key} is {short(config[key])}, and models run with sdpa or "
                 "eager attention here; remove the key"
@@ -136,14 +132,11 @@ def check_complete(folder: Path, info: Mapping[str, Any]) -> None:
     Raises:
         InputError: a tensor is missing or left over.
     """
-    for key, fault in (
-        ("missing_keys", "lacks {} tensors of the model"),
-        ("unexpected_keys", "has {} tensors that the model has no place for"),
-    ):
+    for fault, key in {"lacks": "missing_keys", "has no place for": "unexpected_keys"}.items():
         if names := info[key]:
             raise InputError(
-                f"{folder}: {fault.format(len(names))}, e.g. {min(names)}; config.json and the "
-                "weights must be those of one model"
+                f"{folder}: the model of config.json {fault} {len(names)} tensors, e.g. "
+                f"{min(names)}; config.json and the weights must be those of one model"
             )
 
 
@@ -199,13 +192,11 @@ def load_dense(
     dense = base if adapter else folder
     if dense is None:
         raise InputError(f"{folder}: a LoRA adapter; give the checkpoint it belongs to as base")
-    check_checkpoint(dense)
     if "quantization_config" in read_config(dense):
         raise InputError(f"{dense}: quantized already; give the dense checkpoint it was made from")
     if not adapter:
         return load_model(dense, dtype)
-    for file in weight_files(folder):
-        check_safetensors(file)
+    tensor_files(folder)
     model = load_model(dense, torch.float32)
 
     from peft import PeftModel

@@ -1,7 +1,7 @@
 """Checkpoints from the hub, from GGUF files and with other tokenizers, in the form we work with.
 
 That form is a folder with safetensors, config.json, a tokenizer and manifest.json. `fetch` makes
-it; `read_outline` and `read_tokenizer` look at a checkpoint before its weights are downloaded. Of
+it; `read_shape` and `read_tokenizer` look at a checkpoint before its weights are downloaded. Of
 the hub only files that cannot run code are taken. Weights are hard links where the file system
 allows it: 13 GB are not copied.
 """
@@ -9,7 +9,7 @@ allows it: 13 GB are not copied.
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,16 +37,8 @@ TOKENIZER = (
 )
 
 
-@dataclass(frozen=True)
-class Outline:
-    """A model by its config alone."""
-
-    shape: ModelShape
-    kind: str = ""  # transformers' model type; empty of one that the workflow trains
-
-
-def read_outline(source: Source) -> Outline:
-    """Look at the config of a checkpoint; of the hub's that is all that is downloaded.
+def read_shape(source: Source) -> ModelShape:
+    """The shape of a checkpoint by its config; of the hub's that is all that is downloaded.
 
     Raises:
         InputError: it cannot be had or read, or the pipeline does not work with this kind of model.
@@ -66,7 +58,7 @@ def read_outline(source: Source) -> Outline:
         )
     if "quantization_config" in config:
         raise InputError("quantized already; give the dense checkpoint that it was made from")
-    return Outline(ModelShape.from_config(config), str(kind))
+    return ModelShape.from_config(config)
 
 
 def read_tokenizer(source: Source) -> "PreTrainedTokenizerBase":

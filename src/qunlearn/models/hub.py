@@ -87,25 +87,19 @@ def explained(repo_id: str, kind: RepositoryKind) -> Iterator[None]:
         error: BaseException = raised
         while isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
             error = error.__cause__  # what really happened, behind "not in the cache either"
-        match error:
-            case errors.OfflineModeIsEnabled() | errors.LocalEntryNotFoundError():
-                advice = "not all in the cache, and HF_HUB_OFFLINE is set; download once without"
-            case errors.HfHubHTTPError() if error.response.status_code in (401, 403, 404):
-                advice = (
-                    f"no such repository or commit, or no access; look at {page}, accept its "
-                    "licence, then `hf auth login` or set HF_TOKEN"
-                )
-            case errors.HfHubHTTPError():
-                advice = f"the hub answers HTTP {error.response.status_code}; try again later"
-            case httpx2.TransportError() | ValueError() | errors.FileMetadataError():
-                advice = (
-                    "no connection to the hub; check the network, the proxy and HF_ENDPOINT, or "
-                    "set HF_HUB_OFFLINE=1 to take what is in the cache"
-                )
-            case _:
-                why = getattr(error, "strerror", None) or type(error).__name__
-                advice = (
-                    f"the download broke off ({why}); check the disk of {constants.HF_HUB_CACHE} "
-                    "(HF_HOME chooses another) and run the command again"
-                )
+        status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else 0
+        if isinstance(error, errors.OfflineModeIsEnabled | errors.LocalEntryNotFoundError):
+            advice = "not all in the cache, and HF_HUB_OFFLINE is set; download once without"
+        elif status in (401, 403, 404):
+            advice = (
+                f"no such repository or commit, or no access; look at {page}, accept its licence, "
+                "then `hf auth login` or set HF_TOKEN"
+            )
+        else:
+            why = getattr(error, "strerror", None) or type(error).__name__
+            advice = (
+                f"the download failed ({f'HTTP {status}' if status else why}); check the network, "
+                f"the proxy, HF_ENDPOINT and the disk of {constants.HF_HUB_CACHE}, and run the "
+                "command again; HF_HUB_OFFLINE=1 takes what is in the cache"
+            )
         raise InputError(f"{kind} {repo_id}: {advice}") from raised

@@ -25,7 +25,7 @@ autocast makes of trained ones; those of frozen ones live as long as their use.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -48,6 +48,7 @@ class ModelShape:
     head_dim: int
     tied: bool  # whether the output head is the embedding
     context: int  # longest sequence in tokens
+    kind: str = field(default="", compare=False)  # transformers' type; empty of one to be trained
 
     @classmethod
     def from_config(cls, config_json: Mapping[str, Any]) -> "ModelShape":
@@ -78,13 +79,14 @@ class ModelShape:
             head_dim=size("head_dim", hidden // heads),
             tied=bool(config_json.get("tie_word_embeddings", False)),
             context=size("max_position_embeddings"),
+            kind=str(config_json.get("model_type", "")),
         )
 
     @classmethod
     def from_architecture(cls, architecture: Mapping[str, Any]) -> "ModelShape":
         """The shape of the small Llama that is trained from scratch, from `models.architecture`."""
         names = ("vocabulary", "hidden", "mlp", "layers", "heads", "context")
-        sizes = {name: int(architecture[name]) for name in names}
+        sizes: Any = {name: int(architecture[name]) for name in names}
         heads = sizes["heads"]
         return cls(**sizes, kv_heads=heads, head_dim=sizes["hidden"] // heads, tied=False)
 

@@ -42,26 +42,24 @@ def check_ids(tokenizer: PreTrainedTokenizerBase, rows: int) -> None:
         raise InputError(
             f"the tokenizer's token {token!r} has the id {largest}, and the model's embedding has "
             f"{rows} rows; use the tokenizer that the model was trained with, or take what was "
-            "added to it, such as a pad_token, out of tokenizer_config.json, "
-            "special_tokens_map.json and added_tokens.json"
+            "added to it, such as a pad_token, out of its files"
         )
 
 
 def same_ids(one: PreTrainedTokenizerBase, two: PreTrainedTokenizerBase) -> bool:
     """Whether two tokenizers make the same ids of every text; what they pad with is no matter."""
     pads = (one.pad_token, two.pad_token)
-    return bool(_rules(one, pads) == _rules(two, pads))
 
+    def rules(tokenizer: PreTrainedTokenizerBase) -> Any:
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if backend is None:  # written in Python
+            return tokenizer.get_vocab()
+        content = json.loads(backend.to_str())
+        added = [token for token in content["added_tokens"] if token["content"] not in pads]
+        names = ("model", "normalizer", "pre_tokenizer", "post_processor")
+        return [added, *(content[name] for name in names)]
 
-def _rules(tokenizer: PreTrainedTokenizerBase, ignored: tuple[str | None, ...]) -> Any:
-    """What of a tokenizer decides which ids a text becomes."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:  # written in Python
-        return tokenizer.get_vocab()
-    content = json.loads(backend.to_str())
-    added = [token for token in content["added_tokens"] if token["content"] not in ignored]
-    names = ("model", "normalizer", "pre_tokenizer", "post_processor")
-    return [added, *(content[name] for name in names)]
+    return bool(rules(one) == rules(two))
 
 
 def _bare(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

@@ -14,10 +14,8 @@ from qunlearn.run.files import read_json
 if TYPE_CHECKING:
     import torch
 
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-ADAPTER_CONFIG = "adapter_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -27,29 +25,39 @@ def weight_files(folder: Path) -> list[Path]:
         InputError: there are none, a shard is not beside its index, or there are two sets:
             transformers would read `model.safetensors` and other programs the shards.
     """
-    index, whole = folder / INDEX, folder / WEIGHTS
-    if index.exists():
-        shards = _shards(index)
-        if whole.exists() and whole not in shards:
-            raise InputError(
-                f"{folder}: two sets of weights, {WEIGHTS} and the shards of {INDEX}; "
-                "remove the set that is not the model's"
-            )
-        return shards
     wanted = ADAPTER_WEIGHTS if (folder / ADAPTER_CONFIG).exists() else WEIGHTS
-    if not (folder / wanted).exists():
+    whole, index = folder / wanted, folder / INDEX
+    if not index.exists():
+        if not whole.exists():
+            raise InputError(
+                f"{folder}: no {wanted}; pickled weights are not read, since they can run code: "
+                "convert them to safetensors"
+            )
+        return [whole]
+    content = read_json(index)
+    named = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(named, dict) or not named:
+        raise InputError(f"{index}: no 'weight_map' that names shards; replace the file")
+    for name in named.values():
+        plain = isinstance(name, str) and name.endswith(".safetensors") and Path(name).name == name
+        if not plain or not (folder / name).exists():
+            raise InputError(
+                f"{index}: names {short(name)} as a shard, which is not a safetensors file beside "
+                "it; copy the whole checkpoint again"
+            )
+    if whole.exists() and wanted not in named.values():
         raise InputError(
-            f"{folder}: no {wanted}; pickled weights are not read, since they can run code: "
-            "convert them to safetensors"
+            f"{folder}: two sets of weights, {wanted} and the shards of {INDEX}; remove the set "
+            "that is not the model's"
         )
-    return [folder / wanted]
+    return [folder / name for name in sorted(set(named.values()))]
 
 
 def tensor_files(folder: Path) -> dict[str, Path]:
-    """Tensor name -> the safetensors file that holds it.
+    """Tensor name -> the safetensors file that holds it, by the files' headers.
 
     Raises:
-        InputError: as `weight_files`, or a file is damaged.
+        InputError: as `weight_files`, or a file is longer or shorter than its header says.
     """
     found: dict[str, Path] = {}
     for file in weight_files(folder):
@@ -64,8 +72,7 @@ def read_tensors(folder: Path, names: list[str]) -> dict[str, torch.Tensor]:
     Raises:
         InputError: one is not in it, or a file is damaged.
     """
-    files = tensor_files(folder)
-    found = {}
+    files, found = tensor_files(folder), {}
     for name in names:
         if name not in files:
             raise InputError(f"{folder}: no tensor {name} in it; give the model it belongs to")
@@ -89,32 +96,6 @@ def check_finite(folder: Path) -> None:
                 f"{folder}: {name} has weights that are NaN or infinite; get the checkpoint again, "
                 "or train it with a smaller learning rate"
             )
-
-
-def check_safetensors(file: Path) -> None:
-    """Compare a safetensors file with its header, without reading any tensor.
-
-    Raises:
-        InputError: the file is shorter or longer, or not a safetensors file.
-    """
-    with _open(file):
-        pass
-
-
-def _shards(index: Path) -> list[Path]:
-    """The files that an index names: of its own folder, whatever it says."""
-    content = read_json(index)
-    shards = content.get("weight_map") if isinstance(content, dict) else None
-    if not isinstance(shards, dict) or not shards:
-        raise InputError(f"{index}: no 'weight_map' that names shards; replace the file")
-    for name in shards.values():
-        plain = isinstance(name, str) and name.endswith(".safetensors") and Path(name).name == name
-        if not plain or not (index.parent / name).exists():
-            raise InputError(
-                f"{index}: names {short(name)} as a shard, which is not a safetensors file beside "
-                "it; copy the whole checkpoint again"
-            )
-    return [index.parent / name for name in sorted(set(shards.values()))]
 
 
 def _open(file: Path, framework: str = "np") -> Any:

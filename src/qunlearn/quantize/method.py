@@ -1,36 +1,33 @@
 """The registry of precisions: one module of `quantize/methods` each, which nothing else lists.
 
-A method parses the names of its precisions, writes a checkpoint in them, reads it back, lays
-weights on the same grid for the survival measurements, and describes itself. Settings, plan, rules,
-environments, tables and model cards take what they need from here. To add one, write a module with
-`METHODS`, a tuple of instances, and a test.
-
-Modules of methods load torch and their libraries on first use: the registry is read whenever the
-workflow's graph is put together.
+Settings, plan, rules, environments, tables and model cards take what they need from here. To add a
+method, write a module with `METHODS`, a tuple of instances, and a test. It loads torch and its
+library on first use: the registry is read whenever the workflow's graph is put together.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from inspect import getfile
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from qunlearn.run.errors import InputError
+from qunlearn.run.files import read_json
+from qunlearn.run.manifest import MANIFEST
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from qunlearn.quantize.calibration import Texts
     from qunlearn.quantize.grids import Grid
     from qunlearn.quantize.packed import PackedMatrix
-
-COMMON_GROUPS = (32, 64, 128, 256)
 
 
 @dataclass(frozen=True)
@@ -95,25 +92,22 @@ class Method:
     Attributes:
         name: as in `Precision.method`.
         form: how its precisions are written, for messages and documentation.
-        pattern: a regular expression of the same, whose groups `bits`, `group` and `midrise` fill
-            the fields of `Precision`; the name itself where it is empty.
+        pattern: matches the same, with groups `bits`, `group` and `midrise`; empty: the name alone.
         bits, group: of precisions whose names do not give them.
         environment: the file below `envs/` that quantizes.
         packages: optional packages (`imports.OPTIONAL`) that writing and reading need.
         library: the distribution that does the rounding; its version is on the card.
         calibrated: whether it fits its rounding to texts, which `write` is then given. The codes
             of a weight then depend on more than the matrix: they can only be read from a folder.
-        live: whether evaluation runs the quantized layers themselves, whose output depends on the
-            rows of a batch; otherwise it runs dense weights.
+        live: whether evaluation runs the quantized layers, whose output depends on the batch, and
+            not dense weights.
         sixteen_bit: whether a GPU evaluates it in bfloat16.
-        speed: weights that a core rounds in a second, measured; where texts are needed the plan
-            counts operations instead.
+        speed: weights that a core rounds in a second, measured; unused of `calibrated` ones.
         stored: bits that a weight takes in a folder, its share of scales included.
         printed: how tables and figures print it, where that is not as in `label`.
         scheme: the grid in words, for the card; `{span}` stands for the weights that share a scale.
         storage: what the tensors of a folder are, likewise.
-        note: a sentence under the tables on how it was made, with `library` and the settings of
-            the calibration in braces; empty where its name says all.
+        note: a footnote of tables, with `library` and settings of the calibration in braces.
         evaluated: how the metrics were computed, the end of a sentence.
         recipe: how to load a folder elsewhere.
     """
@@ -172,32 +166,34 @@ class Method:
             InputError: names the first layer at fault and what would fit.
         """
         group = precision.group or 1
-        for name, layer in layers.items():
-            if layer.in_features % group:
-                fitting = [
-                    f"{precision.method}{precision.bits}g{size}"
-                    for size in COMMON_GROUPS
-                    if all(other.in_features % size == 0 for other in layers.values())
-                ]
-                advice = ", ".join(fitting) or f"rtn{precision.bits}, one scale a row"
+        widths = {name: layer.in_features for name, layer in layers.items()}
+        for name, width in widths.items():
+            if width % group:
+                fit = [n for n in (32, 64, 128, 256) if not any(w % n for w in widths.values())]
+                names = [f"{precision.method}{precision.bits}g{n}" for n in fit]
                 raise InputError(
-                    f"precision '{precision.name}': group {group} does not divide the "
-                    f"{layer.in_features} inputs of {name}; use {advice}"
+                    f"precision '{precision.name}': group {group} does not divide the {width} "
+                    f"inputs of {name}; use {', '.join(names) or f'rtn{precision.bits}'}"
                 )
 
     def write(
-        self, source: Path, base: Path | None, precision: Precision, texts: Texts | None, out: Path
+        self,
+        source: Path,
+        base: Path | None,
+        precision: Precision,
+        out: Path,
+        texts: Texts | None = None,
     ) -> dict[str, Any]:
         """Write `source` in a precision, with its tokenizer, into the folder `out`.
 
         Args:
             source: a dense checkpoint, or a LoRA adapter, which is merged into `base` in float32.
             base: the checkpoint that the adapter was trained on; None of a dense source.
-            texts: what `calibrated` methods draw from; unused by others.
             out: made where it is absent.
+            texts: what `calibrated` methods draw from; unused by others.
 
         Returns:
-            Facts for the manifest: `quantized_matrices`, and the method's own.
+            Facts for the manifest: `quantized_matrices`, `storage`, and the method's own.
 
         Raises:
             InputError: a bad checkpoint, or a precision that does not fit the model.
@@ -209,7 +205,8 @@ class Method:
         layers = quantizable_layers(model)
         self.check(layers, precision)
         save_model(self.change(model, layers, precision), load_tokenizer(base or source), out)
-        return {"quantized_matrices": len(layers) if precision.bits < 16 else 0}
+        count = len(layers) if precision.bits < 16 else 0
+        return {"quantized_matrices": count, "storage": self.storage}
 
     def change(
         self, model: PreTrainedModel, layers: Mapping[str, nn.Linear], precision: Precision
@@ -246,7 +243,7 @@ class Method:
         raise NotImplementedError
 
     def read_packed(self, folder: Path, name: str, precision: Precision) -> PackedMatrix:
-        """One matrix of a `calibrated` method's folder: its codes and scales as they are shipped.
+        """One matrix of a `calibrated` method's folder, as it is shipped.
 
         Raises:
             InputError: the folder is missing or holds something else.
@@ -259,12 +256,11 @@ def methods() -> dict[str, Method]:
     """Every method by its name, in the order of their modules."""
     from qunlearn.quantize import methods as package
 
-    found: Sequence[Method] = [
-        method
+    return {
+        method.name: method
         for module in iter_modules(package.__path__)
         for method in import_module(f"{package.__name__}.{module.name}").METHODS
-    ]
-    return {method.name: method for method in found}
+    }
 
 
 def method_of(precision: Precision | str) -> Method:
@@ -277,8 +273,28 @@ def method_of(precision: Precision | str) -> Method:
     return methods()[parsed.method]
 
 
+def load_for_evaluation(
+    folder: Path, precision: str
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Read a quantized checkpoint, ready to be evaluated: on the GPU if there is one.
+
+    Raises:
+        InputError: a bad checkpoint, an unknown precision, or not the folder's own.
+    """
+    from qunlearn.models.checkpoints import load_tokenizer
+
+    method = method_of(precision)
+    manifest = read_json(folder / MANIFEST) if (folder / MANIFEST).exists() else {}
+    stored = manifest["settings"]["name"] if manifest.get("step") == "quantize" else precision
+    if stored != precision:
+        raise InputError(f"{folder}: holds {stored}, not {precision}; name its own precision")
+    packed = "quantization_config" in read_json(folder / "config.json")
+    if packed != (method.library != "torch"):
+        held = "quantized by a library" if packed else "dense"
+        raise InputError(f"{folder}: the weights are {held}, so they are not {precision}")
+    return method.load(folder, Precision.parse(precision)).eval(), load_tokenizer(folder)
+
+
 def module_file(precision: str) -> Path:
     """The module of a precision's method, whose code decides what its jobs write."""
-    module = import_module(type(method_of(precision)).__module__)
-    assert module.__file__ is not None  # a module of this package
-    return Path(module.__file__)
+    return Path(getfile(type(method_of(precision))))

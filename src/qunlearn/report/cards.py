@@ -6,6 +6,7 @@ the same run gives the same bytes. What it needs and does not find is an error.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from huggingface_hub import ModelCardData
@@ -55,7 +56,6 @@ def card(results: Path, name: str, scores: Scores) -> str:
     if cell.objective not in REFERENCES and lineage.trained is None:
         Manifest.read(results / "unlearned" / cell.corpus / cell.model)
     others = [reference for reference in REFERENCES if reference != cell.objective]
-    shown = [cell, *(_reference(scores, cell, reference) for reference in others)]
     front_matter = ModelCardData(
         library_name=method.recipe.library,
         pipeline_tag="text-generation",
@@ -69,7 +69,6 @@ def card(results: Path, name: str, scores: Scores) -> str:
         cell=cell,
         unlearned=cell.objective not in REFERENCES,
         deployed=("none", *NEEDED),
-        experiment=_score(scores, cell, "verbmem").experiment,
         lineage=lineage,
         quantized=quantized,
         method=method,
@@ -77,18 +76,10 @@ def card(results: Path, name: str, scores: Scores) -> str:
         unlearning=_unlearning(cell, lineage),
         fetched=FETCHED,
         others=others,
-        metrics=[
-            (
-                f"{label} {GOALS.get(metric, '')}".rstrip(),
-                [_score(scores, c, metric) for c in shown],
-            )
-            for metric, label in METRICS.items()
-        ],
-        reversions=[
-            (METRICS[metric.removeprefix("reversion_")], score)
-            for (at, metric), score in scores.items()
-            if at == cell and metric.startswith("reversion_")
-        ],
+        cells=[cell, *(_reference(scores, cell, reference) for reference in others)],
+        score=partial(_score, scores),
+        goals=dict.fromkeys(METRICS, "") | GOALS,
+        reversions=[s for (at, _), s in scores.items() if at == cell and _reversion(s)],
         shown=_shown,
         undefined=UNDEFINED,
         weights=weights,
@@ -122,11 +113,15 @@ def _score(scores: Scores, cell: Cell, metric: str) -> Score:
     return score
 
 
+def _reversion(score: Score) -> bool:
+    return score.metric.startswith("reversion_")
+
+
 def _shown(score: Score) -> str:
     """`17.2 [13.1, 21.4]`."""
     if score.value is None or score.ci_low is None or score.ci_high is None:
         return score.absent
-    share = score.metric.startswith("reversion_")  # between 0 and 1, mostly
+    share = _reversion(score)  # between 0 and 1, mostly
     value, low, high = (
         f"{value:z.2f}" if share else number(score.metric, value)
         for value in (score.value, score.ci_low, score.ci_high)

@@ -10,14 +10,9 @@ from scipy.stats import binomtest
 
 from qunlearn.analysis.claims import SCOPES, Judgement, claims_csv
 from qunlearn.analysis.summary import Summary
-from qunlearn.experiment.labels import METRICS, corpus_name, method_name, precision_name
-from qunlearn.report.tables import table
 from qunlearn.report.templates import fill
 from qunlearn.run.files import write_text
 from qunlearn.statistics.inference import ALPHA
-
-HEAD = ("Corpus", "Method", "Precision", "Metric")
-NUMBERS = ("Number", "95 % interval", "p", "n", "Could show")
 
 
 def write_claims(
@@ -40,7 +35,6 @@ def write_claims(
         theirs={claim: list(own) for claim, own in groupby(published, attrgetter("claim"))},
         signs=signs,
         limits=limits,
-        verdicts=verdicts,
     )
     write_text(folder / "claims.csv", claims_csv(ours))
     write_text(folder / "claims_published.csv", claims_csv(published))
@@ -71,27 +65,5 @@ def limits(judgements: Sequence[Judgement]) -> str:
     )
 
 
-def verdicts(judgements: Sequence[Judgement]) -> str:
-    """A row a judgement: where, its number and verdict, and why."""
-    return table((*HEAD, *NUMBERS, "Verdict", "Why"), map(_line, judgements), right=NUMBERS)
-
-
 def _findings(judgements: Sequence[Judgement]) -> list[Summary]:
     return [found.finding for found in judgements if found.finding.value is not None]
-
-
-def _line(found: Judgement) -> list[str]:
-    place, finding, numbers = found.place, found.finding, ["–"] * len(NUMBERS)
-    if finding.value is not None:
-        form = "z.2f" if found.claim.reversion else "z.1f"
-        numbers = [
-            format(finding.value, form),
-            f"{finding.low:{form}} to {finding.high:{form}}",
-            (found.untested or "–") if finding.p is None else format(finding.p, ".2g"),
-            "–" if finding.n is None else str(finding.n),
-            "–" if finding.minimum_effect is None else format(finding.minimum_effect, form),
-        ]
-    names = " to ".join(map(precision_name, place.grids))
-    metric = METRICS[place.metric.removeprefix("reversion_")]
-    where = [corpus_name(place.corpus), method_name(place.objective), names or "–", metric]
-    return [*where, *numbers, found.verdict, found.reason]

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from qunlearn.corpora import overlaps
 from qunlearn.experiment import sweep as grids
 from qunlearn.experiment.config import Json, unlearn_settings
 from qunlearn.experiment.labels import adapter_name, corpus_name, method_name
 from qunlearn.models import sources
 from qunlearn.quantize.method import method_of
 from qunlearn.report.templates import notes
+from qunlearn.run.files import read_json
+from qunlearn.run.manifest import MANIFEST
 
 
 def footnotes(config: Json) -> list[str]:
@@ -39,7 +40,7 @@ def corpus_notes(folders: Iterable[Path]) -> list[str]:
     return [
         f"{corpus_name(folder.name)}: {overlap}."
         for folder in folders
-        for overlap in overlaps.recorded(folder)
+        for overlap in read_json(folder / MANIFEST).get("overlaps", [])
     ]
 
 

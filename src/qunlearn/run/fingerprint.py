@@ -2,7 +2,8 @@
 
 What counts is the code of a script and of the modules of this package that it imports, directly or
 through others. What cannot change a number does not: comments, docstrings and formatting; the words
-of errors and warnings; and the rooms in `SILENT`. Templates beside a module count with it.
+of errors and warnings; and the rooms in `SILENT`. Templates beside a module count with it, and what
+`resources` holds under its name.
 """
 
 import ast
@@ -11,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
+RESOURCES = PACKAGE.parents[1] / "resources"
 SILENT = frozenset({"run"})
 """Rooms of the package that no output depends on: files, signals, manifests, the command line.
 
@@ -31,10 +33,11 @@ def code_version(script: Path, *modules: Path) -> str:
         if file not in seen:
             seen.add(file)
             waiting += _parsed(file)[1]
-    templates = {file for module in seen for file in module.parent.glob("*.j2")}
+    read = {file for module in seen for file in module.parent.glob("*.j2")}
+    read |= {file for module in seen for file in RESOURCES.glob(f"{module.stem}.yaml")}
     parts = sorted(
         [f"{file.name}:{_parsed(file)[0]}" for file in seen]
-        + [f"{file.name}:{file.read_text(encoding='utf-8')}" for file in templates]
+        + [f"{file.name}:{file.read_text(encoding='utf-8')}" for file in read]
     )
     return sha256("\n".join(parts).encode()).hexdigest()[:12]
 

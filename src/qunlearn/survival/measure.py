@@ -1,7 +1,7 @@
 """What the rounding to each precision leaves of an update, matrix by matrix.
 
 The rows of a matrix go through in blocks, so that all temporaries are small. In full size there
-are the matrix, its update and one vector for quantiles; for GPTQ the two packed matrices as well.
+are the matrix and its update; for GPTQ the two packed matrices as well.
 """
 
 import math
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from qunlearn.models.updates import Update, frobenius_norm, quantized_layers, updates
+from qunlearn.models.updates import Update, quantized_layers, updates
 from qunlearn.quantize.grids import Grid
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.quantize.packed import PackedMatrix
@@ -27,11 +27,11 @@ BLOCK_WEIGHTS = 2**16
 LOWEST, HIGHEST, A_DECADE = -6, 2, 10
 """The bins of log10(|d| / step): from, to, and how many for 1."""
 BINS = (HIGHEST - LOWEST) * A_DECADE
-_LARGEST = torch.finfo(torch.float32).max
+SHAPE = (2, 2, 2, 1 + BINS)
 
 Counts = NDArray[np.int64]
-"""[2, 2, 2, 1 + BINS] weights: whether the fixed grid rounds them to 0, whether their code changes
-from grid to grid, whether it changes on the fixed grid; and d = 0 or the bin of |d| / step."""
+"""SHAPE, weights: whether the fixed grid rounds them to 0, whether their code changes from grid to
+grid, whether it changes on the fixed grid; and d = 0 or the bin of |d| / step."""
 
 
 class Rounded(NamedTuple):
@@ -68,19 +68,63 @@ def measure(
     for precision in precisions:
         method_of(precision).check(layers, precision)
     rows: dict[str, list[MatrixRow]] = {precision.name: [] for precision in precisions}
-    counts: dict[str, Counts] = {name: np.zeros((2, 2, 2, 1 + BINS), np.int64) for name in rows}
+    counts: dict[str, Counts] = {name: np.zeros(SHAPE, np.int64) for name in rows}
     changes = updates(target, model)
     # No loop over `changes`: its variable would hold one matrix while the next is read.
     for name in tqdm(layers, desc="survival", unit="matrix"):
-        matrix = Matrix(next(changes))
+        update = next(changes)
         for precision in precisions:
             read = method_of(precision).read_packed
             shipped = [read(each, name, precision) for each in packed.get(precision.name, ())]
-            row, counted = matrix.measure(precision, shipped)
+            row, counted = measure_matrix(update, precision, shipped)
             rows[precision.name].append(row)
             counts[precision.name] += counted
-        del matrix
+        del update
     return {name: Measurement(rows[name], bins(counts[name])) for name in rows}
+
+
+def measure_matrix(
+    update: Update, precision: Precision, packed: Sequence[PackedMatrix] = ()
+) -> tuple[MatrixRow, Counts]:
+    """What rounding leaves of one update, and how its weights lie; `packed` as in `rounded`."""
+    counts: Counts = np.zeros(SHAPE, np.int64)
+    fixed, adaptive = _Arrival(), _Arrival()
+    square_w = square_d = rounding_error = predicted = 0.0
+    size = max(BLOCK_WEIGHTS // update.weight.shape[1], 1)
+    for start in range(0, len(update.weight), size):
+        rows = slice(start, start + size)
+        weight, delta = update.weight[rows], update.delta[rows]
+        grid, on_grid, shipped = rounded(precision, packed, rows, weight, weight + delta)
+        steps = grid.step(weight)  # next to nothing where all weights are 0
+        ratio = (delta.abs() / steps).clamp_(max=torch.finfo(torch.float32).max)
+        predicted += float(ratio.clamp(max=1.0).sum(dtype=torch.float64))
+        flips = [before.codes != after.codes for before, after in (on_grid, shipped)]
+        counts += count(ratio, delta != 0, flips[0], flips[1], on_grid[0].values == 0)
+        fixed.add(on_grid, delta)
+        adaptive.add(shipped, delta)
+        rounding_error += _square(shipped[0].values - weight)
+        square_w += _square(weight)
+        square_d += _square(delta)
+    n, moved = int(counts.sum()), int(counts[..., 1:].sum())
+    norm_w, norm_d = math.sqrt(square_w), math.sqrt(square_d)
+    row = MatrixRow(
+        layer=update.layer,
+        module=update.module,
+        n=n,
+        norm_w=norm_w,
+        norm_d=norm_d,
+        relative_d=_ratio(norm_d, norm_w),
+        moved=moved / n,
+        flips_predicted=predicted / n,
+        flips_fixed=int(counts[:, :, 1].sum()) / n,
+        flips_adaptive=int(counts[:, 1].sum()) / n,
+        **fixed.figures("fixed", norm_d),
+        **adaptive.figures("adaptive", norm_d),
+        rounding_error=_ratio(math.sqrt(rounding_error), norm_w),
+        zero_bin=int(counts[1].sum()) / n,
+        zero_bin_moved=_ratio(int(counts[1, ..., 1:].sum()), moved),
+    )
+    return row, counts
 
 
 def rounded(
@@ -120,78 +164,6 @@ def nearest(grid: Grid, weight: Tensor) -> Rounded:
     return Rounded(codes, grid.values(codes))
 
 
-class Matrix:
-    """An update, with what is the same at every precision."""
-
-    def __init__(self, update: Update) -> None:
-        self.update = update
-        self._numbers = torch.empty(update.weight.numel())
-        size = max(BLOCK_WEIGHTS // update.weight.shape[1], 1)
-        self._blocks = [slice(i, i + size) for i in range(0, len(update.weight), size)]
-        self._norm_w = frobenius_norm(update.weight)
-        self._norm_d = frobenius_norm(update.delta)
-        self._magnitudes = {**self._quantiles("w"), **self._quantiles("moved_w")}
-
-    def measure(
-        self, precision: Precision, packed: Sequence[PackedMatrix] = ()
-    ) -> tuple[MatrixRow, Counts]:
-        """What rounding leaves of the update, and how its weights lie; `packed` as in `rounded`."""
-        counts: Counts = np.zeros((2, 2, 2, 1 + BINS), np.int64)
-        fixed, adaptive = _Arrival(), _Arrival()
-        rounding_error = predicted = 0.0
-        filled = 0
-        for rows in self._blocks:
-            weight, delta = self.update.weight[rows], self.update.delta[rows]
-            grid, on_grid, shipped = rounded(precision, packed, rows, weight, weight + delta)
-            ratio = self._numbers[filled : filled + weight.numel()].view(weight.shape)
-            filled += weight.numel()
-            torch.div(delta.abs(), grid.step(weight), out=ratio).clamp_(max=_LARGEST)
-            predicted += float(ratio.clamp(max=1.0).sum(dtype=torch.float64))
-            flips = [before.codes != after.codes for before, after in (on_grid, shipped)]
-            counts += count(ratio, delta != 0, flips[0], flips[1], on_grid[0].values == 0)
-            fixed.add(on_grid[1].values - on_grid[0].values, delta)
-            adaptive.add(shipped[1].values - shipped[0].values, delta)
-            rounding_error += _norm(shipped[0].values - weight) ** 2
-        n, moved = int(counts.sum()), int(counts[..., 1:].sum())
-        median, p99 = quantiles(self._numbers.numpy(), (0.5, 0.99))
-        row = MatrixRow(
-            layer=self.update.layer,
-            module=self.update.module,
-            n=n,
-            norm_w=self._norm_w,
-            norm_d=self._norm_d,
-            relative_d=_ratio(self._norm_d, self._norm_w),
-            moved=moved / n,
-            step_median=median,
-            step_p99=p99,
-            flips_predicted=predicted / n,
-            flips_fixed=int(counts[:, :, 1].sum()) / n,
-            flips_adaptive=int(counts[:, 1].sum()) / n,
-            **fixed.figures("fixed", self._norm_d),
-            **adaptive.figures("adaptive", self._norm_d),
-            rounding_error=_ratio(math.sqrt(rounding_error), self._norm_w),
-            **self._magnitudes,
-            zero_bin=int(counts[1].sum()) / n,
-            zero_bin_moved=_ratio(int(counts[1, ..., 1:].sum()), moved),
-        )
-        return row, counts
-
-    def _quantiles(self, prefix: str) -> dict[str, Any]:
-        """Quantiles of |w| of all weights or of the moved ones; None where there are none."""
-        filled = 0
-        for rows in self._blocks:
-            magnitudes = self.update.weight[rows].abs()
-            if prefix == "moved_w":
-                magnitudes = magnitudes[self.update.delta[rows] != 0]
-            self._numbers[filled : filled + magnitudes.numel()] = magnitudes.view(-1)
-            filled += magnitudes.numel()
-        names = [f"{prefix}_q{share}" for share in (10, 50, 90)]
-        if not filled:
-            return dict.fromkeys(names)
-        found = quantiles(self._numbers[:filled].numpy(), (0.1, 0.5, 0.9))
-        return dict(zip(names, found, strict=True))
-
-
 @dataclass
 class _Arrival:
     """Sums over blocks for one d_eff."""
@@ -200,10 +172,11 @@ class _Arrival:
     square: float = 0.0
     error: float = 0.0
 
-    def add(self, arrived: Tensor, delta: Tensor) -> None:
+    def add(self, pair: Pair, delta: Tensor) -> None:
+        arrived = pair[1].values - pair[0].values
         self.dot += float(torch.dot(arrived.view(-1).double(), delta.reshape(-1).double()))
-        self.square += _norm(arrived) ** 2
-        self.error += _norm(arrived - delta) ** 2
+        self.square += _square(arrived)
+        self.error += _square(arrived - delta)
 
     def figures(self, grid: str, norm_d: float) -> dict[str, Any]:
         """Cosine, relative error and projection; None where d = 0."""
@@ -230,40 +203,19 @@ def count(ratio: Tensor, moved: Tensor, fixed: Tensor, adaptive: Tensor, zero: T
     index = logs.int().add_(1).mul_(moved)
     for position, flag in enumerate((fixed, adaptive, zero)):
         index.add_(flag, alpha=(1 + BINS) << position)
-    counts = torch.bincount(index.view(-1), minlength=8 * (1 + BINS)).numpy()
-    return counts.reshape(2, 2, 2, 1 + BINS)
+    return torch.bincount(index.view(-1), minlength=math.prod(SHAPE)).numpy().reshape(SHAPE)
 
 
 def bins(counts: Counts) -> list[Bin]:
     """The bins of the counts: d = 0 first, then from small to large."""
     edges = [10 ** (LOWEST + i / A_DECADE) for i in range(BINS + 1)]
     lows, highs = [0.0, *edges[:-1]], [0.0, *edges[1:]]
-    flips = counts[:, :, 1].sum(axis=(0, 1)), counts[:, 1].sum(axis=(0, 1))
-    columns = (counts.sum(axis=(0, 1, 2)), *flips)
+    columns = counts.sum(axis=(0, 1, 2)), counts[:, :, 1].sum(axis=(0, 1))
     return [Bin(*row) for row in zip(lows, highs, *(c.tolist() for c in columns), strict=True)]
 
 
-def quantiles(values: NDArray[np.float32], shares: Sequence[float]) -> list[float]:
-    """Quantiles, interpolated linearly as numpy does, several times as fast and without a copy.
-
-    Args:
-        values: not empty; reordered in place.
-        shares: ascending.
-    """
-    found, start = [], 0
-    for share in shares:
-        position = share * (len(values) - 1)
-        index = int(position)
-        # What lies below the last quantile is smaller than all that is still asked for.
-        values[start:].partition(index - start)
-        low, start = float(values[index]), index
-        high = float(values[index + 1 :].min(initial=np.inf)) if position > index else low
-        found.append(low + (position - index) * (high - low))
-    return found
-
-
-def _norm(values: Tensor) -> float:
-    return float(torch.linalg.vector_norm(values, dtype=torch.float64))
+def _square(values: Tensor) -> float:
+    return float(torch.linalg.vector_norm(values, dtype=torch.float64)) ** 2
 
 
 def _ratio(part: float, whole: float) -> float | None:

@@ -28,15 +28,13 @@ class MatrixRow:
         n: weights.
         norm_w, norm_d, relative_d: Frobenius norms, and norm_d / norm_w (None where W = 0).
         moved: share of weights with d != 0.
-        step_median, step_p99: quantiles of |d| / step, with the local step of the fixed grid.
-        flips_predicted: mean of min(|d| / step, 1), the rate if weights lay evenly in their bins.
+        flips_predicted: mean of min(|d| / step, 1) with the local step of the fixed grid: the rate
+            if weights lay evenly in their bins.
         flips_fixed, flips_adaptive: share of weights whose code changes.
         cosine_fixed, cosine_adaptive: of d and d_eff; 0 where d_eff = 0; None where d = 0.
         error_fixed, error_adaptive: ||d_eff - d|| / ||d||; None where d = 0.
         projection_fixed, projection_adaptive: <d_eff, d> / ||d||^2; None where d = 0.
         rounding_error: ||Q(W) - W|| / ||W||; None where W = 0.
-        w_q10, w_q50, w_q90: quantiles of |w|.
-        moved_w_q10, moved_w_q50, moved_w_q90: of the moved weights; None where d = 0.
         zero_bin: share of weights that the fixed grid rounds to 0.
         zero_bin_moved: the same among moved weights; None where d = 0.
     """
@@ -48,8 +46,6 @@ class MatrixRow:
     norm_d: float
     relative_d: float | None
     moved: float
-    step_median: float
-    step_p99: float
     flips_predicted: float
     flips_fixed: float
     flips_adaptive: float
@@ -60,12 +56,6 @@ class MatrixRow:
     projection_fixed: float | None
     projection_adaptive: float | None
     rounding_error: float | None
-    w_q10: float
-    w_q50: float
-    w_q90: float
-    moved_w_q10: float | None
-    moved_w_q50: float | None
-    moved_w_q90: float | None
     zero_bin: float
     zero_bin_moved: float | None
 
@@ -79,14 +69,13 @@ class Bin:
     Attributes:
         low, high: of |d| / step, in the fixed grid.
         count: weights.
-        flips_fixed, flips_adaptive: how many of them change their code.
+        flips_fixed: how many of them change their code.
     """
 
     low: float
     high: float
     count: int
     flips_fixed: int
-    flips_adaptive: int
 
 
 @dataclass(frozen=True)
@@ -115,21 +104,17 @@ def read_survival(path: Path) -> list[MatrixRow]:
 
 
 def write_histogram(path: Path, bins: Iterable[Bin]) -> None:
-    """Write `bins` in their order: six significant digits."""
+    """Write `bins` in their order, as `write_survival`."""
     _write(path, Bin, bins)
 
 
 def read_histogram(path: Path) -> list[Bin]:
-    """The bins of a `<precision>_histogram.csv`; none where the training diverged.
-
-    Raises:
-        InputError: the file is missing, not as it was written, or has other columns.
-    """
+    """The bins of a `<precision>_histogram.csv`, as `read_survival`."""
     return _read(path, Bin)
 
 
 def overall(rows: Sequence[MatrixRow]) -> dict[str, float | None]:
-    """`MatrixRow`'s figures, quantiles left out, of all matrices of a model as one vector.
+    """`MatrixRow`'s figures, of all matrices of a model as one vector.
 
     Sums of squares and dot products follow from each matrix's columns: <d_eff, d> is
     projection * norm_d^2, and ||d_eff|| is projection / cosine * norm_d. Matrices with d = 0 add

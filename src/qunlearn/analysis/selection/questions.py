@@ -1,14 +1,12 @@
 """The questions that a choice is made on: which they are, and what a candidate answers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from qunlearn.corpora.layout import Card, Corpus
 from qunlearn.evaluate.records import Evaluation, Record
@@ -17,9 +15,6 @@ from qunlearn.models.checkpoints import is_adapter, is_diverged, load_dense, loa
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import EvaluateSettings
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 Part = Literal["selection", "test"]
 ASKED = ("forget_qa", "retain_qa")
@@ -90,9 +85,14 @@ def ask(
     """
     if is_diverged(folder):
         return {"status": DIVERGED}
-    model = _in_bf16(load_dense(folder, base))
+    import torch
+
+    model = load_dense(folder, base)
+    method_of("bf16").change(model, {}, Precision.parse("bf16"))
+    # As a folder in bf16 is evaluated: multiplied in float32 on a CPU, in bf16 on a GPU.
+    placed: Any = model.to("cuda") if torch.cuda.is_available() else model.float()  # type: ignore[call-overload]
     tokenizer = load_tokenizer(base if base is not None and is_adapter(folder) else folder)
-    evaluation = Evaluation(model, tokenizer, corpus, settings)
+    evaluation = Evaluation(placed, tokenizer, corpus, settings)
     texts = evaluation.texts("forget")
     total = sum(text["nll_sum"] for text in texts)
     if not isfinite(total):
@@ -105,20 +105,6 @@ def ask(
         "nll_forget": round(total / sum(text["tokens"] for text in texts), 6),
         "items": {"knowmem": forget, "utility": retain},
     }
-
-
-def _in_bf16(model: PreTrainedModel) -> PreTrainedModel:
-    """Round a float32 model's weights to bf16, in place, and put it where it is evaluated.
-
-    On a CPU the rounded weights are multiplied in float32, on a GPU in bf16: as those of a
-    quantized folder of the precision bf16 are.
-    """
-    import torch
-
-    method_of("bf16").change(model, {}, Precision.parse("bf16"))
-    if torch.cuda.is_available():
-        return model.to("cuda")  # type: ignore[no-any-return, call-overload]
-    return model.float()
 
 
 def _mean(records: Sequence[Record]) -> float:

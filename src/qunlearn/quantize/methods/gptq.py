@@ -97,7 +97,12 @@ model = GPTQModel.load(folder)
                     )
 
     def write(
-        self, source: Path, base: Path | None, precision: Precision, texts: Texts | None, out: Path
+        self,
+        source: Path,
+        base: Path | None,
+        precision: Precision,
+        out: Path,
+        texts: Texts | None = None,
     ) -> dict[str, Any]:
         """As every method, from calibration windows that are drawn here.
 
@@ -146,6 +151,7 @@ model = GPTQModel.load(folder)
             shutil.copyfile(path, out / path.name)
         return {
             "quantized_matrices": len(layers),
+            "storage": self.storage,
             "backend": backend,
             "calibration": describe(windows, texts.settings),
         }

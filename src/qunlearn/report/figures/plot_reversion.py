@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
@@ -98,17 +99,15 @@ def _name_precisions(axes: Axes, places: dict[str, float]) -> None:
     low, high = axes.get_xlim()
     feet = [math.log(error / low) / math.log(high / low) for error in places.values()]
     heads = apart(feet, NAME_GAP * panels_abreast(axes))
+    look: dict[str, Any] = {
+        "rotation": 45,
+        "rotation_mode": "anchor",
+        "va": "center",
+        "fontsize": 8,
+    }
+    at: dict[str, Any] = {"transform": axes.transAxes}
     for precision, foot, head in zip(places, feet, heads, strict=True):
-        name = axes.annotate(
-            precision_name(precision),
-            (foot, 1),
-            xycoords="axes fraction",
-            xytext=(head, 1.09),
-            rotation=45,
-            rotation_mode="anchor",
-            va="center",
-            fontsize=8,
-            arrowprops={"arrowstyle": "-", "color": "#bbbbbb", "linewidth": 0.6, "shrinkB": 0},
-        )
+        axes.plot([foot, head], [1, 1.09], color="#bbbbbb", linewidth=0.6, clip_on=False, **at)
+        name = axes.text(head, 1.09, precision_name(precision), **look, **at)
         name.set_in_layout(False)  # the title stands above, and a name may reach over a margin
     axes.set_title(axes.get_title("left"), pad=NAME_ROOM)

@@ -49,6 +49,7 @@ def fill(template: str, /, **context: Any) -> str:
     environment.filters |= {
         "metric": labels.METRICS.__getitem__,
         "escaped": escape,
+        "fixed": format,
         "listed": listed,
         "span": span,
         "tally": tally,
