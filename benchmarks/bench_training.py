@@ -58,7 +58,7 @@ BOUND_BY = (
     "passes in ours, of three in the textbook's. That bounds the share at about 0.67; a backward "
     "pass after each term would halve ours again, but sums the terms' gradients in another order, "
     "and the default experiment keeps its numbers. Large vocabulary: logits bound the textbook, "
-    "in time (copies in float32 that no cache holds) and in memory; ours holds 32 MiB of them at a "
+    "in time (copies in float32 that no cache holds) and in memory; ours holds 16 MiB of them at a "
     "time and makes them a second time in the backward pass. liger-kernel's fused losses are not "
     "used: see `qunlearn.training.losses`."
 )

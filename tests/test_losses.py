@@ -103,8 +103,8 @@ def test_ignored_positions_are_not_multiplied(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_mini_experiment_fits_one_chunk() -> None:
-    """32 rows of 66 predictions: its numbers do not depend on chunks, which are 32 MiB."""
-    assert 32 * 66 * 1024 <= losses.CHUNK == 32 * 2**20 // 4
+    """32 rows of 66 predictions: its numbers do not depend on chunks, which are 16 MiB."""
+    assert 32 * 66 * 1024 <= losses.CHUNK == 16 * 2**20 // 4
 
 
 def test_token_nll_by_hand() -> None:

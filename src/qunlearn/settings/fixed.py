@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-CHUNK = 2**23
-"""Logits that a loss holds at once, and a few times over: 32 MiB in fp32."""
+CHUNK = 2**22
+"""Logits that a loss holds at once, and a few times over: 16 MiB in fp32."""
 MOST_LOGITS = 2**31
 """Bytes of the logits of all positions of an evaluation's batch, which the likelihood needs."""
 INT8_ROWS = 8
