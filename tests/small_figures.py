@@ -113,7 +113,7 @@ def write_experiment(folder: Path) -> None:
             rows = [replace(row, cosine_adaptive=0.25), still]
             diverged = adapter == "lora" and precision != "bf16"
             cell = f"news/npo_gdr/{adapter}/seed0/{precision}"
-            bins = () if diverged else (*BINS[:3], Bin(0.2, 0.25, 400, 0, 9), *BINS[3:])
+            bins = () if diverged else (*BINS[:3], Bin(0.2, 0.25, 400, 0), *BINS[3:])
             write_cell(folder / "survival", cell, [] if diverged else rows, bins)
     sign_measurements(folder / "survival")
     write_log(folder / "trained", RUNS[0], range(10, 41, 10))

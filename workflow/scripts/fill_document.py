@@ -36,9 +36,9 @@ def main(
         case "table":
             documents.fill_table(results[0], others, precisions, document, docs)
         case "mechanism":
-            documents.fill_mechanism(results[0], corpus, objective, precisions, document, docs)
+            documents.fill_mechanism(results[0], (corpus, objective), precisions, document, docs)
         case "window":
-            documents.fill_window(results, corpus, objective, adapter, document, docs)
+            documents.fill_window(results, (corpus, objective, adapter), document, docs)
 
 
 if __name__ == "__main__":

@@ -93,26 +93,20 @@ def kept_table(kept: Path, precisions: Collection[str]) -> str:
 
 
 def fill_mechanism(
-    results: Path,
-    corpus: str,
-    objective: str,
-    precisions: Sequence[str],
-    document: Path,
-    docs: Path,
+    results: Path, cell: tuple[str, str], precisions: Sequence[str], document: Path, docs: Path
 ) -> None:
     """Put the tables of a run with controls into a document, and its figures into `docs`.
 
     Args:
-        corpus, objective: whose rows are shown.
+        cell: corpus and objective, whose rows are shown.
         precisions: the columns of the controls' table.
     """
-    wanted = corpus, objective
     every = summaries(results / "tables/summary.csv")
-    found = {key: own for key, own in every.items() if key[:2] == wanted}
+    found = {key: own for key, own in every.items() if key[:2] == cell}
     main = {key: own for key, own in found.items() if key.adapter in NEEDED}
     coarse = {key: own for key, own in found.items() if key.precision in precisions}
     scores = read_metrics(results / "tables/metrics.csv")
-    scores = [own for own in scores if (own.cell.corpus, own.cell.objective) == wanted]
+    scores = [own for own in scores if (own.cell.corpus, own.cell.objective) == cell]
     measured = arrivals(scores, results / "survival")
     last = measured[measured["precision"] == precisions[-1]]
     trained = measured[measured["adapter"].isin(NEEDED)]
@@ -125,23 +119,23 @@ def fill_mechanism(
         "norms": mechanism_markdown(last, found),
     }.items():
         replace_marked(document, name, text)
-    updates = [f"update_{what}_{corpus}_{objective}" for what in ("over_step", "survival")]
+    updates = [f"update_{what}_{'_'.join(cell)}" for what in ("over_step", "survival")]
     for name in (*updates, "reversion", "controls"):
         copy_figure(results, name, docs)
 
 
 def fill_window(
-    results: Sequence[Path], corpus: str, objective: str, adapter: str, document: Path, docs: Path
+    results: Sequence[Path], cell: tuple[str, str, str], document: Path, docs: Path
 ) -> None:
     """Put what learning rates decide into a document, its figure and numbers into `docs`.
 
     Args:
         results: finished runs, one a learning rate, e.g. results/window_half.
-        corpus, objective, adapter: whose numbers are shown.
+        cell: corpus, objective and adapter, whose numbers are shown.
     """
     from qunlearn.report.figures.window import plot_window
 
-    found = [read_rate(run, corpus, objective, adapter) for run in results]
+    found = [read_rate(run, *cell) for run in results]
     rates = sorted(found, key=lambda rate: rate.lr)
     write_window(docs / "results/window.csv", rates)
     replace_marked(document, "window", window_markdown(rates))

@@ -136,13 +136,6 @@ def _draw_panel(axes: Axes, shown: Shown, arrows: dict[str, float], key: Key) ->
 
 def _points(shown: Shown, key: Key) -> dict[str, Any]:
     """Forgetting (`key`'s metric) and Utility, with their intervals, at each precision: [2, 3]."""
-    keys = {name: key._replace(precision=name) for name in shown.precisions}
-    pairs = {
-        name: [shown.found.get(own), shown.found.get(own._replace(metric=UTILITY))]
-        for name, own in keys.items()
-    }
-    return {
-        name: ends(found)
-        for name, pair in pairs.items()
-        if len(found := [own for own in pair if own and own.value is not None]) == 2
-    }
+    x, y = shown.over(key), shown.over(key._replace(metric=UTILITY))
+    known = [at for at in x if at in y and x[at].value is not None and y[at].value is not None]
+    return {shown.precisions[int(at)]: ends([x[at], y[at]]) for at in known}

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -12,6 +13,7 @@ from qunlearn.experiment.names import BEFORE
 from qunlearn.quantize.method import Precision
 from qunlearn.report.figures.panels import Shown, apart, panels_abreast
 from qunlearn.report.figures.plot_survival_of_forgetting import over_precisions
+from qunlearn.report.figures.values import aside
 from qunlearn.run.errors import InputError
 
 ROWS = {
@@ -56,33 +58,25 @@ def plot(summary: Path, precisions: Sequence[str], output: Path) -> None:
             room = ends * (len(places) - 1) / (1 - 2 * ends)
             axes.set_xlim(-room, len(places) - 1 + room)
             for x, points, align in ((0, -6.5, "right"), (len(places) - 1, 6.5, "left")):
-                key = Key(*column, "", places[x], metric)
-                _write_numbers(axes, shown, key, (x, points), align)
+                _write_numbers(axes, shown, Key(*column, "", places[x], metric), x, points, align)
 
 
-def _write_numbers(
-    axes: Axes, shown: Shown, key: Key, place: tuple[float, float], align: str
-) -> None:
+def _write_numbers(axes: Axes, shown: Shown, key: Key, x: float, points: float, align: str) -> None:
     """Write each variant's number beside its line, where none covers another.
 
     Args:
         key: of the metric and precision.
-        place: x, and how many points beside it.
+        x, points: where, and how far beside it.
     """
     low, high = axes.get_ylim()
-    keys = {adapter: key._replace(adapter=adapter) for adapter in shown.adapters}
-    summaries = {adapter: shown.found[own] for adapter, own in keys.items() if own in shown.found}
-    found = sorted((s.value, adapter) for adapter, s in summaries.items() if s.value is not None)
+    found = sorted(
+        (own.value, at.adapter)
+        for at, own in shown.found.items()
+        if at == key._replace(adapter=at.adapter) and own.value is not None
+    )
     wanted = [max((min(value, high) - low) / (high - low), LOWEST) for value, _ in found]
+    beside = axes.get_xaxis_transform() + aside(axes, 1, 1, points)
     for (value, adapter), height in zip(found, apart(wanted, GAP), strict=True):
-        axes.annotate(
-            number(key.metric, value).replace("-", "−"),  # as on the axis
-            (place[0], height),
-            xycoords=axes.get_xaxis_transform(),
-            xytext=(place[1], 0),
-            textcoords="offset points",
-            color=LINES[adapter].colour,
-            fontsize=7.5,
-            ha=align,
-            va="center",
-        )
+        shown_as = number(key.metric, value).replace("-", "−")  # as on the axis
+        look: dict[str, Any] = {"color": LINES[adapter].colour, "fontsize": 7.5, "va": "center"}
+        axes.text(x, height, shown_as, ha=align, transform=beside, **look)
