@@ -11,6 +11,8 @@ install_by_uv = $(1)/pip install --quiet $(UV) && $(1)/uv pip install --quiet --
 install_by_pip = $(1)/pip install --quiet
 install = $(call install_by_$(INSTALLER),$(1))
 UV = $(shell grep '^uv==' envs/pip/dev.txt)
+# As pip does: the certificate of a network's own proxy is among the system's.
+export UV_SYSTEM_CERTS := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: demo report test test-slow test-slurm bench reproducibility golden smollm2 setup setup-dev setup-driver check audit format docs readme mechanism window \
