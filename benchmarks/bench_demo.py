@@ -1,4 +1,4 @@
-"""(e) The whole default experiment: its critical path, and how near the run came to its bound.
+"""The whole default experiment: its critical path, and how near the run came to its bound.
 
 The seconds of a job are those of Snakemake's benchmark files, which job waits for which is told by
 `snakemake --detailed-summary`, and the run's own time is that from its first job's start to its

@@ -1,4 +1,4 @@
-"""(d) What starting costs: `--help` and the imports of each script, and Snakemake's dry run.
+"""What starting costs: `--help` and the imports of each script, and Snakemake's dry run.
 
 The obvious way to start a job is to let transformers import whatever is installed; ours hides what
 the job does not use (`run.imports.hide`). Seconds are CPU seconds: importing is the work of

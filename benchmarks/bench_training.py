@@ -1,4 +1,4 @@
-"""(a) An update of NPO+KLR, ours and the textbook's: seconds and peak memory, full and under LoRA.
+"""An update of NPO+KLR, ours and the textbook's: seconds and peak memory, full and under LoRA.
 
 Same model, rows, optimizer and dtypes (fp32 weights, bf16 autocast), rows of equal length; the
 losses of the first updates are asserted to agree. Seconds are CPU seconds of one thread. A batch's

@@ -26,9 +26,7 @@ def small_corpus() -> Corpus:
     return generate("news", MiniSettings(shots=SHOTS))
 
 
-def small_model(
-    corpus: Corpus, updates: int = 120
-) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
+def small_model(corpus: Corpus) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
     """Train on all raw text but holdout's; seeded, float32, in evaluation mode."""
     shape = ModelSettings()
     raw = corpus.raw
@@ -38,7 +36,7 @@ def small_model(
     model = new_llama(shape, tokenizer, seed=0).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.0)
     draw = random.Random(0)
-    for _ in range(updates):
+    for _ in range(120):
         batch = collate(draw.sample(rows, 16))
         logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
         loss = cross_entropy(logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten())

@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor
 
+DAMPING = 0.01  # of the mean of the Hessian's diagonal, added to it
 
-def gptq(weight: Tensor, hessian: Tensor, bits: int, group: int, damping: float = 0.01) -> Tensor:
+
+def gptq(weight: Tensor, hessian: Tensor, bits: int, group: int) -> Tensor:
     """Quantize `weight` so that its outputs on the calibration inputs change least.
 
     Columns are rounded from left to right. The error of each is made up for by the columns that
@@ -18,13 +20,12 @@ def gptq(weight: Tensor, hessian: Tensor, bits: int, group: int, damping: float 
         hessian: [in, in], X^T X of the calibration inputs X, up to a factor; no input is always 0.
         bits: bits a code; codes run from -2^(bits-1) to 2^(bits-1) - 1.
         group: neighbouring columns that share a scale.
-        damping: share of the mean of the Hessian's diagonal that is added to it.
 
     Returns:
         The quantized weights, [out, in], float64.
     """
     left, h = weight.double().clone(), hessian.double()
-    h = h + damping * h.diagonal().mean() * torch.eye(len(h), dtype=h.dtype)
+    h = h + DAMPING * h.diagonal().mean() * torch.eye(len(h), dtype=h.dtype)
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(h))
     upper = torch.linalg.cholesky(inverse, upper=True)
     quantized = torch.zeros_like(left)

@@ -35,14 +35,8 @@ def weights() -> dict[str, np.ndarray]:
     }
 
 
-def write_gguf(
-    path: Path, arrays: dict[str, np.ndarray], *, chat: bool = True, tokens: int = 0
-) -> Path:
-    """Matrices in Q4_1, norms in float32; the embedding serves as the head too.
-
-    Args:
-        tokens: that the tokenizer has more than the embedding has rows.
-    """
+def write_gguf(path: Path, arrays: dict[str, np.ndarray], *, chat: bool = True) -> Path:
+    """Matrices in Q4_1, norms in float32; the embedding serves as the head too."""
     writer = GGUFWriter(path, "llama")
     given = {
         "name": "tiny",
@@ -57,8 +51,8 @@ def write_gguf(
         "rope_freq_base": 10000.0,
         "vocab_size": len(TOKENS),
         "tokenizer_model": "gpt2",
-        "token_list": [*TOKENS, *(f"<{number}>" for number in range(tokens))],
-        "token_types": [3] * 3 + [1] * (len(TOKENS) - 3 + tokens),
+        "token_list": TOKENS,
+        "token_types": [3] * 3 + [1] * (len(TOKENS) - 3),
         "token_merges": ["a b", "c d", "ab cd"],
         "bos_token_id": 1,
         "eos_token_id": 2,

@@ -37,9 +37,9 @@ def save(model: LlamaForCausalLM, folder: Path) -> Path:
     return folder
 
 
-def nudge(model: LlamaForCausalLM, size: float, seed: int = 1) -> LlamaForCausalLM:
+def nudge(model: LlamaForCausalLM, size: float) -> LlamaForCausalLM:
     """Add random numbers to every quantized matrix."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for layer in quantizable_layers(model).values():
             layer.weight += size * torch.randn(layer.weight.shape, generator=generator)

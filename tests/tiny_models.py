@@ -28,8 +28,8 @@ full_precision = partial(torch.autocast, "cpu", dtype=torch.bfloat16, enabled=Fa
 mixed_precision = partial(torch.autocast, "cpu", dtype=torch.bfloat16)
 
 
-def tiny_llama(seed: int = 0, vocabulary: int = VOCABULARY) -> LlamaForCausalLM:
-    torch.manual_seed(seed)
+def tiny_llama(vocabulary: int = VOCABULARY) -> LlamaForCausalLM:
+    torch.manual_seed(0)
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=vocabulary,

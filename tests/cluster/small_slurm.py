@@ -23,7 +23,7 @@ SITE = {
     "slurm-init-seconds-before-status-checks": 2,
     "latency-wait": 10,
 }
-
+PATIENCE = 1500  # seconds for a run
 
 T = TypeVar("T")
 PAIR = re.compile(r"([\w:/]+)=(.*?)(?= [\w:/]+=|$)")  # values may have blanks
@@ -82,12 +82,12 @@ class Workflow:
                 env=os.environ | {"OMP_NUM_THREADS": "1"},
             )
 
-    def end(self, driver: subprocess.Popen[str], seconds: float = 1500) -> Run:
+    def end(self, driver: subprocess.Popen[str]) -> Run:
         try:
-            code = driver.wait(seconds)
+            code = driver.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             driver.terminate()
-            pytest.fail(f"not finished in {seconds} s:\n{self.said.read_text()[-3000:]}")
+            pytest.fail(f"not finished in {PATIENCE} s:\n{self.said.read_text()[-3000:]}")
         return Run(self.folder, code, self.said.read_text())
 
     def run(self, *targets: str) -> Run:
@@ -154,14 +154,14 @@ class Slurm:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def wait_for(what: Callable[[], T], why: str, seconds: float = 180) -> T:
+def wait_for(what: Callable[[], T], why: str) -> T:
     """The first true answer."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + 180
     while time.monotonic() < end:
         if answer := what():
             return answer
         time.sleep(0.05)
-    pytest.fail(f"{why} not within {seconds} s")
+    pytest.fail(f"{why} not within 180 s")
 
 
 def begun(source: Path, folder: Path, parts: Sequence[str]) -> Path:

@@ -29,7 +29,7 @@ def main(
         output: the folder that claims.csv, claims_published.csv and claims.md are written into.
         evaluations: the folder that holds the records of each cell, so that differences are drawn
             item by item; without it their intervals are wider than they need be, and not tested.
-        cells: of the summary, as for summarise.py; needed with evaluations.
+        cells: of the summary, as for analyse.py; needed with evaluations.
         split_questions: whether questions on which settings were chosen are left out.
         notes: sentences on how the models were trained.
         claims: the YAML file of the claims.

@@ -8,7 +8,7 @@ number it is `undefined` or `diverged`. Claims are judged by the same rule: see 
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 from qunlearn.analysis.summary import Key, Summary
 from qunlearn.experiment.names import BEFORE, REFERENCES
@@ -19,7 +19,6 @@ MARGIN = 0.1
 """A tenth of the way back to the target counts as survived."""
 ReversionVerdict = Literal["came back", "survived", "inconclusive", "undefined", "diverged"]
 ClaimVerdict = Literal["supported", "contradicted", "undecided"]
-VERDICTS: tuple[ClaimVerdict, ...] = get_args(ClaimVerdict)
 
 
 def side(low: float, high: float, threshold: float) -> Literal["above", "below"] | None:

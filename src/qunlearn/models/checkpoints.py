@@ -168,18 +168,14 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
     tokenizer.save_pretrained(folder)
 
 
-def load_dense(
-    folder: Path, base: Path | None = None, dtype: torch.dtype | None = None
-) -> PreTrainedModel:
-    """Read `folder` as one dense model, merging it into `base` where it is an adapter.
+def load_dense(folder: Path, base: Path | None = None) -> PreTrainedModel:
+    """Read `folder` as one dense model in float32, merging it into `base` where it is an adapter.
 
-    The merge `W + scaling * B A` is done in float32, whatever `dtype` is: merging into rounded
-    weights would lose part of the update.
+    Merging `W + scaling * B A` into weights that are rounded would lose part of the update.
 
     Args:
         folder: a checkpoint, or a LoRA adapter.
         base: the checkpoint that the adapter was trained on; not read otherwise.
-        dtype: of the returned model; float32 by default.
 
     Raises:
         InputError: an adapter without its base or its weights, a bad checkpoint, or one that is
@@ -187,7 +183,6 @@ def load_dense(
     """
     import torch
 
-    dtype = dtype or torch.float32
     adapter = is_adapter(folder)
     dense = base if adapter else folder
     if dense is None:
@@ -195,14 +190,14 @@ def load_dense(
     if "quantization_config" in read_config(dense):
         raise InputError(f"{dense}: quantized already; give the dense checkpoint it was made from")
     if not adapter:
-        return load_model(dense, dtype)
+        return load_model(dense, torch.float32)
     tensor_files(folder)
     model = load_model(dense, torch.float32)
 
     from peft import PeftModel
 
     adapted: Any = PeftModel.from_pretrained(model, str(folder), local_files_only=True)
-    return adapted.merge_and_unload().to(dtype).eval()  # type: ignore[no-any-return]
+    return adapted.merge_and_unload().eval()  # type: ignore[no-any-return]
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def write_claims(
     ours: Sequence[Judgement],
     published: Sequence[Judgement],
     folder: Path,
-    notes: Sequence[str] = (),
+    notes: Sequence[str],
 ) -> None:
     """Write claims.csv, claims_published.csv and claims.md into `folder`.
 

@@ -25,7 +25,7 @@ MAIN_METRIC = "nll_forget"  # moves smoothly where scores of a few dozen items j
 Summaries = Mapping[Key, Summary]
 
 
-def experiment_story(tables: Path, settings: Mapping[str, Any], notes: Sequence[str] = ()) -> str:
+def experiment_story(tables: Path, settings: Mapping[str, Any], notes: Sequence[str]) -> str:
     """The page of a finished experiment, from its folder of tables.
 
     Args:
@@ -46,7 +46,7 @@ def story(
     tests: pd.DataFrame,
     claims: pd.DataFrame,
     settings: Mapping[str, Any],
-    notes: Sequence[str] = (),
+    notes: Sequence[str],
 ) -> str:
     """The page.
 

@@ -251,9 +251,3 @@ def fingerprint(**parts: Any) -> str:
         return asdict(value) if is_dataclass(value) else str(value)  # type: ignore[arg-type]
 
     return new_sha256(dumps(parts, sort_keys=True, default=plain).encode()).hexdigest()[:16]
-
-
-def made_by(folder: Path, run: str) -> bool:
-    """Whether the training with the fingerprint `run` has made `folder`."""
-    made = folder / MANIFEST
-    return made.is_file() and read_json(made).get("run") == run

@@ -42,7 +42,7 @@ def draw_values(
     own: Mapping[float, Summary],
     line: Line,
     label: str,
-    limits: tuple[float, float] = NO_LIMITS,
+    limits: tuple[float, float],
     moved: Transform | None = None,
 ) -> None:
     """Draw values (x -> summary) with their intervals as `line`, cut to `limits`.

@@ -99,13 +99,13 @@ def tally(verdicts: Sequence[str]) -> str:
     return ", ".join(f"{name} in {counts[name]}" for name in VERDICTS if counts[name])
 
 
-def interval(found: Any, form: str = "z.2f") -> str:
+def interval(found: Any) -> str:
     """`0.88 [0.87, 0.90]` of a summary or reversion score, or the word for why there is none.
 
     Says how many seeds have a number, where not all do.
     """
     if found.value is None:
         return str(found.absent)
-    shown = f"{found.value:{form}} [{found.low:{form}}, {found.high:{form}}]"
+    shown = f"{found.value:z.2f} [{found.low:z.2f}, {found.high:z.2f}]"
     left = found.counted
     return shown if left == found.seeds else f"{shown} ({left} of {found.seeds} seeds)"
