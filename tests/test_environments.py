@@ -71,6 +71,20 @@ def test_the_driver_is_light_and_agrees_with_the_jobs_on_all_but_numpy() -> None
     assert driver["numpy"] != jobs["numpy"]
 
 
+def test_the_graph_is_built_with_what_the_driver_has(tmp_path: Path, snakemake: Snakemake) -> None:
+    for package in ("scipy", "matplotlib", *HEAVY & pip_pins("constraints.txt").keys()):
+        (tmp_path / f"missing/{package}").mkdir(parents=True)
+        code = f"raise ModuleNotFoundError('{package}')"
+        (tmp_path / f"missing/{package}/__init__.py").write_text(code, encoding="utf-8")
+    assert not {"scipy", "matplotlib"} & pip_pins("driver-constraints.txt").keys()
+    planned = snakemake(
+        tmp_path,
+        *("--configfile", str(ROOT / "config/tiny.yaml"), "--dry-run"),
+        environment={"PYTHONPATH": str(tmp_path / "missing")},
+    )
+    assert planned.returncode == 0, planned.stderr + planned.stdout
+
+
 def test_torch_is_installed_by_the_uv_that_locks() -> None:
     script = (ROOT / "envs/install_torch.sh").read_text(encoding="utf-8")
     assert f"uv=={pip_pins('dev.txt')['uv']}" in script

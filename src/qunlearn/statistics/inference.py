@@ -25,7 +25,6 @@ from statistics import NormalDist, fmean, variance
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
 from qunlearn.statistics.bootstrap import ROUNDING, item_draws
 from qunlearn.statistics.items import Statistic, value
@@ -77,12 +76,16 @@ class Doubt:
         """
         if not self.errors[-1][0]:
             return None
+        from scipy.special import stdtrit
+
         return max(
             error * float(stdtrit(freedom, 1 - ALPHA / 2) + stdtrit(freedom, POWER))
             for error, freedom in self.errors
         )
 
     def _tail(self, error: float, freedom: float, side: Side) -> float:
+        from scipy.special import stdtr  # here, for a cluster's driver reads ALPHA without scipy
+
         t = math.copysign(math.inf, self.value) if not error else self.value / error
         if side == "two-sided":
             return 2 * float(stdtr(freedom, -abs(t)))
