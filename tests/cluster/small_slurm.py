@@ -99,7 +99,7 @@ class Workflow:
         def found() -> psutil.Process | None:
             if driver.poll() is not None:
                 pytest.fail(f"the driver has ended:\n{self.said.read_text()[-3000:]}")
-            whole = "results/tiny/checkpoints/*/checkpoint-*/whole"
+            whole = "results/tiny/checkpoints/*/checkpoint-*/trainer_state.json"
             for job in (
                 psutil.process_iter(["cmdline", "cwd"]) if any(self.folder.glob(whole)) else ()
             ):
