@@ -17,7 +17,7 @@ from benchmarks.start_probe import start_of
 
 SCRIPTS = ROOT / "workflow/scripts"
 PROBE = ROOT / "benchmarks/start_probe.py"
-MOST_JOBS = ("evaluate.py", "quantize.py", "unlearn.py")  # 94 of the 134 jobs of the default
+MOST_JOBS = ("evaluate.py", "quantize.py", "unlearn.py")  # 102 of the 131 jobs of the default
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 BOUND_BY = (
     "`python -X importtime`, of a job of evaluate.py: torch is a third, transformers' own scan of "
