@@ -36,7 +36,7 @@ def test_the_driver_has_no_torch_and_the_jobs_have(run: Run) -> None:
     )
     assert driver.stdout.strip() == "[True, True]"
     pinned = (ROOT / "envs/pip/run.txt").read_text().splitlines()
-    adapter = run.folder / "results/tiny/unlearned/news/npo_klr/lora/seed0/manifest.json"
+    adapter = run.folder / "results/tiny/records/unlearned/news/npo_klr/lora/seed0/manifest.json"
     version = json.loads(adapter.read_text())["packages"]["torch"]
     assert f"torch=={version.partition('+')[0]}" in pinned
 
