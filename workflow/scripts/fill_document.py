@@ -7,10 +7,10 @@ from qunlearn.run.cli import run_script
 
 
 def main(
-    part: Literal["table", "mechanism", "window"],
-    results: tuple[Path, ...],
+    part: Literal["table", "answer", "mechanism", "window"],
     document: Path,
     docs: Path,
+    results: tuple[Path, ...] = (),
     precisions: tuple[str, ...] = (),
     others: tuple[Path, ...] = (),
     corpus: str = "news",
@@ -20,11 +20,13 @@ def main(
     """Write the parts of a document that are results anew, and keep their figures and numbers.
 
     Args:
-        part: the main table; the tables of a run with controls; or one variant at several rates.
-        results: the run, e.g. results/mini; of `window` several, one a learning rate.
+        part: the main table; one metric of what it kept, in five rows; the tables of a run
+            with controls; or one variant at several rates.
         document: the file; what stands between its marks is written anew.
         docs: the folder for the figures, and in its results/ for the numbers.
-        precisions: the rows of the main table, or the columns of the controls' table.
+        results: the run, e.g. results/mini; of `window` several, one a learning rate; of `answer`
+            none.
+        precisions: the rows of the main table, or the columns of the other tables.
         others: runs of the same experiment on other processors, for how far those move a number.
         corpus: whose numbers `mechanism` and `window` show.
         objective: likewise.
@@ -35,6 +37,8 @@ def main(
     match part:
         case "table":
             documents.fill_table(results[0], others, precisions, document, docs)
+        case "answer":
+            documents.fill_answer(docs, precisions, document)
         case "mechanism":
             documents.fill_mechanism(results[0], (corpus, objective), precisions, document, docs)
         case "window":

@@ -1,13 +1,23 @@
-"""The answer in a few lines, to be read on the screen when a run has ended."""
+"""The answer in a few lines: on the screen when a run has ended, and as README's table."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from qunlearn.analysis.summary import summaries
+import pandas as pd
+
+from qunlearn.analysis.summary import Key, Summary, summaries
 from qunlearn.analysis.verdicts import Outcome, by_adapter, outcomes
 from qunlearn.experiment.controls import NEEDED
-from qunlearn.experiment.labels import METRICS, corpus_name, method_name, precision_name
+from qunlearn.experiment.labels import (
+    METRICS,
+    adapter_name,
+    corpus_name,
+    method_name,
+    number,
+    precision_name,
+)
+from qunlearn.experiment.names import REFERENCES
 from qunlearn.report.story import MAIN_METRIC
 from qunlearn.report.templates import VERDICTS, fill
 
@@ -43,6 +53,32 @@ def answer(results: Path, settings: Mapping[str, Any]) -> str:
         most=MOST,
         results=results,
     )
+
+
+def answer_table(
+    found: Mapping[Key, Summary], precisions: Collection[str], metric: str = "verbmem"
+) -> str:
+    """One metric as Markdown: a row for target, retrain and each variant, a column a precision.
+
+    Args:
+        found: every metric, of one corpus and one objective.
+        precisions: those of the columns.
+    """
+    shown: dict[str, dict[str, str]] = {}
+    for key, own in found.items():
+        if key.metric == metric and key.precision in precisions:
+            name = key.objective if key.objective in REFERENCES else adapter_name(key.adapter)
+            shown.setdefault(precision_name(key.precision), {})[name] = _with_half_width(
+                metric, own
+            )
+    table = pd.DataFrame(shown).rename_axis(f"{METRICS[metric]} (95 % interval)").reset_index()
+    return str(table.to_markdown(index=False, disable_numparse=True))
+
+
+def _with_half_width(metric: str, own: Summary) -> str:
+    if own.value is None or own.low is None or own.high is None:
+        return own.absent
+    return f"{number(metric, own.value)} ±{number(metric, (own.high - own.low) / 2)}"
 
 
 def _by_verdict(found: list[Outcome]) -> list[tuple[str, list[Outcome]]]:

@@ -12,6 +12,7 @@ from qunlearn.analysis.mechanism import arrivals
 from qunlearn.analysis.metrics import read_metrics
 from qunlearn.analysis.summary import summaries
 from qunlearn.experiment.controls import NEEDED
+from qunlearn.report.answer import answer_table
 from qunlearn.report.learning_rates import read_rate, window_markdown, write_window
 from qunlearn.report.main_table import as_markdown, main_table
 from qunlearn.report.mechanism_tables import mechanism_markdown, reversion_markdown
@@ -68,6 +69,12 @@ def fill_table(
         write_text(kept / SPREAD, text)
     replace_marked(document, "table", kept_table(kept, precisions))
     copy_figure(results, "survival_of_forgetting", docs)
+
+
+def fill_answer(docs: Path, precisions: Collection[str], document: Path) -> None:
+    """Put the table of one metric into a document, from what `fill_table` kept in `docs`."""
+    found = summaries(docs / "results/summary.csv")
+    replace_marked(document, "answer", answer_table(found, precisions))
 
 
 def main_notes(results: Path) -> list[str]:
