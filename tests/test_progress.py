@@ -52,7 +52,7 @@ def test_the_time_left_is_that_of_the_rules_jobs_side_by_side() -> None:
     left = TimeLeft({"train": 2, "evaluate": 10, "plot": 1}, start=0)
     assert left.estimate(1) == ""
     left.ended("train", 300)
-    assert left.estimate(300) == ""  # two of three rules are unknown
+    assert left.estimate(300) == ""  # most jobs are of rules that are unknown
     left.ended("evaluate", 60)
     # 300 + 9 x 60 + the median rule's 180, two at a time as till now
     assert left.estimate(180) == ", about 8 min left"

@@ -37,14 +37,15 @@ class TimeLeft:
         self.seconds[rule].append(seconds)
 
     def estimate(self, now: float) -> str:
-        """Words for the time left; empty as long as half of the rules' times are unknown.
+        """Words for the time left; empty where no job of most jobs' rules has ended yet.
 
         A job will take what its rule's took on average, or the median rule's; as many will run
         side by side as did until now.
         """
         means = {rule: mean(seconds) for rule, seconds in self.seconds.items()}
         left = {rule: jobs for rule, jobs in self.remaining.items() if jobs > 0}
-        if not left or 2 * sum(rule in means for rule in left) < len(left):
+        known = sum(jobs for rule, jobs in left.items() if rule in means)
+        if not known or 2 * known < sum(left.values()):
             return ""
         work = sum(jobs * means.get(rule, median(means.values())) for rule, jobs in left.items())
         done = sum(sum(seconds) for seconds in self.seconds.values())
