@@ -40,7 +40,7 @@ use rule analyse as claims with:
         script="judge_claims",
         flags=flags(
             EVALUATED
-            | {"summary": LAID["summary"], "tests": f"{RESULTS}/tables/tests.csv"}
+            | {"summary": f"{RESULTS}/tables/summary.csv", "tests": f"{RESULTS}/tables/tests.csv"}
             | {"notes": learning_rates(CONFIG), "output": f"{RESULTS}/tables"}
         ),
     message:
@@ -96,7 +96,7 @@ use rule analyse as model_cards with:
         code=code("write_model_cards.py"),
         script="write_model_cards",
         flags=flags(
-            {"metrics": LAID["metrics"], "output": f"{RESULTS}/cards"}
+            {"metrics": f"{RESULTS}/tables/metrics.csv", "output": f"{RESULTS}/cards"}
             | {"results": RESULTS, "cells": CELLS}
         ),
     message:

@@ -135,8 +135,8 @@ def fill_window(
     """
     from qunlearn.report.figures.window import plot_window
 
-    found = [read_rate(run, *cell) for run in results]
-    rates = sorted(found, key=lambda rate: rate.lr)
+    found = pd.concat([read_rate(run, *cell) for run in results])
+    rates = found.sort_values("lr", kind="stable", ignore_index=True)
     write_window(docs / "results/window.csv", rates)
     replace_marked(document, "window", window_markdown(rates))
     plot_window(rates, results[-1] / "figures")

@@ -6,16 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import XAxis, YAxis
-from matplotlib.ticker import LogLocator, NullLocator
 
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, adapter_name
 from qunlearn.experiment.names import Cell
 from qunlearn.models.checkpoints import is_diverged
-from qunlearn.report.figures.page import MARKS
-from qunlearn.report.figures.panels import sheet
-from qunlearn.report.figures.values import STRIP, look
+from qunlearn.report.figures.page import MARKS, sheet
+from qunlearn.report.figures.values import STRIP, look, plain_log
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_jsonl
 from qunlearn.run.manifest import verify
@@ -62,13 +59,13 @@ def plot(unlearned: Path, models: Sequence[str], output: Path) -> None:
     with sheet((TITLE, HOW_TO_READ), columns, ROWS, HEIGHT, output, "loss_curves") as drawn:
         for (column, metric), axes in drawn.items():
             axes.set(xscale="log", ylim=(0, 1.05 * highest[FORGET]))
-            _label(axes.xaxis)
+            plain_log(axes.xaxis)
             if len(every):
                 axes.set_xlim(every.index.min() / 1.15, every.index.max() * 1.15)
             if metric == RETAIN:
                 axes.set_xlabel(XLABEL)
                 axes.set(yscale="log", ylim=(lowest / 1.15, 1.15 * highest[RETAIN]))
-                _label(axes.yaxis)
+                plain_log(axes.yaxis)
             own = {c: log for c, log in logs.items() if (c.corpus, c.objective) == column}
             for cell, log in own.items():
                 diverged = is_diverged(unlearned / cell.corpus / cell.model)
@@ -89,13 +86,6 @@ def read_log(folder: Path) -> pd.DataFrame:
     if log[FORGET].isna().all() and not is_diverged(folder):
         raise InputError(f"{folder / LOG}: no line with a step and {FORGET}; unlearn again")
     return log
-
-
-def _label(ruler: XAxis | YAxis) -> None:
-    """Plain numbers instead of powers of ten."""
-    ruler.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ruler.set_major_formatter(lambda x, _: f"{x:g}")
-    ruler.set_minor_locator(NullLocator())
 
 
 def _draw_run(axes: Axes, adapter: str, log: pd.Series, diverged: bool, corner: bool) -> None:

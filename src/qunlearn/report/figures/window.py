@@ -1,13 +1,21 @@
 """Reversion on each grid, a line a learning rate."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from qunlearn.experiment.labels import Line
-from qunlearn.report.figures.page import page
-from qunlearn.report.figures.panels import counted, set_precisions
-from qunlearn.report.figures.values import REVERSION, aside, draw_values, scale_reversion
-from qunlearn.report.learning_rates import Rate
+import pandas as pd
+
+from qunlearn.analysis.summary import distinct
+from qunlearn.experiment.labels import Line, precision_name
+from qunlearn.report.figures.page import sheet
+from qunlearn.report.figures.values import (
+    REVERSION,
+    VALUES,
+    aside,
+    counted,
+    draw_values,
+    name_ticks,
+    scale_reversion,
+)
 
 TITLE = "At which learning rate does a grid take the update back?"
 HOW_TO_READ = (
@@ -21,19 +29,22 @@ LOOKS = (
     Line("#56B4E9", "^", "-"),
     Line("#009E73", "o", (0, (4, 1.2, 1, 1.2))),
 )
-HEIGHT = 2.9  # inches
+HEIGHT = 2.3  # inches
 
 
-def plot_window(rates: Sequence[Rate], folder: Path) -> None:
-    """Draw `rates` (at most four, of the same precisions) into `folder`, as PNG and as PDF."""
-    names = list(rates[0].reversions)
-    shown = [summary for rate in rates for summary in rate.reversions.values()]
-    with page(TITLE, HOW_TO_READ + counted(shown), HEIGHT, folder, "window") as body:
-        axes = body.subplots()
-        set_precisions(axes, names)
-        scale_reversion(axes, shown)
-        axes.set_ylabel("Reversion of\nforget NLL")
-        for index, (rate, line) in enumerate(zip(rates, LOOKS, strict=False)):
-            own = {float(x): rate.reversions[name] for x, name in enumerate(names)}
-            moved = aside(axes, index, len(rates), points=8)
-            draw_values(axes, own, line, f"learning rate {rate.lr:g}", REVERSION, moved)
+def plot_window(rates: pd.DataFrame, folder: Path) -> None:
+    """Draw `rates` (of `read_rate`; at most four) into `folder`, as PNG and as PDF."""
+    numbers = [*VALUES, "n", "lr"]
+    names = distinct(rates["precision"])
+    places = rates["precision"].map(names.index)
+    own = rates.assign(**rates[numbers].astype(float), x=places.astype(float))
+    words, rows = (TITLE, HOW_TO_READ + counted(own)), {"": "Reversion of\nforget NLL"}
+    with sheet(words, [""], rows, HEIGHT, folder, "window", title=str) as drawn:
+        axes = drawn["", ""]
+        name_ticks(axes, list(map(precision_name, names)))
+        scale_reversion(axes, own)
+        groups = [values for _, values in own.groupby("lr")]
+        for index, (values, line) in enumerate(zip(groups, LOOKS, strict=False)):
+            label = f"learning rate {values['lr'].iloc[0]:g}"
+            moved = aside(axes, index, len(groups), points=8)
+            draw_values(axes, values, line, label, REVERSION, moved)
