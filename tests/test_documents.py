@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,14 +10,16 @@ import pytest
 from conftest import ROOT
 from small_text import unpadded
 
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.fill_document import fill_table, fill_window, kept_table, replace_marked
+from benchmarks.learning_rates import read_rate, window_markdown
+from benchmarks.run_spread import Run, measure, spread_notes
 from qunlearn.analysis.frame import MECHANISM_NUMBERS, MECHANISM_TABLE, TESTS_TABLE
 from qunlearn.analysis.metrics import Score, write_metrics
 from qunlearn.analysis.summary import Key, Summary, summaries, write_summaries
 from qunlearn.experiment.names import Cell
-from qunlearn.report.documents import kept_table, replace_marked
-from qunlearn.report.learning_rates import read_rate, window_markdown
 from qunlearn.report.processors import processors
-from qunlearn.report.run_spread import Run, measure, spread_notes
 from qunlearn.run.csvfile import write_rows
 from qunlearn.run.errors import InputError
 
@@ -35,12 +36,6 @@ SEEDS: dict[str, float | None] = {
     "news/npo_gdr/full/seed2/nf4": 6.0,
 }
 WINDOW = ("news", "npo_gdr", "full_bf16")
-
-
-def fill_document(part: str, *arguments: object) -> None:
-    script = ROOT / "workflow/scripts/fill_document.py"
-    command = [sys.executable, script, "--part", part, *arguments]
-    subprocess.run(list(map(str, command)), check=True)
 
 
 def test_only_the_marked_part_is_replaced_and_can_be_again(tmp_path: Path) -> None:
@@ -157,7 +152,7 @@ def test_another_processor_is_compared_cell_by_cell(tmp_path: Path) -> None:
         measure(first, [first])
 
 
-def test_the_script_fills_the_table_and_keeps_its_numbers(tmp_path: Path) -> None:
+def test_the_table_is_filled_with_its_numbers_kept(tmp_path: Path) -> None:
     results = run(tmp_path / "mini", SEEDS)
     number = Summary(18.0, 10.0, 30.0, 3, 0, n=32)
     found = {Key(*WINDOW[:2], "lora", name, "verbmem"): number for name in ("nf4", "rtn4")}
@@ -167,8 +162,8 @@ def test_the_script_fills_the_table_and_keeps_its_numbers(tmp_path: Path) -> Non
     (results / "figures").mkdir()
     (results / "figures/survival_of_forgetting.png").write_bytes(b"PNG")
     (tmp_path / "README.md").write_text(MARKED, encoding="utf-8")
-    flags = ("--results", results, "--precisions", "nf4", "--document", tmp_path / "README.md")
-    fill_document("table", *flags, "--docs", tmp_path / "docs")
+    (tmp_path / "docs").mkdir()
+    fill_table(results, [], ["nf4"], tmp_path / "README.md", tmp_path / "docs")
 
     table = unpadded((tmp_path / "README.md").read_text(encoding="utf-8"))
     assert "| NPO+GDR | NF4 | LoRA | 18.0 ±10.0 |" in table and "RTN4" not in table
@@ -201,12 +196,14 @@ def rate_run(results: Path, lr: float, reversion: float | None, seeds: int = 2) 
 
 
 def test_a_run_has_its_learning_rate_and_what_each_grid_took_back(tmp_path: Path) -> None:
-    rate = read_rate(rate_run(tmp_path, 2.25e-5, 0.87), *WINDOW)
-    assert (rate.lr, rate.moved, rate.before.value) == (2.25e-5, pytest.approx(0.25), 3.0)
-    shown = {name: found.value for name, found in rate.reversions.items()}
-    assert shown == {"nf4": 0.87, "rtn3g64": 0.435}
-    assert rate.projections == {"nf4": 1.0, "rtn3g64": 0.5}
-    assert unpadded(window_markdown([rate])).splitlines()[-1] == (
+    found = read_rate(rate_run(tmp_path, 2.25e-5, 0.87), *WINDOW)
+    assert found["lr"].tolist() == [2.25e-5] * 2
+    assert found["moved"].tolist() == pytest.approx([0.25] * 2)
+    assert found[["precision", "reversion_nll_forget", "projection"]].to_numpy().tolist() == [
+        ["nf4", 0.87, 1.0],
+        ["rtn3g64", 0.435, 0.5],
+    ]
+    assert unpadded(window_markdown(found)).splitlines()[-1] == (
         "| 2.25e-05 | 0.250 | 3.00 | 0.87 [0.77, 0.97] | 0.43 [0.34, 0.54] |"
     )
     with pytest.raises(InputError, match="no finished run of news/npo_gdr/lora at one learning"):
@@ -217,12 +214,12 @@ def test_a_run_has_its_learning_rate_and_what_each_grid_took_back(tmp_path: Path
         read_rate(tmp_path, *WINDOW)
 
 
-def test_the_script_fills_the_window(tmp_path: Path) -> None:
+def test_the_window_is_filled(tmp_path: Path) -> None:
     rates = {"a": (9e-5, None), "b": (2.25e-5, 0.87)}
     runs = [rate_run(tmp_path / name, *of) for name, of in rates.items()]
     document = tmp_path / "page.md"
     document.write_text(MARKED.replace("table", "window"), encoding="utf-8")
-    fill_document("window", "--results", *runs, "--document", document, "--docs", tmp_path)
+    fill_window(runs, WINDOW, document, tmp_path)
 
     text = unpadded(document.read_text(encoding="utf-8"))
     assert "old" not in text

@@ -1,7 +1,7 @@
 """A figure with precisions along its x axes: every variant a line, beside target and retrain."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from qunlearn.experiment.labels import (
     LINES,
     REFERENCE_LINES,
     adapter_name,
-    number,
     precision_name,
 )
 from qunlearn.report.figures.page import sheet
@@ -29,15 +28,11 @@ from qunlearn.report.figures.values import (
     look,
     name_at_right,
     name_ticks,
-    panels_abreast,
     reference_name,
     scale_reversion,
     variants,
     with_strip,
 )
-
-ENDS = 0.065  # of the figure's width, left and right of the lines, for the numbers
-LOWEST, GAP = 0.06, 0.12  # of a panel: where a number stands at least, and from another
 
 
 def draw_over_precisions(
@@ -48,7 +43,6 @@ def draw_over_precisions(
     output: Path,
     file: str,
     errors: Mapping[tuple[str, str], float] | None = None,
-    numbered: bool = False,
 ) -> None:
     """Draw a column for each corpus and objective and a row for each metric.
 
@@ -64,7 +58,6 @@ def draw_over_precisions(
         height: of a panel, in inches.
         errors: the relative rounding error of a corpus's target at each precision: the order and
             the names of the precisions then, instead of the order in `found`.
-        numbered: whether each variant's numbers stand at both ends of its line.
     """
     words = words[0], words[1] + counted(found)
     with sheet(words, columns_of(found), rows, height, output, file) as drawn:
@@ -90,8 +83,6 @@ def draw_over_precisions(
                 axes.set_ylim(*_span(of_metric, metric))
                 _draw_variants(axes, own, (-math.inf, axes.get_ylim()[1]))
                 _draw_references(axes, own)
-            if numbered:
-                _write_numbers(axes, own, metric)
 
 
 def _draw_variants(axes: Axes, own: pd.DataFrame, limits: tuple[float, float]) -> None:
@@ -128,34 +119,3 @@ def _span(own: pd.DataFrame, metric: str) -> tuple[float, float]:
     signed = metric == "privleak"
     low, limit = (1.05 * low, math.nan) if signed else (0.0, twice)
     return with_strip(low, np.fmin(high + 0.05 * ((high - low) or 1.0), limit), own)
-
-
-def _write_numbers(axes: Axes, own: pd.DataFrame, metric: str) -> None:
-    """Write each variant's number beside both ends of its line, where none covers another."""
-    (low, high), end = axes.get_ylim(), own["x"].max()
-    ends = ENDS * panels_abreast(axes)
-    room = ends * end / (1 - 2 * ends)
-    axes.set_xlim(-room, end + room)
-    main = own[own["adapter"].isin(LINES)].dropna(subset="value").sort_values(["value", "adapter"])
-    for x, points, align in ((0, -6.5, "right"), (end, 6.5, "left")):
-        at = main[main["x"] == x]
-        wanted = ((at["value"].clip(upper=high) - low) / (high - low)).clip(lower=LOWEST)
-        beside = axes.get_xaxis_transform() + aside(axes, 1, 1, points)
-        for value, adapter, height in zip(
-            at["value"], at["adapter"], apart(wanted, GAP), strict=True
-        ):
-            shown = number(metric, value).replace("-", "−")  # as on the axis
-            look: dict[str, Any] = {"color": LINES[adapter].colour, "fontsize": 7.5, "va": "center"}
-            axes.text(x, height, shown, ha=align, transform=beside, **look)
-
-
-def apart(wanted: Iterable[float], gap: float) -> list[float]:
-    """Push ascending positions up, and from 1 down again, until they are `gap` apart."""
-    moved: list[float] = []
-    for position in wanted:
-        moved.append(max([position, *(last + gap for last in moved[-1:])]))
-    high = 1.0
-    for index in reversed(range(len(moved))):
-        high = moved[index] = min(moved[index], high)
-        high -= gap
-    return moved

@@ -1,4 +1,4 @@
-"""What changes from bf16 to a few bits: every metric as a slope, with its numbers at both ends."""
+"""What changes from bf16 to a few bits: every metric over the precisions."""
 
 from pathlib import Path
 
@@ -27,4 +27,4 @@ def plot(summary: Path, output: Path) -> None:
         InputError: `summary` holds no variant that the figure knows, or does not parse.
     """
     found = main_scores(summary, ROWS)
-    draw_over_precisions(found, ROWS, WORDS, HEIGHT, output, "slope", numbered=True)
+    draw_over_precisions(found, ROWS, WORDS, HEIGHT, output, "slope")

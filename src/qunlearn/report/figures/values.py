@@ -171,16 +171,11 @@ def aside(axes: Axes, index: int, count: int, points: float = 2.5) -> Transform:
     return ScaledTranslation(right, 0, axes.figure.dpi_scale_trans)
 
 
-def panels_abreast(axes: Axes) -> int:
-    """How many columns of panels the figure has."""
-    grid = axes.get_gridspec()
-    return grid.ncols if grid else 1
-
-
 def name_ticks(axes: Axes, names: Sequence[str]) -> None:
     """Name the places 0, 1, … of the x axis, slanted where there is little room."""
     slanted: dict[str, Any] = {"rotation": 40, "rotation_mode": "anchor", "ha": "right"}
-    if panels_abreast(axes) * len(names) <= TICKS:
+    grid = axes.get_gridspec()
+    if (grid.ncols if grid else 1) * len(names) <= TICKS:
         names, slanted = [name.replace(" ", "\n") for name in names], {}
     axes.set_xticks(range(len(names)), names, **slanted)
     axes.set_xlim(-0.4, len(names) - 0.6)
