@@ -1,6 +1,5 @@
 """What commands write into README and docs: the main table, how far runs differ, the window."""
 
-import json
 import re
 import sys
 from pathlib import Path
@@ -22,6 +21,8 @@ from qunlearn.experiment.names import Cell
 from qunlearn.report.processors import processors
 from qunlearn.run.csvfile import write_rows
 from qunlearn.run.errors import InputError
+from qunlearn.run.files import write_json
+from qunlearn.run.manifest import MANIFEST
 
 MARKED = "before\n<!-- table: by a command -->\nold\n<!-- end of table -->\nafter\n"
 SHOWN = ("bf16", "nf4", "gptq4", "rtn3g64")  # as in the Makefile's target readme
@@ -88,9 +89,8 @@ def test_the_documents_have_their_tables_and_pictures() -> None:
 
 
 def manifest(folder: Path, step: str, instructions: str | None, device: str = "AMD EPYC") -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     content = {"step": step, "device": device, "instructions": instructions}
-    (folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
+    write_json(folder / MANIFEST, content)
 
 
 def run(results: Path, values: dict[str, float | None], instructions: str = "AVX512") -> Path:
@@ -152,46 +152,46 @@ def test_another_processor_is_compared_cell_by_cell(tmp_path: Path) -> None:
         measure(first, [first])
 
 
-def test_the_table_is_filled_with_its_numbers_kept(tmp_path: Path) -> None:
-    results = run(tmp_path / "mini", SEEDS)
+def test_the_table_is_filled_and_its_numbers_kept(tmp_path: Path) -> None:
+    results, docs, document = run(tmp_path / "mini", SEEDS), tmp_path / "docs", tmp_path / "a.md"
     number = Summary(18.0, 10.0, 30.0, 3, 0, n=32)
     found = {Key(*WINDOW[:2], "lora", name, "verbmem"): number for name in ("nf4", "rtn4")}
     write_summaries(results / "tables/summary.csv", "mini", found)
     (results / "tables/tests.csv").write_text(f"{','.join(TESTS_TABLE)}\n", "utf-8")
     (results / "tables/main.md").write_text("| a |\n\n* A note.\n* ± is half.\n", "utf-8")
+    docs.mkdir()
     (results / "figures").mkdir()
     (results / "figures/survival_of_forgetting.png").write_bytes(b"PNG")
-    (tmp_path / "README.md").write_text(MARKED, encoding="utf-8")
-    (tmp_path / "docs").mkdir()
-    fill_table(results, [], ["nf4"], tmp_path / "README.md", tmp_path / "docs")
+    document.write_text(MARKED, encoding="utf-8")
+    fill_table(results, [], ["nf4"], document, docs)
 
-    table = unpadded((tmp_path / "README.md").read_text(encoding="utf-8"))
+    table = unpadded(document.read_text(encoding="utf-8"))
     assert "| NPO+GDR | NF4 | LoRA | 18.0 ±10.0 |" in table and "RTN4" not in table
-    notes = [line for line in table.splitlines() if line.startswith("* ")]
-    assert notes[0] == "* A note." and notes[2].startswith("* ± is half") and len(notes) == 3
-    assert notes[1].startswith("* Another seed moves a number by")
-    assert (tmp_path / "docs/survival_of_forgetting.png").read_bytes() == b"PNG"
+    first, second, third = (line for line in table.splitlines() if line.startswith("* "))
+    assert first == "* A note." and third.startswith("* ± is half")
+    assert second.startswith("* Another seed moves a number by")
+    assert (docs / "survival_of_forgetting.png").read_bytes() == b"PNG"
 
 
-def rate_run(results: Path, lr: float, reversion: float | None, seeds: int = 2) -> Path:
+def rate_run(results: Path, lr: float, reversion: float | None) -> Path:
     """A finished run: NLL of 3 in bf16, and this reversion on NF4; half of it on RTN3."""
-    found = {Key(*WINDOW, "bf16", "nll_forget"): Summary(3.0, 2.9, 3.1, seeds, 0, n=32)}
+    found = {Key(*WINDOW, "bf16", "nll_forget"): Summary(3.0, 2.9, 3.1, 2, 0, n=32)}
     rows = []
     for name, share in (("bf16", 0.0), ("nf4", 1.0), ("rtn3g64", 0.5)):
-        value = None if reversion is None else share * reversion
-        ends = (None, None) if value is None else (value - 0.1, value + 0.1)
-        lost, n = (seeds, None) if value is None else (0, 32)
-        found[Key(*WINDOW, name, "reversion_nll_forget")] = Summary(value, *ends, seeds, 0, lost, n)
-        for seed in range(seeds):
+        own = Summary(None, None, None, 2, 0, 2)
+        if reversion is not None:
+            value = share * reversion
+            own = Summary(value, value - 0.1, value + 0.1, 2, n=32)
+        found[Key(*WINDOW, name, "reversion_nll_forget")] = own
+        for seed in range(2):
             numbers = dict.fromkeys(MECHANISM_NUMBERS, 0.0)
             numbers |= {"moved": 0.2 + seed / 10, "projection_adaptive": share}
             rows.append((*WINDOW, seed, name, *numbers.values(), "undefined", None, None, None))
     write_summaries(results / "tables/summary.csv", results.name, found)
     write_rows(results / "tables/mechanism.csv", MECHANISM_TABLE, rows)
-    for seed in range(seeds):
-        folder = results.joinpath("unlearned", *WINDOW, f"seed{seed}")
-        folder.mkdir(parents=True)
-        (folder / "manifest.json").write_text(json.dumps({"settings": {"lr": lr}}), "utf-8")
+    for seed in range(2):
+        unlearned = results.joinpath("unlearned", *WINDOW, f"seed{seed}", MANIFEST)
+        write_json(unlearned, {"settings": {"lr": lr}})
     return results
 
 
@@ -208,8 +208,8 @@ def test_a_run_has_its_learning_rate_and_what_each_grid_took_back(tmp_path: Path
     )
     with pytest.raises(InputError, match="no finished run of news/npo_gdr/lora at one learning"):
         read_rate(tmp_path, "news", "npo_gdr", "lora")
-    other = tmp_path.joinpath("unlearned", *WINDOW, "seed1/manifest.json")
-    other.write_text(json.dumps({"settings": {"lr": 2e-5}}), encoding="utf-8")
+    other = tmp_path.joinpath("unlearned", *WINDOW, "seed1", MANIFEST)
+    write_json(other, {"settings": {"lr": 2e-5}})
     with pytest.raises(InputError, match="at one learning rate; run make window"):
         read_rate(tmp_path, *WINDOW)
 

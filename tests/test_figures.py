@@ -209,7 +209,6 @@ def test_without_a_retain_term_the_panel_says_so(tmp_path: Path, drawn: list[Fig
 
     forget, retain = drawn[0].axes
     assert values(forget, LINES["full"].colour) == [[2.0]]
-    assert len(values(forget, LINES["lora"].colour)) == 1  # a cross before its first line
     assert [text.get_text() for text in retain.texts] == [plot_loss_curves.NO_RETAIN]
 
 

@@ -52,7 +52,7 @@ def draw_over_precisions(
     precision*.
 
     Args:
-        found: of `main_scores`.
+        found: of `scores`.
         rows: metric -> name of its axis.
         words: title, and how to read the figure.
         height: of a panel, in inches.

@@ -51,7 +51,7 @@ def plot(mechanism: Path, summary: Path, precisions: Sequence[str], output: Path
     Raises:
         InputError: a table is missing or does not parse.
     """
-    found, coarsest = scores(summary, [METRIC]), precisions[-1]
+    found, coarsest = scores(summary, [METRIC], midrise=True, controls=True), precisions[-1]
     cell = ["corpus", "objective", "adapter"]
     sizes = read_mechanism(mechanism).groupby(cell)["relative_norm"].mean()  # over the seeds
     found = found.join(sizes.rename("x"), on=cell)

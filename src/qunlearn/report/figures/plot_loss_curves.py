@@ -12,7 +12,7 @@ from qunlearn.experiment.labels import LINES, adapter_name
 from qunlearn.experiment.names import Cell
 from qunlearn.models.checkpoints import is_diverged
 from qunlearn.report.figures.page import MARKS, sheet
-from qunlearn.report.figures.values import STRIP, look, plain_log
+from qunlearn.report.figures.values import look, plain_log
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_jsonl
 from qunlearn.run.manifest import verify
@@ -28,7 +28,6 @@ HOW_TO_READ = (
 XLABEL = "updates (logarithmic)"
 NO_RETAIN = "no retain term"
 DECADES = 1e-4  # of the highest retain loss: a divergence that starts near 0 takes up all room
-CORNER = 0.03  # of a panel's width, between crosses
 HEIGHT = 1.85  # inches, of a panel
 
 
@@ -69,7 +68,7 @@ def plot(unlearned: Path, models: Sequence[str], output: Path) -> None:
             own = {c: log for c, log in logs.items() if (c.corpus, c.objective) == column}
             for cell, log in own.items():
                 diverged = is_diverged(unlearned / cell.corpus / cell.model)
-                _draw_run(axes, cell.adapter, log[metric].dropna(), diverged, metric == FORGET)
+                _draw_run(axes, cell.adapter, log[metric].dropna(), diverged)
             if metric == RETAIN and not any(log[RETAIN].notna().any() for log in own.values()):
                 axes.text(0.5, 0.5, NO_RETAIN, ha="center", color="#666", transform=axes.transAxes)
 
@@ -88,18 +87,11 @@ def read_log(folder: Path) -> pd.DataFrame:
     return log
 
 
-def _draw_run(axes: Axes, adapter: str, log: pd.Series, diverged: bool, corner: bool) -> None:
-    """Draw a run's line, and its end: the variant's marker, or a cross where it diverged.
-
-    Args:
-        corner: whether a cross before the first line has a place in the corner.
-    """
+def _draw_run(axes: Axes, adapter: str, log: pd.Series, diverged: bool) -> None:
+    """Draw a run's line, and its end: the variant's marker, or a cross where it diverged."""
     style = look(LINES[adapter]) | {"linewidth": 1.4, "label": adapter_name(adapter)}
     axes.plot(log.index, log, **style, markevery=[] if diverged else [-1])
-    mark = "a run diverged"
-    cross = MARKS[mark] | {"color": LINES[adapter].colour, "label": mark, "zorder": 5}
-    if diverged and len(log):
+    if diverged:
+        mark = "a run diverged"
+        cross = MARKS[mark] | {"color": LINES[adapter].colour, "label": mark, "zorder": 5}
         axes.plot(log.index[-1:], log[-1:], **cross)
-    elif diverged and corner:
-        place = CORNER * (1 + list(LINES).index(adapter))
-        axes.plot(place, STRIP / 2, **cross, transform=axes.transAxes)

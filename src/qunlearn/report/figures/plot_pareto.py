@@ -21,8 +21,8 @@ from qunlearn.report.figures.values import (
     counted,
     dot,
     extent,
-    main_scores,
     reference_name,
+    scores,
     variants,
 )
 
@@ -59,7 +59,7 @@ def plot(summary: Path, output: Path) -> None:
     Raises:
         InputError: `summary` holds no variant that the figure knows, or does not parse.
     """
-    found = main_scores(summary, [UTILITY, *FORGETTING])
+    found = scores(summary, [UTILITY, *FORGETTING])
     arrows = _arrows(distinct(found["precision"]))
     useful = select(found, metric=UTILITY)
     low, high = extent(useful)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from qunlearn.report.figures.over_precisions import draw_over_precisions
-from qunlearn.report.figures.values import main_scores, read_mechanism
+from qunlearn.report.figures.values import read_mechanism, scores
 
 ROWS = {
     "reversion_nll_forget": "Reversion of\nforget NLL",
@@ -31,5 +31,5 @@ def plot(mechanism: Path, summary: Path, output: Path) -> None:
     """
     measured = read_mechanism(mechanism).groupby(["corpus", "precision"])["rounding_error"].first()
     errors: dict[Any, float] = measured[measured > 0].to_dict()
-    found = main_scores(summary, ROWS)
+    found = scores(summary, ROWS)
     draw_over_precisions(found, ROWS, WORDS, HEIGHT, output, "reversion", errors)

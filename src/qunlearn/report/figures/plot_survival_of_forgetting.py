@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from qunlearn.report.figures.over_precisions import draw_over_precisions
-from qunlearn.report.figures.values import main_scores
+from qunlearn.report.figures.values import scores
 
 ROWS = {
     "nll_forget": "Forget NLL\nnats a token",
@@ -24,5 +24,5 @@ def plot(summary: Path, output: Path) -> None:
     Raises:
         InputError: `summary` holds no variant that the figure knows, or does not parse.
     """
-    found = main_scores(summary, ROWS, midrise=True)
+    found = scores(summary, ROWS, midrise=True)
     draw_over_precisions(found, ROWS, WORDS, HEIGHT, output, "survival_of_forgetting")

@@ -29,34 +29,29 @@ GUIDES = {0.0: "survived", 1.0: "back at\ntarget"}
 GUIDE: dict[str, Any] = {"color": "#444444", "linewidth": 0.8, "linestyle": (0, (1, 1.5))}
 
 
-def scores(summary: Path, metrics: Collection[str], midrise: bool = True) -> pd.DataFrame:
+def scores(
+    summary: Path, metrics: Collection[str], midrise: bool = False, controls: bool = False
+) -> pd.DataFrame:
     """The rows of a `summary.csv` of some metrics, with NaN where there is no number.
+
+    Of target, retrain and the variants that have a look of their own.
 
     Args:
         midrise: whether mid-rise grids, which are controls, are shown too.
-
-    Raises:
-        InputError: the file does not parse.
-    """
-    found = read(summary, SUMMARY_TABLE)
-    found = found[found["metric"].isin(metrics)]
-    if not midrise:
-        found = found[[not Precision.parse(name).midrise for name in found["precision"]]]
-    numbers = found[[*VALUES, "n"]].apply(pd.to_numeric, errors="coerce")
-    return found.assign(**numbers)
-
-
-def main_scores(summary: Path, metrics: Collection[str], midrise: bool = False) -> pd.DataFrame:
-    """The same of the variants that have a look of their own (no controls), target and retrain.
+        controls: whether models that are controls are shown too.
 
     Raises:
         InputError: the file does not parse, or holds no such variant.
     """
-    found = scores(summary, metrics, midrise)
-    if not found["adapter"].isin(LINES).any():
+    found = read(summary, SUMMARY_TABLE)
+    shown = found["metric"].isin(metrics)
+    shown &= controls | found["adapter"].isin(LINES) | found["objective"].isin(REFERENCE_LINES)
+    shown &= midrise | ~found["precision"].map(lambda name: Precision.parse(name).midrise)
+    if not (shown & found["adapter"].isin(LINES)).any():
         known = ", ".join(LINES)
         raise InputError(f"{summary}: no unlearned model to draw; evaluate one of {known}")
-    return found[found["adapter"].isin(LINES) | found["objective"].isin(REFERENCE_LINES)]
+    numbers = found[[*VALUES, "n"]].apply(pd.to_numeric, errors="coerce")
+    return found.assign(**numbers).loc[shown]
 
 
 def read_mechanism(path: Path) -> pd.DataFrame:
