@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 
 from qunlearn.report.footnotes import learning_rates
 from qunlearn.report.processors import manifests
-from qunlearn.report.story import experiment_story
+from qunlearn.report.story import story
 from qunlearn.report.tables import html_table, page
 
 _KEYS = ["Step", "Commit", "Python", "Device", "Threads", "Packages"]
@@ -32,7 +32,7 @@ def report_page(name: str, results: Path, settings: dict[str, Any], cells: Seque
     """
     match name:
         case "story":
-            return experiment_story(results / "tables", settings, [learning_rates(settings)])
+            return story(results / "tables", settings, [learning_rates(settings)])
         case "configuration":
             shown = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
             return page("Configuration", f"<pre>{escape(shown)}</pre>")

@@ -60,7 +60,10 @@ def plot(summary: Path, output: Path) -> None:
         InputError: `summary` holds no variant that the figure knows, or does not parse.
     """
     found = scores(summary, [UTILITY, *FORGETTING])
-    arrows = _arrows(distinct(found["precision"]))
+    *others, last = distinct(found["precision"])
+    few = [name for name in others if Precision.parse(name).bits <= FEW_BITS]
+    arrows = dict.fromkeys(few, THIN) | {last: HEAVY}
+    arrows.pop(BEFORE, None)  # from where they lead
     useful = select(found, metric=UTILITY)
     low, high = extent(useful)
     room = 0.05 * ((high - low) or 1.0)
@@ -84,15 +87,6 @@ def plot(summary: Path, output: Path) -> None:
             if names := [precision_name(name) for name, own in arrows.items() if own == width]:
                 style = {"color": "#444", "marker": ">", "markersize": 5}
                 axes.plot([], [], **style, linewidth=width, label=f"to {', '.join(names)}")
-
-
-def _arrows(precisions: list[str]) -> dict[str, float]:
-    """Where arrows lead, and how wide they are: to few bits, and to the last and coarsest."""
-    few = [name for name in precisions if Precision.parse(name).bits <= FEW_BITS]
-    last = precisions[-1]
-    return {
-        name: HEAVY if name == last else THIN for name in distinct([*few, last]) if name != BEFORE
-    }
 
 
 def _scale(axes: Axes, high: float) -> None:
