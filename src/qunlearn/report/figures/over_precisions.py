@@ -68,11 +68,11 @@ def draw_over_precisions(
             places = distinct(own["precision"])
             names = [precision_name(name) for name in places]
             if errors is not None:
-                known = sorted(
-                    (errors[corpus, name], name) for name in places if (corpus, name) in errors
-                )
-                places = [name for _, name in known]
-                names = [f"{precision_name(name)} {100 * error:.2g} %" for error, name in known]
+                known = {name: errors[corpus, name] for name in places if (corpus, name) in errors}
+                places = sorted(known, key=lambda name: (known[name], name))
+                names = [
+                    f"{precision_name(name)} {100 * known[name]:.2g}\u00a0%" for name in places
+                ]
             name_ticks(axes, names)
             own = own[own["precision"].isin(places)]
             own = own.assign(x=own["precision"].map(places.index).astype(float)).sort_values("x")

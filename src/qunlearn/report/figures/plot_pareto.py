@@ -95,6 +95,7 @@ def _scale(axes: Axes, high: float) -> None:
     axes.set_xlim(0, high)
     axes.set_xticks([tick for tick in TICKS if tick <= high])
     axes.tick_params(labelbottom=True)
+    axes.spines["left"].set_position(("outward", 2 * SHIFT))  # free of markers at 0
     axes.grid(axis="x")
 
 

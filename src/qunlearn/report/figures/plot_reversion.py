@@ -30,6 +30,6 @@ def plot(mechanism: Path, summary: Path, output: Path) -> None:
         InputError: a table does not parse, or `summary` holds no variant that the figure knows.
     """
     measured = read_mechanism(mechanism).groupby(["corpus", "precision"])["rounding_error"].first()
-    errors: dict[Any, float] = measured[measured > 0].to_dict()
+    errors: dict[Any, float] = measured.fillna(0.0).to_dict()
     found = scores(summary, ROWS)
     draw_over_precisions(found, ROWS, WORDS, HEIGHT, output, "reversion", errors)
