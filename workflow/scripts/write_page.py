@@ -1,11 +1,11 @@
 """Write a page of an experiment's report.
 
 Args:
-    page: story, configuration, versions, or a table of the experiment, e.g. reversion.
+    page: story, answer, configuration, versions, or a table of the experiment, e.g. reversion.
     results: the experiment's folder, whose tables and manifests are read.
     settings: the resolved configuration, as JSON.
     cells: the cells of the tables, <corpus>/<model id>/<precision>.
-    output: the page: reStructuredText for story, HTML for the others.
+    output: the page: reStructuredText for story, text for answer, HTML for the others.
 """
 
 from pathlib import Path
