@@ -145,6 +145,7 @@ def fill_window(
     copy_figure(results[-1], "window", docs)
 
 
+@run_script
 def main(
     part: Literal["table", "mechanism", "window"],
     results: tuple[Path, ...],
@@ -176,7 +177,3 @@ def main(
             fill_mechanism(results[0], (corpus, objective), precisions, document, docs)
         case "window":
             fill_window(results, (corpus, objective, adapter), document, docs)
-
-
-if __name__ == "__main__":
-    run_script(main)

@@ -183,8 +183,12 @@ def manifest(folder: Path, **facts: Any) -> dict[str, Any]:
 def test_each_page_is_written(tmp_path: Path) -> None:
     tables = tmp_path / "tables"
     tables.mkdir()
-    told(tables, LORA)
-    assert "survived in 1 of 1" in report_page("story", tmp_path, SETTINGS, [])
+    told(tables, {key("lora"): BACK})
+    assert "came back in 1 of 1" in report_page("story", tmp_path, SETTINGS, [])
+    lines = report_page("answer", tmp_path, SETTINGS, []).splitlines()
+    assert len(lines) <= 10
+    assert "LoRA               came back:    RTN3 g64 0.88 [0.80, 0.95]" in lines[2]
+
     (tables / "reversion.md").write_text("| a |\n| --- |\n| <b>0.5</b> |\n", encoding="utf-8")
     table = report_page("reversion", tmp_path, {}, [])
     assert "<h1>Reversion</h1>" in table and "<td>&lt;b&gt;0.5&lt;/b&gt;</td>" in table
