@@ -124,24 +124,19 @@ def test_each_processor_is_named_and_what_it_did(tmp_path: Path) -> None:
     assert processors(tmp_path / "models", cells) == ""
 
 
-def test_seeds_are_compared_two_by_two_and_gaps_are_left_out(tmp_path: Path) -> None:
-    found = Run.read(run(tmp_path, SEEDS))
-    assert found.name == "seeds 0, 1, 2, trained and evaluated on AMD EPYC (AVX512)"
-    verbmem, nll = measure(found).itertuples()
-    assert (verbmem.metric, nll.metric) == ("verbmem", "nll_forget")
-    assert verbmem.pairs == 4  # 4, 20 and 16 apart, and 1
-    assert (verbmem.median, verbmem.largest, verbmem.cell) == (10, 20, LORA.format(0))
-    assert verbmem.first == verbmem.second == found.name
-    assert nll.largest == pytest.approx(0.2)
-
-
-def test_another_processor_is_compared_cell_by_cell(tmp_path: Path) -> None:
+def test_runs_are_compared_seed_by_seed_and_cell_by_cell(tmp_path: Path) -> None:
     first = Run.read(run(tmp_path / "a", SEEDS))
     other = run(tmp_path / "b", {"news/target/nf4": 91.0, LORA.format(0): 13.0}, "AVX2")
+    assert first.name == "seeds 0, 1, 2, trained and evaluated on AMD EPYC (AVX512)"
     rows = measure(first, [Run.read(other)])
-    *_, verbmem, _ = rows.itertuples()
-    assert verbmem.second == "seed 0, trained and evaluated on AMD EPYC (AVX2)"
-    assert (verbmem.pairs, verbmem.median, verbmem.largest) == (2, 2, 3)
+    numbers = rows[["metric", "pairs", "median", "largest"]].to_numpy().tolist()
+    assert numbers == [
+        ["verbmem", 4, 10, 20],  # 4, 20 and 16 apart, and 1
+        ["nll_forget", 4, pytest.approx(0.1), pytest.approx(0.2)],
+        ["verbmem", 2, 2, 3],
+        ["nll_forget", 2, pytest.approx(0.02), pytest.approx(0.03)],
+    ]
+    assert rows["cell"][0] == LORA.format(0)
     assert spread_notes(rows) == [
         "Another seed moves a number by (median and largest): VerMem 10.0 and 20.0, NLL forget "
         "0.10 and 0.20.",

@@ -124,6 +124,7 @@ def test_the_same_numbers_give_the_same_bytes_in_another_process(run: Path, tmp_
 
 def test_every_variant_is_a_line_over_the_precisions(run: Path, drawn: list[Figure]) -> None:
     draw("survival_of_forgetting", run, run)
+    draw("reversion", run, run)
 
     for axes in drawn[0].axes:
         assert values(axes, LINES["full"].colour) == [[12.0, 12.5, 13.0]]
@@ -133,16 +134,9 @@ def test_every_variant_is_a_line_over_the_precisions(run: Path, drawn: list[Figu
         assert line[:2] == [14.0, 180.0] and math.isnan(line[2])  # twice target's 90, then a gap
         assert edge == [180.0] == [axes.get_ylim()[1]]
         assert len(cross) == 1 and axes.get_ylim()[0] < 0  # in a strip of its own
-
-
-def test_reversions_stand_on_the_grids_that_round_the_target(
-    run: Path, drawn: list[Figure]
-) -> None:
-    draw("reversion", run, run)
-
-    (first, *_) = drawn[0].axes  # bf16 rounds nothing
-    assert values(first, LINES["full"].colour) == [[0.1, 0.2]]
-    assert values(first, LINES["full_bf16"].colour) == [[0.3, 1.5], [1.5]]
+    for axes in drawn[1].axes:  # bf16 rounds nothing
+        assert values(axes, LINES["full"].colour) == [[0.1, 0.2]]
+        assert values(axes, LINES["full_bf16"].colour) == [[0.3, 1.5], [1.5]]
 
 
 def test_arrows_lead_from_bf16_to_few_bits(run: Path, drawn: list[Figure]) -> None:
@@ -197,29 +191,25 @@ def test_a_run_is_a_line_that_ends_in_its_marker_or_a_cross(run: Path, drawn: li
     assert values(forget, LINES["full"].colour) == [[1, 2, 3, 4]]
     assert values(retain, LINES["full_bf16"].colour) == [[0.1, 0.2]]
     assert values(forget, LINES["lora"].colour) == [[1.0], [1.0]]
-    assert (forget.get_yscale(), retain.get_yscale()) == ("linear", "log")
 
 
 def test_without_a_retain_term_the_panel_says_so(tmp_path: Path, drawn: list[Figure]) -> None:
     write_log(tmp_path, "news/ga/full/seed0", [10])
     log = tmp_path / "news/ga/full/seed0" / plot_loss_curves.LOG
     log.write_text('{"step": 10, "nll_forget": 2.0}\n{"step": 20, "nll_forget": NaN}\n')
-    write_log(tmp_path, "news/ga/lora/seed0", [], "diverged")
-    plot_loss_curves.plot(tmp_path, ["news/ga/full/seed0", "news/ga/lora/seed0"], tmp_path)
+    plot_loss_curves.plot(tmp_path, ["news/ga/full/seed0"], tmp_path)
 
     forget, retain = drawn[0].axes
     assert values(forget, LINES["full"].colour) == [[2.0]]
     assert [text.get_text() for text in retain.texts] == [plot_loss_curves.NO_RETAIN]
 
 
-def test_every_standing_candidate_is_drawn_and_the_chosen_one_ringed(
-    run: Path, drawn: list[Figure]
-) -> None:
+def test_every_standing_candidate_is_drawn(run: Path, drawn: list[Figure]) -> None:
     draw("candidates", run, run)
 
     (axes,) = drawn[0].axes
     assert values(axes, LINES["lora"].colour) == [[41.0, 58.0], [40.0]]  # the front, and beaten
-    assert values(axes, plot_candidates.RING["color"])[0] == [41.0]
+    assert values(axes, plot_candidates.RING["color"])[0] == [41.0]  # the chosen one
 
 
 BROKEN = [

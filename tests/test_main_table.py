@@ -148,44 +148,35 @@ def test_better_numbers_stand_out_in_every_form() -> None:
 
 
 def test_the_footer_says_how_models_were_trained_quantized_and_asked() -> None:
-    unlearn = {"adapters": ["lora"], "overrides": {"books/*": {"lr": 0.5}}}
-    precisions = ["bf16", "nf4", "gptq4"]
-    found = footnotes(resolve({"unlearn": unlearn, "precisions": precisions}))
-
-    assert [note for note in found if "rank 16, alpha 16, dropout 0.05" in note] == found[:1]
-    assert found[1].startswith("Learning rates: LoRA ")
-    assert found[2].startswith("bitsandbytes")
-    assert "128 sequences of 512 tokens of retain1" in found[3]
-    assert found[4].startswith("Embeddings")
-    assert found[5].startswith("KnowMem and Utility use the benchmark's prompt")
-    plain = footnotes(resolve({"precisions": ["bf16"], "unlearn": {"adapters": ["full"]}}))
-    assert plain[1:] == found[4:]
-    assert plain[0].startswith("Learning rates: FT (fp32 masters) 1e-05.")
-    other = footnotes(resolve({"evaluate": {"prompt": "plain"}}))
-    assert "cannot be compared with published numbers" in other[-1]
+    unlearn = {"adapters": ["lora"]}
+    models = {"base": "gguf:some_package/model.Q4_1.gguf"}
+    config = {"unlearn": unlearn, "models": models, "precisions": ["bf16", "nf4", "gptq4"]}
+    starts = (
+        *("LoRA on all linear layers: rank 16, alpha 16, dropout 0.05", "Learning rates: LoRA "),
+        *("bitsandbytes", "GPTQ", "The base is some_package/model.Q4_1.gguf", "Embeddings"),
+        "KnowMem and Utility use the benchmark's prompt",
+    )
+    found = footnotes(resolve(config))
+    assert [note[: len(start)] for note, start in zip(found, starts, strict=True)] == list(starts)
+    given = {**models, "target": "folder", "retrain": "folder"}  # nothing comes from the base
+    plain = {"models": given, "precisions": ["bf16"], "evaluate": {"prompt": "plain"}}
+    rates, _, prompt = footnotes(resolve(plain | {"unlearn": {"adapters": ["full"]}}))
+    assert rates.startswith("Learning rates: FT (fp32 masters) 1e-05.")
+    assert "cannot be compared with published numbers" in prompt
 
 
 def test_learning_rates_are_named_by_variant_and_by_cell_where_they_differ() -> None:
     unlearn = {
         "objectives": ["npo_gdr"],
-        "adapters": ["full", "full_bf16", "lora"],
         "settings": {"lr": 2e-5},
         "overrides": {"*/*/lora": {"lr": 1e-4}, "books/npo_gdr/full": {"lr": 0.5}},
     }
-    config = resolve({"corpora": ["news", "books"], "unlearn": unlearn})
-    assert learning_rates(config).startswith(
+    grid = {"*/npo_gdr/lora": {"lr": [1e-4, 7e-4]}}
+    shown = (
         "Learning rates: FT (fp32 masters) 2e-05 (NEWS NPO+GDR), 0.5 (BOOKS NPO+GDR); "
-        "FT (bf16 weights) 2e-05; LoRA 0.0001. How much"
+        "FT (bf16 weights) 2e-05; LoRA {}. How much"
     )
-    grid = {"news/npo_gdr/lora": {"lr": [1e-4, 7e-4]}}
-    swept = resolve({"corpora": ["news"], "unlearn": unlearn, "sweep": grid})
-    assert "LoRA chosen from a grid." in learning_rates(swept)
-
-
-def test_the_footer_names_weights_that_were_quantized_before() -> None:
-    models = {"base": "gguf:some_package/model.Q4_1.gguf"}
-    found = footnotes(resolve({"models": models, "corpora": ["news", "books"]}))
-    named = [note for note in found if "model.Q4_1.gguf" in note]
-    assert len(named) == 1 and named[0].startswith("The base is some_package/model.Q4_1.gguf")
-    given = {**models, "target": "folder", "retrain": "folder"}  # nothing comes from the base
-    assert not any("gguf" in note for note in footnotes(resolve({"models": given})))
+    config = {"corpora": ["news", "books"], "unlearn": unlearn}
+    assert learning_rates(resolve(config)).startswith(shown.format("0.0001"))
+    swept = learning_rates(resolve(config | {"sweep": grid}))
+    assert swept.startswith(shown.format("chosen from a grid"))
