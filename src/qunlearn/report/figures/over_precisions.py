@@ -68,11 +68,9 @@ def draw_over_precisions(
             places = distinct(own["precision"])
             names = [precision_name(name) for name in places]
             if errors is not None:
-                known = {name: errors[corpus, name] for name in places if (corpus, name) in errors}
-                places = sorted(known, key=lambda name: (known[name], name))
-                names = [
-                    f"{precision_name(name)} {100 * known[name]:.2g}\u00a0%" for name in places
-                ]
+                at = {name: 100 * errors.get((corpus, name), 0.0) for name in places}
+                places = sorted(filter(at.get, places), key=lambda name: (at[name], name))
+                names = [f"{precision_name(name)} {at[name]:.2g}\u00a0%" for name in places]
             name_ticks(axes, names)
             own = own[own["precision"].isin(places)]
             own = own.assign(x=own["precision"].map(places.index).astype(float)).sort_values("x")
