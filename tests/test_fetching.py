@@ -115,15 +115,12 @@ def test_a_tokenizer_that_does_not_fit_is_refused(folder: Path, tmp_path: Path) 
         fetch(Source("folder", str(folder)), tmp_path / "target", large)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_not_finite_are_refused(
-    folder: Path, tmp_path: Path, value: float
-) -> None:
+def test_weights_that_are_not_finite_are_refused(folder: Path, tmp_path: Path) -> None:
     spoilt = Path(shutil.copytree(folder, tmp_path / "spoilt"))
     shard = sorted(spoilt.glob("model-*"))[1]
     tensors = load_file(shard)
     name = sorted(tensors)[0]
-    tensors[name].view(-1)[5] = value
+    tensors[name].view(-1)[5] = float("inf")
     save_file(tensors, shard, metadata={"format": "pt"})
     with pytest.raises(InputError, match=rf"spoilt: {name} has weights that are NaN or infinite"):
         load_model(spoilt, torch.float32)

@@ -35,9 +35,6 @@ def main(
         seed: decides the order of the rows.
     """
     given = locals()
-    from qunlearn.models.checkpoints import check_checkpoint
-
-    check_checkpoint(target)
     from qunlearn.run.imports import OPTIONAL, hide
 
     hide(*OPTIONAL)

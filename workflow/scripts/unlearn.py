@@ -33,9 +33,6 @@ def main(
             run of so many epochs ends with, and the run ends with the last of them.
     """
     given = locals()
-    from qunlearn.models.checkpoints import check_checkpoint
-
-    check_checkpoint(target)
     from qunlearn.run.imports import OPTIONAL, hide
 
     used = {"peft"} if adapter == "lora" else set()
