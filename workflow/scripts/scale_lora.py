@@ -1,20 +1,20 @@
-"""Scale a trained LoRA update: by a factor, or to the norm of another update of its target."""
+"""Scale a trained LoRA update: by a factor, or to the norm of another update of its target.
+
+Args:
+    adapter: folder of the trained adapter.
+    size: scaled<factor>, e.g. scaled0.5; or matched, to the norm of `like`.
+    target: the checkpoint that both updates start from.
+    like: the unlearned model whose update has the wanted norm, over the quantized matrices.
+    output: folder for the scaled adapter; of a diverged run it says so and holds no weights.
+"""
 
 from pathlib import Path
 
 from qunlearn.run.cli import run_script
 
 
+@run_script
 def main(adapter: Path, size: str, target: Path, like: Path, output: Path) -> None:
-    """Scale a trained LoRA update.
-
-    Args:
-        adapter: folder of the trained adapter.
-        size: scaled<factor>, e.g. scaled0.5; or matched, to the norm of `like`.
-        target: the checkpoint that both updates start from.
-        like: the unlearned model whose update has the wanted norm, over the quantized matrices.
-        output: folder for the scaled adapter; of a diverged run it says so and holds no weights.
-    """
     given = locals()
     from qunlearn.run.imports import OPTIONAL, hide
 
@@ -22,7 +22,3 @@ def main(adapter: Path, size: str, target: Path, like: Path, output: Path) -> No
     from qunlearn.training.match import scale_lora
 
     scale_lora(**given)
-
-
-if __name__ == "__main__":
-    run_script(main)
