@@ -130,7 +130,7 @@ def our_loss(
     def loss(forget: Batch, retain: Batch) -> Tensor:
         head = head_weight(model)
         lost = see(hidden_states(model, forget), head, forget, (before,))
-        kept = see(hidden_states(model, retain), head, retain, reference(indices, retain))
+        kept = see(hidden_states(model, retain), head, retain, reference(indices))
         return GAMMA * npo(lost, BETA) + ALPHA * mean_kl(kept)
 
     return loss

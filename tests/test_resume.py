@@ -154,9 +154,9 @@ def test_a_training_that_is_asked_to_end(
 def test_one_process_at_a_time_has_the_checkpoints(tmp_path: Path) -> None:
     """On a cluster a job may still run when its driver is gone and the next one sends it again."""
     code = "import sys; from pathlib import Path; from qunlearn.training.trainer import locked\n"
-    code += "with locked(Path(sys.argv[1]), seed=0): print('held', flush=True); sys.stdin.read()"
+    code += "with locked(*map(Path, sys.argv[1:])): print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)],
+        [sys.executable, "-c", code, str(tmp_path), __file__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={"PYTHONPATH": str(ROOT / "src")},
@@ -164,6 +164,6 @@ def test_one_process_at_a_time_has_the_checkpoints(tmp_path: Path) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
         threading.Timer(0.5, other.kill).start()  # a lock ends with its process
-        with locked(tmp_path, seed=0):
+        with locked(tmp_path, Path(__file__)):
             assert other.wait() != 0
     assert not list(tmp_path.iterdir())

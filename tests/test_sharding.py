@@ -11,7 +11,7 @@ import pytest
 import torch
 from conftest import ROOT
 from safetensors.torch import load_file
-from small_runs import Start, check_the_same, facts_of, files_of, log_of, run
+from small_runs import Start, facts_of, files_of, log_of, run
 from tiny_models import UNLEARNING
 
 from qunlearn.models.checkpoints import is_diverged, load_dense
@@ -37,19 +37,25 @@ def in_processes(patch: pytest.MonkeyPatch, act: str, update: int) -> None:
     patch.setattr(unlearn_run, "launch", launched)
 
 
-def test_two_processes_do_what_one_does_even_when_killed(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_two_processes_do_what_one_does_even_when_killed_and_asked_to_end(
+    start: Start,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """They take a row at a time, and compute each layer twice."""
+    """They take a row at a time, and compute each layer twice. Slurm asks all, a user maybe one."""
     how: dict[str, Any] = {"snapshots": SNAPSHOTS, "objective": "ga_klr"}
     one = run(start, tmp_path / "one", SETTINGS, **how)
     settings = replace(SHARDED, micro_batch_size=1, gradient_checkpointing=True)
     two, killed = (run(start, tmp_path / "two", settings, **how), tmp_path / "killed")
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        in_processes(patch, "kill", 9)
-        run(start, killed, settings, **how)
-    (mine,) = (tmp_path / "killed checkpoints").iterdir()
-    assert [path.name for path in mine.glob("checkpoint-*")] == ["checkpoint-8"]
+    for act, last in (("kill", 8), ("ask", 10)):
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
+            in_processes(patch, act, 9)
+            run(start, killed, settings, **how)
+        (mine,) = (tmp_path / "killed checkpoints").iterdir()
+        assert [path.name for path in mine.glob("checkpoint-*")] == [f"checkpoint-{last}"]
+    assert ended.value.code == 143
+    assert "the same command resumes after update 10" in capfd.readouterr().err
     run(start, killed, settings, **how)
 
     for line, other in zip(log_of(two), log_of(one), strict=True):
@@ -90,23 +96,6 @@ def test_one_bad_loss_is_everyones(
     output = run(start, tmp_path / "bad", SHARDED)
     assert is_diverged(output)
     assert "nan at update 4" in read_json(output / MANIFEST)["reason"]
-
-
-def test_two_processes_agree_to_end(
-    start: Start,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    """Slurm asks all of them; a user may ask one."""
-    settings = replace(SHARDED, log_every=4)
-    undisturbed = run(start, tmp_path / "undisturbed", settings)
-    with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
-        in_processes(patch, "ask", 4)
-        run(start, tmp_path / "asked", settings)
-    assert ended.value.code == 143
-    assert "the same command resumes after update 5" in capfd.readouterr().err
-    check_the_same(run(start, tmp_path / "asked", settings), undisturbed)
 
 
 def test_an_input_error_ends_all_with_its_line(capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,5 @@
 """Where models and corpora come from: how it is written, pinned, and what is refused."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +97,10 @@ def test_gguf_files_are_found_by_path_and_in_packages_that_cannot_be_imported(
     (package / "__init__.py").write_text("raise ImportError('never import this')")
     (package / "m.gguf").write_bytes(b"x")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert gguf_file("carrier_of_models/m.gguf") == package / "m.gguf"
-    assert gguf_file(str(package / "m.gguf")) == package / "m.gguf"
-    assert "carrier_of_models" not in sys.modules
-    for absent in ("carrier_of_models/n.gguf", str(tmp_path / "n.gguf"), "carrier_of_models/"):
-        with pytest.raises(InputError, match=r"no such file; check the path, or install"):
-            gguf_file(absent)
+    for given in ("carrier_of_models/m.gguf", str(package / "m.gguf")):
+        assert gguf_file(given) == package / "m.gguf"
+    with pytest.raises(InputError, match=r"no such file; check the path, or install"):
+        gguf_file("carrier_of_models/n.gguf")
 
 
 def on_hub(**more: Any) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class RepeatableTrainer(Trainer):
             train_sampling_strategy="sequential",
             use_cpu=not torch.cuda.is_available(),
             remove_unused_columns=False,
-            dataloader_pin_memory=torch.cuda.is_available(),
+            dataloader_pin_memory=False,  # batches hold what is on the GPU already
             report_to="none",
             **more,
         )

@@ -100,8 +100,7 @@ class _Unlearner(RepeatableTrainer):
 
     def _term(self, model: nn.Module, name: str, inputs: Any) -> Tensor:
         side, batch = self.sides[name], inputs[name]
-        reference = side.reference(batch["indices"], batch)
-        seen = see(hidden_states(model, batch), head_weight(model), batch, reference)
+        seen = see(hidden_states(model, batch), head_weight(model), batch, batch["reference"])
         return batch["share"] * side.definition.loss(seen, self.settings)  # type: ignore[no-any-return]
 
 
@@ -190,7 +189,7 @@ def unlearn(
             own = [pairs[place][which] for place in places]
             share = parts * side.size(own) / side.size([pair[which] for pair in update])
             batch: dict[str, Any] = {**collate([side.rows[index] for index in own])}
-            batches[name] = batch | {"indices": own, "share": share}
+            batches[name] = batch | {"reference": side.reference(own), "share": share}
         return batches
 
     def look(model: nn.Module) -> tuple[Tensor, Tensor]:
