@@ -124,11 +124,9 @@ def match_norm(
             runs, folder = [Run(settings.lr, update_norm(target, start))], start
             while abs(runs[-1].norm / goal - 1) > tolerance:
                 if len(runs) > search_runs:
-                    nearest = min(runs, key=lambda run: abs(run.norm - goal))
                     raise InputError(
                         f"control_settings.search_runs: none of {search_runs} runs brings the "
-                        f"update's norm to {goal:.4g} within {tolerance:.0%}; the nearest is "
-                        f"{nearest.norm:.4g} at lr {nearest.lr:g}: raise it, or "
+                        f"update's norm to {goal:.4g} within {tolerance:.0%}; raise it, or "
                         "control_settings.tolerance"
                     )
                 lr = next_lr(runs, goal)
