@@ -1,4 +1,7 @@
-# Which models and records a job reads, and the flags that name them.
+# Which models and records a job reads, and the flags of its script.
+CHECKPOINTS = f"{RESULTS}/checkpoints"
+
+
 def seed_of(wildcards):
     """The seed of a job's model; none of a target or retrain that serves all seeds."""
     last = wildcards.get("model", "").split("/")[-1]
@@ -42,11 +45,6 @@ def base_of(wildcards):
     """The target under an adapter; every other model stands by itself."""
     variant = wildcards.get("adapter") or wildcards.model
     return target_of(wildcards) if "lora" in variant else []
-
-
-def flag_of(name):
-    """A params function: the flag that names an input which only some jobs have."""
-    return lambda wildcards, input: flags({name: input[name]}) if input[name] else ""
 
 
 def folder_files(folder, pattern):
@@ -112,21 +110,39 @@ def questions(part):
 
 def finetune_flags(wildcards):
     """What base, target or retrain is trained on, and how."""
-    splits = {
-        "base": "pretrain",
-        "target": "forget retain1 retain2",
-        "retrain": "retain1 retain2",
-    }[wildcards.name]
-    given = CONFIG["train"][wildcards.name] | {"seed": wildcards.get("seed", 0)}
-    if wildcards.name == "base":
-        given |= CONFIG["models"]["architecture"]
-    return f"--splits {splits} {flags(given)}"
+    own = CONFIG["models"]["architecture"] if wildcards.name == "base" else {}
+    given = {"splits": plan.TRAINED_ON[wildcards.name], "seed": wildcards.get("seed", 0)}
+    return flags(given | {"checkpoints": CHECKPOINTS} | CONFIG["train"][wildcards.name] | own)
+
+
+def training_flags(wildcards, settings):
+    """One training of the unlearning kind."""
+    given = {"objective": wildcards.objective, "seed": wildcards.seed, "checkpoints": CHECKPOINTS}
+    return flags(given | settings)
 
 
 def unlearn_flags(wildcards):
     """How a variant of the update is trained."""
-    variant = wildcards.corpus, wildcards.objective, wildcards.get("adapter", "full")
-    return flags(configuration.unlearn_settings(CONFIG, *variant))
+    variant = wildcards.corpus, wildcards.objective, wildcards.adapter
+    settings = configuration.unlearn_settings(CONFIG, *variant)
+    return training_flags(wildcards, {"adapter": wildcards.adapter} | settings)
+
+
+def match_flags(wildcards):
+    """How full fine-tuning is trained at the norm of LoRA's update."""
+    settings = configuration.unlearn_settings(CONFIG, wildcards.corpus, wildcards.objective, "full")
+    search = {key: CONFIG["control_settings"][key] for key in ("tolerance", "search_runs")}
+    return training_flags(wildcards, settings | search)
+
+
+def terms(wildcards):
+    """The modules of an objective's terms."""
+    return Objective.parse(wildcards.objective).module_files
+
+
+def method(wildcards):
+    """The module of a precision's method."""
+    return [module_file(wildcards.precision)]
 
 
 def kept(output):
@@ -134,18 +150,24 @@ def kept(output):
     return output if KEEP else temp(output)
 
 
-def quantizing(wildcards):
-    """The kind of job that quantizes: methods that calibrate need more."""
-    return "gptq" if method_of(wildcards.precision).calibrated else "quantize"
+def quantize_flags(wildcards):
+    """The precision, and how the texts that its method calibrates on are drawn."""
+    calibrated = method_of(wildcards.precision).calibrated
+    calibration = CONFIG["quantization"]["calibration"] if calibrated else {}
+    return flags({"precision": wildcards.precision} | calibration)
 
 
-def calibration_flags(wildcards):
-    """The corpus, and how these texts are drawn from it."""
-    if not method_of(wildcards.precision).calibrated:
-        return ""
-    # Not from `input`: what is made of it is no part of what Snakemake compares with the last run.
-    corpus = {"corpus": f"{RESULTS}/data/{wildcards.corpus}"}
-    return flags(corpus | CONFIG["quantization"]["calibration"])
+def spare_flags(wildcards):
+    """The precision, and which weights it spares."""
+    spared = {"spare": wildcards.choice, "seed": wildcards.seed}
+    return flags({"precision": wildcards.precision} | spared)
+
+
+def evaluate_flags(wildcards):
+    """The precision, how the model is evaluated, and the folder of all that comes of it."""
+    cell = f"{wildcards.corpus}/{wildcards.model}/{wildcards.precision}"
+    place = {"precision": wildcards.precision, "output": f"{RESULTS}/eval/{cell}"}
+    return flags(place | CONFIG["evaluate"])
 
 
 def retrain_scores(wildcards):
@@ -180,13 +202,18 @@ def point_of(wildcards):
 def point_flags(wildcards):
     """The flags of unlearn.py that make a point's candidates."""
     point = point_of(wildcards)
-    return f"{flags(point.settings)} --snapshots {' '.join(f'{e:g}' for e in point.snapshots)}"
+    own = {"adapter": wildcards.adapter, "snapshots": [f"{each:g}" for each in point.snapshots]}
+    return training_flags(wildcards, own | point.settings)
 
 
-def candidates(wildcards, input):
-    """The candidates of a training of a grid: what it kept after some of its epochs."""
-    epochs = point_of(wildcards).snapshots
-    return [f"{input.models}/{grids.snapshot_name(each)}" for each in epochs]
+def candidate_flags(wildcards):
+    """The candidates of a training of a grid, what it kept after some of its epochs; and how they
+    are asked."""
+    cell = f"{wildcards.corpus}/{wildcards.objective}/{wildcards.adapter}"
+    names = point_of(wildcards).candidates
+    return flags(
+        {"models": [f"{RESULTS}/sweep/{cell}/seed{wildcards.seed}/{x}" for x in names]} | ASKING
+    )
 
 
 def of_candidates(pattern):
@@ -207,11 +234,13 @@ def reference_answers(name):
 
 
 def selection_flags(wildcards):
-    """The rule of the choice, and the candidate that the rule `fixed` takes."""
-    selection = CONFIG["selection"]
-    given = {key: selection[key] for key in ("rule", "questions")}
+    """What is chosen from, the rule of the choice, and the candidate that the rule `fixed` takes."""
+    cell, selection = wildcards.cell, CONFIG["selection"]
+    given = {"cell": cell, "seeds": CONFIG["seeds"], "points": [one.name for one in POINTS[cell]]}
+    given |= {"answers": f"{RESULTS}/selection/{cell}", "trainings": f"{RESULTS}/sweep/{cell}"}
+    given |= {key: selection[key] for key in ("rule", "questions")}
     if selection["rule"] == "fixed":
-        given["named"] = grids.matching(selection["fixed"], wildcards.cell)[-1]
+        given["named"] = grids.matching(selection["fixed"], cell)[-1]
     return flags(given)
 
 
@@ -221,17 +250,22 @@ def listed(path, category, result):
     return report(path, caption=caption, category=category, labels={"result": result})
 
 
-def page_inputs(wildcards):
+CANDIDATES = [
+    listed("<results>/tables/candidates.csv", "Selection", "Every candidate (CSV)"),
+    "<results>/tables/candidates.md",
+]
+
+
+def page_reads(wildcards):
     """What a page reads: every manifest, or its table."""
-    if TITLES[wildcards.page][0] != "Provenance":
-        return f"<results>/tables/{wildcards.page}.md"
-    return expand("<results>/eval/{cell}/manifest.json", cell=CELLS) + RECORDS
+    about_the_run = PAGES[wildcards.page][0] == "Provenance"
+    return MANIFESTS if about_the_run else f"<results>/tables/{wildcards.page}.md"
 
 
-def page_flags(wildcards, output):
+def page_flags(wildcards):
     """What write_page.py writes, and what of the configuration it shows."""
-    place = {"page": Path(output[0]).stem, "results": RESULTS, "output": output}
-    return flags(place | {"settings": json.dumps(TOLD), "cells": CELLS})
+    page = {"page": wildcards.page.partition(".")[0], "settings": json.dumps(TOLD)}
+    return flags(OF_ALL | page)
 
 
 wildcard_constraints:
@@ -248,4 +282,4 @@ wildcard_constraints:
     name="base|target|retrain",
     size=r"scaled[0-9.]+|matched",
     figure="|".join(FIGURES),
-    page="|".join(TITLES),
+    page="|".join(PAGES),

@@ -37,7 +37,7 @@ PACKAGES = (
 MANIFEST = "manifest.json"
 MODEL_INPUTS = "model_inputs"
 """In an evaluation's manifest: what its quantized model was made from, which may be gone since."""
-WRITTEN = ("output", "checkpoints", "folder")
+WRITTEN = ("output", "checkpoints", "folder", "record", "records")
 """Names of a script's arguments that it writes into, rather than reads."""
 CARD = "README.md"  # laid into a quantized model after its manifest was written
 THREADS = 4
