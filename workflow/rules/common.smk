@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from qunlearn import plan, preflight
 from qunlearn.experiment import config as configuration, configfiles, controls, inputs
 from qunlearn.experiment import labels as style, sweep as grids
+from qunlearn.experiment.names import BEFORE
 from qunlearn.models import sources
 from qunlearn.quantize.method import method_of, module_file
 from qunlearn.report.footnotes import footnotes, learning_rates
@@ -52,11 +53,8 @@ SWEPT = configuration.swept_cells(CONFIG)
 POINTS = {cell: configuration.points_of(CONFIG, *cell.split("/")) for cell in SWEPT}
 SPLIT_QUESTIONS = configuration.splits_questions(CONFIG)
 # What of the evaluation's settings decides how candidates are evaluated.
-ASKING = {
-    key: value
-    for key, value in CONFIG["evaluate"].items()
-    if key not in ("verbmem_tokens", "min_k")
-}
+ASKING = dict(CONFIG["evaluate"])
+del ASKING["verbmem_tokens"], ASKING["min_k"]
 CELLS = configuration.cells(CONFIG)  # of the tables, <corpus>/<model id>/<precision>
 OF_ALL, TABLES = {"results": RESULTS, "cells": CELLS}, {"output": f"{RESULTS}/tables"}
 # The evaluations, and what they must be of to go into this experiment's tables.
@@ -69,13 +67,16 @@ MEASURED = [
     for run in configuration.variants(CONFIG)
     if not run.adapter.startswith(controls.SPARE)
 ]
-REFERENCE_PRECISION = "bf16"  # of PrivLeak and reversion
-GRIDS = [name for name in CONFIG["precisions"] if name != REFERENCE_PRECISION]
+GRIDS = [name for name in CONFIG["precisions"] if name != BEFORE]
 # Of a base, target or retrain to be fetched, <corpus>/<name>: where it and its tokenizer come from.
 FETCHED = {
     f"{corpus}/{name}": {
-        "source": sources.source_of(CONFIG, name, corpus),
-        "tokenizer": sources.tokenizer_of(CONFIG, corpus),
+        flag: sources.pinned(CONFIG, source)
+        for flag, source in {
+            "source": sources.source_of(CONFIG, name, corpus),
+            "tokenizer": sources.tokenizer_of(CONFIG, corpus),
+        }.items()
+        if source
     }
     for corpus in CONFIG["corpora"]
     for name in sources.fetched(CONFIG, corpus)
@@ -85,6 +86,7 @@ CORPUS_FROM = "make_mini" if CONFIG["corpus"]["source"] == "mini" else "import"
 # A base, target or retrain that is trained here, with a folder a seed where each has its own.
 REFERENCE = configuration.reference_id(CONFIG, "{name}", "{seed}")
 
+DATA, CHECKPOINTS = "<results>/data/{corpus}", {"checkpoints": f"{RESULTS}/checkpoints"}
 RECORDS = expand("<results>/records/unlearned/{model}", model=TRAINED)
 SURVIVAL = expand("<results>/survival/{model}", model=MEASURED)
 SELECTIONS = expand("<results>/selection/{cell}.json", cell=SWEPT)
@@ -186,13 +188,8 @@ def step(rule, given="", by_name=lambda wildcards: []):
     """
     script, environment, _ = STEPS[rule]
     file = ROOT / f"workflow/scripts/{script}.py"
-    return {
-        "script": script,
-        "environment": environment,
-        "code": lambda wildcards: code_version(file, *by_name(wildcards)),
-        "flags": given,
-        "files": files,
-    }
+    found = {"script": script, "environment": environment, "flags": given, "files": files}
+    return found | {"code": lambda wildcards: code_version(file, *by_name(wildcards))}
 
 
 def resource(name):
@@ -200,32 +197,22 @@ def resource(name):
     return digest(ROOT / "resources" / name)[:12]
 
 
-# Memory and time of each kind of job; the plan's, once preflight has looked at the models.
+# What each kind of job needs; memory and time are the plan's, once preflight has looked at models.
 NEEDS = plan.needs(CONFIG, [])
 
 
-def kind_of(rule, wildcards):
-    """A job's kind, whose resources it has."""
-    found = STEPS[rule][2]
-    return found(wildcards) if callable(found) else found
+def need(name, times=lambda attempt: 1):
+    """A resource of a rule's jobs, in its unit; the search for a norm trains again and again.
 
+    Args:
+        times: the first attempt's that a further attempt has.
+    """
 
-def threads_of(wildcards, rulename):
-    """What `resources` says."""
-    return CONFIG["resources"][kind_of(rulename, wildcards)]["threads"]
+    def needed(wildcards, rulename, attempt):
+        kind = STEPS[rulename][2]
+        own = NEEDS[kind(wildcards) if callable(kind) else kind][name]
+        searches = (rulename, name) == ("match_norm", "runtime")
+        runs = CONFIG["control_settings"]["search_runs"] if searches else 1
+        return ceil(times(attempt) * runs * own)
 
-
-def gpus_of(wildcards, rulename):
-    """Likewise."""
-    return CONFIG["resources"][kind_of(rulename, wildcards)]["gpu"]
-
-
-def memory_of(wildcards, attempt, rulename):
-    """MiB: each further attempt has half as much again."""
-    return ceil(1.5 ** (attempt - 1) * NEEDS[kind_of(rulename, wildcards)]["mem_mb"])
-
-
-def minutes_of(wildcards, attempt, rulename):
-    """Each further attempt has as much again; the search for a norm trains again and again."""
-    times = CONFIG["control_settings"]["search_runs"] if rulename == "match_norm" else 1
-    return attempt * times * NEEDS[kind_of(rulename, wildcards)]["runtime"]
+    return needed

@@ -19,7 +19,7 @@ use rule corpus as scale_lora with:
 use rule corpus as match_norm with:
     input:
         target=target_of,
-        corpus="<results>/data/{corpus}",
+        corpus=DATA,
         like="<results>/unlearned/{corpus}/{objective}/lora/seed{seed}",
         start="<results>/unlearned/{corpus}/{objective}/full/seed{seed}",
     output:
@@ -29,7 +29,7 @@ use rule corpus as match_norm with:
     benchmark:
         "<benchmarks>/unlearned/{corpus}/{objective}/full_matched/seed{seed}.tsv"
     params:
-        **step("match_norm", match_flags, terms),
+        **step("match_norm", unlearn_flags, terms),
     message:
         "Searching for the learning rate at which full's norm is LoRA's: {wildcards.corpus}, {wildcards.objective}"
 
@@ -51,7 +51,7 @@ use rule quantize as quantize_spared with:
     params:
         **step(
             "quantize_spared",
-            spare_flags,
+            quantize_flags,
             lambda wildcards: [*method(wildcards), ROOT / "src/qunlearn/quantize/spare.py"],
         ),
     message:

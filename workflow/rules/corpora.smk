@@ -19,11 +19,11 @@ rule corpus:
         "<benchmarks>/data/{corpus}.tsv"
     conda:
         lambda wildcards, params: f"../../envs/{params.environment}.yaml"
-    threads: threads_of
+    threads: need("threads")
     resources:
-        mem_mb=memory_of,
-        runtime=minutes_of,
-        gpu=gpus_of,
+        mem_mb=need("mem_mb", lambda attempt: 1.5 ** (attempt - 1)),
+        runtime=need("runtime", lambda attempt: attempt),
+        gpu=need("gpu"),
     params:
         **step("corpus", corpus_flags),
     message:
@@ -36,7 +36,7 @@ if SPLIT_QUESTIONS:
 
     use rule corpus as split_questions with:
         input:
-            corpus="<results>/data/{corpus}",
+            corpus=DATA,
         output:
             selection=directory("<results>/questions/{corpus}/selection"),
             test=directory("<results>/questions/{corpus}/test"),

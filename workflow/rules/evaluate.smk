@@ -4,9 +4,7 @@ use rule corpus as quantize with:
     input:
         source=model_of,
         base=base_of,
-        corpus=lambda wildcards: (
-            "<results>/data/{corpus}" if method_of(wildcards.precision).calibrated else []
-        ),
+        corpus=calibration_corpus,
     output:
         output=kept(directory("<results>/quantized/{corpus}/{model}/{precision}")),
     log:

@@ -1,16 +1,8 @@
 # Which models and records a job reads, and the flags of its script.
-CHECKPOINTS = f"{RESULTS}/checkpoints"
-
-
-def seed_of(wildcards):
-    """The seed of a job's model; none of a target or retrain that serves all seeds."""
-    last = wildcards.get("model", "").split("/")[-1]
-    return wildcards.get("seed") or (last.removeprefix("seed") if last.startswith("seed") else "")
-
-
 def own_id(name, wildcards):
     """The id of the target or retrain that a model is compared with: its seed's, or everyone's."""
-    return configuration.reference_id(CONFIG, name, seed_of(wildcards))
+    seed = wildcards.get("seed") or wildcards.get("model", "").rpartition("/seed")[2]
+    return configuration.reference_id(CONFIG, name, seed)
 
 
 def checkpoint(name, wildcards):
@@ -26,11 +18,6 @@ def checkpoint(name, wildcards):
 def target_of(wildcards):
     """The checkpoint that an unlearned model starts from."""
     return checkpoint("target", wildcards)
-
-
-def start_of(wildcards):
-    """What a training starts from: the base; nothing where that is what is trained."""
-    return [] if wildcards.name == "base" else checkpoint("base", wildcards)
 
 
 def model_of(wildcards):
@@ -56,7 +43,7 @@ def folder_files(folder, pattern):
 def fetched_files(wildcards):
     """What of a model and its tokenizer is on disk here."""
     found = []
-    for source in filter(None, FETCHED[wildcards.given].values()):
+    for source in FETCHED[wildcards.given].values():
         if source.kind == "gguf":
             found.append(str(sources.gguf_file(source.value)))
         elif source.kind == "folder":
@@ -64,20 +51,11 @@ def fetched_files(wildcards):
     return found
 
 
-def revision_of(repository):
-    """The commit of a hub repository that the configuration pins."""
-    return CONFIG["revisions"].get(repository) or ""
-
-
 def fetch_flags(wildcards):
     """Where a model and its tokenizer come from, with the commits of the hub's repositories."""
-    given = {flag: source for flag, source in FETCHED[wildcards.given].items() if source}
-    commits = {
-        f"{flag}_revision": revision_of(source.value)
-        for flag, source in given.items()
-        if source.kind == "hub"
-    }
-    return flags(given | commits)
+    given = FETCHED[wildcards.given]
+    commits = {f"{flag}_revision": source.revision for flag, source in given.items()}
+    return flags(given | {flag: commit for flag, commit in commits.items() if commit})
 
 
 def corpus_files(wildcards):
@@ -90,49 +68,42 @@ def corpus_files(wildcards):
 def corpus_flags(wildcards):
     """Where a corpus comes from, and how much of it is kept."""
     name, given = wildcards.corpus, CONFIG["corpus"]
-    if given["source"] == "mini":
-        return flags({"name": name} | given["mini"])
-    dataset = given["hub"].get(name)
-    source = (
-        {"dataset": dataset, "revision": revision_of(dataset)}
-        if given["source"] == "hub"
-        else {"source": f"{CONFIG['muse_dir']}/{name}"}
-    )
+    match given["source"]:
+        case "mini":
+            return flags({"name": name} | given["mini"])
+        case "local":
+            source = {"source": f"{CONFIG['muse_dir']}/{name}"}
+        case "hub":
+            dataset = given["hub"][name]
+            source = {"dataset": dataset, "revision": CONFIG["revisions"][dataset]}
     return flags(source | given["excerpt"] | {"scratch": sources.from_scratch(CONFIG, name)})
 
 
 def questions(part):
     """The corpus with the questions of a part, `selection` or `test`: all, if they are not split."""
-    return (
-        f"<results>/questions/{{corpus}}/{part}" if SPLIT_QUESTIONS else "<results>/data/{corpus}"
-    )
+    return f"<results>/questions/{{corpus}}/{part}" if SPLIT_QUESTIONS else DATA
 
 
 def finetune_flags(wildcards):
     """What base, target or retrain is trained on, and how."""
     own = CONFIG["models"]["architecture"] if wildcards.name == "base" else {}
     given = {"splits": plan.TRAINED_ON[wildcards.name], "seed": wildcards.get("seed", 0)}
-    return flags(given | {"checkpoints": CHECKPOINTS} | CONFIG["train"][wildcards.name] | own)
-
-
-def training_flags(wildcards, settings):
-    """One training of the unlearning kind."""
-    given = {"objective": wildcards.objective, "seed": wildcards.seed, "checkpoints": CHECKPOINTS}
-    return flags(given | settings)
+    return flags(given | CHECKPOINTS | CONFIG["train"][wildcards.name] | own)
 
 
 def unlearn_flags(wildcards):
-    """How a variant of the update is trained."""
-    variant = wildcards.corpus, wildcards.objective, wildcards.adapter
-    settings = configuration.unlearn_settings(CONFIG, *variant)
-    return training_flags(wildcards, {"adapter": wildcards.adapter} | settings)
-
-
-def match_flags(wildcards):
-    """How full fine-tuning is trained at the norm of LoRA's update."""
-    settings = configuration.unlearn_settings(CONFIG, wildcards.corpus, wildcards.objective, "full")
-    search = {key: CONFIG["control_settings"][key] for key in ("tolerance", "search_runs")}
-    return training_flags(wildcards, settings | search)
+    """How an update is trained: a variant, a point of its grid, or `full` at the norm of LoRA's."""
+    cell = wildcards.corpus, wildcards.objective, wildcards.get("adapter", "full")
+    own = {
+        key: wildcards[key] for key in ("objective", "adapter", "seed") if key in wildcards.keys()
+    }
+    if "point" in wildcards.keys():
+        own |= {"snapshots": point_of(wildcards).snapshots} | point_of(wildcards).settings
+    else:
+        own |= configuration.unlearn_settings(CONFIG, *cell)
+    if "adapter" not in own:
+        own |= {key: CONFIG["control_settings"][key] for key in ("tolerance", "search_runs")}
+    return flags(own | CHECKPOINTS)
 
 
 def terms(wildcards):
@@ -150,17 +121,17 @@ def kept(output):
     return output if KEEP else temp(output)
 
 
+def calibration_corpus(wildcards):
+    """The corpus, for a method that calibrates."""
+    return DATA if method_of(wildcards.precision).calibrated else []
+
+
 def quantize_flags(wildcards):
-    """The precision, and how the texts that its method calibrates on are drawn."""
-    calibrated = method_of(wildcards.precision).calibrated
-    calibration = CONFIG["quantization"]["calibration"] if calibrated else {}
-    return flags({"precision": wildcards.precision} | calibration)
-
-
-def spare_flags(wildcards):
-    """The precision, and which weights it spares."""
-    spared = {"spare": wildcards.choice, "seed": wildcards.seed}
-    return flags({"precision": wildcards.precision} | spared)
+    """The precision; and which weights it spares, or which texts its method calibrates on."""
+    own = CONFIG["quantization"]["calibration"] if calibration_corpus(wildcards) else {}
+    if "choice" in wildcards.keys():
+        own = {"spare": wildcards.choice, "seed": wildcards.seed}
+    return flags({"precision": wildcards.precision} | own)
 
 
 def evaluate_flags(wildcards):
@@ -173,9 +144,9 @@ def evaluate_flags(wildcards):
 def retrain_scores(wildcards):
     """The reference of PrivLeak; retrain itself, in the reference's precision, is its own."""
     retrain = own_id("retrain", wildcards)
-    if (wildcards.model, wildcards.precision) == (retrain, REFERENCE_PRECISION):
+    if (wildcards.model, wildcards.precision) == (retrain, BEFORE):
         return []
-    return f"<results>/eval/{wildcards.corpus}/{retrain}/{REFERENCE_PRECISION}/privleak.jsonl"
+    return f"<results>/eval/{wildcards.corpus}/{retrain}/{BEFORE}/privleak.jsonl"
 
 
 def measured_precisions(wildcards):
@@ -199,35 +170,28 @@ def point_of(wildcards):
     return next(point for point in POINTS[cell] if point.name == wildcards.point)
 
 
-def point_flags(wildcards):
-    """The flags of unlearn.py that make a point's candidates."""
-    point = point_of(wildcards)
-    own = {"adapter": wildcards.adapter, "snapshots": [f"{each:g}" for each in point.snapshots]}
-    return training_flags(wildcards, own | point.settings)
-
-
 def candidate_flags(wildcards):
-    """The candidates of a training of a grid, what it kept after some of its epochs; and how they
-    are asked."""
-    cell = f"{wildcards.corpus}/{wildcards.objective}/{wildcards.adapter}"
-    names = point_of(wildcards).candidates
-    return flags(
-        {"models": [f"{RESULTS}/sweep/{cell}/seed{wildcards.seed}/{x}" for x in names]} | ASKING
-    )
+    """How models are asked; and of a training, what it kept after some of its epochs."""
+    if "model" in wildcards.keys():
+        return flags(ASKING)
+    cell = f"{wildcards.corpus}/{wildcards.objective}/{wildcards.adapter}/seed{wildcards.seed}"
+    models = [f"{RESULTS}/sweep/{cell}/{name}" for name in point_of(wildcards).candidates]
+    return flags({"models": models} | ASKING)
 
 
 def of_candidates(pattern):
     """An input function: a file or folder of each training of a cell, seed after seed."""
-    return lambda wildcards: [
-        pattern.format(cell=wildcards.cell, seed=seed, point=point.name)
-        for seed in CONFIG["seeds"]
-        for point in POINTS[wildcards.cell]
-    ]
+    return lambda wildcards: expand(
+        pattern,
+        cell=wildcards.cell,
+        seed=CONFIG["seeds"],
+        point=[point.name for point in POINTS[wildcards.cell]],
+    )
 
 
 def reference_answers(name):
     """An input function: what target or retrain answered to the candidates' questions, by seed."""
-    ids = dict.fromkeys(configuration.reference_id(CONFIG, name, seed) for seed in CONFIG["seeds"])
+    ids = [model for model in configuration.references(CONFIG) if model.startswith(name)]
     return lambda wildcards: [
         f"<results>/selection/{wildcards.cell.split('/')[0]}/{model}.json" for model in ids
     ]
@@ -239,21 +203,14 @@ def selection_flags(wildcards):
     given = {"cell": cell, "seeds": CONFIG["seeds"], "points": [one.name for one in POINTS[cell]]}
     given |= {"answers": f"{RESULTS}/selection/{cell}", "trainings": f"{RESULTS}/sweep/{cell}"}
     given |= {key: selection[key] for key in ("rule", "questions")}
-    if selection["rule"] == "fixed":
-        given["named"] = grids.matching(selection["fixed"], cell)[-1]
-    return flags(given)
+    named = grids.matching(selection["fixed"], cell)[-1:]
+    return flags(given | ({"named": named} if selection["rule"] == "fixed" else {}))
 
 
 def listed(path, category, result):
     """A table that the report shows; its caption is named like it."""
     caption = f"../report/{Path(path).stem}.rst"
     return report(path, caption=caption, category=category, labels={"result": result})
-
-
-CANDIDATES = [
-    listed("<results>/tables/candidates.csv", "Selection", "Every candidate (CSV)"),
-    "<results>/tables/candidates.md",
-]
 
 
 def page_reads(wildcards):

@@ -27,8 +27,8 @@ if FETCHED:
 # Base, target and retrain: the same training, of a new model or of the base.
 use rule corpus as finetune with:
     input:
-        base=start_of,
-        corpus="<results>/data/{corpus}",
+        base=lambda wildcards: [] if wildcards.name == "base" else checkpoint("base", wildcards),
+        corpus=DATA,
     output:
         output=directory(f"<results>/models/{{corpus}}/{REFERENCE}"),
     log:
@@ -45,7 +45,7 @@ use rule corpus as finetune with:
 use rule corpus as unlearn with:
     input:
         target=target_of,
-        corpus="<results>/data/{corpus}",
+        corpus=DATA,
     output:
         record=directory("<results>/records/unlearned/{corpus}/{objective}/{adapter}/seed{seed}"),
         output=kept(directory("<results>/unlearned/{corpus}/{objective}/{adapter}/seed{seed}")),

@@ -16,8 +16,6 @@ if SWEPT:
             "<logs>/sweep/{corpus}/{objective}/{adapter}/seed{seed}/{point}.log",
         benchmark:
             "<benchmarks>/sweep/{corpus}/{objective}/{adapter}/seed{seed}/{point}.tsv"
-        params:
-            flags=point_flags,
         message:
             "Unlearning {wildcards.corpus}: {wildcards.objective}, {wildcards.adapter}, seed {wildcards.seed}, {wildcards.point}"
 
@@ -51,8 +49,6 @@ if SWEPT:
             "<benchmarks>/selection/{corpus}/{model}.tsv"
         wildcard_constraints:
             model=REFERENCE_MODEL,
-        params:
-            flags=flags(ASKING),
         message:
             "Evaluating {wildcards.corpus}/{wildcards.model} on the candidates' questions"
 

@@ -49,7 +49,12 @@ use rule corpus as write_tables with:
         listed("<results>/tables/mechanism.csv", "Tables", "What arrives of the updates (CSV)"),
         multiext("<results>/tables/main", ".csv", ".md", ".tex"),
         multiext("<results>/tables/", "mechanism.md", "reversion.md", "vs_paper.csv"),
-        CANDIDATES if SWEPT else [],
+        [
+            listed("<results>/tables/candidates.csv", "Selection", "Every candidate (CSV)"),
+            "<results>/tables/candidates.md",
+        ]
+        if SWEPT
+        else [],
     log:
         "<logs>/tables/tables.log",
     benchmark:
