@@ -20,7 +20,6 @@ from qunlearn.quantize.method import Precision
 from qunlearn.quantize.spare import chosen, quantize_spared
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json
-from qunlearn.run.manifest import Stopwatch
 from qunlearn.training.adapters import with_adapter
 from qunlearn.training.match import Run, next_lr
 from qunlearn.training.scale import keep_scaled
@@ -101,7 +100,7 @@ def lora(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_scaled_adapter_is_so_many_times_the_update(
     target: Path, lora: Path, tmp_path: Path, factor: float
 ) -> None:
-    keep_scaled(lora, factor, tmp_path / "out", {}, Stopwatch())
+    keep_scaled(lora, factor, tmp_path / "out", {})
     base, whole, scaled = (
         load_dense(target), load_dense(lora, target), load_dense(tmp_path / "out", target)
     )  # fmt: skip
@@ -117,11 +116,11 @@ def test_what_cannot_be_scaled(target: Path, lora: Path, tmp_path: Path) -> None
     diverged = tmp_path / "diverged"
     write_json(diverged / "manifest.json", {"status": "diverged", "outputs": {}})
     for adapter, factor in ((diverged, 0.5), (lora, None)):
-        keep_scaled(adapter, factor, tmp_path / "out", {}, Stopwatch())
+        keep_scaled(adapter, factor, tmp_path / "out", {})
         assert is_diverged(tmp_path / "out")
         assert [path.name for path in (tmp_path / "out").iterdir()] == ["manifest.json"]
     with pytest.raises(InputError, match="not a LoRA adapter"):
-        keep_scaled(target, 2.0, tmp_path / "out", {}, Stopwatch())
+        keep_scaled(target, 2.0, tmp_path / "out", {})
 
 
 # --- The search for a learning rate ------------------------------------------------------------

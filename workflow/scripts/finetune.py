@@ -35,11 +35,11 @@ def main(
     seed: int = 0,
 ) -> None:
     from qunlearn.models.checkpoints import check_checkpoint
-    from qunlearn.run.imports import OPTIONAL, hide
+    from qunlearn.run.imports import hide_unused
 
     if base is not None:
         check_checkpoint(base)
-    hide(*OPTIONAL)
+    hide_unused()
     import torch
 
     from qunlearn.corpora import layout
@@ -55,10 +55,7 @@ def main(
     else:
         tokenizer, model = load_tokenizer(base), load_model(base, torch.float32)
     train_and_keep(
-        model,
-        tokenizer,
-        texts,
-        training,
+        *(model, tokenizer, texts, training),
         step="train_base" if base is None else "finetune",
         seed=seed,
         inputs={"corpus": corpus} if base is None else {"base": base, "corpus": corpus},

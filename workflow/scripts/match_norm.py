@@ -38,9 +38,9 @@ def main(
     from qunlearn.models.checkpoints import check_checkpoint
 
     check_checkpoint(target)
-    from qunlearn.run.imports import OPTIONAL, hide
+    from qunlearn.run.imports import hide_unused
 
-    hide(*OPTIONAL)
+    hide_unused()
     from qunlearn.training.match import match_norm
 
     match_norm(**given)

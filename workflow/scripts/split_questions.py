@@ -18,20 +18,12 @@ def main(corpus: Path, share: float, seed: int, selection: Path, test: Path) -> 
     from qunlearn.analysis.selection.questions import part_of
     from qunlearn.corpora import layout
     from qunlearn.run.files import new_folder
-    from qunlearn.run.manifest import Stopwatch, write_manifest
+    from qunlearn.run.manifest import write_manifest
 
-    stopwatch = Stopwatch()
     whole = layout.load(corpus)
     for name, output in {"selection": selection, "test": test}.items():
         part, questions = part_of(whole, name, share, seed)
         with new_folder(output) as folder:
             layout.write(folder, part)
-            write_manifest(
-                folder,
-                step="split_questions",
-                settings={"part": name, "share": share},
-                inputs={"corpus": corpus},
-                stopwatch=stopwatch,
-                seed=seed,
-                questions=questions,
-            )
+            settings, inputs = {"part": name, "share": share}, {"corpus": corpus}
+            write_manifest(folder, "split_questions", settings, inputs, seed, questions=questions)

@@ -38,11 +38,11 @@ def main(
     from qunlearn.models.checkpoints import check_checkpoint
 
     check_checkpoint(target)
-    from qunlearn.run.imports import OPTIONAL, hide
+    from qunlearn.run.imports import hide_unused
 
     used = {"peft"} if adapter == "lora" else set()
     used |= {"bitsandbytes"} if settings.optimizer == "adamw_8bit" else set()
-    hide(*(package for package in OPTIONAL if package not in used))
+    hide_unused(*used)
     from qunlearn.run.files import keep_record
     from qunlearn.training.unlearn_run import unlearn_and_keep
 

@@ -15,7 +15,7 @@ from qunlearn.models.checkpoints import save_model
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder, write_jsonl
 from qunlearn.run.fingerprint import code_version
-from qunlearn.run.manifest import Stopwatch, fingerprint, write_manifest
+from qunlearn.run.manifest import fingerprint, write_manifest
 from qunlearn.settings.training import TrainSettings
 from qunlearn.training.losses import (
     Autocast,
@@ -116,7 +116,6 @@ def train_and_keep(
     Raises:
         InputError: training diverged, so that there is no model to go on with.
     """
-    stopwatch = Stopwatch()
     made_from: dict[str, Any] = {
         "step": step,
         "seed": seed,
@@ -132,7 +131,7 @@ def train_and_keep(
             raise InputError(f"{step}: {error}; lower its lr {training.lr}") from None
         save_model(model.to(torch.bfloat16), tokenizer, work)
         write_jsonl(work / LOG, log)
-        write_manifest(work, **made_from, stopwatch=stopwatch, **facts)
+        write_manifest(work, **made_from, **facts)
 
 
 def shuffled_passes(items: int, length: int, seed: int) -> list[int]:

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from qunlearn.run.errors import InputError
-from qunlearn.run.imports import OPTIONAL, hide
+from qunlearn.run.imports import hide_unused
 from qunlearn.run.signals import end, listen
 
 PATIENCE = 3600  # seconds for a last checkpoint
@@ -51,7 +51,7 @@ def launch(processes: int, function: str, **arguments: Any) -> None:
 
 def _work(function: str, arguments: dict[str, Any]) -> None:
     listen(end)
-    hide(*OPTIONAL)  # what trains in shards needs none of them
+    hide_unused()  # what trains in shards needs none of them
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all processes are on this machine
     import torch

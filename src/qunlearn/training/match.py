@@ -16,7 +16,7 @@ from qunlearn.models.updates import update_norm
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder, read_json, write_json
 from qunlearn.run.fingerprint import code_version
-from qunlearn.run.manifest import MANIFEST, Stopwatch, fingerprint, write_manifest
+from qunlearn.run.manifest import MANIFEST, fingerprint, write_manifest
 from qunlearn.settings.unlearning import UnlearnSettings
 from qunlearn.training.objectives import Objective
 from qunlearn.training.trainer import locked
@@ -67,7 +67,6 @@ def match_norm(
     Raises:
         InputError: no run came near enough.
     """
-    stopwatch = Stopwatch()
     inputs = {"target": target, "corpus": corpus, "start": start, "like": like}
     code = code_version(Path(__file__), *Objective.parse(objective).module_files)
     made_from = {"objective": objective, "settings": settings, "seed": seed, "inputs": inputs}
@@ -110,7 +109,6 @@ def match_norm(
             step="match_norm",
             settings=settings,
             inputs=inputs,
-            stopwatch=stopwatch,
             seed=seed,
             **facts,
         )

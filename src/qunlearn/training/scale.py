@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from qunlearn.models.checkpoints import is_adapter, is_diverged
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder
-from qunlearn.run.manifest import Stopwatch, write_manifest
+from qunlearn.run.manifest import write_manifest
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -19,7 +19,6 @@ def keep_scaled(
     factor: float | None,
     output: Path,
     inputs: Mapping[str, Path],
-    stopwatch: Stopwatch,
 ) -> None:
     """Write the adapter whose update is `factor` times that of `adapter`, and its manifest.
 
@@ -47,6 +46,5 @@ def keep_scaled(
             step="scale",
             settings={"factor": factor},
             inputs={"adapter": adapter, **inputs},
-            stopwatch=stopwatch,
             status="diverged" if factor is None or diverged else "ok",
         )

@@ -13,7 +13,7 @@ from qunlearn.corpora.layout import load
 from qunlearn.models.checkpoints import load_model, load_tokenizer
 from qunlearn.run.files import new_folder, write_jsonl
 from qunlearn.run.fingerprint import code_version
-from qunlearn.run.manifest import Stopwatch, fingerprint, write_manifest
+from qunlearn.run.manifest import fingerprint, write_manifest
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings, snapshot_name
 from qunlearn.training.adapters import narrow_frozen, weight_dtype, with_adapter
 from qunlearn.training.launch import launch
@@ -86,7 +86,6 @@ def unlearn_in_process(
         mine: the training's folder of checkpoints, and of what is to outlive a kill.
         counts: epochs of the snapshots, ascending; the last are the run's.
     """
-    stopwatch = Stopwatch()
     own = mine  # where this process keeps what is its own
     if rank() > 0:  # the first process writes; the others do the same into nothing
         own = mine / f"rank{rank()}"
@@ -113,7 +112,6 @@ def unlearn_in_process(
             step="unlearn",
             settings=whose,
             inputs={"target": target, "corpus": corpus},
-            stopwatch=stopwatch,
             seed=seed,
             objective=objective,
             adapter=adapter,
