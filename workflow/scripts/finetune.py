@@ -34,9 +34,9 @@ def main(
     seed: int = 0,
 ) -> None:
     given = locals()
-    from qunlearn.run.imports import OPTIONAL, hide
+    from qunlearn.run.imports import hide_unused
 
-    hide(*OPTIONAL)
+    hide_unused()
     from qunlearn.training.finetune import train_and_keep
 
     train_and_keep(**given)

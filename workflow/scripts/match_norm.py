@@ -35,9 +35,9 @@ def main(
     seed: int = 0,
 ) -> None:
     given = locals()
-    from qunlearn.run.imports import OPTIONAL, hide
+    from qunlearn.run.imports import hide_unused
 
-    hide(*OPTIONAL)
+    hide_unused()
     from qunlearn.training.match import match_norm
 
     match_norm(**given)

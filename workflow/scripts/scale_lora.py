@@ -16,9 +16,9 @@ from qunlearn.run.cli import run_script
 @run_script
 def main(adapter: Path, size: str, target: Path, like: Path, output: Path) -> None:
     given = locals()
-    from qunlearn.run.imports import OPTIONAL, hide
+    from qunlearn.run.imports import hide_unused
 
-    hide(*OPTIONAL)
+    hide_unused()
     from qunlearn.training.match import scale_lora
 
     scale_lora(**given)

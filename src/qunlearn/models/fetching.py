@@ -20,7 +20,7 @@ from qunlearn.models.sources import Source, gguf_file
 from qunlearn.models.weights import check_finite
 from qunlearn.run.errors import InputError, short
 from qunlearn.run.files import new_folder
-from qunlearn.run.manifest import Stopwatch, write_manifest
+from qunlearn.run.manifest import write_manifest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -83,7 +83,6 @@ def fetch(source: Source, output: Path, tokenizer: Source | None = None) -> None
     """
     from qunlearn.models.tokens import check_ids
 
-    stopwatch = Stopwatch()
     file = gguf_file(source.value) if source.kind == "gguf" else None
     with new_folder(output) as folder:
         if file:
@@ -108,7 +107,6 @@ def fetch(source: Source, output: Path, tokenizer: Source | None = None) -> None
             step="fetch_model",
             settings={"source": _named(source), "tokenizer": tokenizer and _named(tokenizer)},
             inputs={"gguf": file} if file else {},
-            stopwatch=stopwatch,
         )
 
 

@@ -15,7 +15,7 @@ from qunlearn.models.checkpoints import load_model, load_tokenizer, save_model
 from qunlearn.models.scratch import new_llama, train_tokenizer
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder, write_jsonl
-from qunlearn.run.manifest import Stopwatch, write_manifest
+from qunlearn.run.manifest import write_manifest
 from qunlearn.settings.models import ModelSettings
 from qunlearn.settings.training import TrainSettings
 from qunlearn.training.losses import head_weight, hidden_states, mean_nll, token_nll
@@ -55,7 +55,6 @@ def train_and_keep(
         InputError: training diverged, so that there is no model to go on with, or out of GPU
             memory.
     """
-    stopwatch = Stopwatch()
     raw = layout.load(corpus, pretrain=base is None).raw
     texts = [text for split in splits for text in raw[split]]
     made_from: dict[str, Any] = {"seed": seed, "settings": training, "inputs": {"corpus": corpus}}
@@ -93,4 +92,4 @@ def train_and_keep(
             raise InputError(f"training: {error}; lower its lr {training.lr}") from None
         save_model(model.to(torch.bfloat16), tokenizer, work)
         write_jsonl(work / LOG, log)
-        write_manifest(work, **made_from, stopwatch=stopwatch)
+        write_manifest(work, **made_from)

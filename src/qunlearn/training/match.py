@@ -19,7 +19,7 @@ from qunlearn.models.updates import update_norm
 from qunlearn.models.weights import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder, read_json, write_json
-from qunlearn.run.manifest import MANIFEST, Stopwatch, write_manifest
+from qunlearn.run.manifest import MANIFEST, write_manifest
 from qunlearn.settings.unlearning import UnlearnSettings
 from qunlearn.training.objectives import Objective
 from qunlearn.training.trainer import locked
@@ -52,7 +52,7 @@ def scale_lora(adapter: Path, size: str, target: Path, like: Path, output: Path)
     Raises:
         InputError: `adapter` is not an adapter.
     """
-    stopwatch, inputs, factor = Stopwatch(), {"adapter": adapter}, None
+    inputs, factor = {"adapter": adapter}, None
     diverged = is_diverged(adapter)
     if not diverged and not is_adapter(adapter):
         raise InputError(f"{adapter}: not a LoRA adapter; give the folder of a trained one")
@@ -74,7 +74,6 @@ def scale_lora(adapter: Path, size: str, target: Path, like: Path, output: Path)
             step="scale",
             settings={"factor": factor},
             inputs=inputs,
-            stopwatch=stopwatch,
             status="diverged" if diverged else "ok",
         )
 
@@ -109,7 +108,6 @@ def match_norm(
     Raises:
         InputError: no run came near enough.
     """
-    stopwatch = Stopwatch()
     inputs = {"target": target, "corpus": corpus, "start": start, "like": like}
     modules = Path(__file__), *Objective.parse(objective).module_files
     made_from = {"objective": objective, "settings": settings, "seed": seed, "inputs": inputs}
@@ -145,7 +143,6 @@ def match_norm(
             step="match_norm",
             settings=replace(settings, log_every=look),
             inputs=inputs,
-            stopwatch=stopwatch,
             seed=seed,
             **facts,
         )

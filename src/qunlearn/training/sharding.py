@@ -24,7 +24,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forwar
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from qunlearn.run.errors import InputError
-from qunlearn.run.imports import OPTIONAL, hide
+from qunlearn.run.imports import hide_unused
 from qunlearn.run.signals import end, listen
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 
@@ -64,7 +64,7 @@ def launch(processes: int, function: str, **arguments: Any) -> None:
 
 def _work(function: str, arguments: dict[str, Any]) -> None:
     listen(end)
-    hide(*OPTIONAL)  # what trains in shards needs none of them
+    hide_unused()  # what trains in shards needs none of them
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all processes are on this machine
     if torch.cuda.is_available():

@@ -11,7 +11,7 @@ import torch
 from qunlearn.corpora.layout import load
 from qunlearn.models.checkpoints import load_model, load_tokenizer
 from qunlearn.run.files import new_folder, write_jsonl
-from qunlearn.run.manifest import Stopwatch, write_manifest
+from qunlearn.run.manifest import write_manifest
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings, snapshot_name
 from qunlearn.training.adapters import narrow_frozen, weight_dtype, with_adapter
 from qunlearn.training.objectives import Objective
@@ -80,7 +80,6 @@ def unlearn_in_process(
         mine: the training's folder of checkpoints, and of what is to outlive a kill.
         counts: epochs of the snapshots, ascending; the last are the run's.
     """
-    stopwatch = Stopwatch()
     own = mine  # where this process keeps what is its own
     if rank() > 0:  # the first process writes; the others do the same into nothing
         own = mine / f"rank{rank()}"
@@ -111,7 +110,6 @@ def unlearn_in_process(
             step="unlearn",
             settings=whose,
             inputs={"target": target, "corpus": corpus},
-            stopwatch=stopwatch,
             seed=seed,
             objective=objective,
             adapter=adapter,
