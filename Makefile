@@ -4,7 +4,7 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 VENV := .venv
 DRIVER := .venv-driver
 BIN := $(VENV)/bin
-FILL := python workflow/scripts/fill_document.py --part
+FILL := python -m benchmarks.fill_document --part
 # What installs the pins: uv, or pip, which takes twice as long.
 INSTALLER ?= uv
 install_by_uv = $(1)/pip install --quiet $(UV) && $(1)/uv pip install --quiet --python $(1)/python
@@ -90,15 +90,16 @@ format: setup-dev
 docs: setup
 	python -c 'from qunlearn.experiment import configdoc; print(configdoc.as_markdown(), end="")' > config/README.md
 
-## Run the default experiment with three seeds, and with one on what stands in for another processor; put its table and
-## figure into the README.
+## Run the default experiment with three seeds, and with one on what stands in for another processor; put its tables and
+## figure into README and docs/default-run.md.
 readme: ANOTHER ?= ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 readme: setup
 	snakemake --cores $(CORES) --config 'seeds=[0,1,2]'
 	mkdir -p results/another
 	$(ANOTHER) snakemake --cores $(CORES) --directory results/another tables
 	$(FILL) table --results results/mini --others results/another/results/mini \
-	  --precisions bf16 nf4 gptq4 rtn3g64 --document README.md --docs docs
+	  --precisions bf16 nf4 fp4 gptq4 rtn3g64 --document docs/default-run.md --docs docs
+	$(FILL) answer --results results/mini --precisions bf16 nf4 fp4 gptq4 rtn3g64 --document README.md --docs docs
 
 ## Run full fine-tuning in bf16 weights at three learning rates, and put what they show into docs/mechanism.md.
 window: demo
@@ -117,7 +118,7 @@ smollm2: setup
 ## Run the controls too, and put what they show into docs/mechanism.md.
 mechanism: setup
 	snakemake --cores $(CORES) --config controls=true
-	$(FILL) mechanism --results results/mini --precisions nf4 gptq4 rtn4 rtn3g64 \
+	$(FILL) mechanism --results results/mini --precisions nf4 fp4 gptq4 rtn3g64 \
 	  --document docs/mechanism.md --docs docs
 
 ## Run one experiment as it is and without AVX; write docs/results/reproducibility.
