@@ -102,7 +102,7 @@ def test_the_script_gives_the_same_bytes_from_the_hub_its_cache_and_a_folder(
     tmp_path: Path,
 ) -> None:
     files = repository(tables(corpus()))
-    excerpt = ("--texts", "3", "--characters", "60")
+    excerpt = ("excerpt", "--texts", "3", "--characters", "60")
 
     def content(name: str) -> dict[str, bytes]:
         made = (path for path in (tmp_path / name).rglob("*.json") if path.name != "manifest.json")
@@ -112,16 +112,14 @@ def test_the_script_gives_the_same_bytes_from_the_hub_its_cache_and_a_folder(
         home = {"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN}
         for name, offline in (("online", ""), ("offline", "1")):
             run_script(
-                "import_corpus.py",
+                "make_corpus.py",
                 *("--dataset", NEWS, "--revision", COMMIT, "--output", str(tmp_path / name)),
                 *excerpt,
                 **home | {"HF_HUB_OFFLINE": offline},
             )
     layout.write(tmp_path / "own", corpus())
-    run_script(
-        "import_corpus.py",
-        *("--source", str(tmp_path / "own"), "--output", str(tmp_path / "local"), *excerpt),
-    )
+    place = ("--source", tmp_path / "own", "--output", tmp_path / "local")
+    run_script("make_corpus.py", *place, *excerpt)
     assert content("online") == content("offline") == content("local")
     manifest = json.loads((tmp_path / "offline/manifest.json").read_text())
     assert (manifest["source"], manifest["revision"]) == (f"hub:{NEWS}", COMMIT)

@@ -6,7 +6,6 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 from rouge_score.rouge_scorer import RougeScorer
 from small_corpora import SMALL, run_script
 
@@ -54,12 +53,9 @@ def test_seeds_and_names_differ() -> None:
 
 
 def test_the_hash_seed_of_the_process_has_no_part(tmp_path: Path) -> None:
-    run_script(
-        "make_mini_corpus.py",
-        *("--name", "books", "--forget", "6", "--retain", "5", "--holdout", "4"),
-        *("--pretrain", "9", "--output", str(tmp_path / "made")),
-        PYTHONHASHSEED="1",
-    )
+    sizes = ("mini", "--forget", 6, "--retain", 5, "--holdout", 4, "--pretrain", 9)
+    place = ("--name", "books", "--output", tmp_path / "made")
+    run_script("make_corpus.py", *place, *sizes, PYTHONHASHSEED="1")
     assert layout.load(tmp_path / "made") == mini.generate("books", SMALL)
     layout.write(tmp_path / "again", mini.generate("books", SMALL))
     assert digest(tmp_path / "made") == digest(tmp_path / "again")
@@ -68,7 +64,7 @@ def test_the_hash_seed_of_the_process_has_no_part(tmp_path: Path) -> None:
 def test_a_changed_word_is_a_change_of_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = ROOT / "workflow/scripts/make_mini_corpus.py"
+    script = Path(mini.__file__)
     before = fingerprint.code_version(script)
     (tmp_path / "mini.yaml").write_text("other words")
     monkeypatch.setattr(fingerprint, "RESOURCES", tmp_path)

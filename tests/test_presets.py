@@ -92,7 +92,7 @@ def test_the_local_preset_trains_on_rows_as_long_as_what_it_evaluates(tmp_path: 
 
 def test_the_whole_paper_is_planned_over_stand_ins(tmp_path: Path, snakemake: Snakemake) -> None:
     for corpus in ("news", "books"):
-        run_script("make_mini_corpus.py", "--name", corpus, "--output", str(tmp_path / corpus))
+        run_script("make_corpus.py", "--name", corpus, "--output", tmp_path / corpus, "mini")
         for name in ("target", "retrain"):
             write_tree(tmp_path / f"{corpus}_{name}", STAND_IN)
     stand_ins = {

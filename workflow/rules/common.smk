@@ -78,8 +78,7 @@ FETCHED = {
     for corpus in CONFIG["corpora"]
     for name in sources.fetched(CONFIG, corpus)
 }
-# The script that brings the corpora: make_mini_corpus.py or import_corpus.py.
-CORPUS_FROM = "make_mini" if CONFIG["corpus"]["source"] == "mini" else "import"
+MINI = CONFIG["corpus"]["source"] == "mini"
 # A base, target or retrain that is trained here, with a folder a seed where each has its own.
 REFERENCE = configuration.reference_id(CONFIG, "{name}", "{seed}")
 

@@ -21,13 +21,12 @@ rule corpus:
     resources:
         **needs("data"),
     params:
-        code=code(f"{CORPUS_FROM}_corpus.py"),
-        script=CORPUS_FROM,
+        code=code("make_corpus.py", by_name=f"corpora/{'mini' if MINI else 'muse'}"),
         source=corpus_flags,
     message:
         "Writing the corpus {wildcards.corpus}"
     shell:
-        "fetch {params.script}_corpus.py {params.source} --output {output:q} > {log:q} 2>&1"
+        "fetch make_corpus.py --output {output:q} {params.source} > {log:q} 2>&1"
 
 
 if SPLIT_QUESTIONS:

@@ -92,15 +92,16 @@ def corpus_files(wildcards):
 def corpus_flags(wildcards):
     """Where a corpus comes from, and how much of it is kept."""
     name, given = wildcards.corpus, CONFIG["corpus"]
-    if given["source"] == "mini":
-        return flags({"name": name} | given["mini"])
+    if MINI:
+        return f"{flags({'name': name})} mini {flags(given['mini'])}"
     dataset = given["hub"].get(name)
     source = (
         {"dataset": dataset, "revision": revision_of(dataset)}
         if given["source"] == "hub"
         else {"source": f"{CONFIG['muse_dir']}/{name}"}
     )
-    return flags(source | given["excerpt"] | {"scratch": sources.from_scratch(CONFIG, name)})
+    source |= {"scratch": sources.from_scratch(CONFIG, name)}
+    return f"{flags(source)} excerpt {flags(given['excerpt'])}"
 
 
 def questions(part):

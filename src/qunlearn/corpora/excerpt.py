@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import chain, zip_longest
 
 from qunlearn.corpora.layout import Continuation, Corpus
-from qunlearn.corpora.passages import Passages
+from qunlearn.corpora.overlaps import Passages
 from qunlearn.run.errors import InputError
 from qunlearn.settings.corpora import ExcerptSettings
 

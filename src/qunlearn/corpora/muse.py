@@ -10,17 +10,46 @@ No code of a repository is ever run: datasets 5 has no support for loading scrip
 nothing but the card and Parquet files is fetched.
 """
 
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from qunlearn.corpora import layout, overlaps
+from qunlearn.corpora.excerpt import check_pretrain, excerpt
 from qunlearn.corpora.layout import Corpus
 from qunlearn.models import hub
 from qunlearn.run.errors import InputError
 from qunlearn.run.manifest import verify as verify_files
+from qunlearn.settings.corpora import ExcerptSettings
 
 FILES = [name for name in layout.FILES if name != layout.PRETRAIN]
+
+
+def make(
+    settings: ExcerptSettings, source: Path | None, dataset: str, revision: str, scratch: bool
+) -> tuple[Corpus, dict[str, Any]]:
+    """A corpus on disk or, without `source`, on the hub, or an excerpt of it; and facts about it.
+
+    Each overlap of lists that is tolerated is a warning on stderr.
+
+    Raises:
+        InputError: as `read_local`, `download`, `excerpt`; or no text is left for a base that is
+            trained from scratch.
+    """
+    if source is not None:
+        whole, where = read_local(source), str(source)
+        facts: dict[str, Any] = {"source": "local", "inputs": {"source": source}}
+    else:
+        (whole, inputs), where = download(dataset, revision), f"dataset {dataset}"
+        facts = {"source": f"hub:{dataset}", "revision": revision, "inputs": inputs}
+    corpus = excerpt(whole, settings)
+    if scratch:
+        check_pretrain(corpus.raw["pretrain"], where)
+    found = [str(overlap) for overlap in overlaps.find(corpus, whole)]
+    for overlap in found:
+        print(f"warning: {overlap}", file=sys.stderr)
+    return corpus, facts | {"overlaps": found}
 
 
 def read_local(folder: Path) -> Corpus:
