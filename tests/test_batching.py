@@ -13,11 +13,10 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from qunlearn.evaluate import batching
 from qunlearn.evaluate.batching import run_in_batches
+from qunlearn.evaluate.evaluate import Evaluation
 from qunlearn.evaluate.generate import continuations
 from qunlearn.evaluate.likelihood import token_logprobs
-from qunlearn.evaluate.prefix import Prefix
 from qunlearn.evaluate.prompts import cut_answer, is_answered
-from qunlearn.evaluate.records import Evaluation
 from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import BatchSize, EvaluateSettings
 
@@ -90,9 +89,9 @@ def test_shorter_rows_are_more_again_after_a_shortage() -> None:
 
 
 def test_what_cannot_be_run_is_one_line() -> None:
-    with pytest.raises(InputError, match=r"a single row of 7 tokens; lower evaluate\.shots"):
+    with pytest.raises(InputError, match=r"for 1 rows of 7 tokens; .*evaluate\.shots"):
         batches_of([7] * 4, "auto", refuse_more_than(0, MemoryError()))
-    with pytest.raises(InputError, match=r"3 rows of 7 tokens; lower evaluate\.batch_size from 3"):
+    with pytest.raises(InputError, match=r"for 3 rows of 7 tokens; set batch_size to auto"):
         batches_of([7] * 4, 3, refuse_more_than(2, MemoryError()))
     with pytest.raises(RuntimeError, match="shapes"):
         batches_of([7], "auto", refuse_more_than(0, RuntimeError("shapes do not match")))
@@ -192,21 +191,3 @@ def test_a_shortage_in_the_middle_of_an_evaluation_changes_no_record(
     monkeypatch.setattr(model, "generate", generate_few)
     assert evaluation.records() == expected
     assert refused == [7, 3, 5]  # of VerMem's 7 prompts, and of 5 questions
-
-
-def test_prefix_is_laid_into_the_batch_without_a_second_copy(model: LlamaForCausalLM) -> None:
-    """The whole cache of a batch is the one buffer, and the prefix's own stays as it was."""
-    with torch.inference_mode():
-        prefix = Prefix(model, [5, 6, 7])
-        first, second = prefix.cache(4, room=9), prefix.cache(2, room=5)
-        layer = first.layers[0]
-        assert layer.keys.shape == (4, 2, 3, 16)
-        assert layer.keys.untyped_storage().nbytes() == 4 * 2 * 9 * 16 * 4
-        ids = torch.tensor([[8, 9], [1, 2], [3, 4], [5, 5]])
-        before = layer.keys.data_ptr()
-        grown = model(input_ids=ids, past_key_values=first, use_cache=True).logits
-        assert first.layers[0].keys.shape == (4, 2, 5, 16)
-        assert first.layers[0].keys.data_ptr() == before
-        assert second.get_seq_length() == 3
-        whole = torch.cat([torch.tensor([[5, 6, 7]] * 4), ids], dim=1)
-        torch.testing.assert_close(grown, model(input_ids=whole).logits[:, 3:], atol=1e-4, rtol=0)

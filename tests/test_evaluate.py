@@ -22,9 +22,9 @@ from transformers import (
 from qunlearn.corpora import layout
 from qunlearn.evaluate import evaluate as evaluation
 from qunlearn.evaluate import records, scoring
+from qunlearn.evaluate.evaluate import Evaluation
 from qunlearn.evaluate.generate import continuations
 from qunlearn.evaluate.likelihood import token_logprobs
-from qunlearn.evaluate.records import Evaluation
 from qunlearn.models.checkpoints import save_model
 from qunlearn.quantize import method
 from qunlearn.run.errors import InputError
@@ -88,27 +88,16 @@ GENERATION_SETTINGS: dict[str, Any] = {
     "repetition_penalty": 1.3,
     "no_repeat_ngram_size": 2,
     "bad_words_ids": [[5], [6, 7]],
-    "sequence_bias": [[[8], 50.0]],
     "min_length": 200,
-    "min_new_tokens": 11,
-    "max_length": 5,
     "max_time": 1e-9,
     "stop_strings": ["e"],
-    "forced_bos_token_id": 9,
     "forced_eos_token_id": 10,
     "suppress_tokens": list(range(40, 120)),
-    "begin_suppress_tokens": list(range(120, 300)),
-    "exponential_decay_length_penalty": (1, 3.0),
     "do_sample": True,
-    "temperature": 5.0,
     "num_beams": 3,
-    "num_return_sequences": 2,
     "guidance_scale": 2.0,
-    "prompt_lookup_num_tokens": 3,
-    "use_cache": False,
     "cache_implementation": "static",
     "return_dict_in_generate": True,
-    "output_scores": True,
 }
 
 
@@ -156,11 +145,8 @@ def test_a_prompt_beyond_the_context_keeps_its_end(
 ) -> None:
     ids = tokenizer(" ".join(TEXTS * 4))["input_ids"]
     assert len(ids) > 246
-    prompt, end = tokenizer.decode(ids), tokenizer.decode(ids[-246:])
-    whole, cut = (
-        continuations(model, tokenizer, [text], new_tokens=10, batch_size=1)
-        for text in (prompt, end)
-    )
+    both = [tokenizer.decode(ids), tokenizer.decode(ids[-246:])]
+    whole, cut = continuations(model, tokenizer, both, new_tokens=10, batch_size=1)
     assert whole == cut
     with pytest.raises(InputError, match="context of 256"):
         continuations(model, tokenizer, ["x"], new_tokens=256, batch_size=1)

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from qunlearn.evaluate.reach import shortfalls
 from talking_models import TEXTS, small_corpus, talking_model, talking_tokenizer
 from transformers import PreTrainedTokenizerFast
 
+from qunlearn.evaluate.evaluate import Evaluation
 from qunlearn.evaluate.prompts import question_prompts
-from qunlearn.evaluate.reach import shortfalls
-from qunlearn.evaluate.records import Evaluation
 from qunlearn.settings.evaluation import EvaluateSettings
 
 SETTINGS = EvaluateSettings(
@@ -35,7 +35,7 @@ def test_cut_prompts_are_counted(tokenizer: PreTrainedTokenizerFast) -> None:
     assert 0 < over < 3
     settings = replace(SETTINGS, knowmem_tokens=1)
     found = shortfalls(tokenizer, room + 6, corpus, settings)
-    expected = f"VerMem: {over} of 7 prompts are longer than the {room} tokens that"
+    expected = f"VerMem: {over} of 7 prompts exceed the {room} tokens that"
     assert found[0].startswith(expected)
     assert [line.split(":")[0] for line in found].count("VerMem") == 1
 
@@ -81,7 +81,7 @@ def test_the_benchmarks_prompt_is_put_and_scored(
         put.extend(prompts)
         return [f"\n\n{card['answer']}" for card in corpus.knowmem["forget_qa"]]
 
-    monkeypatch.setattr("qunlearn.evaluate.generate.continuations", repeat)
+    monkeypatch.setattr("qunlearn.evaluate.evaluate.continuations", repeat)
     model = talking_model(tokenizer)
     muse, plain = (
         Evaluation(model, tokenizer, corpus, settings).questions("forget")

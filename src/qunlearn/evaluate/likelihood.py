@@ -45,7 +45,6 @@ def token_logprobs(
     for text, row in zip(texts, rows, strict=True):
         if len(row) < 2:
             raise InputError(f"text {text!r} has fewer than two tokens; remove it or lengthen it")
-
     scored: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(rows)
 
     def run(batch: list[int]) -> None:
@@ -53,14 +52,13 @@ def token_logprobs(
         for index, row_values in zip(batch, values, strict=True):
             scored[index] = row_values[: len(rows[index]) - 1].copy()
 
-    lengths = [len(row) for row in rows]
-    run_in_batches(lengths, batch_size, model, run, title=title, scored=True)
+    run_in_batches([len(row) for row in rows], batch_size, model, run, title=title, scored=True)
     return scored
 
 
 def _score(rows: Sequence[Sequence[int]], model: PreTrainedModel) -> NDArray[np.float32]:
     """[rows, longest - 1] log-probabilities; what stands beyond a row's end is meaningless."""
-    width = max(len(row) for row in rows)
+    width = max(map(len, rows))
     ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=model.device)
     # Under a causal mask no token sees the padding on its right, so no attention mask is needed.
     logits = model(input_ids=ids, use_cache=False).logits

@@ -41,10 +41,7 @@ def score(folder: Path, retrain: Path | None, stemmer: bool) -> dict[str, Any]:
     texts = own[records.PRIVLEAK]
     reference = texts if retrain is None else records.read(retrain, records.PRIVLEAK)
     if [text["id"] for text in texts] != [text["id"] for text in reference]:
-        raise InputError(
-            f"{retrain}: not of the same texts as the evaluated model's; "
-            "evaluate retrain on the same corpus"
-        )
+        raise InputError(f"{retrain}: of other texts; evaluate retrain on the same corpus")
     metrics, dropped = {}, 0
     for name, definition in DEFINITIONS.items():
         found = definition.build(own[definition.file], lambda: reference)
@@ -83,8 +80,6 @@ def rescore(folder: Path, retrain: Path | None) -> dict[str, Any]:
     if made["status"] != "ok":
         return DIVERGED_RESULT
     if (retrain is not None) != ("retrain" in made["inputs"]):
-        wrong, right = "this model was its own PrivLeak reference", "leave retrain out"
-        if retrain is None:
-            wrong, right = "PrivLeak needs retrain", "give the retrain model's privleak.jsonl"
-        raise InputError(f"{folder / MANIFEST}: {wrong}; {right}")
+        right = "give retrain's privleak.jsonl" if retrain is None else "leave retrain out"
+        raise InputError(f"{folder / MANIFEST}: PrivLeak had another reference; {right}")
     return score(folder, retrain, made["settings"]["stemmer"])
