@@ -3,12 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from qunlearn.evaluate.reach import shortfalls
 from talking_models import TEXTS, small_corpus, talking_model, talking_tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from qunlearn.evaluate.evaluate import Evaluation
-from qunlearn.evaluate.prompts import question_prompts
+from qunlearn.evaluate.prompts import question_prompts, shortfalls
 from qunlearn.settings.evaluation import EvaluateSettings
 
 SETTINGS = EvaluateSettings(
