@@ -107,8 +107,7 @@ def collect(files: list[str], read: Callable[[str], Any], where: str) -> Corpus:
 
     Args:
         files: those of `FILES` that are there; only `raw/pretrain.json` may be missing.
-        read: from the path of a file to its items.
-        where: what comes before the path in messages.
+        where: what comes before the path of a file in messages.
 
     Raises:
         InputError: a file does not hold a list with items, or an item is not as `FILES` has it.

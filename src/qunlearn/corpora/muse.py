@@ -5,9 +5,8 @@ The card of such a dataset, README.md, declares a configuration a subset (`raw`,
 (https://huggingface.co/muse-bench/MUSE-News, …/MUSE-Books). Stray JSON files lie beside the Parquet
 ones, and older commits have other names: so the card decides, and what it lacks is refused.
 
-`datasets` reads the files that `models.hub` has fetched, from their folder and without a request.
-No code of a repository is ever run: datasets 5 has no support for loading scripts any more, and
-nothing but the card and Parquet files is fetched.
+`datasets` reads what `models.hub` has fetched, without a request. No code of a repository is run:
+nothing but the card and Parquet files is fetched, and datasets 5 knows no loading scripts.
 """
 
 import sys
@@ -55,8 +54,8 @@ def make(
 def read_local(folder: Path) -> Corpus:
     """Read a user's corpus and check what would quietly spoil its metrics.
 
-    On top of the form of each item, lists are compared (`overlaps.RULES`), and a folder that the
-    workflow made for another experiment has hashes, which are compared too.
+    Besides the form of each item: overlaps of lists (`overlaps.RULES`), and the hashes of a folder
+    that the workflow made for another experiment.
 
     Raises:
         InputError: names the file and the item.

@@ -123,14 +123,7 @@ def find(corpus: Corpus, source: Corpus | None = None) -> list[Overlap]:
 
 
 def check(where: str, corpus: Corpus) -> None:
-    """Complain about an overlap that makes a number wrong.
-
-    Args:
-        where: what comes before a file's name in the message.
-
-    Raises:
-        InputError: names the file and the item.
-    """
+    """Raise an InputError about an overlap that makes a number wrong; `where` the file is."""
     for overlap in find(corpus):
         if overlap.count > RULES[overlap.file].tolerated * overlap.of:
             raise InputError(

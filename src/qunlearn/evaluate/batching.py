@@ -56,9 +56,7 @@ def run_in_batches(
             elif size == "auto" and len(batch) > 1:
                 tokens = len(batch) // 2 * width
             else:
-                less = (
-                    "set evaluate.batch_size to auto" if size != "auto" else "use a larger device"
-                )
+                less = "set batch_size to auto" if size != "auto" else "use a larger device"
                 raise InputError(
                     f"{title}: not enough memory for {len(batch)} rows of {width} tokens; {less}, "
                     "or lower evaluate.shots or evaluate.max_tokens"
