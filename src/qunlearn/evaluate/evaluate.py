@@ -34,14 +34,8 @@ from qunlearn.settings.fixed import INT8_ROWS
 class Evaluation:
     """A model and what it is given. Each method makes records with the fields of `FIELDS`.
 
-    The methods raise an InputError where the corpus does not suit the model or the settings, or
-    the memory is too small.
-
-    Attributes:
-        model: in evaluation mode, on its device.
-        tokenizer: the model's.
-        corpus: with prompts, questions and texts.
-        settings: how they are put to the model.
+    The model is in evaluation mode, on its device. The methods raise an InputError where the corpus
+    does not suit the model or the settings, or the memory is too small.
     """
 
     model: PreTrainedModel

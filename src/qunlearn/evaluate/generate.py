@@ -49,17 +49,14 @@ def continuations(
     Args:
         model: in evaluation mode; its device is used.
         new_tokens: at most so many tokens are generated; fewer after an end-of-text token.
-        finished: may end a prompt's continuation early, once it holds for the text so far, which
-            is not to change what follows from the text. It is called when a token with a character
-            that ends a stop string has been generated.
-        title: of the progress bar.
+        finished: may end a prompt's continuation early, once it holds for the text so far. It is
+            called when a token with a character that ends a stop string has been generated.
 
     Raises:
         InputError: the model's context has no room for a prompt beside `new_tokens`, a prompt
             has no token, or the memory is too small.
     """
-    context = model.config.max_position_embeddings
-    room = context - new_tokens
+    room = (context := model.config.max_position_embeddings) - new_tokens
     if room < 1:
         raise InputError(
             f"{new_tokens} new tokens leave no room for a prompt in the model's context of "
@@ -74,7 +71,9 @@ def continuations(
     if shared:
         ids = torch.tensor([rows[0][:shared]], device=model.device)
         model(input_ids=ids, past_key_values=prefix, use_cache=True, logits_to_keep=1)
-    ends = _end_tokens(model, tokenizer)
+    configured = model.generation_config.eos_token_id if model.generation_config else None
+    ids_of_ends = configured if isinstance(configured, list) else [configured]
+    ends = {int(i) for i in [*ids_of_ends, tokenizer.eos_token_id] if i is not None}
     criteria = _Finished(tokenizer, finished) if finished else None
     generate: Any = model.generate  # typed as a submodule otherwise
     greedy = GenerationConfig(
@@ -130,13 +129,6 @@ def _padded(
     ids = [[*row[:shared], *[0] * (width - len(row)), *row[shared:]] for row in rows]
     mask = [[1] * shared + [0] * (width - len(row)) + [1] * (len(row) - shared) for row in rows]
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
-
-
-def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """The ids that end a text: those of the model's generation settings and the tokenizer's."""
-    configured = model.generation_config.eos_token_id if model.generation_config else None
-    ids = configured if isinstance(configured, list) else [configured]
-    return {int(i) for i in [*ids, tokenizer.eos_token_id] if i is not None}
 
 
 class _Finished(StoppingCriteria):  # type: ignore[misc]  # an untyped base

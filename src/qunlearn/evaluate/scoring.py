@@ -16,14 +16,12 @@ DIVERGED_RESULT: dict[str, Any] = {"status": "diverged", "metrics": {}}
 
 
 def score(folder: Path, retrain: Path | None, stemmer: bool) -> dict[str, Any]:
-    """The content of `metrics.json`, from a folder's records alone.
+    """The content of `metrics.json`, from a folder's records alone: `DEFINITIONS` with intervals.
 
-    VerMem, KnowMem (questions on forget) and Utility (questions on retain) are mean ROUGE-L F1
-    x 100; ROUGE-L is computed again from the texts. `nll_forget` and `nll_retain` are the NLL per
-    token over all of a split's tokens, in nats. `n` counts items: prompts, questions, texts (of
-    forget and holdout together for `auc` and `privleak`). Intervals are over the items; that of
-    PrivLeak draws the texts of retrain's AUC along, and `dropped_draws` counts the draws in which
-    that AUC is 0. Retrain's own PrivLeak is 0 by definition, in every draw.
+    ROUGE-L is computed again from the texts. `n` counts items: prompts, questions, texts (of forget
+    and holdout together for `auc` and `privleak`). Intervals are over the items; that of PrivLeak
+    draws the texts of retrain's AUC along, and `dropped_draws` counts the draws in which that AUC
+    is 0. Retrain's own PrivLeak is 0 by definition, in every draw.
 
     Args:
         folder: holds the four files of records.

@@ -35,8 +35,7 @@ class Precision:
     """A parsed precision name.
 
     Attributes:
-        name: as written in the configuration, e.g. `rtn3g64`.
-        method: the registered method that made sense of it, e.g. `rtn`.
+        name, method: as written in the configuration, e.g. `rtn3g64`; its registered method, `rtn`.
         bits: bits a code (16 for bf16).
         group: weights that share one scale along a row; None where the method sets its own blocks
             or a whole row shares one.
@@ -207,11 +206,7 @@ model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
         return model
 
     def load(self, folder: Path, precision: Precision) -> PreTrainedModel:
-        """Read what `write` wrote, ready to be evaluated: on the GPU if there is one.
-
-        Raises:
-            InputError: a bad checkpoint, or one of another kind.
-        """
+        """Read what `write` wrote, ready to be evaluated: on the GPU if there is one."""
         import torch
 
         from qunlearn.models.checkpoints import load_model
@@ -221,11 +216,7 @@ model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
         return load_model(folder, dtype, torch.device("cuda" if gpu else "cpu"))
 
     def grid(self, weight: Tensor, precision: Precision) -> Grid:
-        """The points that a matrix, or some rows of it, are rounded to; not if `calibrated`.
-
-        Args:
-            weight: [out, in], float32.
-        """
+        """The points that a matrix or some rows, [out, in], are rounded to; not if `calibrated`."""
         raise NotImplementedError
 
     def read_packed(self, folder: Path, name: str, precision: Precision) -> PackedMatrix:
@@ -242,11 +233,7 @@ def methods() -> dict[str, Method]:
 
 
 def method_of(precision: Precision | str) -> Method:
-    """The method of a precision or of its name.
-
-    Raises:
-        InputError: as `Precision.parse`.
-    """
+    """The method of a precision or of its name; an InputError as `Precision.parse`."""
     parsed = Precision.parse(precision) if isinstance(precision, str) else precision
     return methods()[parsed.method]
 
