@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from talking_models import TEXTS, greedy_by_hand, small_corpus, talking_model, talking_tokenizer
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+from talking_models import TEXTS, greedy_by_hand, model, small_corpus, tokenizer
 
 from qunlearn.evaluate import batching
 from qunlearn.evaluate.batching import run_in_batches
@@ -28,16 +27,6 @@ SHORTAGES = [
 ]
 CONFIG = SimpleNamespace(get_text_config=lambda: SimpleNamespace(vocab_size=5))
 SHAPE: Any = SimpleNamespace(dtype=torch.float32, device=torch.device("cpu"), config=CONFIG)
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> PreTrainedTokenizerFast:
-    return talking_tokenizer()
-
-
-@pytest.fixture(scope="module")
-def model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    return talking_model(tokenizer)
 
 
 def batches_of(
@@ -121,28 +110,24 @@ SIXTEEN = [
 
 @pytest.mark.parametrize("beginning", BEGINNINGS.values(), ids=BEGINNINGS)
 @pytest.mark.parametrize("ends", ["never", "often"])
-def test_the_same_tokens_alone_and_among_sixteen(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, beginning: str, ends: str
-) -> None:
+def test_the_same_tokens_alone_and_among_sixteen(beginning: str, ends: str) -> None:
     """Prompts of 1 to 100 tokens, an end token inside or not; against a loop without a cache."""
+    own = copy.deepcopy(model)
     if ends == "often":
-        model = copy.deepcopy(model)
-        model.lm_head.weight.data[tokenizer.eos_token_id] *= 4.0
+        own.lm_head.weight.data[tokenizer.eos_token_id] *= 4.0
     prompts = [beginning + text for text in SIXTEEN]
     lengths = [len(tokenizer(prompt)["input_ids"]) for prompt in prompts]
     assert max(lengths) - min(lengths) > 50
     alone, among = (
-        continuations(model, tokenizer, prompts, new_tokens=20, batch_size=size) for size in (1, 16)
+        continuations(own, tokenizer, prompts, new_tokens=20, batch_size=size) for size in (1, 16)
     )
     assert alone == among
-    assert alone == [greedy_by_hand(model, tokenizer, prompt, 20) for prompt in prompts]
+    assert alone == [greedy_by_hand(own, tokenizer, prompt, 20) for prompt in prompts]
     if ends == "often":
         assert len({len(tokenizer(text)["input_ids"]) for text in alone}) > 3
 
 
-def test_the_same_answers_alone_and_among_sixteen(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
-) -> None:
+def test_the_same_answers_alone_and_among_sixteen() -> None:
     """With stop strings, which end the rows of a batch at different steps."""
     ended, cut = partial(is_answered, prompt="plain"), partial(cut_answer, prompt="plain")
     prompts = [f"Ask: {text}\nAnswer:" for text in SIXTEEN]
@@ -158,9 +143,7 @@ def test_the_same_answers_alone_and_among_sixteen(
     assert sum(len(short) < len(long) for short, long in zip(alone, whole, strict=True)) >= 3
 
 
-def test_the_same_likelihoods_alone_and_among_sixteen(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
-) -> None:
+def test_the_same_likelihoods_alone_and_among_sixteen() -> None:
     alone, among = (
         token_logprobs(model, tokenizer, SIXTEEN, batch_size=size, max_tokens=200)
         for size in (1, 16)
@@ -172,7 +155,7 @@ def test_the_same_likelihoods_alone_and_among_sixteen(
 
 
 def test_a_shortage_in_the_middle_of_an_evaluation_changes_no_record(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = EvaluateSettings(
         batch_size="auto", verbmem_tokens=6, knowmem_tokens=6, shots=2, max_tokens=20

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 import torch
 from small_corpora import run_script
-from talking_models import TEXTS, greedy_by_hand, small_corpus, talking_model, talking_tokenizer
+from talking_models import TEXTS, greedy_by_hand, model, small_corpus, tokenizer
 from tokenizers import processors
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     LlamaForCausalLM,
     PreTrainedModel,
-    PreTrainedTokenizerFast,
 )
 
 from qunlearn.corpora import layout
@@ -36,25 +35,10 @@ SETTINGS = EvaluateSettings(
 )
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> PreTrainedTokenizerFast:
-    return talking_tokenizer()
-
-
-@pytest.fixture(scope="module")
-def model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    return talking_model(tokenizer)
-
-
-@pytest.fixture
-def corpus() -> layout.Corpus:
-    return small_corpus()
-
-
 def windowed(kind: str) -> PreTrainedModel:
     """A random model of another family, of whose layers some or all see the last 12 tokens only."""
     sizes = {
-        "vocab_size": len(talking_tokenizer()),
+        "vocab_size": len(tokenizer),
         "hidden_size": 64,
         "intermediate_size": 128,
         "num_hidden_layers": 2,
@@ -75,7 +59,7 @@ def windowed(kind: str) -> PreTrainedModel:
 
 
 @pytest.mark.parametrize("kind", ["mistral", "qwen2", "gemma2"])
-def test_a_sliding_window_counts_no_padding(tokenizer: PreTrainedTokenizerFast, kind: str) -> None:
+def test_a_sliding_window_counts_no_padding(kind: str) -> None:
     """Short rows beside long ones, all with a beginning that is longer than the window."""
     model = windowed(kind)
     prompts = ["Question: one?\nAnswer: two\n\n" + text for text in TEXTS]
@@ -102,9 +86,7 @@ GENERATION_SETTINGS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", GENERATION_SETTINGS)
-def test_a_checkpoints_generation_settings_change_no_answer(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, name: str
-) -> None:
+def test_a_checkpoints_generation_settings_change_no_answer(name: str) -> None:
     """As models tuned for talking are published with; likewise where they stand in config.json."""
     prompts = ["Question: one?\nAnswer: two\n\n" + text for text in TEXTS]
     expected = continuations(model, tokenizer, prompts, new_tokens=12, batch_size=5)
@@ -115,9 +97,7 @@ def test_a_checkpoints_generation_settings_change_no_answer(
     assert getattr(changed.generation_config, name) == GENERATION_SETTINGS[name]
 
 
-def test_the_end_tokens_of_a_checkpoint_stay(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
-) -> None:
+def test_the_end_tokens_of_a_checkpoint_stay() -> None:
     """Such as the end of a turn, which the tokenizer does not name."""
     whole = continuations(model, tokenizer, TEXTS, new_tokens=12, batch_size=5)
     (end,) = tokenizer("\n")["input_ids"]
@@ -127,10 +107,9 @@ def test_the_end_tokens_of_a_checkpoint_stay(
     assert ended == [text.partition("\n")[0] for text in whole] != whole
 
 
-def test_an_end_token_that_a_tokenizer_appends_is_left_out(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, corpus: layout.Corpus
-) -> None:
+def test_an_end_token_that_a_tokenizer_appends_is_left_out() -> None:
     """Of prompts, questions and scored texts: the records are those of the plain tokenizer."""
+    corpus = small_corpus()
     changed = copy.deepcopy(tokenizer)
     changed.backend_tokenizer.post_processor = processors.TemplateProcessing(
         single="$A <end>", special_tokens=[("<end>", tokenizer.eos_token_id)]
@@ -140,9 +119,7 @@ def test_an_end_token_that_a_tokenizer_appends_is_left_out(
     assert closing.records() == plain.records()
 
 
-def test_a_prompt_beyond_the_context_keeps_its_end(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
-) -> None:
+def test_a_prompt_beyond_the_context_keeps_its_end() -> None:
     ids = tokenizer(" ".join(TEXTS * 4))["input_ids"]
     assert len(ids) > 246
     both = [tokenizer.decode(ids), tokenizer.decode(ids[-246:])]
@@ -152,9 +129,7 @@ def test_a_prompt_beyond_the_context_keeps_its_end(
         continuations(model, tokenizer, ["x"], new_tokens=256, batch_size=1)
 
 
-def test_logprobs_equal_the_models_own_loss(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
-) -> None:
+def test_logprobs_equal_the_models_own_loss() -> None:
     scored = token_logprobs(model, tokenizer, TEXTS, batch_size=5, max_tokens=24)
     for text, values in zip(TEXTS, scored, strict=True):
         ids = torch.tensor([tokenizer(text)["input_ids"][:24]])
@@ -171,9 +146,8 @@ def test_logprobs_equal_the_models_own_loss(
         token_logprobs(model, tokenizer, ["x"], batch_size=1, max_tokens=9)
 
 
-def test_records_hold_what_was_asked(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, corpus: layout.Corpus
-) -> None:
+def test_records_hold_what_was_asked() -> None:
+    corpus = small_corpus()
     found = Evaluation(model, tokenizer, corpus, SETTINGS).records()
     assert found is not None
     assert {name: len(rows) for name, rows in found.items()} == {
@@ -194,9 +168,8 @@ def test_records_hold_what_was_asked(
     assert -text["min_k"] > loss
 
 
-def test_a_model_that_gives_no_numbers_has_no_records(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, corpus: layout.Corpus
-) -> None:
+def test_a_model_that_gives_no_numbers_has_no_records() -> None:
+    corpus = small_corpus()
     broken = LlamaForCausalLM(model.config).eval()
     broken.lm_head.weight.data.fill_(float("nan"))
     assert Evaluation(broken, tokenizer, corpus, SETTINGS).records() is None
@@ -204,14 +177,9 @@ def test_a_model_that_gives_no_numbers_has_no_records(
 
 @pytest.mark.parametrize(("precision", "size"), [("int8", 8), ("nf4", "auto")])
 def test_int8_does_not_depend_on_what_memory_is_free(
-    model: LlamaForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    corpus: layout.Corpus,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    precision: str,
-    size: BatchSize,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, precision: str, size: BatchSize
 ) -> None:
+    corpus = small_corpus()
     seen: list[BatchSize] = []
     monkeypatch.setattr(Evaluation, "records", lambda self: seen.append(self.settings.batch_size))
     monkeypatch.setattr(method, "load_for_evaluation", lambda *_: (model, tokenizer))
@@ -220,13 +188,9 @@ def test_int8_does_not_depend_on_what_memory_is_free(
     assert seen == [size]
 
 
-def test_scripts_evaluate_then_rescore_to_the_same_bytes(
-    model: LlamaForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    corpus: layout.Corpus,
-    tmp_path: Path,
-) -> None:
+def test_scripts_evaluate_then_rescore_to_the_same_bytes(tmp_path: Path) -> None:
     """A reference answer of two paragraphs is said and kept: the benchmark cuts answers there."""
+    corpus = small_corpus()
     corpus.knowmem["forget_qa"][0]["answer"] = "Yes.\n\nIt does."
     layout.write(tmp_path / "corpus", corpus)
     save_model(copy.deepcopy(model).bfloat16(), tokenizer, tmp_path / "model")
@@ -251,7 +215,8 @@ def test_scripts_evaluate_then_rescore_to_the_same_bytes(
     assert path.read_bytes() == before
 
 
-def test_a_diverged_model_has_empty_records(corpus: layout.Corpus, tmp_path: Path) -> None:
+def test_a_diverged_model_has_empty_records(tmp_path: Path) -> None:
+    corpus = small_corpus()
     write_json(tmp_path / "model/manifest.json", {"status": "diverged"})
     (tmp_path / "eval").mkdir()
     facts = evaluation.evaluate(
