@@ -158,5 +158,5 @@ def test_an_excerpt_that_leaves_no_text_for_a_base(tmp_path: Path) -> None:
     layout.write(tmp_path, books())
     with pytest.raises(InputError, match=rf"^{tmp_path}: no text for raw/pretrain\.json.*excerpt"):
         make(ExcerptSettings(texts=3), tmp_path, "", "", scratch=True)
-    part, _ = make(ExcerptSettings(texts=3, characters=600), tmp_path, "", "", scratch=True)
+    part = make(ExcerptSettings(texts=3, characters=600), tmp_path, "", "", scratch=True)[0]
     assert part.raw["pretrain"]

@@ -12,7 +12,7 @@ from small_fuzz import complaint
 from test_manifest import cut, flip, made
 
 from qunlearn.run import cli
-from qunlearn.run.manifest import Stopwatch, check_inputs, write_manifest
+from qunlearn.run.manifest import check_inputs, write_manifest
 from qunlearn.survival.table import read_survival
 
 TINY = ("--configfile", str(ROOT / "config/tiny.yaml"))
@@ -25,7 +25,7 @@ def test_every_script_compares_what_it_reads(
 ) -> None:
     for file in SCRIPTS.glob("*.py"):
         text = file.read_text(encoding="utf-8")
-        assert "    run_script(main)\n" in text, file
+        assert "@run_script\ndef main(" in text, file
         assert "evaluations: Path" not in text or "check_evaluations(" in text, file
     whole, damaged = made(tmp_path / "whole"), made(tmp_path / "damaged")
     flip(damaged / "raw/forget.json")
@@ -37,6 +37,7 @@ def test_every_script_compares_what_it_reads(
     monkeypatch.setattr(sys, "argv", ["script.py", *arguments])
     monkeypatch.setattr(cli, "listen", lambda handler: None)  # in the tests' own process
     monkeypatch.delenv("SNAKEMAKE_PID", raising=False)
+    main.__module__ = "__main__"
     with pytest.raises(SystemExit) as ended:
         cli.run_script(main)
     told = capsys.readouterr().err
@@ -48,7 +49,7 @@ def test_every_script_compares_what_it_reads(
 
 def test_a_survival_table_is_compared_when_it_is_read(tmp_path: Path) -> None:
     (tmp_path / "nf4.csv").write_text("layer,module\n")
-    write_manifest(tmp_path, step="survival", settings={}, inputs={}, stopwatch=Stopwatch())
+    write_manifest(tmp_path, step="survival", settings={}, inputs={})
     flip(tmp_path / "nf4.csv")
     complaint(lambda: read_survival(tmp_path / "nf4.csv"), "nf4.csv: other content")
 

@@ -1,4 +1,16 @@
-"""Evaluate one model at one precision."""
+"""Evaluate one model at one precision.
+
+Writes one line an item (*.jsonl) and metrics.json. A diverged model gets empty records.
+
+Args:
+    model: output folder of quantize.py.
+    precision: the precision that it was quantized to, e.g. nf4.
+    corpus: corpus folder.
+    settings: how the model is asked.
+    output: folder to write; a previous one is replaced.
+    retrain: privleak.jsonl of the retrain model at the reference precision, which PrivLeak is
+        relative to. Leave it out only when that very model is evaluated.
+"""
 
 from pathlib import Path
 
@@ -6,6 +18,7 @@ from qunlearn.run.cli import run_script
 from qunlearn.settings.evaluation import EvaluateSettings
 
 
+@run_script
 def main(
     model: Path,
     precision: str,
@@ -14,49 +27,23 @@ def main(
     output: Path,
     retrain: Path | None = None,
 ) -> None:
-    """Ask a model and score what it says: VerMem, KnowMem, PrivLeak, Utility, NLL.
-
-    Writes one line an item (*.jsonl) and metrics.json. A diverged model gets empty records.
-
-    Args:
-        model: output folder of quantize.py.
-        precision: the precision that it was quantized to, e.g. nf4.
-        corpus: corpus folder.
-        settings: how the model is asked.
-        output: folder to write; a previous one is replaced.
-        retrain: privleak.jsonl of the retrain model at the reference precision, which PrivLeak is
-            relative to. Leave it out only when that very model is evaluated.
-    """
     from qunlearn.quantize.method import method_of
-    from qunlearn.run import imports
+    from qunlearn.run.imports import hide_unused
 
-    needed = method_of(precision).packages & {"bitsandbytes"}  # all else is read by our own code
-    imports.hide(*(set(imports.OPTIONAL) - needed))
+    # All but what bitsandbytes packs is read by our own code.
+    hide_unused(*(method_of(precision).packages & {"bitsandbytes"}))
 
     from qunlearn.corpora import layout
     from qunlearn.evaluate import evaluate as evaluation
     from qunlearn.evaluate import records
     from qunlearn.run.files import new_folder
-    from qunlearn.run.manifest import MODEL_INPUTS, Stopwatch, inputs_of, write_manifest
+    from qunlearn.run.manifest import MODEL_INPUTS, inputs_of, write_manifest
 
-    stopwatch = Stopwatch()
     loaded = layout.load(corpus)
     if retrain is not None:
         records.read(retrain, records.PRIVLEAK)  # a wrong path is told before an hour of asking
     with new_folder(output) as folder:
         facts = evaluation.evaluate(model, precision, loaded, retrain, settings, folder)
-        inputs = {"model": model, "corpus": corpus}
-        write_manifest(
-            folder,
-            step="evaluate",
-            settings=settings,
-            inputs=inputs if retrain is None else {**inputs, "retrain": retrain},
-            stopwatch=stopwatch,
-            precision=precision,
-            **{MODEL_INPUTS: inputs_of(model)},
-            **facts,
-        )
-
-
-if __name__ == "__main__":
-    run_script(main)
+        facts |= {"precision": precision, MODEL_INPUTS: inputs_of(model)}
+        inputs = {"model": model, "corpus": corpus, "retrain": retrain}
+        write_manifest(folder, "evaluate", settings, inputs, **facts)

@@ -1,4 +1,17 @@
-"""Write a corpus: a generated one, or one on disk or on the Hugging Face hub."""
+"""Write a corpus in MUSE's layout: generated, or verified and whole, or an excerpt.
+
+What was downloaded stays in the hub's cache (HF_HOME) and is used from there the next time,
+also without network (HF_HUB_OFFLINE=1).
+
+Args:
+    settings: what to generate, or how much to keep.
+    output: folder to write; a previous one is replaced.
+    name: of mini: which corpus to generate, news or books.
+    source: of excerpt: folder with raw/, knowmem/, verbmem/ and privleak/.
+    dataset: of excerpt, instead of a folder: its id on the hub, owner/name.
+    revision: the dataset's commit, 40 hex digits.
+    scratch: whether a base is trained from scratch, on raw/pretrain.json.
+"""
 
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +26,7 @@ Mini = Annotated[MiniSettings, subcommand("mini", prefix_name=False)]
 Excerpt = Annotated[ExcerptSettings, subcommand("excerpt", prefix_name=False)]
 
 
+@run_script
 def main(
     settings: Mini | Excerpt,
     output: Path,
@@ -22,36 +36,17 @@ def main(
     revision: str = "",
     scratch: bool = False,
 ) -> None:
-    """Write a corpus in MUSE's layout: generated, or verified and whole, or an excerpt.
-
-    What was downloaded stays in the hub's cache (HF_HOME) and is used from there the next time,
-    also without network (HF_HUB_OFFLINE=1).
-
-    Args:
-        settings: what to generate, or how much to keep.
-        output: folder to write; a previous one is replaced.
-        name: of mini: which corpus to generate, news or books.
-        source: of excerpt: folder with raw/, knowmem/, verbmem/ and privleak/.
-        dataset: of excerpt, instead of a folder: its id on the hub, owner/name.
-        revision: the dataset's commit, 40 hex digits.
-        scratch: whether a base is trained from scratch, on raw/pretrain.json.
-    """
     from qunlearn.corpora import layout
     from qunlearn.run.files import new_folder
-    from qunlearn.run.manifest import Stopwatch, write_manifest
+    from qunlearn.run.manifest import write_manifest
 
-    stopwatch = Stopwatch()
     # By name, so that a change of what generates a corpus imports none again.
     if isinstance(settings, MiniSettings):
         corpus = import_module("qunlearn.corpora.mini").generate(name, settings)
-        facts = {"source": f"mini:{name}", "inputs": {}, "seed": settings.seed}
+        inputs, facts = {}, {"seed": settings.seed, "source": f"mini:{name}"}
     else:
         muse = import_module("qunlearn.corpora.muse")
-        corpus, facts = muse.make(settings, source, dataset, revision, scratch)
+        corpus, inputs, facts = muse.make(settings, source, dataset, revision, scratch)
     with new_folder(output) as folder:
         layout.write(folder, corpus)
-        write_manifest(folder, step="corpus", settings=settings, stopwatch=stopwatch, **facts)
-
-
-if __name__ == "__main__":
-    run_script(main)
+        write_manifest(folder, "corpus", settings, inputs, **facts)

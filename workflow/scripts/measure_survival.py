@@ -1,4 +1,14 @@
-"""Measure what the rounding to each precision leaves of an unlearned model's update."""
+"""Measure what the rounding to each precision leaves of an unlearned model's update.
+
+Args:
+    target: checkpoint that unlearning started from.
+    model: unlearned checkpoint, or LoRA adapter of the target.
+    precisions: one or more, e.g. bf16 nf4 gptq4.
+    output: folder of <precision>.csv and <precision>_histogram.csv; of a diverged model both
+        have no row. A previous one is replaced.
+    packed: for each precision that is known from folders alone, such as gptq4, those of target
+        and of the model.
+"""
 
 from pathlib import Path
 
@@ -7,10 +17,11 @@ from qunlearn.quantize.method import Precision, method_of
 from qunlearn.run.cli import run_script
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder
-from qunlearn.run.imports import OPTIONAL, hide
-from qunlearn.run.manifest import Stopwatch, write_manifest
+from qunlearn.run.imports import hide_unused
+from qunlearn.run.manifest import write_manifest
 
 
+@run_script
 def main(
     target: Path,
     model: Path,
@@ -18,18 +29,6 @@ def main(
     output: Path,
     packed: tuple[Path, ...] = (),
 ) -> None:
-    """Measure what the rounding to each precision leaves of an unlearned model's update.
-
-    Args:
-        target: checkpoint that unlearning started from.
-        model: unlearned checkpoint, or LoRA adapter of the target.
-        precisions: one or more, e.g. bf16 nf4 gptq4.
-        output: folder of <precision>.csv and <precision>_histogram.csv; of a diverged model both
-            have no row. A previous one is replaced.
-        packed: for each precision that is known from folders alone, such as gptq4, those of target
-            and of the model.
-    """
-    stopwatch = Stopwatch()
     wanted = [Precision.parse(name) for name in precisions]
     needing = [each.name for each in wanted if method_of(each).calibrated]
     if len(packed) != 2 * len(needing):
@@ -42,7 +41,7 @@ def main(
 
     measurements = {name: Measurement([], []) for name in precisions}
     if not is_diverged(model):
-        hide(*OPTIONAL)
+        hide_unused()
         from qunlearn.survival.measure import measure
 
         measurements = measure(target, model, wanted, pairs)
@@ -50,14 +49,4 @@ def main(
         for name, measurement in measurements.items():
             write_survival(folder / f"{name}.csv", measurement.rows)
             write_histogram(folder / f"{name}_histogram.csv", measurement.bins)
-        write_manifest(
-            folder,
-            step="survival",
-            settings={"precisions": precisions},
-            inputs=inputs,
-            stopwatch=stopwatch,
-        )
-
-
-if __name__ == "__main__":
-    run_script(main)
+        write_manifest(folder, "survival", {"precisions": precisions}, inputs)

@@ -1,4 +1,18 @@
-"""Draw a figure."""
+"""Draw a figure as PNG and as PDF; each takes the flags that its module's `plot` names.
+
+Args:
+    figure: drawn by plot_<figure> of qunlearn.report.figures.
+    output: the folder that <figure>.png and .pdf are written into; the figures of one update
+        have <corpus>_<objective> in their names too.
+    mechanism: the CSV file of what each grid leaves of each update.
+    summary: the CSV file of all metrics over seeds and items.
+    survival: the folder of the measurements.
+    unlearned: the folder of the unlearned models.
+    selections: JSON files of select_candidate.py.
+    models: the runs below `unlearned`, <corpus>/<objective>/<adapter>/seed<k> each.
+    cells: of one run's variants, <corpus>/<objective>/<adapter>/seed<k>/<precision> each.
+    precisions: from fine to coarse, e.g. nf4 rtn4 rtn3g64.
+"""
 
 from pathlib import Path
 from typing import Literal
@@ -9,10 +23,11 @@ MODULES = Path(__file__).parents[2].glob("src/qunlearn/report/figures/plot_*.py"
 NAMES = tuple(sorted(module.stem.removeprefix("plot_") for module in MODULES))
 
 
+@run_script
 def main(
     figure: Literal[NAMES],
     output: Path,
-    metrics: Path | None = None,
+    mechanism: Path | None = None,
     summary: Path | None = None,
     survival: Path | None = None,
     unlearned: Path | None = None,
@@ -21,35 +36,9 @@ def main(
     cells: tuple[str, ...] = (),
     precisions: tuple[str, ...] = (),
 ) -> None:
-    """Draw a figure as PNG and as PDF; each takes the flags that its module's `plot` names.
-
-    Args:
-        figure: drawn by plot_<figure> of qunlearn.report.figures.
-        output: the folder that <figure>.png and .pdf are written into; the figures of one update
-            have <corpus>_<objective> in their names too.
-        metrics: the tidy CSV file of all metrics.
-        summary: the CSV file of all metrics over seeds and items.
-        survival: the folder of the measurements.
-        unlearned: the folder of the unlearned models.
-        selections: JSON files of select_candidate.py.
-        models: the runs below `unlearned`, <corpus>/<objective>/<adapter>/seed<k> each.
-        cells: of one run's variants, <corpus>/<objective>/<adapter>/seed<k>/<precision> each.
-        precisions: from fine to coarse, e.g. nf4 rtn4 rtn3g64.
-    """
     given = {name: value for name, value in locals().items() if value not in (None, ())}
     from importlib import import_module
-    from inspect import signature
-
-    from qunlearn.run.errors import InputError
 
     # By name, so that a change of one figure's code draws no other again.
     plot = import_module(f"qunlearn.report.figures.plot_{given.pop('figure')}").plot
-    wanted = signature(plot).parameters
-    for name in sorted(wanted.keys() ^ given.keys()):
-        fault = "needs it; give it" if name in wanted else "does not read it; leave it out"
-        raise InputError(f"--{name}: the figure {figure} {fault}")
     plot(**given)
-
-
-if __name__ == "__main__":
-    run_script(main)

@@ -1,4 +1,17 @@
-"""Write a checkpoint, or a LoRA adapter merged into its base, in the precision to be shipped."""
+"""Write a checkpoint, or a LoRA adapter merged into its base, in the precision to be shipped.
+
+Args:
+    source: checkpoint or adapter folder.
+    precision: e.g. bf16, nf4, rtn3g64 or gptq4.
+    output: folder to write; of a diverged source it says so and holds no weights.
+    base: checkpoint before unlearning; needed for an adapter, which it is merged into, and for
+        `spare`.
+    corpus: folder with raw/, whose retain texts methods such as GPTQ calibrate on.
+    calibration: what to draw from the corpus; its seed also draws the weights of `unmoved`.
+    spare: weights that rtn<bits>, rtn<bits>g<group> or bf16 leaves unrounded, an intervention
+        on what is lost: moved weights that the grid rounds to 0 (zero_bin), moved weights
+        elsewhere (other_bins), or as many as the first that never moved (unmoved).
+"""
 
 from importlib import import_module
 from pathlib import Path
@@ -9,12 +22,13 @@ from qunlearn.quantize.method import Precision, method_of
 from qunlearn.run.cli import run_script
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder
-from qunlearn.run.imports import OPTIONAL, hide
-from qunlearn.run.manifest import Stopwatch, write_manifest
+from qunlearn.run.imports import hide_unused
+from qunlearn.run.manifest import write_manifest
 from qunlearn.settings.fixed import Choice
 from qunlearn.settings.quantization import CalibrationSettings
 
 
+@run_script
 def main(
     source: Path,
     precision: str,
@@ -24,21 +38,6 @@ def main(
     calibration: CalibrationSettings = CalibrationSettings(),  # noqa: B008
     spare: Choice | None = None,
 ) -> None:
-    """Write a checkpoint, or a LoRA adapter merged into its base, in the precision to be shipped.
-
-    Args:
-        source: checkpoint or adapter folder.
-        precision: e.g. bf16, nf4, rtn3g64 or gptq4.
-        output: folder to write; of a diverged source it says so and holds no weights.
-        base: checkpoint before unlearning; needed for an adapter, which it is merged into, and for
-            `spare`.
-        corpus: folder with raw/, whose retain texts methods such as GPTQ calibrate on.
-        calibration: what to draw from the corpus; its seed also draws the weights of `unmoved`.
-        spare: weights that rtn<bits>, rtn<bits>g<group> or bf16 leaves unrounded, an intervention
-            on what is lost: moved weights that the grid rounds to 0 (zero_bin), moved weights
-            elsewhere (other_bins), or as many as the first that never moved (unmoved).
-    """
-    stopwatch = Stopwatch()
     if spare and base is None:
         raise InputError("--spare: needs the checkpoint before unlearning; give --base")
     wanted = Precision.parse(precision)
@@ -47,7 +46,7 @@ def main(
     if is_adapter(source):
         # peft looks at gptqmodel where it is installed, and refuses it without optimum.
         needed |= {"peft", "optimum"} if "gptqmodel" in needed else {"peft"}
-    hide(*(package for package in OPTIONAL if package not in needed))
+    hide_unused(*needed)
 
     from qunlearn.quantize.calibration import Texts
 
@@ -66,16 +65,5 @@ def main(
             facts |= {"status": "ok"}
         else:
             facts |= {"status": "ok", **method.write(source, merged, wanted, folder, texts)}
-        write_manifest(
-            folder,
-            step="quantize",
-            settings=wanted,
-            inputs={name: path for name, path in read.items() if path is not None},
-            stopwatch=stopwatch,
-            seed=calibration.seed if method.calibrated or spare else None,
-            **facts,
-        )
-
-
-if __name__ == "__main__":
-    run_script(main)
+        seed = calibration.seed if method.calibrated or spare else None
+        write_manifest(folder, "quantize", wanted, read, seed, **facts)

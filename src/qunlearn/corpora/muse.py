@@ -27,8 +27,8 @@ FILES = [name for name in layout.FILES if name != layout.PRETRAIN]
 
 def make(
     settings: ExcerptSettings, source: Path | None, dataset: str, revision: str, scratch: bool
-) -> tuple[Corpus, dict[str, Any]]:
-    """A corpus on disk or, without `source`, on the hub, or an excerpt of it; and facts about it.
+) -> tuple[Corpus, dict[str, Path], dict[str, Any]]:
+    """A corpus on disk or, without `source`, on the hub, or an excerpt; its inputs and facts on it.
 
     Each overlap of lists that is tolerated is a warning on stderr.
 
@@ -37,18 +37,18 @@ def make(
             trained from scratch.
     """
     if source is not None:
-        whole, where = read_local(source), str(source)
-        facts: dict[str, Any] = {"source": "local", "inputs": {"source": source}}
+        whole, inputs, where = read_local(source), {"source": source}, str(source)
+        facts: dict[str, Any] = {"source": "local"}
     else:
         (whole, inputs), where = download(dataset, revision), f"dataset {dataset}"
-        facts = {"source": f"hub:{dataset}", "revision": revision, "inputs": inputs}
+        facts = {"source": f"hub:{dataset}", "revision": revision}
     corpus = excerpt(whole, settings)
     if scratch:
         check_pretrain(corpus.raw["pretrain"], where)
     found = [str(overlap) for overlap in overlaps.find(corpus, whole)]
     for overlap in found:
         print(f"warning: {overlap}", file=sys.stderr)
-    return corpus, facts | {"overlaps": found}
+    return corpus, inputs, facts | {"overlaps": found}
 
 
 def read_local(folder: Path) -> Corpus:
