@@ -51,13 +51,6 @@ def test_a_failure_leaves_what_was_there(error: Any, tmp_path: Path) -> None:
     assert names(tmp_path) == ["output"] and names(tmp_path / "output") == ["old"]
 
 
-def test_what_a_kill_left_is_not_built_upon(tmp_path: Path) -> None:
-    write_text(tmp_path / ".output.partial/half", "")
-    with new_folder(tmp_path / "output") as work:
-        (work / "new").touch()
-    assert names(tmp_path / "output") == ["new"]
-
-
 def test_a_planted_link_is_not_written_through(tmp_path: Path) -> None:
     """The work folder beside an output has a known name: what lies there is replaced."""
     write_text(tmp_path / "victim/kept", "")
@@ -133,11 +126,6 @@ def test_other_errors_stay_what_they_are(error: Exception, tmp_path: Path) -> No
     assert disk_error(error, tmp_path) is None
     with pytest.raises(type(error)), new_folder(tmp_path / "output"):
         raise error
-
-
-def test_a_quota_is_like_a_full_disk(tmp_path: Path) -> None:
-    fault = disk_error(OSError(errno.EDQUOT, "Disk quota exceeded"), tmp_path)
-    assert str(fault).startswith(f"{tmp_path}: disk quota exceeded; make room and give the same")
 
 
 def test_every_library_that_writes_large_files(tmp_path: Path) -> None:
