@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-from qunlearn.run.cli import run_script
+from qunlearn.run.cli import hide_unused, run_script
 from qunlearn.settings.models import ModelSettings
 from qunlearn.settings.training import TrainSettings
 
@@ -35,7 +35,6 @@ def main(
     seed: int = 0,
 ) -> None:
     from qunlearn.models.checkpoints import check_checkpoint
-    from qunlearn.run.imports import hide_unused
 
     if base is not None:
         check_checkpoint(base)

@@ -11,8 +11,7 @@ Args:
 from pathlib import Path
 
 from qunlearn.models.checkpoints import is_diverged
-from qunlearn.run.cli import run_script
-from qunlearn.run.imports import hide_unused
+from qunlearn.run.cli import hide_unused, run_script
 
 
 @run_script

@@ -8,8 +8,8 @@ import sys
 from importlib import import_module
 from typing import Any
 
+from qunlearn.run.cli import hide_unused
 from qunlearn.run.errors import InputError
-from qunlearn.run.imports import hide_unused
 from qunlearn.run.signals import end, listen
 
 PATIENCE = 3600  # seconds for a last checkpoint
