@@ -79,6 +79,6 @@ def hide_unused(*used: str) -> None:
     stays as it is.
     """
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
-    for package in set(OPTIONAL) - set(used):
+    for package in OPTIONAL - set(used):
         # None is Python's own mark of a halted import; importlib.util.find_spec honours it too.
         sys.modules.setdefault(package, None)  # type: ignore[arg-type]

@@ -22,8 +22,10 @@ from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, sha256, write_json
 from qunlearn.run.hardware import device_name, instructions, peak_memory_mib
 
-PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "gptqmodel", "optimum", "auto-gptq")
-PACKAGES += ("tokenizers", "numpy", "rouge_score")
+PACKAGES = [
+    *("torch", "transformers", "peft", "bitsandbytes", "gptqmodel", "optimum", "auto-gptq"),
+    *("tokenizers", "numpy", "rouge_score"),
+]
 MANIFEST = "manifest.json"
 MODEL_INPUTS = "model_inputs"
 """In an evaluation's manifest: what its quantized model was made from, which may be gone since."""
