@@ -144,11 +144,7 @@ class _Plan:
             flops += shape.forward_flops(count * mean, length, scored=0)
             scratch += int(training.compute_bytes * shape.hidden * count * mean)
         job = self.job(kind, stage, replace(training, cpu=True).update_bytes())
-        offloaded = 2 * weights + training.moments if settings.get("offload") else 0
-        host, gpu = (
-            training.processes * job.host + offloaded,
-            CUDA_CONTEXT + training.update_bytes(),
-        )
+        host, gpu = training.processes * job.host, CUDA_CONTEXT + training.update_bytes()
         return replace(job, host=host, gpu=gpu, flops=flops, disk=weights, scratch=scratch)
 
     def unlearn(self, stage: str, objective: str, adapter: str, settings: Json) -> Job:

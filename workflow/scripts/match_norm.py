@@ -35,9 +35,6 @@ def main(
     seed: int = 0,
 ) -> None:
     given = locals()
-    from qunlearn.models.checkpoints import check_checkpoint
-
-    check_checkpoint(target)
     hide_unused()
     from qunlearn.training.match import match_norm
 

@@ -10,20 +10,13 @@ Args:
 
 from pathlib import Path
 
-from qunlearn.models.checkpoints import is_diverged
 from qunlearn.run.cli import hide_unused, run_script
 
 
 @run_script
 def main(adapter: Path, size: str, target: Path, like: Path, output: Path) -> None:
+    given = locals()
     hide_unused()
-    from qunlearn.models.updates import update_norm
-    from qunlearn.training.scale import keep_scaled
+    from qunlearn.training.match import scale_lora
 
-    if size != "matched":
-        keep_scaled(adapter, float(size.removeprefix("scaled")), output, {})
-        return
-    factor = None
-    if not is_diverged(adapter) and not is_diverged(like):
-        factor = update_norm(target, like) / update_norm(target, adapter)
-    keep_scaled(adapter, factor, output, {"target": target, "like": like})
+    scale_lora(**given)

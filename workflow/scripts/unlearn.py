@@ -35,9 +35,6 @@ def main(
     snapshots: tuple[float, ...] = (),
 ) -> None:
     given = {name: value for name, value in locals().items() if name != "record"}
-    from qunlearn.models.checkpoints import check_checkpoint
-
-    check_checkpoint(target)
     used = {"peft"} if adapter == "lora" else set()
     used |= {"bitsandbytes"} if settings.optimizer == "adamw_8bit" else set()
     hide_unused(*used)

@@ -18,9 +18,10 @@ from qunlearn.run.signals import end, end_with_starter, listen
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # With one workspace a stream cuBLAS sums in one order; it reads this when CUDA starts.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-OPTIONAL = tuple(
-    ["datasets", "sklearn", "scipy", "peft", "bitsandbytes", "gptqmodel", "optimum", "torchao"]
-)
+OPTIONAL = {
+    *("datasets", "sklearn", "scipy", "peft"),
+    *("bitsandbytes", "gptqmodel", "optimum", "torchao"),
+}
 """What transformers imports on sight, though most jobs of the workflow need none of it."""
 T = TypeVar("T", bound=Callable[..., None])
 
