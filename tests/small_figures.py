@@ -13,7 +13,8 @@ from small_summaries import over_seeds
 from small_survival import BINS, MATRIX, STILL, write_cell
 from test_selection import selection
 
-from qunlearn.analysis.metrics import Score, write_metrics
+from qunlearn.analysis.mechanism import arrivals, write_mechanism
+from qunlearn.analysis.metrics import Score
 from qunlearn.analysis.selection.choice import write
 from qunlearn.analysis.summary import write_summaries
 from qunlearn.experiment.labels import LINES
@@ -24,14 +25,14 @@ REVERSIONS = ("reversion_nll_forget", "reversion_verbmem", "reversion_knowmem")
 ERRORS = {"bf16": 0.0, "nf4": 0.09, "rtn3g64": 0.25}
 RUNS = [f"news/npo_gdr/{adapter}/seed0" for adapter in LINES]
 CELLS = " ".join(f"{run}/{precision}" for precision in ("nf4", "rtn3g64") for run in RUNS)
-SUMMARY, METRICS_TOO = "--summary {run}/summary.csv", "--metrics {run}/metrics.csv"
+SUMMARY, MECHANISM = "--summary {run}/summary.csv", "--mechanism {run}/mechanism.csv"
 MEASURED = "--survival {run}/survival"
 FLAGS = {
     "survival_of_forgetting": SUMMARY,
-    "reversion": f"{SUMMARY} {METRICS_TOO} {MEASURED}",
+    "reversion": f"{SUMMARY} {MECHANISM}",
     "pareto": SUMMARY,
-    "slope": f"{SUMMARY} --precisions nf4 rtn3g64",
-    "controls": f"{SUMMARY} {METRICS_TOO} {MEASURED} --precisions nf4 rtn3g64",
+    "slope": SUMMARY,
+    "controls": f"{SUMMARY} {MECHANISM} --precisions nf4 rtn3g64",
     "update_survival": f"{MEASURED} --cells {CELLS}",
     "update_over_step": f"{MEASURED} --cells {CELLS}",
     "loss_curves": f"--unlearned {{run}}/trained --models {' '.join(RUNS)}",
@@ -52,11 +53,11 @@ def draw_all(run: Path, output: Path) -> None:
         draw(figure, run, output)
 
 
-def written(folder: Path, scores: Sequence[Score]) -> tuple[Path, Path]:
-    """`metrics.csv` and `summary.csv` of some scores."""
-    write_metrics(folder / "metrics.csv", scores)
+def written(folder: Path, scores: Sequence[Score], measured: bool = False) -> None:
+    """`summary.csv` of some scores, and `mechanism.csv` of what was measured of them."""
     write_summaries(folder / "summary.csv", "mini", over_seeds(scores))
-    return folder / "metrics.csv", folder / "summary.csv"
+    if measured:
+        write_mechanism(folder / "mechanism.csv", scores, arrivals(scores, folder / "survival"))
 
 
 def score(cell: str, metric: str, value: float | str) -> Score:
@@ -105,7 +106,6 @@ def write_log(unlearned: Path, model: str, steps: Iterable[int], status: str = "
 
 def write_experiment(folder: Path) -> None:
     """Its tables, measurements, logs and choice."""
-    written(folder, experiment())
     for size, adapter in enumerate((*LINES, "lora_scaled0.5", "full_matched"), start=1):
         for precision, error in ERRORS.items():
             row = replace(MATRIX, norm_w=100.0, norm_d=size, rounding_error=error)
@@ -116,6 +116,7 @@ def write_experiment(folder: Path) -> None:
             bins = () if diverged else (*BINS[:3], Bin(0.2, 0.25, 400, 0), *BINS[3:])
             write_cell(folder / "survival", cell, [] if diverged else rows, bins)
     sign_measurements(folder / "survival")
+    written(folder, experiment(), measured=True)
     write_log(folder / "trained", RUNS[0], range(10, 41, 10))
     write_log(folder / "trained", RUNS[1], [10, 20])
     write_log(folder / "trained", RUNS[2], [10], "diverged")

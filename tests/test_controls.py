@@ -32,14 +32,6 @@ ON: dict[str, Any] = {
 # --- Which there are ---------------------------------------------------------------------------
 
 
-def test_they_are_off_by_default() -> None:
-    config = resolve({})
-
-    assert controls.variants(config) == []
-    assert controls.precisions(config, "none") == config["precisions"]
-    assert not any("spare" in cell or "scaled" in cell or "g64m" in cell for cell in cells(config))
-
-
 def test_each_variant_has_its_precisions() -> None:
     config = resolve({**ON, "control_settings": {"lambdas": [0.5, 2]}})
     found = [cell.removeprefix("news/") for cell in cells(config)]
@@ -132,12 +124,6 @@ def search(norm_of: Any, start: float, goal: float, most: int = 8) -> list[Run]:
         lr = next_lr(runs, goal)
         runs.append(Run(lr, norm_of(lr)))
     return runs
-
-
-def test_a_power_law_is_found_in_two_steps() -> None:
-    runs = search(lambda lr: 3e3 * lr**0.8, 1e-5, goal=2 * 3e3 * 1e-5**0.8)
-    assert len(runs) <= 3
-    assert runs[-1].norm == pytest.approx(2 * runs[0].norm, rel=0.05)
 
 
 @pytest.mark.parametrize("factor", [0.4, 1.5, 6.0])

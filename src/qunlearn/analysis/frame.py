@@ -79,6 +79,11 @@ def rows(path: Path, columns: Sequence[str]) -> Iterator[Any]:
     yield from read(path, columns).itertuples(index=False, name="Row")
 
 
+def select(found: pd.DataFrame, **values: str) -> pd.DataFrame:
+    """The rows of a table that have these values in these columns."""
+    return found[(found[list(values)] == list(values.values())).all(axis=1)]
+
+
 def _parse(name: str, text: str) -> Value:
     if name in INTEGERS:
         return int(text) if text else None
