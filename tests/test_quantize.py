@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from small_grids import rounded_to
 from survival_models import save, small_llama
 
-from qunlearn.models.layers import quantizable_layers
+from qunlearn.models.updates import quantizable_layers
 from qunlearn.quantize.method import Precision, load_for_evaluation, method_of
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json

@@ -184,7 +184,7 @@ model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
             InputError: a bad checkpoint, or a precision that does not fit the model.
         """
         from qunlearn.models.checkpoints import load_dense, load_tokenizer, save_model
-        from qunlearn.models.layers import quantizable_layers
+        from qunlearn.models.updates import quantizable_layers
 
         model = load_dense(source, base)
         layers = quantizable_layers(model)

@@ -217,9 +217,8 @@ class AutoGptq(Gptq):
         from safetensors.torch import save_file
         from transformers import PreTrainedTokenizerFast
 
-        from qunlearn.models.checkpoints import load_tokenizer
+        from qunlearn.models.checkpoints import load_tokenizer, read_tensors, tensor_files
         from qunlearn.models.updates import updates
-        from qunlearn.models.weights import read_tensors, tensor_files
         from qunlearn.run.files import read_json, write_json
 
         if find_spec("auto_gptq") is None or not torch.cuda.device_count():
