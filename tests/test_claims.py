@@ -19,17 +19,17 @@ from qunlearn.analysis.claims import (
     published_claims,
     read_claims,
 )
-from qunlearn.analysis.evidence import UNPAIRED, Evidence, Finding, absent
-from qunlearn.analysis.metrics import METRICS
+from qunlearn.analysis.evidence import UNPAIRED, Evidence, absent
 from qunlearn.analysis.summary import Key, Summary
 from qunlearn.analysis.verdicts import side
+from qunlearn.experiment.names import METRICS
 from qunlearn.run.errors import InputError
 
 ABOVE, BELOW = "the whole interval is above 0", "the whole interval is below 0"
 UNTESTED = "but it was not tested"
 CHANCE = "but p is above 0.05 after Holm's correction"
 BOTH = ("four_bit", "coarsest")
-Tests = Mapping[tuple[Key, Key], Finding]
+Tests = Mapping[tuple[Key, Key], Summary]
 
 
 def only(name: str, numbers: Mapping[Key, Summary], tests: Tests | None = None) -> Judgement:
@@ -42,8 +42,8 @@ def at_nf4(lora: Summary, full: Summary, metric: str = "utility") -> dict[Key, S
     return {key("lora", "nf4", metric): lora, key("full", "nf4", metric): full}
 
 
-def found(low: float, high: float, p: float | None = None, seeds: int = 3) -> Finding:
-    return Finding((low + high) / 2, low, high, seeds, n=32, minimum_effect=0.5, p=p)
+def found(low: float, high: float, p: float | None = None, seeds: int = 3) -> Summary:
+    return Summary((low + high) / 2, low, high, seeds, n=32, minimum_effect=0.5, p=p)
 
 
 def test_an_end_on_the_threshold_is_on_neither_side() -> None:
@@ -72,7 +72,7 @@ def test_an_end_on_the_threshold_is_on_neither_side() -> None:
         ("keeps", found(0.05, 0.9), "undecided", "the interval holds 0.1"),
     ],
 )
-def test_each_branch(name: str, finding: Finding, verdict: str, reason: str) -> None:
+def test_each_branch(name: str, finding: Summary, verdict: str, reason: str) -> None:
     assert decide(claim(name), finding) == (verdict, reason)
 
 
@@ -117,7 +117,7 @@ def test_a_paired_test_is_preferred_and_turned(
 ) -> None:
     metric = "utility" if name == "level" else "privleak"
     tests = {
-        pair: Finding(sign * difference, sign * difference - 2, sign * difference + 2, 3, p=0.01)
+        pair: Summary(sign * difference, sign * difference - 2, sign * difference + 2, 3, p=0.01)
         for turn, sign in ((1, 1), (-1, -1))
         for pair in [tuple(key(name, "nf4", metric) for name in ("lora", "full")[::turn])]
     }
@@ -213,7 +213,7 @@ def test_tests_of_a_claim_itself_are_corrected_within_a_corpus(
         for precision in ("bf16", *names)
     }
     ps = iter(raw)
-    own = Finding(5, 1, 9, 3, corrected=False)
+    own = Summary(5, 1, 9, 3, corrected=False)
     paired = Evidence(numbers, {}, lambda terms, distance: replace(own, p=next(ps)))
     judged = judge([claim("drop")], paired)
     assert [each.finding.p for each in judged] == pytest.approx(corrected)

@@ -7,7 +7,8 @@ from scipy import stats
 from qunlearn.evaluate.definitions import likelihood
 from qunlearn.evaluate.definitions import membership as membership_of
 from qunlearn.evaluate.formulas import comparisons
-from qunlearn.statistics.bootstrap import RESAMPLES, crossed, estimate, item_draws
+from qunlearn.statistics.bootstrap import RESAMPLES, crossed, item_draws
+from qunlearn.statistics.inference import estimate
 from qunlearn.statistics.items import Floats, Statistic, combine, mean
 
 ONE_SEED = "one seed: the interval is over items alone"

@@ -8,15 +8,15 @@ from scipy import stats
 from test_evidence_bootstrap import membership, nll, scores
 
 from qunlearn.statistics.bootstrap import item_draws
-from qunlearn.statistics.inference import Doubt, Side, doubt, effect_dz, holm, too_few
+from qunlearn.statistics.inference import Estimate, Side, effect_dz, estimate, holm, too_few
 from qunlearn.statistics.items import Floats, Statistic, difference
 
 ZERO = scores(np.zeros(4))
 
 
-def of_table(table: Floats) -> Doubt:
+def of_table(table: Floats) -> Estimate:
     """What is known of the mean of [seeds, items] differences."""
-    return doubt([scores(row) for row in table])
+    return estimate([scores(row) for row in table])
 
 
 def test_the_items_of_one_run_have_the_error_and_the_p_of_a_paired_t_test() -> None:
@@ -98,7 +98,7 @@ def test_privleak_s_kind_of_metric_is_tested_over_texts_and_seeds_too() -> None:
     small = 0
     for _ in range(150):
         texts = rng.normal(size=24), rng.normal(0.5, size=24)
-        found = doubt([difference(auc(texts), auc(texts)) for _ in range(3)])
+        found = estimate([difference(auc(texts), auc(texts)) for _ in range(3)])
         assert found.errors[1][1] > 2  # its items count by the smaller group
         small += (found.p() or 0) <= 0.05
     assert small / 150 <= 0.08
@@ -110,7 +110,7 @@ def test_where_nothing_varies_there_is_no_p_but_of_no_difference() -> None:
     shifted = of_table(np.full((3, 8), 10.0))
     assert (shifted.p(), shifted.minimum_effect()) == (None, None)
     first, second = nll([0.3, 0.6, 0.9], [3, 6, 9]), nll([0.6, 1.2, 1.8], [3, 6, 9])
-    assert doubt([difference(first, second)]).minimum_effect() is None  # rounding is no spread
+    assert estimate([difference(first, second)]).minimum_effect() is None  # rounding is no spread
     one_item = of_table(np.array([[1.0], [2.0], [4.0]]))
     assert (one_item.p(), of_table(np.ones((1, 1))).minimum_effect()) == (None, None)
 
@@ -130,7 +130,7 @@ def test_an_auc_has_the_bootstraps_error() -> None:
     first = membership(rng.normal(size=30), rng.normal(1.0, size=20))
     second = membership(rng.normal(size=30), rng.normal(size=20))
     compared = difference(first, second)
-    ((error, freedom),) = doubt([compared]).errors
+    ((error, freedom),) = estimate([compared]).errors
     assert error == pytest.approx(item_draws(compared).std() * math.sqrt(20 / 19))
     assert freedom == 19
     assert effect_dz([(first, second)]) is None

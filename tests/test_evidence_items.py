@@ -90,7 +90,7 @@ def test_each_seed_has_its_own_reference_where_there_is_one(tmp_path: Path) -> N
 
     def found(*more: str) -> list[float]:
         read = Evaluations(tmp_path, [*cells, *more])
-        return [value(items) for cell in cells if (items := read.items(cell, "privleak"))]
+        return [value(items) for items in read.statistics(cells, "privleak")[0].values()]
 
     assert found("news/retrain/seed0/bf16", "news/retrain/seed1/bf16") == pytest.approx([0, 0])
     assert found("news/retrain/bf16") == pytest.approx([-200 / 3, 0.0])  # .25 and .75 to .75

@@ -29,7 +29,7 @@ from small_figures import (
     written,
 )
 from small_manifests import sign_measurements
-from small_survival import BINS, MATRIX, write_cell
+from small_survival import BINS, MATRIX, matrices, write_cell
 
 from qunlearn.analysis.summary import Summary
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES
@@ -169,9 +169,11 @@ def test_reversions_stand_at_the_rounding_error_of_the_target(
     assert line.get_ydata().tolist() == [0.1, 0.2]
     assert values(first, LINES["full_bf16"].colour) == [[0.3, 1.5], [1.5]]
 
-    write_cell(tmp_path, "news/npo_gdr/full/seed0/bf16", [])
+    write_cell(tmp_path, "news/npo_gdr/full/seed0/bf16", matrices())
     sign_measurements(tmp_path)
-    scores = [score("npo_gdr/full/seed0/bf16", metric, 0.0) for metric in REVERSIONS]
+    scores = {}
+    for metric in REVERSIONS:
+        scores |= score("npo_gdr/full/seed0/bf16", metric, 0.0)
     plot_reversion.plot(*written(tmp_path, scores), tmp_path, tmp_path)
     assert plot_reversion.NO_PLACE in [text.get_text() for text in drawn[1].axes[0].texts]
 
@@ -190,10 +192,11 @@ def test_controls_stand_at_the_mean_size_of_their_seeds(
     run: Path, tmp_path: Path, drawn: list[Figure]
 ) -> None:
     cells = {"lora/seed0": 5.0, "lora/seed1": 9.0, "full_matched/seed0": 5.0}
-    scores = [score(f"npo_gdr/{cell}/rtn4", REVERSIONS[0], 0.5) for cell in cells]
+    scores = {}
     for cell, size in cells.items():
-        row = replace(MATRIX, norm_w=100.0, norm_d=size)
-        write_cell(tmp_path, f"news/npo_gdr/{cell}/rtn4", [row])
+        scores |= score(f"npo_gdr/{cell}/rtn4", REVERSIONS[0], 0.5)
+        row = {**MATRIX, "norm_w": 100.0, "norm_d": size}
+        write_cell(tmp_path, f"news/npo_gdr/{cell}/rtn4", matrices(row))
     sign_measurements(tmp_path)
     plot_controls.plot(*written(tmp_path, scores), tmp_path, ["rtn4"], tmp_path)
     draw("controls", run, run)
@@ -205,9 +208,9 @@ def test_controls_stand_at_the_mean_size_of_their_seeds(
 
 def test_matrices_of_one_layer_and_name_count_as_one() -> None:
     """Two experts of equal norm, of which one arrives and one does not."""
-    rows = [MATRIX, replace(MATRIX, projection_adaptive=0.0, cosine_adaptive=0.0)]
-    rows.append(replace(MATRIX, layer=1, module="up_proj"))
-    found = plot_update_survival.grid(rows, "projection_adaptive")
+    lost = {**MATRIX, "projection_adaptive": 0.0, "cosine_adaptive": 0.0}
+    other = {**MATRIX, "layer": 1, "module": "up_proj"}
+    found = plot_update_survival.grid(matrices(MATRIX, lost, other), "projection_adaptive")
 
     assert (list(found.index), list(found)) == ([0, 1], ["q_proj", "up_proj"])
     np.testing.assert_allclose(found, [[0.5, np.nan], [np.nan, 1.0]])
@@ -271,7 +274,7 @@ BROKEN = [
 def test_what_is_missing_is_named(
     figure: str, flags: str, message: str, run: Path, tmp_path: Path
 ) -> None:
-    written(tmp_path, [score("target/bf16", "verbmem", 90.0)])
+    written(tmp_path, score("target/bf16", "verbmem", 90.0))
     with pytest.raises(InputError, match=message):
         draw(figure, run, tmp_path, flags)
 

@@ -7,11 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from small_summaries import CELLS, cell_scores, over_seeds
+from small_summaries import CELLS, cell_scores, over_seeds, single
 from small_text import unpadded
 
-from qunlearn.analysis.metrics import Score
-from qunlearn.analysis.summary import Key, Summary
+from qunlearn.analysis.summary import Key, Scores, Summary
 from qunlearn.experiment.config import resolve
 from qunlearn.experiment.labels import number, precision_name
 from qunlearn.experiment.names import Cell
@@ -27,10 +26,8 @@ from qunlearn.report.main_table import (
 )
 
 
-def score(cell: str, metric: str, value: float | None, n: int = 32) -> Score:
-    if value is None:
-        return Score("mini", Cell.parse(cell), metric, absent="diverged")
-    return Score("mini", Cell.parse(cell), metric, value, value - 1, value + 3, n)
+def score(cell: str, metric: str, value: float | str, n: int = 32) -> Scores:
+    return {(Cell.parse(cell), metric): single(value, 1, 3, n)}
 
 
 def test_references_come_first_and_the_order_is_kept_otherwise() -> None:
@@ -42,7 +39,7 @@ def test_references_come_first_and_the_order_is_kept_otherwise() -> None:
         "books/retrain/bf16",
         "news/target/bf16",
     ]
-    table = main_table(over_seeds([score(cell, "verbmem", 1.0) for cell in cells]))
+    table = main_table({Key.of(Cell.parse(cell), "verbmem"): single(1.0) for cell in cells})
 
     assert [corpus for corpus, _ in table.columns[::5]] == ["news", "books"]
     assert table.rows == [
@@ -107,7 +104,7 @@ def test_latex_rows_have_as_many_cells_as_the_tabular(made: MainTable) -> None:
 
 
 def test_names_of_the_user_s_are_escaped() -> None:
-    table = main_table(over_seeds([score("my_corpus/npo/x_y/seed0/nf4", "verbmem", 5.0)]))
+    table = main_table(over_seeds(score("my_corpus/npo/x_y/seed0/nf4", "verbmem", 5.0)))
     latex = as_latex(table)
 
     assert r"{my\_corpus}" in latex
@@ -136,16 +133,10 @@ def test_html_holds_every_cell_and_needs_no_other_file(made: MainTable) -> None:
 
 
 def test_a_cell_with_some_seeds_diverged_says_how_many() -> None:
-    table = main_table(
-        over_seeds(
-            [
-                score("news/ga/full/seed0/nf4", "verbmem", 10.0),
-                score("news/ga/full/seed1/nf4", "verbmem", 16.0),
-                score("news/ga/full/seed2/nf4", "verbmem", None),
-                score("news/ga/full/seed2/bf16", "verbmem", 7.0, n=30),
-            ]
-        )
-    )
+    full = "news/ga/full/seed"
+    scores = score(f"{full}0/nf4", "verbmem", 10.0) | score(f"{full}1/nf4", "verbmem", 16.0)
+    scores |= score(f"{full}2/nf4", "verbmem", "diverged")
+    table = main_table(over_seeds(scores | score(f"{full}2/bf16", "verbmem", 7.0, n=30)))
 
     assert '"13.0 [12.0, 16.0] †1/3",–,–,–,–' in as_csv(table)
     text = as_markdown(table)

@@ -8,8 +8,17 @@ from small_records import evaluate
 
 from qunlearn.analysis.cells import Evaluations
 from qunlearn.analysis.frame import METRICS_TABLE, read
-from qunlearn.analysis.metrics import METRICS, Cell, Score, collect, read_metrics, write_metrics
-from qunlearn.analysis.summary import Key, Summary, summaries, summarise, write_summaries
+from qunlearn.analysis.summary import (
+    Key,
+    Summary,
+    collect,
+    read_metrics,
+    summaries,
+    summarise,
+    write_metrics,
+    write_summaries,
+)
+from qunlearn.experiment.names import METRICS, Cell
 from qunlearn.run.csvfile import write_rows
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_jsonl, write_json, write_jsonl
@@ -56,29 +65,30 @@ def found_in(folder: Path, cells: list[str] = CELLS) -> dict[Key, Summary]:
     return summarise(Evaluations(folder, cells))
 
 
-def scores_in(folder: Path, cell: str = f"{SEEDS[1]}/nf4") -> dict[str, Score]:
-    return {score.metric: score for score in collect(Evaluations(folder, [cell]), "mini")}
+def scores_in(folder: Path, cell: str = f"{SEEDS[1]}/nf4") -> dict[str, Summary]:
+    return {metric: own for (_, metric), own in collect(Evaluations(folder, [cell])).items()}
 
 
 def test_metrics_csv_has_a_row_a_metric_and_reads_back(folder: Path, tmp_path: Path) -> None:
     scored(folder, f"{SEEDS[2]}/nf4", 0.9, 9.0, 9.0, status="diverged")
-    scores = collect(Evaluations(folder, CELLS), "mini")
-    write_metrics(tmp_path / "metrics.csv", scores)
+    scores = collect(Evaluations(folder, CELLS))
+    write_metrics(tmp_path / "metrics.csv", "mini", scores)
     lines = (tmp_path / "metrics.csv").read_text("utf-8").splitlines()
     assert lines[:2] == [
         "experiment,corpus,objective,adapter,seed,precision,metric,value,ci_low,ci_high,n",
         "mini,news,target,none,,bf16,verbmem,85.5,83.5,87.4167,12",
     ]
     assert lines[-1] == "mini,news,npo_gdr,lora,2,nf4,reversion_nll_forget,diverged,,,"
-    assert [(score.cell, score.metric) for score in scores] == [
+    assert list(scores) == [
         (Cell.parse(cell), metric)
         for metrics in (METRICS, FORGET)
         for cell in (CELLS if metrics is METRICS else CELLS[4:])
         for metric in metrics
     ]
     again = read_metrics(tmp_path / "metrics.csv")
-    for own, other in zip(scores, again, strict=True):
-        assert (own.cell, own.n, own.absent) == (other.cell, other.n, other.absent)
+    assert list(again) == list(scores)
+    for own, other in zip(scores.values(), again.values(), strict=True):
+        assert (own.n, own.absent) == (other.n, other.absent)
         assert own.value == (own.value and pytest.approx(other.value, rel=1e-5))
 
 
@@ -100,15 +110,15 @@ def test_a_cells_name_is_its_corpus_model_and_precision() -> None:
 
 def test_reversion_by_hand(folder: Path) -> None:
     found = scores_in(folder)
-    assert found["reversion_verbmem"].value == round((0.3 - 0.2) / (0.8 - 0.2), 6)
-    assert found["reversion_knowmem"].value == round(1 / 6, 6)
+    assert found["reversion_verbmem"].value == pytest.approx((0.3 - 0.2) / (0.8 - 0.2))
+    assert found["reversion_knowmem"].value == pytest.approx(1 / 6)
     assert found["reversion_nll_forget"].value == pytest.approx((2.0 - 3.5) / (0.5 - 3.5))
     assert [found[name].n for name in FORGET] == [12, 12, 24, 12]
     # The items differ alike in all models and are drawn together: the interval has no width.
     own = found["reversion_verbmem"]
-    assert own.ci_low == own.ci_high == own.value
+    assert (own.low, own.high) == pytest.approx((own.value, own.value))
     in_bf16 = scores_in(folder, f"{SEEDS[1]}/bf16")
-    assert {(in_bf16[name].value, in_bf16[name].ci_high) for name in FORGET} == {(0, 0)}
+    assert {(in_bf16[name].value, in_bf16[name].high) for name in FORGET} == {(0, 0)}
 
 
 @pytest.mark.parametrize("rouge", [0.801, 0.8, 0.79, 0.95])
@@ -120,7 +130,7 @@ def test_what_was_not_forgotten_cannot_come_back(folder: Path, rouge: float) -> 
     write_jsonl(file, [first | {"rougeL": 0.99}, *rest])  # so that draws differ
     found = scores_in(folder)
     gone = found["reversion_verbmem"]
-    assert (gone.value, gone.ci_low, gone.n, gone.absent) == (None, None, None, "undefined")
+    assert (gone.value, gone.low, gone.n, gone.absent) == (None, None, None, "undefined")
     assert found["reversion_nll_forget"].value == pytest.approx(0.5)
 
 

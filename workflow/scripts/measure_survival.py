@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from qunlearn.models.checkpoints import is_diverged
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.run.cli import run_script
@@ -38,18 +40,19 @@ def main(
     inputs = {"target": target, "model": model}
     for name, (before, after) in pairs.items():
         inputs |= {f"target_{name}": before, f"model_{name}": after}
-    from qunlearn.survival.table import Measurement, write_histogram, write_survival
+    from qunlearn.survival import table
 
-    measurements = {name: Measurement([], []) for name in precisions}
+    empty = (pd.DataFrame(columns=[*columns]) for columns in (table.MATRICES, table.BINS))
+    measurements = dict.fromkeys(precisions, tuple(empty))
     if not is_diverged(model):
         hide(*OPTIONAL)
         from qunlearn.survival.measure import measure
 
         measurements = measure(target, model, wanted, pairs)
     with new_folder(output) as folder:
-        for name, measurement in measurements.items():
-            write_survival(folder / f"{name}.csv", measurement.rows)
-            write_histogram(folder / f"{name}_histogram.csv", measurement.bins)
+        for name, (matrices, bins) in measurements.items():
+            table.write(folder / f"{name}.csv", matrices)
+            table.write(folder / f"{name}_histogram.csv", bins)
         write_manifest(
             folder,
             step="survival",

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from qunlearn.analysis.evidence import better
+from qunlearn.analysis.comparisons import better
 from qunlearn.analysis.mechanism import arrivals
-from qunlearn.analysis.metrics import read_metrics
-from qunlearn.analysis.summary import summaries
+from qunlearn.analysis.summary import read_metrics, summaries
 from qunlearn.experiment.controls import NEEDED
 from qunlearn.report.learning_rates import read_rate, window_markdown, write_window
 from qunlearn.report.main_table import as_markdown, main_table
@@ -106,7 +105,7 @@ def fill_mechanism(
     main = {key: own for key, own in found.items() if key.adapter in NEEDED}
     coarse = {key: own for key, own in found.items() if key.precision in precisions}
     scores = read_metrics(results / "tables/metrics.csv")
-    scores = [own for own in scores if (own.cell.corpus, own.cell.objective) == cell]
+    scores = {key: own for key, own in scores.items() if (key[0].corpus, key[0].objective) == cell}
     measured = arrivals(scores, results / "survival")
     last = measured[measured["precision"] == precisions[-1]]
     trained = measured[measured["adapter"].isin(NEEDED)]

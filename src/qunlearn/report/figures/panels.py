@@ -188,8 +188,8 @@ def counted(found: Iterable[Summary]) -> str:
 
 
 def measurements(
-    survival: Path, names: Sequence[str], suffix: str, read: Callable[[Path], list[T]]
-) -> dict[Cell, list[T]]:
+    survival: Path, names: Sequence[str], suffix: str, read: Callable[[Path], T]
+) -> dict[Cell, T]:
     """What was measured of each cell; nothing of a diverged one.
 
     Raises:

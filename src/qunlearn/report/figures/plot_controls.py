@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator
 
 from qunlearn.analysis.lineage import check_measurements
-from qunlearn.analysis.metrics import read_metrics
-from qunlearn.analysis.summary import Key, Summary, distinct, summaries
+from qunlearn.analysis.summary import Key, Summary, distinct, read_metrics, summaries
 from qunlearn.experiment.controls import CHOICES, SCALED, SPARE
 from qunlearn.experiment.labels import LINES, Line, adapter_name, origin, precision_name
 from qunlearn.experiment.names import Cell
@@ -60,7 +59,7 @@ def plot(
             not measured, or of another model.
     """
     found = {key: own for key, own in summaries(summary).items() if key.metric == METRIC}
-    cells = [score.cell for score in read_metrics(metrics) if score.metric == METRIC]
+    cells = [cell for cell, metric in read_metrics(metrics) if metric == METRIC]
     check_measurements(survival, cells)
     coarsest = precisions[-1]
     sized = [c for c in cells if c.precision in precisions and origin(c.adapter) in LINES]
@@ -106,7 +105,7 @@ def _norms(cells: Iterable[Cell], survival: Path) -> dict[str, float]:
     norms: dict[str, list[float]] = {}
     for (adapter, _), cell in sorted(runs.items(), key=str):
         rows = read_survival(survival / cell.corpus / cell.model / f"{cell.precision}.csv")
-        if rows and (norm := overall(rows)["relative_d"]):
+        if len(rows) and (norm := overall(rows)["relative_d"]) > 0:
             norms.setdefault(adapter, []).append(norm)
     return {adapter: fmean(own) for adapter, own in norms.items()}
 

@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
 from qunlearn.analysis.lineage import check_measurements
-from qunlearn.analysis.metrics import read_metrics
-from qunlearn.analysis.summary import Key
+from qunlearn.analysis.summary import Key, read_metrics
 from qunlearn.experiment.labels import precision_name
 from qunlearn.experiment.names import Cell
 from qunlearn.report.figures.panels import Shown, apart, counted, panels_abreast, sheet
@@ -47,7 +46,7 @@ def plot(metrics: Path, summary: Path, survival: Path, output: Path) -> None:
             of a precision was not measured, or of another model.
     """
     shown = Shown.of(summary, ROWS)
-    cells = [score.cell for score in read_metrics(metrics)]
+    cells = [cell for cell, _ in read_metrics(metrics)]
     check_measurements(survival, cells)
     drawn = [c for c in cells if c.adapter in shown.adapters and c.precision in shown.precisions]
     errors = rounding_errors(drawn, survival)
@@ -86,10 +85,10 @@ def rounding_errors(cells: Iterable[Cell], survival: Path) -> dict[str, dict[str
         own = errors.setdefault(cell.corpus, {})
         if cell.precision not in own:
             rows = read_survival(survival / cell.corpus / cell.model / f"{cell.precision}.csv")
-            if rows:  # all runs measured the target alike, but for a diverged one, which has none
-                own[cell.precision] = overall(rows)["rounding_error"] or 0.0
+            if len(rows):  # all runs measured the target alike; a diverged one has none
+                own[cell.precision] = overall(rows)["rounding_error"]
     return {
-        corpus: {name: error for error, name in sorted((e, n) for n, e in own.items()) if error}
+        corpus: {name: error for error, name in sorted((e, n) for n, e in own.items()) if error > 0}
         for corpus, own in errors.items()
     }
 

@@ -5,6 +5,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -17,7 +18,7 @@ from qunlearn.experiment.labels import adapter_name, precision_name
 from qunlearn.experiment.names import Cell
 from qunlearn.report.figures.page import page
 from qunlearn.report.figures.panels import measurements, panels, run_name
-from qunlearn.survival.table import MatrixRow, overall, read_survival
+from qunlearn.survival.table import overall, read_survival
 
 TITLE = "How much of the update survives rounding?"
 HOW_TO_READ = (
@@ -60,22 +61,19 @@ def plot(survival: Path, cells: Sequence[str], output: Path) -> None:
             _draw_half(half, models, column, *looks)
 
 
-def grid(rows: Sequence[MatrixRow], column: str) -> pd.DataFrame:
+def grid(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     """Arrange a model's matrices: layers x modules; NaN where there is none or its update is 0.
 
     Those of one layer and name (experts, say) count as one.
     """
-    groups: dict[tuple[int, str], list[MatrixRow]] = {}
-    for row in rows:
-        groups.setdefault((row.layer, row.module), []).append(row)
-    values = {place: overall(own)[column] for place, own in groups.items()}
-    found = pd.Series(values, dtype=float).unstack()
-    return found[distinct(row.module for row in rows)]
+    groups = rows.groupby(["layer", "module"], sort=False)
+    found = pd.Series({place: overall(own)[column] for place, own in groups}).unstack()
+    return found[distinct(rows["module"])]
 
 
 def _draw_half(
     half: SubFigure,
-    models: Mapping[Cell, list[MatrixRow]],
+    models: Mapping[Cell, pd.DataFrame],
     column: str,
     what: str,
     label: str,
@@ -102,17 +100,17 @@ def _draw_half(
     bar.outline.set_visible(False)  # type: ignore[operator]
 
 
-def _draw_grid(axes: Axes, rows: Sequence[MatrixRow], column: str, image: ScalarMappable) -> None:
+def _draw_grid(axes: Axes, rows: pd.DataFrame, column: str, image: ScalarMappable) -> None:
     """Draw a model's matrices below its number as a whole."""
     axes.spines[:].set_visible(False)
     axes.grid(visible=False)
     axes.xaxis.set_label_position("top")
-    if not rows:
+    if rows.empty:
         axes.set(xticks=[], yticks=[])
         axes.set_xlabel("diverged", loc="left", fontsize=8, color="#666666")
         return
     whole, found = overall(rows)[column], grid(rows, column)
-    shown = "undefined" if whole is None else f"{whole:.2f}"
+    shown = "undefined" if np.isnan(whole) else f"{whole:.2f}"
     axes.set_xlabel(f"overall {shown}", loc="left", fontsize=8)
     axes.set_facecolor(UNCHANGED["color"])
     if found.isna().to_numpy().any():
