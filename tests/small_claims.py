@@ -1,6 +1,6 @@
 """Claims and numbers that are small enough to judge by hand."""
 
-from qunlearn.analysis.claims import Claim, Term
+from qunlearn.analysis.claims import Claim
 from qunlearn.analysis.summary import Key, Summary
 
 NLL = "reversion_nll_forget"
@@ -23,7 +23,7 @@ def claim(name: str, **changes: object) -> Claim:
         "statement": "It is so.",
         "source": "a test",
         "metrics": ("utility",) if of_scores else (NLL,),
-        "number": tuple(Term(*term) for term in SUMS[name]),  # type: ignore[arg-type]
+        "number": tuple(SUMS[name]),
         "side": "below" if name == "keeps" else "above",
         "scopes": ("coarsest",) if name == "grows" else ("four_bit",),
         "supported": "Yes.",

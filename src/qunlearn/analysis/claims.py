@@ -34,16 +34,9 @@ NOTHING_REVERTS = "no variant is shown to revert on this grid, so there is nothi
 SCOPES = {"four_bit": "4 bits", "coarsest": "fewer than 4 bits"}
 
 
-class Term(NamedTuple):
-    """A number of a sum: the metric of a variant, with its sign.
-
-    `at` says in which precision: that of the place where the claim is judged (`same`), `bf16`, or
-    each of 4 bits (`four_bit`).
-    """
-
-    sign: Literal[1, -1]
-    variant: str
-    at: Literal["same", "bf16", "four_bit"]
+Term = tuple[Literal[1, -1], str, Literal["same", "bf16", "four_bit"]]
+"""A number of a sum: its sign, the variant whose metric it is, and in which precision: that of the
+place where the claim is judged (`same`), `bf16`, or each of 4 bits in turn (`four_bit`)."""
 
 
 @validated(frozen=True, config=ConfigDict(extra="forbid"))
@@ -124,14 +117,11 @@ def read_claims(path: Path) -> list[Claim]:
     """The claims of a YAML file, in its order.
 
     Raises:
-        InputError: the file is missing or does not parse, or a claim is incomplete or cannot be
-            judged.
+        InputError: the file is missing, or a claim is incomplete or cannot be judged.
     """
     try:
         content = yaml.safe_load(read_text(path))
         return TypeAdapter(dict[Literal["claims"], list[Claim]]).validate_python(content)["claims"]
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML ({error}); correct it") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
@@ -195,19 +185,17 @@ def claims_csv(judgements: Sequence[Judgement]) -> str:
     """
     lines: list[list[Value]] = []
     for own in judgements:
-        found, place, reason = own.finding, own.place, own.reason
-        p: Value = found.p
-        if found.value is not None:
-            p = own.untested if p is None else p
-            reason = "; ".join(part for part in (reason, found.note) if part)
-        numbers = found.value, found.low, found.high, p, found.n, found.minimum_effect
+        found, place, absent = own.finding, own.place, own.finding.value is None
+        p = found.p if absent or found.p is not None else own.untested
+        reason = own.reason if absent else "; ".join(filter(None, (own.reason, found.note)))
+        numbers = found.value, found.low, found.high, p, found.n, found.minimum_effect, reason
         names = place.corpus, place.objective, place.scope, " to ".join(place.grids), place.metric
-        lines.append([own.claim.id, *names, own.verdict, *numbers, reason])
+        lines.append([own.claim.id, *names, own.verdict, *numbers])
     return as_csv(CLAIMS_TABLE, lines)
 
 
 def _sites(claim: Claim, evidence: Evidence) -> Iterator[Site]:
-    two_grids = any(term.at == "four_bit" for term in claim.number)
+    two_grids = any(at == "four_bit" for *_, at in claim.number)
     for cell in distinct(key[:2] for key in evidence.numbers if key.objective not in REFERENCES):
         finer = evidence.precisions(*cell, "four_bit") if two_grids else [""]
         for scope in claim.scopes:

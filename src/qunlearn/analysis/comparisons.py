@@ -23,7 +23,6 @@ from qunlearn.analysis.summary import Key, Summary, absences
 from qunlearn.experiment.labels import GOALS
 from qunlearn.experiment.names import BEFORE, DIVERGED, REFERENCES, UNDEFINED
 from qunlearn.run.csvfile import Value, write_rows
-from qunlearn.run.errors import InputError
 from qunlearn.settings.unlearning import Adapter
 from qunlearn.statistics.inference import ALPHA, Side, effect_dz, estimate, holm, too_few
 from qunlearn.statistics.items import Statistic, difference
@@ -59,11 +58,10 @@ def comparisons(read: Evaluations, experiment: str = "") -> pd.DataFrame:
         for a, b in pairs:
             theirs = read.variants.get(b, {})
             names = {cell: theirs[k] for k, cell in read.variants[a].items() if k in theirs}
-            of = {"experiment": experiment, "corpus": a.corpus, "objective": a.objective}
-            of |= {"adapter_a": a.adapter, "precision_a": a.precision}
-            of |= {"adapter_b": b.adapter, "precision_b": b.precision, "family": family}
+            variants_of = a.objective, a.adapter, a.precision, b.adapter, b.precision
             for metric in (FORGET_METRICS if family == "reversion" else COMPARED) if names else ():
-                made.append({**of, "metric": metric, **_test(read, family, metric, names)})
+                numbers = _test(read, family, metric, names)
+                made.append([experiment, a.corpus, family, metric, *variants_of, *numbers])
     found = pd.DataFrame(made, columns=list(TESTS_TABLE), dtype=object)
     with_p = found[found["p"].map(lambda p: isinstance(p, float)).astype(bool)]
     main = with_p["adapter_a"].isin([*MAIN, "none"])
@@ -88,16 +86,13 @@ def tested(by_seed: Sequence[Statistic], side: Side | None) -> Summary:
     )
 
 
-def _test(
-    read: Evaluations, family: str, metric: str, names: Mapping[str, str]
-) -> dict[str, Value]:
-    """The numbers of a test of two variants, given the two cells of each seed."""
+def _test(read: Evaluations, family: str, metric: str, names: Mapping[str, str]) -> list[Value]:
+    """The numbers of a test of two variants and the note, given the two cells of each seed."""
     known, _ = read.statistics([*names, *names.values()], metric)
     pairs = {a: (known[a], known[b]) for a, b in names.items() if a in known and b in known}
     notes = absences(len(names), len(names) - len(pairs), 0)
     if not pairs:
-        empty: dict[str, Value] = dict.fromkeys(TESTS_TABLE[9:])
-        return empty | {"difference": DIVERGED, "seeds": 0, "note": "; ".join(notes)}
+        return [DIVERGED, *[None] * 7, 0, *notes]
     side: Side | None = "two-sided"
     if family == "reversion":
         defined, words = read.statistics(pairs, f"reversion_{metric}")
@@ -106,25 +101,14 @@ def _test(
         side = ("greater" if FORGET_METRICS[metric] > 0 else "less") if defined else None
         pairs = {name: pairs[name] for name in defined or pairs}
     found = tested([difference(*pair) for pair in pairs.values()], side)
-    dz, effect = effect_dz(list(pairs.values())), found.minimum_effect
-    notes += [found.note] if found.note else []
-    if side is None:
-        notes.append("no test")
-    if effect is None:
-        notes.append("nothing varies, so that no minimum effect is known")
+    untested = "no test" if side is None else ""
+    still = "nothing varies, so that no minimum effect is known"
+    notes += [found.note, untested, still if found.minimum_effect is None else ""]
     p = too_few(found.seeds) or UNDEFINED if found.p is None else found.p
-    return {
-        "difference": found.value,
-        "ci_low": found.low,
-        "ci_high": found.high,
-        "p": p,
-        "p_holm": p,
-        "effect_dz": UNDEFINED if dz is None else dz,
-        "minimum_effect": UNDEFINED if effect is None else effect,
-        "n": found.n,
-        "seeds": found.seeds,
-        "note": "; ".join(notes),
-    }
+    sizes = effect_dz(list(pairs.values())), found.minimum_effect
+    shown = [UNDEFINED if size is None else size for size in sizes]
+    ends = found.value, found.low, found.high
+    return [*ends, p, p, *shown, found.n, found.seeds, "; ".join(filter(None, notes))]
 
 
 def write_tests(path: Path, tests: pd.DataFrame) -> None:
@@ -160,18 +144,12 @@ def better(tests: Path, found: Mapping[Key, Summary]) -> frozenset[Key]:
 
     Args:
         tests: a `tests.csv`; its family `adapters` is read.
-        found: the values; PrivLeak is the better, the nearer it is to 0.
-
-    Raises:
-        InputError: the file is missing or of another form, or not of the same cells.
+        found: the values of the same cells; PrivLeak is the better, the nearer it is to 0.
     """
     winners = set()
     for pair, test in read_tests(tests).items():
         goal = GOALS.get(pair[0].metric)
         if goal and test.p is not None and test.p <= ALPHA:
-            if missing := set(pair) - found.keys():
-                key = "/".join(missing.pop())
-                raise InputError(f"{tests}: no {key} in the summary; make both from the same cells")
             rank = {"↓": lambda x: x, "↑": lambda x: -x, "→0": abs}[goal]
             winners.add(min(pair, key=lambda key: rank(found[key].value or 0.0)))
     return frozenset(winners)

@@ -45,7 +45,7 @@ def card(results: Path, name: str, scores: Scores) -> str:
         raise InputError(f"{quantized.path}: no weights in its outputs; quantize it again")
     precision, lineage = Precision.parse(cell.precision), trace(results, cell, quantized)
     method = method_of(precision)
-    if cell.objective not in REFERENCES and lineage.trained is None:
+    if cell.objective not in REFERENCES and lineage["trained"] is None:
         Manifest.read(results / "unlearned" / cell.corpus / cell.model)
     others = [reference for reference in REFERENCES if reference != cell.objective]
     front_matter = ModelCardData(
@@ -81,11 +81,11 @@ def card(results: Path, name: str, scores: Scores) -> str:
 
 def _unlearning(cell: Cell, lineage: Lineage) -> tuple[str, dict[str, object]] | None:
     """The objective in words, and the settings that the cell's unlearning used."""
-    if lineage.trained is None:
+    if (trained := lineage["trained"]) is None:
         return None
     objective = Objective.parse(cell.objective)
     unused = [] if origin(cell.adapter) == "lora" else ["rank", "lora_alpha", "dropout"]
-    settings = {"seed": lineage.trained.get("seed"), **lineage.trained.get("settings")}
+    settings = {"seed": trained.get("seed"), **trained.get("settings")}
     used = {k: v for k, v in settings.items() if k not in {*unused, *objective.unused}}
     return objective.describe(), used
 
