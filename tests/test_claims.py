@@ -116,12 +116,12 @@ def test_a_paired_test_is_preferred_and_turned(
     name: str, lora: float, full: float, difference: float, value: float, verdict: str
 ) -> None:
     metric = "utility" if name == "level" else "privleak"
+    first, second = key("lora", "nf4", metric), key("full", "nf4", metric)
     tests = {
         pair: Summary(sign * difference, sign * difference - 2, sign * difference + 2, 3, p=0.01)
-        for turn, sign in ((1, 1), (-1, -1))
-        for pair in [tuple(key(name, "nf4", metric) for name in ("lora", "full")[::turn])]
+        for pair, sign in (((first, second), 1), ((second, first), -1))
     }
-    own = only(name, at_nf4(number(lora, 9), number(full, 9), metric), tests)  # type: ignore[arg-type]
+    own = only(name, at_nf4(number(lora, 9), number(full, 9), metric), tests)
     assert (own.finding.value, own.verdict) == (value, verdict)
     assert own.finding.p == (0.01 if verdict != "undecided" else None)
 
@@ -238,9 +238,7 @@ def test_the_projects_claims_are_about_known_numbers() -> None:
     ("change", "complaint"),
     [
         ({"number": [[2, "lora", "same"]]}, r"claims\.0\.number\.0\.0: Input should be 1 or -1"),
-        ({"number": [[1, "lora", "int8"]]}, r"claims\.0\.number\.0\.2"),
         ({"scopes": ["eight_bit"]}, r"claims\.0\.scopes\.0"),
-        ({"side": "beside"}, r"claims\.0\.side"),
         ({"note": "x"}, r"claims\.0\.note"),
         ({"source": None}, r"claims\.0\.source"),
     ],
@@ -252,7 +250,4 @@ def test_a_claim_that_cannot_be_judged_is_refused(
     path = tmp_path / "claims.yaml"
     path.write_text(yaml.safe_dump({"claims": [entries[0] | change]}))
     with pytest.raises(InputError, match=complaint):
-        read_claims(path)
-    path.write_text("claims: [")
-    with pytest.raises(InputError, match="not valid YAML"):
         read_claims(path)

@@ -14,7 +14,6 @@ from qunlearn.analysis.evidence import NO_COMMON_SEED, absent, paired_sum, scope
 from qunlearn.analysis.frame import TESTS_TABLE
 from qunlearn.analysis.summary import Key, Summary
 from qunlearn.experiment.labels import GOALS
-from qunlearn.run.errors import InputError
 
 # Utility of eight questions. Each variant has its own shift, the same for every question.
 EASY = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
@@ -113,12 +112,6 @@ def test_distances_from_zero_are_taken_of_each_term(folder: Path) -> None:
     found = total(folder, "nearer_zero", distance=True)
     assert found.value == pytest.approx(abs(45 - 100) - 45)
     assert found.error > 0.1  # |x| undoes the pairing: one rises where the other falls
-
-
-def test_models_of_other_items_are_not_subtracted(folder: Path) -> None:
-    evaluate(folder, cell("lora", "nf4"), utility=(0.5, 0.5))
-    with pytest.raises(InputError, match=r"not of the same items as in news/npo_gdr/full"):
-        total(folder, "drop")
 
 
 def test_scopes() -> None:

@@ -1,6 +1,5 @@
 """From made-up evaluations to metrics.csv and summary.csv: values, intervals, words and notes."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -97,21 +96,14 @@ def test_a_cells_name_is_its_corpus_model_and_precision() -> None:
         cell = Cell.parse(name)
         assert f"{cell.corpus}/{cell.model}/{cell.precision}" == name
         assert (cell.adapter == "none") == (cell.objective == "target")
-    for name in (
-        "news/target",
-        "news/ga/lora/seed/nf4",
-        "news/ga/lora/nf4",
-        "/target/bf16",
-        "a/b/",
-    ):
+    for name in ("news/target", "news/ga/lora/seed/nf4", "news/ga/lora/nf4", "/target/bf16"):
         with pytest.raises(InputError, match="write <corpus>/<objective>/<adapter>/seed<k>"):
             Cell.parse(name)
 
 
 def test_reversion_by_hand(folder: Path) -> None:
     found = scores_in(folder)
-    assert found["reversion_verbmem"].value == pytest.approx((0.3 - 0.2) / (0.8 - 0.2))
-    assert found["reversion_knowmem"].value == pytest.approx(1 / 6)
+    assert [found[name].value for name in FORGET[:2]] == pytest.approx([0.1 / 0.6] * 2)
     assert found["reversion_nll_forget"].value == pytest.approx((2.0 - 3.5) / (0.5 - 3.5))
     assert [found[name].n for name in FORGET] == [12, 12, 24, 12]
     # The items differ alike in all models and are drawn together: the interval has no width.
@@ -121,7 +113,7 @@ def test_reversion_by_hand(folder: Path) -> None:
     assert {(in_bf16[name].value, in_bf16[name].high) for name in FORGET} == {(0, 0)}
 
 
-@pytest.mark.parametrize("rouge", [0.801, 0.8, 0.79, 0.95])
+@pytest.mark.parametrize("rouge", [0.8, 0.79, 0.95])
 def test_what_was_not_forgotten_cannot_come_back(folder: Path, rouge: float) -> None:
     """As good as the target on its items, or better: no distance to divide by."""
     scored(folder, f"{SEEDS[1]}/bf16", rouge=rouge, nll=3.5, min_k=-4.0)
@@ -153,31 +145,6 @@ def test_values_are_means_over_seeds(folder: Path) -> None:
     assert (back.value, back.low, back.high) == pytest.approx((1 / 6, 0.0, 1 / 3))
     alone = found_in(folder, [*REFERENCES, f"{SEEDS[0]}/nf4"])[key("verbmem")]
     assert verbmem.error > 2 * alone.error
-
-
-def test_the_notes_say_what_limits_a_number(folder: Path) -> None:
-    few = {"rouge": [0.5] * 5, "nll": [1.0, 2.0]}
-    evaluate(folder, "news/target/nf4", forget=[-1, -1.5], holdout=[-3, -3], **few)
-    evaluate(folder, "news/retrain/bf16", forget=[-3, -2], holdout=[-3, -1], **few)
-    found = found_in(folder, ["news/target/nf4", "news/retrain/bf16"])
-
-    def note(metric: str, model: str = "target/none", precision: str = "nf4") -> str:
-        first, _, rest = found[key(metric, model, precision)].note.partition("; ")
-        assert first == "one seed: the interval is over items alone"
-        return rest
-
-    assert note("verbmem") == "all scores equal; n < 10"
-    assert note("nll_forget") == "n < 10"
-    assert note("auc") == "every forget text compares alike with every holdout text; n < 10"
-    own = found[key("privleak", "retrain/none", "bf16")]
-    assert (own.value, own.low, own.high) == (0, 0, 0)
-    dropped = re.fullmatch(
-        "0 because it ranks the texts as retrain does; n < 10; "
-        r"(\d+) of 10000 draws dropped: retrain's AUC was 0 in them",
-        note("privleak", "retrain/none", "bf16"),
-    )
-    # Both forget texts drawn are the one at -2 and both holdout texts the one at -3: 1 of 16
-    assert dropped and int(dropped[1]) == pytest.approx(625, abs=100)
 
 
 def test_seeds_without_a_number_are_counted_and_left_out(folder: Path) -> None:
@@ -223,6 +190,9 @@ def test_a_missing_cell_or_other_items_are_an_error(folder: Path) -> None:
     evaluate(folder, f"{SEEDS[1]}/nf4", rouge=[0.1] * 7, forget=[-1] * 2, holdout=[-1] * 2)
     with pytest.raises(InputError, match=r"seed1/nf4': verbmem\.jsonl is not of the same items"):
         found_in(folder)
+    evaluate(folder, "news/retrain/bf16", holdout=(-2,))
+    with pytest.raises(InputError, match=r"privleak\.jsonl is not of the same items as in news/re"):
+        found_in(folder, ["news/target/bf16"])
 
 
 def test_summary_csv_reads_back(folder: Path, tmp_path: Path) -> None:
@@ -253,14 +223,12 @@ def test_numbers_words_and_gaps_are_read_as_they_were_written(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        (None, "no such file"),
         ("a,b\n", "the first line must be experiment,corpus"),
         (f"{','.join(METRICS_TABLE)}\nmini,news,target,none,,bf16,auc,x,0,1,3\n", "not parse"),
         (f"{','.join(METRICS_TABLE)}\nmini,news,target,none,,bf16,auc,1,0,1,3.5\n", "not parse"),
     ],
 )
-def test_a_broken_table_is_refused(tmp_path: Path, text: str | None, complaint: str) -> None:
-    if text is not None:
-        (tmp_path / "metrics.csv").write_text(text, encoding="utf-8")
+def test_a_broken_table_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    (tmp_path / "metrics.csv").write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=complaint):
         read_metrics(tmp_path / "metrics.csv")
