@@ -124,6 +124,5 @@ def _other_items(name: str, metric: str, first: str) -> InputError:
 def _share(after: Floats, before: Floats, target: Floats) -> Floats:
     """What came back, as a share of what was forgotten; NaN where that is nothing."""
     forgotten = target - before
-    share = np.full_like(forgotten, np.nan)
-    np.divide(after - before, forgotten, out=share, where=forgotten != 0)
-    return share
+    nothing = np.full_like(forgotten, np.nan)
+    return np.asarray(np.divide(after - before, forgotten, out=nothing, where=forgotten != 0))

@@ -74,7 +74,14 @@ class Estimate:
         """
         if not self.errors[-1][0]:
             return None if abs(self.value) > ROUNDING else 1.0
-        return max(self._tail(error, freedom, side) for error, freedom in self.errors)
+        from scipy.special import stdtr  # here, for a cluster's driver reads ALPHA without scipy
+
+        ps = []
+        for error, freedom in self.errors:
+            t = self.value / error if error else math.copysign(math.inf, self.value)
+            tail = {"two-sided": -abs(t), "greater": -t, "less": t}[side]
+            ps.append(float(stdtr(freedom, tail)))
+        return max(ps) * (2 if side == "two-sided" else 1)
 
     def minimum_effect(self) -> float | None:
         """The smallest true difference that is found with a power of 0.8 at a two-sided 0.05.
@@ -90,14 +97,6 @@ class Estimate:
             error * float(stdtrit(freedom, 1 - ALPHA / 2) + stdtrit(freedom, POWER))
             for error, freedom in self.errors
         )
-
-    def _tail(self, error: float, freedom: float, side: Side) -> float:
-        from scipy.special import stdtr  # here, for a cluster's driver reads ALPHA without scipy
-
-        t = math.copysign(math.inf, self.value) if not error else self.value / error
-        if side == "two-sided":
-            return 2 * float(stdtr(freedom, -abs(t)))
-        return float(stdtr(freedom, t if side == "less" else -t))
 
 
 def estimate(by_seed: Sequence[Statistic]) -> Estimate:
