@@ -161,15 +161,3 @@ def test_diverged_seeds_are_left_out(folder: Path) -> None:
     row = found(compared(folder), "adapters", "verbmem")
     assert (row.difference, row.p, row.n, row.seeds) == ("diverged", None, None, 0)
     assert row.note == "diverged in 3 of 3 seeds"
-
-
-def test_models_without_any_difference(folder: Path) -> None:
-    for precision in PRECISIONS:
-        for seed in range(3):
-            scored(folder, cell("lora", seed, precision), 0.1, 7 + seed)
-    rows = compared(folder)
-    for metric in ("verbmem", "privleak", "nll_forget"):
-        row = found(rows, "quantization", metric)
-        assert (row.difference, row.p, row.p_holm) == (0, 1, 1)
-        assert (row.effect_dz, row.minimum_effect) == ("undefined", "undefined")
-        assert "nothing varies, so that no minimum effect is known" in row.note

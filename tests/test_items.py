@@ -13,7 +13,7 @@ from qunlearn.experiment.names import METRICS
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json, write_jsonl
 from qunlearn.statistics.bootstrap import item_draws
-from qunlearn.statistics.items import difference, mean, value
+from qunlearn.statistics.items import mean, value
 
 
 def texts(forget: list[float], holdout: list[float]) -> list[records.Record]:
@@ -46,16 +46,6 @@ def test_an_auc_knows_scores_by_their_ranks_in_their_own_model() -> None:
     scores, scaled = texts([-1, -3, -2], [-2, -5]), texts([-10, -30, -20], [-20, -50])
     assert value(membership(scores)) == (0 + 0.5 + 0 + 0 + 1 + 0) / 6
     assert np.nanmax(np.abs(item_draws(privleak(scaled, scores)))) == 0
-
-
-def test_differences_are_drawn_together_and_may_be_nested() -> None:
-    """What all answers share cancels, draw by draw; what a change shares does so too."""
-    noise = np.random.default_rng(0).normal(size=20)
-    before, after = mean(range(20), noise), mean(range(20), noise + 3)
-    change = difference(after, before)
-    assert item_draws(change) == pytest.approx(3.0)
-    assert change.sizes == (20,) and change.ids == tuple(range(20))
-    assert value(difference(change, difference(before, after))) == pytest.approx(6.0)
 
 
 def test_the_units_of_a_ratio_have_its_value_and_its_error() -> None:

@@ -192,24 +192,6 @@ def test_where_only_runs_and_items_differ_few_p_are_small(spread: tuple[float, .
     assert np.mean(p <= 0.005) <= 0.0125
 
 
-def test_privleak_s_kind_of_metric_is_tested_over_texts_and_seeds_too() -> None:
-    """AUCs of models that rank texts alike by chance, each run with a shift of its own."""
-    rng = np.random.default_rng(5)
-
-    def auc(texts: tuple[Floats, Floats]) -> Statistic:
-        own = rng.normal(0, 0.5)
-        forget, holdout = (each + rng.normal(size=each.size) for each in texts)
-        return membership(forget + own, holdout)
-
-    small = 0
-    for _ in range(150):
-        texts = rng.normal(size=24), rng.normal(0.5, size=24)
-        found = estimate([difference(auc(texts), auc(texts)) for _ in range(3)])
-        assert found.errors[1][1] > 2  # its items count by the smaller group
-        small += (found.p() or 0) <= 0.05
-    assert small / 150 <= 0.08
-
-
 def test_where_nothing_varies_there_is_no_p_but_of_no_difference() -> None:
     same = of_table(np.zeros((3, 8)))
     assert (same.p(), same.p("greater"), same.minimum_effect()) == (1.0, 1.0, None)

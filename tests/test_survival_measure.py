@@ -82,23 +82,6 @@ def test_histogram_gathers_both_ends() -> None:
 
 
 @pytest.mark.parametrize("name", PRECISIONS)
-@pytest.mark.parametrize("size", [0.3, 0.01, 1e-4])
-def test_identities(name: str, size: float) -> None:
-    row, bins = survival(random_update(96, 64, size), name)
-
-    for kind in ("fixed", "adaptive"):
-        cosine, error, projection = (
-            row[f"{figure}_{kind}"] for figure in ("cosine", "error", "projection")
-        )
-        ratio = math.sqrt(max(error**2 - 1 + 2 * projection, 0))
-        assert cosine * ratio == pytest.approx(projection, abs=1e-5)
-        assert -1 <= cosine <= 1
-    assert bins["count"].sum() == row.n
-    assert bins["flips_fixed"].sum() == pytest.approx(row.flips_fixed * row.n)
-    assert bins["count"][1:].sum() == pytest.approx(row.moved * row.n)
-
-
-@pytest.mark.parametrize("name", PRECISIONS)
 def test_what_is_undefined_without_an_update_or_without_weights(name: str) -> None:
     row, bins = survival(random_update(64, 64, 0.0), name)
     assert (row.flips_fixed, row.flips_adaptive, row.flips_predicted, row.moved) == (0, 0, 0, 0)

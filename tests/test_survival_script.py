@@ -1,8 +1,6 @@
 """The script from end to end: its files, GPTQ's packed checkpoints, diverged models, mistakes."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -74,42 +72,29 @@ def test_two_files_a_precision_and_the_same_bytes_again(folder: Path, tmp_path: 
         assert path.read_bytes() == (folder / "output" / path.name).read_bytes()
 
 
-def matrices(folder: Path) -> Iterator[tuple[Any, str, Tensor, Tensor]]:
-    """The rows of GPTQ, with the name, W and W + d of each."""
-    rows = read_survival(folder / "output/gptq4g16.csv").itertuples()
-    changed = quantizable_layers(nudge(small_llama(64), 0.03))
-    for row, (name, layer) in zip(rows, quantizable_layers(small_llama(64)).items(), strict=True):
-        yield row, name, layer.weight.detach(), changed[name].weight.detach()
-
-
-def check_arrival(row: Any, kind: str, arrived: Tensor, delta: Tensor) -> None:
-    cosine = float((arrived * delta).sum() / (arrived.norm() * delta.norm()))
-    assert getattr(row, f"cosine_{kind}") == pytest.approx(cosine, abs=1e-4)
-    error = float((arrived - delta).norm() / delta.norm())
-    assert getattr(row, f"error_{kind}") == pytest.approx(error, rel=1e-4)
-
-
-def test_gptq_adaptive_is_what_the_files_hold(folder: Path) -> None:
+def test_gptq_arrives_as_its_files_hold_it(folder: Path) -> None:
+    """Fixed: by nearest rounding onto the target's scales, which compensates nothing."""
+    rows = read_survival(folder / "output/gptq4g16.csv").to_dict("records")
+    target, model = map(quantizable_layers, (small_llama(64), nudge(small_llama(64), 0.03)))
     before, after = packed_layers(0), packed_layers(1)
-    for row, name, weight, unlearned in matrices(folder):
-        old, new = (
-            codes * scales.float().repeat_interleave(GROUP, 1)
-            for codes, scales in (before[name], after[name])
+    for row, name in zip(rows, target, strict=True):
+        weight, unlearned = target[name].weight.detach(), model[name].weight.detach()
+        scales, others = (
+            packed[name][1].float().repeat_interleave(GROUP, 1) for packed in (before, after)
         )
-        flips = (before[name][0] != after[name][0]).float().mean()
-        assert row.flips_adaptive == pytest.approx(float(flips), rel=1e-5)
-        check_arrival(row, "adaptive", new - old, unlearned - weight)
+        codes = before[name][0], after[name][0]
+        nearest = [(w / scales).round().clamp(-8, 7) for w in (weight, unlearned)]
+        delta, old = unlearned - weight, codes[0] * scales
+        arrived = {"adaptive": codes[1] * others - old, "fixed": (nearest[1] - nearest[0]) * scales}
+        for kind, own in arrived.items():
+            cosine = float((own * delta).sum() / (own.norm() * delta.norm()))
+            assert row[f"cosine_{kind}"] == pytest.approx(cosine, abs=1e-4)
+            error = float((own - delta).norm() / delta.norm())
+            assert row[f"error_{kind}"] == pytest.approx(error, rel=1e-4)
+        flips = [float((a != b).float().mean()) for a, b in (codes, nearest)]
+        assert [row["flips_adaptive"], row["flips_fixed"]] == pytest.approx(flips, abs=1e-3)
         error = float((old - weight).norm() / weight.norm())
-        assert row.rounding_error == pytest.approx(error, rel=1e-4)
-
-
-def test_gptq_fixed_is_nearest_rounding_onto_the_targets_scales(folder: Path) -> None:
-    before = packed_layers(0)
-    for row, name, weight, unlearned in matrices(folder):
-        scales = before[name][1].float().repeat_interleave(GROUP, 1)
-        old, new = ((w / scales).round().clamp(-8, 7) for w in (weight, unlearned))
-        assert row.flips_fixed == pytest.approx(float((old != new).float().mean()), abs=1e-3)
-        check_arrival(row, "fixed", (new - old) * scales, unlearned - weight)
+        assert row["rounding_error"] == pytest.approx(error, rel=1e-4)
 
 
 def test_a_diverged_model_has_no_row(folder: Path, tmp_path: Path) -> None:
