@@ -36,5 +36,9 @@ def write_cell(
     survival: Path, cell: str, rows: pd.DataFrame | None = None, bins: pd.DataFrame = BINS
 ) -> None:
     """Write both files of `cell`, e.g. `news/npo_gdr/lora/seed0/nf4`."""
-    table.write(survival / f"{cell}.csv", matrices(MATRIX) if rows is None else rows)
-    table.write(survival / f"{cell}_histogram.csv", bins)
+    write(survival / f"{cell}.csv", matrices(MATRIX) if rows is None else rows)
+    write(survival / f"{cell}_histogram.csv", bins)
+
+
+def write(path: Path, found: pd.DataFrame) -> None:
+    table.write(path, found.columns, found.itertuples(index=False))

@@ -15,6 +15,7 @@ from qunlearn.models.layers import quantizable_layers
 from qunlearn.models.updates import Update
 from qunlearn.quantize.method import Precision
 from qunlearn.survival.measure import histogram, measure_matrix
+from qunlearn.survival.table import BINS, MATRICES
 
 
 def small_llama(hidden: int = 32, *, tied: bool = False) -> LlamaForCausalLM:
@@ -55,7 +56,7 @@ def random_update(rows: int, columns: int, size: float, seed: int = 0) -> Update
 def survival(update: Update, precision: str) -> tuple[pd.Series, pd.DataFrame]:
     """The row of a matrix, and its bins."""
     row, counts = measure_matrix(update, Precision.parse(precision))
-    return pd.Series(row), histogram(counts)
+    return pd.Series(row)[[*MATRICES]], pd.DataFrame(histogram(counts), columns=[*BINS])
 
 
 def save_packed(folder: Path, layers: dict[str, tuple[Tensor, Tensor]]) -> None:

@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 import torch
 from small_grids import grid_of, rounded_to
+from small_survival import write
 from survival_models import random_update, survival
 
 from qunlearn.models.updates import Update
 from qunlearn.run.errors import InputError
 from qunlearn.survival.measure import BINS, BLOCK_WEIGHTS
-from qunlearn.survival.table import ARRIVED, overall, read_histogram, read_survival, write
+from qunlearn.survival.table import ARRIVED, overall, read_histogram, read_survival
 
 PRECISIONS = ("bf16", "int8", "nf4", "fp4", "rtn4", "rtn3g32", "rtn3g32m")
 

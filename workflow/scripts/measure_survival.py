@@ -11,8 +11,7 @@ Args:
 """
 
 from pathlib import Path
-
-import pandas as pd
+from typing import Any
 
 from qunlearn.models.checkpoints import is_diverged
 from qunlearn.quantize.method import Precision, method_of
@@ -40,10 +39,9 @@ def main(
     inputs = {"target": target, "model": model}
     for name, (before, after) in pairs.items():
         inputs |= {f"target_{name}": before, f"model_{name}": after}
-    from qunlearn.survival import table
+    from qunlearn.survival.table import BINS, MATRICES, write
 
-    empty = (pd.DataFrame(columns=[*columns]) for columns in (table.MATRICES, table.BINS))
-    measurements = dict.fromkeys(precisions, tuple(empty))
+    measurements: dict[str, Any] = dict.fromkeys(precisions, ([], []))
     if not is_diverged(model):
         hide(*OPTIONAL)
         from qunlearn.survival.measure import measure
@@ -51,8 +49,8 @@ def main(
         measurements = measure(target, model, wanted, pairs)
     with new_folder(output) as folder:
         for name, (matrices, bins) in measurements.items():
-            table.write(folder / f"{name}.csv", matrices)
-            table.write(folder / f"{name}_histogram.csv", bins)
+            write(folder / f"{name}.csv", MATRICES, matrices)
+            write(folder / f"{name}_histogram.csv", BINS, bins)
         write_manifest(
             folder,
             step="survival",

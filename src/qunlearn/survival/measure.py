@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -21,7 +20,6 @@ from qunlearn.models.updates import Update, quantized_layers, updates
 from qunlearn.quantize.grids import Grid
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.quantize.packed import PackedMatrix
-from qunlearn.survival.table import BINS as HISTOGRAM
 from qunlearn.survival.table import MATRICES
 
 BLOCK_WEIGHTS = 2**16
@@ -45,7 +43,8 @@ class Rounded(NamedTuple):
 
 Pair = tuple[Rounded, Rounded]
 """Of W and of W + d."""
-Measurement = tuple[pd.DataFrame, pd.DataFrame]
+Row = list[Any]
+Measurement = tuple[list[Row], list[Row]]
 """One model at one precision: a row for each matrix, and the bins over all of them; see `table`."""
 
 
@@ -71,7 +70,7 @@ def measure(
     layers = quantized_layers(target)
     for precision in precisions:
         method_of(precision).check(layers, precision)
-    rows: dict[str, list[dict[str, Any]]] = {precision.name: [] for precision in precisions}
+    rows: dict[str, list[Row]] = {precision.name: [] for precision in precisions}
     counts: dict[str, Counts] = {name: np.zeros(SHAPE, np.int64) for name in rows}
     changes = updates(target, model)
     # No loop over `changes`: its variable would hold one matrix while the next is read.
@@ -81,13 +80,10 @@ def measure(
             read = method_of(precision).read_packed
             shipped = [read(each, name, precision) for each in packed.get(precision.name, ())]
             row, counted = measure_matrix(update, precision, shipped)
-            rows[precision.name].append(row)
+            rows[precision.name].append([row[column] for column in MATRICES])
             counts[precision.name] += counted
         del update
-    return {
-        name: (pd.DataFrame(own, columns=[*MATRICES]), histogram(counts[name]))
-        for name, own in rows.items()
-    }
+    return {name: (rows[name], histogram(counts[name])) for name in rows}
 
 
 def measure_matrix(
@@ -213,12 +209,12 @@ def count(ratio: Tensor, moved: Tensor, fixed: Tensor, adaptive: Tensor, zero: T
     return torch.bincount(index.view(-1), minlength=math.prod(SHAPE)).numpy().reshape(SHAPE)
 
 
-def histogram(counts: Counts) -> pd.DataFrame:
+def histogram(counts: Counts) -> list[Row]:
     """The bins of the counts: d = 0 first, then from small to large."""
     edges = [10 ** (LOWEST + i / A_DECADE) for i in range(BINS + 1)]
+    lows, highs = [0.0, *edges[:-1]], [0.0, *edges[1:]]
     columns = counts.sum(axis=(0, 1, 2)), counts[:, :, 1].sum(axis=(0, 1))
-    values = [0.0, *edges[:-1]], [0.0, *edges[1:]], *columns
-    return pd.DataFrame(dict(zip(HISTOGRAM, values, strict=True)))
+    return list(map(list, zip(lows, highs, *(c.tolist() for c in columns), strict=True)))
 
 
 def _square(values: Tensor) -> float:

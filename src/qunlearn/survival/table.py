@@ -26,15 +26,17 @@ for `undefined`.
 """
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from qunlearn.run.csvfile import digits, read_rows
-from qunlearn.run.files import write_text
+from qunlearn.run.csvfile import Value, read_rows, write_rows
 from qunlearn.run.manifest import verify
+
+if TYPE_CHECKING:
+    import pandas as pd  # late, for the environment that measures has none
 
 UNDEFINED = "undefined"
 GRIDS = ("fixed", "adaptive")
@@ -47,29 +49,31 @@ BINS = {"low": float, "high": float, "count": int, "flips_fixed": int}
 """The columns of both files."""
 
 
-def write(path: Path, table: pd.DataFrame) -> None:
+def write(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Value]]) -> None:
     """Write one of the two tables: six significant digits."""
-    form: dict[str, Any] = {"float_format": digits, "na_rep": UNDEFINED, "lineterminator": "\n"}
-    write_text(path, table.to_csv(index=False, **form))
+    lines = ([UNDEFINED if value != value else value for value in row] for row in rows)
+    write_rows(path, list(columns), lines)
 
 
-def read_survival(path: Path, columns: dict[str, type] = MATRICES) -> pd.DataFrame:
+def read_survival(path: Path, columns: dict[str, type] = MATRICES) -> "pd.DataFrame":
     """A `<precision>.csv`; without a row where the training diverged.
 
     Raises:
         InputError: the file is missing, not as it was written, or has other columns.
     """
+    import pandas as pd
+
     verify(path)
     rows = pd.DataFrame(read_rows(path, list(columns), "measure the survival"), columns=[*columns])
     return rows.replace(UNDEFINED, "nan").astype(columns)
 
 
-def read_histogram(path: Path) -> pd.DataFrame:
+def read_histogram(path: Path) -> "pd.DataFrame":
     """A `<precision>_histogram.csv`, as `read_survival`."""
     return read_survival(path, BINS)
 
 
-def overall(rows: pd.DataFrame) -> pd.Series:
+def overall(rows: "pd.DataFrame") -> "pd.Series[float]":
     """The figures of a matrix, of all matrices of a model as one vector; NaN where undefined.
 
     Sums of squares and dot products follow from each matrix's columns: <d_eff, d> is
@@ -79,6 +83,8 @@ def overall(rows: pd.DataFrame) -> pd.Series:
     Args:
         rows: at least one.
     """
+    import pandas as pd
+
     n, norm_w, norm_d = rows["n"].sum(), math.hypot(*rows["norm_w"]), math.hypot(*rows["norm_d"])
     moved = math.fsum(rows["moved"] * rows["n"])
     zero_moved = math.fsum((rows["zero_bin_moved"] * rows["moved"] * rows["n"]).fillna(0))
@@ -94,7 +100,7 @@ def overall(rows: pd.DataFrame) -> pd.Series:
     return pd.Series(found)
 
 
-def _arrived(rows: pd.DataFrame, names: list[str]) -> tuple[float, float, float]:
+def _arrived(rows: "pd.DataFrame", names: list[str]) -> tuple[float, float, float]:
     """Cosine, error and projection of the concatenated update."""
     rows = rows[rows[names[0]].notna()]
     if rows.empty:
