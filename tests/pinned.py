@@ -45,23 +45,15 @@ def locked(name: str) -> dict[str, tuple[str, list[str]]]:
     return {canonical(name): (version, found.findall(rest)) for name, version, rest in entries}
 
 
+COMMON = (ROOT / "workflow/rules/common.smk").read_text(encoding="utf-8")
+STEPS = re.findall(r'^    "(\w+)": \(f?"(\S+)", "?(\w+)"?, "?(\w+)"?\),$', COMMON, re.MULTILINE)
+"""Of each rule: its name, its script, its environment and its kind of job."""
+METHODS = {method.environment for method in methods().values()}
+
+
 def scripts_of(name: str) -> set[Path]:
     """The scripts that rules of an environment run."""
-    found: set[Path] = set()
-    included = re.findall(r'^include: "(.+)"$', (ROOT / "Snakefile").read_text(), re.MULTILINE)
-    rules = "".join((ROOT / file).read_text() for file in included)
-    for rule in re.split(r"^\s*rule \w+:$", rules, flags=re.MULTILINE)[1:]:
-        named = re.search(r"conda:\s+(\S+)", rule)
-        by_method = {"lambda"} if name in METHODS else set()
-        if named and (f"/{name}.yaml" in named[1] or named[1] in by_method):
-            # Of a rule whose script is a parameter, also those of the rules made from it.
-            names = re.findall(r"(?:run|fetch) (\w+\.py)", rule)
-            names += [f"{each}.py" for each in re.findall(r'script="(\w+)"', rule)]
-            names += ["*_corpus.py"] if "{params.script}_corpus.py" in rule else []
-            scripts = [set((ROOT / "workflow/scripts").glob(each)) for each in names]
-            assert scripts and all(scripts), f"which script does this run? {rule}"
-            found |= set().union(*scripts)
-    return found
-
-
-METHODS = {method.environment for method in methods().values()}
+    environments = {name, "for_method"} if name in METHODS else {name}
+    stems = {script for _, script, environment, _ in STEPS if environment in environments}
+    stems = {"*_corpus" if "CORPUS_FROM" in stem else stem for stem in stems}
+    return {file for stem in stems for file in (ROOT / "workflow/scripts").glob(f"{stem}.py")}

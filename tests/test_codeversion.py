@@ -125,7 +125,7 @@ def versions() -> dict[str, str]:
     return {name: code_version(path) for name, path in SCRIPTS.items()}
 
 
-TRAINING = {"unlearn", "finetune", "match_norm"}
+TRAINING = {"unlearn", "finetune", "match_norm", "scale_lora"}
 EDITS = [
     ("run/errors.py", "LONGEST = 2000", "LONGEST = 1000", set()),
     ("run/files.py", "make room", "delete something", set()),

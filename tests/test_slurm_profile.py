@@ -4,20 +4,16 @@ import re
 
 import yaml
 from conftest import ROOT
+from pinned import STEPS
 
 TEXT = (ROOT / "profiles/slurm/config.yaml").read_text(encoding="utf-8")
 PROFILE = yaml.safe_load(TEXT)
 COMMENTED = set(re.findall(r"^  # (\w+): \{slurm_partition", TEXT, re.MULTILINE))
-RULE = r"^ *(?:use rule \w+ as|rule) (\w+)(.*?)(?=^ *(?:use )?rule |\Z)"
-RULES = {
-    name: body
-    for file in sorted((ROOT / "workflow/rules").glob("*.smk"))
-    for name, body in re.findall(RULE, file.read_text(encoding="utf-8"), re.M | re.S)
-}
+KINDS = {rule: kind for rule, _, _, kind in STEPS}
 
 
 def test_each_rule_of_the_profile_is_one_of_the_workflow() -> None:
-    assert {*PROFILE["groups"], *PROFILE["set-resources"], *COMMENTED} <= RULES.keys()
+    assert {*PROFILE["groups"], *PROFILE["set-resources"], *COMMENTED} <= KINDS.keys()
 
 
 def test_each_rule_of_a_group_asks_for_little_time_since_a_group_asks_for_the_sum() -> None:
@@ -26,11 +22,5 @@ def test_each_rule_of_a_group_asks_for_little_time_since_a_group_asks_for_the_su
 
 
 def test_each_rule_that_may_ask_for_a_gpu_has_a_line() -> None:
-    kinds = r"needs\((?:\"(?:train|unlearn|evaluate)\"|quantizing)"
-    using = {name for name, body in RULES.items() if re.search(kinds, body)}
-    assert {"finetune", "unlearn", "quantize"} <= using <= COMMENTED
-
-
-def test_no_rule_has_retries_of_its_own() -> None:
-    """They would be run inside the job too, in the memory of its first attempt."""
-    assert not [name for name, body in RULES.items() if re.search(r"^ *retries:", body, re.M)]
+    of_gpus = ("train", "unlearn", "evaluate", "quantizing")
+    assert {rule for rule, kind in KINDS.items() if kind in of_gpus} == COMMENTED

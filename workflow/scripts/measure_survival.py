@@ -18,8 +18,8 @@ from qunlearn.quantize.method import Precision, method_of
 from qunlearn.run.cli import run_script
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder
-from qunlearn.run.imports import OPTIONAL, hide
-from qunlearn.run.manifest import Stopwatch, write_manifest
+from qunlearn.run.imports import hide_unused
+from qunlearn.run.manifest import write_manifest
 
 
 @run_script
@@ -30,7 +30,6 @@ def main(
     output: Path,
     packed: tuple[Path, ...] = (),
 ) -> None:
-    stopwatch = Stopwatch()
     wanted = [Precision.parse(name) for name in precisions]
     needing = [each.name for each in wanted if method_of(each).calibrated]
     if len(packed) != 2 * len(needing):
@@ -43,7 +42,7 @@ def main(
 
     measurements: dict[str, Any] = dict.fromkeys(precisions, ([], []))
     if not is_diverged(model):
-        hide(*OPTIONAL)
+        hide_unused()
         from qunlearn.survival.measure import measure
 
         measurements = measure(target, model, wanted, pairs)
@@ -51,10 +50,4 @@ def main(
         for name, (matrices, bins) in measurements.items():
             write(folder / f"{name}.csv", MATRICES, matrices)
             write(folder / f"{name}_histogram.csv", BINS, bins)
-        write_manifest(
-            folder,
-            step="survival",
-            settings={"precisions": precisions},
-            inputs=inputs,
-            stopwatch=stopwatch,
-        )
+        write_manifest(folder, "survival", {"precisions": precisions}, inputs)
