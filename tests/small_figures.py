@@ -13,8 +13,9 @@ from small_summaries import over_seeds, single
 from small_survival import BINS, MATRIX, STILL, matrices, write_cell
 from test_selection import selection
 
+from qunlearn.analysis.mechanism import arrivals, write_mechanism
 from qunlearn.analysis.selection.choice import write
-from qunlearn.analysis.summary import Scores, write_metrics, write_summaries
+from qunlearn.analysis.summary import Scores, write_summaries
 from qunlearn.experiment.labels import LINES
 from qunlearn.experiment.names import DIVERGED, METRICS, UNDEFINED, Cell
 
@@ -22,14 +23,14 @@ REVERSIONS = ("reversion_nll_forget", "reversion_verbmem", "reversion_knowmem")
 ERRORS = {"bf16": 0.0, "nf4": 0.09, "rtn3g64": 0.25}
 RUNS = [f"news/npo_gdr/{adapter}/seed0" for adapter in LINES]
 CELLS = " ".join(f"{run}/{precision}" for precision in ("nf4", "rtn3g64") for run in RUNS)
-SUMMARY, METRICS_TOO = "--summary {run}/summary.csv", "--metrics {run}/metrics.csv"
+SUMMARY, MECHANISM = "--summary {run}/summary.csv", "--mechanism {run}/mechanism.csv"
 MEASURED = "--survival {run}/survival"
 FLAGS = {
     "survival_of_forgetting": SUMMARY,
-    "reversion": f"{SUMMARY} {METRICS_TOO} {MEASURED}",
+    "reversion": f"{SUMMARY} {MECHANISM}",
     "pareto": SUMMARY,
-    "slope": f"{SUMMARY} --precisions nf4 rtn3g64",
-    "controls": f"{SUMMARY} {METRICS_TOO} {MEASURED} --precisions nf4 rtn3g64",
+    "slope": SUMMARY,
+    "controls": f"{SUMMARY} {MECHANISM} --precisions nf4 rtn3g64",
     "update_survival": f"{MEASURED} --cells {CELLS}",
     "update_over_step": f"{MEASURED} --cells {CELLS}",
     "loss_curves": f"--unlearned {{run}}/trained --models {' '.join(RUNS)}",
@@ -50,11 +51,11 @@ def draw_all(run: Path, output: Path) -> None:
         draw(figure, run, output)
 
 
-def written(folder: Path, scores: Scores) -> tuple[Path, Path]:
-    """`metrics.csv` and `summary.csv` of some scores."""
-    write_metrics(folder / "metrics.csv", "mini", scores)
+def written(folder: Path, scores: Scores, measured: bool = False) -> None:
+    """`summary.csv` of some scores, and `mechanism.csv` of what was measured of them."""
     write_summaries(folder / "summary.csv", "mini", over_seeds(scores))
-    return folder / "metrics.csv", folder / "summary.csv"
+    if measured:
+        write_mechanism(folder / "mechanism.csv", scores, arrivals(scores, folder / "survival"))
 
 
 def score(cell: str, metric: str, value: float | str) -> Scores:
@@ -101,7 +102,6 @@ def write_log(unlearned: Path, model: str, steps: Iterable[int], status: str = "
 
 def write_experiment(folder: Path) -> None:
     """Its tables, measurements, logs and choice."""
-    written(folder, experiment())
     for size, adapter in enumerate((*LINES, "lora_scaled0.5", "full_matched"), start=1):
         for precision, error in ERRORS.items():
             size_and_error = {"norm_w": 100.0, "norm_d": size, "rounding_error": error}
@@ -114,6 +114,7 @@ def write_experiment(folder: Path) -> None:
             tables = (rows[:0], bins[:0]) if diverged else (rows, bins)
             write_cell(folder / "survival", cell, *tables)
     sign_measurements(folder / "survival")
+    written(folder, experiment(), measured=True)
     write_log(folder / "trained", RUNS[0], range(10, 41, 10))
     write_log(folder / "trained", RUNS[1], [10, 20])
     write_log(folder / "trained", RUNS[2], [10], "diverged")

@@ -72,6 +72,11 @@ def rows(path: Path, columns: Sequence[str]) -> Iterator[Any]:
     yield from read(path, columns).itertuples(index=False, name="Row")
 
 
+def select(found: pd.DataFrame, **values: str) -> pd.DataFrame:
+    """The rows of a table that have these values in these columns."""
+    return found[(found[list(values)] == list(values.values())).all(axis=1)]
+
+
 def _parse(name: str, text: str) -> Value:
     if name not in INTEGERS | FLOATS or text in WORDS:
         return text

@@ -11,9 +11,8 @@ from matplotlib.ticker import NullLocator
 
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, Line, adapter_name, origin, precision_name
-from qunlearn.report.figures.page import GREY, HOLLOW
-from qunlearn.report.figures.panels import measurements, run_name, sheet
-from qunlearn.report.figures.values import dot, hollow, look
+from qunlearn.report.figures.page import GREY, HOLLOW, sheet
+from qunlearn.report.figures.values import dot, hollow, look, measurements, run_name
 from qunlearn.survival.table import read_histogram
 
 TITLE = "Do weights move far enough to leave their code?"
