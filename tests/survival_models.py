@@ -11,8 +11,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from qunlearn.models.checkpoints import save_model
-from qunlearn.models.layers import quantizable_layers
-from qunlearn.models.updates import Update
+from qunlearn.models.updates import Update, quantizable_layers
 from qunlearn.quantize.method import Precision
 from qunlearn.survival.measure import histogram, measure_matrix
 from qunlearn.survival.table import BINS, MATRICES

@@ -8,7 +8,7 @@ from small_corpora import run_script
 from survival_models import nudge, save, save_packed, small_llama
 from torch import Tensor
 
-from qunlearn.models.layers import quantizable_layers
+from qunlearn.models.updates import quantizable_layers
 from qunlearn.quantize.method import Precision
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json
