@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 from small_manifests import sign_evaluations, sign_measurements
 from small_records import evaluate
-from small_survival import MATRIX, write_cell
+from small_survival import matrices, write_cell
 
 from qunlearn.analysis.selection.choice import choose, gather, write
 from qunlearn.analysis.selection.listing import notes
@@ -76,7 +76,7 @@ def records(folder: Path, experiment: Experiment) -> None:
         status = experiment.status if cell in experiment.unlearned else "ok"
         evaluate(folder / "eval", cell, status=status)
     for cell in experiment.unlearned:
-        write_cell(folder / "survival", cell, [MATRIX] if experiment.status == "ok" else [])
+        write_cell(folder / "survival", cell, None if experiment.status == "ok" else matrices())
     sign_evaluations(folder / "eval")
     sign_measurements(folder / "survival")
     corpus = folder / "data/news"
