@@ -129,7 +129,7 @@ def test_the_launcher_passes_sigterm_on_and_ignores_another_launchers_environmen
 @pytest.mark.parametrize(
     ("changes", "adapter", "message"),
     [
-        ({"processes": 2}, "full", "processes need sharding fsdp"),
+        ({"processes": 2}, "full", "processes: several need sharding fsdp"),
         ({"sharding": "fsdp"}, "lora", "sharding: LoRA trains too little"),
         ({"sharding": "fsdp", "optimizer": "adamw_8bit"}, "full", "optimizer: adamw_8bit does not"),
         ({"sharding": "fsdp", "processes": 3}, "full", "micro_batch_size: 0 times 3 processes"),
