@@ -69,18 +69,13 @@ MEASURED = [
 ]
 GRIDS = [name for name in CONFIG["precisions"] if name != BEFORE]
 # Of a base, target or retrain to be fetched, <corpus>/<name>: where it and its tokenizer come from.
-FETCHED = {
-    f"{corpus}/{name}": {
-        flag: sources.pinned(CONFIG, source)
-        for flag, source in {
-            "source": sources.source_of(CONFIG, name, corpus),
-            "tokenizer": sources.tokenizer_of(CONFIG, corpus),
-        }.items()
-        if source
-    }
-    for corpus in CONFIG["corpora"]
-    for name in sources.fetched(CONFIG, corpus)
-}
+FETCHED = {}
+for corpus in CONFIG["corpora"]:
+    for name in sources.fetched(CONFIG, corpus):
+        given = {"source": sources.source_of(CONFIG, name, corpus)}
+        given |= {"tokenizer": sources.tokenizer_of(CONFIG, corpus)}
+        found = {flag: sources.pinned(CONFIG, one) for flag, one in given.items() if one}
+        FETCHED[f"{corpus}/{name}"] = found
 # The script that brings the corpora: make_mini_corpus.py or import_corpus.py.
 CORPUS_FROM = "make_mini" if CONFIG["corpus"]["source"] == "mini" else "import"
 # A base, target or retrain that is trained here, with a folder a seed where each has its own.
