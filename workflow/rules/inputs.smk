@@ -116,9 +116,9 @@ def method(wildcards):
     return [module_file(wildcards.precision)]
 
 
-def kept(output):
-    """An output that stays where `keep_models` says so; else it goes once it was read."""
-    return output if KEEP else temp(output)
+def kept(folder):
+    """A folder that stays where `keep_models` says so; else it goes once it was read."""
+    return directory(folder) if KEEP else temp(directory(folder))
 
 
 def calibration_corpus(wildcards):
