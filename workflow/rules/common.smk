@@ -20,7 +20,7 @@ from qunlearn.report.footnotes import footnotes, learning_rates
 from qunlearn.run import unlock
 from qunlearn.run.errors import InputError
 from qunlearn.run.fingerprint import code_version
-from qunlearn.run.interpreter import job_python
+from qunlearn.run.hardware import job_python
 from qunlearn.run.manifest import digest
 from qunlearn.training.objectives import Objective
 
