@@ -21,7 +21,7 @@ from small_manifests import (
 from small_text import unpadded
 
 from qunlearn.analysis.metrics import METRICS, Cell, Score, write_metrics
-from qunlearn.report.cards import by_cell, card
+from qunlearn.report.cards import card
 from qunlearn.run.errors import InputError
 
 SCRIPT = runpy.run_path(str(ROOT / "workflow/scripts/write_model_cards.py"))
@@ -46,7 +46,7 @@ def results(tmp_path: Path) -> Path:
 def written(results: Path, cell: str) -> str:
     corpus, precision = cell.split("/")[0], cell.rpartition("/")[2]
     beside = [f"{corpus}/{name}/{precision}" for name in ("target", "retrain")]
-    return unpadded(card(results, cell, by_cell(table(*dict.fromkeys([cell, *beside])))))
+    return unpadded(card(results, cell, table(*dict.fromkeys([cell, *beside]))))
 
 
 FACTS = """\
@@ -169,10 +169,10 @@ def test_a_diverged_model_has_one_line(results: Path) -> None:
 def test_what_is_missing_or_not_this_models_is_an_error(results: Path) -> None:
     cell, adapter = f"{LORA}/nf4", results / "unlearned" / LORA
     with pytest.raises(InputError, match="verbmem of news/retrain/nf4 is missing"):
-        card(results, cell, by_cell(table(cell, "news/target/nf4")))
+        card(results, cell, table(cell, "news/target/nf4"))
     lost = [Score("mini", Cell.parse(cell), metric, absent="diverged") for metric in METRICS]
     with pytest.raises(InputError, match=f"verbmem of {cell} is 'diverged', though"):
-        card(results, cell, by_cell(lost))
+        card(results, cell, lost)
     unlearn(results, LORA, outputs={"model.safetensors": {"sha256": "another", "bytes": 99}})
     with pytest.raises(InputError, match=r"its input 'source' was not what .* holds now"):
         written(results, cell)

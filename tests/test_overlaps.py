@@ -12,7 +12,7 @@ from qunlearn.corpora import layout
 from qunlearn.corpora.layout import Corpus
 from qunlearn.corpora.muse import read_local
 from qunlearn.corpora.overlaps import Overlap, find
-from qunlearn.report.footnotes import corpus_notes
+from qunlearn.report.footnotes import recorded
 from qunlearn.run.errors import InputError
 
 IN_BOOKS = [
@@ -45,7 +45,7 @@ def test_overlaps_of_the_benchmark_are_named_by_the_job_and_below_the_table(
         "warning: 6 of 6 items of r",
         "warning: 1 of 100 items of",
     ]
-    assert corpus_notes([tmp_path / "books"]) == [
+    assert recorded(tmp_path, ["books"], "overlaps") == [
         "BOOKS: 6 of 6 items of raw/retain1.json also stand in raw/retain2.json (first: item "
         "0): Utility is not held out from the regulariser on these.",
         "BOOKS: 1 of 100 items of knowmem/retain_qa.json also stands in "
@@ -53,7 +53,7 @@ def test_overlaps_of_the_benchmark_are_named_by_the_job_and_below_the_table(
     ]
     # An excerpt's regulariser is compared with all of retain2.
     run_script("import_corpus.py", *arguments, "--texts", "8", "--characters", "600")
-    notes = corpus_notes([tmp_path / "books"])
+    notes = recorded(tmp_path, ["books"], "overlaps")
     assert notes[0].startswith("BOOKS: 8 of 8 items of raw/retain1.json also stand in raw/")
 
 

@@ -142,7 +142,7 @@ def test_nothing_is_marked_and_no_claim_is_decided(results: Path, experiment: Ex
 def test_the_main_table_says_how_its_numbers_came_about(results: Path) -> None:
     shown = (results / "tables/main.md").read_text(encoding="utf-8").splitlines()
     below = [line.removeprefix("* ") for line in shown if line.startswith("* ")]
-    expected = [f"NEWS: {OVERLAP}.", *notes([CHOICE]), "A note.", "NEWS KnowMem: no."]
+    expected = [f"NEWS: {OVERLAP}.", *notes([CHOICE]), "A note.", "NEWS: KnowMem: no."]
     at = below.index(expected[0])
     assert below[at : at + len(expected)] == expected
     assert below[at + len(expected)].startswith("Processor: ")

@@ -25,24 +25,19 @@ from qunlearn.training.objectives import Objective
 Scores = Mapping[tuple[Cell, str], Score]
 
 
-def by_cell(scores: Iterable[Score]) -> dict[tuple[Cell, str], Score]:
-    """The rows of `metrics.csv`, to be looked up by cell and metric."""
-    return {(score.cell, score.metric): score for score in scores}
-
-
-def card(results: Path, name: str, scores: Scores) -> str:
+def card(results: Path, name: str, metrics: Iterable[Score]) -> str:
     """The card of one cell, as Markdown under YAML front matter; one line for a diverged model.
 
     Args:
         results: the experiment's folder, with `quantized`, `unlearned` and `models` below it.
         name: `<corpus>/<model id>/<precision>`.
-        scores: of the whole experiment, from `by_cell`.
+        metrics: of the whole experiment.
 
     Raises:
         InputError: a manifest is missing, is of another step, lacks a fact or belongs to another
             model, or the metrics of the cell or of target or retrain beside it are missing.
     """
-    cell = Cell.parse(name)
+    cell, scores = Cell.parse(name), {(own.cell, own.metric): own for own in metrics}
     quantized = Manifest.read(results / "quantized" / name)
     if (held := quantized.get("settings", "name")) != cell.precision:
         raise InputError(f"{quantized.path}: of {held}, not {cell.precision}; quantize it again")
