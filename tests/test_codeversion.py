@@ -11,7 +11,6 @@ from conftest import ROOT
 from qunlearn.run import fingerprint
 from qunlearn.run.files import write_text
 from qunlearn.run.fingerprint import code_version
-from qunlearn.training.objectives import objectives
 
 SCRIPTS = {path.stem: path for path in (ROOT / "workflow/scripts").glob("*.py")}
 SCRIPT = '''"""A script."""
@@ -145,33 +144,3 @@ def test_what_an_edit_of_the_package_runs_again(
     edit(file, old, new)
     after = versions()
     assert {name for name in SCRIPTS if after[name] != before[name]} == again
-
-
-@pytest.mark.parametrize(
-    ("script", "file", "again"),
-    [
-        ("plot", "report/figures/plot_pareto.py", {"pareto"}),
-        ("unlearn", "training/terms/klr.py", {"ga_klr", "npo_klr"}),
-        ("unlearn", "training/terms/ga.py", {"ga", "ga_gdr", "ga_klr"}),
-    ],
-)
-def test_a_figure_or_a_loss_decides_its_own_cells(
-    script: str, file: str, again: set[str], edit: Edit
-) -> None:
-    """As `code` of the rules puts the modules that a script finds by name beside it."""
-    source = ROOT / "src/qunlearn"
-    figures = {name: [source / f"report/figures/plot_{name}.py"] for name in ("pareto", "controls")}
-    losses = {name: one.module_files for name, one in objectives().items() if "sim" not in name}
-    modules = figures if script == "plot" else losses
-
-    def named(package: Path) -> dict[str, str]:
-        return {
-            name: code_version(
-                SCRIPTS[script], *(package / file.relative_to(source) for file in files)
-            )
-            for name, files in modules.items()
-        }
-
-    before = named(source)
-    after = named(edit(file, "", "X = 1"))
-    assert {name for name in before if after[name] != before[name]} == again

@@ -33,12 +33,6 @@ def test_a_conda_environment_is_exact_and_its_lock_has_its_versions(name: str) -
         assert (by_hand | brought).items() <= expected.items()
 
 
-def test_cuda_s_libraries_are_locked_apart() -> None:
-    lock = locked("cuda")
-    assert {"nvidia-cublas", "nvidia-cudnn-cu13", "triton"} <= lock.keys()
-    assert all(CUDA.match(package) and hashes for package, (_, hashes) in lock.items())
-
-
 def test_pin_files_are_not_put_beside_environments() -> None:
     """Snakemake would make the environment from the pin file alone, without its pip part."""
     assert not list((ROOT / "envs").glob("*.pin.txt"))
@@ -83,11 +77,6 @@ def test_the_graph_is_built_with_what_the_driver_has(tmp_path: Path, snakemake: 
         environment={"PYTHONPATH": str(tmp_path / "missing")},
     )
     assert planned.returncode == 0, planned.stderr + planned.stdout
-
-
-def test_torch_is_installed_by_the_uv_that_locks() -> None:
-    script = (ROOT / "envs/install_torch.sh").read_text(encoding="utf-8")
-    assert f"uv=={pip_pins('dev.txt')['uv']}" in script
 
 
 def test_use_conda_plans_every_environment(snakemake: Snakemake, tmp_path: Path) -> None:

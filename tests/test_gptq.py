@@ -14,7 +14,7 @@ from small_grids import rounded_to
 from torch import Tensor
 
 from qunlearn.models.checkpoints import load_model, load_tokenizer, save_model
-from qunlearn.models.layers import quantizable_layers
+from qunlearn.models.updates import quantizable_layers
 from qunlearn.quantize.calibration import Texts, describe
 from qunlearn.quantize.method import Precision, load_for_evaluation, method_of
 from qunlearn.quantize.packed import PackedMatrix, read_matrix

@@ -13,7 +13,7 @@ from small_grids import rounded_to
 from survival_models import save, small_llama
 from torch import Tensor
 
-from qunlearn.models.layers import quantizable_layers
+from qunlearn.models.updates import quantizable_layers
 from qunlearn.quantize.method import Precision, load_for_evaluation, method_of
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json

@@ -7,7 +7,7 @@ import torch
 from small_grids import grid_of, rounded_to
 from survival_models import save, small_llama
 
-from qunlearn.models.layers import quantizable_layers
+from qunlearn.models.updates import quantizable_layers
 from qunlearn.quantize.method import Precision, load_for_evaluation, method_of
 
 NAME = "rtn4a16"

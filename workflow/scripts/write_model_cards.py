@@ -14,7 +14,7 @@ from qunlearn.run.cli import run_script
 
 @run_script
 def main(metrics: Path, results: Path, cells: list[str], output: Path) -> None:
-    from qunlearn.analysis.metrics import read_metrics
+    from qunlearn.analysis.summary import read_metrics
     from qunlearn.report.cards import card
     from qunlearn.run.files import write_text
     from qunlearn.run.manifest import verify

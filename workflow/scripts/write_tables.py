@@ -30,15 +30,14 @@ def main(
     counterpart: Literal["paper", "none"] = "none",
     published: Path = RESOURCES / "published",
 ) -> None:
-    from qunlearn.analysis.evidence import better
+    from qunlearn.analysis.comparisons import better
     from qunlearn.analysis.lineage import check_measurements
     from qunlearn.analysis.mechanism import arrivals, write_mechanism
-    from qunlearn.analysis.metrics import read_metrics
     from qunlearn.analysis.published import read_table, write_beside
     from qunlearn.analysis.selection.choice import read
     from qunlearn.analysis.selection.listing import notes as selection_notes
     from qunlearn.analysis.selection.listing import write_table
-    from qunlearn.analysis.summary import summaries
+    from qunlearn.analysis.summary import read_metrics, summaries
     from qunlearn.report.footnotes import recorded
     from qunlearn.report.main_table import main_table, write_main_table
     from qunlearn.report.mechanism_tables import mechanism_markdown, reversion_markdown
@@ -47,7 +46,7 @@ def main(
 
     tables, survival = results / "tables", results / "survival"
     found, scores = summaries(tables / "summary.csv"), read_metrics(tables / "metrics.csv")
-    check_measurements(survival, (score.cell for score in scores))
+    check_measurements(survival, (cell for cell, _ in scores))
     measured = arrivals(scores, survival)
     write_mechanism(tables / "mechanism.csv", scores, measured)
     write_text(tables / "mechanism.md", mechanism_markdown(measured, found))

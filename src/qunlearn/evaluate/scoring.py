@@ -10,6 +10,7 @@ from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST
 from qunlearn.statistics import bootstrap
+from qunlearn.statistics.inference import estimate
 
 FILE = "metrics.json"
 DIVERGED_RESULT: dict[str, Any] = {"status": "diverged", "metrics": {}}
@@ -48,7 +49,7 @@ def score(folder: Path, retrain: Path | None, stemmer: bool) -> dict[str, Any]:
     metrics, dropped = {}, 0
     for name, definition in DEFINITIONS.items():
         found = definition.build(own[definition.file], lambda: reference)
-        known = bootstrap.estimate([found])
+        known = estimate([found])
         # Rounded, since sums differ in their last bits between machines and numbers of threads.
         metrics[name] = {
             "value": round(known.value, 6),

@@ -199,7 +199,7 @@ class Method:
             InputError: a bad checkpoint, or a precision that does not fit the model.
         """
         from qunlearn.models.checkpoints import load_dense, load_tokenizer, save_model
-        from qunlearn.models.layers import quantizable_layers
+        from qunlearn.models.updates import quantizable_layers
 
         model = load_dense(source, base)
         layers = quantizable_layers(model)

@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from qunlearn.models.checkpoints import check_checkpoint, check_complete
-from qunlearn.models.weights import read_tensors, tensor_files
+from qunlearn.models.checkpoints import check_checkpoint, check_complete, read_tensors, tensor_files
 from qunlearn.quantize.grids import UniformGrid
 from qunlearn.quantize.method import Precision
 from qunlearn.run.errors import InputError

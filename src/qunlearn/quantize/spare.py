@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from qunlearn.models.checkpoints import load_dense, load_tokenizer, save_model
-from qunlearn.models.layers import quantizable_layers
-from qunlearn.models.updates import Update, updates
+from qunlearn.models.updates import Update, quantizable_layers, updates
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.settings.fixed import Choice
 

@@ -52,7 +52,7 @@ class BitsAndBytes(Method):
         import torch
         from transformers import BitsAndBytesConfig
 
-        from qunlearn.models.layers import output_head
+        from qunlearn.models.updates import output_head
 
         head = output_head(model)
         kept = [name for name, module in model.named_modules() if module is head]

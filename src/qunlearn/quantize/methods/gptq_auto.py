@@ -119,8 +119,8 @@ def merged_tensors(source: Path, base: Path | None) -> dict[str, Tensor]:
     Raises:
         InputError: a checkpoint that is quantized already.
     """
+    from qunlearn.models.checkpoints import read_tensors, tensor_files
     from qunlearn.models.updates import updates
-    from qunlearn.models.weights import read_tensors, tensor_files
     from qunlearn.run.files import read_json
 
     dense = base or source
