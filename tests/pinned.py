@@ -55,5 +55,4 @@ def scripts_of(name: str) -> set[Path]:
     """The scripts that rules of an environment run."""
     environments = {name, "for_method"} if name in METHODS else {name}
     stems = {script for _, script, environment, _ in STEPS if environment in environments}
-    stems = {"*_corpus" if "CORPUS_FROM" in stem else stem for stem in stems}
     return {file for stem in stems for file in (ROOT / "workflow/scripts").glob(f"{stem}.py")}
