@@ -87,7 +87,7 @@ def test_a_job_is_all_rows_of_a_log_and_waits_for_who_makes_its_inputs(tmp_path:
 def test_the_probe_finds_what_scripts_import_and_hide() -> None:
     assert all((ROOT / "workflow/scripts" / name).exists() for name in LATER)
     start = start_of(ROOT / "workflow/scripts/finetune.py")
-    assert {"torch", "train_and_keep"} <= set(start.imports.co_names)
+    assert "train_and_keep" in start.imports.co_names
     assert start.hides
 
 

@@ -14,8 +14,7 @@ from tiny_models import UNLEARNING, tiny_llama, tiny_tokenizer, wake
 from qunlearn.experiment import controls
 from qunlearn.experiment.config import cells, resolve, variants
 from qunlearn.models.checkpoints import is_diverged, load_dense, save_model
-from qunlearn.models.layers import quantizable_layers
-from qunlearn.models.updates import Update, update_norm
+from qunlearn.models.updates import Update, quantizable_layers, update_norm
 from qunlearn.quantize.method import Precision
 from qunlearn.quantize.spare import chosen, quantize_spared
 from qunlearn.run.errors import InputError

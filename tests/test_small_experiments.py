@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 from small_manifests import sign_evaluations, sign_measurements
 from small_records import evaluate
-from small_survival import MATRIX, write_cell
+from small_survival import matrices, write_cell
 
 from qunlearn.analysis.selection.choice import choose, gather, write
 from qunlearn.analysis.selection.listing import notes
@@ -75,7 +75,7 @@ def records(folder: Path, experiment: Experiment) -> None:
         status = experiment.status if cell in experiment.unlearned else "ok"
         evaluate(folder / "eval", cell, status=status)
     for cell in experiment.unlearned:
-        write_cell(folder / "survival", cell, [MATRIX] if experiment.status == "ok" else [])
+        write_cell(folder / "survival", cell, None if experiment.status == "ok" else matrices())
     sign_evaluations(folder / "eval")
     sign_measurements(folder / "survival")
     corpus = folder / "data/news"
@@ -129,7 +129,7 @@ def test_nothing_is_marked_and_no_claim_is_decided(results: Path, experiment: Ex
 def test_the_main_table_says_how_its_numbers_came_about(results: Path) -> None:
     shown = (results / "tables/main.md").read_text(encoding="utf-8").splitlines()
     below = [line.removeprefix("* ") for line in shown if line.startswith("* ")]
-    expected = [f"NEWS: {OVERLAP}.", *notes([CHOICE]), "A note.", "NEWS KnowMem: no."]
+    expected = [f"NEWS: {OVERLAP}.", *notes([CHOICE]), "A note.", "NEWS: KnowMem: no."]
     at = below.index(expected[0])
     assert below[at : at + len(expected)] == expected
     assert below[at + len(expected)].startswith("Processor: ")
