@@ -55,4 +55,4 @@ def scripts_of(name: str) -> set[Path]:
     """The scripts that rules of an environment run."""
     environments = {name, "for_method"} if name in METHODS else {name}
     stems = {script for _, script, environment, _ in STEPS if environment in environments}
-    return {file for stem in stems for file in (ROOT / "workflow/scripts").glob(f"{stem}.py")}
+    return {ROOT / f"workflow/scripts/{stem}.py" for stem in stems}
