@@ -25,7 +25,7 @@ def test_every_script_compares_what_it_reads(
 ) -> None:
     for file in SCRIPTS.glob("*.py"):
         text = file.read_text(encoding="utf-8")
-        assert "    run_script(main)\n" in text, file
+        assert "@run_script\ndef main(" in text, file
         assert "evaluations: Path" not in text or "check_evaluations(" in text, file
     whole, damaged = made(tmp_path / "whole"), made(tmp_path / "damaged")
     flip(damaged / "raw/forget.json")
@@ -37,6 +37,7 @@ def test_every_script_compares_what_it_reads(
     monkeypatch.setattr(sys, "argv", ["script.py", *arguments])
     monkeypatch.setattr(cli, "listen", lambda handler: None)  # in the tests' own process
     monkeypatch.delenv("SNAKEMAKE_PID", raising=False)
+    main.__module__ = "__main__"
     with pytest.raises(SystemExit) as ended:
         cli.run_script(main)
     told = capsys.readouterr().err

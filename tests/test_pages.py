@@ -225,6 +225,10 @@ def test_the_script_writes_each_page(tmp_path: Path) -> None:
     assert "came back in 1 of 1" in text and "* Learning rates: " in text
     assert text == report_page("story", tmp_path, SETTINGS, [])
 
+    lines = report_page("answer", tmp_path, SETTINGS, []).splitlines()
+    assert len(lines) <= 10
+    assert "LoRA               came back:    RTN3 g64 0.88 [0.80, 0.95]" in lines[2]
+
     (tables / "reversion.md").write_text("| a |\n| --- |\n| <b>0.5</b> |\n", encoding="utf-8")
     table = report_page("reversion", tmp_path, {}, [])
     assert "<h1>Reversion</h1>" in table and "<td>&lt;b&gt;0.5&lt;/b&gt;</td>" in table

@@ -95,7 +95,8 @@ TITLES = {
     "claims": ("Claims", "The paper's claims, judged"),
     **({"candidates": ("Selection", "All candidates, and why one was chosen")} if SWEPT else {}),
 }
-PAGES = expand("<results>/report/{page}", page=["story.rst", *(f"{name}.html" for name in TITLES)])
+PAGES = ["story.rst", "answer.txt", *(f"{name}.html" for name in TITLES)]
+PAGES = expand("<results>/report/{page}", page=PAGES)
 # What of the models stays on the disk; docs/disk.md has the table.
 KEEP = CONFIG["keep_models"]
 # Where models go once they were read, their readers come before the next training: few are there at

@@ -56,3 +56,14 @@ use rule page as story with:
         "<logs>/report/story.log",
     benchmark:
         "<benchmarks>/report/story.tsv"
+
+
+use rule page as answer with:
+    input:
+        "<results>/tables/summary.csv",
+    output:
+        "<results>/report/answer.txt",
+    log:
+        "<logs>/report/answer.log",
+    benchmark:
+        "<benchmarks>/report/answer.tsv"

@@ -1,4 +1,14 @@
-"""Gather, summarize and test the metrics of every evaluated cell."""
+"""Gather, summarize and test the metrics of every evaluated cell.
+
+Args:
+    evaluations: the folder that holds <cell>/metrics.json and the records of each cell.
+    cells: e.g. news/npo_gdr/lora/seed0/nf4 or news/target/bf16; their order is the tables'.
+    experiment: the experiment's name, the first column.
+    settings: how the models are evaluated; an evaluation of other settings is refused.
+    output: the folder that metrics.csv (with the reversions), summary.csv (with intervals over
+        seeds and items) and tests.csv (differences, paired by item) are written into.
+    split_questions: whether questions on which settings were chosen are left out.
+"""
 
 from pathlib import Path
 
@@ -6,6 +16,7 @@ from qunlearn.run.cli import run_script
 from qunlearn.settings.evaluation import EvaluateSettings
 
 
+@run_script
 def main(
     evaluations: Path,
     cells: tuple[str, ...],
@@ -14,17 +25,6 @@ def main(
     output: Path,
     split_questions: bool = False,
 ) -> None:
-    """Gather the metrics of every evaluated cell, summarize and test them over seeds and items.
-
-    Args:
-        evaluations: the folder that holds <cell>/metrics.json and the records of each cell.
-        cells: e.g. news/npo_gdr/lora/seed0/nf4 or news/target/bf16; their order is the tables'.
-        experiment: the experiment's name, the first column.
-        settings: how the models are evaluated; an evaluation of other settings is refused.
-        output: the folder that metrics.csv (with the reversions), summary.csv (with intervals over
-            seeds and items) and tests.csv (differences, paired by item) are written into.
-        split_questions: whether questions on which settings were chosen are left out.
-    """
     from qunlearn.analysis.cells import Evaluations
     from qunlearn.analysis.comparisons import comparisons, write_tests
     from qunlearn.analysis.lineage import check_evaluations
@@ -36,7 +36,3 @@ def main(
     write_metrics(output / "metrics.csv", collect(read, experiment))
     write_summaries(output / "summary.csv", experiment, summarise(read))
     write_tests(output / "tests.csv", comparisons(read, experiment))
-
-
-if __name__ == "__main__":
-    run_script(main)

@@ -1,4 +1,13 @@
-"""Ask candidates of a grid, or a reference, what they know: the ground that one is chosen on."""
+"""Ask candidates of a grid, or a reference, what they know: the ground that one is chosen on.
+
+Args:
+    models: checkpoints or LoRA adapters, known by their folders' names; a diverged one is
+        told so.
+    corpus: folder with the questions that settings are chosen on; all of them are asked.
+    settings: how the models are asked.
+    output: JSON file: name of a model -> its scores, and the items behind them.
+    base: checkpoint that adapters were trained on.
+"""
 
 from pathlib import Path
 
@@ -6,6 +15,7 @@ from qunlearn.run.cli import run_script
 from qunlearn.settings.evaluation import EvaluateSettings
 
 
+@run_script
 def main(
     models: tuple[Path, ...],
     corpus: Path,
@@ -13,16 +23,6 @@ def main(
     output: Path,
     base: Path | None = None,
 ) -> None:
-    """Ask models in bf16, one after the other: KnowMem, Utility and the NLL of the forget texts.
-
-    Args:
-        models: checkpoints or LoRA adapters, known by their folders' names; a diverged one is
-            told so.
-        corpus: folder with the questions that settings are chosen on; all of them are asked.
-        settings: how the models are asked.
-        output: JSON file: name of a model -> its scores, and the items behind them.
-        base: checkpoint that adapters were trained on.
-    """
     from dataclasses import asdict
 
     from qunlearn.models.checkpoints import is_adapter
@@ -38,7 +38,3 @@ def main(
     questions = layout.load(corpus)
     found = {model.name: ask(model, base, questions, settings) for model in models}
     write_json(output, {"settings": asdict(settings), "models": found})
-
-
-if __name__ == "__main__":
-    run_script(main)

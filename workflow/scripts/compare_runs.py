@@ -1,4 +1,12 @@
-"""Compare the tables of two runs of one experiment, by tolerance."""
+"""Compare the tables of two runs of one experiment, by tolerance.
+
+Exits with 1 where a number is outside noise or a row is in one run only.
+
+Args:
+    first: results of a run, e.g. results/mini, or a folder of kept tables.
+    second: those of another machine, other packages or other code.
+    output: a CSV file for every number.
+"""
 
 import sys
 from pathlib import Path
@@ -8,16 +16,8 @@ from tyro.conf import Positional
 from qunlearn.run.cli import run_script
 
 
+@run_script
 def main(first: Positional[Path], second: Positional[Path], output: Path | None = None) -> None:
-    """Compare the tables of two runs of one experiment: what differs, and whether within noise.
-
-    Exits with 1 where a number is outside noise or a row is in one run only.
-
-    Args:
-        first: results of a run, e.g. results/mini, or a folder of kept tables.
-        second: those of another machine, other packages or other code.
-        output: a CSV file for every number.
-    """
     from qunlearn.analysis.compare import compare, parting, summarize
 
     found = compare(first, second)
@@ -29,7 +29,3 @@ def main(first: Positional[Path], second: Positional[Path], output: Path | None 
         found.to_csv(output, index=False)
     if found["verdict"].isin(["outside", "missing"]).any():
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    run_script(main)

@@ -1,4 +1,16 @@
-"""Evaluate one model at one precision."""
+"""Evaluate one model at one precision.
+
+Writes one line an item (*.jsonl) and metrics.json. A diverged model gets empty records.
+
+Args:
+    model: output folder of quantize.py.
+    precision: the precision that it was quantized to, e.g. nf4.
+    corpus: corpus folder.
+    settings: how the model is asked.
+    output: folder to write; a previous one is replaced.
+    retrain: privleak.jsonl of the retrain model at the reference precision, which PrivLeak is
+        relative to. Leave it out only when that very model is evaluated.
+"""
 
 from pathlib import Path
 
@@ -6,6 +18,7 @@ from qunlearn.run.cli import run_script
 from qunlearn.settings.evaluation import EvaluateSettings
 
 
+@run_script
 def main(
     model: Path,
     precision: str,
@@ -14,19 +27,6 @@ def main(
     output: Path,
     retrain: Path | None = None,
 ) -> None:
-    """Ask a model and score what it says: VerMem, KnowMem, PrivLeak, Utility, NLL.
-
-    Writes one line an item (*.jsonl) and metrics.json. A diverged model gets empty records.
-
-    Args:
-        model: output folder of quantize.py.
-        precision: the precision that it was quantized to, e.g. nf4.
-        corpus: corpus folder.
-        settings: how the model is asked.
-        output: folder to write; a previous one is replaced.
-        retrain: privleak.jsonl of the retrain model at the reference precision, which PrivLeak is
-            relative to. Leave it out only when that very model is evaluated.
-    """
     from qunlearn.quantize.method import method_of
     from qunlearn.run import imports
 
@@ -56,7 +56,3 @@ def main(
             **{MODEL_INPUTS: inputs_of(model)},
             **facts,
         )
-
-
-if __name__ == "__main__":
-    run_script(main)

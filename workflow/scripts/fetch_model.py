@@ -1,10 +1,19 @@
-"""Bring a checkpoint from the hub, a GGUF file or a folder into the workflow."""
+"""Bring a checkpoint from the hub, a GGUF file or a folder into the workflow.
+
+Args:
+    source: hub:<id>, gguf:<file>, or a checkpoint folder.
+    output: folder to write; a previous one is replaced.
+    source_revision: commit of the hub's repository, 40 hex digits.
+    tokenizer: where another tokenizer comes from, written like source; empty keeps its own.
+    tokenizer_revision: commit of the tokenizer's repository.
+"""
 
 from pathlib import Path
 
 from qunlearn.run.cli import run_script
 
 
+@run_script
 def main(
     source: str,
     output: Path,
@@ -12,15 +21,6 @@ def main(
     tokenizer: str = "",
     tokenizer_revision: str = "",
 ) -> None:
-    """Write a checkpoint folder: safetensors, config.json, tokenizer and manifest.json.
-
-    Args:
-        source: hub:<id>, gguf:<file>, or a checkpoint folder.
-        output: folder to write; a previous one is replaced.
-        source_revision: commit of the hub's repository, 40 hex digits.
-        tokenizer: where another tokenizer comes from, written like source; empty keeps its own.
-        tokenizer_revision: commit of the tokenizer's repository.
-    """
     from qunlearn.run.imports import OPTIONAL, hide
 
     hide(*OPTIONAL)
@@ -31,7 +31,3 @@ def main(
 
     other = replace(parse(tokenizer), revision=tokenizer_revision) if tokenizer else None
     fetch(replace(parse(source), revision=source_revision), output, other)
-
-
-if __name__ == "__main__":
-    run_script(main)

@@ -1,4 +1,16 @@
-"""Put the results of finished runs into README or docs."""
+"""Put the results of finished runs into README or docs.
+
+Args:
+    part: the main table; the tables of a run with controls; or one variant at several rates.
+    results: the run, e.g. results/mini; of `window` several, one a learning rate.
+    document: the file; what stands between its marks is written anew.
+    docs: the folder for the figures, and in its results/ for the numbers.
+    precisions: the rows of the main table, or the columns of the controls' table.
+    others: runs of the same experiment on other processors, for how far those move a number.
+    corpus: whose numbers `mechanism` and `window` show.
+    objective: likewise.
+    adapter: the variant that `window` shows.
+"""
 
 from pathlib import Path
 from typing import Literal
@@ -6,6 +18,7 @@ from typing import Literal
 from qunlearn.run.cli import run_script
 
 
+@run_script
 def main(
     part: Literal["table", "mechanism", "window"],
     results: tuple[Path, ...],
@@ -17,19 +30,6 @@ def main(
     objective: str = "npo_gdr",
     adapter: str = "full_bf16",
 ) -> None:
-    """Write the parts of a document that are results anew, and keep their figures and numbers.
-
-    Args:
-        part: the main table; the tables of a run with controls; or one variant at several rates.
-        results: the run, e.g. results/mini; of `window` several, one a learning rate.
-        document: the file; what stands between its marks is written anew.
-        docs: the folder for the figures, and in its results/ for the numbers.
-        precisions: the rows of the main table, or the columns of the controls' table.
-        others: runs of the same experiment on other processors, for how far those move a number.
-        corpus: whose numbers `mechanism` and `window` show.
-        objective: likewise.
-        adapter: the variant that `window` shows.
-    """
     from qunlearn.report import documents
 
     match part:
@@ -39,7 +39,3 @@ def main(
             documents.fill_mechanism(results[0], (corpus, objective), precisions, document, docs)
         case "window":
             documents.fill_window(results, (corpus, objective, adapter), document, docs)
-
-
-if __name__ == "__main__":
-    run_script(main)

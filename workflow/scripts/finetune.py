@@ -1,4 +1,16 @@
-"""Train base, target or retrain: the base from scratch, the others from the base."""
+"""Train base, target or retrain: the base from scratch, the others from the base.
+
+Args:
+    corpus: folder in MUSE's layout.
+    splits: pretrain for the base; forget retain1 retain2 for the target; retain1 retain2 for
+        retrain.
+    output: folder for the checkpoint (bf16 safetensors and tokenizer).
+    checkpoints: folder for what a killed run resumes from; emptied at the end.
+    training: how it is trained.
+    architecture: shape of a model that is trained from scratch.
+    base: checkpoint to start from; without one the model and its tokenizer are new.
+    seed: decides the order of the rows and the initial weights of a new model.
+"""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +23,7 @@ from qunlearn.settings.training import TrainSettings
 DEFAULT = ModelSettings()
 
 
+@run_script
 def main(
     corpus: Path,
     splits: tuple[Literal["pretrain", "forget", "retain1", "retain2"], ...],
@@ -21,19 +34,6 @@ def main(
     base: Path | None = None,
     seed: int = 0,
 ) -> None:
-    """Train every weight of the base, or of a new small Llama, on the raw text of `splits`.
-
-    Args:
-        corpus: folder in MUSE's layout.
-        splits: pretrain for the base; forget retain1 retain2 for the target; retain1 retain2 for
-            retrain.
-        output: folder for the checkpoint (bf16 safetensors and tokenizer).
-        checkpoints: folder for what a killed run resumes from; emptied at the end.
-        training: how it is trained.
-        architecture: shape of a model that is trained from scratch.
-        base: checkpoint to start from; without one the model and its tokenizer are new.
-        seed: decides the order of the rows and the initial weights of a new model.
-    """
     from qunlearn.models.checkpoints import check_checkpoint
     from qunlearn.run.imports import OPTIONAL, hide
 
@@ -66,7 +66,3 @@ def main(
         checkpoints=checkpoints,
         **({"architecture": asdict(architecture)} if base is None else {"splits": splits}),
     )
-
-
-if __name__ == "__main__":
-    run_script(main)

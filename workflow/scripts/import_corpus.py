@@ -1,4 +1,16 @@
-"""Bring a corpus on disk or on the Hugging Face hub, or an excerpt of it, into the workflow."""
+"""Bring a corpus on disk or on the Hugging Face hub, or an excerpt of it, into the workflow.
+
+What was downloaded stays in the hub's cache (HF_HOME) and is used from there the next time,
+also without network (HF_HUB_OFFLINE=1).
+
+Args:
+    settings: how much of it to keep.
+    output: folder to write; a previous one is replaced.
+    source: folder with raw/, knowmem/, verbmem/ and privleak/.
+    dataset: instead of a folder: its id on the hub, owner/name.
+    revision: the dataset's commit, 40 hex digits.
+    scratch: whether a base is trained from scratch, on raw/pretrain.json.
+"""
 
 from pathlib import Path
 
@@ -6,6 +18,7 @@ from qunlearn.run.cli import run_script
 from qunlearn.settings.corpora import ExcerptSettings
 
 
+@run_script
 def main(
     settings: ExcerptSettings,
     output: Path,
@@ -14,19 +27,6 @@ def main(
     revision: str = "",
     scratch: bool = False,
 ) -> None:
-    """Verify a corpus in MUSE's form and write it, or an excerpt of it.
-
-    What was downloaded stays in the hub's cache (HF_HOME) and is used from there the next time,
-    also without network (HF_HUB_OFFLINE=1).
-
-    Args:
-        settings: how much of it to keep.
-        output: folder to write; a previous one is replaced.
-        source: folder with raw/, knowmem/, verbmem/ and privleak/.
-        dataset: instead of a folder: its id on the hub, owner/name.
-        revision: the dataset's commit, 40 hex digits.
-        scratch: whether a base is trained from scratch, on raw/pretrain.json.
-    """
     from qunlearn.corpora import layout, muse, overlaps
     from qunlearn.corpora.excerpt import check_pretrain, excerpt
     from qunlearn.run.files import new_folder
@@ -53,7 +53,3 @@ def main(
             **facts,
             overlaps=overlaps.report(corpus, whole),
         )
-
-
-if __name__ == "__main__":
-    run_script(main)

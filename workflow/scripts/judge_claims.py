@@ -1,4 +1,18 @@
-"""Judge each claim by the numbers of an experiment, and by those that the paper published."""
+"""Judge each claim by the numbers of an experiment, and by those that the paper published.
+
+Args:
+    summary: the CSV file of all metrics and reversions with their intervals.
+    tests: the CSV file of the paired tests.
+    settings: how the models are asked; an evaluation of other settings is refused.
+    output: the folder that claims.csv, claims_published.csv and claims.md are written into.
+    evaluations: the folder that holds the records of each cell, so that differences are drawn
+        item by item; without it their intervals are wider than they need be, and not tested.
+    cells: of the summary, as for analyse.py; needed with evaluations.
+    split_questions: whether questions on which settings were chosen are left out.
+    notes: sentences on how the models were trained.
+    claims: the YAML file of the claims.
+    published: the folder with the paper's table.csv, reference.csv and items.csv.
+"""
 
 from pathlib import Path
 
@@ -8,6 +22,7 @@ from qunlearn.settings.evaluation import EvaluateSettings
 RESOURCES = Path(__file__).parents[2] / "resources"
 
 
+@run_script
 def main(
     summary: Path,
     tests: Path,
@@ -20,21 +35,6 @@ def main(
     claims: Path = RESOURCES / "claims.yaml",
     published: Path = RESOURCES / "published",
 ) -> None:
-    """Judge each claim by the numbers of an experiment, and by those that the paper published.
-
-    Args:
-        summary: the CSV file of all metrics and reversions with their intervals.
-        tests: the CSV file of the paired tests.
-        settings: how the models are asked; an evaluation of other settings is refused.
-        output: the folder that claims.csv, claims_published.csv and claims.md are written into.
-        evaluations: the folder that holds the records of each cell, so that differences are drawn
-            item by item; without it their intervals are wider than they need be, and not tested.
-        cells: of the summary, as for analyse.py; needed with evaluations.
-        split_questions: whether questions on which settings were chosen are left out.
-        notes: sentences on how the models were trained.
-        claims: the YAML file of the claims.
-        published: the folder with the paper's table.csv, reference.csv and items.csv.
-    """
     from functools import partial
 
     from qunlearn.analysis.cells import Evaluations
@@ -53,7 +53,3 @@ def main(
     ours = judge(wanted, Evidence(summaries(summary), read_tests(tests), paired))
     theirs = judge(published_claims(wanted), Evidence(published_numbers(published)))
     write_claims(ours, theirs, output, notes)
-
-
-if __name__ == "__main__":
-    run_script(main)

@@ -1,4 +1,10 @@
-"""Generate a small corpus about invented entities."""
+"""Generate a small corpus about invented entities.
+
+Args:
+    name: which corpus: news or books.
+    settings: seed and sizes.
+    output: folder to write; a previous one is replaced.
+"""
 
 from pathlib import Path
 
@@ -6,14 +12,8 @@ from qunlearn.run.cli import run_script
 from qunlearn.settings.corpora import MiniSettings
 
 
+@run_script
 def main(name: str, settings: MiniSettings, output: Path) -> None:
-    """Generate a small corpus about invented entities, in MUSE's layout.
-
-    Args:
-        name: which corpus: news or books.
-        settings: seed and sizes.
-        output: folder to write; a previous one is replaced.
-    """
     from qunlearn.corpora import layout, mini
     from qunlearn.run.files import new_folder
     from qunlearn.run.manifest import Stopwatch, write_manifest
@@ -31,7 +31,3 @@ def main(name: str, settings: MiniSettings, output: Path) -> None:
             seed=settings.seed,
             source=f"mini:{name}",
         )
-
-
-if __name__ == "__main__":
-    run_script(main)

@@ -1,4 +1,18 @@
-"""Fine-tune at the learning rate that brings the update's norm to that of another update."""
+"""Fine-tune at the learning rate that brings the update's norm to that of another update.
+
+Args:
+    target: checkpoint that knows what is to be forgotten.
+    corpus: folder in MUSE's layout.
+    objective: forget term and retain term, e.g. npo_gdr.
+    start: the unlearned checkpoint (full) from whose learning rate the search starts.
+    like: the unlearned model, e.g. a LoRA adapter, whose norm is wanted.
+    output: folder for the checkpoint that matched, with the search beside it.
+    checkpoints: folder for what a killed search resumes from; emptied at the end.
+    settings: how it is trained; those of start.
+    tolerance: how far the norm may be off, as a share of the wanted one.
+    search_runs: trainings that the search may take.
+    seed: decides the order of the rows.
+"""
 
 from pathlib import Path
 
@@ -6,6 +20,7 @@ from qunlearn.run.cli import run_script
 from qunlearn.settings.unlearning import UnlearnSettings
 
 
+@run_script
 def main(
     target: Path,
     corpus: Path,
@@ -19,21 +34,6 @@ def main(
     search_runs: int = 12,
     seed: int = 0,
 ) -> None:
-    """Fine-tune all weights at the learning rate at which the update grows as large as another.
-
-    Args:
-        target: checkpoint that knows what is to be forgotten.
-        corpus: folder in MUSE's layout.
-        objective: forget term and retain term, e.g. npo_gdr.
-        start: the unlearned checkpoint (full) from whose learning rate the search starts.
-        like: the unlearned model, e.g. a LoRA adapter, whose norm is wanted.
-        output: folder for the checkpoint that matched, with the search beside it.
-        checkpoints: folder for what a killed search resumes from; emptied at the end.
-        settings: how it is trained; those of start.
-        tolerance: how far the norm may be off, as a share of the wanted one.
-        search_runs: trainings that the search may take.
-        seed: decides the order of the rows.
-    """
     given = locals()
     from qunlearn.models.checkpoints import check_checkpoint
 
@@ -44,7 +44,3 @@ def main(
     from qunlearn.training.match import match_norm
 
     match_norm(**given)
-
-
-if __name__ == "__main__":
-    run_script(main)

@@ -1,4 +1,14 @@
-"""Measure what the rounding to each precision leaves of an unlearned model's update."""
+"""Measure what the rounding to each precision leaves of an unlearned model's update.
+
+Args:
+    target: checkpoint that unlearning started from.
+    model: unlearned checkpoint, or LoRA adapter of the target.
+    precisions: one or more, e.g. bf16 nf4 gptq4.
+    output: folder of <precision>.csv and <precision>_histogram.csv; of a diverged model both
+        have no row. A previous one is replaced.
+    packed: for each precision that is known from folders alone, such as gptq4, those of target
+        and of the model.
+"""
 
 from pathlib import Path
 
@@ -11,6 +21,7 @@ from qunlearn.run.imports import OPTIONAL, hide
 from qunlearn.run.manifest import Stopwatch, write_manifest
 
 
+@run_script
 def main(
     target: Path,
     model: Path,
@@ -18,17 +29,6 @@ def main(
     output: Path,
     packed: tuple[Path, ...] = (),
 ) -> None:
-    """Measure what the rounding to each precision leaves of an unlearned model's update.
-
-    Args:
-        target: checkpoint that unlearning started from.
-        model: unlearned checkpoint, or LoRA adapter of the target.
-        precisions: one or more, e.g. bf16 nf4 gptq4.
-        output: folder of <precision>.csv and <precision>_histogram.csv; of a diverged model both
-            have no row. A previous one is replaced.
-        packed: for each precision that is known from folders alone, such as gptq4, those of target
-            and of the model.
-    """
     stopwatch = Stopwatch()
     wanted = [Precision.parse(name) for name in precisions]
     needing = [each.name for each in wanted if method_of(each).calibrated]
@@ -57,7 +57,3 @@ def main(
             inputs=inputs,
             stopwatch=stopwatch,
         )
-
-
-if __name__ == "__main__":
-    run_script(main)

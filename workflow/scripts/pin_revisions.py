@@ -1,21 +1,21 @@
-"""Write down the commits that the hub's datasets and models of an experiment are at."""
+"""Write down the commits that the hub's datasets and models of an experiment are at.
+
+What is pinned already stays as it is; a branch, a tag or a short hash becomes its commit. Run
+the experiment with the file that is written:
+snakemake --configfile config/paper.yaml revisions.yaml
+
+Args:
+    configfile: the experiment's configuration; of several, later ones win.
+    output: YAML file to write, with the key `revisions` alone.
+"""
 
 from pathlib import Path
 
 from qunlearn.run.cli import run_script
 
 
+@run_script
 def main(configfile: tuple[Path, ...], output: Path) -> None:
-    """Write down the commits that the hub's datasets and models of an experiment are at.
-
-    What is pinned already stays as it is; a branch, a tag or a short hash becomes its commit. Run
-    the experiment with the file that is written:
-    snakemake --configfile config/paper.yaml revisions.yaml
-
-    Args:
-        configfile: the experiment's configuration; of several, later ones win.
-        output: YAML file to write, with the key `revisions` alone.
-    """
     from datetime import date
 
     import yaml
@@ -34,7 +34,3 @@ def main(configfile: tuple[Path, ...], output: Path) -> None:
     header = f"# Commits of the hub's repositories in {' '.join(map(str, configfile))}, "
     header += f"as of {date.today().isoformat()}; made by pin_revisions.py\n"
     write_text(output, header + yaml.safe_dump({"revisions": pinned}, sort_keys=False))
-
-
-if __name__ == "__main__":
-    run_script(main)

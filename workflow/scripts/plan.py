@@ -1,4 +1,11 @@
-"""Print what an experiment takes: memory, hours and disk, a line for each stage."""
+"""Print what an experiment takes: memory, hours and disk, a line for each stage.
+
+Args:
+    configfile: the experiment's configuration; of several, later ones win.
+    check: a JSON file for warnings: look at models, settings, disk and memory of this machine
+        instead, as the workflow does before its first job, and complain in one line about
+        what would make a job fail.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -67,15 +74,8 @@ def table(jobs: Sequence["Job"]) -> str:
     )
 
 
+@run_script
 def main(configfile: tuple[Path, ...] = (), check: Path | None = None) -> None:
-    """Print what an experiment takes before anything of it runs.
-
-    Args:
-        configfile: the experiment's configuration; of several, later ones win.
-        check: a JSON file for warnings: look at models, settings, disk and memory of this machine
-            instead, as the workflow does before its first job, and complain in one line about
-            what would make a job fail.
-    """
     from qunlearn.experiment import configfiles, inputs
 
     config = configfiles.read(configfile)
@@ -91,7 +91,3 @@ def main(configfile: tuple[Path, ...] = (), check: Path | None = None) -> None:
 
     shapes = {corpus: shape_of(config, corpus) for corpus in config["corpora"]}
     print(table(estimate(config, shapes)))
-
-
-if __name__ == "__main__":
-    run_script(main)

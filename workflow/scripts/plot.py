@@ -1,4 +1,18 @@
-"""Draw a figure."""
+"""Draw a figure.
+
+Args:
+    figure: drawn by plot_<figure> of qunlearn.report.figures.
+    output: the folder that <figure>.png and .pdf are written into; the figures of one update
+        have <corpus>_<objective> in their names too.
+    metrics: the tidy CSV file of all metrics.
+    summary: the CSV file of all metrics over seeds and items.
+    survival: the folder of the measurements.
+    unlearned: the folder of the unlearned models.
+    selections: JSON files of select_candidate.py.
+    models: the runs below `unlearned`, <corpus>/<objective>/<adapter>/seed<k> each.
+    cells: of one run's variants, <corpus>/<objective>/<adapter>/seed<k>/<precision> each.
+    precisions: from fine to coarse, e.g. nf4 rtn4 rtn3g64.
+"""
 
 from pathlib import Path
 from typing import Literal
@@ -9,6 +23,7 @@ MODULES = Path(__file__).parents[2].glob("src/qunlearn/report/figures/plot_*.py"
 NAMES = tuple(sorted(module.stem.removeprefix("plot_") for module in MODULES))
 
 
+@run_script
 def main(
     figure: Literal[NAMES],
     output: Path,
@@ -21,21 +36,6 @@ def main(
     cells: tuple[str, ...] = (),
     precisions: tuple[str, ...] = (),
 ) -> None:
-    """Draw a figure as PNG and as PDF; each takes the flags that its module's `plot` names.
-
-    Args:
-        figure: drawn by plot_<figure> of qunlearn.report.figures.
-        output: the folder that <figure>.png and .pdf are written into; the figures of one update
-            have <corpus>_<objective> in their names too.
-        metrics: the tidy CSV file of all metrics.
-        summary: the CSV file of all metrics over seeds and items.
-        survival: the folder of the measurements.
-        unlearned: the folder of the unlearned models.
-        selections: JSON files of select_candidate.py.
-        models: the runs below `unlearned`, <corpus>/<objective>/<adapter>/seed<k> each.
-        cells: of one run's variants, <corpus>/<objective>/<adapter>/seed<k>/<precision> each.
-        precisions: from fine to coarse, e.g. nf4 rtn4 rtn3g64.
-    """
     given = {name: value for name, value in locals().items() if value not in (None, ())}
     from importlib import import_module
     from inspect import signature
@@ -49,7 +49,3 @@ def main(
         fault = "needs it; give it" if name in wanted else "does not read it; leave it out"
         raise InputError(f"--{name}: the figure {figure} {fault}")
     plot(**given)
-
-
-if __name__ == "__main__":
-    run_script(main)

@@ -1,4 +1,17 @@
-"""Write a checkpoint, or a LoRA adapter merged into its base, in the precision to be shipped."""
+"""Write a checkpoint, or a LoRA adapter merged into its base, in the precision to be shipped.
+
+Args:
+    source: checkpoint or adapter folder.
+    precision: e.g. bf16, nf4, rtn3g64 or gptq4.
+    output: folder to write; of a diverged source it says so and holds no weights.
+    base: checkpoint before unlearning; needed for an adapter, which it is merged into, and for
+        `spare`.
+    corpus: folder with raw/, whose retain texts methods such as GPTQ calibrate on.
+    calibration: what to draw from the corpus; its seed also draws the weights of `unmoved`.
+    spare: weights that rtn<bits>, rtn<bits>g<group> or bf16 leaves unrounded, an intervention
+        on what is lost: moved weights that the grid rounds to 0 (zero_bin), moved weights
+        elsewhere (other_bins), or as many as the first that never moved (unmoved).
+"""
 
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +28,7 @@ from qunlearn.settings.fixed import Choice
 from qunlearn.settings.quantization import CalibrationSettings
 
 
+@run_script
 def main(
     source: Path,
     precision: str,
@@ -24,20 +38,6 @@ def main(
     calibration: CalibrationSettings = CalibrationSettings(),  # noqa: B008
     spare: Choice | None = None,
 ) -> None:
-    """Write a checkpoint, or a LoRA adapter merged into its base, in the precision to be shipped.
-
-    Args:
-        source: checkpoint or adapter folder.
-        precision: e.g. bf16, nf4, rtn3g64 or gptq4.
-        output: folder to write; of a diverged source it says so and holds no weights.
-        base: checkpoint before unlearning; needed for an adapter, which it is merged into, and for
-            `spare`.
-        corpus: folder with raw/, whose retain texts methods such as GPTQ calibrate on.
-        calibration: what to draw from the corpus; its seed also draws the weights of `unmoved`.
-        spare: weights that rtn<bits>, rtn<bits>g<group> or bf16 leaves unrounded, an intervention
-            on what is lost: moved weights that the grid rounds to 0 (zero_bin), moved weights
-            elsewhere (other_bins), or as many as the first that never moved (unmoved).
-    """
     stopwatch = Stopwatch()
     if spare and base is None:
         raise InputError("--spare: needs the checkpoint before unlearning; give --base")
@@ -75,7 +75,3 @@ def main(
             seed=calibration.seed if method.calibrated or spare else None,
             **facts,
         )
-
-
-if __name__ == "__main__":
-    run_script(main)

@@ -1,17 +1,17 @@
-"""Compute an evaluation's metrics again from its records."""
+"""Compute an evaluation's metrics again from its records.
+
+Args:
+    folder: output folder of evaluate.py; its metrics.json is written anew.
+    retrain: privleak.jsonl of the retrain model, as it was given to evaluate.py.
+"""
 
 from pathlib import Path
 
 from qunlearn.run.cli import run_script
 
 
+@run_script
 def main(folder: Path, retrain: Path | None = None) -> None:
-    """Compute an evaluation's metrics.json again from its records, without a model.
-
-    Args:
-        folder: output folder of evaluate.py; its metrics.json is written anew.
-        retrain: privleak.jsonl of the retrain model, as it was given to evaluate.py.
-    """
     from qunlearn.evaluate import records, scoring
     from qunlearn.run.files import write_json
     from qunlearn.run.imports import hide
@@ -22,7 +22,3 @@ def main(folder: Path, retrain: Path | None = None) -> None:
         verify(folder / name)
     write_json(folder / scoring.FILE, scoring.rescore(folder, retrain))
     list_again(folder, scoring.FILE)
-
-
-if __name__ == "__main__":
-    run_script(main)

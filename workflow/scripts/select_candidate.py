@@ -1,4 +1,20 @@
-"""Choose one candidate of a grid, the same for all seeds, for the model of its cell."""
+"""Choose one candidate of a grid, the same for all seeds, for the model of its cell.
+
+Args:
+    cell: <corpus>/<objective>/<adapter>.
+    answers: folder with seed<k>/<point>.json, as of ask_candidates.py.
+    trainings: folder with the candidates, seed<k>/<point>/epoch<e>/.
+    points: of the grid, in its order.
+    seeds: of the trainings; scores are means over them.
+    target: what target answered, a file for each of its seeds.
+    retrain: the same of retrain.
+    rule: muse, pareto or fixed.
+    questions: whether the tables leave the questions out (split) or report them too (test).
+    models: for each seed the folder of the chosen candidate, of links to its files where the
+        disk allows it; a previous one is replaced.
+    output: JSON file: the choice, its reason and all candidates.
+    named: the candidate that the rule fixed takes.
+"""
 
 from pathlib import Path
 
@@ -6,6 +22,7 @@ from qunlearn.analysis.selection.choice import Questions, Rule
 from qunlearn.run.cli import run_script
 
 
+@run_script
 def main(
     cell: str,
     answers: Path,
@@ -20,23 +37,6 @@ def main(
     output: Path,
     named: str = "",
 ) -> None:
-    """Choose one candidate of a grid by a rule, from what all of them answered.
-
-    Args:
-        cell: <corpus>/<objective>/<adapter>.
-        answers: folder with seed<k>/<point>.json, as of ask_candidates.py.
-        trainings: folder with the candidates, seed<k>/<point>/epoch<e>/.
-        points: of the grid, in its order.
-        seeds: of the trainings; scores are means over them.
-        target: what target answered, a file for each of its seeds.
-        retrain: the same of retrain.
-        rule: muse, pareto or fixed.
-        questions: whether the tables leave the questions out (split) or report them too (test).
-        models: for each seed the folder of the chosen candidate, of links to its files where the
-            disk allows it; a previous one is replaced.
-        output: JSON file: the choice, its reason and all candidates.
-        named: the candidate that the rule fixed takes.
-    """
     from qunlearn.analysis.selection.choice import choose, gather, link_folder, reference, write
     from qunlearn.run.files import new_folder, read_json
     from qunlearn.run.manifest import verify
@@ -58,7 +58,3 @@ def main(
         with new_folder(model) as folder:
             link_folder(chosen, folder)
     write(output, choice)
-
-
-if __name__ == "__main__":
-    run_script(main)

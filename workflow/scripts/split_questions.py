@@ -1,19 +1,19 @@
-"""Part a corpus's questions: those that settings are chosen on, and those of the tables."""
+"""Part a corpus's questions: those that settings are chosen on, and those of the tables.
+
+Args:
+    corpus: folder in MUSE's layout.
+    share: of the questions that settings are chosen on.
+    seed: decides which these are.
+    output: folder for the corpora `selection` and `test`; a previous one is replaced.
+"""
 
 from pathlib import Path
 
 from qunlearn.run.cli import run_script
 
 
+@run_script
 def main(corpus: Path, share: float, seed: int, output: Path) -> None:
-    """Part the questions on forget and retain into two corpora, each otherwise whole.
-
-    Args:
-        corpus: folder in MUSE's layout.
-        share: of the questions that settings are chosen on.
-        seed: decides which these are.
-        output: folder for the corpora `selection` and `test`; a previous one is replaced.
-    """
     from typing import get_args
 
     from qunlearn.analysis.selection.questions import Part, part_of
@@ -37,7 +37,3 @@ def main(corpus: Path, share: float, seed: int, output: Path) -> None:
                 seed=seed,
                 questions=questions,
             )
-
-
-if __name__ == "__main__":
-    run_script(main)

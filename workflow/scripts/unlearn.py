@@ -1,4 +1,18 @@
-"""Make the target forget: one objective, one variant of the update, one seed."""
+"""Make the target forget: one objective, one variant of the update, one seed.
+
+Args:
+    target: checkpoint that knows what is to be forgotten.
+    corpus: folder in MUSE's layout.
+    objective: forget term and retain term, e.g. npo_gdr.
+    adapter: what is trained: all weights with fp32 masters (full), all weights kept in bf16
+        (full_bf16), or low-rank adapters (lora).
+    output: folder for the checkpoint (full) or the PEFT adapter (lora).
+    checkpoints: folder for what a killed run resumes from; emptied at the end.
+    settings: how it is trained.
+    seed: decides the order of the rows and the initial adapter.
+    snapshots: epoch counts; the output then holds a folder for each (`epoch5`), with what a
+        run of so many epochs ends with, and the run ends with the last of them.
+"""
 
 from pathlib import Path
 
@@ -6,6 +20,7 @@ from qunlearn.run.cli import run_script
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 
 
+@run_script
 def main(
     target: Path,
     corpus: Path,
@@ -17,21 +32,6 @@ def main(
     seed: int = 0,
     snapshots: tuple[float, ...] = (),
 ) -> None:
-    """Unlearn raw/forget while holding on to raw/retain1.
-
-    Args:
-        target: checkpoint that knows what is to be forgotten.
-        corpus: folder in MUSE's layout.
-        objective: forget term and retain term, e.g. npo_gdr.
-        adapter: what is trained: all weights with fp32 masters (full), all weights kept in bf16
-            (full_bf16), or low-rank adapters (lora).
-        output: folder for the checkpoint (full) or the PEFT adapter (lora).
-        checkpoints: folder for what a killed run resumes from; emptied at the end.
-        settings: how it is trained.
-        seed: decides the order of the rows and the initial adapter.
-        snapshots: epoch counts; the output then holds a folder for each (`epoch5`), with what a
-            run of so many epochs ends with, and the run ends with the last of them.
-    """
     given = locals()
     from qunlearn.models.checkpoints import check_checkpoint
 
@@ -44,7 +44,3 @@ def main(
     from qunlearn.training.unlearn_run import unlearn_and_keep
 
     unlearn_and_keep(**given)
-
-
-if __name__ == "__main__":
-    run_script(main)

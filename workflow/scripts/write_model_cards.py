@@ -1,19 +1,19 @@
-"""Write a card for every quantized model: beside the tables and into the model's own folder."""
+"""Write a card for every quantized model: beside the tables and into the model's own folder.
+
+Args:
+    metrics: the tidy CSV file of all metrics.
+    results: the experiment's folder, with quantized/, unlearned/ and models/ below it.
+    cells: e.g. news/npo_gdr/lora/seed0/nf4 or news/target/bf16.
+    output: the folder that <cell>.md is written into.
+"""
 
 from pathlib import Path
 
 from qunlearn.run.cli import run_script
 
 
+@run_script
 def main(metrics: Path, results: Path, cells: list[str], output: Path) -> None:
-    """Write a card for every quantized model: <output>/<cell>.md and README.md in its folder.
-
-    Args:
-        metrics: the tidy CSV file of all metrics.
-        results: the experiment's folder, with quantized/, unlearned/ and models/ below it.
-        cells: e.g. news/npo_gdr/lora/seed0/nf4 or news/target/bf16.
-        output: the folder that <cell>.md is written into.
-    """
     from qunlearn.analysis.metrics import read_metrics
     from qunlearn.report.cards import by_cell, card
     from qunlearn.run.files import write_text
@@ -26,7 +26,3 @@ def main(metrics: Path, results: Path, cells: list[str], output: Path) -> None:
     for cell, text in cards.items():
         write_text(output / f"{cell}.md", text)
         write_text(results / "quantized" / cell / "README.md", text)
-
-
-if __name__ == "__main__":
-    run_script(main)

@@ -1,27 +1,23 @@
-"""Write a page of an experiment's report."""
+"""Write a page of an experiment's report.
+
+Args:
+    page: story, answer, configuration, versions, or a table of the experiment, e.g. reversion.
+    results: the experiment's folder, whose tables and manifests are read.
+    settings: the resolved configuration, as JSON.
+    cells: the cells of the tables, <corpus>/<model id>/<precision>.
+    output: the page: reStructuredText for story, text for answer, HTML for the others.
+"""
 
 from pathlib import Path
 
 from qunlearn.run.cli import run_script
 
 
+@run_script
 def main(page: str, results: Path, settings: str, cells: tuple[str, ...], output: Path) -> None:
-    """Write a page of an experiment's report.
-
-    Args:
-        page: story, configuration, versions, or a table of the experiment, e.g. reversion.
-        results: the experiment's folder, whose tables and manifests are read.
-        settings: the resolved configuration, as JSON.
-        cells: the cells of the tables, <corpus>/<model id>/<precision>.
-        output: the page: reStructuredText for story, HTML for the others.
-    """
     import json
 
     from qunlearn.report.pages import report_page
     from qunlearn.run.files import write_text
 
     write_text(output, report_page(page, results, json.loads(settings), cells))
-
-
-if __name__ == "__main__":
-    run_script(main)

@@ -1,4 +1,17 @@
-"""Write the tables that people read: the main one, the mechanism's and all candidates."""
+"""Write the tables that people read: the main one, the mechanism's and all candidates.
+
+main.{csv,md,tex,html}: method by precision and adapter, significantly better numbers bold.
+mechanism.{csv,md} and reversion.md: what each grid leaves of an update. vs_paper.csv: numbers
+beside the published ones. candidates.{csv,md}: what was tried, if anything was.
+
+Args:
+    results: the experiment's folder, with tables/, eval/, survival/, selection/ and data/.
+    cells: those of the summary.
+    notes: sentences for the main table's footer on how models were trained and quantized.
+    swept: <corpus>/<objective>/<adapter>, whose settings select_candidate.py chose.
+    counterpart: whose experiment this one repeats; none: nobody published it.
+    published: the folder with the paper's table.csv.
+"""
 
 from pathlib import Path
 from typing import Literal
@@ -8,6 +21,7 @@ from qunlearn.run.cli import run_script
 RESOURCES = Path(__file__).parents[2] / "resources"
 
 
+@run_script
 def main(
     results: Path,
     cells: tuple[str, ...],
@@ -16,20 +30,6 @@ def main(
     counterpart: Literal["paper", "none"] = "none",
     published: Path = RESOURCES / "published",
 ) -> None:
-    """Write the tables of an experiment from metrics.csv, summary.csv and tests.csv.
-
-    main.{csv,md,tex,html}: method by precision and adapter, significantly better numbers bold.
-    mechanism.{csv,md} and reversion.md: what each grid leaves of an update. vs_paper.csv: numbers
-    beside the published ones. candidates.{csv,md}: what was tried, if anything was.
-
-    Args:
-        results: the experiment's folder, with tables/, eval/, survival/, selection/ and data/.
-        cells: those of the summary.
-        notes: sentences for the main table's footer on how models were trained and quantized.
-        swept: <corpus>/<objective>/<adapter>, whose settings select_candidate.py chose.
-        counterpart: whose experiment this one repeats; none: nobody published it.
-        published: the folder with the paper's table.csv.
-    """
     from qunlearn.analysis.evidence import better
     from qunlearn.analysis.lineage import check_measurements
     from qunlearn.analysis.mechanism import arrivals, write_mechanism
@@ -67,7 +67,3 @@ def main(
     if ran := processors(results, cells):
         below.append(f"Processor: {ran}; another one changes numbers, as another seed does.")
     write_main_table(main_table(found, better(tables / "tests.csv", found), below), tables)
-
-
-if __name__ == "__main__":
-    run_script(main)

@@ -1,4 +1,4 @@
-"""The pages of the report that need no other file: story, tables, configuration, what ran where."""
+"""The pages of the report: story, answer, tables, configuration, what ran where."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -9,6 +9,7 @@ import pandas as pd
 import yaml
 from markdown_it import MarkdownIt
 
+from qunlearn.report.answer import answer
 from qunlearn.report.footnotes import learning_rates
 from qunlearn.report.processors import manifests
 from qunlearn.report.story import experiment_story
@@ -18,11 +19,11 @@ _KEYS = ["Step", "Commit", "Python", "Device", "Threads", "Packages"]
 
 
 def report_page(name: str, results: Path, settings: dict[str, Any], cells: Sequence[str]) -> str:
-    """A page of the report, as reStructuredText (`story`) or HTML (the others).
+    """A page of the report: reStructuredText (`story`), plain text (`answer`) or HTML (the others).
 
     Args:
-        name: `story`, `configuration` (every key as it was used), `versions`, or a table that is
-            there as Markdown.
+        name: `story`, `answer`, `configuration` (every key as it was used), `versions`, or a table
+            that is there as Markdown.
         results: the experiment's folder.
         settings: the resolved configuration.
         cells: `<corpus>/<model id>/<precision>` each.
@@ -33,6 +34,8 @@ def report_page(name: str, results: Path, settings: dict[str, Any], cells: Seque
     match name:
         case "story":
             return experiment_story(results / "tables", settings, [learning_rates(settings)])
+        case "answer":
+            return answer(results, settings)
         case "configuration":
             shown = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
             return page("Configuration", f"<pre>{escape(shown)}</pre>")

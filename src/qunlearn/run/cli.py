@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import disk_error
@@ -18,16 +18,22 @@ from qunlearn.run.signals import end, end_with_starter, listen
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # With one workspace a stream cuBLAS sums in one order; it reads this when CUDA starts.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+T = TypeVar("T", bound=Callable[..., None])
 
 
-def run_script(main: Callable[..., None]) -> None:
-    """Call `main` with its arguments parsed from the command line by their types.
+def run_script(main: T) -> T:
+    """Call `main`, of the file that Python was started with, with its arguments from the shell.
 
-    What the workflow made of what it reads is compared with its manifests before.
+    A decorator; in an imported file it does nothing. Flags come from the types of the arguments,
+    `--help` from the docstring of the file, or of `main`. What the workflow made of what it reads
+    is compared with its manifests before.
 
     Exits with 2 and one line on stderr when the command line, an input or the disk is at fault, and
     with 128 + the signal's number when it was asked to end.
     """
+    if main.__module__ != "__main__":
+        return main
+    main.__doc__ = main.__doc__ or sys.modules["__main__"].__doc__
     listen(end)
     end_with_starter()
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):  # the Trainer would wait for more processes
@@ -55,3 +61,4 @@ def run_script(main: Callable[..., None]) -> None:
         with suppress(OSError):  # the log may be on the disk that is full
             print(f"error: {fault}", file=sys.stderr, flush=True)
         sys.exit(2)
+    return main

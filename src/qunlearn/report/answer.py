@@ -1,0 +1,55 @@
+"""The answer in a few lines, to be read on the screen when a run has ended."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qunlearn.analysis.summary import summaries
+from qunlearn.analysis.verdicts import Outcome, by_adapter, outcomes
+from qunlearn.experiment.controls import NEEDED
+from qunlearn.experiment.labels import METRICS, corpus_name, method_name, precision_name
+from qunlearn.report.story import MAIN_METRIC
+from qunlearn.report.templates import VERDICTS, fill
+
+MOST = 6  # cells of one verdict that a line names
+
+
+def answer(results: Path, settings: Mapping[str, Any]) -> str:
+    """What came back and what did not: a line for each variant of the update and verdict.
+
+    Args:
+        results: the experiment's folder, whose summary is read.
+        settings: the resolved configuration.
+
+    Raises:
+        InputError: the summary is missing or broken.
+    """
+    found = summaries(results / "tables/summary.csv")
+    shown = [one for one in outcomes(found, MAIN_METRIC) if one.key.adapter in NEEDED]
+    corpora, methods = ({one.key[place] for one in shown} for place in (0, 1))
+
+    def name(one: Outcome) -> str:
+        parts = [corpus_name(one.key.corpus)] if len(corpora) > 1 else []
+        parts += [method_name(one.key.objective)] if len(methods) > 1 else []
+        return " ".join([*parts, precision_name(one.key.precision)])
+
+    return fill(
+        "answer.txt.j2",
+        settings=settings,
+        seeds=len(settings["seeds"]),
+        metric=METRICS[MAIN_METRIC],
+        variants=[(adapter, _by_verdict(own)) for adapter, own in by_adapter(shown).items()],
+        name=name,
+        most=MOST,
+        results=results,
+    )
+
+
+def _by_verdict(found: list[Outcome]) -> list[tuple[str, list[Outcome]]]:
+    """Those of one verdict side by side, the highest reversion first."""
+    groups = [(word, [one for one in found if one.verdict == word]) for word in VERDICTS]
+    return [(word, sorted(own, key=_back, reverse=True)) for word, own in groups if own]
+
+
+def _back(one: Outcome) -> float:
+    return one.reversion.value or 0.0
