@@ -1,17 +1,23 @@
 """A runner for the workflow, and one tiny finished run that several tests look at."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import forked_python
 import pytest
 from filelock import FileLock
 
 # Tests run side by side: a thread each, as jobs of the workflow, and none that spins in waiting.
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+# A user's, which must be nowhere in what a run leaves behind.
+SECRET = os.environ["HF_TOKEN"] = "hf_what_nobody_may_see"
 SURROUNDINGS = frozenset(os.environ)
 
 # A shell lets what it starts in the background ignore Ctrl-C, and so would all that tests start.
@@ -37,19 +43,38 @@ def _no_cache_but_the_user_s() -> None:
 
 
 @pytest.fixture(scope="session")
-def snakemake() -> Snakemake:
-    def run(
-        folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            snakemake_command(*arguments),
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            env=os.environ | dict(environment or {}),
-        )
+def snakemake() -> Iterator[Snakemake]:
+    """Runs the workflow; where it is given no environment, in processes of `forked_python`."""
+    with tempfile.TemporaryDirectory() as place:
+        door, python = Path(place) / "door", Path(place) / "python"
+        words = [sys.executable, forked_python.__file__, "client", str(door), sys.executable]
+        python.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+        python.chmod(0o755)
+        words = [*words[:2], "serve", str(door), str(python)]
+        quiet = {"HF_HUB_OFFLINE": "1", "TORCHDYNAMO_DISABLE": "1", "PYTHONPATH": ""}
+        server = subprocess.Popen(words, env=os.environ | quiet, stderr=subprocess.DEVNULL)
 
-    return run
+        def run(
+            folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
+        ) -> subprocess.CompletedProcess[str]:
+            command = snakemake_command(*arguments)
+            if environment is not None:
+                surroundings = os.environ | dict(environment)
+                return subprocess.run(
+                    command, cwd=folder, capture_output=True, text=True, env=surroundings
+                )
+            while not door.exists():
+                assert server.poll() is None, "forked_python does not start"
+                time.sleep(0.1)
+            with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+                streams = (0, out.fileno(), errors.fileno())
+                code = forked_python.ask(str(door), command, os.environ, folder, streams)
+                texts = [stream.seek(0) or stream.read() for stream in (out, errors)]
+            return subprocess.CompletedProcess(command, code, *texts)
+
+        yield run
+        server.terminate()
+        server.wait()
 
 
 @pytest.fixture(scope="session")

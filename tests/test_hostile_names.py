@@ -116,17 +116,7 @@ CLOSED: dict[str, Callable[[str], dict[str, Any]]] = {
         "selection": {"rule": "fixed", "fixed": {"*/*/lora": name}},
     },
 }
-MORE = [
-    "../up",
-    "..",
-    "/absolute",
-    "a/../../b",
-    "-flag",
-    "--output=x",
-    "line\nend",
-    "nul\0",
-    "\x1b[",
-]
+MORE = ["../up", "..", "/absolute", "a/../../b", "-flag", "line\nend", "nul\0", "\x1b["]
 
 
 @pytest.mark.parametrize("what", CLOSED)
@@ -138,15 +128,6 @@ def test_where_a_name_is_one_of_few_a_hostile_one_is_refused(what: str) -> None:
     for name in [*NAMES, *MORE]:
         if what != "pattern" or "*" not in name:  # patterns are no part of a path
             complaint(lambda: read(name))  # noqa: B023
-
-
-@pytest.mark.parametrize("key", ["muse_dir", "base", "target", "tokenizer", "python"])
-@pytest.mark.parametrize("name", ["-rf", "a{b", "{input}", "line\nend", "nul\0byte", "\x7f"])
-def test_paths_that_would_be_flags_or_lines_are_refused(key: str, name: str) -> None:
-    changes: dict[str, Any] = {"models": {"base": "x", key: name}}
-    if key in ("muse_dir", "python"):
-        changes = {"corpus": {"source": "local"}, "muse_dir": "x", key: name}
-    complaint(lambda: config.resolve(changes), key)
 
 
 def test_wildcards_stand_for_plain_words(tmp_path: Path) -> None:
@@ -162,19 +143,16 @@ def test_wildcards_stand_for_plain_words(tmp_path: Path) -> None:
     ]
     (tmp_path / "targets").write_text("\n".join([*hostile, "results/tiny/data/news"]))
     program = (
-        "import sys\n"
-        "from snakemake.api import SnakemakeApi, ConfigSettings, ResourceSettings, DAGSettings\n"
-        "from pathlib import Path\n"
-        "with SnakemakeApi() as api:\n"
-        "    flow = api.workflow(resource_settings=ResourceSettings(cores=1),\n"
-        "        config_settings=ConfigSettings(configfiles=[Path(sys.argv[2])]),\n"
-        "        snakefile=Path(sys.argv[1]))._workflow\n"
+        "import sys; from pathlib import Path; from snakemake import api\n"
+        "config = api.ConfigSettings(configfiles=[Path(sys.argv[2])])\n"
+        "with api.SnakemakeApi() as snakemake:\n"
+        "    flow = snakemake.workflow(resource_settings=api.ResourceSettings(cores=1),\n"
+        "        config_settings=config, snakefile=Path(sys.argv[1]))._workflow\n"
         "    for target in Path('targets').read_text().splitlines():\n"
         "        for rule in flow.rules:\n"
         "            if rule.is_producer(target): print('TAKEN', rule.name, target)\n"
     )
-    command = [sys.executable, "-c", program, str(ROOT / "Snakefile")]
-    command.append(str(ROOT / "config/tiny.yaml"))
+    command = [sys.executable, "-c", program, ROOT / "Snakefile", ROOT / "config/tiny.yaml"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout == "TAKEN corpus results/tiny/data/news\n"  # the last and only one

@@ -3,7 +3,6 @@
 import ast
 import json
 import os
-import secrets
 import stat
 import struct
 import subprocess
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, snakemake_command
+from conftest import ROOT, SECRET, snakemake_command
 from fake_hub import COMMIT, FakeHub, Fault, running
 from muse_on_hub import NEWS, corpus, repository, tables
 from small_configs import tiny
@@ -143,11 +142,6 @@ Done = subprocess.CompletedProcess[str]
 
 
 @pytest.fixture
-def secret() -> str:
-    return f"hf_{secrets.token_hex(16)}"
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder to run in, with a configuration whose corpus is downloaded."""
     source = {"source": "hub", "hub": {"news": NEWS}, "excerpt": {"texts": 3}}
@@ -156,13 +150,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def run(folder: Path, secret: str, *arguments: str, **more: str) -> Done:
+def run(folder: Path, *arguments: str, **more: str) -> Done:
     """The workflow where a token or a password could come from all places."""
     home = folder.parent / "home"
-    write_tree(home, {"token": secret.encode()})
+    write_tree(home, {"token": SECRET.encode()})
     environment = os.environ | dict.fromkeys(("HOME", "HF_HOME"), str(home))
-    environment |= dict.fromkeys(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), secret)
-    environment |= {"HTTPS_PROXY": f"http://user:{secret}@127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
+    environment |= dict.fromkeys(("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), SECRET)
+    environment |= {"HTTPS_PROXY": f"http://user:{SECRET}@127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
     command = snakemake_command(*arguments, "--printshellcmds", "--verbose", "--show-failed-logs")
     environment |= more
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
@@ -194,36 +188,24 @@ SLOW = [pytest.param(status, marks=pytest.mark.slow) for status in (401, 404, 50
 
 
 @pytest.mark.parametrize("status", [200, 403, *SLOW])
-def test_a_download_leaves_no_token(status: int, folder: Path, secret: str) -> None:
+def test_a_download_leaves_no_token(status: int, folder: Path) -> None:
     path = "/cdn/" if status != 401 else ""  # after its address was signed, or at once
     with hub(*([Fault(path, status, times=99)] if status != 200 else [])) as served:
         # The address of a mirror may have a password; the line about it has the rest.
-        mirror = f"http://user:{secret}@" if status == 404 else "http://"
+        mirror = f"http://user:{SECRET}@" if status == 404 else "http://"
         address = served.url.replace("http://", mirror)
         goal = ("results/tiny/data/news", "--configfile", "hub.yaml")
-        done = run(folder, secret, *goal, HF_ENDPOINT=address)
+        done = run(folder, *goal, HF_ENDPOINT=address)
     assert (done.returncode == 0) == (status == 200), done.stderr[-3000:]
     log = (folder / "results/tiny/logs/data/news.log").read_text(encoding="utf-8")
     assert ("error: " in log) == (status != 200)
     sent = [head.get("authorization") for _, _, head in served.requests]
-    assert status == 404 or f"Bearer {secret}" in sent, "else the test would prove nothing"
-    check_nowhere(folder, secret, done)
+    assert status == 404 or f"Bearer {SECRET}" in sent, "else the test would prove nothing"
+    check_nowhere(folder, SECRET, done)
     check_nowhere(folder, "Signature=", done)
 
 
-@pytest.mark.slow
-def test_a_whole_run_its_report_and_a_failed_job_have_no_token(folder: Path, secret: str) -> None:
-    config = ("--configfile", str(ROOT / "config/tiny.yaml"))
-    done = run(folder, secret, *config)
-    assert done.returncode == 0, done.stderr[-3000:]
-    report = run(folder, secret, *config, "--report", "report.html")
-    assert report.returncode == 0, report.stderr[-3000:]
-    assert (folder / "report.html").stat().st_size > 100_000
-    (folder / "bad.yaml").write_text("unlearn: {settings: {max_tokens: 3, lr: 9.9e+20}}")
-    shards = folder / "results/tiny/models/news/target/model.safetensors"
-    shards.write_bytes(shards.read_bytes()[:-64])
-    failed = run(folder, secret, *config, "bad.yaml")
-    assert failed.returncode != 0
-    check_nowhere(folder, secret, done, report, failed)
-    (folder / ".snakemake/log/x").write_bytes(b"\xff" + secret.encode())
-    assert places(folder, secret), "it would be found"
+def test_a_whole_run_has_no_token(tiny_run: Path) -> None:
+    """With it in the environment, as in that of all tests."""
+    assert not places(tiny_run, SECRET)
+    assert places(tiny_run, "npo_klr"), "it would be found"
