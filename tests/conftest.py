@@ -1,18 +1,15 @@
 """A runner for the workflow, and one tiny finished run that several tests look at."""
 
 import os
-import shlex
 import signal
 import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import forked_python
 import pytest
 from filelock import FileLock
+from forked_python import SNAKEMAKE
 
 # Tests run side by side: a thread each, as jobs of the workflow, and none that spins in waiting.
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
@@ -29,8 +26,7 @@ Snakemake = Callable[..., subprocess.CompletedProcess[str]]
 
 def snakemake_command(*arguments: str) -> list[str]:
     """The command line that runs the project's workflow in the current folder."""
-    program = str(Path(sys.executable).with_name("snakemake"))
-    return [program, "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", *arguments]
+    return [str(SNAKEMAKE), "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", *arguments]
 
 
 @pytest.fixture(autouse=True)
@@ -43,38 +39,13 @@ def _no_cache_but_the_user_s() -> None:
 
 
 @pytest.fixture(scope="session")
-def snakemake() -> Iterator[Snakemake]:
-    """Runs the workflow; where it is given no environment, in processes of `forked_python`."""
-    with tempfile.TemporaryDirectory() as place:
-        door, python = Path(place) / "door", Path(place) / "python"
-        words = [sys.executable, forked_python.__file__, "client", str(door), sys.executable]
-        python.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
-        python.chmod(0o755)
-        words = [*words[:2], "serve", str(door), str(python)]
-        quiet = {"HF_HUB_OFFLINE": "1", "TORCHDYNAMO_DISABLE": "1", "PYTHONPATH": ""}
-        server = subprocess.Popen(words, env=os.environ | quiet, stderr=subprocess.DEVNULL)
+def snakemake() -> Snakemake:
+    def run(
+        folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return forked_python.run(snakemake_command(*arguments), folder, **environment or {})
 
-        def run(
-            folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
-        ) -> subprocess.CompletedProcess[str]:
-            command = snakemake_command(*arguments)
-            if environment is not None:
-                surroundings = os.environ | dict(environment)
-                return subprocess.run(
-                    command, cwd=folder, capture_output=True, text=True, env=surroundings
-                )
-            while not door.exists():
-                assert server.poll() is None, "forked_python does not start"
-                time.sleep(0.1)
-            with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
-                streams = (0, out.fileno(), errors.fileno())
-                code = forked_python.ask(str(door), command, os.environ, folder, streams)
-                texts = [stream.seek(0) or stream.read() for stream in (out, errors)]
-            return subprocess.CompletedProcess(command, code, *texts)
-
-        yield run
-        server.terminate()
-        server.wait()
+    return run
 
 
 @pytest.fixture(scope="session")

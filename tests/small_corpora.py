@@ -1,10 +1,9 @@
 """Small corpora, in memory and on disk, and a runner for the scripts that write corpora."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
+import forked_python
 from conftest import ROOT
 
 from qunlearn.corpora import layout, mini
@@ -21,13 +20,7 @@ def whole_corpus(folder: Path) -> None:
 def run_script(
     script: str, *arguments: object, code: int = 0, folder: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    run = subprocess.run(
-        [sys.executable, ROOT / "workflow/scripts" / script, *map(str, arguments)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [str(ROOT / "workflow/scripts" / script), *map(str, arguments)]
+    run = forked_python.run(command, folder, **environment)
     assert run.returncode == code, run.stderr
     return run
