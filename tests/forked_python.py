@@ -38,19 +38,13 @@ def run(
     import subprocess
     import tempfile
 
-    folder = folder or Path.cwd()
-    surroundings = os.environ | {"PYTHONPATH": str(SOURCE)} | environment
+    all_of_it = os.environ | {"PYTHONPATH": str(SOURCE)} | environment
     if environment or not _forked(arguments):
-        return subprocess.run(
-            [sys.executable, *arguments],
-            cwd=folder,
-            env=surroundings,
-            capture_output=True,
-            text=True,
-        )
+        words = [sys.executable, *arguments]
+        return subprocess.run(words, cwd=folder, env=all_of_it, capture_output=True, text=True)
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         streams = (0, out.fileno(), errors.fileno())
-        code = _ask(_address(), arguments, surroundings, folder, streams)
+        code = _ask(_address(), arguments, all_of_it, folder or Path.cwd(), streams)
         texts = [stream.seek(0) or stream.read() for stream in (out, errors)]
     return subprocess.CompletedProcess(arguments, code, *texts)
 
@@ -136,10 +130,6 @@ def serve(address: str, python: str) -> None:
             connection.close()
 
 
-def _of_hub(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name.startswith("HF_")}
-
-
 def _become(connection: socket.socket) -> None:
     """Be the process that `connection` asks for."""
     import atexit
@@ -154,7 +144,7 @@ def _become(connection: socket.socket) -> None:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    if _of_hub(environment) != _of_hub(os.environ):  # which it reads when it is imported
+    if "HF_HUB_OFFLINE" not in environment:  # which is read when it is imported
         for name in [each for each in sys.modules if each.startswith("huggingface_hub")]:
             del sys.modules[name]
     os.environ.clear()

@@ -5,9 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-import pytest
 from conftest import ROOT
-from small_text import unpadded
 
 sys.path.insert(0, str(ROOT))
 
@@ -65,20 +63,6 @@ def test_a_job_is_all_rows_of_a_log_and_waits_for_who_makes_its_inputs(tmp_path:
         Job("data/news", "corpus", frozenset(), 2.5, 100.0),
         Job("t", "table", frozenset({"data/news"}), 2.5, 100.0),
     ]
-
-
-def test_the_document_shows_ratios_goals_and_what_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(harness, "KEPT", tmp_path)
-    faster = Comparison("full", "s", [1.0, 2.0, 1.0], [2.0, 2.0, 1.6], "speed-up", 1.5)
-    smaller = Comparison("memory", "MiB", [50.0], [100.0], "share", 0.55)
-    harness.keep("training", [faster, smaller], "the clock", rows=[{"a_b": 1, "c": True}])
-    text = unpadded(document(tmp_path))
-    assert "| full | s | 1 | 2 | 1.6 (1–2) | speed-up | ≥ 1.5 | yes |" in text
-    assert "| memory | MiB | 50 | 100 | 0.5 | share | ≤ 0.55 | yes |" in text
-    assert "| a b | c |" in text and "| 1 | yes |" in text
-    assert text.count("Not measured") == len(SECTIONS) - 1
 
 
 def test_the_document_is_what_the_benchmarks_kept() -> None:

@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -232,17 +231,3 @@ def test_auto_gptq_can_be_imported(tmp_path: Path, tiny_run: Path) -> None:
     surroundings = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(command, env=surroundings, capture_output=True, text=True)
     assert done.returncode and "auto-gptq quantizes on CUDA only" in done.stderr
-
-
-@slow
-def test_make_locks_keeps_what_there_is(tmp_path: Path) -> None:
-    """From the pins written by hand uv finds the rest again, with the versions of the locks."""
-    envs = shutil.copytree(ENVS, tmp_path / "envs")
-    for file in envs.glob("*.yaml"):
-        by_hand, mark, _ = file.read_text().partition("      # Brought along by these")
-        file.write_text(by_hand + mark + "; written by: make locks\n")
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = [sys.executable, envs / "lock.py"]
-    subprocess.run(command, check=True, env=os.environ | {"PATH": path})
-    for file in envs.glob("*.yaml"):
-        assert file.read_text() == (ENVS / file.name).read_text()
