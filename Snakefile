@@ -73,5 +73,5 @@ rule all:
     input:
         rules.tables.input,
         rules.figures.input,
-        PAGES,
+        expand("<results>/report/{page}", page=[*WORDS, *(f"{name}.html" for name in PAGES)]),
         rules.model_cards.output if KEEP else [],  # of no use without its model

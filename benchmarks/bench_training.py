@@ -27,15 +27,14 @@ from benchmarks.textbook import Textbook
 from qunlearn.training.adapters import narrow_frozen
 from qunlearn.training.losses import (
     Autocast,
-    choose_attention,
     head_weight,
     hidden_states,
-    token_nll,
 )
 from qunlearn.training.reference import cached_states, row_nll
 from qunlearn.training.rows import Batch, collate
 from qunlearn.training.terms.klr import mean_kl
 from qunlearn.training.terms.npo import npo
+from qunlearn.training.unlearn import see
 
 Adapter = Literal["full", "lora"]
 Update = Callable[[], float]  # makes an update, returns its loss
@@ -104,7 +103,7 @@ def make_model(shape: Shape, adapter: Adapter) -> nn.Module:
     if adapter == "lora":
         config = LoraConfig(r=16, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
         model = get_peft_model(model, config)
-    choose_attention(model, torch.device("cpu"))
+    model.set_attn_implementation("eager")  # as training does on a CPU
     return model.train()
 
 
@@ -129,11 +128,10 @@ def our_loss(
     indices = range(len(retain))
 
     def loss(forget: Batch, retain: Batch) -> Tensor:
-        nll, mask = token_nll(hidden_states(model, forget), head_weight(model), forget["labels"])
-        known, head = reference(indices, retain)
-        hidden, counted = hidden_states(model, retain), retain["attention_mask"]
-        kl = mean_kl(hidden, head_weight(model), known, head, counted)
-        return GAMMA * npo(nll, mask, before.to(nll.device), BETA) + ALPHA * kl
+        head = head_weight(model)
+        lost = see(hidden_states(model, forget), head, forget, (before,))
+        kept = see(hidden_states(model, retain), head, retain, reference(indices))
+        return GAMMA * npo(lost, BETA) + ALPHA * mean_kl(kept)
 
     return loss
 

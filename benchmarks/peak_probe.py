@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from qunlearn.models.shape import ModelShape
-from qunlearn.run.imports import OPTIONAL, hide
+from qunlearn.run.imports import hide_unused
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 
 UPDATES = 2  # in the second one the moments are there from the start
@@ -128,7 +128,7 @@ def _time(event: dict[str, Any]) -> float:
 
 def main() -> None:
     """Measure every case."""
-    hide(*(package for package in OPTIONAL if package != "peft"))
+    hide_unused("peft")
     import torch
 
     torch.set_num_threads(1)

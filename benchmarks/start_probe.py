@@ -35,17 +35,15 @@ class Start:
 
     Attributes:
         imports: the import statements of its main, compiled, in their order.
-        hidden: the packages that it hides before them; none if it hides none.
+        hides: whether it hides what it does not use before them.
     """
 
     imports: CodeType
-    hidden: tuple[str, ...]
+    hides: bool
 
 
 def start_of(script: Path) -> Start:
     """Read a script's `main`: its imports, wherever they stand in it, and what it hides."""
-    from qunlearn.run.imports import OPTIONAL
-
     tree = ast.parse(script.read_text(encoding="utf-8"))
     main = next(
         node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main"
@@ -53,26 +51,22 @@ def start_of(script: Path) -> Start:
     nodes = list(ast.walk(main))
     found = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
     statements = [ast.unparse(node) for node in sorted(found, key=lambda node: node.lineno)]
-    hidden: tuple[str, ...] = ()
-    for node in nodes:
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("hide", "imports.hide"):
-            constants = [value.value for value in node.args if isinstance(value, ast.Constant)]
-            hidden = tuple(map(str, constants)) or OPTIONAL
+    calls = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
     text = "\n".join((*statements, *LATER.get(script.name, ())))
-    return Start(compile(text, str(script), "exec"), hidden)
+    return Start(compile(text, str(script), "exec"), "hide_unused" in calls)
 
 
 def probe(script: Path, show_all: bool) -> None:
     """Start the script and do nothing; with `show_all`, hide nothing from it."""
     from qunlearn.run.cli import run_script
-    from qunlearn.run.imports import hide
+    from qunlearn.run.imports import hide_unused
 
     start = start_of(script)
     runpy.run_path(str(script), run_name="start_probe")
 
     def main() -> None:
-        if start.hidden and not show_all:
-            hide(*start.hidden)
+        if start.hides and not show_all:
+            hide_unused()
         exec(start.imports, {})
 
     sys.argv = [str(script)]

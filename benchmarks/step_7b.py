@@ -41,7 +41,6 @@ from benchmarks.harness import KEPT, machine
 from qunlearn.plan import CARDS
 from qunlearn.run.cli import run_script
 from qunlearn.run.files import write_json
-from qunlearn.training.losses import choose_attention
 from qunlearn.training.rows import collate
 
 Mode = Literal["lora", "full"]
@@ -92,7 +91,8 @@ def make_model(shape: Shape, mode: Mode, checkpointing: bool, device: torch.devi
     if checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
         model.enable_input_require_grads()
-    choose_attention(model, device)
+    if device.type == "cpu":
+        model.set_attn_implementation("eager")  # as training does
     return model.train()
 
 

@@ -35,7 +35,7 @@ def weights() -> dict[str, np.ndarray]:
     }
 
 
-def write_gguf(path: Path, arrays: dict[str, np.ndarray], *, chat: bool = True) -> Path:
+def write_gguf(path: Path, arrays: dict[str, np.ndarray]) -> Path:
     """Matrices in Q4_1, norms in float32; the embedding serves as the head too."""
     writer = GGUFWriter(path, "llama")
     given = {
@@ -57,7 +57,8 @@ def write_gguf(path: Path, arrays: dict[str, np.ndarray], *, chat: bool = True) 
         "bos_token_id": 1,
         "eos_token_id": 2,
         "unk_token_id": 0,
-    } | ({"chat_template": "{{ messages }}"} if chat else {})
+        "chat_template": "{{ messages }}",
+    }
     for name, value in given.items():
         getattr(writer, f"add_{name}")(value)
     kind = GGMLQuantizationType.Q4_1

@@ -1,5 +1,6 @@
-"""Variants of the update: what of a model is trained, and in which precision it is kept."""
+"""Variants of the update: what is trained, in which precision, beside what is remembered."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from tiny_models import (
     FORGET,
     RETAIN,
     UNLEARNING,
+    full_precision,
     logits,
     mixed_precision,
     same,
@@ -18,13 +20,13 @@ from tiny_models import (
     weights,
 )
 from torch import Tensor, nn
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
-from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 from qunlearn.settings.unlearning import Adapter, Targets
 from qunlearn.training.adapters import narrow_frozen, weight_dtype, with_adapter
 from qunlearn.training.losses import head_weight, hidden_states, mean_nll, token_nll
+from qunlearn.training.reference import cached_states, row_nll
 from qunlearn.training.rows import collate
 from qunlearn.training.trainer import RepeatableTrainer
 from qunlearn.training.unlearn import unlearn
@@ -59,24 +61,14 @@ def test_lora_on_some_layers_saved_in_one_order(
     assert read_json(tmp_path / "adapter_config.json")["target_modules"] == names
 
 
-def test_layers_that_the_model_lacks() -> None:
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=60, n_embd=32, n_layer=1, n_head=2))
-    with pytest.raises(InputError, match="targets qv: the model has no layers named q_proj, v_pr"):
-        with_adapter(model, "lora", replace(UNLEARNING, targets="qv"), seed=0)
-
-
 def test_lora_starts_from_the_target_and_from_its_seed() -> None:
-    start = logits(tiny_llama(), RETAIN)
     one, again, other = (
         with_adapter(tiny_llama(), "lora", UNLEARNING, seed=seed).eval() for seed in (0, 0, 1)
     )
-    assert torch.equal(logits(one, RETAIN), start)
+    assert torch.equal(logits(one, RETAIN), logits(tiny_llama(), RETAIN))
     assert same(weights(one), weights(again))
     assert not same(weights(one), weights(other))
-
-
-def test_losses_are_taken_under_the_adapter() -> None:
-    """The wrapper's hidden states are those of the adapted model, times its own head."""
+    # Losses are taken under the adapter: the hidden states are the adapted model's.
     model, batch = adapted(tiny_llama()), collate(RETAIN)
     with torch.no_grad():
         found = nn.functional.linear(hidden_states(model, batch), head_weight(model))
@@ -180,3 +172,69 @@ def test_weights_that_are_not_narrowed() -> None:
     assert dtypes(rounded) == dtypes(whole) == {torch.float32}
     assert tied.lm_head.weight.dtype == torch.float32
     assert tied.model.layers[0].mlp.up_proj.base_layer.weight.dtype == torch.bfloat16
+
+
+# --- The model before unlearning, remembered ---------------------------------------------------
+
+
+def test_row_nll_is_that_of_transformers() -> None:
+    model = tiny_llama()
+    for row, nll, count in zip(FORGET, *row_nll(model, FORGET, 5, full_precision), strict=True):
+        with torch.no_grad():
+            loss = model(input_ids=torch.tensor([row]), labels=torch.tensor([row])).loss
+        assert count.item() == len(row) - 1
+        assert nll.item() == pytest.approx(loss.item() * (len(row) - 1), rel=1e-5)
+
+
+def test_row_nll_leaves_the_model_and_the_precision_as_they_were() -> None:
+    model = with_adapter(tiny_llama(), "lora", replace(UNLEARNING, dropout=0.5), seed=0)
+    wake(model)
+    model.train()
+    values = [row_nll(model, FORGET, 5, mixed_precision)[0] for _ in range(2)]
+    assert torch.equal(*values)  # no dropout
+    assert model.training and torch.is_grad_enabled()
+    exact, _ = row_nll(model, FORGET, 5, full_precision)
+    assert not torch.equal(values[0], exact)
+    assert values[0].mean().item() == pytest.approx(exact.mean().item(), rel=0.02)
+
+
+@pytest.mark.parametrize("way", ["fp32", "bf16", "autocast", "lora"])
+def test_cached_states_remember_the_untrained_model(way: str, tmp_path: Path) -> None:
+    """In bf16 where the head would round them to that anyway; of LoRA the model under it."""
+    dtype = torch.bfloat16 if way in ("bf16", "autocast") else torch.float32
+    autocast = mixed_precision if way == "autocast" else full_precision
+    model: Any = tiny_llama().to(torch.bfloat16 if way == "bf16" else torch.float32)
+    frozen = copy.deepcopy(model)
+    if way == "lora":
+        model = with_adapter(model, "lora", UNLEARNING, seed=0)
+        wake(model)
+    model.train()
+    picked = [3, 0, 7]
+    rows, file = [RETAIN[index] for index in picked], tmp_path / "a" / "reference"
+    # Batches of one, so that the cache and the frozen copy below compute the same shapes.
+    reference = cached_states(model, RETAIN, 1, autocast, file)
+    if way != "lora":
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.add_(1.0)
+    model.eval()
+    hidden, head = reference(picked)
+    assert hidden.dtype == head.dtype == dtype
+    assert not hidden.requires_grad and not head.requires_grad
+    assert file.stat().st_size == dtype.itemsize * 32 * sum(map(len, RETAIN))
+    for states, row in zip(hidden, rows, strict=True):
+        with autocast():
+            found = nn.functional.linear(states[: len(row)], head)
+            assert torch.equal(found, logits(frozen, [row]))
+            assert not torch.allclose(found, logits(model, [row]), atol=1e-2)
+        assert (states[len(row) :] == 0).all()
+
+
+def test_cached_states_do_not_depend_on_the_batch_nor_on_an_earlier_file(tmp_path: Path) -> None:
+    model, file = tiny_llama(), tmp_path / "reference"
+    file.write_bytes(b"x" * 100_000)
+    one, many = (
+        cached_states(model, RETAIN, size, full_precision, file)(range(10))[0] for size in (1, 4)
+    )
+    assert torch.allclose(one, many, atol=1e-5)
+    assert file.stat().st_size == 4 * 32 * sum(map(len, RETAIN))

@@ -5,11 +5,12 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
 from conftest import ROOT
 
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import harness
+from benchmarks import harness, step_7b
 from benchmarks.demo_jobs import Job, critical_path, lower_bound, read_jobs, span
 from benchmarks.harness import Comparison, interleaved
 from benchmarks.write_performance import DOCUMENT, SECTIONS, document
@@ -75,3 +76,20 @@ def test_the_document_is_what_the_benchmarks_kept() -> None:
         for one in json.loads(path.read_text(encoding="utf-8"))["comparisons"]:
             ratio = one.pop("ratio")
             assert ratio == round(Comparison(**one).ratio, 3), path
+
+
+def test_flops_of_llama_2_7b() -> None:
+    # Linear layers: 32 * (4 * 4096^2 + 3 * 4096 * 11008) + 32000 * 4096 = 6,607,077,376.
+    # A token's forward pass: 2 * that + 2 * 32 * 4096 * 2048 = 13,751,025,664.
+    assert step_7b.update_flops(step_7b.SHAPES["7b"], "full", 1, 0) == 3 * 13_751_025_664
+    # Rank 16 on all linear layers: 39,976,960 parameters.
+    lora = step_7b.update_flops(step_7b.SHAPES["7b"], "lora", 4096, 39_976_960)
+    assert lora == (2 * 13_751_025_664 + 6 * 39_976_960) * 4096
+
+
+def test_a_step_of_7b_in_miniature(tmp_path: Path) -> None:
+    step_7b.main("tiny", "lora", 2, True, 2, tmp_path)
+    found = json.loads((tmp_path / "step_tiny_lora.json").read_text(encoding="utf-8"))
+    assert found["tokens"] == 2 * 2 * 64
+    assert found["tokens_a_second"] == pytest.approx(256 / found["seconds"])
+    assert 0 < found["loss"] < 14  # NPO at beta 0.1 starts at 20 ln 2 = 13.86

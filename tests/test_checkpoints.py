@@ -2,25 +2,21 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from small_fuzz import complaint
+from tiny_models import same, tiny_llama, tiny_tokenizer
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from qunlearn.models.checkpoints import (
     check_checkpoint,
-    is_adapter,
     load_dense,
     load_model,
     load_tokenizer,
@@ -31,27 +27,13 @@ from qunlearn.run.errors import InputError
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-
-
-def tiny_model() -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=1,
-        num_attention_heads=4,
-        vocab_size=32,
-    )
-    return LlamaForCausalLM(config).eval()
+STATE = dict(tiny_llama().state_dict())
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    words = {f"w{index}": index for index in range(30)}
-    core = Tokenizer(models.WordLevel(words, unk_token="w0"))
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<|end|>")
     folder = tmp_path_factory.mktemp("saved")
-    save_model(tiny_model(), tokenizer, folder)
+    save_model(tiny_llama(), tiny_tokenizer(), folder)
     return folder
 
 
@@ -66,13 +48,13 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """LoRA of rank 4, alpha 8, with B away from zero."""
     folder = tmp_path_factory.mktemp("adapter")
     settings = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False)
-    get_peft_model(tiny_model(), settings).save_pretrained(folder)
+    get_peft_model(tiny_llama(), settings).save_pretrained(folder)
     return folder
 
 
 def in_shards(checkpoint: Path) -> None:
     (checkpoint / WEIGHTS).unlink()
-    tiny_model().save_pretrained(checkpoint, max_shard_size="50KB")
+    tiny_llama().save_pretrained(checkpoint, max_shard_size="50KB")
 
 
 def change(file: Path, **values: object) -> None:
@@ -85,61 +67,38 @@ def change_weights(checkpoint: Path, edit: Callable[[dict[str, torch.Tensor]], A
     save_file(tensors, checkpoint / WEIGHTS, metadata={"format": "pt"})
 
 
-def same(state: dict[str, torch.Tensor]) -> bool:
-    return all(torch.equal(state[key], value) for key, value in tiny_model().state_dict().items())
-
-
 @pytest.mark.parametrize("prepare", [lambda checkpoint: None, in_shards])
 def test_round_trip(checkpoint: Path, prepare: Callable[[Path], None]) -> None:
     prepare(checkpoint)
     check_checkpoint(checkpoint)
-    assert same(dict(load_model(checkpoint, torch.float32).state_dict()))
-    assert same(dict(load_dense(checkpoint).state_dict()))
-    assert len(load_tokenizer(checkpoint)) == 31
+    assert same(dict(load_dense(checkpoint).state_dict()), STATE)
+    assert len(load_tokenizer(checkpoint)) == len(tiny_tokenizer())
     assert load_model(checkpoint, torch.bfloat16).dtype == torch.bfloat16
 
 
-def test_checking_loads_no_torch(checkpoint: Path) -> None:
-    program = (
-        "import sys; from pathlib import Path; "
-        "from qunlearn.models.checkpoints import check_checkpoint; "
-        "check_checkpoint(Path(sys.argv[1])); "
-        "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
-    )
-    command = [sys.executable, "-c", program, str(checkpoint)]
-    subprocess.run(command, env={"PYTHONPATH": str(ROOT / "src")}, check=True)
-
-
 def test_damaged_weights(checkpoint: Path, adapter: Path, tmp_path: Path) -> None:
+    """Cut short, too long, or with a type that is none: of a whole, of an adapter, of a shard."""
     copy = Path(shutil.copytree(adapter, tmp_path / "adapter"))
-    reads = {
-        checkpoint / WEIGHTS: lambda: check_checkpoint(checkpoint),
-        copy / "adapter_model.safetensors": lambda: load_dense(copy, checkpoint),
-    }
-    for file, read in reads.items():
-        whole = file.read_bytes()
-        for content in (whole[:-9], whole[:40], whole + b"x", whole.replace(b'"F32"', b'"F99"')):
-            file.write_bytes(content)
-            complaint(read, f"{file}: damaged safetensors file")
-        file.write_bytes(whole)
+    file = copy / "adapter_model.safetensors"
+    whole = file.read_bytes()
+    for content in (whole[:-9], whole[:40], whole + b"x", whole.replace(b'"F32"', b'"F99"')):
+        file.write_bytes(content)
+        complaint(lambda: load_dense(copy, checkpoint), f"{file}: damaged safetensors file")
     in_shards(checkpoint)
     shard = min(checkpoint.glob("model-*.safetensors"))
     shard.write_bytes(shard.read_bytes()[:-9])
-    complaint(partial(check_checkpoint, checkpoint), f"{shard}: damaged safetensors file")
+    complaint(lambda: check_checkpoint(checkpoint), f"{shard}: damaged safetensors file")
 
 
-def test_absent_tensors_are_not_invented(checkpoint: Path) -> None:
-    change_weights(checkpoint, lambda tensors: tensors.pop("model.layers.0.mlp.up_proj.weight"))
-    with pytest.raises(InputError, match=r"lacks 1 tensors, e\.g\. .*up_proj"):
+def test_tensors_are_neither_invented_nor_left_out(checkpoint: Path) -> None:
+    absent, more = "model.layers.0.mlp.up_proj.weight", "model.layers.0.self_attn.k_proj.bias"
+    change_weights(checkpoint, lambda tensors: tensors.pop(absent))
+    with pytest.raises(InputError, match=f"checkpoint: .* lacks 1 tensors, .* {absent};"):
         load_model(checkpoint, torch.float32)
-
-
-@pytest.mark.parametrize(
-    "name", ["model.layers.0.self_attn.k_proj.bias", "model.layers.1.mlp.up_proj.weight"]
-)
-def test_tensors_without_a_place_are_not_left_out(checkpoint: Path, name: str) -> None:
-    change_weights(checkpoint, lambda tensors: tensors.update({name: torch.ones(64)}))
-    with pytest.raises(InputError, match=f"checkpoint: .* has no place for 1 tensors, .* {name};"):
+    change_weights(checkpoint, lambda tensors: tensors.update({absent: STATE[absent]}))
+    for name in (more, "model.layers.2.mlp.up_proj.weight"):
+        change_weights(checkpoint, lambda tensors, name=name: tensors.update({name: torch.ones(9)}))
+    with pytest.raises(InputError, match=f"has no place for 2 tensors, .* {more};"):
         load_model(checkpoint, torch.float32)
 
 
@@ -152,25 +111,20 @@ def test_buffers_of_older_versions_and_a_tied_head_have_their_place(checkpoint: 
 
     change_weights(checkpoint, edit)
     model = load_model(checkpoint, torch.float32)
-    assert torch.equal(model.lm_head.weight, tiny_model().model.embed_tokens.weight)
+    assert torch.equal(model.lm_head.weight, STATE["model.embed_tokens.weight"])
 
 
-def test_two_sets_of_weights_are_refused(checkpoint: Path) -> None:
-    whole = (checkpoint / WEIGHTS).read_bytes()
-    in_shards(checkpoint)
-    (checkpoint / WEIGHTS).write_bytes(whole)
-    for read in (check_checkpoint, tensor_files):
-        with pytest.raises(InputError, match=r"checkpoint: two sets of weights, model\.safet"):
-            read(checkpoint)
-    names = load_file(checkpoint / WEIGHTS)  # an index of one file names one set
-    change(checkpoint / INDEX, weight_map=dict.fromkeys(names, WEIGHTS))
+def test_of_two_sets_of_weights_the_whole_one_is_read(checkpoint: Path) -> None:
+    """As transformers does; an index that names another set is left alone."""
+    (checkpoint / INDEX).write_text(json.dumps({"weight_map": {"x": "absent.safetensors"}}))
     check_checkpoint(checkpoint)
-    assert tensor_files(checkpoint).keys() == names.keys()
+    assert set(tensor_files(checkpoint).values()) == {checkpoint / WEIGHTS}
+    assert same(dict(load_model(checkpoint, torch.float32).state_dict()), STATE)
 
 
 @pytest.mark.parametrize(
     ("kind", "named"),
-    [("qwen2", "TokenizersBackend"), ("qwen2", "Qwen2Tokenizer"), ("llama", "GPT2Tokenizer")],
+    [("qwen2", "Qwen2Tokenizer"), ("llama", "GPT2Tokenizer")],
 )
 def test_ids_are_those_of_tokenizer_json(checkpoint: Path, kind: str, named: str) -> None:
     texts = ["In 1987 the mill isn't old;\n\nin 1988 it isn't new.", "Café 1987"]
@@ -196,8 +150,8 @@ def test_ids_are_those_of_tokenizer_json(checkpoint: Path, kind: str, named: str
 def test_merge_is_the_algebra_in_float32(checkpoint: Path, adapter: Path) -> None:
     merged = load_dense(adapter, checkpoint).state_dict()
     factors = load_file(adapter / "adapter_model.safetensors")
-    assert merged.keys() == tiny_model().state_dict().keys()
-    for name, weight in tiny_model().state_dict().items():
+    assert merged.keys() == STATE.keys()
+    for name, weight in STATE.items():
         path = f"base_model.model.{name.removesuffix('.weight')}"
         if f"{path}.lora_A.weight" in factors:
             left, right = factors[f"{path}.lora_B.weight"], factors[f"{path}.lora_A.weight"]
@@ -206,12 +160,11 @@ def test_merge_is_the_algebra_in_float32(checkpoint: Path, adapter: Path) -> Non
             assert torch.allclose(merged[name], weight + update, atol=1e-6, rtol=0)
         else:
             assert torch.equal(merged[name], weight)
-    assert len(factors) == 2 * 7
+    assert len(factors) == 2 * 2 * 7
     assert {value.dtype for value in merged.values()} == {torch.float32}
 
 
 def test_adapter_without_base_or_weights(adapter: Path, checkpoint: Path, tmp_path: Path) -> None:
-    assert is_adapter(adapter) and not is_adapter(checkpoint)
     with pytest.raises(InputError, match="give the checkpoint it belongs to as base"):
         load_dense(adapter)
     (tmp_path / "adapter_config.json").write_text("{}")

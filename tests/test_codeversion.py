@@ -94,7 +94,7 @@ def versions(package: Path) -> dict[str, str]:
 
 
 PAGES = {"fill_document", "judge_claims", "write_model_cards", "write_page", "write_tables"}
-TRAINING = {"unlearn", "finetune", "match_norm", *TERMS}
+TRAINING = {"unlearn", "finetune", "match_norm", "scale_lora", *TERMS}
 EDITS = [
     ("run/errors.py", "LONGEST = 2000", "LONGEST = 1000", set()),
     ("run/files.py", "make room", "delete something", set()),

@@ -20,10 +20,8 @@ from qunlearn.quantize.method import Precision
 from qunlearn.quantize.spare import chosen, quantize_spared
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json
-from qunlearn.run.manifest import Stopwatch
 from qunlearn.training.adapters import with_adapter
-from qunlearn.training.match import Run, next_lr
-from qunlearn.training.scale import keep_scaled
+from qunlearn.training.match import Run, next_lr, scale_lora
 
 ON: dict[str, Any] = {
     "controls": True,
@@ -101,7 +99,7 @@ def lora(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_scaled_adapter_is_so_many_times_the_update(
     target: Path, lora: Path, tmp_path: Path, factor: float
 ) -> None:
-    keep_scaled(lora, factor, tmp_path / "out", {}, Stopwatch())
+    scale_lora(lora, f"scaled{factor}", target, target, tmp_path / "out")
     base, whole, scaled = (
         load_dense(target), load_dense(lora, target), load_dense(tmp_path / "out", target)
     )  # fmt: skip
@@ -111,17 +109,19 @@ def test_a_scaled_adapter_is_so_many_times_the_update(
         assert torch.allclose(scaled.get_submodule(name).weight, expected, atol=1e-5), name
     norms = [update_norm(target, folder) for folder in (tmp_path / "out", lora)]
     assert norms[0] == pytest.approx(factor * norms[1])
+    scale_lora(lora, "matched", target, tmp_path / "out", tmp_path / "matched")
+    assert update_norm(target, tmp_path / "matched") == pytest.approx(norms[0])
 
 
 def test_what_cannot_be_scaled(target: Path, lora: Path, tmp_path: Path) -> None:
     diverged = tmp_path / "diverged"
     write_json(diverged / "manifest.json", {"status": "diverged", "outputs": {}})
-    for adapter, factor in ((diverged, 0.5), (lora, None)):
-        keep_scaled(adapter, factor, tmp_path / "out", {}, Stopwatch())
+    for adapter, size in ((diverged, "scaled0.5"), (lora, "matched")):
+        scale_lora(adapter, size, target, diverged, tmp_path / "out")
         assert is_diverged(tmp_path / "out")
         assert [path.name for path in (tmp_path / "out").iterdir()] == ["manifest.json"]
     with pytest.raises(InputError, match="not a LoRA adapter"):
-        keep_scaled(target, 2.0, tmp_path / "out", {}, Stopwatch())
+        scale_lora(target, "scaled2", target, lora, tmp_path / "out")
 
 
 # --- The search for a learning rate ------------------------------------------------------------

@@ -9,16 +9,15 @@ import pytest
 import torch
 from fake_hub import COMMIT, FakeHub, in_place_of_the_hub
 from safetensors.torch import load_file, save_file
-from tiny_models import tiny_llama, weights
+from tiny_models import same, tiny_llama, tiny_tokenizer, weights
 
-from qunlearn.models.checkpoints import load_model, save_model
+from qunlearn.models.checkpoints import load_model
 from qunlearn.models.fetching import fetch
 from qunlearn.models.scratch import train_tokenizer
 from qunlearn.models.sources import Source
 from qunlearn.run.errors import InputError
 from qunlearn.settings.models import ModelSettings
 
-ROWS = 300
 HUB = Source("hub", "maker/model", COMMIT)
 TOKENIZER = Source("hub", "maker/tokenizer", COMMIT)
 
@@ -27,11 +26,8 @@ TOKENIZER = Source("hub", "maker/tokenizer", COMMIT)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint in shards."""
     folder = tmp_path_factory.mktemp("made") / "model"
-    tokenizer = train_tokenizer(["some text of ours"] * 9, ModelSettings(vocabulary=300))
-    model = tiny_llama(vocabulary=ROWS)
-    save_model(model, tokenizer, folder)
-    (folder / "model.safetensors").unlink()
-    model.save_pretrained(folder, max_shard_size="40KB")
+    tiny_llama(vocabulary=300).save_pretrained(folder, max_shard_size="40KB")
+    tiny_tokenizer().save_pretrained(folder)
     return folder
 
 
@@ -39,8 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another tokenizer."""
     folder = tmp_path_factory.mktemp("made") / "tokenizer"
-    texts = ["words upon words of another kind"] * 9
-    train_tokenizer(texts, ModelSettings(vocabulary=300)).save_pretrained(folder)
+    train_tokenizer(["words upon words"] * 9, ModelSettings(vocabulary=300)).save_pretrained(folder)
     return folder
 
 
@@ -70,9 +65,8 @@ def test_the_hub_s_model_is_linked_and_files_that_can_run_code_are_left_alone(
     assert not hub.asked("modeling.py") and not hub.asked(".bin") and not hub.asked(".pth")
     manifest = json.loads((tmp_path / "target/manifest.json").read_text())
     assert manifest["settings"]["source"] == f"hub:maker/model@{COMMIT}"
-    state = load_model(tmp_path / "target", torch.float32).state_dict()
-    for name, weight in weights(tiny_llama(vocabulary=ROWS)).items():
-        assert torch.equal(state[name], weight)
+    found = dict(load_model(tmp_path / "target", torch.float32).named_parameters())
+    assert same(found, weights(tiny_llama(vocabulary=300)))
 
     def refuse(*_: object) -> None:
         raise OSError(18, "Invalid cross-device link")
@@ -106,24 +100,20 @@ def test_another_tokenizer_takes_the_place_of_a_checkpoint_s_own_or_missing_one(
         assert found == (other / "tokenizer.json").read_bytes() != before["tokenizer.json"]
 
 
-def test_a_tokenizer_that_does_not_fit_is_refused(folder: Path, tmp_path: Path) -> None:
-    tokenizer = train_tokenizer(["some text"] * 9, ModelSettings(vocabulary=300))
-    tokenizer.add_tokens([f"<{number}>" for number in range(ROWS)])
+def test_tokens_without_an_embedding_and_weights_that_are_not_finite_are_refused(
+    folder: Path, tmp_path: Path
+) -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_tokens([f"<{number}>" for number in range(300)])
     tokenizer.save_pretrained(tmp_path / "large")
     large = Source("folder", str(tmp_path / "large"))
-    with pytest.raises(InputError, match=f"embedding has {ROWS} rows; use the tokenizer"):
+    with pytest.raises(InputError, match="embedding has 300 rows; use the tokenizer"):
         fetch(Source("folder", str(folder)), tmp_path / "target", large)
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_not_finite_are_refused(
-    folder: Path, tmp_path: Path, value: float
-) -> None:
     spoilt = Path(shutil.copytree(folder, tmp_path / "spoilt"))
     shard = sorted(spoilt.glob("model-*"))[1]
     tensors = load_file(shard)
     name = sorted(tensors)[0]
-    tensors[name].view(-1)[5] = value
+    tensors[name].view(-1)[5] = float("inf")
     save_file(tensors, shard, metadata={"format": "pt"})
     with pytest.raises(InputError, match=rf"spoilt: {name} has weights that are NaN or infinite"):
         load_model(spoilt, torch.float32)

@@ -73,14 +73,11 @@ def test_forward_passes_equal_the_cpus(
     assert (on_gpu - on_cpu).norm() <= (0.03 if name == "int8" else 1e-3) * on_cpu.norm()
 
 
-@pytest.mark.parametrize("offload", [False, True])
-def test_training_in_shards_equals_training_whole(
-    offload: bool, start: Start, tmp_path: Path
-) -> None:
+def test_training_in_shards_equals_training_whole(start: Start, tmp_path: Path) -> None:
     """One process, so that one GPU is enough; tests/test_sharding.py has two, on the CPU."""
     settings = replace(UNLEARNING, lr=1e-3, epochs=2, autocast=False)
     whole = log_of(run(start, tmp_path / "whole", settings))
-    settings = replace(settings, sharding="fsdp", offload=offload)
+    settings = replace(settings, sharding="fsdp")
     sharded = log_of(run(start, tmp_path / "sharded", settings))
     for line, other in zip(sharded, whole, strict=True):
         assert line == pytest.approx(other, abs=1e-3, rel=1e-3)

@@ -12,7 +12,7 @@ from small_fuzz import complaint
 from test_manifest import cut, flip, made
 
 from qunlearn.run import cli
-from qunlearn.run.manifest import Stopwatch, check_inputs, write_manifest
+from qunlearn.run.manifest import check_inputs, write_manifest
 from qunlearn.survival.table import read_survival
 
 TINY = ("--configfile", str(ROOT / "config/tiny.yaml"))
@@ -49,7 +49,7 @@ def test_every_script_compares_what_it_reads(
 
 def test_a_survival_table_is_compared_when_it_is_read(tmp_path: Path) -> None:
     (tmp_path / "nf4.csv").write_text("layer,module\n")
-    write_manifest(tmp_path, step="survival", settings={}, inputs={}, stopwatch=Stopwatch())
+    write_manifest(tmp_path, step="survival", settings={}, inputs={})
     flip(tmp_path / "nf4.csv")
     complaint(lambda: read_survival(tmp_path / "nf4.csv"), "nf4.csv: other content")
 

@@ -16,7 +16,6 @@ from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, write_json, write_text
 from qunlearn.run.manifest import (
     MANIFEST,
-    Stopwatch,
     digest,
     fingerprint,
     hash_files,
@@ -35,7 +34,7 @@ def made(folder: Path) -> Path:
     for name, content in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-    write_manifest(folder, step="a step", settings={}, inputs={}, stopwatch=Stopwatch())
+    write_manifest(folder, step="a step", settings={}, inputs={})
     return folder
 
 
@@ -151,7 +150,6 @@ def output(folder: Path, text: str = "abc", **facts: Any) -> Path:
         step="train",
         settings=TrainSettings(lr=0.5),
         inputs={"source": source},
-        stopwatch=Stopwatch(),
         seed=3,
         **facts,
     )

@@ -1,11 +1,12 @@
-"""Objectives: their registry, and each term against values worked out by hand and torch's own."""
+"""Objectives: their registry, each term by hand and against torch, and the same in chunks."""
 
 import math
-from functools import partial
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny_models import FORGET, tiny_llama
 from torch import Tensor
 from torch.autograd import grad
 from torch.distributions import Categorical
@@ -15,66 +16,63 @@ from qunlearn.experiment.labels import method_name
 from qunlearn.run.errors import InputError
 from qunlearn.settings.unlearning import UnlearnSettings
 from qunlearn.training import losses
-from qunlearn.training.losses import mean_nll, token_nll
+from qunlearn.training.losses import head_weight, hidden_states, mean_nll, product_dtype, token_nll
 from qunlearn.training.objectives import Objective, Seen, objectives, terms
-from qunlearn.training.terms.klr import kl_divergence, mean_kl, raw_kl
-from qunlearn.training.terms.npo import elementwise_npo, npo
+from qunlearn.training.rows import IGNORED, collate
+from qunlearn.training.terms.klr import kl_divergence, mean_kl
+from qunlearn.training.terms.npo import npo
 from qunlearn.training.terms.simnpo import simnpo
+from qunlearn.training.unlearn import see
 
 # Two rows: the first counts two of its three tokens, the second all three.
 NLL = torch.tensor([[1.0, 3.0, 100.0], [2.0, 2.0, 2.0]])
 MASK = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
 GENERATOR = torch.Generator().manual_seed(0)
 LOGITS, BEFORE = (torch.randn(2, 3, 5, generator=GENERATOR) for _ in range(2))
-IDENTITY = torch.eye(5)  # under which hidden states are the logits
 
 
-def test_names_of_objectives() -> None:
+def told(nll: Tensor, *reference: Tensor) -> Seen:
+    """Two rows of known NLL."""
+    mask = MASK.to(nll.dtype)
+    return Seen(mask, lambda: (nll, mask), lambda formula: nll, reference)
+
+
+def compared(logits: Tensor, before: Tensor, mask: Tensor) -> Seen:
+    """Of a model and a reference whose hidden states are their logits."""
+    head = torch.eye(logits.shape[-1])
+    batch = {"attention_mask": mask, "labels": torch.zeros(mask.shape, dtype=torch.long)}
+    return see(logits, head, batch, (before, head))
+
+
+def loss(name: str, seen: Seen, variant: Any = "paper", **settings: float) -> Tensor:
+    return terms()[name].definition(variant).loss(seen, UnlearnSettings(**settings))
+
+
+def test_names_labels_and_settings_follow_from_the_modules() -> None:
     labels = {name: objective.label for name, objective in objectives().items()}
     known = {"ga": "GA", "npo": "NPO", "ga_gdr": "GA+GDR", "npo_klr": "NPO+KLR"}
     assert labels.items() >= known.items()
-    kinds = [term.rows for term in terms().values()]
-    assert len(labels) == kinds.count("forget") * (1 + kinds.count("retain"))
-
-
-@pytest.mark.parametrize("name", ["", "gdr", "npo_", "gdr_npo", "npo_gdr_klr", "npo_gdx"])
-def test_names_that_are_not_objectives(name: str) -> None:
-    with pytest.raises(InputError, match=f"objective '{name}' is unknown; use one of: ga, npo"):
-        Objective.parse(name)
-
-
-def test_all_else_follows_from_the_modules() -> None:
+    for name in ("", "gdr", "npo_", "gdr_npo", "npo_gdr_klr"):
+        with pytest.raises(InputError, match=f"objective '{name}' is unknown; use one of: ga, npo"):
+            Objective.parse(name)
     unused = {"npo_gdr": set(), "npo": {"alpha"}, "ga": {"alpha", "beta"}, "simnpo_klr": set()}
     assert {name: Objective.parse(name).unused for name in unused} == unused
     objective = Objective.parse("simnpo_klr")
-    assert method_name("simnpo_klr") == "SimNPO+KLR"
-    assert objective.kinds == ("nll", "kl")
+    assert (method_name("simnpo_klr"), objective.kinds) == ("SimNPO+KLR", ("nll", "kl"))
     assert objective.describe().startswith(
         "The loss is gamma × SimNPO + alpha × KLR; beta is SimNPO's inverse temperature. SimNPO: F"
     )
-    assert "alpha" not in Objective.parse("ga").describe()
 
 
-# --- GA and GDR ------------------------------------------------------------------------------
+# --- By hand -----------------------------------------------------------------------------------
 
 
-def test_mean_nll_weighs_tokens_not_rows() -> None:
+def test_mean_nll_weighs_tokens_not_rows_and_ascent_is_descent_negated() -> None:
     # (1 + 3 + 5 + 5 + 5) / 5 = 3.8, against (2 + 5) / 2 = 3.5 by rows.
     nll = torch.tensor([[1.0, 3.0, 100.0], [5.0, 5.0, 5.0]])
     assert mean_nll(nll, MASK).item() == pytest.approx(3.8)
-
-
-def test_gradient_ascent_is_descent_negated() -> None:
-    labels = torch.tensor([[0, 1, 2], [3, 4, 0]])
-    seen = Seen(LOGITS, IDENTITY, torch.ones(2, 3), partial(token_nll, LOGITS, IDENTITY, labels))
-    settings = UnlearnSettings()
-    ga, gdr = (terms()[name].definition("paper").loss(seen, settings) for name in ("ga", "gdr"))
-    expected = F.cross_entropy(LOGITS[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
-    assert gdr.item() == pytest.approx(expected.item(), rel=1e-6)
-    assert torch.equal(ga, -gdr)
-
-
-# --- NPO and SimNPO --------------------------------------------------------------------------
+    assert loss("gdr", told(nll)).item() == pytest.approx(3.8)
+    assert loss("ga", told(nll)).item() == pytest.approx(-3.8)
 
 
 def test_npo_by_hand() -> None:
@@ -84,30 +82,23 @@ def test_npo_by_hand() -> None:
     # -2 / 0.5 * ln sigmoid(-1.0) = 4 * ln(1 + e^1.0)  = 4 * 1.313261688 = 5.253046750
     # Their mean: 3.574677344
     nll = NLL.clone().requires_grad_()
-    loss = npo(nll, MASK, torch.tensor([3.0, 8.0]), beta=0.5)
-    assert loss.item() == pytest.approx(3.574677344, rel=1e-6)
+    found = loss("npo", told(nll, torch.tensor([3.0, 8.0])), beta=0.5)
+    assert found.item() == pytest.approx(3.574677344, rel=1e-6)
     # 2 sigmoid(-0.5) = 0.755081338, 2 sigmoid(1) = 1.462117157; halved by the mean over rows.
     weights = torch.tensor([[-0.377540669], [-0.731058579]])
-    assert torch.allclose(grad(loss, nll)[0], weights * MASK)
+    assert torch.allclose(grad(found, nll)[0], weights * MASK)
 
 
-@pytest.mark.parametrize("beta", [0.03, 0.1, 1.0, 5.0])
+@pytest.mark.parametrize("beta", [1e-7, 0.03, 5.0])
 def test_npo_at_the_reference(beta: float) -> None:
-    """Gain 0: -2/beta ln(1/2); d/dgain = -2 sigmoid(-beta gain) = -1 for each row's sum."""
-    nll = NLL.clone().requires_grad_()
-    loss = npo(nll, MASK, (NLL * MASK).sum(dim=1), beta)
-    assert loss.item() == pytest.approx(2 / beta * math.log(2), rel=1e-6)
-    assert torch.allclose(grad(loss, nll)[0], -MASK / 2)  # -1 a row, averaged over two rows
-
-
-def test_npo_approaches_gradient_ascent_as_beta_vanishes() -> None:
-    """Rows of different gain get the same gradient: that of the negated summed NLL."""
+    """Gain 0: -2/beta ln(1/2); d/dgain = -2 sigmoid(-beta gain) = -1 for each row's sum, as of
+    gradient ascent: so it is at any gain as beta vanishes."""
     nll = NLL.double().requires_grad_()
-    reference = torch.tensor([1.0, 9.0], dtype=torch.float64)
-    (limit,) = grad(npo(nll, MASK.double(), reference, beta=1e-7), nll)
-    (ascent,) = grad(-mean_nll(nll, MASK.double()), nll)
-    # GA divides by the 5 tokens, NPO by the 2 rows.
-    assert torch.allclose(limit, ascent * 5 / 2, atol=1e-6)
+    gain = torch.tensor([3.0, -3.0]) if beta < 1e-6 else 0.0
+    found = npo(told(nll, (NLL * MASK).sum(dim=1) - gain), beta)
+    assert found.item() == pytest.approx(2 / beta * math.log(2), rel=1e-6)
+    (gradient,) = grad(found, nll)
+    assert torch.allclose(gradient, -MASK.double() / 2, atol=1e-6)  # averaged over two rows
 
 
 def test_simnpo_by_hand_pushes_the_nll_up() -> None:
@@ -117,16 +108,11 @@ def test_simnpo_by_hand_pushes_the_nll_up() -> None:
     # -2 / 0.5 * ln sigmoid(1.5) = 4 * ln(1 + e^-1.5) = 4 * 0.201413278 = 0.805653111
     # Their mean: 1.029349931
     nll = torch.tensor([[1.0, 3.0, 100.0], [2.0, 3.0, 4.0]], requires_grad=True)
-    loss = simnpo(nll, MASK, beta=0.5)
-    assert loss.item() == pytest.approx(1.029349931, rel=1e-6)
+    found = simnpo(told(nll), beta=0.5)
+    assert found.item() == pytest.approx(1.029349931, rel=1e-6)
     # sigmoid(-1) = 0.268941421, sigmoid(-1.5) = 0.182425524
     weights = torch.tensor([[-0.268941421 / 2], [-0.182425524 / 3]])
-    assert torch.allclose(grad(loss, nll)[0], weights * MASK)
-    long, short = (simnpo(torch.full((1, n), 1.5), torch.ones(1, n), 2.5) for n in (64, 4))
-    assert long.item() == pytest.approx(short.item(), rel=1e-6)
-
-
-# --- KLR -------------------------------------------------------------------------------------
+    assert torch.allclose(grad(found, nll)[0], weights * MASK)
 
 
 def test_kl_by_hand() -> None:
@@ -150,29 +136,24 @@ def test_kl_is_that_of_torch_distributions_and_zero_at_the_reference() -> None:
     assert grad(divergence.sum(), trained)[0].abs().max() < 1e-6
 
 
-def test_mean_kl_counts_what_the_mask_counts_and_leaves_the_reference_alone() -> None:
+def test_klr_counts_what_the_mask_counts_and_leaves_the_reference_alone() -> None:
     reference = torch.tensor([[[0.5, 0.5], [0.5, 0.5], [0.9, 0.1]]]).log().requires_grad_()
     model = torch.tensor([[[0.25, 0.75], [0.5, 0.5], [0.1, 0.9]]]).log().requires_grad_()
-    head, frozen = torch.eye(2, requires_grad=True), torch.eye(2, requires_grad=True)
-    loss = mean_kl(model, head, reference, frozen, torch.tensor([[1, 1, 0]]))
+    found = loss("klr", compared(model, reference, torch.tensor([[1, 1, 0]])))
     # (0.143841036 + 0) / 2; the third position, far apart, is masked.
-    assert loss.item() == pytest.approx(0.071920518, rel=1e-6)
-    loss.backward()
-    assert model.grad is not None and head.grad is not None
-    assert reference.grad is None and frozen.grad is None
-
-
-# --- The MUSE benchmark's own NPO and KLR, on raw logits ---------------------------------------
+    assert found.item() == pytest.approx(0.071920518, rel=1e-6)
+    found.backward()
+    assert model.grad is not None and reference.grad is None
 
 
 def test_of_muse_by_hand() -> None:
     # One position, two logits: z = (0, ln 2), z_ref = (0, 0).
     logits, before = torch.tensor([[[0.0, math.log(2)]]]), torch.zeros(1, 1, 2)
-    given = logits, torch.eye(2), before, torch.eye(2), torch.ones(1, 1)
+    seen = compared(logits, before, torch.ones(1, 1))
     # beta 1: -2 * mean(ln sigmoid(0), ln sigmoid(-ln 2)) = ln 2 + ln 3.
-    assert elementwise_npo(*given, beta=1.0).item() == pytest.approx(math.log(6), rel=1e-6)
+    assert loss("npo", seen, "muse", beta=1.0).item() == pytest.approx(math.log(6), rel=1e-6)
     # exp(0) * (0 - 0) + exp(0) * (0 - ln 2): below 0, which no KL divergence is.
-    assert raw_kl(*given).item() == pytest.approx(-math.log(2), rel=1e-6)
+    assert loss("klr", seen, "muse").item() == pytest.approx(-math.log(2), rel=1e-6)
 
 
 @pytest.mark.parametrize("chunk", [1, 4, 6])
@@ -183,12 +164,118 @@ def test_of_muse_against_torch(chunk: int, counted: int, monkeypatch: pytest.Mon
     logits = LOGITS.clone().requires_grad_()
     mask = (torch.arange(6) < counted).view(2, 3)
     own, before = logits[mask], BEFORE[mask]
-    given = logits, IDENTITY, BEFORE, IDENTITY, mask
-    pairs: list[tuple[Tensor, Tensor]] = [
-        (elementwise_npo(*given, 0.5), -F.logsigmoid(0.5 * (before - own)).mean() * 2 / 0.5),
-        (raw_kl(*given), F.kl_div(own, before, reduction="sum", log_target=True) / 2),
-    ]
-    for ours, theirs in pairs:
+    seen = compared(logits, BEFORE, mask)
+    for name, theirs in {
+        "npo": -F.logsigmoid(0.5 * (before - own)).mean() * 2 / 0.5,
+        "klr": F.kl_div(own, before, reduction="sum", log_target=True) / 2,
+    }.items():
+        ours = loss(name, seen, "muse", beta=0.5)
         assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
-        (one,), (other,) = (grad(loss, logits, retain_graph=True) for loss in (ours, theirs))
+        (one,), (other,) = (grad(each, logits, retain_graph=True) for each in (ours, theirs))
         assert torch.allclose(one, other, atol=1e-7)
+
+
+# --- In chunks of positions --------------------------------------------------------------------
+
+VOCABULARY = 23
+
+
+def problem(dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+    """Three rows of 11 tokens, of which the second is padded, and a reference."""
+    generator = torch.Generator().manual_seed(0)
+    hidden, reference = (torch.randn(3, 11, 8, generator=generator) for _ in range(2))
+    head, frozen = (torch.randn(VOCABULARY, 8, generator=generator) for _ in range(2))
+    labels = torch.randint(VOCABULARY, (3, 11), generator=generator)
+    labels[1, 6:] = IGNORED
+    made = {"hidden": hidden, "reference": reference, "head": head, "frozen": frozen}
+    return {name: tensor.to(dtype) for name, tensor in made.items()} | {"labels": labels}
+
+
+def found(given: dict[str, Tensor], *of: Tensor) -> list[Tensor]:
+    """NLL, NPO, GDR, KLR and the gradients in `of` of the last three, KLR weighted by 3."""
+    batch = {"labels": given["labels"], "attention_mask": given["labels"] != IGNORED}
+    # Gains of both signs, so that each row has a weight of its own.
+    references = (torch.tensor([10.0, 40.0, 90.0]),), (given["reference"], given["frozen"])
+    forget, retain = (see(given["hidden"], given["head"], batch, known) for known in references)
+    parts = [npo(forget, 0.1), forget.mean_nll(), 3 * mean_kl(retain)]
+    gradients = [each for part in parts for each in grad(part, of, retain_graph=True)]
+    return [tensor.detach() for tensor in (*forget.token_nll(), *parts, *gradients)]
+
+
+def in_chunks_of(positions: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(losses, "CHUNK", positions * VOCABULARY)
+
+
+@pytest.mark.parametrize("trained", [["hidden", "head"], ["hidden"]])
+@pytest.mark.parametrize("chunk", [1, 7, 16])
+def test_chunks_change_neither_value_nor_gradient(
+    chunk: int, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """States that do not count may be anything, and the logits are not kept for backward."""
+    given = problem()
+    of = [given[name].requires_grad_() for name in trained]
+    whole, kept = found(given, *of), []
+    in_chunks_of(chunk, monkeypatch)
+    with torch.no_grad():
+        given["hidden"][1, 6:] = given["reference"][1, 6:] = float("nan")
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        chunked = found(given, *of)
+    for one, other in zip(whole, chunked, strict=True):
+        assert (one.shape, one.dtype) == (other.shape, other.dtype)
+        assert torch.allclose(one, other, atol=1e-5)
+    assert max(kept) <= 3 * 11 * 8 < 3 * 11 * VOCABULARY
+
+
+def test_chunks_under_autocast_and_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products in bf16, as a linear layer's; the rest in fp32: near the exact gradients."""
+    given, narrow = problem(), problem(torch.bfloat16)
+    of, of_narrow = (
+        [each[name].requires_grad_() for name in ("hidden", "head")] for each in (given, narrow)
+    )
+    exact = found(given, *of)
+    in_chunks_of(7, monkeypatch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert product_dtype(given["hidden"]) == torch.bfloat16
+        mixed = found(given, *of)
+    for one, other, in_bf16 in zip(exact, mixed, found(narrow, *of_narrow), strict=True):
+        assert other.dtype == torch.float32
+        assert (one - other).norm() <= 0.02 * one.norm()
+        assert (one - in_bf16.float()).norm() <= 0.03 * one.norm()
+    assert not torch.equal(exact[0], mixed[0])
+
+
+# --- The NLL of tokens -------------------------------------------------------------------------
+
+
+def test_token_nll_by_hand_and_by_transformers() -> None:
+    # Logits of the first two positions: (0, ln 3) -> (1/4, 3/4), and (0, 0) -> (1/2, 1/2).
+    hidden = torch.tensor([[[0.0, math.log(3)], [0.0, 0.0], [5.0, -5.0]]])
+    nll, mask = token_nll(hidden, torch.eye(2), torch.tensor([[1, 0, 1]]))
+    # The first token is given; then p(0) = 1/4 and p(1) = 1/2.
+    assert nll.tolist() == [pytest.approx([math.log(4), math.log(2)], rel=1e-6)]
+    assert mask.tolist() == [[1.0, 1.0]]
+    model, batch = tiny_llama(), collate([FORGET[0], FORGET[0][::-1]])
+    with torch.no_grad():
+        nll, mask = token_nll(hidden_states(model, batch), head_weight(model), batch["labels"])
+        assert mean_nll(nll, mask).item() == pytest.approx(model(**batch).loss.item(), rel=1e-6)
+
+
+def test_padding_has_no_effect() -> None:
+    """Rows of different length in one batch, and each row by itself."""
+    model = tiny_llama()
+
+    def of(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
+        batch = collate(rows)
+        with torch.no_grad():
+            return token_nll(hidden_states(model, batch), head_weight(model), batch["labels"])
+
+    for row, (nll, mask) in zip(FORGET, zip(*of(FORGET), strict=True), strict=True):
+        assert mask.sum() == len(row) - 1
+        assert (nll[mask == 0] == 0).all()
+        (alone,), _ = of([row])
+        assert torch.allclose(alone, nll[: len(row) - 1], atol=1e-5)

@@ -8,18 +8,18 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from conftest import ROOT
-from small_runs import Start, check_the_same, files_of, kill, log_of, run
-from tiny_models import TEXTS, TRAINING, UNLEARNING, at_update, tiny_llama
-from transformers import PreTrainedTokenizerFast
+from small_runs import ROWS, Start, check_the_same, files_of, kill, log_of, run
+from tiny_models import TRAINING, UNLEARNING, at_update
 
+from qunlearn.settings.models import ModelSettings
 from qunlearn.settings.unlearning import Adapter
 from qunlearn.training import finetune as finetuning
-from qunlearn.training.trainer import RepeatableTrainer, last_checkpoint, locked
+from qunlearn.training import trainer
+from qunlearn.training.trainer import last_checkpoint, locked
 
 pytestmark = pytest.mark.usefixtures("autocast_left_as_it_was")
 
@@ -56,7 +56,7 @@ def check_resumption(
     (mine / "checkpoint-8/model.safetensors").write_bytes(b"half")
     seen: list[int] = []
     torch.manual_seed(99)  # another process would be in another state
-    at_update(monkeypatch, 4, lambda trainer: seen.append(trainer.state.global_step))
+    at_update(monkeypatch, 4, lambda trained: seen.append(trained.state.global_step))
     train(output)
     assert seen == [4]
     assert files_of(output) == files_of(undisturbed)
@@ -64,25 +64,25 @@ def check_resumption(
     assert not list((tmp_path / "killed checkpoints").iterdir())
 
 
-def ordinary(tokenizer: PreTrainedTokenizerFast, output: Path) -> Path:
+def ordinary(start: Start, output: Path) -> Path:
+    """Seven updates, the last of which is not logged."""
+    target, corpus = start
     finetuning.train_and_keep(
-        tiny_llama(vocabulary=300),
-        tokenizer,
-        TEXTS,
-        replace(TRAINING, epochs=3.5),  # 7 updates: the last one is not logged
-        step="finetune",
-        seed=0,
-        inputs={},
-        output=output,
-        checkpoints=output.parent / f"{output.name} checkpoints",
+        corpus,
+        ["forget"],
+        output,
+        output.parent / f"{output.name} checkpoints",
+        replace(TRAINING, epochs=7 * TRAINING.batch_size / ROWS, max_tokens=256),
+        ModelSettings(),
+        base=target,
     )
     return output
 
 
 def test_a_killed_training_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokenizer: PreTrainedTokenizerFast
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check_resumption(lambda output: ordinary(tokenizer, output), tmp_path, monkeypatch)
+    check_resumption(lambda output: ordinary(start, output), tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,6 @@ def test_a_killed_training_goes_on(
     [
         ("npo_klr", "full", 0),
         ("npo_klr", "lora", 2),
-        ("ga_gdr", "lora", 0),
         ("npo_gdr", "full_bf16", 0),
     ],
 )
@@ -111,29 +110,25 @@ def test_a_killed_unlearning_goes_on(
 
 
 def test_a_run_does_not_go_on_from_a_checkpoint_of_other_code(
-    tokenizer: PreTrainedTokenizerFast,
+    start: Start,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(finetuning, "code_version", lambda script: "as it was")
+    monkeypatch.setattr(trainer, "code_version", lambda *modules: "as it was")
     with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
         at_update(killed, 6, kill)
-        ordinary(tokenizer, tmp_path / "model")
-    monkeypatch.setattr(finetuning, "code_version", lambda script: "changed since")
-    ordinary(tokenizer, tmp_path / "model")
+        ordinary(start, tmp_path / "model")
+    monkeypatch.setattr(trainer, "code_version", lambda *modules: "changed since")
+    ordinary(start, tmp_path / "model")
     assert "resuming from" not in capsys.readouterr().out
 
 
 # --- Asked to end ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("objective", "adapter", "number"),
-    [("npo_klr", "lora", signal.SIGTERM), ("npo_gdr", "full", signal.SIGINT)],
-)
+@pytest.mark.parametrize(("adapter", "number"), [("lora", signal.SIGTERM), ("full", signal.SIGINT)])
 def test_a_training_that_is_asked_to_end(
-    objective: str,
     adapter: Adapter,
     number: signal.Signals,
     start: Start,
@@ -141,38 +136,27 @@ def test_a_training_that_is_asked_to_end(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    how: dict[str, Any] = {"settings": SETTINGS, "adapter": adapter, "objective": objective}
-    undisturbed = run(start, tmp_path / "undisturbed", **how)
+    """In the last update it changes nothing."""
+    undisturbed = run(start, tmp_path / "undisturbed", SETTINGS, adapter)
     output = tmp_path / "asked"
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
-        at_update(patch, 4, lambda trainer: os.kill(os.getpid(), number))
-        run(start, output, **how)
+        at_update(patch, 4, lambda _: os.kill(os.getpid(), number))
+        run(start, output, SETTINGS, adapter)
     assert ended.value.code == 128 + number
     line = f"error: stopped by {number.name}; the same command resumes after update 5\n"
     assert line in capfd.readouterr().err
     assert not output.exists()
-    check_the_same(run(start, output, **how), undisturbed)
-
-
-def test_a_signal_in_the_last_update_changes_nothing(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    undisturbed = run(start, tmp_path / "undisturbed", SETTINGS)
-
-    def ask(trainer: RepeatableTrainer) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    at_update(monkeypatch, log_of(undisturbed)[-1]["step"] - 1, ask)
-    assert files_of(run(start, tmp_path / "asked", SETTINGS)) == files_of(undisturbed)
+    last = log_of(undisturbed)[-1]["step"] - 1
+    at_update(monkeypatch, last, lambda _: os.kill(os.getpid(), number))
+    check_the_same(run(start, output, SETTINGS, adapter), undisturbed)
 
 
 def test_one_process_at_a_time_has_the_checkpoints(tmp_path: Path) -> None:
     """On a cluster a job may still run when its driver is gone and the next one sends it again."""
-    mine = tmp_path / "mine"
     code = "import sys; from pathlib import Path; from qunlearn.training.trainer import locked\n"
-    code += "with locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    code += "with locked(*map(Path, sys.argv[1:])): print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen(
-        [sys.executable, "-c", code, str(mine)],
+        [sys.executable, "-c", code, str(tmp_path), __file__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={"PYTHONPATH": str(ROOT / "src")},
@@ -180,6 +164,6 @@ def test_one_process_at_a_time_has_the_checkpoints(tmp_path: Path) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
         threading.Timer(0.5, other.kill).start()  # a lock ends with its process
-        with locked(mine):
+        with locked(tmp_path, Path(__file__)):
             assert other.wait() != 0
-    assert not mine.exists()
+    assert not list(tmp_path.iterdir())

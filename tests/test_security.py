@@ -114,7 +114,7 @@ def test_counts_of_a_gguf_header_are_bounded(tmp_path: Path) -> None:
         "    signal.alarm(60)\n"
         "    print(file, flush=True)\n"
         "    path = Path(file)\n"
-        "    try: gguf.describe(path), gguf.model_config(path)\n"
+        "    try: gguf.model_config(path)\n"
         "    except InputError as error: print('refused', error)\n"
     )
     command = [sys.executable, "-c", program, *map(str, sorted(tmp_path.glob("*.gguf")))]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from conftest import ROOT
 from safetensors.torch import load_file
-from small_runs import Start, check_the_same, facts_of, files_of, log_of, run
+from small_runs import Start, facts_of, files_of, log_of, run
 from tiny_models import UNLEARNING
 
 from qunlearn.models.checkpoints import is_diverged, load_dense
@@ -20,8 +20,7 @@ from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 from qunlearn.training import unlearn_run
-from qunlearn.training.launch import launch
-from qunlearn.training.sharding import check_sharding, micro_batch
+from qunlearn.training.sharding import check_sharding, launch, micro_batch
 
 # The rows of a batch differ in length: a mean of means would not be the mean.
 SETTINGS = replace(UNLEARNING, lr=1e-3, epochs=2, autocast=False)
@@ -38,19 +37,25 @@ def in_processes(patch: pytest.MonkeyPatch, act: str, update: int) -> None:
     patch.setattr(unlearn_run, "launch", launched)
 
 
-def test_two_processes_do_what_one_does_even_when_killed(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_two_processes_do_what_one_does_even_when_killed_and_asked_to_end(
+    start: Start,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """They take a row at a time, and compute each layer twice."""
+    """They take a row at a time, and compute each layer twice. Slurm asks all, a user maybe one."""
     how: dict[str, Any] = {"snapshots": SNAPSHOTS, "objective": "ga_klr"}
     one = run(start, tmp_path / "one", SETTINGS, **how)
     settings = replace(SHARDED, micro_batch_size=1, gradient_checkpointing=True)
     two, killed = (run(start, tmp_path / "two", settings, **how), tmp_path / "killed")
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        in_processes(patch, "kill", 9)
-        run(start, killed, settings, **how)
-    (mine,) = (tmp_path / "killed checkpoints").iterdir()
-    assert [path.name for path in mine.glob("checkpoint-*")] == ["checkpoint-8"]
+    for act, last in (("kill", 8), ("ask", 10)):
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
+            in_processes(patch, act, 9)
+            run(start, killed, settings, **how)
+        (mine,) = (tmp_path / "killed checkpoints").iterdir()
+        assert [path.name for path in mine.glob("checkpoint-*")] == [f"checkpoint-{last}"]
+    assert ended.value.code == 143
+    assert "the same command resumes after update 10" in capfd.readouterr().err
     run(start, killed, settings, **how)
 
     for line, other in zip(log_of(two), log_of(one), strict=True):
@@ -70,11 +75,10 @@ def test_two_processes_do_what_one_does_even_when_killed(
     assert not list(tmp_path.glob("* checkpoints/*"))
 
 
-def test_the_stop_rule_with_weights_on_the_host(start: Start, tmp_path: Path) -> None:
-    """NPO, of bf16 weights; decided by both together."""
+def test_the_stop_rule_of_bf16_weights_is_decided_by_both(start: Start, tmp_path: Path) -> None:
     settings = replace(SETTINGS, lr=1e-2, alpha=0.0, epochs=20, stop_nll=6.5)
     one = run(start, tmp_path / "one", settings, "full_bf16")
-    settings = replace(settings, sharding="fsdp", processes=2, offload=True)
+    settings = replace(settings, sharding="fsdp", processes=2)
     both = run(start, tmp_path / "both", settings, "full_bf16")
     assert facts_of(both)["updates"] == facts_of(one)["updates"] < 110
     assert load_file(both / "model.safetensors")["lm_head.weight"].dtype == torch.bfloat16
@@ -94,23 +98,6 @@ def test_one_bad_loss_is_everyones(
     assert "nan at update 4" in read_json(output / MANIFEST)["reason"]
 
 
-def test_two_processes_agree_to_end(
-    start: Start,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    """Slurm asks all of them; a user may ask one."""
-    settings = replace(SHARDED, log_every=4)
-    undisturbed = run(start, tmp_path / "undisturbed", settings)
-    with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
-        in_processes(patch, "ask", 4)
-        run(start, tmp_path / "asked", settings)
-    assert ended.value.code == 143
-    assert "the same command resumes after update 5" in capfd.readouterr().err
-    check_the_same(run(start, tmp_path / "asked", settings), undisturbed)
-
-
 def test_an_input_error_ends_all_with_its_line(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         launch(1, "small_refusal:refuse", value="seven")
@@ -119,7 +106,9 @@ def test_an_input_error_ends_all_with_its_line(capfd: pytest.CaptureFixture[str]
 
 
 def test_the_launcher_passes_sigterm_on_and_ignores_another_launchers_environment() -> None:
-    code = "from qunlearn.run.cli import run_script; from qunlearn.training.launch import launch\n"
+    code = (
+        "from qunlearn.run.cli import run_script; from qunlearn.training.sharding import launch\n"
+    )
     code += "run_script(lambda: launch(2, 'small_refusal:wait'))"
     with subprocess.Popen(
         [sys.executable, "-c", code],
@@ -140,37 +129,23 @@ def test_the_launcher_passes_sigterm_on_and_ignores_another_launchers_environmen
 @pytest.mark.parametrize(
     ("changes", "adapter", "message"),
     [
-        ({"processes": 2}, "full", "processes and offload need sharding fsdp"),
-        ({"offload": True}, "full", "processes and offload need sharding fsdp"),
+        ({"processes": 2}, "full", "processes need sharding fsdp"),
         ({"sharding": "fsdp"}, "lora", "sharding: LoRA trains too little"),
-        ({"sharding": "fsdp"}, "full", "sharding: one process on the CPU"),
-        (
-            {"sharding": "fsdp", "processes": 2, "optimizer": "adamw_8bit"},
-            "full",
-            "optimizer: adamw_8bit does not",
-        ),
+        ({"sharding": "fsdp", "optimizer": "adamw_8bit"}, "full", "optimizer: adamw_8bit does not"),
         ({"sharding": "fsdp", "processes": 3}, "full", "micro_batch_size: 0 times 3 processes"),
-        (
-            {"sharding": "fsdp", "processes": 2, "micro_batch_size": 4},
-            "full_bf16",
-            "micro_batch_size: 4 times 2 processes does not divide batch_size 4",
-        ),
-        ({"micro_batch_size": 3}, "lora", "micro_batch_size: 3 times 1 processes"),
+        ({"micro_batch_size": 3}, "lora", "4; use numbers that do"),
+        ({"sharding": "fsdp", "processes": 2}, "full", "processes: only 1 GPUs are visible"),
     ],
 )
-def test_what_does_not_go_together(changes: dict[str, Any], adapter: Adapter, message: str) -> None:
+def test_what_does_not_go_together(
+    changes: dict[str, Any], adapter: Adapter, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(InputError, match=message):
         check_sharding(replace(SETTINGS, **changes), adapter)
 
 
-def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(InputError, match="processes: only 1 GPUs are visible"):
-        check_sharding(SHARDED, "full")
-
-
 def test_rows_of_a_forward_pass() -> None:
     settings = UnlearnSettings(batch_size=12)
-    assert micro_batch(settings) == 12
-    assert micro_batch(replace(settings, processes=3)) == 4
-    assert micro_batch(replace(settings, processes=3, micro_batch_size=2)) == 2
+    found = [micro_batch(replace(settings, processes=3, micro_batch_size=size)) for size in (0, 2)]
+    assert found == [4, 2]

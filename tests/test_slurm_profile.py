@@ -5,29 +5,19 @@ import re
 import yaml
 from conftest import ROOT
 
-TEXT = (ROOT / "profiles/slurm/config.yaml").read_text(encoding="utf-8")
-RULES = {
-    name: body
-    for file in (ROOT / "workflow/rules").glob("*.smk")
-    for name, body in re.findall(
-        r"^ *(?:use rule \w+ as|rule) (\w+)(.*?)(?=^ *(?:use )?rule |\Z)",
-        file.read_text(encoding="utf-8"),
-        re.MULTILINE | re.DOTALL,
-    )
-}
+STEP = (
+    r'^    "(\w+)": \(f?"\S+", "?\w+"?, "?(\w+)"?\),$'  # a rule, its script, environment and kind
+)
+OF_GPUS = ("train", "unlearn", "evaluate", "quantizing")
 
 
 def test_the_profile_has_a_line_for_each_rule_that_needs_one() -> None:
-    profile = yaml.safe_load(TEXT)
-    commented = set(re.findall(r"^  # (\w+): \{slurm_partition", TEXT, re.MULTILINE))
-    assert {*profile["groups"], *profile["set-resources"], *commented} <= RULES.keys()
+    text = (ROOT / "profiles/slurm/config.yaml").read_text(encoding="utf-8")
+    common = (ROOT / "workflow/rules/common.smk").read_text(encoding="utf-8")
+    kinds = dict(re.findall(STEP, common, re.MULTILINE))
+    profile = yaml.safe_load(text)
+    commented = set(re.findall(r"^  # (\w+): \{slurm_partition", text, re.MULTILINE))
+    assert {*profile["groups"], *profile["set-resources"], *commented} <= kinds.keys()
+    assert {rule for rule, kind in kinds.items() if kind in OF_GPUS} == commented
     # A group asks for the sum of its rules' minutes.
     assert sum(profile["set-resources"][rule]["runtime"] for rule in profile["groups"]) < 24 * 60
-    kinds = r"needs\((?:\"(?:train|unlearn|evaluate)\"|quantizing)"
-    on_gpu = {name for name, body in RULES.items() if re.search(kinds, body)}
-    assert {"finetune", "unlearn", "quantize"} <= on_gpu <= commented
-
-
-def test_no_rule_has_retries_of_its_own() -> None:
-    """They would be run inside the job too, in the memory of its first attempt."""
-    assert not [name for name, body in RULES.items() if re.search(r"^ *retries:", body, re.M)]

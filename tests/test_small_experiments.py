@@ -21,7 +21,7 @@ from qunlearn.analysis.selection.listing import notes, write_table
 from qunlearn.corpora.overlaps import Overlap
 from qunlearn.experiment.config import resolve
 from qunlearn.run.files import read_json, write_json
-from qunlearn.run.manifest import Stopwatch, digest, write_manifest
+from qunlearn.run.manifest import digest, write_manifest
 from qunlearn.settings.evaluation import EvaluateSettings
 
 
@@ -84,7 +84,7 @@ def records(folder: Path, experiment: Experiment) -> None:
     sign_measurements(folder / "survival")
     corpus = folder / "data/news"
     corpus.mkdir(parents=True)
-    about = {"settings": {}, "inputs": {}, "stopwatch": Stopwatch()}
+    about = {"settings": {}, "inputs": {}}
     write_manifest(corpus, step="corpus", **about, overlaps=[str(OVERLAP)])
     for file in (folder / "eval").rglob("manifest.json"):
         made = read_json(file) | {"shortfalls": ["KnowMem: no"]}

@@ -42,14 +42,6 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def edited(folder: Path, copy: Path, **changes: object) -> Path:
-    """A copy of an adapter with some keys of its configuration changed."""
-    shutil.copytree(folder, copy)
-    config = json.loads((folder / "adapter_config.json").read_text())
-    (copy / "adapter_config.json").write_text(json.dumps(config | changes))
-    return copy
-
-
 def test_weights_updates_and_their_norm(target: Path, unlearned: Path) -> None:
     before = quantizable_layers(small_llama())
     after = quantizable_layers(nudge(small_llama(), SIZE))
@@ -71,13 +63,9 @@ def test_shards_and_bf16_are_read_alike(target: Path, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path, max_shard_size="20KB")
     tiny_tokenizer().save_pretrained(tmp_path)
     assert len(list(tmp_path.glob("*.safetensors"))) > 2
-
-    found = list(updates(target, tmp_path))
-
-    for update in found:
+    for update in updates(target, tmp_path):
         rounded = model.get_submodule(update.name).weight
         assert torch.equal(update.delta, rounded.float() - update.weight)
-        assert update.delta.dtype == torch.float32
 
 
 def test_adapter_is_what_merging_adds(target: Path, adapter: Path) -> None:
@@ -89,37 +77,33 @@ def test_adapter_is_what_merging_adds(target: Path, adapter: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "complaint"),
+    ("change", "complaint"),
     [
         ({"use_rslora": True}, "use_rslora is not supported"),
         ({"rank_pattern": {"up_proj": 8}}, "rank_pattern is not supported"),
-        ({"modules_to_save": ["lm_head"]}, "modules_to_save is not supported"),
         ({"peft_type": "LOHA"}, "peft_type is not LORA"),
     ],
 )
 def test_other_adapters_are_refused(
-    target: Path, adapter: Path, tmp_path: Path, changes: dict[str, object], complaint: str
+    target: Path, adapter: Path, tmp_path: Path, change: dict[str, object], complaint: str
 ) -> None:
+    copy = Path(shutil.copytree(adapter, tmp_path / "copy"))
+    config = json.loads((copy / "adapter_config.json").read_text())
+    (copy / "adapter_config.json").write_text(json.dumps(config | change))
     with pytest.raises(InputError, match=complaint):
-        updates(target, edited(adapter, tmp_path / "copy", **changes))
+        updates(target, copy)
 
 
 def test_adapter_of_another_model_is_refused(target: Path, adapter: Path, tmp_path: Path) -> None:
-    copy = edited(adapter, tmp_path / "copy")
+    copy = Path(shutil.copytree(adapter, tmp_path / "copy"))
     weights = copy / "adapter_model.safetensors"
     tensors = load_file(weights)
     save_file({name.replace("mlp", "ffn"): tensor for name, tensor in tensors.items()}, weights)
     with pytest.raises(InputError, match="touches no matrix of the target"):
         updates(target, copy)
-
-    cut = {name: tensor[..., :5].contiguous() for name, tensor in tensors.items()}
-    save_file(cut, weights)
+    save_file({name: tensor[..., :5].contiguous() for name, tensor in tensors.items()}, weights)
     with pytest.raises(InputError, match=r"gate_proj is \[64, 5\], the target's is \[64, 32\]"):
         update_norm(target, copy)
-
-    weights.unlink()
-    with pytest.raises(InputError, match=r"no adapter_model\.safe"):
-        updates(target, copy)
 
 
 KEY = "model.layers.1.mlp.up_proj.weight"

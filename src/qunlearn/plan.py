@@ -144,11 +144,7 @@ class _Plan:
             flops += shape.forward_flops(count * mean, length, scored=0)
             scratch += int(training.compute_bytes * shape.hidden * count * mean)
         job = self.job(kind, stage, replace(training, cpu=True).update_bytes())
-        offloaded = 2 * weights + training.moments if settings.get("offload") else 0
-        host, gpu = (
-            training.processes * job.host + offloaded,
-            CUDA_CONTEXT + training.update_bytes(),
-        )
+        host, gpu = training.processes * job.host, CUDA_CONTEXT + training.update_bytes()
         return replace(job, host=host, gpu=gpu, flops=flops, disk=weights, scratch=scratch)
 
     def unlearn(self, stage: str, objective: str, adapter: str, settings: Json) -> Job:
@@ -263,7 +259,7 @@ def disk(jobs: Sequence[Job]) -> tuple[int, int]:
 
 
 def needs(config: Json, jobs: Sequence[Job]) -> dict[str, dict[str, int]]:
-    """Kind of job -> `mem_mb` and `runtime`, in minutes, of its first attempt.
+    """Kind of job -> `threads`, `gpu`, and the `mem_mb` and minutes (`runtime`) of a first attempt.
 
     A number in `resources` wins; `auto` is what the largest and longest of `jobs` take, and more.
     """
@@ -277,7 +273,7 @@ def needs(config: Json, jobs: Sequence[Job]) -> dict[str, dict[str, int]]:
             "mem_mb": 100 * ceil((MEMORY_MARGIN * memory + BESIDES) / 1e8),
             "runtime": 5 * ceil(max(fewest, RUNTIME_MARGIN * minutes) / 5),
         }
-        found[kind] = {name: auto[name] if own[name] == "auto" else own[name] for name in auto}
+        found[kind] = own | {name: auto[name] for name in auto if own[name] == "auto"}
     return found
 
 

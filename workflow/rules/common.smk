@@ -3,6 +3,7 @@ import json
 import os
 import shlex
 import sys
+from itertools import product
 from math import ceil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from qunlearn import plan, preflight
 from qunlearn.experiment import config as configuration, configfiles, controls, inputs
 from qunlearn.experiment import labels as style, sweep as grids
+from qunlearn.experiment.names import BEFORE
 from qunlearn.models import sources
 from qunlearn.quantize.method import method_of, module_file
 from qunlearn.report.footnotes import footnotes, learning_rates
@@ -51,12 +53,10 @@ SWEPT = configuration.swept_cells(CONFIG)
 POINTS = {cell: configuration.points_of(CONFIG, *cell.split("/")) for cell in SWEPT}
 SPLIT_QUESTIONS = configuration.splits_questions(CONFIG)
 # What of the evaluation's settings decides how candidates are evaluated.
-ASKING = {
-    key: value
-    for key, value in CONFIG["evaluate"].items()
-    if key not in ("verbmem_tokens", "min_k")
-}
+ASKING = dict(CONFIG["evaluate"])
+del ASKING["verbmem_tokens"], ASKING["min_k"]
 CELLS = configuration.cells(CONFIG)  # of the tables, <corpus>/<model id>/<precision>
+OF_ALL, TABLES = {"results": RESULTS, "cells": CELLS}, {"output": f"{RESULTS}/tables"}
 # The evaluations, and what they must be of to go into this experiment's tables.
 EVALUATED = {"evaluations": f"{RESULTS}/eval", "cells": CELLS, **CONFIG["evaluate"]}
 EVALUATED |= {"split_questions": SPLIT_QUESTIONS}
@@ -67,13 +67,16 @@ MEASURED = [
     for run in configuration.variants(CONFIG)
     if not run.adapter.startswith(controls.SPARE)
 ]
-REFERENCE_PRECISION = "bf16"  # of PrivLeak and reversion
-GRIDS = [name for name in CONFIG["precisions"] if name != REFERENCE_PRECISION]
+GRIDS = [name for name in CONFIG["precisions"] if name != BEFORE]
 # Of a base, target or retrain to be fetched, <corpus>/<name>: where it and its tokenizer come from.
 FETCHED = {
     f"{corpus}/{name}": {
-        "source": sources.source_of(CONFIG, name, corpus),
-        "tokenizer": sources.tokenizer_of(CONFIG, corpus),
+        flag: sources.pinned(CONFIG, source)
+        for flag, source in {
+            "source": sources.source_of(CONFIG, name, corpus),
+            "tokenizer": sources.tokenizer_of(CONFIG, corpus),
+        }.items()
+        if source
     }
     for corpus in CONFIG["corpora"]
     for name in sources.fetched(CONFIG, corpus)
@@ -83,25 +86,19 @@ CORPUS_FROM = "make_mini" if CONFIG["corpus"]["source"] == "mini" else "import"
 # A base, target or retrain that is trained here, with a folder a seed where each has its own.
 REFERENCE = configuration.reference_id(CONFIG, "{name}", "{seed}")
 
+DATA, CHECKPOINTS = "<results>/data/{corpus}", {"checkpoints": f"{RESULTS}/checkpoints"}
 RECORDS = expand("<results>/records/unlearned/{model}", model=TRAINED)
 SURVIVAL = expand("<results>/survival/{model}", model=MEASURED)
 SELECTIONS = expand("<results>/selection/{cell}.json", cell=SWEPT)
-# Pages of the report: its category there, and what it is called.
-TITLES = {
-    "configuration": ("Provenance", "Configuration"),
-    "versions": ("Provenance", "What ran, with what"),
-    "reversion": ("Forgetting", "Reversion, all metrics (table)"),
-    "mechanism": ("Mechanism", "What arrives of the updates (table)"),
-    "claims": ("Claims", "The paper's claims, judged"),
-    **({"candidates": ("Selection", "All candidates, and why one was chosen")} if SWEPT else {}),
-}
-PAGES = ["story.rst", "answer.txt", *(f"{name}.html" for name in TITLES)]
-PAGES = expand("<results>/report/{page}", page=PAGES)
 # What of the models stays on the disk; docs/disk.md has the table.
 KEEP = CONFIG["keep_models"]
 # Where models go once they were read, their readers come before the next training: few are there at
 # once. Where all stay, long jobs come first: the many short ones after them fill all cores.
 READERS, TRAININGS = (0, 1) if KEEP else (1, 0)
+
+REFERENCE_MODEL = r"(?:target|retrain)(?:/seed\d+)?"
+# Of a model of which weights are spared there is no whole that could be quantized.
+WHOLE_MODEL = rf"{REFERENCE_MODEL}|[a-z_]+/(?!spare_)[a-z0-9_.]+/seed\d+"
 
 CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
 PYTHON = CONFIG["python"] or ("python" if CONDA else job_python(ROOT))
@@ -112,31 +109,87 @@ def word(text):
     return shlex.quote(str(text)).replace("{", "{{").replace("}", "}}")
 
 
-# Every shell command is `run SCRIPT FLAGS`; a GPU's or a cluster's shell gets the same surroundings.
-# `fetch SCRIPT FLAGS` may use the network as well, unless the user himself has set HF_HUB_OFFLINE.
-# `record FOLDER TO` copies what of an unlearned model always stays: its log, manifest and adapter.
-# `warn LOG` shows the warnings of a log on the screen too.
+# Every shell command is COMMAND; a GPU's or a cluster's shell gets the same surroundings.
+# `run SCRIPT FLAGS` lets only what fetches use the network, unless the user himself has set
+# HF_HUB_OFFLINE; `warn LOG` shows the warnings of a log on the screen too.
 # Asked to end (SIGTERM), the shell waits for the script, which knows how; and the script ends when
 # this Snakemake, or the one of a cluster's job, is gone.
 # What a user has in ~/.local would come before the packages of a conda environment.
 shell.prefix(
     "set -euo pipefail; trap '' TERM; export SNAKEMAKE_PID=$PPID; "
     f"export PYTHONPATH={word(ROOT / 'src')} {'PYTHONNOUSERSITE=1' if CONDA else ''} "
-    "OMP_WAIT_POLICY=passive TOKENIZERS_PARALLELISM=false "
-    'USERS_OFFLINE="${{HF_HUB_OFFLINE:-}}" HF_HUB_OFFLINE=1 '
-    f"RESULTS={RESULTS}; "
-    f"run() ( {word(PYTHON)} {word(ROOT / 'workflow/scripts')}/\"$@\" ); "
-    'fetch() ( export HF_HUB_OFFLINE="$USERS_OFFLINE"; run "$@" ); '
-    'record() ( mkdir -p "$2"; to=$(realpath "$2"); cd "$1"; '
-    "for file in manifest.json train_log.jsonl adapter_*; do "
-    'if [ -e "$file" ]; then cp "$file" "$to"; fi; done ); '
+    "OMP_WAIT_POLICY=passive TOKENIZERS_PARALLELISM=false; "
+    "run() ( case $1 in fetch_model.py | import_corpus.py) ;; *) export HF_HUB_OFFLINE=1 ;; esac; "
+    f"{word(PYTHON)} {word(ROOT / 'workflow/scripts')}/\"$@\" ); "
     'warn() ( grep "^warning: " "$1" | sort -u >&2 || true ); '
 )
+COMMAND = "run {params.script}.py {params.flags} {params.files} > {log:q} 2>&1; warn {log:q}"
 
 
-REFERENCE_MODEL = r"(?:target|retrain)(?:/seed\d+)?"
-# Of a model of which weights are spared there is no whole that could be quantized.
-WHOLE_MODEL = rf"{REFERENCE_MODEL}|[a-z_]+/(?!spare_)[a-z0-9_.]+/seed\d+"
+def quantizing(wildcards):
+    """The kind of job that quantizes: methods that calibrate need more."""
+    return "gptq" if method_of(wildcards.precision).calibrated else "quantize"
+
+
+def for_method(wildcards):
+    """The environment of a precision's method."""
+    return method_of(wildcards.precision).environment
+
+
+# Of each rule: its script, the environment of this, and its kind of job, a key of `resources`.
+STEPS = {
+    "corpus": (f"{CORPUS_FROM}_corpus", "data", "data"),
+    "split_questions": ("split_questions", "data", "data"),
+    "fetch_model": ("fetch_model", "train", "data"),
+    "finetune": ("finetune", "train", "train"),
+    "unlearn": ("unlearn", "train", "unlearn"),
+    "sweep": ("unlearn", "train", "unlearn"),
+    "scale_lora": ("scale_lora", "train", "survival"),
+    "match_norm": ("match_norm", "train", "unlearn"),
+    "ask_candidates": ("ask_candidates", "evaluate", "evaluate"),
+    "ask_reference": ("ask_candidates", "evaluate", "evaluate"),
+    "select_candidate": ("select_candidate", "tables", "tables"),
+    "quantize": ("quantize", for_method, quantizing),
+    "quantize_spared": ("quantize", for_method, quantizing),
+    "evaluate": ("evaluate", "evaluate", "evaluate"),
+    "survival": ("measure_survival", "quantize", "survival"),
+    "analyse": ("analyse", "tables", "tables"),
+    "claims": ("judge_claims", "tables", "tables"),
+    "write_tables": ("write_tables", "tables", "tables"),
+    "model_cards": ("write_model_cards", "tables", "tables"),
+    "figure": ("plot", "tables", "tables"),
+    "page": ("write_page", "tables", "tables"),
+    "words": ("write_page", "tables", "tables"),
+}
+
+
+def flags(settings):
+    """Settings as the flags of a script; a list is several words, an empty one no flag."""
+    return " ".join(
+        shlex.join([f"--{key.replace('_', '-')}", *map(str, words)])
+        for key, value in settings.items()
+        for words in [value if isinstance(value, (list, tuple)) else [value]]
+        if words
+    )
+
+
+def files(wildcards, input, output):
+    """Flags of a job's inputs and outputs that have names, which are the names of the flags."""
+    return flags({name: path for part in (input, output) for name, path in part.items()})
+
+
+def step(rule, given="", by_name=lambda wildcards: []):
+    """The parameters of a rule, of which its command is made; a job runs again when one changes.
+
+    Args:
+        given: flags of the script, as text or as a function of the wildcards.
+        by_name: a function of the wildcards: the modules of the library that decide the output and
+            that the script finds by their names, not by importing them.
+    """
+    script, environment, _ = STEPS[rule]
+    file = ROOT / f"workflow/scripts/{script}.py"
+    found = {"script": script, "environment": environment, "flags": given, "files": files}
+    return found | {"code": lambda wildcards: code_version(file, *by_name(wildcards))}
 
 
 def resource(name):
@@ -144,58 +197,22 @@ def resource(name):
     return digest(ROOT / "resources" / name)[:12]
 
 
-def code(name, *precisions, objective=None, by_name=None):
-    """What of a script's code decides its output: a parameter, so that a change runs it again.
-
-    Args:
-        precisions: whose methods it uses; it finds them by name, not by importing them.
-        objective: whose terms it uses, likewise.
-        by_name: a module of the library that it uses, likewise.
-    """
-    named = Objective.parse(objective).module_files if objective else []
-    if by_name:
-        named.append(ROOT / f"src/qunlearn/{by_name}.py")
-    found = [code_version(ROOT / "workflow/scripts" / name, *named)]
-    modules = dict.fromkeys(module_file(precision) for precision in precisions)
-    return "-".join(found + [code_version(module) for module in modules])
-
-
-def flags(settings):
-    """Settings as the flags of a script; a list is several words."""
-    return " ".join(
-        shlex.join([f"--{key.replace('_', '-')}", *map(str, words)])
-        for key, value in settings.items()
-        for words in [value if isinstance(value, list) else [value]]
-    )
-
-
-# Memory and time of each kind of job; the plan's, once preflight has looked at the models.
+# What each kind of job needs; memory and time are the plan's, once preflight has looked at models.
 NEEDS = plan.needs(CONFIG, [])
 
 
-def named(kind, wildcards):
-    """A kind of job: its name, or what a function makes of a job's wildcards."""
-    return kind(wildcards) if callable(kind) else kind
-
-
-def cores(kind):
-    """The threads of a kind of job."""
-    return lambda wildcards: CONFIG["resources"][named(kind, wildcards)]["threads"]
-
-
-def needs(kind, times=1):
-    """The resources of a kind of job: each further attempt has half as much memory again and the
-    runtime once more.
+def need(name, times=lambda attempt: 1):
+    """A resource of a rule's jobs, in its unit; the search for a norm trains again and again.
 
     Args:
-        times: how much longer it takes than its kind.
+        times: the first attempt's that a further attempt has.
     """
-    return {
-        "mem_mb": lambda wildcards, attempt: ceil(
-            1.5 ** (attempt - 1) * NEEDS[named(kind, wildcards)]["mem_mb"]
-        ),
-        "runtime": lambda wildcards, attempt: (
-            attempt * times * NEEDS[named(kind, wildcards)]["runtime"]
-        ),
-        "gpu": lambda wildcards: CONFIG["resources"][named(kind, wildcards)]["gpu"],
-    }
+
+    def needed(wildcards, rulename, attempt):
+        kind = STEPS[rulename][2]
+        own = NEEDS[kind(wildcards) if callable(kind) else kind][name]
+        searches = (rulename, name) == ("match_norm", "runtime")
+        runs = CONFIG["control_settings"]["search_runs"] if searches else 1
+        return ceil(times(attempt) * runs * own)
+
+    return needed

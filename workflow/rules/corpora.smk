@@ -6,53 +6,48 @@ if CONFIG["corpus"]["source"] == "hub":
         corpus,
 
 
+# What this rule says once holds for all others: they are `corpus` with files, settings and words of
+# their own, and STEPS in common.smk has their scripts, environments and resources.
 rule corpus:
     input:
         corpus_files,
     output:
-        directory("<results>/data/{corpus}"),
+        output=directory("<results>/data/{corpus}"),
     log:
         "<logs>/data/{corpus}.log",
     benchmark:
         "<benchmarks>/data/{corpus}.tsv"
     conda:
-        "../../envs/data.yaml"
-    threads: cores("data")
+        lambda wildcards, params: f"../../envs/{params.environment}.yaml"
+    threads: need("threads")
     resources:
-        **needs("data"),
+        mem_mb=need("mem_mb", lambda attempt: 1.5 ** (attempt - 1)),
+        runtime=need("runtime", lambda attempt: attempt),
+        gpu=need("gpu"),
     params:
-        code=code(f"{CORPUS_FROM}_corpus.py"),
-        script=CORPUS_FROM,
-        source=corpus_flags,
+        **step("corpus", corpus_flags),
     message:
         "Writing the corpus {wildcards.corpus}"
     shell:
-        "fetch {params.script}_corpus.py {params.source} --output {output:q} > {log:q} 2>&1"
+        COMMAND
 
 
 if SPLIT_QUESTIONS:
 
-    rule split_questions:
+    use rule corpus as split_questions with:
         input:
-            "<results>/data/{corpus}",
+            corpus=DATA,
         output:
-            directory("<results>/questions/{corpus}/selection"),
-            directory("<results>/questions/{corpus}/test"),
+            selection=directory("<results>/questions/{corpus}/selection"),
+            test=directory("<results>/questions/{corpus}/test"),
         log:
             "<logs>/questions/{corpus}.log",
         benchmark:
             "<benchmarks>/questions/{corpus}.tsv"
-        conda:
-            "../../envs/data.yaml"
-        threads: cores("data")
-        resources:
-            **needs("data"),
         params:
-            code=code("split_questions.py"),
-            share=CONFIG["selection"]["share"],
-            seed=CONFIG["selection"]["seed"],
+            **step(
+                "split_questions",
+                flags({key: CONFIG["selection"][key] for key in ("share", "seed")}),
+            ),
         message:
             "Splitting the questions of {wildcards.corpus}: for the choice, and for the tables"
-        shell:
-            "run split_questions.py --corpus {input:q} --share {params.share:q} "
-            '--seed {params.seed:q} --output "$RESULTS/questions/{wildcards.corpus}" > {log:q} 2>&1'

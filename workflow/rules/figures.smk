@@ -1,9 +1,10 @@
-# Which figures an experiment has, and what each is drawn from; report.smk draws them.
+# Which figures and pages an experiment has, and what each is made from; report.smk makes them.
 def drawing(kind, category, result, reads, shown, **labels):
     """A figure: its module, its category and labels in the report, its inputs and its flags."""
-    given = {"figure": kind, "output": f"{RESULTS}/figures"} | shown
+    given = flags({"figure": kind, "output": f"{RESULTS}/figures"} | shown)
+    file = ROOT / f"src/qunlearn/report/figures/plot_{kind}.py"
     labels = {"result": result, **labels}
-    return dict(kind=kind, category=category, labels=labels, reads=reads, flags=flags(given))
+    return dict(module=file, category=category, labels=labels, reads=reads, flags=given)
 
 
 SUMMARY = {"summary": f"{RESULTS}/tables/summary.csv"}
@@ -27,25 +28,33 @@ if CONFIG["controls"]:
 if SWEPT:
     FIGURES["candidates"] = ("Selection", "Candidates and choice", SELECTIONS, CHOICES)
 FIGURES = {name: drawing(name, *parts) for name, parts in FIGURES.items()}
-FIGURES |= {
-    f"{kind}_{corpus}_{objective}": drawing(
-        *(kind, "Mechanism", title),
+OF_ONE_UPDATE = {
+    "update_survival": "What arrives of each matrix",
+    "update_over_step": "Updates in steps of the grid",
+}
+for kind, corpus, objective in product(
+    OF_ONE_UPDATE if GRIDS else [], CONFIG["corpora"], CONFIG["unlearn"]["objectives"]
+):
+    variants = CONFIG["unlearn"]["adapters"]
+    models = [f"{corpus}/{objective}/{x}/seed{CONFIG['seeds'][0]}" for x in variants]
+    FIGURES[f"{kind}_{corpus}_{objective}"] = drawing(
+        *(kind, "Mechanism", OF_ONE_UPDATE[kind]),
         expand("<results>/survival/{model}", model=models),
         UPDATE | {"cells": expand("{model}/{precision}", precision=GRIDS, model=models)},
         corpus=style.corpus_name(corpus),
         method=style.method_name(objective),
     )
-    for kind, title in [
-        ("update_survival", "What arrives of each matrix"),
-        ("update_over_step", "Updates in steps of the grid"),
-    ]
-    for corpus in CONFIG["corpora"]
-    for objective in CONFIG["unlearn"]["objectives"]
-    for models in [
-        [
-            f"{corpus}/{objective}/{adapter}/seed{CONFIG['seeds'][0]}"
-            for adapter in CONFIG["unlearn"]["adapters"]
-        ]
-    ]
-    if GRIDS
+
+MANIFESTS = expand("<results>/eval/{cell}/manifest.json", cell=CELLS) + RECORDS
+PAGES = {
+    "configuration": ("Provenance", "Configuration"),
+    "versions": ("Provenance", "What ran, with what"),
+    "reversion": ("Forgetting", "Reversion, all metrics (table)"),
+    "mechanism": ("Mechanism", "What arrives of the updates (table)"),
+    "claims": ("Claims", "The paper's claims, judged"),
+    "candidates": ("Selection", "All candidates, and why one was chosen"),
 }
+if not SWEPT:
+    del PAGES["candidates"]
+# Of the report's first page and of the answer in a few lines: the tables that they are made from.
+WORDS = {"story.rst": ["mechanism", "summary", "tests", "claims"], "answer.txt": ["summary"]}

@@ -1,13 +1,8 @@
-# Which models and records a job reads, and the flags that name them.
-def seed_of(wildcards):
-    """The seed of a job's model; none of a target or retrain that serves all seeds."""
-    last = wildcards.get("model", "").split("/")[-1]
-    return wildcards.get("seed") or (last.removeprefix("seed") if last.startswith("seed") else "")
-
-
+# Which models and records a job reads, and the flags of its script.
 def own_id(name, wildcards):
     """The id of the target or retrain that a model is compared with: its seed's, or everyone's."""
-    return configuration.reference_id(CONFIG, name, seed_of(wildcards))
+    seed = wildcards.get("seed") or wildcards.get("model", "").rpartition("/seed")[2]
+    return configuration.reference_id(CONFIG, name, seed)
 
 
 def checkpoint(name, wildcards):
@@ -25,11 +20,6 @@ def target_of(wildcards):
     return checkpoint("target", wildcards)
 
 
-def start_of(wildcards):
-    """What a training starts from: the base; nothing where that is what is trained."""
-    return [] if wildcards.name == "base" else checkpoint("base", wildcards)
-
-
 def model_of(wildcards):
     """The folder that a model id stands for."""
     name = wildcards.model.split("/")[0]
@@ -44,11 +34,6 @@ def base_of(wildcards):
     return target_of(wildcards) if "lora" in variant else []
 
 
-def flag_of(name):
-    """A params function: the flag that names an input which only some jobs have."""
-    return lambda wildcards, input: flags({name: input[name]}) if input[name] else ""
-
-
 def folder_files(folder, pattern):
     """The files of a user's folder: Snakemake sees when one changes. The folder, if there are none."""
     found = (str(path) for path in Path(folder).glob(pattern) if path.is_file())
@@ -58,7 +43,7 @@ def folder_files(folder, pattern):
 def fetched_files(wildcards):
     """What of a model and its tokenizer is on disk here."""
     found = []
-    for source in filter(None, FETCHED[wildcards.given].values()):
+    for source in FETCHED[wildcards.given].values():
         if source.kind == "gguf":
             found.append(str(sources.gguf_file(source.value)))
         elif source.kind == "folder":
@@ -66,20 +51,11 @@ def fetched_files(wildcards):
     return found
 
 
-def revision_of(repository):
-    """The commit of a hub repository that the configuration pins."""
-    return CONFIG["revisions"].get(repository) or ""
-
-
 def fetch_flags(wildcards):
     """Where a model and its tokenizer come from, with the commits of the hub's repositories."""
-    given = {flag: source for flag, source in FETCHED[wildcards.given].items() if source}
-    commits = {
-        f"{flag}_revision": revision_of(source.value)
-        for flag, source in given.items()
-        if source.kind == "hub"
-    }
-    return flags(given | commits)
+    given = FETCHED[wildcards.given]
+    commits = {f"{flag}_revision": source.revision for flag, source in given.items()}
+    return flags(given | {flag: commit for flag, commit in commits.items() if commit})
 
 
 def corpus_files(wildcards):
@@ -92,41 +68,52 @@ def corpus_files(wildcards):
 def corpus_flags(wildcards):
     """Where a corpus comes from, and how much of it is kept."""
     name, given = wildcards.corpus, CONFIG["corpus"]
-    if given["source"] == "mini":
-        return flags({"name": name} | given["mini"])
-    dataset = given["hub"].get(name)
-    source = (
-        {"dataset": dataset, "revision": revision_of(dataset)}
-        if given["source"] == "hub"
-        else {"source": f"{CONFIG['muse_dir']}/{name}"}
-    )
+    match given["source"]:
+        case "mini":
+            return flags({"name": name} | given["mini"])
+        case "local":
+            source = {"source": f"{CONFIG['muse_dir']}/{name}"}
+        case "hub":
+            dataset = given["hub"][name]
+            source = {"dataset": dataset, "revision": CONFIG["revisions"][dataset]}
     return flags(source | given["excerpt"] | {"scratch": sources.from_scratch(CONFIG, name)})
 
 
 def questions(part):
     """The corpus with the questions of a part, `selection` or `test`: all, if they are not split."""
-    return (
-        f"<results>/questions/{{corpus}}/{part}" if SPLIT_QUESTIONS else "<results>/data/{corpus}"
-    )
+    return f"<results>/questions/{{corpus}}/{part}" if SPLIT_QUESTIONS else DATA
 
 
 def finetune_flags(wildcards):
     """What base, target or retrain is trained on, and how."""
-    splits = {
-        "base": "pretrain",
-        "target": "forget retain1 retain2",
-        "retrain": "retain1 retain2",
-    }[wildcards.name]
-    given = CONFIG["train"][wildcards.name] | {"seed": wildcards.get("seed", 0)}
-    if wildcards.name == "base":
-        given |= CONFIG["models"]["architecture"]
-    return f"--splits {splits} {flags(given)}"
+    own = CONFIG["models"]["architecture"] if wildcards.name == "base" else {}
+    given = {"splits": plan.TRAINED_ON[wildcards.name], "seed": wildcards.get("seed", 0)}
+    return flags(given | CHECKPOINTS | CONFIG["train"][wildcards.name] | own)
 
 
 def unlearn_flags(wildcards):
-    """How a variant of the update is trained."""
-    variant = wildcards.corpus, wildcards.objective, wildcards.get("adapter", "full")
-    return flags(configuration.unlearn_settings(CONFIG, *variant))
+    """How an update is trained: a variant, a point of its grid, or `full` at the norm of LoRA's."""
+    cell = wildcards.corpus, wildcards.objective, wildcards.get("adapter", "full")
+    own = {
+        key: wildcards[key] for key in ("objective", "adapter", "seed") if key in wildcards.keys()
+    }
+    if "point" in wildcards.keys():
+        own |= {"snapshots": point_of(wildcards).snapshots} | point_of(wildcards).settings
+    else:
+        own |= configuration.unlearn_settings(CONFIG, *cell)
+    if "adapter" not in own:
+        own |= {key: CONFIG["control_settings"][key] for key in ("tolerance", "search_runs")}
+    return flags(own | CHECKPOINTS)
+
+
+def terms(wildcards):
+    """The modules of an objective's terms."""
+    return Objective.parse(wildcards.objective).module_files
+
+
+def method(wildcards):
+    """The module of a precision's method."""
+    return [module_file(wildcards.precision)]
 
 
 def kept(output):
@@ -134,26 +121,32 @@ def kept(output):
     return output if KEEP else temp(output)
 
 
-def quantizing(wildcards):
-    """The kind of job that quantizes: methods that calibrate need more."""
-    return "gptq" if method_of(wildcards.precision).calibrated else "quantize"
+def calibration_corpus(wildcards):
+    """The corpus, for a method that calibrates."""
+    return DATA if method_of(wildcards.precision).calibrated else []
 
 
-def calibration_flags(wildcards):
-    """The corpus, and how these texts are drawn from it."""
-    if not method_of(wildcards.precision).calibrated:
-        return ""
-    # Not from `input`: what is made of it is no part of what Snakemake compares with the last run.
-    corpus = {"corpus": f"{RESULTS}/data/{wildcards.corpus}"}
-    return flags(corpus | CONFIG["quantization"]["calibration"])
+def quantize_flags(wildcards):
+    """The precision; and which weights it spares, or which texts its method calibrates on."""
+    own = CONFIG["quantization"]["calibration"] if calibration_corpus(wildcards) else {}
+    if "choice" in wildcards.keys():
+        own = {"spare": wildcards.choice, "seed": wildcards.seed}
+    return flags({"precision": wildcards.precision} | own)
+
+
+def evaluate_flags(wildcards):
+    """The precision, how the model is evaluated, and the folder of all that comes of it."""
+    cell = f"{wildcards.corpus}/{wildcards.model}/{wildcards.precision}"
+    place = {"precision": wildcards.precision, "output": f"{RESULTS}/eval/{cell}"}
+    return flags(place | CONFIG["evaluate"])
 
 
 def retrain_scores(wildcards):
     """The reference of PrivLeak; retrain itself, in the reference's precision, is its own."""
     retrain = own_id("retrain", wildcards)
-    if (wildcards.model, wildcards.precision) == (retrain, REFERENCE_PRECISION):
+    if (wildcards.model, wildcards.precision) == (retrain, BEFORE):
         return []
-    return f"<results>/eval/{wildcards.corpus}/{retrain}/{REFERENCE_PRECISION}/privleak.jsonl"
+    return f"<results>/eval/{wildcards.corpus}/{retrain}/{BEFORE}/privleak.jsonl"
 
 
 def measured_precisions(wildcards):
@@ -177,42 +170,41 @@ def point_of(wildcards):
     return next(point for point in POINTS[cell] if point.name == wildcards.point)
 
 
-def point_flags(wildcards):
-    """The flags of unlearn.py that make a point's candidates."""
-    point = point_of(wildcards)
-    return f"{flags(point.settings)} --snapshots {' '.join(f'{e:g}' for e in point.snapshots)}"
-
-
-def candidates(wildcards, input):
-    """The candidates of a training of a grid: what it kept after some of its epochs."""
-    epochs = point_of(wildcards).snapshots
-    return [f"{input.models}/{grids.snapshot_name(each)}" for each in epochs]
+def candidate_flags(wildcards):
+    """How models are asked; and of a training, what it kept after some of its epochs."""
+    if "model" in wildcards.keys():
+        return flags(ASKING)
+    cell = f"{wildcards.corpus}/{wildcards.objective}/{wildcards.adapter}/seed{wildcards.seed}"
+    models = [f"{RESULTS}/sweep/{cell}/{name}" for name in point_of(wildcards).candidates]
+    return flags({"models": models} | ASKING)
 
 
 def of_candidates(pattern):
     """An input function: a file or folder of each training of a cell, seed after seed."""
-    return lambda wildcards: [
-        pattern.format(cell=wildcards.cell, seed=seed, point=point.name)
-        for seed in CONFIG["seeds"]
-        for point in POINTS[wildcards.cell]
-    ]
+    return lambda wildcards: expand(
+        pattern,
+        cell=wildcards.cell,
+        seed=CONFIG["seeds"],
+        point=[point.name for point in POINTS[wildcards.cell]],
+    )
 
 
 def reference_answers(name):
     """An input function: what target or retrain answered to the candidates' questions, by seed."""
-    ids = dict.fromkeys(configuration.reference_id(CONFIG, name, seed) for seed in CONFIG["seeds"])
+    ids = [model for model in configuration.references(CONFIG) if model.startswith(name)]
     return lambda wildcards: [
         f"<results>/selection/{wildcards.cell.split('/')[0]}/{model}.json" for model in ids
     ]
 
 
 def selection_flags(wildcards):
-    """The rule of the choice, and the candidate that the rule `fixed` takes."""
-    selection = CONFIG["selection"]
-    given = {key: selection[key] for key in ("rule", "questions")}
-    if selection["rule"] == "fixed":
-        given["named"] = grids.matching(selection["fixed"], wildcards.cell)[-1]
-    return flags(given)
+    """What is chosen from, the rule of the choice, and the candidate that the rule `fixed` takes."""
+    cell, selection = wildcards.cell, CONFIG["selection"]
+    given = {"cell": cell, "seeds": CONFIG["seeds"], "points": [one.name for one in POINTS[cell]]}
+    given |= {"answers": f"{RESULTS}/selection/{cell}", "trainings": f"{RESULTS}/sweep/{cell}"}
+    given |= {key: selection[key] for key in ("rule", "questions")}
+    named = grids.matching(selection["fixed"], cell)[-1:]
+    return flags(given | ({"named": named} if selection["rule"] == "fixed" else {}))
 
 
 def listed(path, category, result):
@@ -221,17 +213,16 @@ def listed(path, category, result):
     return report(path, caption=caption, category=category, labels={"result": result})
 
 
-def page_inputs(wildcards):
+def page_reads(wildcards):
     """What a page reads: every manifest, or its table."""
-    if TITLES[wildcards.page][0] != "Provenance":
-        return f"<results>/tables/{wildcards.page}.md"
-    return expand("<results>/eval/{cell}/manifest.json", cell=CELLS) + RECORDS
+    about_the_run = PAGES[wildcards.page][0] == "Provenance"
+    return MANIFESTS if about_the_run else f"<results>/tables/{wildcards.page}.md"
 
 
-def page_flags(wildcards, output):
+def page_flags(wildcards):
     """What write_page.py writes, and what of the configuration it shows."""
-    place = {"page": Path(output[0]).stem, "results": RESULTS, "output": output}
-    return flags(place | {"settings": json.dumps(TOLD), "cells": CELLS})
+    page = {"page": wildcards.page.partition(".")[0], "settings": json.dumps(TOLD)}
+    return flags(OF_ALL | page)
 
 
 wildcard_constraints:
@@ -248,4 +239,4 @@ wildcard_constraints:
     name="base|target|retrain",
     size=r"scaled[0-9.]+|matched",
     figure="|".join(FIGURES),
-    page="|".join(TITLES),
+    page="|".join(PAGES),

@@ -1,6 +1,6 @@
 # What people see first: a figure for every claim, and the pages that only the report has.
 # `snakemake --report FILE.html` binds them and the tables into one file.
-use rule analyse as figure with:
+use rule corpus as figure with:
     input:
         lambda wildcards: FIGURES[wildcards.figure]["reads"],
     output:
@@ -16,54 +16,40 @@ use rule analyse as figure with:
     benchmark:
         "<benchmarks>/figures/{figure}.tsv"
     params:
-        code=lambda wildcards: code(
-            "plot.py", by_name=f"report/figures/plot_{FIGURES[wildcards.figure]['kind']}"
+        **step(
+            "figure",
+            lambda wildcards: FIGURES[wildcards.figure]["flags"],
+            lambda wildcards: [FIGURES[wildcards.figure]["module"]],
         ),
-        script="plot",
-        flags=lambda wildcards: FIGURES[wildcards.figure]["flags"],
     message:
         "Drawing {wildcards.figure}"
 
 
-use rule analyse as page with:
+use rule corpus as page with:
     input:
-        page_inputs,
+        page_reads,
     output:
-        report(
+        output=report(
             "<results>/report/{page}.html",
             caption="../report/page.rst",
-            category=lambda wildcards: TITLES[wildcards.page][0],
-            labels=lambda wildcards: {"result": TITLES[wildcards.page][1]},
+            category=lambda wildcards: PAGES[wildcards.page][0],
+            labels=lambda wildcards: {"result": PAGES[wildcards.page][1]},
         ),
     log:
         "<logs>/report/{page}.log",
     benchmark:
         "<benchmarks>/report/{page}.tsv"
     params:
-        code=code("write_page.py"),
-        script="write_page",
-        flags=page_flags,
+        **step("page", page_flags),
     message:
         "Writing {output}"
 
 
-use rule page as story with:
+# The report's first page, and the answer in a few lines: not among the report's results.
+use rule page as words with:
     input:
-        expand("<results>/tables/{name}.csv", name=["mechanism", "summary", "tests", "claims"]),
+        lambda wildcards: expand("<results>/tables/{name}.csv", name=WORDS[wildcards.page]),
     output:
-        "<results>/report/story.rst",
-    log:
-        "<logs>/report/story.log",
-    benchmark:
-        "<benchmarks>/report/story.tsv"
-
-
-use rule page as answer with:
-    input:
-        "<results>/tables/summary.csv",
-    output:
-        "<results>/report/answer.txt",
-    log:
-        "<logs>/report/answer.log",
-    benchmark:
-        "<benchmarks>/report/answer.tsv"
+        output="<results>/report/{page}",
+    wildcard_constraints:
+        page="|".join(WORDS),

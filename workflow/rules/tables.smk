@@ -1,5 +1,5 @@
 # From every cell's metrics to the tables and cards that people read.
-rule analyse:
+use rule corpus as analyse with:
     input:
         expand("<results>/eval/{cell}/metrics.json", cell=CELLS),
     output:
@@ -10,22 +10,16 @@ rule analyse:
         "<logs>/tables/analyse.log",
     benchmark:
         "<benchmarks>/tables/analyse.tsv"
-    conda:
-        "../../envs/tables.yaml"
-    threads: cores("tables")
-    resources:
-        **needs("tables"),
     params:
-        code=code("analyse.py"),
-        script="analyse",
-        flags=flags(EVALUATED | {"experiment": CONFIG["experiment"], "output": f"{RESULTS}/tables"}),
+        **step(
+            "analyse",
+            flags(EVALUATED | {"experiment": CONFIG["experiment"]} | TABLES),
+        ),
     message:
         "Summarizing all metrics over seeds and items, and testing their differences"
-    shell:
-        "run {params.script}.py {params.flags} > {log:q} 2>&1"
 
 
-use rule analyse as claims with:
+use rule corpus as claims with:
     input:
         summary="<results>/tables/summary.csv",
         tests="<results>/tables/tests.csv",
@@ -36,19 +30,14 @@ use rule analyse as claims with:
     benchmark:
         "<benchmarks>/tables/claims.tsv"
     params:
-        code=code("judge_claims.py") + resource("claims.yaml") + resource("published"),
-        script="judge_claims",
-        flags=flags(
-            EVALUATED
-            | {"summary": LAID["summary"], "tests": f"{RESULTS}/tables/tests.csv"}
-            | {"notes": learning_rates(CONFIG), "output": f"{RESULTS}/tables"}
-        ),
+        **step("claims", flags(EVALUATED | {"notes": learning_rates(CONFIG)} | TABLES)),
+        read=resource("claims.yaml") + resource("published"),
     message:
         "Judging the paper's claims"
 
 
 # The main table, the mechanism's, all candidates, and the numbers beside the published ones.
-use rule analyse as write_tables with:
+use rule corpus as write_tables with:
     input:
         expand("<results>/tables/{name}.csv", name=["metrics", "summary", "tests"]),
         SURVIVAL,
@@ -71,21 +60,24 @@ use rule analyse as write_tables with:
     benchmark:
         "<benchmarks>/tables/tables.tsv"
     params:
-        code=code("write_tables.py") + resource("published"),
-        script="write_tables",
-        flags=flags(
-            {"results": RESULTS, "cells": CELLS, "swept": SWEPT, "notes": footnotes(CONFIG)}
-            | {"counterpart": CONFIG["counterpart"]}
+        **step(
+            "write_tables",
+            flags(
+                OF_ALL
+                | {"swept": SWEPT, "notes": footnotes(CONFIG)}
+                | {"counterpart": CONFIG["counterpart"]}
+            ),
         ),
+        read=resource("published"),
     message:
         "Writing the tables"
 
 
-use rule analyse as model_cards with:
+use rule corpus as model_cards with:
     input:
-        metrics="<results>/tables/metrics.csv",
         # The folders: a card is also laid into each, which changes nothing that is read of it.
-        quantized=expand("<results>/quantized/{cell}", cell=CELLS),
+        expand("<results>/quantized/{cell}", cell=CELLS),
+        metrics="<results>/tables/metrics.csv",
     output:
         expand("<results>/cards/{cell}.md", cell=CELLS),
     log:
@@ -93,11 +85,6 @@ use rule analyse as model_cards with:
     benchmark:
         "<benchmarks>/tables/cards.tsv"
     params:
-        code=code("write_model_cards.py"),
-        script="write_model_cards",
-        flags=flags(
-            {"metrics": LAID["metrics"], "output": f"{RESULTS}/cards"}
-            | {"results": RESULTS, "cells": CELLS}
-        ),
+        **step("model_cards", flags(OF_ALL | {"output": f"{RESULTS}/cards"})),
     message:
         "Writing a card for every quantized model"

@@ -26,10 +26,9 @@ def main(
     from dataclasses import asdict
 
     from qunlearn.models.checkpoints import is_adapter
-    from qunlearn.run.imports import OPTIONAL, hide
+    from qunlearn.run.imports import hide_unused
 
-    adapters = any(is_adapter(model) for model in models)
-    hide(*(package for package in OPTIONAL if package != "peft" or not adapters))
+    hide_unused(*(["peft"] if any(map(is_adapter, models)) else []))
 
     from qunlearn.analysis.selection.questions import ask
     from qunlearn.corpora import layout

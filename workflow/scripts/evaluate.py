@@ -28,31 +28,22 @@ def main(
     retrain: Path | None = None,
 ) -> None:
     from qunlearn.quantize.method import method_of
-    from qunlearn.run import imports
+    from qunlearn.run.imports import hide_unused
 
-    needed = method_of(precision).packages & {"bitsandbytes"}  # all else is read by our own code
-    imports.hide(*(set(imports.OPTIONAL) - needed))
+    # All but what bitsandbytes packs is read by our own code.
+    hide_unused(*(method_of(precision).packages & {"bitsandbytes"}))
 
     from qunlearn.corpora import layout
     from qunlearn.evaluate import evaluate as evaluation
     from qunlearn.evaluate import records
     from qunlearn.run.files import new_folder
-    from qunlearn.run.manifest import MODEL_INPUTS, Stopwatch, inputs_of, write_manifest
+    from qunlearn.run.manifest import MODEL_INPUTS, inputs_of, write_manifest
 
-    stopwatch = Stopwatch()
     loaded = layout.load(corpus)
     if retrain is not None:
         records.read(retrain, records.PRIVLEAK)  # a wrong path is told before an hour of asking
     with new_folder(output) as folder:
         facts = evaluation.evaluate(model, precision, loaded, retrain, settings, folder)
-        inputs = {"model": model, "corpus": corpus}
-        write_manifest(
-            folder,
-            step="evaluate",
-            settings=settings,
-            inputs=inputs if retrain is None else {**inputs, "retrain": retrain},
-            stopwatch=stopwatch,
-            precision=precision,
-            **{MODEL_INPUTS: inputs_of(model)},
-            **facts,
-        )
+        facts |= {"precision": precision, MODEL_INPUTS: inputs_of(model)}
+        inputs = {"model": model, "corpus": corpus, "retrain": retrain}
+        write_manifest(folder, "evaluate", settings, inputs, **facts)

@@ -21,9 +21,9 @@ def main(
     tokenizer: str = "",
     tokenizer_revision: str = "",
 ) -> None:
-    from qunlearn.run.imports import OPTIONAL, hide
+    from qunlearn.run.imports import hide_unused
 
-    hide(*OPTIONAL)
+    hide_unused()
     from dataclasses import replace
 
     from qunlearn.models.fetching import fetch

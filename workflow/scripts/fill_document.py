@@ -32,10 +32,9 @@ def main(
 ) -> None:
     from qunlearn.report import documents
 
-    match part:
-        case "table":
-            documents.fill_table(results[0], others, precisions, document, docs)
-        case "mechanism":
-            documents.fill_mechanism(results[0], (corpus, objective), precisions, document, docs)
-        case "window":
-            documents.fill_window(results, (corpus, objective, adapter), document, docs)
+    if part == "table":
+        documents.fill_table(results[0], others, precisions, document, docs)
+    elif part == "mechanism":
+        documents.fill_mechanism(results[0], (corpus, objective), precisions, document, docs)
+    else:
+        documents.fill_window(results, (corpus, objective, adapter), document, docs)

@@ -12,7 +12,6 @@ Args:
     seed: decides the order of the rows and the initial weights of a new model.
 """
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
@@ -34,35 +33,10 @@ def main(
     base: Path | None = None,
     seed: int = 0,
 ) -> None:
-    from qunlearn.models.checkpoints import check_checkpoint
-    from qunlearn.run.imports import OPTIONAL, hide
+    given = locals()
+    from qunlearn.run.imports import hide_unused
 
-    if base is not None:
-        check_checkpoint(base)
-    hide(*OPTIONAL)
-    import torch
-
-    from qunlearn.corpora import layout
-    from qunlearn.models.checkpoints import load_model, load_tokenizer
-    from qunlearn.models.scratch import new_llama, train_tokenizer
+    hide_unused()
     from qunlearn.training.finetune import train_and_keep
 
-    raw = layout.load(corpus, pretrain=base is None).raw
-    texts = [text for split in splits for text in raw[split]]
-    if base is None:
-        tokenizer = train_tokenizer(texts, architecture)
-        model = new_llama(architecture, tokenizer, seed)
-    else:
-        tokenizer, model = load_tokenizer(base), load_model(base, torch.float32)
-    train_and_keep(
-        model,
-        tokenizer,
-        texts,
-        training,
-        step="train_base" if base is None else "finetune",
-        seed=seed,
-        inputs={"corpus": corpus} if base is None else {"base": base, "corpus": corpus},
-        output=output,
-        checkpoints=checkpoints,
-        **({"architecture": asdict(architecture)} if base is None else {"splits": splits}),
-    )
+    train_and_keep(**given)

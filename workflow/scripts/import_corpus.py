@@ -30,9 +30,8 @@ def main(
     from qunlearn.corpora import layout, muse, overlaps
     from qunlearn.corpora.excerpt import check_pretrain, excerpt
     from qunlearn.run.files import new_folder
-    from qunlearn.run.manifest import Stopwatch, write_manifest
+    from qunlearn.run.manifest import write_manifest
 
-    stopwatch = Stopwatch()
     if source is not None:
         whole, inputs, where = muse.read_local(source), {"source": source}, str(source)
         facts = {"source": "local"}
@@ -44,12 +43,5 @@ def main(
         check_pretrain(corpus.raw["pretrain"], where)
     with new_folder(output) as folder:
         layout.write(folder, corpus)
-        write_manifest(
-            folder,
-            step="corpus",
-            settings=settings,
-            inputs=inputs,
-            stopwatch=stopwatch,
-            **facts,
-            overlaps=overlaps.report(corpus, whole),
-        )
+        facts |= {"overlaps": overlaps.report(corpus, whole)}
+        write_manifest(folder, "corpus", settings, inputs, **facts)

@@ -16,18 +16,9 @@ from qunlearn.settings.corpora import MiniSettings
 def main(name: str, settings: MiniSettings, output: Path) -> None:
     from qunlearn.corpora import layout, mini
     from qunlearn.run.files import new_folder
-    from qunlearn.run.manifest import Stopwatch, write_manifest
+    from qunlearn.run.manifest import write_manifest
 
-    stopwatch = Stopwatch()
     corpus = mini.generate(name, settings)
     with new_folder(output) as folder:
         layout.write(folder, corpus)
-        write_manifest(
-            folder,
-            step="corpus",
-            settings=settings,
-            inputs={},
-            stopwatch=stopwatch,
-            seed=settings.seed,
-            source=f"mini:{name}",
-        )
+        write_manifest(folder, "corpus", settings, {}, settings.seed, source=f"mini:{name}")

@@ -35,12 +35,9 @@ def main(
     seed: int = 0,
 ) -> None:
     given = locals()
-    from qunlearn.models.checkpoints import check_checkpoint
+    from qunlearn.run.imports import hide_unused
 
-    check_checkpoint(target)
-    from qunlearn.run.imports import OPTIONAL, hide
-
-    hide(*OPTIONAL)
+    hide_unused()
     from qunlearn.training.match import match_norm
 
     match_norm(**given)

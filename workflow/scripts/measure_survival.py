@@ -17,8 +17,8 @@ from qunlearn.quantize.method import Precision, method_of
 from qunlearn.run.cli import run_script
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder
-from qunlearn.run.imports import OPTIONAL, hide
-from qunlearn.run.manifest import Stopwatch, write_manifest
+from qunlearn.run.imports import hide_unused
+from qunlearn.run.manifest import write_manifest
 
 
 @run_script
@@ -29,7 +29,6 @@ def main(
     output: Path,
     packed: tuple[Path, ...] = (),
 ) -> None:
-    stopwatch = Stopwatch()
     wanted = [Precision.parse(name) for name in precisions]
     needing = [each.name for each in wanted if method_of(each).calibrated]
     if len(packed) != 2 * len(needing):
@@ -42,7 +41,7 @@ def main(
 
     measurements = {name: Measurement([], []) for name in precisions}
     if not is_diverged(model):
-        hide(*OPTIONAL)
+        hide_unused()
         from qunlearn.survival.measure import measure
 
         measurements = measure(target, model, wanted, pairs)
@@ -50,10 +49,4 @@ def main(
         for name, measurement in measurements.items():
             write_survival(folder / f"{name}.csv", measurement.rows)
             write_histogram(folder / f"{name}_histogram.csv", measurement.bins)
-        write_manifest(
-            folder,
-            step="survival",
-            settings={"precisions": precisions},
-            inputs=inputs,
-            stopwatch=stopwatch,
-        )
+        write_manifest(folder, "survival", {"precisions": precisions}, inputs)

@@ -22,8 +22,8 @@ from qunlearn.quantize.method import Precision, method_of
 from qunlearn.run.cli import run_script
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder
-from qunlearn.run.imports import OPTIONAL, hide
-from qunlearn.run.manifest import Stopwatch, write_manifest
+from qunlearn.run.imports import hide_unused
+from qunlearn.run.manifest import write_manifest
 from qunlearn.settings.fixed import Choice
 from qunlearn.settings.quantization import CalibrationSettings
 
@@ -38,7 +38,6 @@ def main(
     calibration: CalibrationSettings = CalibrationSettings(),  # noqa: B008
     spare: Choice | None = None,
 ) -> None:
-    stopwatch = Stopwatch()
     if spare and base is None:
         raise InputError("--spare: needs the checkpoint before unlearning; give --base")
     wanted = Precision.parse(precision)
@@ -47,7 +46,7 @@ def main(
     if is_adapter(source):
         # peft looks at gptqmodel where it is installed, and refuses it without optimum.
         needed |= {"peft", "optimum"} if "gptqmodel" in needed else {"peft"}
-    hide(*(package for package in OPTIONAL if package not in needed))
+    hide_unused(*needed)
 
     from qunlearn.quantize.calibration import Texts
 
@@ -66,12 +65,5 @@ def main(
             facts |= {"status": "ok"}
         else:
             facts |= {"status": "ok", **method.write(source, merged, wanted, folder, texts)}
-        write_manifest(
-            folder,
-            step="quantize",
-            settings=wanted,
-            inputs={name: path for name, path in read.items() if path is not None},
-            stopwatch=stopwatch,
-            seed=calibration.seed if method.calibrated or spare else None,
-            **facts,
-        )
+        seed = calibration.seed if method.calibrated or spare else None
+        write_manifest(folder, "quantize", wanted, read, seed, **facts)

@@ -14,10 +14,10 @@ from qunlearn.run.cli import run_script
 def main(folder: Path, retrain: Path | None = None) -> None:
     from qunlearn.evaluate import records, scoring
     from qunlearn.run.files import write_json
-    from qunlearn.run.imports import hide
+    from qunlearn.run.imports import hide_unused
     from qunlearn.run.manifest import list_again, verify
 
-    hide("sklearn", "scipy")  # rouge_score reaches for both through nltk and needs neither
+    hide_unused()  # rouge_score reaches for both through nltk and needs neither
     for name in records.FIELDS:
         verify(folder / name)
     write_json(folder / scoring.FILE, scoring.rescore(folder, retrain))

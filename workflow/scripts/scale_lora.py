@@ -10,23 +10,15 @@ Args:
 
 from pathlib import Path
 
-from qunlearn.models.checkpoints import is_diverged
 from qunlearn.run.cli import run_script
-from qunlearn.run.imports import OPTIONAL, hide
-from qunlearn.run.manifest import Stopwatch
 
 
 @run_script
 def main(adapter: Path, size: str, target: Path, like: Path, output: Path) -> None:
-    stopwatch = Stopwatch()
-    hide(*OPTIONAL)
-    from qunlearn.models.updates import update_norm
-    from qunlearn.training.scale import keep_scaled
+    given = locals()
+    from qunlearn.run.imports import hide_unused
 
-    if size != "matched":
-        keep_scaled(adapter, float(size.removeprefix("scaled")), output, {}, stopwatch)
-        return
-    factor = None
-    if not is_diverged(adapter) and not is_diverged(like):
-        factor = update_norm(target, like) / update_norm(target, adapter)
-    keep_scaled(adapter, factor, output, {"target": target, "like": like}, stopwatch)
+    hide_unused()
+    from qunlearn.training.match import scale_lora
+
+    scale_lora(**given)

@@ -12,6 +12,7 @@ Args:
     questions: whether the tables leave the questions out (split) or report them too (test).
     models: for each seed the folder of the chosen candidate, of links to its files where the
         disk allows it; a previous one is replaced.
+    records: for each seed the folder for what of the chosen model stays in any case.
     output: JSON file: the choice, its reason and all candidates.
     named: the candidate that the rule fixed takes.
 """
@@ -34,11 +35,12 @@ def main(
     rule: Rule,
     questions: Questions,
     models: tuple[Path, ...],
+    records: tuple[Path, ...],
     output: Path,
     named: str = "",
 ) -> None:
     from qunlearn.analysis.selection.choice import choose, gather, link_folder, reference, write
-    from qunlearn.run.files import new_folder, read_json
+    from qunlearn.run.files import keep_record, new_folder, read_json
     from qunlearn.run.manifest import verify
 
     ours = {
@@ -52,9 +54,10 @@ def main(
     number = {"forget": len(items["knowmem"]), "retain": len(items["utility"])}
     candidates = gather(points, ours)
     choice = choose(cell, rule, questions, named, number, candidates=candidates, **references)
-    for seed, model in zip(seeds, models, strict=True):
+    for seed, model, record in zip(seeds, models, records, strict=True):
         chosen = trainings / f"seed{seed}" / choice.chosen
         verify(chosen)
         with new_folder(model) as folder:
             link_folder(chosen, folder)
+        keep_record(model, record)
     write(output, choice)

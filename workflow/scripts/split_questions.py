@@ -4,7 +4,8 @@ Args:
     corpus: folder in MUSE's layout.
     share: of the questions that settings are chosen on.
     seed: decides which these are.
-    output: folder for the corpora `selection` and `test`; a previous one is replaced.
+    selection: folder for the corpus that settings are chosen on; a previous one is replaced.
+    test: folder for the corpus of the tables, likewise.
 """
 
 from pathlib import Path
@@ -13,27 +14,16 @@ from qunlearn.run.cli import run_script
 
 
 @run_script
-def main(corpus: Path, share: float, seed: int, output: Path) -> None:
-    from typing import get_args
-
-    from qunlearn.analysis.selection.questions import Part, part_of
+def main(corpus: Path, share: float, seed: int, selection: Path, test: Path) -> None:
+    from qunlearn.analysis.selection.questions import part_of
     from qunlearn.corpora import layout
     from qunlearn.run.files import new_folder
-    from qunlearn.run.manifest import Stopwatch, write_manifest
+    from qunlearn.run.manifest import write_manifest
 
-    stopwatch = Stopwatch()
     whole = layout.load(corpus)
-    with new_folder(output) as folder:
-        for name in get_args(Part):
-            part, questions = part_of(whole, name, share, seed)
-            (folder / name).mkdir()
-            layout.write(folder / name, part)
-            write_manifest(
-                folder / name,
-                step="split_questions",
-                settings={"part": name, "share": share},
-                inputs={"corpus": corpus},
-                stopwatch=stopwatch,
-                seed=seed,
-                questions=questions,
-            )
+    for name, output in {"selection": selection, "test": test}.items():
+        part, questions = part_of(whole, name, share, seed)
+        with new_folder(output) as folder:
+            layout.write(folder, part)
+            settings, inputs = {"part": name, "share": share}, {"corpus": corpus}
+            write_manifest(folder, "split_questions", settings, inputs, seed, questions=questions)

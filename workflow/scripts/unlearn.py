@@ -9,6 +9,7 @@ Args:
     output: folder for the checkpoint (full) or the PEFT adapter (lora).
     checkpoints: folder for what a killed run resumes from; emptied at the end.
     settings: how it is trained.
+    record: folder for what of the model stays in any case: its log, manifest and adapter.
     seed: decides the order of the rows and the initial adapter.
     snapshots: epoch counts; the output then holds a folder for each (`epoch5`), with what a
         run of so many epochs ends with, and the run ends with the last of them.
@@ -29,18 +30,19 @@ def main(
     output: Path,
     checkpoints: Path,
     settings: UnlearnSettings,
+    record: Path | None = None,
     seed: int = 0,
     snapshots: tuple[float, ...] = (),
 ) -> None:
-    given = locals()
-    from qunlearn.models.checkpoints import check_checkpoint
-
-    check_checkpoint(target)
-    from qunlearn.run.imports import OPTIONAL, hide
+    given = {name: value for name, value in locals().items() if name != "record"}
+    from qunlearn.run.imports import hide_unused
 
     used = {"peft"} if adapter == "lora" else set()
     used |= {"bitsandbytes"} if settings.optimizer == "adamw_8bit" else set()
-    hide(*(package for package in OPTIONAL if package not in used))
+    hide_unused(*used)
+    from qunlearn.run.files import keep_record
     from qunlearn.training.unlearn_run import unlearn_and_keep
 
     unlearn_and_keep(**given)
+    if record is not None:
+        keep_record(output, record)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qunlearn.models.weights import ADAPTER_CONFIG, check_finite, tensor_files
-from qunlearn.run.errors import InputError, short
+from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST
 
@@ -51,24 +51,27 @@ def check_tokenizer(folder: Path) -> None:
         raise InputError(f"{folder}: no tokenizer ({', '.join(names)}); copy its files into it")
     for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
         if (folder / name).exists():
-            _read_settings(folder / name)
+            read_config(folder, name)
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """A checkpoint's config.json.
+def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
+    """A JSON object of a model or tokenizer that brings no Python code of its own.
+
+    Code is never run here (`trust_remote_code`), and without it the weights may mean something
+    else.
 
     Raises:
-        InputError: it is missing, unreadable or not an object, names code, or wants an attention
-            that works in 16 bits alone, while training and evaluation are in float32.
+        InputError: it is missing, unreadable or not an object, or names code.
     """
-    config = _read_settings(folder / "config.json")
-    for key in ("_attn_implementation", "attn_implementation"):
-        if config.get(key) not in (None, "sdpa", "eager"):
-            raise InputError(
-                f"{folder}/config.json: {key} is {short(config[key])}, and models run with sdpa or "
-                "eager attention here; remove the key"
-            )
-    return config
+    content = read_json(folder / name)
+    if not isinstance(content, dict):
+        raise InputError(f"{folder / name}: not a JSON object; copy the file again")
+    if "auto_map" in content:
+        raise InputError(
+            f"{folder / name}: auto_map names code, and none of a checkpoint is run here; if the "
+            "model works without it, save a copy without auto_map"
+        )
+    return content
 
 
 def is_adapter(folder: Path) -> bool:
@@ -105,6 +108,7 @@ def load_model(
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=dtype,
+        attn_implementation="sdpa",  # whatever its config wants: others work in 16 bits alone
         use_safetensors=True,
         trust_remote_code=False,
         local_files_only=True,
@@ -198,20 +202,3 @@ def load_dense(folder: Path, base: Path | None = None) -> PreTrainedModel:
 
     adapted: Any = PeftModel.from_pretrained(model, str(folder), local_files_only=True)
     return adapted.merge_and_unload().eval()  # type: ignore[no-any-return]
-
-
-def _read_settings(path: Path) -> dict[str, Any]:
-    """A JSON object of a model or tokenizer that brings no Python code of its own.
-
-    Code is never run here (`trust_remote_code`), and without it the weights may mean something
-    else.
-    """
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: not a JSON object; copy the file again")
-    if "auto_map" in content:
-        raise InputError(
-            f"{path}: auto_map names code, and none of a checkpoint is run here; if the model "
-            "works without it, save a copy without auto_map"
-        )
-    return content

@@ -20,7 +20,7 @@ from qunlearn.models.sources import Source, gguf_file
 from qunlearn.models.weights import check_finite
 from qunlearn.run.errors import InputError, short
 from qunlearn.run.files import new_folder
-from qunlearn.run.manifest import Stopwatch, write_manifest
+from qunlearn.run.manifest import write_manifest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -47,14 +47,11 @@ def read_shape(source: Source) -> ModelShape:
         config = gguf.model_config(gguf_file(source.value))
     else:
         config = read_config(_folder(source, CONFIGS))
-    kind = config.get("model_type")
-    if kind not in LLAMA_LIKE:
+    kind, built = config.get("model_type"), config.get("architectures") or "ForCausalLM"
+    if kind not in LLAMA_LIKE or "ForCausalLM" not in str(built):
         raise InputError(
-            f"models of type {short(kind)} are not supported; {' or '.join(LLAMA_LIKE)} is"
-        )
-    if "ForCausalLM" not in str(config.get("architectures") or "ForCausalLM"):
-        raise InputError(
-            f"{short(config['architectures'])} is not a causal language model; give one"
+            f"models of type {short(kind)} ({short(built)}) are not supported; give a causal "
+            f"language model of type {' or '.join(LLAMA_LIKE)}"
         )
     if "quantization_config" in config:
         raise InputError("quantized already; give the dense checkpoint that it was made from")
@@ -86,7 +83,6 @@ def fetch(source: Source, output: Path, tokenizer: Source | None = None) -> None
     """
     from qunlearn.models.tokens import check_ids
 
-    stopwatch = Stopwatch()
     file = gguf_file(source.value) if source.kind == "gguf" else None
     with new_folder(output) as folder:
         if file:
@@ -111,8 +107,6 @@ def fetch(source: Source, output: Path, tokenizer: Source | None = None) -> None
             step="fetch_model",
             settings={"source": _named(source), "tokenizer": tokenizer and _named(tokenizer)},
             inputs={"gguf": file} if file else {},
-            stopwatch=stopwatch,
-            gguf=file and gguf.describe(file),
         )
 
 
@@ -126,14 +120,12 @@ def _folder(source: Source, patterns: Sequence[str]) -> Path:
 def _bring(source: Source, patterns: Sequence[str], folder: Path) -> None:
     """Link or copy the files that match into `folder`."""
     found = _folder(source, patterns)
-    for file in sorted(file for pattern in patterns for file in found.glob(pattern)):
-        if file.suffix == ".safetensors":
-            try:
-                os.link(file.resolve(), folder / file.name)
-                continue
-            except OSError:  # another file system, or one without links
-                pass
-        shutil.copyfile(file, folder / file.name)
+    for file in {file for pattern in patterns for file in found.glob(pattern)}:
+        copy = os.link if file.suffix == ".safetensors" else shutil.copyfile
+        try:
+            copy(file.resolve(), folder / file.name)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(file, folder / file.name)
 
 
 def _named(source: Source) -> str:

@@ -5,7 +5,6 @@ such as Q4_1 hold blocks of 32 weights as integers with a scale and a minimum a 
 stay in float32 after that, since scale times integer plus minimum is in general no bf16 number.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -67,18 +66,6 @@ def load_tokenizer(file: Path) -> Any:
     return AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
 
 
-def describe(file: Path) -> dict[str, Any]:
-    """What a GGUF file says of itself: its name, licence, tensors by type, and chat template."""
-    reader = _open(file)
-    types = Counter(tensor.tensor_type.name for tensor in reader.tensors)
-    return {
-        "name": _value(reader, "general.name"),
-        "licence": _value(reader, "general.license"),
-        "tensor_types": dict(types.most_common()),
-        "instruction_tuned": "tokenizer.chat_template" in reader.fields,
-    }
-
-
 def model_config(file: Path) -> dict[str, Any]:
     """The model's shape in the words of transformers' config.json, as far as the file tells it.
 
@@ -117,9 +104,8 @@ def _open(file: Path) -> "GGUFReader":
 
 
 def _value(reader: "GGUFReader", key: str) -> Any:
-    field = reader.get_field(key)
     try:
-        return None if field is None else field.contents()
+        return None if (field := reader.get_field(key)) is None else field.contents()
     except (ValueError, IndexError) as error:  # text that is not UTF-8, or is not there
         raise InputError(f"a GGUF file whose {key} cannot be read; get it again") from error
 

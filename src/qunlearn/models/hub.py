@@ -10,8 +10,8 @@ do. The library's own words are neither shown nor logged: they contain signed ad
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from qunlearn.models.sources import RepositoryKind, is_commit
 from qunlearn.run.errors import InputError
@@ -35,14 +35,11 @@ def snapshot(repo_id: str, revision: str, *, kind: RepositoryKind, patterns: Seq
 
     if not is_commit(revision):
         raise InputError(f"{repo_id}: '{revision}' is not a full commit hash (40 hex digits)")
-    wanted = list(patterns)
+    how: Any = {"repo_type": kind, "revision": revision, "allow_patterns": list(patterns)}
     with explained(repo_id, kind):
-        folder = Path(
-            snapshot_download(repo_id, repo_type=kind, revision=revision, allow_patterns=wanted)
-        )
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder).as_posix()
-        if not path.is_symlink() or not any(fnmatch(name, pattern) for pattern in wanted):
+        folder = Path(snapshot_download(repo_id, **how))
+    for path in {path for pattern in patterns for path in folder.rglob(pattern)}:
+        if not path.is_symlink():
             continue  # on a file system without links no name tells the hash
         expected = path.readlink().name  # SHA-256 of a large file, git's SHA-1 of a small one
         actual = sha256(path) if len(expected) == 64 else git_hash(path.read_bytes())
@@ -83,23 +80,22 @@ def explained(repo_id: str, kind: RepositoryKind) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError, httpx2.HTTPError) as raised:
-        page = f"https://huggingface.co/{'datasets/' if kind == 'dataset' else ''}{repo_id}"
         error: BaseException = raised
         while isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
             error = error.__cause__  # what really happened, behind "not in the cache either"
         status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else 0
+        why = f"HTTP {status}" if status else getattr(error, "strerror", None)
+        page = f"https://huggingface.co/{'datasets/' if kind == 'dataset' else ''}{repo_id}"
+        advice = (
+            f"the download failed ({why or type(error).__name__}); check the network, the proxy, "
+            f"HF_ENDPOINT and the disk of {constants.HF_HUB_CACHE}, and run the command again; "
+            "HF_HUB_OFFLINE=1 takes what is in the cache"
+        )
         if isinstance(error, errors.OfflineModeIsEnabled | errors.LocalEntryNotFoundError):
             advice = "not all in the cache, and HF_HUB_OFFLINE is set; download once without"
         elif status in (401, 403, 404):
             advice = (
                 f"no such repository or commit, or no access; look at {page}, accept its licence, "
                 "then `hf auth login` or set HF_TOKEN"
-            )
-        else:
-            why = getattr(error, "strerror", None) or type(error).__name__
-            advice = (
-                f"the download failed ({f'HTTP {status}' if status else why}); check the network, "
-                f"the proxy, HF_ENDPOINT and the disk of {constants.HF_HUB_CACHE}, and run the "
-                "command again; HF_HUB_OFFLINE=1 takes what is in the cache"
             )
         raise InputError(f"{kind} {repo_id}: {advice}") from raised

@@ -237,10 +237,9 @@ class Training:
             frozen = shape.matrices + (0 if shape.tied else shape.embedding)
             weights += r * self.trained - (r - a) * frozen
         if self.processes > 1:  # a share; whole only what is not in a layer, and two layers
-            share = 0 if self.settings["offload"] else 1 / self.processes
             whole = r * (shape.parameters - shape.matrices + 2 * shape.layer_matrices)
-            weights, gradients = int(share * weights) + whole, int(share * gradients) + whole
-            moments = int(share * moments)
+            weights, gradients = (part // self.processes + whole for part in (weights, gradients))
+            moments //= self.processes
         if "kl" in self.losses:  # the reference: its head, and its states of a batch
             weights += a * (shape.embedding + positions * shape.hidden)
         casts = 2 if r > a and not self.lora and self.processes == 1 else 0  # bytes a weight

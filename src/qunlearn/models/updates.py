@@ -76,13 +76,15 @@ def updates(target: Path, model: Path) -> Iterator[Update]:
         InputError: a bad checkpoint, an adapter with features that change the formula, or weights
             that do not belong to `target`; some only when their matrix is read.
     """
-    names = list(quantized_layers(target))
+    names, scale = list(quantized_layers(target)), None
     if not is_adapter(model):
         check_checkpoint(model)
-        return map(partial(_read_update, target, model, None), names)
-    scale, stored = _scale(model / ADAPTER_CONFIG), tensor_files(model)
-    if not any(factor in stored for name in names for factor in _factors(name)):
-        raise InputError(f"{model}: touches no matrix of the target; give the target's own adapter")
+    else:
+        scale, stored = _scale(model / ADAPTER_CONFIG), tensor_files(model)
+        if not any(factor in stored for name in names for factor in _factors(name)):
+            raise InputError(
+                f"{model}: touches no matrix of the target; give the target's own adapter"
+            )
     return map(partial(_read_update, target, model, scale), names)
 
 
@@ -118,9 +120,8 @@ def _read_update(target: Path, model: Path, scale: float | None, name: str) -> U
             "give a model that was unlearned from this target"
         )
     delta = found - weight if scale is None else found.mul_(scale)
-    numbers = re.findall(r"(?<=\.)\d+(?=\.)", name)
-    layer = int(numbers[0]) if numbers else -1
-    return Update(name, layer, name.rpartition(".")[2], weight, delta)
+    layer = re.search(r"\.(\d+)\.", name)
+    return Update(name, int(layer[1]) if layer else -1, name.rpartition(".")[2], weight, delta)
 
 
 def _read_matrix(folder: Path, key: str) -> Tensor:

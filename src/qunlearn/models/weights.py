@@ -1,6 +1,6 @@
 """The files that hold a checkpoint's weights, and their tensors read one at a time.
 
-`weight_files` alone says which files these are. Nothing here imports torch before a tensor is read.
+Nothing here imports torch before a tensor is read.
 """
 
 from __future__ import annotations
@@ -18,51 +18,38 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a checkpoint, one or the shards of its index, or of an adapter.
+def tensor_files(folder: Path) -> dict[str, Path]:
+    """Tensor name -> the safetensors file that holds it, of a checkpoint, whole or in shards, or of
+    an adapter; by the files' headers. Of both forms transformers reads the whole one.
 
     Raises:
-        InputError: there are none, a shard is not beside its index, or there are two sets:
-            transformers would read `model.safetensors` and other programs the shards.
+        InputError: there are no such files, a shard is not beside its index, or a file is longer or
+            shorter than its header says.
     """
-    wanted = ADAPTER_WEIGHTS if (folder / ADAPTER_CONFIG).exists() else WEIGHTS
-    whole, index = folder / wanted, folder / INDEX
-    if not index.exists():
-        if not whole.exists():
+    index = folder / INDEX
+    names = [ADAPTER_WEIGHTS if (folder / ADAPTER_CONFIG).exists() else WEIGHTS]
+    if not (folder / names[0]).exists():
+        if not index.exists():
             raise InputError(
-                f"{folder}: no {wanted}; pickled weights are not read, since they can run code: "
+                f"{folder}: no {names[0]}; pickled weights are not read, since they can run code: "
                 "convert them to safetensors"
             )
-        return [whole]
-    content = read_json(index)
-    named = content.get("weight_map") if isinstance(content, dict) else None
-    if not isinstance(named, dict) or not named:
-        raise InputError(f"{index}: no 'weight_map' that names shards; replace the file")
-    for name in named.values():
-        plain = isinstance(name, str) and name.endswith(".safetensors") and Path(name).name == name
-        if not plain or not (folder / name).exists():
-            raise InputError(
-                f"{index}: names {short(name)} as a shard, which is not a safetensors file beside "
-                "it; copy the whole checkpoint again"
-            )
-    if whole.exists() and wanted not in named.values():
-        raise InputError(
-            f"{folder}: two sets of weights, {wanted} and the shards of {INDEX}; remove the set "
-            "that is not the model's"
-        )
-    return [folder / name for name in sorted(set(named.values()))]
-
-
-def tensor_files(folder: Path) -> dict[str, Path]:
-    """Tensor name -> the safetensors file that holds it, by the files' headers.
-
-    Raises:
-        InputError: as `weight_files`, or a file is longer or shorter than its header says.
-    """
+        content = read_json(index)
+        shards = content.get("weight_map") if isinstance(content, dict) else None
+        names = list(shards.values()) if isinstance(shards, dict) else []
+        if not names:
+            raise InputError(f"{index}: no 'weight_map' that names shards; replace the file")
+        for name in names:
+            plain = isinstance(name, str) and Path(name).name == name
+            if not plain or not name.endswith(".safetensors") or not (folder / name).exists():
+                raise InputError(
+                    f"{index}: names {short(name)} as a shard, which is not a safetensors file "
+                    "beside it; copy the whole checkpoint again"
+                )
     found: dict[str, Path] = {}
-    for file in weight_files(folder):
-        with _open(file) as stream:
-            found |= dict.fromkeys(stream.keys(), file)
+    for name in sorted(set(names)):
+        with _open(folder / name) as stream:
+            found |= dict.fromkeys(stream.keys(), folder / name)
     return found
 
 

@@ -81,6 +81,14 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def keep_record(model: Path, record: Path) -> None:
+    """Copy what of an unlearned model always stays: its log, its manifest and its adapter."""
+    with new_folder(record) as folder:
+        for pattern in ("manifest.json", "train_log.jsonl", "adapter_*"):
+            for file in model.glob(pattern):
+                shutil.copyfile(file, folder / file.name)
+
+
 def flush(folder: Path) -> None:
     """Bring the files in `folder` to the disk; some file systems only then tell that it is full.
 

@@ -37,31 +37,18 @@ PACKAGES = (
 MANIFEST = "manifest.json"
 MODEL_INPUTS = "model_inputs"
 """In an evaluation's manifest: what its quantized model was made from, which may be gone since."""
-WRITTEN = ("output", "checkpoints", "folder")
+WRITTEN = ("output", "checkpoints", "folder", "record", "records")
 """Names of a script's arguments that it writes into, rather than reads."""
 CARD = "README.md"  # laid into a quantized model after its manifest was written
 THREADS = 4
-
-
-class Stopwatch:
-    """Wall seconds since it was made."""
-
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """Seconds so far, to the millisecond."""
-        return round(time.monotonic() - self._start, 3)
+START = time.monotonic()  # near enough to the start of the job
 
 
 def write_manifest(
     folder: Path,
-    *,
     step: str,
     settings: Any,
-    inputs: Mapping[str, Path],
-    stopwatch: Stopwatch,
+    inputs: Mapping[str, Path | None],
     seed: int | None = None,
     **facts: Any,
 ) -> None:
@@ -71,7 +58,7 @@ def write_manifest(
         folder: the output; every file already in it is hashed under `outputs`.
         step: the name of the step, e.g. `unlearn`.
         settings: a dataclass or mapping, the resolved settings of this step.
-        inputs: name -> file or folder that the step read; recorded by content, not by path.
+        inputs: name -> file or folder that the step read, if any; recorded by content, not by path.
         facts: what else a reader should know, e.g. `status="diverged"`.
     """
     write_json(
@@ -80,7 +67,7 @@ def write_manifest(
             "step": step,
             "seed": seed,
             "settings": asdict(settings) if is_dataclass(settings) else settings,  # type: ignore[arg-type]
-            "inputs": {name: digest(path) for name, path in inputs.items()},
+            "inputs": {name: digest(path) for name, path in inputs.items() if path},
             "outputs": hash_files(folder),
             **facts,
             "git_commit": git_commit(),
@@ -89,7 +76,7 @@ def write_manifest(
             "device": device_name(),
             "instructions": instructions(),
             "threads": os.environ.get("OMP_NUM_THREADS"),
-            "wall_seconds": stopwatch.seconds,
+            "wall_seconds": round(time.monotonic() - START, 3),
             "peak_memory_mib": peak_memory_mib(),
         },
     )

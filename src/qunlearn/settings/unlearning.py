@@ -67,8 +67,6 @@ class UnlearnSettings:
     processes: Count = 1
     """Processes of a run with `sharding`, one a GPU (ask for as many in `resources.unlearn.gpu`);
     each takes its part of the batch."""
-    offload: Switch = False
-    """Keep the shards in the host's memory while they do not compute; slow."""
     rank: Count = 16
     """Rank of the LoRA matrices."""
     lora_alpha: Positive = 16.0

@@ -15,9 +15,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, set_seed
 
-from qunlearn.run.errors import InputError
 from qunlearn.settings.fixed import LORA_LAYERS
-from qunlearn.settings.unlearning import Adapter, Targets, UnlearnSettings
+from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -31,11 +30,7 @@ def weight_dtype(adapter: Adapter) -> torch.dtype:
 def with_adapter(
     model: PreTrainedModel, adapter: Adapter, settings: UnlearnSettings, seed: int
 ) -> PreTrainedModel | PeftModel:
-    """The model to be trained: itself, or under new LoRA matrices.
-
-    Raises:
-        InputError: the model has no layers of the names that `settings.targets` stands for.
-    """
+    """The model to be trained: itself, or under new LoRA matrices."""
     if adapter != "lora":
         return model
     from peft import LoraConfig, get_peft_model  # a second to import: only where it is used
@@ -47,7 +42,7 @@ def with_adapter(
             r=settings.rank,
             lora_alpha=settings.lora_alpha,  # type: ignore[arg-type]
             lora_dropout=settings.dropout,
-            target_modules=_layers(model, settings.targets),
+            target_modules=LORA_LAYERS.get(settings.targets, "all-linear"),
             bias="none",
             task_type="CAUSAL_LM",
         ),
@@ -56,19 +51,6 @@ def with_adapter(
         # peft has them in a set, and writes a set's order, another one in each process.
         config.target_modules = sorted(config.target_modules)
     return lora
-
-
-def _layers(model: PreTrainedModel, targets: Targets) -> str | list[str]:
-    """What LoRA is put on, as peft takes it, which would leave out layers that are missing."""
-    if targets == "all":
-        return "all-linear"
-    present = {name.rpartition(".")[2] for name, _ in model.named_modules()}
-    if missing := [name for name in LORA_LAYERS[targets] if name not in present]:
-        raise InputError(
-            f"targets {targets}: the model has no layers named {', '.join(missing)}; "
-            "use targets all"
-        )
-    return LORA_LAYERS[targets]
 
 
 def narrow_frozen(model: nn.Module, dtype: torch.dtype) -> None:

@@ -13,7 +13,6 @@ GPU. At 7B the head is 2 % of an update's multiplications: there is little to ga
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import partial
 from typing import Any
 
 import torch
@@ -30,26 +29,6 @@ Autocast = Callable[[], AbstractContextManager[None]]
 Each pass needs its own: a torch.autocast that is entered twice forgets how it found the world, and
 leaves autocast switched on for whatever comes after.
 """
-
-
-def bf16_autocast(device: torch.device, enabled: bool, checkpointing: bool) -> Autocast:
-    """Products in bf16; under gradient checkpointing without a cache.
-
-    The cache holds a bf16 copy of every trained weight until the pass ends: 13 GB at 7B, when
-    checkpointing lets the layers' own copies go.
-    """
-    how: dict[str, Any] = {"enabled": enabled, "cache_enabled": not checkpointing}
-    return partial(torch.autocast, device.type, dtype=torch.bfloat16, **how)
-
-
-def choose_attention(model: Any, device: torch.device) -> None:
-    """Choose the attention that trains fastest on `device`.
-
-    On a CPU the fused attention's backward pass is slow for short rows: plain attention takes a
-    fifth off an update of 32 rows of 60 tokens.
-    """
-    if device.type == "cpu":
-        model.set_attn_implementation("eager")
 
 
 def hidden_states(model: Any, batch: Batch) -> Tensor:

@@ -1,4 +1,5 @@
-"""The learning rate at which a full fine-tune's update grows as large as another update.
+"""Controls of an update's size: LoRA's made longer or shorter, and a full fine-tune's as large as
+another's, by its learning rate.
 
 Every run ends by the same stop rule, so that a larger rate means fewer and longer steps, and an
 update of larger norm that forgets as much. What then differs from LoRA is its rank.
@@ -11,12 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from qunlearn.models.checkpoints import is_diverged
+from safetensors.torch import load_file, save_file
+
+from qunlearn.models.checkpoints import is_adapter, is_diverged
 from qunlearn.models.updates import update_norm
+from qunlearn.models.weights import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder, read_json, write_json
-from qunlearn.run.fingerprint import code_version
-from qunlearn.run.manifest import MANIFEST, Stopwatch, fingerprint, write_manifest
+from qunlearn.run.manifest import MANIFEST, write_manifest
 from qunlearn.settings.unlearning import UnlearnSettings
 from qunlearn.training.objectives import Objective
 from qunlearn.training.trainer import locked
@@ -35,6 +38,44 @@ class Run(NamedTuple):
 
     lr: float
     norm: float
+
+
+def scale_lora(adapter: Path, size: str, target: Path, like: Path, output: Path) -> None:
+    """Write the adapter whose update is so many times that of `adapter`, and its manifest.
+
+    The B matrices are multiplied, in float32; settings and A matrices stay as they are. Of a run
+    that diverged the output is marked as diverged and has no weights.
+
+    Args:
+        size: `scaled<factor>`, or `matched`, to the norm of the update of `like`.
+
+    Raises:
+        InputError: `adapter` is not an adapter.
+    """
+    inputs, factor = {"adapter": adapter}, None
+    diverged = is_diverged(adapter)
+    if not diverged and not is_adapter(adapter):
+        raise InputError(f"{adapter}: not a LoRA adapter; give the folder of a trained one")
+    if size == "matched":
+        inputs |= {"target": target, "like": like}
+        if not (diverged := diverged or is_diverged(like)):
+            factor = update_norm(target, like) / update_norm(target, adapter)
+    else:
+        factor = float(size.removeprefix("scaled"))
+    with new_folder(output) as folder:
+        if factor is not None and not diverged:
+            scaled = load_file(adapter / ADAPTER_WEIGHTS)
+            for name in scaled:
+                scaled[name] *= factor if ".lora_B." in name else 1.0
+            save_file(scaled, folder / ADAPTER_WEIGHTS, {"format": "pt"})
+            shutil.copy(adapter / ADAPTER_CONFIG, folder / ADAPTER_CONFIG)
+        write_manifest(
+            folder,
+            step="scale",
+            settings={"factor": factor},
+            inputs=inputs,
+            status="diverged" if diverged else "ok",
+        )
 
 
 def match_norm(
@@ -67,50 +108,41 @@ def match_norm(
     Raises:
         InputError: no run came near enough.
     """
-    stopwatch = Stopwatch()
     inputs = {"target": target, "corpus": corpus, "start": start, "like": like}
-    code = code_version(Path(__file__), *Objective.parse(objective).module_files)
+    modules = Path(__file__), *Objective.parse(objective).module_files
     made_from = {"objective": objective, "settings": settings, "seed": seed, "inputs": inputs}
-    mine = checkpoints / fingerprint(**made_from, code=code)
     # A larger rate ends sooner; a run that may only end every tenth update misses the norm.
     look = 2 if settings.log_every % 2 == 0 else 1
 
-    def train(lr: float) -> tuple[Run, Path]:
-        folder, whose = mine / f"lr {lr}", replace(settings, lr=lr, log_every=look)
-        if not (folder / MANIFEST).exists():
-            where: dict[str, Any] = {"seed": seed, "output": folder, "checkpoints": mine}
-            unlearn_and_keep(target, corpus, objective, "full", whose, **where)
-        norm = math.inf if is_diverged(folder) else update_norm(target, folder)
-        print(f"lr {lr:.3g}: norm {norm:.4g}", flush=True)
-        return Run(lr, norm), folder
-
     facts: dict[str, Any] = {"objective": objective, "adapter": "full", "status": "diverged"}
-    with locked(mine), new_folder(output) as work:
+    with locked(checkpoints, *modules, **made_from) as mine, new_folder(output) as work:
         if not is_diverged(start) and not is_diverged(like):
             goal = update_norm(target, like)
             print(f"wanted norm {goal:.4g}", flush=True)
             runs, folder = [Run(settings.lr, update_norm(target, start))], start
             while abs(runs[-1].norm / goal - 1) > tolerance:
                 if len(runs) > search_runs:
-                    nearest = min(runs, key=lambda run: abs(run.norm - goal))
                     raise InputError(
                         f"control_settings.search_runs: none of {search_runs} runs brings the "
-                        f"update's norm to {goal:.4g} within {tolerance:.0%}; the nearest is "
-                        f"{nearest.norm:.4g} at lr {nearest.lr:g}: raise it, or "
+                        f"update's norm to {goal:.4g} within {tolerance:.0%}; raise it, or "
                         "control_settings.tolerance"
                     )
-                run, folder = train(next_lr(runs, goal))
-                runs.append(run)
+                lr = next_lr(runs, goal)
+                settings, folder = replace(settings, lr=lr, log_every=look), mine / f"lr {lr}"
+                if not (folder / MANIFEST).exists():
+                    how: dict[str, Any] = {"seed": seed, "output": folder, "checkpoints": mine}
+                    unlearn_and_keep(target, corpus, objective, "full", settings, **how)
+                norm = math.inf if is_diverged(folder) else update_norm(target, folder)
+                print(f"lr {lr:.3g}: norm {norm:.4g}", flush=True)
+                runs.append(Run(lr, norm))
             shutil.copytree(folder, work, dirs_exist_ok=True)
             write_json(work / SEARCH, {"norm": goal, "runs": [run._asdict() for run in runs]})
-            settings = replace(settings, lr=runs[-1].lr, log_every=look)
             facts |= {"status": "ok", "updates": read_json(folder / MANIFEST)["updates"]}
         write_manifest(
             work,
             step="match_norm",
-            settings=settings,
+            settings=replace(settings, log_every=look),
             inputs=inputs,
-            stopwatch=stopwatch,
             seed=seed,
             **facts,
         )

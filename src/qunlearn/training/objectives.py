@@ -44,36 +44,33 @@ if TYPE_CHECKING:
 TERMS = f"{__package__}.terms"
 
 
+Formula = Callable[["Tensor", "Tensor"], "Tensor"]
+"""From logits of the model and the reference, [positions, vocabulary], to [positions], float32."""
+
+
 @dataclass(frozen=True)
 class Seen:
     """What a term sees of a batch of its rows.
 
     Attributes:
-        hidden: the model's last hidden states, [rows, tokens, hidden].
-        head: its output embedding, [vocabulary, hidden].
         mask: 1 for a token, 0 for padding, [rows, tokens].
         token_nll: gives the NLL of each predicted token and the mask of those that count, as
             `losses.token_nll` does.
+        compare: applies a formula to the logits at each position: [rows, tokens], 0 at padding.
         reference: what the term asked for of the model before unlearning (`Definition.reference`):
-            the NLL of each row, summed over its tokens, [rows]; or hidden states and head, in the
-            shapes of the model's own.
+            the NLL of each row, summed over its tokens, [rows]; or hidden states, [rows, tokens,
+            hidden], and the output embedding, [vocabulary, hidden], behind `compare`.
     """
 
-    hidden: Tensor
-    head: Tensor
     mask: Tensor
     token_nll: Callable[[], tuple[Tensor, Tensor]]
+    compare: Callable[[Formula], Tensor]
     reference: tuple[Tensor, ...] = ()
 
     def mean_nll(self) -> Tensor:
         """The mean NLL of all predicted tokens: a float32 scalar, nats."""
         nll, mask = self.token_nll()
         return (nll * mask).sum() / mask.sum()
-
-    def states(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Hidden states and head, those of the reference, and the mask."""
-        hidden, head = self.reference
-        return self.hidden, self.head, hidden, head, self.mask
 
 
 @dataclass(frozen=True)
@@ -103,8 +100,6 @@ class Term:
         label: how tables and figures print it.
         rows: which rows it acts on.
         source: where it is defined.
-        kind: what its memory and time are planned by: the NLL of tokens, or a divergence of two
-            distributions over the vocabulary.
         paper, muse: its definitions; without a second one both variants share the first.
         uses: settings beyond its weight -> what they are, the end of a sentence.
     """
@@ -113,7 +108,6 @@ class Term:
     label: str
     rows: Literal["forget", "retain"]
     source: str
-    kind: Literal["nll", "kl"]
     paper: Definition
     muse: Definition | None = None
     uses: Mapping[str, str] = field(default_factory=dict)
@@ -155,8 +149,10 @@ class Objective:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kind of each term's loss."""
-        return tuple(term.kind for term in self.terms)
+        """What each term's memory and time are planned by: the NLL of tokens, or a divergence of
+        two distributions over the vocabulary (`nll` or `kl`).
+        """
+        return tuple("kl" if term.paper.reference == "states" else "nll" for term in self.terms)
 
     @property
     def uses(self) -> dict[str, str]:

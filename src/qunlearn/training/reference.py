@@ -25,8 +25,8 @@ from qunlearn.training.losses import (
 from qunlearn.training.rows import Batch, Rows, collate
 from qunlearn.training.sharding import gathered, processes, rank, within
 
-Reference = Callable[[Sequence[int], Batch], tuple[Tensor, ...]]
-"""Gives `objectives.Seen.reference` of the rows of these indices, which the batch holds."""
+Reference = Callable[[Sequence[int]], tuple[Tensor, ...]]
+"""Gives `objectives.Seen.reference` of the rows of these indices; the Trainer moves it."""
 
 
 def remember(
@@ -49,8 +49,8 @@ def remember(
         return within(model, cached_states, rows, batch_size, autocast, file)
     if wanted == "nll":
         sums, _ = row_nll(model, rows, batch_size, autocast)
-        return lambda indices, batch: (sums[list(indices)].to(batch["labels"].device),)
-    return lambda indices, batch: ()
+        return lambda indices: (sums[list(indices)],)
+    return lambda indices: ()
 
 
 def row_nll(
@@ -92,8 +92,8 @@ def cached_states(
         file: where the states go; written anew.
 
     Returns:
-        Gives [rows, tokens, hidden], 0 where it is padding, and [vocabulary, hidden]: on the
-        model's device, in one dtype.
+        Gives [rows, tokens, hidden], 0 where it is padding, and [vocabulary, hidden] on the model's
+        device, in one dtype.
     """
     head = head_weight(model).detach()
     with autocast():
@@ -112,11 +112,7 @@ def cached_states(
             for index, states in zip(indices, hidden, strict=True):
                 kept[index].copy_(states[: lengths[index]])
 
-    def reference(indices: Sequence[int], batch: Batch) -> tuple[Tensor, ...]:
-        hidden = pad_sequence([kept[index] for index in indices], batch_first=True)
-        return hidden.to(head.device), head
-
-    return reference
+    return lambda indices: (pad_sequence([kept[i] for i in indices], batch_first=True), head)
 
 
 def _evaluate(

@@ -1,5 +1,10 @@
-"""Texts become rows of token ids, rows become padded batches."""
+"""Texts become rows of token ids, rows become padded batches, in an order that the seed decides.
 
+The order is made before training, so that a resumed run sees what an undisturbed one sees.
+"""
+
+import math
+import random
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -69,6 +74,26 @@ def collate(rows: Rows) -> Batch:
         "attention_mask": pad_sequence([torch.ones_like(row) for row in ids], batch_first=True),
         "labels": pad_sequence(ids, batch_first=True, padding_value=IGNORED),
     }
+
+
+def count_updates(epochs: float, rows: int, batch_size: int) -> int:
+    """Updates in `epochs` passes over `rows`: at least one."""
+    return max(1, round(epochs * rows / batch_size))
+
+
+def shuffled_passes(items: int, length: int, seed: int) -> list[int]:
+    """The first `length` indices of endless passes over range(items), each pass shuffled anew."""
+    generator = random.Random(f"order/{seed}")
+    order: list[int] = []
+    for _ in range(math.ceil(length / items)):
+        order += generator.sample(range(items), items)
+    return order[:length]
+
+
+def draw_pairs(forget: int, retain: int, length: int, seed: int) -> list[tuple[int, int]]:
+    """Shuffled passes over the forget rows, each row beside a random retain row."""
+    generator = random.Random(f"retain/{seed}")
+    return [(index, generator.randrange(retain)) for index in shuffled_passes(forget, length, seed)]
 
 
 def _equal_pieces(sequence: list[int], longest: int) -> list[list[int]]:

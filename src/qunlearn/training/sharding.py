@@ -1,4 +1,4 @@
-"""A model whose weights, gradients and optimizer state are spread over processes (FSDP2).
+"""Training in several processes: how they are launched, and a model spread over them (FSDP2).
 
 The Trainer's own FSDP keeps the checkpoints, clips the gradients and steps the optimizer. Only the
 model is sharded here, by torch's `fully_shard`: accelerate (1.15) would put the final norm and the
@@ -7,7 +7,10 @@ weight, chunk by chunk; and it would do so after a checkpoint was loaded, when t
 the losses need is gone.
 """
 
+import os
+import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, TypeVar
 
 import torch
@@ -15,19 +18,67 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import (
-    CPUOffloadPolicy,
-    FSDPModule,
-    OffloadPolicy,
-    fully_shard,
-    register_fsdp_forward_method,
-)
-from transformers import PreTrainedModel
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from qunlearn.run.errors import InputError
+from qunlearn.run.imports import hide_unused
+from qunlearn.run.signals import end, listen
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 
 R = TypeVar("R")
+PATIENCE = 3600  # seconds for a last checkpoint
+
+
+def launch(processes: int, function: str, **arguments: Any) -> None:
+    """Call `function` in new processes, one a GPU (NCCL) or several on the CPU (gloo).
+
+    When one fails, the others are ended. Signals are passed on to them.
+
+    Args:
+        function: `<module>:<name>`, imported in the new processes alone.
+        arguments: of the function; they must be picklable.
+
+    Raises:
+        SystemExit: a process failed or was asked to end, and has said so.
+    """
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",  # a port that is free
+        local_addr="localhost",
+        max_restarts=0,
+        shutdown_timeout=PATIENCE,
+    )
+    try:
+        elastic_launch(config, _work)(function, arguments)
+    except ChildFailedError as error:
+        sys.exit(max(error.get_first_failure()[1].exitcode, 1))
+    except SignalException as asked:
+        sys.exit(128 + asked.sigval)
+
+
+def _work(function: str, arguments: dict[str, Any]) -> None:
+    listen(end)
+    hide_unused()  # what trains in shards needs none of them
+    if sys.platform == "linux":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all processes are on this machine
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("cuda:nccl,cpu:gloo" if torch.cuda.is_available() else "gloo")
+    try:
+        module, _, name = function.partition(":")
+        getattr(import_module(module), name)(**arguments)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        os._exit(2)  # at once: the others may wait for this process, and it for them
+    except SystemExit as stopped:
+        os._exit(int(str(stopped.code)))
+    dist.destroy_process_group()
 
 
 def check_sharding(settings: UnlearnSettings, adapter: Adapter) -> None:
@@ -39,11 +90,10 @@ def check_sharding(settings: UnlearnSettings, adapter: Adapter) -> None:
     micro_batch(settings)
     gpus, processes = torch.cuda.device_count(), settings.processes
     if settings.sharding == "none":
-        faults = {"processes and offload need sharding fsdp": processes > 1 or settings.offload}
+        faults = {"processes need sharding fsdp": processes > 1}
     else:
         faults = {
             "sharding: LoRA trains too little to be spread; use none": adapter == "lora",
-            "sharding: one process on the CPU has nothing to share": processes == 1 and not gpus,
             "optimizer: adamw_8bit does not work in shards": settings.optimizer != "adamw",
             f"processes: only {gpus} GPUs are visible; lower it": 0 < gpus < processes,
         }
@@ -68,22 +118,18 @@ def micro_batch(settings: UnlearnSettings) -> int:
     return micro
 
 
-def shard(model: PreTrainedModel, *, offload: bool) -> None:
+def shard(model: Any) -> None:
     """Spread `model` in place; compute with it by `within`.
 
     Each layer is gathered when it computes and let go afterwards; what is not in a layer
     (embeddings, norm, head) is gathered while the whole computes.
-
-    Args:
-        offload: keep weights, gradients and optimizer state in the host's memory.
     """
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     mesh = init_device_mesh(kind, (dist.get_world_size(),))
-    policy = CPUOffloadPolicy(pin_memory=kind == "cuda") if offload else OffloadPolicy()
     for layer in model.get_decoder().layers:
-        fully_shard(layer, mesh=mesh, offload_policy=policy)
+        fully_shard(layer, mesh=mesh)
     # By default the root's weights would stay whole after a pass without gradients.
-    fully_shard(model, mesh=mesh, offload_policy=policy, reshard_after_forward=True)
+    fully_shard(model, mesh=mesh, reshard_after_forward=True)
     model.run = lambda compute, *args: compute(model, *args)
     register_fsdp_forward_method(model, "run")
 
@@ -109,7 +155,6 @@ def trainer_settings(settings: UnlearnSettings) -> dict[str, Any]:
             "version": 2,
             "auto_wrap_policy": "NO_WRAP",  # it is sharded already
             "state_dict_type": "SHARDED_STATE_DICT",
-            "cpu_offload": settings.offload,
         },
         # Whole gradients, kept until the last micro-batch, would be as large as the model.
         "accelerator_config": {"gradient_accumulation_kwargs": {"sync_each_batch": True}},

@@ -2,8 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from signal import SIGTERM, signal
 from types import FrameType
@@ -19,6 +20,8 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
 
 from qunlearn.run.errors import InputError
+from qunlearn.run.fingerprint import code_version
+from qunlearn.run.manifest import fingerprint
 from qunlearn.run.signals import leave, listen
 from qunlearn.settings.training import TrainSettings
 from qunlearn.settings.unlearning import UnlearnSettings
@@ -41,13 +44,66 @@ class Diverged(Exception):
 
 
 class RepeatableTrainer(Trainer):
-    """A Trainer that logs the parts of its loss and stops at the first loss that is not finite."""
+    """A Trainer that logs the parts of its loss and stops at the first loss that is not finite.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    AdamW without weight decay, one checkpoint kept, nothing reported anywhere.
+
+    Args:
+        checkpoints: folder of this run's checkpoints.
+        rows: that a forward pass takes.
+        autocast: whether products are in bf16.
+        more: passed on to TrainingArguments.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        settings: TrainSettings | UnlearnSettings,
+        checkpoints: Path,
+        data: Sequence[Any],
+        collate: Callable[[Any], Any],
+        *,
+        updates: int,
+        rows: int,
+        seed: int,
+        autocast: bool,
+        callbacks: Sequence[TrainerCallback] = (),
+        **more: Any,
+    ) -> None:
         use_deterministic_kernels()
-        super().__init__(*args, **kwargs)
+        args = TrainingArguments(
+            output_dir=str(checkpoints),
+            max_steps=updates,
+            learning_rate=settings.lr,
+            optim=OPTIMIZERS[getattr(settings, "optimizer", "adamw")],
+            weight_decay=0.0,
+            per_device_train_batch_size=rows,
+            logging_steps=settings.log_every,
+            save_strategy="steps",
+            save_steps=settings.checkpoint_every,
+            save_total_limit=1,
+            seed=seed,
+            activation_checkpointing=settings.gradient_checkpointing,
+            activation_checkpointing_kwargs={"use_reentrant": False},
+            train_sampling_strategy="sequential",
+            use_cpu=not torch.cuda.is_available(),
+            remove_unused_columns=False,
+            dataloader_pin_memory=False,  # batches hold what is on the GPU already
+            report_to="none",
+            **more,
+        )
+        # Else it would spread each batch over all GPUs that it sees, and change the numbers.
+        args._n_gpu = min(args.n_gpu, 1)
+        self.stop = StopOnSignal()
+        super().__init__(model, args, collate, data, callbacks=[*callbacks, self.stop])  # type: ignore[arg-type]
         # Our losses are means; the Trainer is to divide them by the accumulation steps.
         self.model_accepts_loss_kwargs = False
+        # Its cache holds a bf16 copy of every trained weight until a pass ends: 13 GB at 7B, when
+        # checkpointing lets the layers' own copies go.
+        how: Any = {"enabled": autocast, "cache_enabled": not settings.gradient_checkpointing}
+        self.autocast = partial(torch.autocast, args.device.type, dtype=torch.bfloat16, **how)
+        if args.device.type == "cpu":  # where fused attention is slow in the backward pass
+            model.set_attn_implementation("eager")
         self._parts: dict[str, list[Tensor]] = {}
 
     def create_accelerator_and_postprocess(self) -> None:
@@ -79,6 +135,43 @@ class RepeatableTrainer(Trainer):
         if not torch.isfinite(together):
             raise Diverged(f"the loss is {together.item()} at update {self.state.global_step + 1}")
         return loss
+
+    def run(self) -> list[dict[str, Any]]:
+        """Train, from the last whole checkpoint if there is one; return the log, one dict a line.
+
+        Raises:
+            Diverged: the loss or a weight is not finite.
+            InputError: out of GPU memory.
+            SystemExit: the process was asked to end; there is a checkpoint of where it was.
+        """
+        try:
+            with self.accelerator.main_process_first():  # one deletes what is broken
+                checkpoint = last_checkpoint(Path(self.args.output_dir))
+            if checkpoint:
+                print(f"resuming from {Path(checkpoint).name}", flush=True)
+            with self.stop.listening():
+                self.train(resume_from_checkpoint=checkpoint)
+            if self.stop.stopped:
+                update = self.state.global_step
+                leave(self.stop.stopped, f"the same command resumes after update {update}")
+            check_finite(self.model, "the last update")
+        except Diverged as error:
+            error.log = self._lines()
+            raise
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"out of GPU memory in training ({str(error).split('. ')[0]}): lower "
+                "micro_batch_size or batch_size, or set gradient_checkpointing to true"
+            ) from None
+        return self._lines()
+
+    def _lines(self) -> list[dict[str, Any]]:
+        """All lines but the Trainer's summary, which covers only what was run since a resumption.
+
+        Checkpoints sort the keys of the lines before them.
+        """
+        lines = [line for line in self.state.log_history if "train_runtime" not in line]
+        return [dict(sorted(line.items())) for line in lines]
 
 
 class StopOnSignal(TrainerCallback):
@@ -116,97 +209,22 @@ class StopOnSignal(TrainerCallback):
         return control
 
 
-class _OneDevice(TrainingArguments):
-    """Arguments for one device a process: the Trainer would spread each batch over all GPUs that
-    it sees, and change the numbers.
-    """
-
-    @property
-    def n_gpu(self) -> int:
-        seen: int = super().n_gpu
-        return min(seen, 1)
-
-
-def arguments(
-    checkpoints: Path,
-    settings: TrainSettings | UnlearnSettings,
-    *,
-    updates: int,
-    rows: int,
-    seed: int,
-    **more: Any,
-) -> TrainingArguments:
-    """AdamW without weight decay, one checkpoint kept, nothing reported anywhere.
-
-    Args:
-        rows: that a forward pass takes.
-        more: passed on to TrainingArguments.
-    """
-    return _OneDevice(
-        output_dir=str(checkpoints),
-        max_steps=updates,
-        learning_rate=settings.lr,
-        weight_decay=0.0,
-        per_device_train_batch_size=rows,
-        logging_steps=settings.log_every,
-        save_strategy="steps",
-        save_steps=settings.checkpoint_every,
-        save_total_limit=1,
-        seed=seed,
-        activation_checkpointing=settings.gradient_checkpointing,
-        activation_checkpointing_kwargs={"use_reentrant": False},
-        train_sampling_strategy="sequential",
-        use_cpu=not torch.cuda.is_available(),
-        remove_unused_columns=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        report_to="none",
-        **more,
-    )
-
-
-def train(trainer: RepeatableTrainer) -> list[dict[str, Any]]:
-    """Train, from the last whole checkpoint if there is one; return the log, one dict a line.
-
-    Raises:
-        Diverged: the loss or a weight is not finite.
-        InputError: out of GPU memory.
-        SystemExit: the process was asked to end; there is a checkpoint of where it was.
-    """
-    stop = StopOnSignal()
-    trainer.add_callback(stop)
-    try:
-        with trainer.accelerator.main_process_first():  # one deletes what is broken
-            checkpoint = last_checkpoint(Path(trainer.args.output_dir))
-        if checkpoint:
-            print(f"resuming from {Path(checkpoint).name}", flush=True)
-        with stop.listening():
-            trainer.train(resume_from_checkpoint=checkpoint)
-        if stop.stopped:
-            update = trainer.state.global_step
-            leave(stop.stopped, f"the same command resumes after update {update}")
-        check_finite(trainer.model, "the last update")
-    except Diverged as error:
-        error.log = _log(trainer)
-        raise
-    except torch.OutOfMemoryError as error:
-        raise InputError(
-            f"out of GPU memory in training ({str(error).split('. ')[0]}): lower micro_batch_size "
-            "or batch_size, or set gradient_checkpointing to true"
-        ) from None
-    return _log(trainer)
-
-
 @contextmanager
-def locked(checkpoints: Path) -> Iterator[None]:
-    """Keep a training's folder to this process; delete it when the block succeeds.
+def locked(checkpoints: Path, *modules: Path, **made_from: Any) -> Iterator[Path]:
+    """The folder of one training's checkpoints, for this process alone; deleted at the end.
 
     On a cluster, jobs outlive a driver that is killed, and the next driver sends the same training
     again: it waits here until the first one is done.
+
+    Args:
+        modules: the code of the training.
+        made_from: what else tells it from others.
     """
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    with FileLock(checkpoints / "lock"):
-        yield
-        shutil.rmtree(checkpoints, ignore_errors=True)
+    mine = checkpoints / fingerprint(**made_from, code=code_version(*modules))
+    mine.mkdir(parents=True, exist_ok=True)
+    with FileLock(mine / "lock"):
+        yield mine
+        shutil.rmtree(mine, ignore_errors=True)
 
 
 def last_checkpoint(folder: Path) -> str | None:
@@ -248,12 +266,3 @@ def use_deterministic_kernels() -> None:
         torch.use_deterministic_algorithms(True, warn_only=True)
         # Filling all new memory with NaN finds reads of it; there are none, and it takes time.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-
-
-def _log(trainer: RepeatableTrainer) -> list[dict[str, Any]]:
-    """All lines but the Trainer's summary, which covers only what was run since a resumption.
-
-    Checkpoints sort the keys of the lines before them.
-    """
-    lines = [line for line in trainer.state.log_history if "train_runtime" not in line]
-    return [dict(sorted(line.items())) for line in lines]

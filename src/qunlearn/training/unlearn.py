@@ -1,7 +1,6 @@
 """Unlearning: push the forget rows away, hold the retain rows where they are."""
 
 import math
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,23 +9,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import TrainerCallback, set_seed
+from transformers import TrainerCallback
 
 from qunlearn.run.files import new_folder
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings
-from qunlearn.training.finetune import shuffled_passes
-from qunlearn.training.losses import (
-    Autocast,
-    bf16_autocast,
-    choose_attention,
-    head_weight,
-    hidden_states,
-    token_nll,
-)
-from qunlearn.training.objectives import Definition, Objective, Seen
+from qunlearn.training.losses import head_weight, hidden_states, over_vocabulary, token_nll
+from qunlearn.training.objectives import Definition, Formula, Objective, Seen
 from qunlearn.training.products import quick_bf16_products
 from qunlearn.training.reference import Reference, remember, row_nll
-from qunlearn.training.rows import Rows, collate
+from qunlearn.training.rows import Batch, Rows, collate, count_updates, draw_pairs
 from qunlearn.training.sharding import (
     gather,
     is_sharded,
@@ -35,16 +26,7 @@ from qunlearn.training.sharding import (
     trainer_settings,
     within,
 )
-from qunlearn.training.trainer import (
-    OPTIMIZERS,
-    Diverged,
-    RepeatableTrainer,
-    arguments,
-    check_finite,
-    train,
-)
-
-Pair = tuple[int, int]  # indices of a forget row and of the retain row beside it
+from qunlearn.training.trainer import Diverged, RepeatableTrainer, check_finite
 
 
 @dataclass
@@ -70,12 +52,27 @@ class Side:
         return sizes[self.definition.over]
 
 
+def see(hidden: Tensor, head: Tensor, batch: Batch, reference: tuple[Tensor, ...] = ()) -> Seen:
+    """What a term sees of `batch`.
+
+    Args:
+        hidden: the model's last hidden states, [rows, tokens, hidden].
+        head: its output embedding, [vocabulary, hidden].
+        reference: see `objectives.Seen`.
+    """
+    mask = batch["attention_mask"]
+
+    def compare(formula: Formula) -> Tensor:
+        return over_vocabulary(formula, hidden, head, reference[0], mask, reference[1])
+
+    return Seen(mask, partial(token_nll, hidden, head, batch["labels"]), compare, reference)
+
+
 class _Unlearner(RepeatableTrainer):
     """loss = gamma * forget + alpha * retain."""
 
     sides: dict[str, Side]
     settings: UnlearnSettings
-    autocast: Autocast
 
     def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
         """The loss; where memory is short, forget's backward pass is over before retain begins.
@@ -103,28 +100,22 @@ class _Unlearner(RepeatableTrainer):
 
     def _term(self, model: nn.Module, name: str, inputs: Any) -> Tensor:
         side, batch = self.sides[name], inputs[name]
-        hidden, head = hidden_states(model, batch), head_weight(model)
-        nll = partial(token_nll, hidden, head, batch["labels"])
-        reference = side.reference(batch["indices"], batch)
-        seen = Seen(hidden, head, batch["attention_mask"], nll, reference)
+        seen = see(hidden_states(model, batch), head_weight(model), batch, batch["reference"])
         return batch["share"] * side.definition.loss(seen, self.settings)  # type: ignore[no-any-return]
 
 
+@dataclass
 class BetweenUpdates(TrainerCallback):
     """Looks at the mean token NLL of all forget rows, stops the run by it, and keeps snapshots.
 
-    Args:
+    Attributes:
         look: gives the summed NLL and the number of tokens of each forget row.
         snapshots: update -> the folder that gets the weights after it.
     """
 
-    def __init__(
-        self,
-        look: Callable[[nn.Module], tuple[Tensor, Tensor]],
-        settings: UnlearnSettings,
-        snapshots: Mapping[int, Path],
-    ) -> None:
-        self._look, self._settings, self._snapshots = look, settings, snapshots
+    look: Callable[[nn.Module], tuple[Tensor, Tensor]]
+    settings: UnlearnSettings
+    snapshots: Mapping[int, Path]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         """Look every `log_every` updates, after the last one, and, only to log it, at the ends of
@@ -134,19 +125,19 @@ class BetweenUpdates(TrainerCallback):
             Diverged: the forget NLL or a weight of a snapshot is not finite.
         """
         update, model = state.global_step, kwargs["model"]
-        due = update % self._settings.log_every == 0 or update == args.max_steps
-        if due or update in self._snapshots:
-            sums, counts = self._look(model)
+        due = update % self.settings.log_every == 0 or update == args.max_steps
+        if due or update in self.snapshots:
+            sums, counts = self.look(model)
             value = (sums.sum() / counts.sum()).item()
             if not math.isfinite(value):
                 raise Diverged(f"the forget NLL is {value} after update {update}")
             state.log_history.append({"step": update, "nll_forget": round(value, 6)})
-            if due and self._settings.stop_nll and value >= self._settings.stop_nll:
+            if due and self.settings.stop_nll and value >= self.settings.stop_nll:
                 control.should_training_stop = True
                 control.should_save = False  # a resumed run would go on past the stop
-        if update in self._snapshots:  # before the Trainer's checkpoint of the same update
+        if update in self.snapshots:  # before the Trainer's checkpoint of the same update
             check_finite(model, f"update {update}")
-            with new_folder(self._snapshots[update]) as work:
+            with new_folder(self.snapshots[update]) as work:
                 save_weights(model, work)
         return control
 
@@ -181,17 +172,10 @@ def unlearn(
         Diverged: the loss, the forget NLL or a weight is not finite.
         InputError: settings contradict each other, or out of GPU memory.
     """
-    set_seed(seed)
     micro = micro_batch(settings)
     parts = settings.batch_size // micro  # of an update, over all processes
     updates = count_updates(settings.epochs, len(forget), settings.batch_size)
     pairs = draw_pairs(len(forget), len(retain), updates * settings.batch_size, seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if settings.sharding == "none":
-        model.to(device)
-    choose_attention(model, device)
-    cast = settings.autocast and adapter != "full_bf16"
-    autocast = bf16_autocast(device, cast, settings.gradient_checkpointing)
     sides: dict[str, Side] = {}
 
     def collate_pairs(places: list[int]) -> dict[str, Any]:
@@ -205,39 +189,36 @@ def unlearn(
             own = [pairs[place][which] for place in places]
             share = parts * side.size(own) / side.size([pair[which] for pair in update])
             batch: dict[str, Any] = {**collate([side.rows[index] for index in own])}
-            batches[name] = batch | {"indices": own, "share": share}
+            batches[name] = batch | {"reference": side.reference(own), "share": share}
         return batches
 
     def look(model: nn.Module) -> tuple[Tensor, Tensor]:
-        return row_nll(model, forget, 2 * micro, autocast)
+        return row_nll(model, forget, 2 * micro, trainer.autocast)
 
-    watch = BetweenUpdates(look, settings, snapshots)
     trainer = _Unlearner(
-        model=model,
-        args=arguments(
-            checkpoints,
-            settings,
-            updates=updates,
-            rows=micro,
-            seed=seed,
-            lr_scheduler_type="constant",
-            gradient_accumulation_steps=parts // settings.processes,
-            max_grad_norm=settings.clip,
-            optim=OPTIMIZERS[settings.optimizer],
-            **trainer_settings(settings),
-        ),
-        train_dataset=range(len(pairs)),
-        data_collator=collate_pairs,
-        callbacks=[watch],
+        model,
+        settings,
+        checkpoints,
+        range(len(pairs)),
+        collate_pairs,
+        updates=updates,
+        rows=micro,
+        seed=seed,
+        autocast=settings.autocast and adapter != "full_bf16",
+        callbacks=[BetweenUpdates(look, settings, snapshots)],
+        lr_scheduler_type="constant",
+        gradient_accumulation_steps=parts // settings.processes,
+        max_grad_norm=settings.clip,
+        **trainer_settings(settings),
     )
-    trainer.sides, trainer.settings, trainer.autocast = sides, settings, autocast
+    trainer.sides, trainer.settings = sides, settings
     for term in Objective.parse(objective).terms:
         definition, file = term.definition(settings.variant), checkpoints / f"{term.rows}{rank()}"
         forgets = term.rows == "forget"
         rows, weight = (forget, settings.gamma) if forgets else (retain, settings.alpha)
-        known = remember(definition.reference, model, rows, 2 * micro, autocast, file)
+        known = remember(definition.reference, model, rows, 2 * micro, trainer.autocast, file)
         sides[term.rows] = Side(definition, weight, rows, known)
-    return train(trainer)
+    return trainer.run()
 
 
 def save_weights(model: Any, folder: Path) -> None:
@@ -250,14 +231,3 @@ def save_weights(model: Any, folder: Path) -> None:
         model.save_pretrained(folder)
     elif state := gather(model):
         model.save_pretrained(folder, state_dict=state)
-
-
-def draw_pairs(forget: int, retain: int, length: int, seed: int) -> list[Pair]:
-    """Shuffled passes over the forget rows, each row beside a random retain row."""
-    generator = random.Random(f"retain/{seed}")
-    return [(index, generator.randrange(retain)) for index in shuffled_passes(forget, length, seed)]
-
-
-def count_updates(epochs: float, rows: int, batch_size: int) -> int:
-    """Updates in `epochs` passes over `rows`: at least one."""
-    return max(1, round(epochs * rows / batch_size))

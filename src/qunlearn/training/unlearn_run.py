@@ -1,9 +1,8 @@
 """A run of unlearning: from the target on disk to what was trained, or to the word `diverged`."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,14 @@ import torch
 from qunlearn.corpora.layout import load
 from qunlearn.models.checkpoints import load_model, load_tokenizer
 from qunlearn.run.files import new_folder, write_jsonl
-from qunlearn.run.fingerprint import code_version
-from qunlearn.run.manifest import Stopwatch, fingerprint, write_manifest
+from qunlearn.run.manifest import write_manifest
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings, snapshot_name
 from qunlearn.training.adapters import narrow_frozen, weight_dtype, with_adapter
-from qunlearn.training.launch import launch
 from qunlearn.training.objectives import Objective
-from qunlearn.training.rows import make_rows, unique_rows
-from qunlearn.training.sharding import check_sharding, rank, shard
+from qunlearn.training.rows import count_updates, make_rows, unique_rows
+from qunlearn.training.sharding import check_sharding, launch, rank, shard
 from qunlearn.training.trainer import LOG, Diverged, locked
-from qunlearn.training.unlearn import count_updates, save_weights, unlearn
+from qunlearn.training.unlearn import save_weights, unlearn
 
 
 def unlearn_and_keep(
@@ -54,18 +51,15 @@ def unlearn_and_keep(
     counts = sorted(set(snapshots))
     if counts:
         settings = replace(settings, epochs=counts[-1])
-    made_from: dict[str, Any] = {"objective": objective, "adapter": adapter, "settings": settings}
-    made_from |= {"seed": seed, "counts": counts}
-    mine = checkpoints / fingerprint(
-        **made_from,
-        inputs={"target": target, "corpus": corpus},
-        code=code_version(Path(__file__), *Objective.parse(objective).module_files),
-    )
-    run: Callable[..., None] = unlearn_in_process
-    if settings.sharding == "fsdp":
-        run = partial(launch, settings.processes, f"{__name__}:unlearn_in_process")
-    with locked(mine):
-        run(target=target, corpus=corpus, **made_from, output=output, mine=mine)
+    run: dict[str, Any] = {"target": target, "corpus": corpus, "objective": objective}
+    run |= {"adapter": adapter, "settings": settings, "seed": seed, "counts": counts}
+    modules = Path(__file__), *Objective.parse(objective).module_files
+    with locked(checkpoints, *modules, **run) as mine:
+        if settings.sharding == "fsdp":
+            function = f"{__name__}:{unlearn_in_process.__name__}"
+            launch(settings.processes, function, **run, output=output, mine=mine)
+        else:
+            unlearn_in_process(**run, output=output, mine=mine)
 
 
 def unlearn_in_process(
@@ -86,7 +80,6 @@ def unlearn_in_process(
         mine: the training's folder of checkpoints, and of what is to outlive a kill.
         counts: epochs of the snapshots, ascending; the last are the run's.
     """
-    stopwatch = Stopwatch()
     own = mine  # where this process keeps what is its own
     if rank() > 0:  # the first process writes; the others do the same into nothing
         own = mine / f"rank{rank()}"
@@ -98,11 +91,15 @@ def unlearn_in_process(
     )
     model: Any = with_adapter(load_model(target, weight_dtype(adapter)), adapter, settings, seed)
     if settings.sharding == "fsdp":
-        shard(model, offload=settings.offload)
+        shard(model)
     if settings.autocast:
         narrow_frozen(model, torch.bfloat16)
-    ends = {count: count_updates(count, len(forget), settings.batch_size) for count in counts}
-    snapshots = {update: own / f"snapshot-{update}" for update in ends.values()}  # till all is done
+    ends = {
+        count: count_updates(count, len(forget), settings.batch_size)
+        for count in counts or [settings.epochs]
+    }
+    # Kept till all is done.
+    snapshots = {update: own / f"snapshot-{update}" for update in ends.values() if counts}
 
     def describe(folder: Path, whose: UnlearnSettings, log: Any, **facts: Any) -> None:
         if (folder / "config.json").exists():
@@ -113,7 +110,6 @@ def unlearn_in_process(
             step="unlearn",
             settings=whose,
             inputs={"target": target, "corpus": corpus},
-            stopwatch=stopwatch,
             seed=seed,
             objective=objective,
             adapter=adapter,
@@ -129,16 +125,14 @@ def unlearn_in_process(
         except Diverged as error:
             facts, log = {"status": "diverged", "reason": str(error)}, error.log
         for count, update in ends.items():
-            folder, end = work / snapshot_name(count), {"status": "ok"}
-            if snapshots[update].exists():
-                shutil.copytree(snapshots[update], folder)
-            else:  # a shorter run would have ended here as well
-                folder.mkdir()
-                end = facts
-                if facts["status"] == "ok":
-                    save_weights(model, folder)
+            folder, end = work / snapshot_name(count) if counts else work, facts
+            folder.mkdir(exist_ok=True)
+            if counts and snapshots[update].exists():
+                shutil.copytree(snapshots[update], folder, dirs_exist_ok=True)
+                end = {"status": "ok"}
+            elif facts["status"] == "ok":  # a shorter run would have ended here as well
+                save_weights(model, folder)
             until = [line for line in log if line["step"] <= update]
             describe(folder, replace(settings, epochs=count), until, **end)
-        if not counts and facts["status"] == "ok":
-            save_weights(model, work)
-        describe(work, settings, log, **facts)
+        if counts:
+            describe(work, settings, log, **facts)

@@ -7,6 +7,5 @@ TERM = Term(
     label="GA",
     rows="forget",
     source="Jang et al. 2022 (arXiv 2210.01504)",
-    kind="nll",
     paper=Definition(lambda seen, _: -seen.mean_nll(), over="predictions"),
 )

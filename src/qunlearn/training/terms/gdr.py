@@ -7,6 +7,5 @@ TERM = Term(
     label="GDR",
     rows="retain",
     source="Liu et al. 2022 (arXiv 2203.12817), as in MUSE (arXiv 2407.06460)",
-    kind="nll",
     paper=Definition(lambda seen, _: seen.mean_nll(), over="predictions"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qunlearn.training.objectives import Definition, Term
+from qunlearn.training.objectives import Definition, Seen, Term
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,43 +22,22 @@ def kl_divergence(logits: Tensor, reference_logits: Tensor) -> Tensor:
     ).sum(dim=-1)
 
 
-def mean_kl(
-    hidden: Tensor, head: Tensor, reference_hidden: Tensor, reference_head: Tensor, mask: Tensor
-) -> Tensor:
-    """KLR: mean of KL(reference || model) over the positions that `mask` counts, nats.
-
-    Args:
-        hidden, reference_hidden: [rows, tokens, hidden].
-        head, reference_head: [vocabulary, hidden].
-        mask: [rows, tokens].
-    """
-    from qunlearn.training.losses import over_vocabulary
-
-    each = over_vocabulary(kl_divergence, hidden, head, reference_hidden, mask, reference_head)
-    return each.sum() / mask.sum()
-
-
-def raw_kl(
-    hidden: Tensor, head: Tensor, reference_hidden: Tensor, reference_head: Tensor, mask: Tensor
-) -> Tensor:
-    """KLR of variant `muse`: sum of exp(z_ref) * (z_ref - z) over raw logits, divided by rows.
+def raw_kl(logits: Tensor, reference_logits: Tensor) -> Tensor:
+    """Variant `muse` at each position: sum of exp(z_ref) * (z_ref - z) over raw logits.
 
     This is what torch's `kl_div` (log_target, batchmean) makes of logits where it expects log
     probabilities; `batchmean` divides by rows, not by positions. It is no KL divergence: it is
     linear in z, so that it has no minimum at the reference and no lower bound, and it always pulls
     each logit up with weight exp(z_ref), however high it stands. muse_bench counts padding too, of
     which its rows have none.
-
-    Args: as `mean_kl`.
     """
-    from qunlearn.training.losses import over_vocabulary
+    before = reference_logits.float()
+    return (before.exp() * (before - logits.float())).sum(dim=-1)
 
-    def formula(logits: Tensor, before: Tensor) -> Tensor:
-        before = before.float()
-        return (before.exp() * (before - logits.float())).sum(dim=-1)
 
-    each = over_vocabulary(formula, hidden, head, reference_hidden, mask, reference_head)
-    return each.sum() / len(hidden)
+def mean_kl(seen: Seen) -> Tensor:
+    """The mean KL divergence over the positions that the mask counts, nats."""
+    return seen.compare(kl_divergence).sum() / seen.mask.sum()
 
 
 TERM = Term(
@@ -66,7 +45,8 @@ TERM = Term(
     label="KLR",
     rows="retain",
     source="Shi et al. 2024 (MUSE, arXiv 2407.06460)",
-    kind="kl",
-    paper=Definition(lambda seen, _: mean_kl(*seen.states()), over="tokens", reference="states"),
-    muse=Definition(lambda seen, _: raw_kl(*seen.states()), over="rows", reference="states"),
+    paper=Definition(lambda seen, _: mean_kl(seen), over="tokens", reference="states"),
+    muse=Definition(
+        lambda seen, _: seen.compare(raw_kl).sum() / len(seen.mask), over="rows", reference="states"
+    ),
 )

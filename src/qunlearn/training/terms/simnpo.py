@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qunlearn.training.objectives import Definition, Term
+from qunlearn.training.objectives import Definition, Seen, Term
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def simnpo(nll: Tensor, mask: Tensor, beta: float) -> Tensor:
+def simnpo(seen: Seen, beta: float) -> Tensor:
     """SimNPO (Fan et al. 2024): mean over rows of -2/beta * log sigmoid(beta * NLL / tokens).
 
     It falls as a row's mean NLL rises, and levels off once the row is forgotten, by whatever it was
     before. The paper's margin, which would be taken from the mean NLL, is 0, as in its published
-    runs. In both variants of definitions it is the same: the MUSE benchmark has none of its own.
-
-    Args:
-        nll: [rows, tokens], of the model in training, nats.
-        mask: [rows, tokens].
-        beta: inverse temperature; published runs use 2.5, as a mean is far below NPO's sum.
+    runs, which use a beta of 2.5, as a mean is far below NPO's sum. In both variants of definitions
+    it is the same: the MUSE benchmark has none of its own.
     """
     from torch.nn.functional import logsigmoid
 
+    nll, mask = seen.token_nll()
     mean = (nll * mask).sum(dim=1) / mask.sum(dim=1)
     return (-2.0 / beta * logsigmoid(beta * mean)).mean()
 
@@ -33,7 +30,6 @@ TERM = Term(
     label="SimNPO",
     rows="forget",
     source="Fan et al. 2024 (arXiv 2410.07163), margin 0",
-    kind="nll",
-    paper=Definition(lambda seen, settings: simnpo(*seen.token_nll(), settings.beta), over="rows"),
+    paper=Definition(lambda seen, settings: simnpo(seen, settings.beta), over="rows"),
     uses={"beta": "SimNPO's inverse temperature"},
 )
