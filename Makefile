@@ -4,7 +4,7 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 VENV := .venv
 DRIVER := .venv-driver
 BIN := $(VENV)/bin
-FILL := python workflow/scripts/fill_document.py --part
+FILL := python -m benchmarks.fill_document --part
 # What installs the pins: uv, or pip, which takes twice as long.
 INSTALLER ?= uv
 install_by_uv = $(1)/pip install --quiet $(UV) && $(1)/uv pip install --quiet --python $(1)/python

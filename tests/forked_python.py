@@ -25,7 +25,7 @@ LOADED = (
 )
 HIDDEN = ("torchao", "optimum", "gptqmodel", "datasets", "sklearn")
 """What transformers would import on sight."""
-OWN = ("gptq", "_corpus.py", "fetch_model.py")
+OWN = ("gptq", "make_corpus.py", "fetch_model.py")
 """Words of a command that Python itself runs: gptqmodel changes transformers, others go online."""
 SOURCE = Path(__file__).parents[1] / "src"
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")

@@ -1,6 +1,8 @@
 """Small corpora, in memory and on disk, and a runner for the scripts that write corpora."""
 
+import runpy
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import forked_python
@@ -15,6 +17,12 @@ SMALL = MiniSettings(forget=6, retain=5, holdout=4, pretrain=9)
 def whole_corpus(folder: Path) -> None:
     """Write a corpus of three documents a list."""
     layout.write(folder, mini.generate("news", MiniSettings(0, 3, 3, 3, 6)))
+
+
+def script(name: str) -> Callable[..., None]:
+    """The function behind a script's command line."""
+    main: Callable[..., None] = runpy.run_path(str(ROOT / "workflow/scripts" / name))["main"]
+    return main
 
 
 def run_script(

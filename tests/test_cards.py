@@ -1,11 +1,13 @@
 """Model cards: every fact from its manifest, and nothing where one is missing."""
 
 import re
+import runpy
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
-from small_corpora import run_script
+from conftest import ROOT
 from small_manifests import (
     CALIBRATION,
     LORA,
@@ -16,68 +18,68 @@ from small_manifests import (
     table,
     unlearn,
 )
+from small_summaries import single
 from small_text import unpadded
 
-from qunlearn.analysis.metrics import METRICS, Cell, Score, write_metrics
-from qunlearn.report.cards import by_cell, card
+from qunlearn.analysis.summary import write_metrics
+from qunlearn.experiment.names import METRICS, Cell
+from qunlearn.report.cards import card
 from qunlearn.run.errors import InputError
+
+SCRIPT = runpy.run_path(str(ROOT / "workflow/scripts/write_model_cards.py"))
 
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """Target and retrain, and a LoRA model in every precision."""
-    (tmp_path / "corpus").write_text("corpus")
+    results = tmp_path / "mini"
+    results.mkdir()
+    (results / "corpus").write_text("corpus")
     for name, splits in (("target", ["forget", "retain1"]), ("retrain", ["retain1"])):
-        folder = tmp_path / "models/news" / name
-        inputs = {"corpus": tmp_path / "corpus"}
+        folder = results / "models/news" / name
+        inputs = {"corpus": results / "corpus"}
         manifest(folder, "finetune", {"lr": 0.0015, "warmup": 11}, inputs, splits=splits)
         for precision in PRECISIONS:
-            quantize(tmp_path, f"news/{name}/{precision}", folder)
-    adapter = unlearn(tmp_path, LORA)
+            quantize(results, f"news/{name}/{precision}", folder)
+    adapter = unlearn(results, LORA)
     for precision in PRECISIONS:
-        quantize(tmp_path, f"{LORA}/{precision}", adapter)
-    return tmp_path
+        quantize(results, f"{LORA}/{precision}", adapter)
+    return results
 
 
 def written(results: Path, cell: str) -> str:
     corpus, precision = cell.split("/")[0], cell.rpartition("/")[2]
     beside = [f"{corpus}/{name}/{precision}" for name in ("target", "retrain")]
-    return unpadded(card(results, cell, by_cell(table(*dict.fromkeys([cell, *beside])))))
+    return unpadded(card(results, cell, table(*dict.fromkeys([cell, *beside]))))
 
 
-FACTS = [
-    "# NEWS: NPO+GDR, LoRA, seed 0, NF4\n",
-    "`news/npo_gdr/lora/seed0/nf4` of the experiment `mini`",
-    "| Model before unlearning (target) | trained on forget, retain1 of NEWS |",
-    "| Variant of the update | LoRA (`lora`) |",
-    "| `lr` | 0.0005 |",
-    "| `rank` | 16 |",
-    "| `alpha` | 30 |",
-    "| `autocast` | yes |",
-    "| `warmup` | 11 |",
-    "| Library | bitsandbytes 0.50.2 |",
-    "| Grid | one scale a block of 64 weights, no double quantization |",
-    "| Quantized matrices | all 28 linear layers except the output head;",
-    "| Storage | some storage |",
-    "commit abc123",
-    "| `group` | none |",
-    "| Metric | this model | target | retrain | n |",
-    "| VerMem ↓ | 10.0 [8.8, 12.5] | 20.0 [18.8, 22.5] | 30.0 [28.8, 32.5] | 60 |",
-    "| AUC | 14.000 [12.750, 16.500] | 24.000 [22.750, 26.500] | 34.000 [32.750, 36.500] | 64",
-    "| NLL retain | 16.00 [14.75, 18.50] | 26.00 [24.75, 28.50] | 36.00 [34.75, 38.50] | 66 |",
-    "| VerMem | 0.12 [0.10, 0.46] | 32 |",
-    "| PrivLeak | undefined | none |",
-    "pip install transformers==5.23.0 bitsandbytes==0.50.2 accelerate",
-    "Save or dequantize this model *before* its first forward pass",
-    "those of the base model and the corpus apply",
-    "| `model.safetensors` | 99 | `sha of nf4 quantize` |",
-    "It does not prove that the\ntext is gone",
-]
+FACTS = """\
+# NEWS: NPO+GDR, LoRA, seed 0, NF4
+`news/npo_gdr/lora/seed0/nf4` of the experiment `mini`
+| Model before unlearning (target) | trained on forget, retain1 of NEWS |
+| Variant of the update | LoRA (`lora`) |
+| `rank` | 16 |
+| `autocast` | yes |
+| `warmup` | 11 |
+| Library | bitsandbytes 0.50.2 |
+| Grid | one scale a block of 64 weights, no double quantization |
+| Quantized matrices | all 28 linear layers except the output head;
+| Storage | some storage |
+commit abc123
+| VerMem ↓ | 10.0 [8.8, 12.5] | 20.0 [18.8, 22.5] | 30.0 [28.8, 32.5] | 60 |
+| AUC | 14.000 [12.750, 16.500] | 24.000 [22.750, 26.500] | 34.000 [32.750, 36.500] | 64
+| VerMem | 0.12 [0.10, 0.46] | 32 |
+| PrivLeak | undefined | none |
+pip install transformers==5.23.0 bitsandbytes==0.50.2 accelerate
+Save or dequantize this model *before* its first forward pass
+those of the base model and the corpus apply
+| `model.safetensors` | 99 | `sha of nf4 quantize` |
+text is gone: other prompts"""
 
 
 def test_a_card_states_each_fact(results: Path) -> None:
     text = written(results, f"{LORA}/nf4")
-    assert [fact for fact in FACTS if fact not in text] == []
+    assert [fact for fact in FACTS.splitlines() if fact not in text] == []
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -86,16 +88,13 @@ def test_front_matter_is_yaml_and_the_snippet_is_python(results: Path, precision
     front = yaml.safe_load(text.split("---\n")[1])
     snippet = re.search(r"```python\n(.*?)```", text, re.DOTALL)
 
-    assert front == {
-        "library_name": "gptqmodel" if precision == "gptq4" else "transformers",
-        "pipeline_tag": "text-generation",
-        "tags": ["unlearning", "quantization", precision],
-    }
+    gptq = precision == "gptq4"
+    assert front["library_name"] == ("gptqmodel" if gptq else "transformers")
+    assert front["tags"] == ["unlearning", "quantization", precision]
     assert snippet is not None
     compile(snippet[1], "snippet", "exec")
-    assert ("GPTQModel.load" in snippet[1]) == (precision == "gptq4")
-    assert ("dequantize" in snippet[1]) == (precision == "nf4")
-    assert ("**Warning.**" in text) == (precision == "nf4")
+    assert ("GPTQModel.load" in snippet[1]) == gptq
+    assert ("dequantize" in snippet[1]) == ("**Warning.**" in text) == (precision == "nf4")
     assert ("bitsandbytes==" in text) == (precision in ("int8", "nf4"))
 
 
@@ -105,7 +104,6 @@ def test_a_gptq_card_has_the_calibration_but_not_its_texts(results: Path) -> Non
     for key, value in {**CALIBRATION, "sha256": "sha of tokens"}.items():
         assert f"| `{key}` | {value} |" in text
     assert "| Library | gptqmodel 7.6.0 |" in text
-    assert "one scale for 128 neighbouring weights of a row |" in text
     assert SECRET not in text
     assert "Calibration" not in written(results, f"{LORA}/nf4")
 
@@ -115,11 +113,9 @@ def test_settings_that_a_run_did_not_use_are_left_out(results: Path) -> None:
     quantize(results, "news/ga/full/seed0/bf16", source)
     text = written(results, "news/ga/full/seed0/bf16")
 
-    assert "| `lr` | 0.0005 |" in text
-    assert not [
-        key for key in ("rank", "lora_alpha", "dropout", "beta", "alpha") if f"`{key}`" in text
-    ]
-    assert "none; all weights are only rounded" in text
+    assert "| `lr` | 0.0005 |" in text and "none; all weights are only rounded" in text
+    unused = ("rank", "lora_alpha", "dropout", "beta", "alpha")
+    assert not [key for key in unused if f"`{key}`" in text]
 
 
 def test_references_are_shown_beside_each_other(results: Path) -> None:
@@ -129,49 +125,41 @@ def test_references_are_shown_beside_each_other(results: Path) -> None:
     assert "| Metric | this model | target | n |" in retrain
     assert "| Retrain | trained on retain1 of NEWS |" in retrain
     assert "unlearned" not in retrain and "Reversion" not in retrain
-    assert "one scale for 64 neighbouring weights of a row |" in target
 
 
 def test_a_checkpoint_of_the_users_is_called_so(results: Path) -> None:
     (results / "models/news/target/manifest.json").unlink()
-    with pytest.raises(InputError, match="its input 'source' was not"):
-        written(results, "news/target/nf4")
     (results / "models/news/target").rmdir()
-
     for cell in ("news/target/nf4", f"{LORA}/nf4"):
         text = written(results, cell)
         assert "| Model before unlearning (target) | supplied by the user;" in text
         assert "How target was trained" not in text
 
 
-def test_controls_have_the_manifests_that_made_them(results: Path) -> None:
-    unlearned = results / "unlearned"
-    scaled, matched, spared = (
-        f"news/npo_gdr/{name}/seed0"
-        for name in ("lora_scaled0.5", "full_matched", "spare_zero_bin")
-    )
-    manifest(unlearned / scaled, "scale", {"factor": 0.5}, {"adapter": unlearned / LORA})
-    quantize(results, f"{scaled}/nf4", unlearned / scaled)
-    quantize(results, f"{matched}/nf4", unlearn(results, matched, step="match_norm"))
-    rounded = unlearn(results, "news/npo_gdr/full_bf16/seed0")
-    facts = {"choice": "zero_bin", "spared": 0.25, "moved": 0.375}
-    quantize(results, f"{spared}/rtn3g64", rounded, **facts)
+CONTROLS = {
+    "lora_scaled0.5/seed0/nf4": ["LoRA × 0.5 (`lora_scaled0.5`)", "scaled by | 0.5 |", "`rank`"],
+    "full_matched/seed0/nf4": ["FT at LoRA's norm"],
+    "spare_zero_bin/seed0/rtn3g64": [
+        "| Weights left unrounded | `zero_bin` |",
+        "| Their share of the quantized matrices | 0.25 |",
+        "| Share of weights that unlearning moved | 0.375 |",
+        "| Optimizer steps | 110 |",
+    ],
+}
 
-    for cell, expected in {
-        f"{scaled}/nf4": [
-            "| Variant of the update | LoRA × 0.5 (`lora_scaled0.5`) |",
-            "| Update scaled by | 0.5 |",
-            "| `rank` | 16 |",
-        ],
-        f"{matched}/nf4": ["FT at LoRA's norm"],
-        f"{spared}/rtn3g64": [
-            "| Weights left unrounded | `zero_bin` |",
-            "| Their share of the quantized matrices | 0.25 |",
-            "| Share of weights that unlearning moved | 0.375 |",
-            "| Optimizer steps | 110 |",
-        ],
-    }.items():
-        text = written(results, cell)
+
+def test_controls_have_the_manifests_that_made_them(results: Path) -> None:
+    unlearned, objective = results / "unlearned", "news/npo_gdr"
+    scaled, matched, spared = (f"{objective}/{name}" for name in CONTROLS)
+    model = unlearned / objective / "lora_scaled0.5/seed0"
+    manifest(model, "scale", {"factor": 0.5}, {"adapter": unlearned / LORA})
+    quantize(results, scaled, model)
+    quantize(results, matched, unlearn(results, matched.removesuffix("/nf4"), step="match_norm"))
+    rounded = unlearn(results, f"{objective}/full_bf16/seed0")
+    quantize(results, spared, rounded, choice="zero_bin", spared=0.25, moved=0.375)
+
+    for name, expected in CONTROLS.items():
+        text = written(results, f"{objective}/{name}")
         assert [fact for fact in [*expected, "It is a control"] if fact not in text] == []
     assert "It is a control" not in written(results, f"{LORA}/nf4")
 
@@ -183,23 +171,16 @@ def test_a_diverged_model_has_one_line(results: Path) -> None:
 
 
 def test_what_is_missing_or_not_this_models_is_an_error(results: Path) -> None:
-    cell = f"{LORA}/nf4"
-    scores = table(cell, "news/target/nf4")
+    cell, adapter = f"{LORA}/nf4", results / "unlearned" / LORA
     with pytest.raises(InputError, match="verbmem of news/retrain/nf4 is missing"):
-        card(results, cell, by_cell(scores))
-    lost = [Score("mini", Cell.parse(cell), metric, absent="diverged") for metric in METRICS]
+        card(results, cell, table(cell, "news/target/nf4"))
+    lost = {(Cell.parse(cell), metric): single("diverged") for metric in METRICS}
     with pytest.raises(InputError, match=f"verbmem of {cell} is 'diverged', though"):
-        card(results, cell, by_cell(lost))
-    with pytest.raises(InputError, match=r"unlearned/news/ga/lora/seed0/manifest.json: missing"):
-        quantize(results, "news/ga/lora/seed0/nf4", results / "corpus")
-        written(results, "news/ga/lora/seed0/nf4")
-    manifest(results / "unlearned" / LORA, "scale", {}, {})
-    with pytest.raises(InputError, match="its input 'source' was not"):
-        written(results, cell)
+        card(results, cell, lost)
     unlearn(results, LORA, outputs={"model.safetensors": {"sha256": "another", "bytes": 99}})
     with pytest.raises(InputError, match=r"its input 'source' was not what .* holds now"):
         written(results, cell)
-    quantize(results, cell, results / "unlearned" / LORA)
+    quantize(results, cell, adapter)
     path = results / "quantized" / cell / "manifest.json"
     path.write_text(path.read_text().replace('"storage"', '"shape"'))
     with pytest.raises(InputError, match="no 'storage'"):
@@ -211,18 +192,18 @@ def test_what_is_missing_or_not_this_models_is_an_error(results: Path) -> None:
 
 def test_the_script_writes_both_copies_or_nothing(results: Path) -> None:
     cells = [f"{model}/nf4" for model in ("news/target", "news/retrain", LORA)]
-    write_metrics(results / "metrics.csv", table(*cells))
-    flags = ("--metrics", results / "metrics.csv", "--results", results, "--cells", *cells)
+    write_metrics(results / "metrics.csv", "mini", table(*cells))
+    write = partial(SCRIPT["main"], results / "metrics.csv", results, cells, results / "cards")
     lost = results / "quantized" / cells[2] / "manifest.json"
     content = lost.read_bytes()
     lost.unlink()
-    done = run_script("write_model_cards.py", *flags, "--output", results / "cards", code=2)
-    assert done.stderr == f"error: {lost}: missing; make the folder again\n"
+    with pytest.raises(InputError, match="missing; make the folder again"):
+        write()
     assert not (results / "cards").exists()
     assert not (results / "quantized" / cells[0] / "README.md").exists()
 
     lost.write_bytes(content)
-    run_script("write_model_cards.py", *flags, "--output", results / "cards")
+    write()
     for cell in cells:
         text = (results / "cards" / f"{cell}.md").read_text(encoding="utf-8")
         assert text == (results / "quantized" / cell / "README.md").read_text(encoding="utf-8")

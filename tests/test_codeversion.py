@@ -11,7 +11,6 @@ from conftest import ROOT
 from qunlearn.run import fingerprint
 from qunlearn.run.files import write_text
 from qunlearn.run.fingerprint import code_version
-from qunlearn.training.objectives import objectives
 
 SCRIPTS = {path.stem: path for path in (ROOT / "workflow/scripts").glob("*.py")}
 SCRIPT = '''"""A script."""
@@ -93,7 +92,7 @@ def versions(package: Path) -> dict[str, str]:
     return found
 
 
-PAGES = {"fill_document", "judge_claims", "write_model_cards", "write_page", "write_tables"}
+PAGES = {"judge_claims", "write_model_cards", "write_page", "write_tables"}
 TRAINING = {"unlearn", "finetune", "match_norm", "scale_lora", *TERMS}
 EDITS = [
     ("run/errors.py", "LONGEST = 2000", "LONGEST = 1000", set()),

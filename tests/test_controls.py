@@ -14,8 +14,7 @@ from tiny_models import UNLEARNING, tiny_llama, tiny_tokenizer, wake
 from qunlearn.experiment import controls
 from qunlearn.experiment.config import cells, resolve, variants
 from qunlearn.models.checkpoints import is_diverged, load_dense, save_model
-from qunlearn.models.layers import quantizable_layers
-from qunlearn.models.updates import Update, update_norm
+from qunlearn.models.updates import Update, quantizable_layers, update_norm
 from qunlearn.quantize.method import Precision
 from qunlearn.quantize.spare import chosen, quantize_spared
 from qunlearn.run.errors import InputError
@@ -31,14 +30,6 @@ ON: dict[str, Any] = {
 
 
 # --- Which there are ---------------------------------------------------------------------------
-
-
-def test_they_are_off_by_default() -> None:
-    config = resolve({})
-
-    assert controls.variants(config) == []
-    assert controls.precisions(config, "none") == config["precisions"]
-    assert not any("spare" in cell or "scaled" in cell or "g64m" in cell for cell in cells(config))
 
 
 def test_each_variant_has_its_precisions() -> None:
@@ -133,12 +124,6 @@ def search(norm_of: Any, start: float, goal: float, most: int = 8) -> list[Run]:
         lr = next_lr(runs, goal)
         runs.append(Run(lr, norm_of(lr)))
     return runs
-
-
-def test_a_power_law_is_found_in_two_steps() -> None:
-    runs = search(lambda lr: 3e3 * lr**0.8, 1e-5, goal=2 * 3e3 * 1e-5**0.8)
-    assert len(runs) <= 3
-    assert runs[-1].norm == pytest.approx(2 * runs[0].norm, rel=0.05)
 
 
 @pytest.mark.parametrize("factor", [0.4, 1.5, 6.0])

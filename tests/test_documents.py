@@ -1,46 +1,38 @@
 """What commands write into README and docs: the main table, how far runs differ, the window."""
 
-import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from conftest import ROOT
+from small_summaries import single
 from small_text import unpadded
 
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.fill_document import fill_table, fill_window, kept_table, replace_marked
+from benchmarks.learning_rates import read_rate, window_markdown
+from benchmarks.run_spread import Run, measure, spread_notes
 from qunlearn.analysis.frame import MECHANISM_NUMBERS, MECHANISM_TABLE, TESTS_TABLE
-from qunlearn.analysis.metrics import Score, write_metrics
-from qunlearn.analysis.summary import Key, Summary, summaries, write_summaries
+from qunlearn.analysis.summary import Key, Summary, summaries, write_metrics, write_summaries
 from qunlearn.experiment.names import Cell
-from qunlearn.report.documents import kept_table, replace_marked
-from qunlearn.report.learning_rates import read_rate, window_markdown
 from qunlearn.report.processors import processors
-from qunlearn.report.run_spread import Run, measure, spread_notes
 from qunlearn.run.csvfile import write_rows
 from qunlearn.run.errors import InputError
+from qunlearn.run.files import write_json
+from qunlearn.run.manifest import MANIFEST
 
 MARKED = "before\n<!-- table: by a command -->\nold\n<!-- end of table -->\nafter\n"
 SHOWN = ("bf16", "nf4", "gptq4", "rtn3g64")  # as in the Makefile's target readme
 KEPT = ROOT / "docs/results"
 RESULTS = ROOT / "results/mini"
 LORA = "news/npo_gdr/lora/seed{}/nf4"
-SEEDS: dict[str, float | None] = {
-    "news/target/nf4": 90.0,
-    **{LORA.format(seed): value for seed, value in enumerate((10.0, 14.0, 30.0))},
-    "news/npo_gdr/full/seed0/nf4": 5.0,
-    "news/npo_gdr/full/seed1/nf4": None,
-    "news/npo_gdr/full/seed2/nf4": 6.0,
-}
+SEEDS: dict[str, float | None] = {LORA.format(k): x for k, x in enumerate((10.0, 14.0, 30.0))}
+SEEDS |= {f"news/npo_gdr/full/seed{k}/nf4": x for k, x in enumerate((5.0, None, 6.0))}
+SEEDS |= {"news/target/nf4": 90.0}
 WINDOW = ("news", "npo_gdr", "full_bf16")
-
-
-def fill_document(part: str, *arguments: object) -> None:
-    script = ROOT / "workflow/scripts/fill_document.py"
-    command = [sys.executable, script, "--part", part, *arguments]
-    subprocess.run(list(map(str, command)), check=True)
 
 
 def test_only_the_marked_part_is_replaced_and_can_be_again(tmp_path: Path) -> None:
@@ -93,27 +85,22 @@ def test_the_documents_have_their_tables_and_pictures() -> None:
 
 
 def manifest(folder: Path, step: str, instructions: str | None, device: str = "AMD EPYC") -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     content = {"step": step, "device": device, "instructions": instructions}
-    (folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
+    write_json(folder / MANIFEST, content)
 
 
 def run(results: Path, values: dict[str, float | None], instructions: str = "AVX512") -> Path:
     """A run with VerMem and forget NLL of these cells; the NLL is a hundredth of it."""
-    scores = []
+    scores = {}
     for name, value in values.items():
         cell = Cell.parse(name)
         manifest(results / "eval" / name, "evaluate", instructions)
         if cell.seed is not None:
             manifest(results / "unlearned/news" / cell.model, "unlearn", instructions)
         for metric, scale in (("verbmem", 1.0), ("nll_forget", 0.01)):
-            scores.append(
-                Score("mini", cell, metric, absent="diverged")
-                if value is None
-                else Score("mini", cell, metric, scale * value, 0.0, 1.0, 32)
-            )
+            scores[cell, metric] = single("diverged" if value is None else scale * value)
     manifest(results / "models/news/target", "finetune", instructions)
-    write_metrics(results / "tables/metrics.csv", scores)
+    write_metrics(results / "tables/metrics.csv", "mini", scores)
     return results
 
 
@@ -129,24 +116,19 @@ def test_each_processor_is_named_and_what_it_did(tmp_path: Path) -> None:
     assert processors(tmp_path / "models", cells) == ""
 
 
-def test_seeds_are_compared_two_by_two_and_gaps_are_left_out(tmp_path: Path) -> None:
-    found = Run.read(run(tmp_path, SEEDS))
-    assert found.name == "seeds 0, 1, 2, trained and evaluated on AMD EPYC (AVX512)"
-    verbmem, nll = measure(found).itertuples()
-    assert (verbmem.metric, nll.metric) == ("verbmem", "nll_forget")
-    assert verbmem.pairs == 4  # 4, 20 and 16 apart, and 1
-    assert (verbmem.median, verbmem.largest, verbmem.cell) == (10, 20, LORA.format(0))
-    assert verbmem.first == verbmem.second == found.name
-    assert nll.largest == pytest.approx(0.2)
-
-
-def test_another_processor_is_compared_cell_by_cell(tmp_path: Path) -> None:
+def test_runs_are_compared_seed_by_seed_and_cell_by_cell(tmp_path: Path) -> None:
     first = Run.read(run(tmp_path / "a", SEEDS))
     other = run(tmp_path / "b", {"news/target/nf4": 91.0, LORA.format(0): 13.0}, "AVX2")
+    assert first.name == "seeds 0, 1, 2, trained and evaluated on AMD EPYC (AVX512)"
     rows = measure(first, [Run.read(other)])
-    *_, verbmem, _ = rows.itertuples()
-    assert verbmem.second == "seed 0, trained and evaluated on AMD EPYC (AVX2)"
-    assert (verbmem.pairs, verbmem.median, verbmem.largest) == (2, 2, 3)
+    numbers = rows[["metric", "pairs", "median", "largest"]].to_numpy().tolist()
+    assert numbers == [
+        ["verbmem", 4, 10, 20],  # 4, 20 and 16 apart, and 1
+        ["nll_forget", 4, pytest.approx(0.1), pytest.approx(0.2)],
+        ["verbmem", 2, 2, 3],
+        ["nll_forget", 2, pytest.approx(0.02), pytest.approx(0.03)],
+    ]
+    assert rows["cell"][0] == LORA.format(0)
     assert spread_notes(rows) == [
         "Another seed moves a number by (median and largest): VerMem 10.0 and 20.0, NLL forget "
         "0.10 and 0.20.",
@@ -157,72 +139,74 @@ def test_another_processor_is_compared_cell_by_cell(tmp_path: Path) -> None:
         measure(first, [first])
 
 
-def test_the_script_fills_the_table_and_keeps_its_numbers(tmp_path: Path) -> None:
-    results = run(tmp_path / "mini", SEEDS)
+def test_the_table_is_filled_and_its_numbers_kept(tmp_path: Path) -> None:
+    results, docs, document = run(tmp_path / "mini", SEEDS), tmp_path / "docs", tmp_path / "a.md"
     number = Summary(18.0, 10.0, 30.0, 3, 0, n=32)
     found = {Key(*WINDOW[:2], "lora", name, "verbmem"): number for name in ("nf4", "rtn4")}
     write_summaries(results / "tables/summary.csv", "mini", found)
     (results / "tables/tests.csv").write_text(f"{','.join(TESTS_TABLE)}\n", "utf-8")
     (results / "tables/main.md").write_text("| a |\n\n* A note.\n* ± is half.\n", "utf-8")
+    docs.mkdir()
     (results / "figures").mkdir()
     (results / "figures/survival_of_forgetting.png").write_bytes(b"PNG")
-    (tmp_path / "README.md").write_text(MARKED, encoding="utf-8")
-    flags = ("--results", results, "--precisions", "nf4", "--document", tmp_path / "README.md")
-    fill_document("table", *flags, "--docs", tmp_path / "docs")
+    document.write_text(MARKED, encoding="utf-8")
+    fill_table(results, [], ["nf4"], document, docs)
 
-    table = unpadded((tmp_path / "README.md").read_text(encoding="utf-8"))
+    table = unpadded(document.read_text(encoding="utf-8"))
     assert "| NPO+GDR | NF4 | LoRA | 18.0 ±10.0 |" in table and "RTN4" not in table
-    notes = [line for line in table.splitlines() if line.startswith("* ")]
-    assert notes[0] == "* A note." and notes[2].startswith("* ± is half") and len(notes) == 3
-    assert notes[1].startswith("* Another seed moves a number by")
-    assert (tmp_path / "docs/survival_of_forgetting.png").read_bytes() == b"PNG"
+    first, second, third = (line for line in table.splitlines() if line.startswith("* "))
+    assert first == "* A note." and third.startswith("* ± is half")
+    assert second.startswith("* Another seed moves a number by")
+    assert (docs / "survival_of_forgetting.png").read_bytes() == b"PNG"
 
 
-def rate_run(results: Path, lr: float, reversion: float | None, seeds: int = 2) -> Path:
+def rate_run(results: Path, lr: float, reversion: float | None) -> Path:
     """A finished run: NLL of 3 in bf16, and this reversion on NF4; half of it on RTN3."""
-    found = {Key(*WINDOW, "bf16", "nll_forget"): Summary(3.0, 2.9, 3.1, seeds, 0, n=32)}
+    found = {Key(*WINDOW, "bf16", "nll_forget"): Summary(3.0, 2.9, 3.1, 2, 0, n=32)}
     rows = []
     for name, share in (("bf16", 0.0), ("nf4", 1.0), ("rtn3g64", 0.5)):
-        value = None if reversion is None else share * reversion
-        ends = (None, None) if value is None else (value - 0.1, value + 0.1)
-        lost, n = (seeds, None) if value is None else (0, 32)
-        found[Key(*WINDOW, name, "reversion_nll_forget")] = Summary(value, *ends, seeds, 0, lost, n)
-        for seed in range(seeds):
+        own = Summary(None, None, None, 2, 0, 2)
+        if reversion is not None:
+            value = share * reversion
+            own = Summary(value, value - 0.1, value + 0.1, 2, n=32)
+        found[Key(*WINDOW, name, "reversion_nll_forget")] = own
+        for seed in range(2):
             numbers = dict.fromkeys(MECHANISM_NUMBERS, 0.0)
             numbers |= {"moved": 0.2 + seed / 10, "projection_adaptive": share}
             rows.append((*WINDOW, seed, name, *numbers.values(), "undefined", None, None, None))
     write_summaries(results / "tables/summary.csv", results.name, found)
     write_rows(results / "tables/mechanism.csv", MECHANISM_TABLE, rows)
-    for seed in range(seeds):
-        folder = results.joinpath("unlearned", *WINDOW, f"seed{seed}")
-        folder.mkdir(parents=True)
-        (folder / "manifest.json").write_text(json.dumps({"settings": {"lr": lr}}), "utf-8")
+    for seed in range(2):
+        unlearned = results.joinpath("unlearned", *WINDOW, f"seed{seed}", MANIFEST)
+        write_json(unlearned, {"settings": {"lr": lr}})
     return results
 
 
 def test_a_run_has_its_learning_rate_and_what_each_grid_took_back(tmp_path: Path) -> None:
-    rate = read_rate(rate_run(tmp_path, 2.25e-5, 0.87), *WINDOW)
-    assert (rate.lr, rate.moved, rate.before.value) == (2.25e-5, pytest.approx(0.25), 3.0)
-    shown = {name: found.value for name, found in rate.reversions.items()}
-    assert shown == {"nf4": 0.87, "rtn3g64": 0.435}
-    assert rate.projections == {"nf4": 1.0, "rtn3g64": 0.5}
-    assert unpadded(window_markdown([rate])).splitlines()[-1] == (
+    found = read_rate(rate_run(tmp_path, 2.25e-5, 0.87), *WINDOW)
+    assert found["lr"].tolist() == [2.25e-5] * 2
+    assert found["moved"].tolist() == pytest.approx([0.25] * 2)
+    assert found[["precision", "reversion_nll_forget", "projection"]].to_numpy().tolist() == [
+        ["nf4", 0.87, 1.0],
+        ["rtn3g64", 0.435, 0.5],
+    ]
+    assert unpadded(window_markdown(found)).splitlines()[-1] == (
         "| 2.25e-05 | 0.250 | 3.00 | 0.87 [0.77, 0.97] | 0.43 [0.34, 0.54] |"
     )
     with pytest.raises(InputError, match="no finished run of news/npo_gdr/lora at one learning"):
         read_rate(tmp_path, "news", "npo_gdr", "lora")
-    other = tmp_path.joinpath("unlearned", *WINDOW, "seed1/manifest.json")
-    other.write_text(json.dumps({"settings": {"lr": 2e-5}}), encoding="utf-8")
+    other = tmp_path.joinpath("unlearned", *WINDOW, "seed1", MANIFEST)
+    write_json(other, {"settings": {"lr": 2e-5}})
     with pytest.raises(InputError, match="at one learning rate; run make window"):
         read_rate(tmp_path, *WINDOW)
 
 
-def test_the_script_fills_the_window(tmp_path: Path) -> None:
+def test_the_window_is_filled(tmp_path: Path) -> None:
     rates = {"a": (9e-5, None), "b": (2.25e-5, 0.87)}
     runs = [rate_run(tmp_path / name, *of) for name, of in rates.items()]
     document = tmp_path / "page.md"
     document.write_text(MARKED.replace("table", "window"), encoding="utf-8")
-    fill_document("window", "--results", *runs, "--document", document, "--docs", tmp_path)
+    fill_window(runs, WINDOW, document, tmp_path)
 
     text = unpadded(document.read_text(encoding="utf-8"))
     assert "old" not in text

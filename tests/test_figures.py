@@ -4,11 +4,10 @@ import math
 import os
 import subprocess
 import sys
-from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,10 +16,8 @@ from matplotlib.transforms import Bbox
 from small_figures import (
     FLAGS,
     MEASURED,
-    METRICS_TOO,
     REVERSIONS,
     RUNS,
-    SUMMARY,
     draw,
     draw_all,
     score,
@@ -28,44 +25,33 @@ from small_figures import (
     write_log,
     written,
 )
-from small_manifests import sign_measurements
-from small_survival import BINS, MATRIX, write_cell
+from small_survival import BINS, MATRIX, matrices, write_cell
 
-from qunlearn.analysis.summary import Summary
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES
 from qunlearn.report.figures import (
     page,
     plot_candidates,
     plot_controls,
     plot_loss_curves,
-    plot_reversion,
-    plot_slope,
     plot_update_over_step,
     plot_update_survival,
 )
-from qunlearn.report.figures.panels import apart, counted, sheet
-from qunlearn.report.figures.values import draw_values, reversion_span
+from qunlearn.report.figures.values import counted, draw_values, scale_reversion
 from qunlearn.run.errors import InputError
 
 VARIANTS = ("FT (fp32 masters)", "FT (bf16 weights)", "LoRA")
 COUNTED = "n = 32 items, 1 seed"
 KNOWN = (*VARIANTS, COUNTED, "target (not unlearned)", "retrain (never knew)")
 LOST = ("off the scale", "a run diverged")
+UNDEFINED = "undefined: not forgotten"
 MATCHED = "FT at LoRA's norm"
 RUN = ("NEWS · NPO+GDR · seed 0", "RTN3 g64")
 SAID = {
     "survival_of_forgetting": (*KNOWN, *LOST, "\ntarget\n", "\nretrain\n", "RTN3\ng64"),
-    "reversion": (
-        *VARIANTS,
-        *LOST,
-        "undefined: not forgotten",
-        "survived",
-        "back at\ntarget",
-        "NF4",
-    ),
+    "reversion": (*VARIANTS, *LOST, UNDEFINED, "survived", "back at\ntarget", "NF4\n9\xa0%"),
     "pareto": (*KNOWN, "to RTN3 g64", "to NF4", "↖ better", "KnowMem, ROUGE-L  (← better)"),
-    "slope": (*KNOWN, *LOST, "85.0"),
-    "controls": (COUNTED, MATCHED, "× 0.5", "bf16 FT, zero-bin moves kept", "back at\ntarget"),
+    "slope": (*KNOWN, *LOST, "PrivLeak → 0\n%"),
+    "controls": (COUNTED, MATCHED, *LOST, UNDEFINED, "× 0.5", "zero-bin\nmoves\nkept"),
     "update_survival": (*RUN, plot_update_survival.UNCHANGED_NAME, "overall 0.25", "diverged"),
     "update_over_step": (*RUN, "(fp32 masters): 25.0 % with d = 0", "LoRA: diverged", "|d| / step"),
     "loss_curves": (*VARIANTS, "a run diverged", "updates (logarithmic)", "NEWS · NPO+GDR"),
@@ -137,6 +123,7 @@ def test_the_same_numbers_give_the_same_bytes_in_another_process(run: Path, tmp_
 
 def test_every_variant_is_a_line_over_the_precisions(run: Path, drawn: list[Figure]) -> None:
     draw("survival_of_forgetting", run, run)
+    draw("reversion", run, run)
 
     for axes in drawn[0].axes:
         assert values(axes, LINES["full"].colour) == [[12.0, 12.5, 13.0]]
@@ -146,34 +133,9 @@ def test_every_variant_is_a_line_over_the_precisions(run: Path, drawn: list[Figu
         assert line[:2] == [14.0, 180.0] and math.isnan(line[2])  # twice target's 90, then a gap
         assert edge == [180.0] == [axes.get_ylim()[1]]
         assert len(cross) == 1 and axes.get_ylim()[0] < 0  # in a strip of its own
-
-
-def test_a_slope_has_its_numbers_at_both_ends(run: Path, drawn: list[Figure]) -> None:
-    draw("slope", run, run)
-
-    assert len(drawn[0].axes) == len(plot_slope.ROWS)
-    for axes in drawn[0].axes:
-        colour = LINES["full_bf16"].colour
-        numbers = [text.get_text() for text in axes.texts if text.get_color() == colour]
-        assert [float(number) for number in numbers] == [15.0, 85.0]
-        assert (axes.get_ylim()[1] > 180) == (axes.get_ylabel().startswith("PrivLeak"))
-
-
-def test_reversions_stand_at_the_rounding_error_of_the_target(
-    run: Path, tmp_path: Path, drawn: list[Figure]
-) -> None:
-    draw("reversion", run, run)
-    (first, *_) = drawn[0].axes
-    line = next(line for line in first.lines if line.get_color() == LINES["full"].colour)
-    assert list(line.get_xdata()) == pytest.approx([0.09, 0.25])  # bf16 rounds nothing
-    assert line.get_ydata().tolist() == [0.1, 0.2]
-    assert values(first, LINES["full_bf16"].colour) == [[0.3, 1.5], [1.5]]
-
-    write_cell(tmp_path, "news/npo_gdr/full/seed0/bf16", [])
-    sign_measurements(tmp_path)
-    scores = [score("npo_gdr/full/seed0/bf16", metric, 0.0) for metric in REVERSIONS]
-    plot_reversion.plot(*written(tmp_path, scores), tmp_path, tmp_path)
-    assert plot_reversion.NO_PLACE in [text.get_text() for text in drawn[1].axes[0].texts]
+    for axes in drawn[1].axes:  # bf16 rounds nothing
+        assert values(axes, LINES["full"].colour) == [[0.1, 0.2]]
+        assert values(axes, LINES["full_bf16"].colour) == [[0.3, 1.5], [1.5]]
 
 
 def test_arrows_lead_from_bf16_to_few_bits(run: Path, drawn: list[Figure]) -> None:
@@ -190,23 +152,25 @@ def test_controls_stand_at_the_mean_size_of_their_seeds(
     run: Path, tmp_path: Path, drawn: list[Figure]
 ) -> None:
     cells = {"lora/seed0": 5.0, "lora/seed1": 9.0, "full_matched/seed0": 5.0}
-    scores = [score(f"npo_gdr/{cell}/rtn4", REVERSIONS[0], 0.5) for cell in cells]
+    scores = {}
     for cell, size in cells.items():
-        row = replace(MATRIX, norm_w=100.0, norm_d=size)
-        write_cell(tmp_path, f"news/npo_gdr/{cell}/rtn4", [row])
-    sign_measurements(tmp_path)
-    plot_controls.plot(*written(tmp_path, scores), tmp_path, ["rtn4"], tmp_path)
+        scores |= score(f"npo_gdr/{cell}/rtn4", REVERSIONS[0], 0.5)
+        row = {**MATRIX, "norm_w": 100.0, "norm_d": size}
+        write_cell(tmp_path / "survival", f"news/npo_gdr/{cell}/rtn4", matrices(row))
+    written(tmp_path, scores, measured=True)
+    plot_controls.plot(tmp_path / "mechanism.csv", tmp_path / "summary.csv", ["rtn4"], tmp_path)
     draw("controls", run, run)
 
     lines = [line for line in drawn[0].axes[0].lines if line.get_label() in ("LoRA", MATCHED)]
-    assert [line.get_xdata()[0] for line in lines] == pytest.approx([0.05, 0.07])
-    assert len(drawn[1].axes) == 3  # two precisions, and the interventions
+    assert [line.get_xdata()[0] for line in lines] == pytest.approx([0.07, 0.05])
+    rounded, kept = drawn[1].axes[-1].lines[-2:]  # off the scale, and diverged
+    assert (rounded.get_xdata()[0], kept.get_xdata()[0]) == (0, 1)
 
 
 def test_matrices_of_one_layer_and_name_count_as_one() -> None:
     """Two experts of equal norm, of which one arrives and one does not."""
-    rows = [MATRIX, replace(MATRIX, projection_adaptive=0.0, cosine_adaptive=0.0)]
-    rows.append(replace(MATRIX, layer=1, module="up_proj"))
+    lost = {**MATRIX, "projection_adaptive": 0.0, "cosine_adaptive": 0.0}
+    rows = matrices(MATRIX, lost, {**MATRIX, "layer": 1, "module": "up_proj"})
     found = plot_update_survival.grid(rows, "projection_adaptive")
 
     assert (list(found.index), list(found)) == ([0, 1], ["q_proj", "up_proj"])
@@ -227,40 +191,30 @@ def test_a_run_is_a_line_that_ends_in_its_marker_or_a_cross(run: Path, drawn: li
     assert values(forget, LINES["full"].colour) == [[1, 2, 3, 4]]
     assert values(retain, LINES["full_bf16"].colour) == [[0.1, 0.2]]
     assert values(forget, LINES["lora"].colour) == [[1.0], [1.0]]
-    assert (forget.get_yscale(), retain.get_yscale()) == ("linear", "log")
 
 
 def test_without_a_retain_term_the_panel_says_so(tmp_path: Path, drawn: list[Figure]) -> None:
     write_log(tmp_path, "news/ga/full/seed0", [10])
     log = tmp_path / "news/ga/full/seed0" / plot_loss_curves.LOG
     log.write_text('{"step": 10, "nll_forget": 2.0}\n{"step": 20, "nll_forget": NaN}\n')
-    write_log(tmp_path, "news/ga/lora/seed0", [], "diverged")
-    plot_loss_curves.plot(tmp_path, ["news/ga/full/seed0", "news/ga/lora/seed0"], tmp_path)
+    plot_loss_curves.plot(tmp_path, ["news/ga/full/seed0"], tmp_path)
 
     forget, retain = drawn[0].axes
     assert values(forget, LINES["full"].colour) == [[2.0]]
-    assert len(values(forget, LINES["lora"].colour)) == 1  # a cross before its first line
     assert [text.get_text() for text in retain.texts] == [plot_loss_curves.NO_RETAIN]
 
 
-def test_every_standing_candidate_is_drawn_and_the_chosen_one_ringed(
-    run: Path, drawn: list[Figure]
-) -> None:
+def test_every_standing_candidate_is_drawn(run: Path, drawn: list[Figure]) -> None:
     draw("candidates", run, run)
 
     (axes,) = drawn[0].axes
     assert values(axes, LINES["lora"].colour) == [[41.0, 58.0], [40.0]]  # the front, and beaten
-    assert values(axes, plot_candidates.RING["color"])[0] == [41.0]
+    assert values(axes, plot_candidates.RING["color"])[0] == [41.0]  # the chosen one
 
 
 BROKEN = [
-    ("pareto", METRICS_TOO, "--metrics: the figure pareto does not read it"),
-    ("slope", SUMMARY, "--precisions: the figure slope needs it"),
-    ("slope", SUMMARY + " --precisions rtn3g64m", "precisions: none given to compare with bf16"),
-    ("slope", SUMMARY + " --precisions fp4", "precisions: fp4 not in the metrics"),
     ("pareto", "--summary {none}/summary.csv", "no unlearned model to draw"),
-    ("reversion", f"{SUMMARY} {METRICS_TOO} --survival {{none}}", r"bf16\.csv: no such file"),
-    ("controls", FLAGS["controls"].replace("nf4 rtn3g64", "rtn4"), "no control to draw at rtn4"),
+    ("reversion", "--summary {run}/summary.csv --mechanism {none}/m.csv", "no such file"),
     ("update_over_step", f"{MEASURED} --cells {RUNS[0]}/rtn4", r"rtn4_histogram\.csv: no such"),
     ("loss_curves", "--unlearned {run} --models news/target", "models: none to draw; give"),
     ("loss_curves", "--unlearned {run} --models " + RUNS[0], r"train_log\.jsonl: no such file"),
@@ -271,30 +225,31 @@ BROKEN = [
 def test_what_is_missing_is_named(
     figure: str, flags: str, message: str, run: Path, tmp_path: Path
 ) -> None:
-    written(tmp_path, [score("target/bf16", "verbmem", 90.0)])
+    written(tmp_path, score("target/bf16", "verbmem", 90.0))
     with pytest.raises(InputError, match=message):
         draw(figure, run, tmp_path, flags)
 
 
 def test_more_than_four_columns_are_cut_into_bands(tmp_path: Path, drawn: list[Figure]) -> None:
     rows = {"x": "X", "y": "Y"}
-    with sheet(("Title", "How"), range(10), rows, 1.0, tmp_path, "a", str) as found:
+    with page.sheet(("Title", "How"), range(10), rows, 1.0, tmp_path, "a", str) as found:
         labels = [found[place, "x"].get_ylabel() for place in range(10)]
     assert labels == ["X" if place % 4 == 0 else "" for place in range(10)]
     assert len(drawn[0].axes) == 2 * 10
 
 
-def test_names_are_moved_until_they_are_apart() -> None:
-    moved = apart([0.2, 0.2, 0.98, 0.99], 0.1)
-    assert all(b - a >= 0.1 - 1e-9 for a, b in pairwise(moved)) and moved[-1] <= 1.0
-
-
 def test_intervals_are_cut_and_the_scale_shows_what_is_left() -> None:
     axes = Figure().add_subplot()
-    own = Summary(0.5, -2.0, 0.7, 1, 0, 0, 8)
-    draw_values(axes, {1.0: own}, LINES["full"], "FT", (-0.5, 1.5))
+    own = pd.DataFrame(
+        {"x": [1.0], "value": [0.5], "ci_low": [-2.0], "ci_high": [0.7]}
+        | {"seeds": [1], "diverged": [0], "undefined": [0], "n": [8]}
+    )
+    draw_values(axes, own, LINES["full"], "FT", (-0.5, 1.5))
     assert axes.collections[0].get_segments()[0][:, 1].tolist() == [-0.5, 0.7]
-    assert reversion_span([own]) == (-0.5, pytest.approx(1.1))
-    assert reversion_span([own, replace(own, diverged=1)])[0] < -0.5
-    assert counted([own, replace(own, n=9, seeds=3)]) == "n = 8 to 9 items, 3 seeds"
-    assert counted([replace(own, n=None)]) == "no number"
+    scale_reversion(axes, own)
+    assert axes.get_ylim() == (-0.5, pytest.approx(1.1))
+    scale_reversion(axes, own.assign(diverged=1))
+    assert axes.get_ylim()[0] < -0.5
+    both = pd.concat([own, own.assign(n=9, seeds=3)])
+    assert counted(both) == "n = 8 to 9 items, 3 seeds"
+    assert counted(own.assign(n=math.nan)) == "no number"

@@ -63,14 +63,6 @@ def test_deterministic_kernels_on_a_gpu_alone(gpu: bool, monkeypatch: pytest.Mon
     assert torch.utils.deterministic.fill_uninitialized_memory is not gpu
 
 
-def test_every_script_sets_the_workspace_of_cublas() -> None:
-    environment = {name: value for name, value in os.environ.items() if name != WORKSPACE}
-    program = f"import qunlearn.run.cli, os; print(os.environ['{WORKSPACE}'])"
-    command = [sys.executable, "-c", program]
-    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == ":4096:8"
-
-
 @pytest.mark.skipif(
     torch.cuda.is_available() or not torch.backends.cpu.get_cpu_capability().startswith("AVX"),
     reason="no processor with AVX computes",

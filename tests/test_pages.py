@@ -2,15 +2,12 @@
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import ROOT
 from docutils.core import publish_parts
 
 from qunlearn.analysis.frame import CLAIMS_TABLE, MECHANISM_TABLE, TESTS_TABLE
@@ -20,8 +17,8 @@ from qunlearn.experiment.config import resolve
 from qunlearn.report.pages import provenance_page, report_page
 from qunlearn.report.processors import manifests
 from qunlearn.report.story import story
-from qunlearn.run.csvfile import write_rows
 
+SCHEMAS = {"mechanism": MECHANISM_TABLE, "tests": TESTS_TABLE, "claims": CLAIMS_TABLE}
 SETTINGS = resolve({"experiment": "made_up"})
 KEPT = Summary(0.01, -0.02, 0.05, 1, 0, 0, 32)
 BACK = Summary(0.88, 0.8, 0.95, 1, 0, 0, 32)
@@ -35,40 +32,34 @@ def key(adapter: str, precision: str = "rtn3g64", metric: str = "reversion_nll_f
     return Key("news", "npo_gdr", adapter, precision, metric)
 
 
-def told(found: dict[Key, Summary], **more: Any) -> str:
+def told(folder: Path, found: dict[Key, Summary], **more: Any) -> str:
     """The page in one line of words, after docutils found nothing to complain of."""
-    tables = {
-        name: pd.DataFrame(more.get(name, []), columns=list(schema), dtype=object)
-        for name, schema in (
-            ("mechanism", MECHANISM_TABLE),
-            ("tests", TESTS_TABLE),
-            ("claims", CLAIMS_TABLE),
-        )
-    }
-    settings, notes = more.get("settings", SETTINGS), more.get("notes", ())
-    text = story(found, **tables, settings=settings, notes=notes)
+    write_summaries(folder / "summary.csv", "x", found)
+    for name, schema in SCHEMAS.items():
+        rows = pd.DataFrame(more.get(name, []), columns=list(schema))
+        rows.to_csv(folder / f"{name}.csv", index=False)
+    text = story(folder, more.get("settings", SETTINGS), more.get("notes", ()))
     publish_parts(text, writer="html", settings_overrides={"halt_level": 2, "report_level": 2})
     return " ".join(text.split())
 
 
-@pytest.mark.parametrize(
-    ("summary", "verdict"),
-    [
-        (KEPT, "survived"),
-        (BACK, "came back"),
-        (OPEN, "inconclusive"),
-        (Summary(0.1, 0.1, 0.1, 1, 0), "inconclusive"),  # on the margin is on neither side
-        (Summary(-0.5, -0.9, -0.1, 1, 0), "survived"),
-        (UNDEFINED, "undefined"),
-        (DIVERGED, "diverged"),
-    ],
-)
-def test_an_interval_decides(summary: Summary, verdict: str) -> None:
-    assert Outcome(key("lora"), summary).verdict == verdict
+VERDICTS = [
+    (KEPT, "survived"),
+    (BACK, "came back"),
+    (OPEN, "inconclusive"),
+    (Summary(0.1, 0.1, 0.1, 1, 0), "inconclusive"),  # on the margin is on neither side
+    (Summary(-0.5, -0.9, -0.1, 1, 0), "survived"),
+    (UNDEFINED, "undefined"),
+    (DIVERGED, "diverged"),
+]
+
+
+def test_an_interval_decides() -> None:
+    for summary, verdict in VERDICTS:
+        assert Outcome(key("lora"), summary).verdict == verdict
 
 
 LORA = {key("lora"): KEPT}
-USERS = {"models": SETTINGS["models"] | {"base": "a/b", "target": "c/d", "retrain": "e/f"}}
 TESTS = [{"family": "adapters", "p_holm": value} for value in (0.04, 0.05, "undefined")]
 CLAIMS = [{"claim": "kept", "verdict": verdict} for verdict in ("supported", "undecided")]
 COSTS = {
@@ -84,147 +75,98 @@ MECHANISM = [
     ROW | {"adapter": "lora", "projection_adaptive": 1.02, "zero_bin_moved": "undefined"},
     ROW | {"adapter": "lora_matched", "projection_adaptive": 7.0, "zero_bin_moved": 7.0},
 ]
-STORIES: dict[str, tuple[dict[Key, Summary], dict[str, Any], list[str], list[str]]] = {
+
+
+# Numbers, other tables and settings, what the page says of them, and what it does not say.
+STORIES: dict[str, tuple[Any, ...]] = {
     "something comes back": (
         {key("full"): BACK, key("lora"): KEPT, key("lora", "nf4"): OPEN},
         {},
-        [
-            "of 3 combinations of method, variant and grid, forgetting came back in 1, survived "
-            "in 1, inconclusive in 1.",
-            "FT (fp32 masters): came back in 1 of 1. Where it came back: RTN3 g64 under "
-            "NPO+GDR: 0.88 [0.80, 0.95].",
-            "LoRA: survived in 1, inconclusive in 1 of 2. Inconclusive: NF4 under NPO+GDR: "
-            "0.10 [0.02, 0.30], could show 0.20.",
-            "(n = 32), one seed:",
-            "One seed: the intervals",
-            "None were run",
-        ],
-        ["What was tested", "over these seeds"],
-    ),
-    "nothing comes back": (
-        {key("full"): KEPT, key("lora"): KEPT},
-        {},
-        ["forgetting came back in 0, survived in 2."],
-        ["**0."],
+        "(n = 32), one seed: of 3 combinations of method, variant and grid, forgetting came back "
+        "in 1, survived in 1, inconclusive in 1.|FT (fp32 masters): came back in 1 of 1. Where it "
+        "came back: RTN3 g64 under NPO+GDR: 0.88 [0.80, 0.95].|LoRA: survived in 1, inconclusive "
+        "in 1 of 2. Inconclusive: NF4 under NPO+GDR: 0.10 [0.02, 0.30], could show 0.20.|"
+        "One seed: the intervals|None were run",
+        "What was tested|over these seeds",
     ),
     "nothing was forgotten, or training diverged": (
         {key("full"): UNDEFINED, key("lora"): DIVERGED},
         {},
-        ["came back in 0, undefined in 1, diverged in 1."],
-        ["of the updates arrived"],
+        "came back in 0, undefined in 1, diverged in 1.",
+        "of the updates arrived",
     ),
     "bf16 alone": (
         {key("lora", "bf16"): KEPT},
         {},
-        ["cannot show what comes back"],
-        ["forgetting came back in"],
+        "cannot show what comes back",
+        "forgetting came back in",
     ),
     "some seeds have no number": (
         {key("lora"): replace(BACK, seeds=3, diverged=1)},
         {"settings": SETTINGS | {"seeds": [0, 1, 2]}},
-        ["0.88 [0.80, 0.95] (2 of 3 seeds)", "over these seeds, drawn together"],
-        ["One seed"],
-    ),
-    "the user's models": (
-        LORA,
-        {"settings": SETTINGS | USERS},
-        ["a checkpoint supplied by the user"],
-        ["from scratch", "by the workflow"],
+        "0.88 [0.80, 0.95] (2 of 3 seeds)|over these seeds, drawn together",
+        "One seed",
     ),
     "controls are kept out of the answer": (
         LORA | {key("lora_matched"): BACK, key("full_bf16", "rtn3g64m"): OPEN},
         {},
-        [
-            "of 1 combination of",
-            "LoRA at FT's norm: came back in 1 of 1",
-            "with a boundary at 0",
-        ],
-        ["None were run"],
+        "of 1 combination of|LoRA at FT's norm: came back in 1 of 1|with a boundary at 0",
+        "None were run",
     ),
     "tests and claims are counted": (
         LORA,
         {"tests": TESTS, "claims": CLAIMS},
-        [
-            "Tests over items and seeds",
-            "``adapters``: p below 0.05 in 1 of 2 tests.",
-            "``kept``: supported in 1, undecided in 1 of 2.",
-        ],
-        [],
+        "Tests over items and seeds|``adapters``: p below 0.05 in 1 of 2 tests.|"
+        "``kept``: supported in 1, undecided in 1 of 2.",
     ),
     "too few seeds for a test": (
         LORA,
         {"tests": [{"family": "adapters", "p_holm": "one seed"}]},
-        ["Nothing: a difference is tested over items and seeds, which takes three"],
-        ["p below"],
+        "Nothing: a difference is tested over items and seeds, which takes three",
+        "p below",
     ),
     "names have no meaning as markup": (
         {Key("my_", "npo_gdr", "lora", "nf4", "reversion_nll_forget"): KEPT},
         {"notes": ["Learning rates: my_way 0.0005. At another, others."]},
-        [r"**my\_.**", r"* Learning rates: my\_way 0.0005. At another, others."],
-        [],
+        r"**my\_.**|* Learning rates: my\_way 0.0005. At another, others.",
     ),
     "what unlearning cost": (
         COSTS,
         {},
-        [
-            "Utility in bf16, NEWS: 53.1 to 62.5 in the unlearned models, 79.7 in target, "
-            "60.9 in retrain."
-        ],
-        [],
+        "Utility in bf16, NEWS: 53.1 to 62.5 in the unlearned models, 79.7 in target, "
+        "60.9 in retrain.",
     ),
     "what arrived": (
         {key("full"): BACK, key("lora"): KEPT},
         {"mechanism": MECHANISM},
-        [
-            "came back (1): projection 0.04; share of the moved weights in the bin of 0 0.96",
-            "survived (2): projection 0.99 to 1.02; size of the update 0.040.",
-        ],
-        [],
+        "came back (1): projection 0.04; share of the moved weights in the bin of 0 0.96|"
+        "survived (2): projection 0.99 to 1.02; size of the update 0.040.",
     ),
 }
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_the_story_says_what_the_numbers_say(name: str) -> None:
-    found, more, said, unsaid = STORIES[name]
-    text = told(found, **more)
-    assert [words for words in said if words not in text] == []
-    assert [words for words in unsaid if words in text] == []
+def test_the_story_says_what_the_numbers_say(name: str, tmp_path: Path) -> None:
+    found, more, said, *unsaid = STORIES[name]
+    text = told(tmp_path, found, **more)
+    assert [words for words in said.split("|") if words not in text] == []
+    assert [words for all_of in unsaid for words in all_of.split("|") if words in text] == []
 
 
 def manifest(folder: Path, **facts: Any) -> dict[str, Any]:
-    content = {
-        "step": folder.parts[-3],
-        "git_commit": "0123456789abcdef+changed",
-        "python": "3.11.7",
-        "device": "cpu",
-        "threads": "1",
-        "packages": {"torch": "2.0"},
-        "wall_seconds": 1.5,
-        "peak_memory_mib": 100,
-    } | facts
+    content = {"step": folder.parts[-3], "git_commit": "0123456789abcdef+changed"}
+    content |= {"python": "3.11.7", "device": "cpu", "threads": "1", "packages": {"torch": "2.0"}}
+    content |= {"wall_seconds": 1.5, "peak_memory_mib": 100} | facts
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
     return content
 
 
-def test_the_script_writes_each_page(tmp_path: Path) -> None:
+def test_each_page_is_written(tmp_path: Path) -> None:
     tables = tmp_path / "tables"
-    write_summaries(tables / "summary.csv", "x", {key("lora"): BACK})
-    for name, schema in (
-        ("mechanism", MECHANISM_TABLE),
-        ("tests", TESTS_TABLE),
-        ("claims", CLAIMS_TABLE),
-    ):
-        write_rows(tables / f"{name}.csv", schema, [])
-    command = [sys.executable, ROOT / "workflow/scripts/write_page.py", "--page", "story"]
-    command += ["--results", tmp_path, "--settings", json.dumps(SETTINGS)]
-    command += ["--cells", "news/target/bf16", "--output", tmp_path / "story.rst"]
-    subprocess.run(command, check=True)
-    text = (tmp_path / "story.rst").read_text(encoding="utf-8")
-    assert "came back in 1 of 1" in text and "* Learning rates: " in text
-    assert text == report_page("story", tmp_path, SETTINGS, [])
-
+    tables.mkdir()
+    told(tables, {key("lora"): BACK})
+    assert "came back in 1 of 1" in report_page("story", tmp_path, SETTINGS, [])
     lines = report_page("answer", tmp_path, SETTINGS, []).splitlines()
     assert len(lines) <= 10
     assert "LoRA               came back:    RTN3 g64 0.88 [0.80, 0.95]" in lines[2]

@@ -185,7 +185,7 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
         if find_spec("transformers") is None:
             yield f"models of {corpus}: no transformers here, so tokenizers are read by jobs alone"
             continue
-        from qunlearn.evaluate.reach import shortfalls
+        from qunlearn.evaluate.prompts import shortfalls
         from qunlearn.models.tokens import same_ids
         from qunlearn.quantize.calibration import draw
 

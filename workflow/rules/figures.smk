@@ -8,9 +8,9 @@ def drawing(kind, category, result, reads, shown, **labels):
 
 
 SUMMARY = {"summary": f"{RESULTS}/tables/summary.csv"}
-READ, UPDATE = [*SUMMARY.values()], {"survival": f"{RESULTS}/survival"}
-LAID = SUMMARY | UPDATE | {"metrics": f"{RESULTS}/tables/metrics.csv"}
-READ_LAID = [LAID["summary"], LAID["metrics"], *SURVIVAL]
+UPDATE = {"survival": f"{RESULTS}/survival"}
+LAID = SUMMARY | {"mechanism": f"{RESULTS}/tables/mechanism.csv"}
+READ, READ_LAID = [*SUMMARY.values()], [*LAID.values()]
 RUNS = {"unlearned": f"{RESULTS}/records/unlearned", "models": TRAINED}
 PLAIN = {"precisions": controls.plain_grids(CONFIG["precisions"])}
 CHOICES = {"selections": [f"{RESULTS}/selection/{cell}.json" for cell in SWEPT]}
@@ -21,8 +21,7 @@ FIGURES = {
     "loss_curves": ("Mechanism", "How unlearning went", RECORDS, RUNS),
 }
 if GRIDS:
-    slope = SUMMARY | {"precisions": GRIDS}
-    FIGURES["slope"] = ("Forgetting", "From bf16 to coarser precisions", READ, slope)
+    FIGURES["slope"] = ("Forgetting", "From bf16 to coarser precisions", READ, SUMMARY)
 if CONFIG["controls"]:
     FIGURES["controls"] = ("Controls", "Reversion of the controls", READ_LAID, LAID | PLAIN)
 if SWEPT:

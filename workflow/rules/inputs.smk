@@ -70,13 +70,20 @@ def corpus_flags(wildcards):
     name, given = wildcards.corpus, CONFIG["corpus"]
     match given["source"]:
         case "mini":
-            return flags({"name": name} | given["mini"])
+            return f"{flags({'name': name})} mini {flags(given['mini'])}"
         case "local":
             source = {"source": f"{CONFIG['muse_dir']}/{name}"}
         case "hub":
             dataset = given["hub"][name]
             source = {"dataset": dataset, "revision": CONFIG["revisions"][dataset]}
-    return flags(source | given["excerpt"] | {"scratch": sources.from_scratch(CONFIG, name)})
+    source |= {"scratch": sources.from_scratch(CONFIG, name)}
+    return f"{flags(source)} excerpt {flags(given['excerpt'])}"
+
+
+def corpus_source(wildcards):
+    """The module that generates a corpus, or that imports one."""
+    name = "mini" if CONFIG["corpus"]["source"] == "mini" else "muse"
+    return [ROOT / f"src/qunlearn/corpora/{name}.py"]
 
 
 def questions(part):

@@ -1,10 +1,10 @@
-"""Draw a figure.
+"""Draw a figure as PNG and as PDF; each takes the flags that its module's `plot` names.
 
 Args:
     figure: drawn by plot_<figure> of qunlearn.report.figures.
     output: the folder that <figure>.png and .pdf are written into; the figures of one update
         have <corpus>_<objective> in their names too.
-    metrics: the tidy CSV file of all metrics.
+    mechanism: the CSV file of what each grid leaves of each update.
     summary: the CSV file of all metrics over seeds and items.
     survival: the folder of the measurements.
     unlearned: the folder of the unlearned models.
@@ -27,7 +27,7 @@ NAMES = tuple(sorted(module.stem.removeprefix("plot_") for module in MODULES))
 def main(
     figure: Literal[NAMES],
     output: Path,
-    metrics: Path | None = None,
+    mechanism: Path | None = None,
     summary: Path | None = None,
     survival: Path | None = None,
     unlearned: Path | None = None,
@@ -38,14 +38,7 @@ def main(
 ) -> None:
     given = {name: value for name, value in locals().items() if value not in (None, ())}
     from importlib import import_module
-    from inspect import signature
-
-    from qunlearn.run.errors import InputError
 
     # By name, so that a change of one figure's code draws no other again.
     plot = import_module(f"qunlearn.report.figures.plot_{given.pop('figure')}").plot
-    wanted = signature(plot).parameters
-    for name in sorted(wanted.keys() ^ given.keys()):
-        fault = "needs it; give it" if name in wanted else "does not read it; leave it out"
-        raise InputError(f"--{name}: the figure {figure} {fault}")
     plot(**given)

@@ -1,20 +1,17 @@
 """The numbers that claims are judged on, and their differences."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from math import fsum, hypot
-from pathlib import Path
 
-from qunlearn.analysis.cells import Evaluations, check_same_items
-from qunlearn.analysis.frame import TESTS_TABLE, rows
+from qunlearn.analysis.cells import Evaluations
+from qunlearn.analysis.comparisons import tested
 from qunlearn.analysis.summary import Key, Summary, distinct
-from qunlearn.experiment.labels import GOALS, adapter_name, origin, precision_name
+from qunlearn.experiment.labels import adapter_name, origin, precision_name
 from qunlearn.experiment.names import UNDEFINED, Cell
 from qunlearn.quantize.method import Precision
-from qunlearn.run.errors import InputError
-from qunlearn.statistics.bootstrap import estimate
-from qunlearn.statistics.inference import ALPHA, DETECTABLE, INTERVAL, doubt, too_few
-from qunlearn.statistics.items import Floats, Statistic, combine
+from qunlearn.statistics.inference import DETECTABLE, INTERVAL
+from qunlearn.statistics.items import Floats, combine
 
 UNPAIRED = "the intervals of its parts were added as if independent"
 NO_COMMON_SEED = "no seed has a number for all that is compared"
@@ -22,25 +19,9 @@ Signed = Sequence[tuple[int, Key]]
 """The terms of a sum of numbers, each with its sign."""
 
 
-@dataclass(frozen=True)
-class Finding(Summary):
-    """A number that a claim is judged on; without a value, `note` says why there is none.
-
-    Attributes:
-        minimum_effect: the smallest true effect that would be found with a power of 0.8 at 0.05
-            (two-sided), in the unit of `value`; None where that is undefined.
-        p: of a test of no difference; None where none was made.
-        corrected: whether p is after Holm's correction.
-    """
-
-    minimum_effect: float | None = None
-    p: float | None = None
-    corrected: bool = True
-
-
-def absent(reason: str) -> Finding:
+def absent(reason: str) -> Summary:
     """No number, and why, in words for people."""
-    return Finding(None, None, None, 0, note=reason)
+    return Summary(None, None, None, 0, note=reason)
 
 
 @dataclass(frozen=True)
@@ -49,16 +30,16 @@ class Evidence:
 
     Attributes:
         numbers: one a metric, variant and precision.
-        tests: the paired tests of one variant against another, as of `read_tests`.
+        tests: the paired tests of one variant against another, as of `comparisons.read_tests`.
         paired: estimates a sum from items that are drawn for all of its terms together, as
             `paired_sum` does; None where there are no items.
     """
 
     numbers: Mapping[Key, Summary]
-    tests: Mapping[tuple[Key, Key], Finding] = field(default_factory=dict)
-    paired: Callable[[Signed, bool], Finding] | None = None
+    tests: Mapping[tuple[Key, Key], Summary] = field(default_factory=dict)
+    paired: Callable[[Signed, bool], Summary] | None = None
 
-    def total(self, terms: Signed, distance: bool = False) -> Finding:
+    def total(self, terms: Signed, distance: bool = False) -> Summary:
         """The sum of `terms`, of their distances from 0 where `distance`.
 
         One term has its own interval. Several have that of their paired draws. Without items theirs
@@ -75,20 +56,14 @@ class Evidence:
         error = hypot(*(own.error for own in parts))
         effect = DETECTABLE * error or None
         if len(terms) == 1:
-            return Finding(**asdict(parts[0]), minimum_effect=effect)
+            return replace(parts[0], minimum_effect=effect)
         if self.paired is not None:
             found = self.paired(terms, distance)
             return found if found.value is None else replace(found, note="; ".join(notes))
         value, half = fsum(values), INTERVAL * error
-        return Finding(
-            value,
-            value - half,
-            value + half,
-            min(own.counted for own in parts),
-            n=min((own.n for own in parts if own.n is not None), default=None),
-            note="; ".join([UNPAIRED, *notes]),
-            minimum_effect=effect,
-        )
+        n = min((own.n for own in parts if own.n is not None), default=None)
+        note, seeds = "; ".join([UNPAIRED, *notes]), min(own.counted for own in parts)
+        return Summary(value, value - half, value + half, seeds, 0, 0, n, note, effect)
 
     def precisions(self, corpus: str, objective: str, scope: str) -> list[str]:
         """The precisions of `scope` that a corpus and objective were evaluated in, in order."""
@@ -97,7 +72,7 @@ class Evidence:
         return [name for name in names if scope_of(name) == scope]
 
 
-def paired_sum(read: Evaluations, terms: Signed, distance: bool) -> Finding:
+def paired_sum(read: Evaluations, terms: Signed, distance: bool) -> Summary:
     """The sum of `terms` from the records of an experiment, of distances from 0 where `distance`.
 
     The sum is made within each seed, and the same items are drawn for every variant and precision:
@@ -109,33 +84,20 @@ def paired_sum(read: Evaluations, terms: Signed, distance: bool) -> Finding:
     """
     metric = terms[0][1].metric
     named = [read.variants[Cell(*key[:3], None, key.precision)] for _, key in terms]
-    found = {name: read.statistic(name, metric) for names in named for name in names.values()}
-    known = {name: each for name, each in found.items() if not isinstance(each, str)}
-    check_same_items(metric, known)
+    known, _ = read.statistics((name for names in named for name in names.values()), metric)
 
     def total(*draws: Floats) -> Floats:
         parts = zip(terms, draws, strict=True)
         return sum((sign * (abs(x) if distance else x) for (sign, _), x in parts), 0.0 * draws[0])
 
-    by_seed: list[Statistic] = []
-    for seed in named[0]:
-        parts = tuple(known[names[seed]] for names in named if names.get(seed) in known)
-        if len(parts) == len(named):
-            by_seed.append(combine(parts, total, "the same for all items"))
+    by_seed = [
+        combine([known[names[seed]] for names in named], total, "the same for all items")
+        for seed in named[0]
+        if all(names.get(seed) in known for names in named)
+    ]
     if not by_seed:
         return absent(NO_COMMON_SEED)
-    known_sum, doubted = estimate(by_seed), doubt(by_seed)
-    tested = not (metric.startswith("reversion_") or too_few(doubted.seeds))
-    return Finding(
-        known_sum.value,
-        known_sum.low,
-        known_sum.high,
-        doubted.seeds,
-        n=sum(by_seed[0].sizes),
-        minimum_effect=doubted.minimum_effect(),
-        p=doubted.p() if tested else None,
-        corrected=False,
-    )
+    return tested(by_seed, None if metric.startswith("reversion_") else "two-sided")
 
 
 def scope_of(precision: str) -> str | None:
@@ -147,51 +109,6 @@ def scope_of(precision: str) -> str | None:
     if parsed.midrise or parsed.bits > 4:
         return None
     return "four_bit" if parsed.bits == 4 else "coarsest"
-
-
-def read_tests(path: Path) -> dict[tuple[Key, Key], Finding]:
-    """The tests of one variant against another (family `adapters`) of a `tests.csv`.
-
-    Each is there both ways round, the first minus the second. Raises as `frame.read`.
-    """
-    tests: dict[tuple[Key, Key], Finding] = {}
-    for row in rows(path, TESTS_TABLE):
-        if row.family != "adapters":
-            continue
-        a = Key(row.corpus, row.objective, row.adapter_a, row.precision_a, row.metric)
-        b = a._replace(adapter=row.adapter_b, precision=row.precision_b)
-        if isinstance(row.difference, str):
-            why = absent(f"the difference is {row.difference}; {row.note}".strip("; "))
-            tests |= {(a, b): why, (b, a): why}
-            continue
-        effect, p = (None if isinstance(x, str) else x for x in (row.minimum_effect, row.p_holm))
-        ends = row.difference, row.ci_low, row.ci_high
-        found = Finding(*ends, row.seeds, n=row.n, note=row.note, minimum_effect=effect, p=p)
-        tests[a, b] = found
-        tests[b, a] = replace(found, value=-ends[0], low=-ends[2], high=-ends[1])
-    return tests
-
-
-def better(tests: Path, found: Mapping[Key, Summary]) -> frozenset[Key]:
-    """The better one of each two variants that differ at the same precision.
-
-    Args:
-        tests: a `tests.csv`; its family `adapters` is read.
-        found: the values; PrivLeak is the better, the nearer it is to 0.
-
-    Raises:
-        InputError: the file is missing or of another form, or not of the same cells.
-    """
-    winners = set()
-    for pair, test in read_tests(tests).items():
-        goal = GOALS.get(pair[0].metric)
-        if goal and test.p is not None and test.p <= ALPHA:
-            if missing := set(pair) - found.keys():
-                key = "/".join(missing.pop())
-                raise InputError(f"{tests}: no {key} in the summary; make both from the same cells")
-            rank = {"↓": lambda x: x, "↑": lambda x: -x, "→0": abs}[goal]
-            winners.add(min(pair, key=lambda key: rank(found[key].value or 0.0)))
-    return frozenset(winners)
 
 
 def _why_absent(key: Key, summary: Summary | None) -> str:

@@ -51,13 +51,6 @@ MECHANISM_TABLE = (
 INTEGERS = {"seed", "n", "seeds", "diverged", "undefined"}
 FLOATS = {"value", "difference", "p", "p_holm", "effect_dz", "minimum_effect", *MECHANISM_NUMBERS}
 FLOATS |= {"reversion_nll_forget", "ci_low", "ci_high"}
-FACTS = {"experiment", "verdict", "reason", "note", "source"}
-"""Columns of text that do not tell one row from another."""
-
-
-def key_of(columns: Sequence[str]) -> list[str]:
-    """The columns that tell one row of a table from another."""
-    return [name for name in columns if name not in (INTEGERS | FLOATS | FACTS) - {"seed"}]
 
 
 def read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
@@ -79,9 +72,12 @@ def rows(path: Path, columns: Sequence[str]) -> Iterator[Any]:
     yield from read(path, columns).itertuples(index=False, name="Row")
 
 
+def select(found: pd.DataFrame, **values: str) -> pd.DataFrame:
+    """The rows of a table that have these values in these columns."""
+    return found[(found[list(values)] == list(values.values())).all(axis=1)]
+
+
 def _parse(name: str, text: str) -> Value:
-    if name in INTEGERS:
-        return int(text) if text else None
-    if name in FLOATS and text not in WORDS:
-        return float(text) if text else None
-    return text
+    if name not in INTEGERS | FLOATS or text in WORDS:
+        return text
+    return (int if name in INTEGERS else float)(text) if text else None

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from qunlearn.report.answer import answer
 from qunlearn.report.footnotes import learning_rates
 from qunlearn.report.processors import manifests
-from qunlearn.report.story import experiment_story
+from qunlearn.report.story import story
 from qunlearn.report.tables import html_table, page
 
 _KEYS = ["Step", "Commit", "Python", "Device", "Threads", "Packages"]
@@ -33,7 +33,7 @@ def report_page(name: str, results: Path, settings: dict[str, Any], cells: Seque
     """
     match name:
         case "story":
-            return experiment_story(results / "tables", settings, [learning_rates(settings)])
+            return story(results / "tables", settings, [learning_rates(settings)])
         case "answer":
             return answer(results, settings)
         case "configuration":

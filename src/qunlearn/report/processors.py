@@ -52,13 +52,13 @@ def processors(results: Path, cells: Sequence[str]) -> str:
     Raises:
         InputError: a manifest does not parse.
     """
-    names: dict[str, dict[str, None]] = {"trained": {}, "evaluated": {}}
+    steps = dict.fromkeys(_TRAINING, "trained") | {"evaluate": "evaluated"}
+    names: dict[str, list[str]] = {"trained": [], "evaluated": []}
     for made in manifests(results, cells):
-        device, vectors = made.get("device"), made.get("instructions")
-        step = {"evaluate": "evaluated", **dict.fromkeys(_TRAINING, "trained")}.get(made["step"])
-        if step:
-            names[step][f"{device} ({vectors})" if vectors else str(device)] = None
-    shown = {step: " and ".join(own) for step, own in names.items() if own}
-    if len(set(shown.values())) == 1 and len(shown) == 2:
+        if step := steps.get(made["step"]):
+            device, vectors = made.get("device"), made.get("instructions")
+            names[step].append(f"{device} ({vectors})" if vectors else str(device))
+    shown = {step: " and ".join(distinct(own)) for step, own in names.items() if own}
+    if len(shown) == 2 and shown["trained"] == shown["evaluated"]:
         return f"trained and evaluated on {shown['trained']}"
     return ", ".join(f"{step} on {own}" for step, own in shown.items())

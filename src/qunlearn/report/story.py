@@ -25,7 +25,7 @@ MAIN_METRIC = "nll_forget"  # moves smoothly where scores of a few dozen items j
 Summaries = Mapping[Key, Summary]
 
 
-def experiment_story(tables: Path, settings: Mapping[str, Any], notes: Sequence[str]) -> str:
+def story(tables: Path, settings: Mapping[str, Any], notes: Sequence[str]) -> str:
     """The page of a finished experiment, from its folder of tables.
 
     Args:
@@ -35,28 +35,15 @@ def experiment_story(tables: Path, settings: Mapping[str, Any], notes: Sequence[
     Raises:
         InputError: a table is missing or broken.
     """
-    names = {"mechanism": MECHANISM_TABLE, "tests": TESTS_TABLE, "claims": CLAIMS_TABLE}
-    found = {name: read(tables / f"{name}.csv", columns) for name, columns in names.items()}
-    return story(summaries(tables / "summary.csv"), settings=settings, notes=notes, **found)
-
-
-def story(
-    found: Summaries,
-    mechanism: pd.DataFrame,
-    tests: pd.DataFrame,
-    claims: pd.DataFrame,
-    settings: Mapping[str, Any],
-    notes: Sequence[str],
-) -> str:
-    """The page.
-
-    Args:
-        found: every metric of every variant and precision, over its seeds.
-        mechanism, tests, claims: these tables.
-        settings: the resolved configuration.
-        notes: sentences on how the models were trained.
-    """
-    main = {key: one for key, one in found.items() if _is_main(key)}
+    found = summaries(tables / "summary.csv")
+    mechanism = read(tables / "mechanism.csv", MECHANISM_TABLE)
+    tests = read(tables / "tests.csv", TESTS_TABLE)
+    claims = read(tables / "claims.csv", CLAIMS_TABLE)
+    main = {
+        key: one
+        for key, one in found.items()
+        if key.adapter in ("none", *NEEDED) and not Precision.parse(key.precision).midrise
+    }
     corpora = distinct(key.corpus for key in main)
     reversions = outcomes(found, MAIN_METRIC)
     p_values = pd.to_numeric(tests["p_holm"], errors="coerce").groupby(tests["family"], sort=False)
@@ -77,10 +64,6 @@ def story(
         tests={family: (int((p < ALPHA).sum()), int(p.count())) for family, p in p_values},
         claims={name: list(own) for name, own in claims.groupby("claim", sort=False)["verdict"]},
     )
-
-
-def _is_main(key: Key) -> bool:
-    return key.adapter in ("none", *NEEDED) and not Precision.parse(key.precision).midrise
 
 
 def _answer(found: Summaries, name: str) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from qunlearn.run.cli import hide_unused
 from qunlearn.run.errors import InputError
-from qunlearn.run.imports import hide_unused
 from qunlearn.run.signals import end, listen
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 

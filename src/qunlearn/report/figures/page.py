@@ -1,52 +1,28 @@
-"""The page of every figure: title, how to read it, legend, and the bytes of its files."""
+"""The page of every figure: a grid of panels below a title, how to read it and one legend."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
+from qunlearn.experiment.labels import corpus_name, method_name
+
+Place = TypeVar("Place", bound=Hashable)
+Column = tuple[str, str]
+"""A corpus and an objective."""
 WIDTH = 9.0  # inches: the smallest letters are about 11 pixels high on a page of 900 pixels
 HEAD = 0.95  # inches: title, how to read the figure, and a row of the legend
+BAND = 0.55  # inches: title and ticks of a band of panels
+MOST_COLUMNS = 4
 LEFT = 0.008  # of the width
 LETTERS = 90  # of labels in the legend's first row of five, at most; else it has three a row
-STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 8.5,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "axes.linewidth": 0.6,
-    "axes.edgecolor": "#999999",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 9.5,
-    "axes.titleweight": "bold",
-    "grid.color": "#ebebeb",
-    "grid.linewidth": 0.6,
-    "xtick.major.size": 2.5,
-    "xtick.color": "#999999",
-    "xtick.labelcolor": "#222222",
-    "ytick.major.size": 0,
-    "ytick.minor.size": 0,
-    "legend.frameon": False,
-    "legend.borderpad": 0,
-    "legend.borderaxespad": 0.6,
-    "legend.columnspacing": 1.1,
-    "legend.handlelength": 2.3,
-    "legend.title_fontsize": 9,
-    "figure.constrained_layout.h_pad": 0.09,
-    "figure.constrained_layout.w_pad": 0.07,
-    "figure.constrained_layout.hspace": 0.0,
-    "figure.constrained_layout.wspace": 0.0,
-    "pdf.fonttype": 42,
-}
+STYLE = Path(__file__).with_name("page.mplstyle")
 GREY: dict[str, Any] = {"color": "#444444", "linestyle": ""}
 HOLLOW: dict[str, Any] = {"markerfacecolor": "white", "markeredgewidth": 1.3}
 MARKS: dict[str, dict[str, Any]] = {
@@ -57,27 +33,60 @@ MARKS: dict[str, dict[str, Any]] = {
 """Labels of what stands where there is no number, and their looks in the legend."""
 
 
-@contextmanager
-def page(
-    title: str, how_to_read: str, height: float, folder: Path, name: str, whose: str = ""
-) -> Iterator[SubFigure]:
-    """Yield a subfigure to draw in, then write `<name>.png` and `<name>.pdf` into `folder`.
+def column_name(column: Column) -> str:
+    """`NEWS · NPO+GDR`."""
+    return f"{corpus_name(column[0])} · {method_name(column[1])}"
 
-    The legend explains every artist that has a label, each label once. Panels get the room that
-    title, legend and their own labels leave. The same drawing gives the same bytes.
+
+@contextmanager
+def sheet(
+    words: tuple[str, str],
+    places: Sequence[Place],
+    rows: Mapping[str, str],
+    height: float,
+    folder: Path,
+    file: str,
+    title: Callable[[Any], str] = column_name,
+    abreast: int = MOST_COLUMNS,
+    whose: str = "",
+) -> Iterator[dict[tuple[Place, str], Axes]]:
+    """Yield panels to draw in, then write `<file>.png` and `<file>.pdf` into `folder`.
+
+    Title and names of scales stand at the first panels of a column and band. The legend explains
+    every artist that has a label, each label once. The same drawing gives the same bytes.
 
     Args:
-        height: of the panels, in inches.
+        words: title, and how to read the figure.
+        places: a column of panels each, in as few bands as it takes, of even length.
+        rows: of a band: key -> name of the y axis.
+        height: of a panel, in inches.
+        title: of a column.
+        abreast: the most columns.
         whose: what is drawn, for the upper right corner.
     """
-    with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, HEAD + height), layout="constrained")
-        figure.suptitle(title, x=LEFT, ha="left", fontsize=14, fontweight="bold")
+    size = ceil(len(places) / ceil(len(places) / abreast))
+    bands = [places[start : start + size] for start in range(0, len(places), size)]
+    with rc_context(fname=STYLE):
+        inches = WIDTH, HEAD + len(bands) * (BAND + height * len(rows))
+        figure = Figure(figsize=inches, layout="constrained")
+        figure.suptitle(words[0], x=LEFT, ha="left", fontsize=14, fontweight="bold")
         figure.text(1 - LEFT, 0.985, whose, ha="right", va="top", fontsize=9.5, fontweight="bold")
         body: SubFigure = figure.subfigures()  # type: ignore[assignment]
-        yield body
-        _add_legend(figure, body, how_to_read)
-        save(figure, folder, name)
+        grid = body.subplots(len(bands) * len(rows), size, squeeze=False)
+        drawn: dict[tuple[Place, str], Axes] = {}
+        for at, (band, row) in enumerate((band, row) for band in bands for row in rows):
+            first, last = row == next(iter(rows)), row == list(rows)[-1]
+            grid[at, 0].set_ylabel(rows[row])
+            for place, axes in zip(band, grid[at], strict=False):
+                drawn[place, row] = axes
+                axes.set_title(title(place) if first else "")
+                axes.tick_params(labelleft=axes is grid[at, 0], labelbottom=last)
+            for axes in grid[at, len(band) :]:
+                axes.remove()
+        body.align_ylabels()
+        yield drawn
+        _add_legend(figure, body, words[1])
+        save(figure, folder, file)
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:

@@ -10,7 +10,7 @@ from qunlearn.analysis.selection.choice import Selection, read
 from qunlearn.analysis.selection.listing import asked, candidate_name
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, adapter_name
-from qunlearn.report.figures.panels import sheet
+from qunlearn.report.figures.page import sheet
 from qunlearn.report.figures.plot_pareto import BETTER, REFERENCE_LOOK
 from qunlearn.report.figures.values import dot, reference_name
 

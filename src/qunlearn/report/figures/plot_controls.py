@@ -1,34 +1,28 @@
 """The controls: reversion against the size of the update, and with some weights left unrounded."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullLocator
 
-from qunlearn.analysis.lineage import check_measurements
-from qunlearn.analysis.metrics import read_metrics
-from qunlearn.analysis.summary import Key, Summary, distinct, summaries
+from qunlearn.analysis.frame import select
+from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.controls import CHOICES, SCALED, SPARE
 from qunlearn.experiment.labels import LINES, Line, adapter_name, origin, precision_name
-from qunlearn.experiment.names import Cell
-from qunlearn.report.figures.panels import Column, column_name, counted, sheet
+from qunlearn.report.figures.page import Column, column_name, sheet
 from qunlearn.report.figures.values import (
-    BAR,
-    GUIDE,
-    GUIDES,
     REVERSION,
-    dot,
+    columns_of,
+    counted,
     draw_values,
-    ends,
-    hollow,
-    reversion_span,
+    name_ticks,
+    plain_log,
+    read_mechanism,
     scale_reversion,
+    scores,
 )
-from qunlearn.run.errors import InputError
-from qunlearn.survival.table import overall, read_survival
 
 METRIC = "reversion_nll_forget"
 TITLE = "What protects forgetting: low rank, or large steps?"
@@ -36,18 +30,17 @@ HOW_TO_READ = (
     "Left: every update at its size (× 2: LoRA's update times 2). LoRA is low rank, FT full rank.\n"
     "Right: the effect of leaving some weights unrounded. Bars: 95 % intervals; "
 )
-Y_NAME = "Reversion of forget NLL\n(0: survived, 1: back at target)"
-SPARED = tuple(SPARE + choice for choice in CHOICES)
+Y_NAME = "Reversion of forget NLL"
 BASE = "full_bf16"  # the variant of which weights are spared
+INTERVENTIONS = {BASE: "all rounded"}
+INTERVENTIONS |= {SPARE + choice: adapter_name(SPARE + choice).split(", ")[1] for choice in CHOICES}
 MIDRISE = "m"  # what a mid-rise precision's name ends with
 RIGHT = ""  # the place of the panel of interventions
 MARKERS = {"lora_matched": "v", "full_matched": "D"}  # all others have their origin's
-HEIGHT = 2.85  # inches, of a panel and its title
+HEIGHT = 2.3  # inches, of a panel
 
 
-def plot(
-    metrics: Path, summary: Path, survival: Path, precisions: Sequence[str], output: Path
-) -> None:
+def plot(mechanism: Path, summary: Path, precisions: Sequence[str], output: Path) -> None:
     """Draw the controls into the folder `output`, PNG and PDF: a row a corpus and objective.
 
     Left, a panel for each of `precisions`: the reversion of the forget NLL against the relative
@@ -56,114 +49,62 @@ def plot(
     Variants that were not run are left out, and so are those that diverged: they have no size.
 
     Raises:
-        InputError: `summary` holds no control at any precision, or the survival of a variant was
-            not measured, or of another model.
+        InputError: a table is missing or does not parse.
     """
-    found = {key: own for key, own in summaries(summary).items() if key.metric == METRIC}
-    cells = [score.cell for score in read_metrics(metrics) if score.metric == METRIC]
-    check_measurements(survival, cells)
-    coarsest = precisions[-1]
-    sized = [c for c in cells if c.precision in precisions and origin(c.adapter) in LINES]
-    sized = [cell for cell in sized if cell.adapter not in SPARED]
-    midrise = BASE, coarsest + MIDRISE
-    spared = [c for c in cells if c.adapter in SPARED and c.precision == coarsest]
-    spared += [cell for cell in cells if (cell.adapter, cell.precision) == midrise]
-    controls = [cell for cell in sized if cell.adapter not in LINES] + spared
-    rows = distinct((cell.corpus, cell.objective) for cell in controls)
-    if not rows:
-        raise InputError(
-            f"{summary}: no control to draw at {', '.join(precisions)}; run with controls=true"
-        )
-    norms = {
-        row: _norms((c for c in sized if (c.corpus, c.objective) == row), survival) for row in rows
-    }
-    sizes = [norm for own in norms.values() for norm in own.values()] or [0.01]
-    columns = [*precisions, *[RIGHT] * bool(spared)]
-    places = [(row, column) for row in rows for column in columns]
+    found, coarsest = scores(summary, [METRIC], midrise=True, controls=True), precisions[-1]
+    cell = ["corpus", "objective", "adapter"]
+    sizes = read_mechanism(mechanism).groupby(cell)["relative_norm"].mean()  # over the seeds
+    found = found.join(sizes.rename("x"), on=cell)
+    sized = found[found["precision"].isin(precisions) & found["x"].notna()]
+    places = [(column, name) for column in columns_of(found) for name in (*precisions, RIGHT)]
 
     def title(place: tuple[Column, str]) -> str:
-        row, precision = place
+        column, precision = place
         if precision == RIGHT:
-            return f"{precision_name(coarsest)}, some weights unrounded"
-        return f"{column_name(row)}\n" * (precision == precisions[0]) + precision_name(precision)
+            return f"bf16 FT on {precision_name(coarsest)}"
+        return f"{column_name(column)}\n" * (precision == precisions[0]) + precision_name(precision)
 
-    words, file = (TITLE, HOW_TO_READ + counted(found.values())), (output, "controls", title)
-    with sheet(words, places, {METRIC: Y_NAME}, HEIGHT, *file, abreast=len(columns)) as drawn:
-        for ((row, precision), _), axes in drawn.items():
-            key = Key(*row, BASE, precision or coarsest, METRIC)
+    words, file = (TITLE, HOW_TO_READ + counted(found)), (output, "controls", title)
+    abreast = len(precisions) + 1
+    with sheet(words, places, {METRIC: Y_NAME}, HEIGHT, *file, abreast=abreast) as drawn:
+        for (((corpus, objective), precision), _), axes in drawn.items():
+            scale_reversion(axes, found)
+            own = select(found, corpus=corpus, objective=objective)
             if precision == RIGHT:
-                _draw_interventions(axes, found, key)
-                axes.set_xlim(*reversion_span(found.values()))
+                _draw_interventions(axes, own, coarsest)
             else:
-                axes.set(xscale="log", xlim=(min(sizes) / 1.5, max(sizes) * 1.5))
-                scale_reversion(axes, found.values())
-                _draw_sizes(axes, found, norms[row], key)
+                axes.set(xscale="log", xlim=(sized["x"].min() / 1.5, sized["x"].max() * 1.5))
+                _draw_sizes(axes, select(own, precision=precision).dropna(subset="x"))
 
 
-def _norms(cells: Iterable[Cell], survival: Path) -> dict[str, float]:
-    """Adapter -> ||d|| / ||W||, the mean over seeds; the same at all precisions, so read at one."""
-    runs = {(cell.adapter, cell.seed): cell for cell in cells}
-    norms: dict[str, list[float]] = {}
-    for (adapter, _), cell in sorted(runs.items(), key=str):
-        rows = read_survival(survival / cell.corpus / cell.model / f"{cell.precision}.csv")
-        if rows and (norm := overall(rows)["relative_d"]):
-            norms.setdefault(adapter, []).append(norm)
-    return {adapter: fmean(own) for adapter, own in norms.items()}
-
-
-def _draw_sizes(
-    axes: Axes, summaries: Mapping[Key, Summary], norms: Mapping[str, float], key: Key
-) -> None:
-    """Draw the variants of `key`'s corpus, objective and precision at their norms."""
-    axes.xaxis.set_major_formatter(lambda x, _: f"{100 * x:g} %")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_minor_locator(NullLocator())
+def _draw_sizes(axes: Axes, own: pd.DataFrame) -> None:
+    """Draw the variants at their norms, and a line through the low-rank ones."""
+    plain_log(axes.xaxis, 100, " %")
     axes.set_xlabel("size of the update, ||d|| / ||W||")
-    found = {a: own for a in norms if (own := summaries.get(key._replace(adapter=a)))}
-    low_rank = sorted((norms[a], a) for a in found if origin(a) == "lora")
-    chain = ends((found[a] for _, a in low_rank), REVERSION)[:, 0]
-    axes.plot([x for x, _ in low_rank], chain, color=LINES["lora"].colour, lw=1.2)
-    for adapter, own in found.items():
+    low_rank = own[own["adapter"].map(origin) == "lora"].sort_values("x")
+    chain = low_rank["value"].clip(*REVERSION)
+    axes.plot(low_rank["x"], chain, color=LINES["lora"].colour, linewidth=1.2)
+    for adapter in distinct(own["adapter"]):
+        values = select(own, adapter=adapter)
         line = LINES[origin(adapter)]
         points = Line(line.colour, MARKERS.get(adapter, line.marker), "")
-        label = "" if adapter.startswith(SCALED) else adapter_name(adapter)
-        draw_values(axes, {norms[adapter]: own}, points, label, REVERSION)
-        if not label and own.value is not None:
-            place = norms[adapter], ends([own], REVERSION)[0, 2]
+        factor = adapter.removeprefix(SCALED)
+        label = adapter_name(adapter) if factor == adapter else ""
+        draw_values(axes, values, points, label, REVERSION)
+        if not label and values["value"].notna().all():
+            place = values["x"].iloc[0], min(values["ci_high"].iloc[0], REVERSION[1])
             words: dict[str, Any] = {"fontsize": 7.5, "color": line.colour, "ha": "center"}
-            axes.text(*place, f"× {adapter.removeprefix(SCALED)}", **words)
+            axes.text(*place, f"× {factor}", **words)
 
 
-def _draw_interventions(axes: Axes, summaries: Mapping[Key, Summary], key: Key) -> None:
-    """Draw the reversion (x) of each intervention at `key`'s corpus, objective and precision.
-
-    From above: fine-tuning in bf16 as it is, with each kind of weights left unrounded, and on the
-    mid-rise grid. What was not run has no row; a row without a number says why.
-    """
-    midrise = key._replace(precision=key.precision + MIDRISE)
-    names = {key: f"{adapter_name(BASE)}, all rounded"}
-    names |= {key._replace(adapter=adapter): adapter_name(adapter) for adapter in SPARED}
-    names[midrise] = f"{adapter_name(BASE)}, {precision_name(midrise.precision)}"
-    rows = [own for own in names if own in summaries]
-    axes.set_ylim(len(rows), 0)
-    axes.set_yticks([])
-    axes.set_xticks(list(GUIDES), [f"{x:g}\n{name}" for x, name in GUIDES.items()])
-    axes.spines["left"].set_visible(False)
-    for guide in GUIDES:
-        axes.axvline(guide, **GUIDE)
-    line = LINES[BASE]
-    words: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "fontsize": 7.5}
-    words["backgroundcolor"] = "white"  # covers the guide at 0
-    for index, row in enumerate(rows):
-        own, y = summaries[row], index + 0.72
-        axes.text(0.02, index + 0.36, names[row], **words)
-        if own.value is None:
-            absent = "diverged" if own.diverged else "undefined: not forgotten"
-            axes.text(0.02, y, absent, **words, color="#666666", va="center")
-            continue
-        value, low, high = ends([own], REVERSION)[0]
-        axes.hlines(y, low, high, color=line.colour, **BAR)
-        axes.hlines(y, 0, value, color=line.colour, linewidth=3, alpha=0.3)
-        off = value != own.value
-        label = "off the scale" if off else adapter_name(BASE)
-        axes.plot(value, y, **hollow(line) if off else dot(line), label=label, clip_on=False)
+def _draw_interventions(axes: Axes, own: pd.DataFrame, coarsest: str) -> None:
+    """Draw fine-tuning in bf16 as it is, with each kind of weights left unrounded, and mid-rise."""
+    rounded = select(own, precision=coarsest).set_index("adapter").reindex(list(INTERVENTIONS))
+    midrise = select(own, precision=coarsest + MIDRISE, adapter=BASE)
+    shown = pd.concat([rounded.dropna(subset="precision"), midrise.set_index("adapter")])
+    names = [INTERVENTIONS[name] for name in shown.index[: len(shown) - len(midrise)]]
+    name_ticks(axes, [*names, *["mid-rise grid"] * len(midrise)])
+    look = LINES[BASE]
+    points = Line(look.colour, look.marker, "")
+    shown["x"] = range(len(shown))
+    draw_values(axes, shown, points, adapter_name(BASE), REVERSION)

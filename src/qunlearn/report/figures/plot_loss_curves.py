@@ -6,16 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import XAxis, YAxis
-from matplotlib.ticker import LogLocator, NullLocator
 
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, adapter_name
 from qunlearn.experiment.names import Cell
 from qunlearn.models.checkpoints import is_diverged
-from qunlearn.report.figures.page import MARKS
-from qunlearn.report.figures.panels import sheet
-from qunlearn.report.figures.values import STRIP, look
+from qunlearn.report.figures.page import MARKS, sheet
+from qunlearn.report.figures.values import look, plain_log
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_jsonl
 from qunlearn.run.manifest import verify
@@ -31,7 +28,6 @@ HOW_TO_READ = (
 XLABEL = "updates (logarithmic)"
 NO_RETAIN = "no retain term"
 DECADES = 1e-4  # of the highest retain loss: a divergence that starts near 0 takes up all room
-CORNER = 0.03  # of a panel's width, between crosses
 HEIGHT = 1.85  # inches, of a panel
 
 
@@ -62,17 +58,17 @@ def plot(unlearned: Path, models: Sequence[str], output: Path) -> None:
     with sheet((TITLE, HOW_TO_READ), columns, ROWS, HEIGHT, output, "loss_curves") as drawn:
         for (column, metric), axes in drawn.items():
             axes.set(xscale="log", ylim=(0, 1.05 * highest[FORGET]))
-            _label(axes.xaxis)
+            plain_log(axes.xaxis)
             if len(every):
                 axes.set_xlim(every.index.min() / 1.15, every.index.max() * 1.15)
             if metric == RETAIN:
                 axes.set_xlabel(XLABEL)
                 axes.set(yscale="log", ylim=(lowest / 1.15, 1.15 * highest[RETAIN]))
-                _label(axes.yaxis)
+                plain_log(axes.yaxis)
             own = {c: log for c, log in logs.items() if (c.corpus, c.objective) == column}
             for cell, log in own.items():
                 diverged = is_diverged(unlearned / cell.corpus / cell.model)
-                _draw_run(axes, cell.adapter, log[metric].dropna(), diverged, metric == FORGET)
+                _draw_run(axes, cell.adapter, log[metric].dropna(), diverged)
             if metric == RETAIN and not any(log[RETAIN].notna().any() for log in own.values()):
                 axes.text(0.5, 0.5, NO_RETAIN, ha="center", color="#666", transform=axes.transAxes)
 
@@ -91,25 +87,11 @@ def read_log(folder: Path) -> pd.DataFrame:
     return log
 
 
-def _label(ruler: XAxis | YAxis) -> None:
-    """Plain numbers instead of powers of ten."""
-    ruler.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ruler.set_major_formatter(lambda x, _: f"{x:g}")
-    ruler.set_minor_locator(NullLocator())
-
-
-def _draw_run(axes: Axes, adapter: str, log: pd.Series, diverged: bool, corner: bool) -> None:
-    """Draw a run's line, and its end: the variant's marker, or a cross where it diverged.
-
-    Args:
-        corner: whether a cross before the first line has a place in the corner.
-    """
+def _draw_run(axes: Axes, adapter: str, log: pd.Series, diverged: bool) -> None:
+    """Draw a run's line, and its end: the variant's marker, or a cross where it diverged."""
     style = look(LINES[adapter]) | {"linewidth": 1.4, "label": adapter_name(adapter)}
     axes.plot(log.index, log, **style, markevery=[] if diverged else [-1])
-    mark = "a run diverged"
-    cross = MARKS[mark] | {"color": LINES[adapter].colour, "label": mark, "zorder": 5}
-    if diverged and len(log):
+    if diverged:
+        mark = "a run diverged"
+        cross = MARKS[mark] | {"color": LINES[adapter].colour, "label": mark, "zorder": 5}
         axes.plot(log.index[-1:], log[-1:], **cross)
-    elif diverged and corner:
-        place = CORNER * (1 + list(LINES).index(adapter))
-        axes.plot(place, STRIP / 2, **cross, transform=axes.transAxes)

@@ -1,6 +1,7 @@
 """What rounding leaves of the update, matrix by matrix: layer by module, a panel a model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,12 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import SubFigure
 
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import adapter_name, precision_name
-from qunlearn.experiment.names import Cell
-from qunlearn.report.figures.page import page
-from qunlearn.report.figures.panels import measurements, panels, run_name
-from qunlearn.survival.table import MatrixRow, overall, read_survival
+from qunlearn.report.figures.page import sheet
+from qunlearn.report.figures.values import measurements, run_name
+from qunlearn.survival.table import overall, read_survival
 
 TITLE = "How much of the update survives rounding?"
 HOW_TO_READ = (
@@ -26,12 +25,13 @@ HOW_TO_READ = (
 )
 # Both maps of colours are perceptually uniform and grow lighter throughout, for grey prints and for
 # every common colour blindness. What lies beyond a scale is noise.
-COSINE = "direction", "cosine of d and d′ (1: same direction)", 1.0, "viridis"
-PROJECTION = "size", "projection of d′ on d, in units of d (1: full size)", 1.2, "cividis"
-QUANTITIES = {"cosine_adaptive": COSINE, "projection_adaptive": PROJECTION}
+QUANTITIES = {
+    "cosine_adaptive": ("Direction: cosine of d and d′ (1: the same)", 1.0, "viridis"),
+    "projection_adaptive": ("Size: projection of d′ on d, in units of d (1: all)", 1.2, "cividis"),
+}
 UNCHANGED: dict[str, Any] = {"color": "#d4d4d4", "marker": "s", "linestyle": "", "markersize": 8}
 UNCHANGED_NAME = "the update leaves this matrix alone"
-HEIGHT, FOOT = 1.25, 1.4  # inches: of a panel; titles, names of modules and colour bar
+HEIGHT = 1.4  # inches, of a panel
 MOST_LAYER_TICKS = 8
 
 
@@ -52,67 +52,50 @@ def plot(survival: Path, cells: Sequence[str], output: Path) -> None:
     """
     models = measurements(survival, cells, ".csv", read_survival)
     first = next(iter(models))
-    name = f"update_survival_{first.corpus}_{first.objective}"
-    height = FOOT + HEIGHT * len({cell.precision for cell in models})
-    with page(TITLE, HOW_TO_READ, height, output, name, run_name(first)) as body:
-        halves = body.subfigures(1, len(QUANTITIES), squeeze=False)[0]
-        for half, (column, looks) in zip(halves, QUANTITIES.items(), strict=True):
-            _draw_half(half, models, column, *looks)
+    precisions = distinct(cell.precision for cell in models)
+    adapters = distinct(cell.adapter for cell in models)
+    places = [(quantity, adapter) for quantity in QUANTITIES for adapter in adapters]
+    rows = {name: f"{precision_name(name)}\nlayer" for name in precisions}
+    file = output, f"update_survival_{first.corpus}_{first.objective}", _title
+    of_page: dict[str, Any] = {"abreast": len(places), "whose": run_name(first)}
+    with sheet((TITLE, HOW_TO_READ), places, rows, HEIGHT, *file, **of_page) as drawn:
+        for quantity, (label, limit, colours) in QUANTITIES.items():
+            image = ScalarMappable(Normalize(0, limit), colormaps[colours])
+            own = {place: axes for place, axes in drawn.items() if place[0][0] == quantity}
+            for ((_, adapter), precision), axes in own.items():
+                cell = replace(first, adapter=adapter, precision=precision)
+                _draw_grid(axes, models[cell], quantity, image)
+                axes.tick_params(length=0)
+            place: dict[str, Any] = {"location": "top", "aspect": 40, "extend": "both"}
+            bar = axes.figure.colorbar(image, ax=list(own.values()), label=label, **place)
+            bar.outline.set_visible(False)  # type: ignore[operator]
 
 
-def grid(rows: Sequence[MatrixRow], column: str) -> pd.DataFrame:
+def _title(place: tuple[str, str]) -> str:
+    return adapter_name(place[1]).replace(" (", "\n(")
+
+
+def grid(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     """Arrange a model's matrices: layers x modules; NaN where there is none or its update is 0.
 
     Those of one layer and name (experts, say) count as one.
     """
-    groups: dict[tuple[int, str], list[MatrixRow]] = {}
-    for row in rows:
-        groups.setdefault((row.layer, row.module), []).append(row)
-    values = {place: overall(own)[column] for place, own in groups.items()}
-    found = pd.Series(values, dtype=float).unstack()
-    return found[distinct(row.module for row in rows)]
+    groups = rows.groupby(["layer", "module"], sort=False)
+    found = pd.Series({place: overall(own)[column] for place, own in groups}).unstack()
+    return found[distinct(rows["module"])]
 
 
-def _draw_half(
-    half: SubFigure,
-    models: Mapping[Cell, list[MatrixRow]],
-    column: str,
-    what: str,
-    label: str,
-    limit: float,
-    colours: str,
-) -> None:
-    """Draw one quantity: a row of panels a precision, a column a variant."""
-    half.suptitle(f"Does its {what} arrive?", fontweight="bold", fontsize=10)
-    image = ScalarMappable(Normalize(0, limit), colormaps[colours])
-    precisions = distinct(cell.precision for cell in models)
-    bands = [[cell for cell in models if cell.precision == name] for name in precisions]
-
-    def title(cell: Cell) -> str:
-        return adapter_name(cell.adapter).replace(" (", "\n(") if cell in bands[0] else ""
-
-    drawn = panels(half, bands, {"": "layer"}, title)
-    for (cell, _), axes in drawn.items():
-        if axes.get_ylabel():
-            axes.set_ylabel(f"{precision_name(cell.precision)}\nlayer")
-        _draw_grid(axes, models[cell], column, image)
-        axes.tick_params(length=0, labelbottom=cell in bands[-1])
-    place: dict[str, Any] = {"location": "bottom", "pad": 0.02, "aspect": 40, "extend": "both"}
-    bar = half.colorbar(image, ax=list(drawn.values()), label=label, **place)
-    bar.outline.set_visible(False)  # type: ignore[operator]
-
-
-def _draw_grid(axes: Axes, rows: Sequence[MatrixRow], column: str, image: ScalarMappable) -> None:
+def _draw_grid(axes: Axes, rows: pd.DataFrame, column: str, image: ScalarMappable) -> None:
     """Draw a model's matrices below its number as a whole."""
     axes.spines[:].set_visible(False)
     axes.grid(visible=False)
     axes.xaxis.set_label_position("top")
-    if not rows:
+    if rows.empty:
         axes.set(xticks=[], yticks=[])
         axes.set_xlabel("diverged", loc="left", fontsize=8, color="#666666")
         return
     whole, found = overall(rows)[column], grid(rows, column)
-    shown = "undefined" if whole is None else f"{whole:.2f}"
+    shown = "undefined" if pd.isna(whole) else f"{whole:.2f}"
     axes.set_xlabel(f"overall {shown}", loc="left", fontsize=8)
     axes.set_facecolor(UNCHANGED["color"])
     if found.isna().to_numpy().any():

@@ -1,110 +1,153 @@
-"""Lines, intervals and marks: how a value is drawn, and what stands where there is no number."""
+"""What the figures show of the tables, and how a value is drawn: line, interval and marks."""
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import XAxis, YAxis
+from matplotlib.ticker import LogLocator, NullLocator
 from matplotlib.transforms import IdentityTransform, ScaledTranslation, Transform
-from numpy.typing import NDArray
 
-from qunlearn.analysis.summary import Key, Summary
-from qunlearn.experiment.labels import LINES, REFERENCE_MEANINGS, Line, adapter_name
-from qunlearn.report.figures.page import HOLLOW, MARKS
-from qunlearn.report.figures.panels import Shown
+from qunlearn.analysis.frame import MECHANISM_TABLE, SUMMARY_TABLE, read, select
+from qunlearn.analysis.lineage import check_measurements
+from qunlearn.experiment.labels import LINES, REFERENCE_LINES, REFERENCE_MEANINGS, Line
+from qunlearn.experiment.names import Cell
+from qunlearn.quantize.method import Precision
+from qunlearn.report.figures.page import HOLLOW, MARKS, column_name
+from qunlearn.run.errors import InputError
 
-NO_LIMITS = (-math.inf, math.inf)
+VALUES = ["value", "ci_low", "ci_high"]
 STRIP = 0.11  # of the scale, at its lower end, where marks cover no value
+TICKS = 12  # names along a row of panels, from which they are slanted
 BAR: dict[str, Any] = {"linewidth": 1.1, "alpha": 0.55, "zorder": 3}
 REVERSION = (-0.5, 1.5)  # reversions beyond are off the scale
 GUIDES = {0.0: "survived", 1.0: "back at\ntarget"}
 GUIDE: dict[str, Any] = {"color": "#444444", "linewidth": 0.8, "linestyle": (0, (1, 1.5))}
-GUIDE |= {"zorder": 1}
 
 
-def draw_variants(
-    axes: Axes,
-    shown: Shown,
-    key: Key,
-    limits: tuple[float, float],
-    places: Mapping[str, float] | None = None,
-) -> None:
-    """Draw each variant of `key`'s corpus, objective and metric over the precisions."""
-    for index, adapter in enumerate(shown.adapters):
-        own = shown.over(key._replace(adapter=adapter), places)
-        moved = aside(axes, index, len(shown.adapters))
-        draw_values(axes, own, LINES[adapter], adapter_name(adapter), limits, moved)
+def scores(
+    summary: Path, metrics: Collection[str], midrise: bool = False, controls: bool = False
+) -> pd.DataFrame:
+    """The rows of a `summary.csv` of some metrics, with NaN where there is no number.
+
+    Of target, retrain and the variants that have a look of their own.
+
+    Args:
+        midrise: whether mid-rise grids, which are controls, are shown too.
+        controls: whether models that are controls are shown too.
+
+    Raises:
+        InputError: the file does not parse, or holds no such variant.
+    """
+    found = read(summary, SUMMARY_TABLE)
+    shown = found["metric"].isin(metrics)
+    shown &= controls | found["adapter"].isin(LINES) | found["objective"].isin(REFERENCE_LINES)
+    shown &= midrise | ~found["precision"].map(lambda name: Precision.parse(name).midrise)
+    if not (shown & found["adapter"].isin(LINES)).any():
+        known = ", ".join(LINES)
+        raise InputError(f"{summary}: no unlearned model to draw; evaluate one of {known}")
+    numbers = found[[*VALUES, "n"]].apply(pd.to_numeric, errors="coerce")
+    return found.assign(**numbers).loc[shown]
+
+
+def read_mechanism(path: Path) -> pd.DataFrame:
+    """`mechanism.csv`, with the relative norm and the grid's rounding error as numbers."""
+    found = read(path, MECHANISM_TABLE)
+    numbers = found[["relative_norm", "rounding_error"]].apply(pd.to_numeric, errors="coerce")
+    return found.assign(**numbers)
+
+
+def columns_of(found: pd.DataFrame) -> list[tuple[str, str]]:
+    """The corpora and objectives of unlearned models: a column of panels each."""
+    own = found[~found["objective"].isin(REFERENCE_LINES)]
+    return list(own[["corpus", "objective"]].drop_duplicates().itertuples(index=False, name=None))
+
+
+def variants(found: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of each variant with a look of its own, in the legend's order."""
+    return {name: own for name in LINES if len(own := select(found, adapter=name))}
+
+
+def measurements(
+    survival: Path, names: Sequence[str], suffix: str, read_file: Callable[[Path], pd.DataFrame]
+) -> dict[Cell, pd.DataFrame]:
+    """What was measured of each cell; nothing of a diverged one.
+
+    Raises:
+        InputError: a measurement is missing, does not parse or is of another model.
+    """
+    cells = [Cell.parse(name) for name in names]
+    check_measurements(survival, cells)
+    return {c: read_file(survival / c.corpus / c.model / f"{c.precision}{suffix}") for c in cells}
+
+
+def run_name(cell: Cell) -> str:
+    """`NEWS · NPO+GDR · seed 0`."""
+    return f"{column_name((cell.corpus, cell.objective))} · seed {cell.seed}"
+
+
+def counted(found: pd.DataFrame) -> str:
+    """`n = 8 to 24 items, 3 seeds`: behind the numbers of a figure."""
+    kept = found.dropna(subset="n")
+    if kept.empty:
+        return "no number"
+    low, high, seeds = int(kept["n"].min()), int(kept["n"].max()), kept["seeds"].max()
+    span = f"{low} to {high}" if low < high else low
+    return f"n = {span} items, {seeds} seed{'s' * (seeds > 1)}"
 
 
 def draw_values(
     axes: Axes,
-    own: Mapping[float, Summary],
+    own: pd.DataFrame,
     line: Line,
     label: str,
     limits: tuple[float, float],
     moved: Transform | None = None,
 ) -> None:
-    """Draw values (x -> summary) with their intervals as `line`, cut to `limits`.
+    """Draw values at `x` with their intervals as `line`, cut to `limits`.
 
-    A value beyond is a hollow marker on the edge. A summary without a number is a gap; one of
-    which a run diverged or is undefined has a mark at the bottom. `moved` is of `aside`.
+    A value beyond is a hollow marker on the edge. A row without a number is a gap; one of which a
+    run diverged or is undefined has a mark at the bottom. `moved` is of `aside`.
     """
     moved = moved or IdentityTransform()
     place: dict[str, Any] = {"transform": axes.transData + moved}
-    values, lows, highs = ends(own.values(), limits).T
-    axes.vlines(list(own), lows, highs, color=line.colour, **BAR, **place)
-    axes.plot(list(own), values, **look(line), **place, label=label, zorder=4)
-    beyond = {
-        x: y for (x, s), y in zip(own.items(), values, strict=True) if s.value not in (None, y)
-    }
-    if beyond:
+    cut = own[VALUES].clip(*limits)
+    axes.vlines(own["x"], cut["ci_low"], cut["ci_high"], color=line.colour, **BAR, **place)
+    axes.plot(own["x"], cut["value"], **look(line), **place, label=label, zorder=4)
+    if (beyond := own["value"].notna() & (own["value"] != cut["value"])).any():
         edge = hollow(line) | place | {"label": "off the scale", "clip_on": False, "zorder": 5}
-        axes.plot(list(beyond), list(beyond.values()), **edge)
+        axes.plot(own["x"][beyond], cut["value"][beyond], **edge)
     place["transform"] = axes.get_xaxis_transform() + moved
     for trait, mark in (("diverged", "a run diverged"), ("undefined", "undefined: not forgotten")):
-        if at := [x for x, summary in own.items() if getattr(summary, trait)]:
+        if len(at := own["x"][own[trait] > 0]):
             style = MARKS[mark] | {"color": line.colour, "label": mark, "zorder": 5}
             axes.plot(at, [STRIP / 2] * len(at), **style, **place)
 
 
-def ends(found: Iterable[Summary], limits: tuple[float, float] = NO_LIMITS) -> NDArray[np.float64]:
-    """Values and their 95 % intervals, cut to `limits`: [summaries, 3].
-
-    NaN where there is none, which matplotlib draws as a gap.
-    """
-    rows = [(own.value, own.low, own.high) for own in found]
-    return np.clip(np.array(rows, float).reshape(-1, 3), *limits)
-
-
-def extent(found: Iterable[Summary]) -> tuple[float, float]:
+def extent(found: pd.DataFrame) -> tuple[float, float]:
     """The lowest and highest end of an interval; 0 and 1 where there is none."""
-    numbers = ends(found)
-    numbers = numbers[np.isfinite(numbers)]
-    return (float(numbers.min()), float(numbers.max())) if numbers.size else (0.0, 1.0)
+    low, high = found["ci_low"].min(), found["ci_high"].max()
+    return (0.0, 1.0) if np.isnan(low) else (float(low), float(high))
 
 
-def with_strip(low: float, high: float, found: Iterable[Summary]) -> tuple[float, float]:
-    """A scale with room for marks at its lower end, where some summary has one."""
-    marked = any(own.diverged or own.undefined for own in found)
+def with_strip(low: float, high: float, found: pd.DataFrame) -> tuple[float, float]:
+    """A scale with room for marks at its lower end, where some row has one."""
+    marked = bool(found[["diverged", "undefined"]].any(axis=None))
     return low - marked * STRIP * (high - low), high
 
 
-def reversion_span(found: Iterable[Summary]) -> tuple[float, float]:
-    """The scale that shows 0, 1 and all intervals, up to `REVERSION`, above a strip for marks."""
-    drawn = list(found)
-    low, high = extent(drawn)
+def scale_reversion(axes: Axes, found: pd.DataFrame) -> None:
+    """Scale the y axis to 0, 1 and all intervals, up to `REVERSION`; name the lines at 0 and 1."""
+    low, high = extent(found)
     low, high = max(min(low, -0.05) - 0.05, REVERSION[0]), min(max(high, 1.05) + 0.05, REVERSION[1])
-    return with_strip(low, high, drawn)
-
-
-def scale_reversion(axes: Axes, found: Iterable[Summary]) -> None:
-    """Set the y axis to the span of `found`, with a named line at 0 and at 1."""
-    low, high = reversion_span(found)
+    low, high = with_strip(low, high, found)
     axes.set_ylim(low, high)
     axes.set_yticks([tick for tick in (-0.5, 0, 0.5, 1, 1.5) if low <= tick <= high])
     for guide, name in GUIDES.items():
-        axes.axhline(guide, **GUIDE)
+        axes.axhline(guide, **GUIDE, zorder=1)
         name_at_right(axes, name, guide, "#444444")
 
 
@@ -120,6 +163,23 @@ def aside(axes: Axes, index: int, count: int, points: float = 2.5) -> Transform:
     """Move the variants of one precision apart, so that no bar hides behind another's."""
     right = points / 72 * (index - (count - 1) / 2)
     return ScaledTranslation(right, 0, axes.figure.dpi_scale_trans)
+
+
+def name_ticks(axes: Axes, names: Sequence[str]) -> None:
+    """Name the places 0, 1, … of the x axis, slanted where there is little room."""
+    slanted: dict[str, Any] = {"rotation": 40, "rotation_mode": "anchor", "ha": "right"}
+    grid = axes.get_gridspec()
+    if (grid.ncols if grid else 1) * len(names) <= TICKS:
+        names, slanted = [name.replace(" ", "\n") for name in names], {}
+    axes.set_xticks(range(len(names)), names, **slanted)
+    axes.set_xlim(-0.4, len(names) - 0.6)
+
+
+def plain_log(ruler: XAxis | YAxis, factor: int = 1, unit: str = "") -> None:
+    """Few and plain numbers on a logarithmic axis, instead of powers of ten."""
+    ruler.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ruler.set_major_formatter(lambda x, _: f"{factor * x:g}{unit}")
+    ruler.set_minor_locator(NullLocator())
 
 
 def reference_name(reference: str) -> str:

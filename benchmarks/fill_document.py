@@ -1,21 +1,24 @@
-"""The parts of README and docs that are results: written by a command, never by hand."""
+"""Put the results of finished runs into README or docs: written by a command, never by hand."""
 
 import re
+import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
-from qunlearn.analysis.evidence import better
+from benchmarks.learning_rates import read_rate, window_markdown, write_window
+from benchmarks.run_spread import Run, measure, spread_notes
+from benchmarks.window_figure import plot_window
+from qunlearn.analysis.comparisons import better
 from qunlearn.analysis.mechanism import arrivals
-from qunlearn.analysis.metrics import read_metrics
-from qunlearn.analysis.summary import summaries
+from qunlearn.analysis.summary import read_metrics, summaries
 from qunlearn.experiment.controls import NEEDED
-from qunlearn.report.learning_rates import read_rate, window_markdown, write_window
 from qunlearn.report.main_table import as_markdown, main_table
 from qunlearn.report.mechanism_tables import mechanism_markdown, reversion_markdown
-from qunlearn.report.run_spread import Run, measure, spread_notes
+from qunlearn.run.cli import run_script
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_text
 
@@ -42,7 +45,7 @@ def replace_marked(file: Path, name: str, text: str) -> None:
 
 def copy_figure(results: Path, name: str, folder: Path) -> None:
     """Copy the figure `name` of a run into `folder`."""
-    (folder / f"{name}.png").write_bytes((results / f"figures/{name}.png").read_bytes())
+    shutil.copy(results / f"figures/{name}.png", folder)
 
 
 def fill_table(
@@ -106,7 +109,7 @@ def fill_mechanism(
     main = {key: own for key, own in found.items() if key.adapter in NEEDED}
     coarse = {key: own for key, own in found.items() if key.precision in precisions}
     scores = read_metrics(results / "tables/metrics.csv")
-    scores = [own for own in scores if (own.cell.corpus, own.cell.objective) == cell]
+    scores = {key: own for key, own in scores.items() if (key[0].corpus, key[0].objective) == cell}
     measured = arrivals(scores, results / "survival")
     last = measured[measured["precision"] == precisions[-1]]
     trained = measured[measured["adapter"].isin(NEEDED)]
@@ -133,11 +136,43 @@ def fill_window(
         results: finished runs, one a learning rate, e.g. results/window_half.
         cell: corpus, objective and adapter, whose numbers are shown.
     """
-    from qunlearn.report.figures.window import plot_window
-
-    found = [read_rate(run, *cell) for run in results]
-    rates = sorted(found, key=lambda rate: rate.lr)
+    found = pd.concat([read_rate(run, *cell) for run in results])
+    rates = found.sort_values("lr", kind="stable", ignore_index=True)
     write_window(docs / "results/window.csv", rates)
     replace_marked(document, "window", window_markdown(rates))
     plot_window(rates, results[-1] / "figures")
     copy_figure(results[-1], "window", docs)
+
+
+@run_script
+def main(
+    part: Literal["table", "mechanism", "window"],
+    results: tuple[Path, ...],
+    document: Path,
+    docs: Path,
+    precisions: tuple[str, ...] = (),
+    others: tuple[Path, ...] = (),
+    corpus: str = "news",
+    objective: str = "npo_gdr",
+    adapter: str = "full_bf16",
+) -> None:
+    """Write the parts of a document that are results anew, and keep their figures and numbers.
+
+    Args:
+        part: the main table; the tables of a run with controls; or one variant at several rates.
+        results: the run, e.g. results/mini; of `window` several, one a learning rate.
+        document: the file; what stands between its marks is written anew.
+        docs: the folder for the figures, and in its results/ for the numbers.
+        precisions: the rows of the main table, or the columns of the controls' table.
+        others: runs of the same experiment on other processors, for how far those move a number.
+        corpus: whose numbers `mechanism` and `window` show.
+        objective: likewise.
+        adapter: the variant that `window` shows.
+    """
+    match part:
+        case "table":
+            fill_table(results[0], others, precisions, document, docs)
+        case "mechanism":
+            fill_mechanism(results[0], (corpus, objective), precisions, document, docs)
+        case "window":
+            fill_window(results, (corpus, objective, adapter), document, docs)
