@@ -11,6 +11,7 @@ from conftest import ROOT
 from qunlearn.run import fingerprint
 from qunlearn.run.files import write_text
 from qunlearn.run.fingerprint import code_version
+from qunlearn.training.objectives import objectives
 
 SCRIPTS = {path.stem: path for path in (ROOT / "workflow/scripts").glob("*.py")}
 SCRIPT = '''"""A script."""
