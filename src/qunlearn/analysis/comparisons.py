@@ -1,7 +1,7 @@
 """Differences between models: the paired tests of `tests.csv`, and the sums that claims are about.
 
-The tests are of three families, each corrected by Holm for its size within a corpus. Controls are corrected apart
-from the main variants: running them does not change what is said of those.
+The tests are of three families, each corrected by Holm for its size within a corpus. Controls are
+corrected apart from the main variants: running them does not change what is said of those.
 
 * `adapters`: LoRA against each other variant, same objective and precision; two-sided.
 * `quantization`: each model in a precision against itself in bf16; two-sided.
