@@ -46,7 +46,7 @@ def locked(name: str) -> dict[str, tuple[str, list[str]]]:
 
 
 COMMON = (ROOT / "workflow/rules/common.smk").read_text(encoding="utf-8")
-STEPS = re.findall(r'^    "(\w+)": \(f?"(\S+)", "?(\w+)"?, "?(\w+)"?\),$', COMMON, re.MULTILINE)
+STEPS = re.findall(r'^    "(\w+)": \("(\w+)", "?(\w+)"?, "?(\w+)"?\),$', COMMON, re.MULTILINE)
 """Of each rule: its name, its script, its environment and its kind of job."""
 METHODS = {method.environment for method in methods().values()}
 
@@ -55,5 +55,4 @@ def scripts_of(name: str) -> set[Path]:
     """The scripts that rules of an environment run."""
     environments = {name, "for_method"} if name in METHODS else {name}
     stems = {script for _, script, environment, _ in STEPS if environment in environments}
-    stems = {"*_corpus" if "CORPUS_FROM" in stem else stem for stem in stems}
     return {file for stem in stems for file in (ROOT / "workflow/scripts").glob(f"{stem}.py")}

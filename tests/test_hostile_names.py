@@ -57,7 +57,7 @@ def test_a_folder_of_many_hostile_names_is_one_word_of_each_command(
     done = snakemake(here, "--configfile", file, "--dry-run", "--printshellcmds")
     assert done.returncode == 0, done.stdout + done.stderr
     wanted = {
-        "import_corpus.py": ("--source", f"{muse}/news"),
+        "make_corpus.py": ("--source", f"{muse}/news"),
         "finetune.py": ("--base", given),
         "unlearn.py": ("--target", given),
     }

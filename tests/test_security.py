@@ -127,7 +127,8 @@ def test_files_have_the_rights_that_the_user_wants(mask: int, tmp_path: Path) ->
     whole_corpus(tmp_path / "news")
     before = os.umask(mask)
     try:
-        run_script("import_corpus.py", "--source", "news", "--output", "made", folder=tmp_path)
+        place = ("--source", "news", "--output", "made", "excerpt")
+        run_script("make_corpus.py", *place, folder=tmp_path)
     finally:
         os.umask(before)
     for path in [tmp_path / "made", *(tmp_path / "made").rglob("*")]:

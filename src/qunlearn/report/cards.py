@@ -49,7 +49,7 @@ def card(results: Path, name: str, scores: Scores) -> str:
         Manifest.read(results / "unlearned" / cell.corpus / cell.model)
     others = [reference for reference in REFERENCES if reference != cell.objective]
     front_matter = ModelCardData(
-        library_name=method.recipe.library,
+        library_name=method.filed_under,
         pipeline_tag="text-generation",
         tags=["unlearning", "quantization", cell.precision],
     )

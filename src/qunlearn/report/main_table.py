@@ -24,8 +24,7 @@ from qunlearn.experiment.labels import (
 from qunlearn.experiment.names import REFERENCES
 from qunlearn.report.tables import html_table, page, table
 from qunlearn.report.templates import fill, notes, span, tex
-from qunlearn.run.files import read_json, write_text
-from qunlearn.run.manifest import MANIFEST
+from qunlearn.run.files import write_text
 from qunlearn.statistics.inference import FEWEST_SEEDS
 
 KEYS = ["Method", "Precision", "Adapter"]
@@ -126,20 +125,6 @@ def main_table(
         whole=len(found) == len(rows) * len(columns),
     )
     return MainTable(rows, columns, found, better, [*made, *settings])
-
-
-def shortfalls(evaluations: Path, cells: Sequence[str]) -> list[str]:
-    """Notes on what could not be evaluated in full, from the evaluations' manifests.
-
-    Args:
-        evaluations: the folder that holds <cell>/manifest.json.
-        cells: e.g. news/target/bf16; a note that several share is given once.
-    """
-    return distinct(
-        f"{corpus_name(cell.partition('/')[0])} {line}."
-        for cell in cells
-        for line in read_json(evaluations / cell / MANIFEST).get("shortfalls", [])
-    )
 
 
 def write_main_table(found: MainTable, folder: Path) -> None:

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from qunlearn.corpora.layout import Corpus
 from qunlearn.evaluate.definitions import DEFINITIONS
-from qunlearn.evaluate.records import Evaluation
 from qunlearn.experiment.names import DIVERGED
 from qunlearn.models.checkpoints import is_adapter, is_diverged, load_dense, load_tokenizer
 from qunlearn.quantize.method import Precision, method_of
@@ -86,6 +85,8 @@ def ask(
     if is_diverged(folder):
         return {"status": DIVERGED}
     import torch
+
+    from qunlearn.evaluate.evaluate import Evaluation
 
     model = load_dense(folder, base)
     method_of("bf16").change(model, {}, Precision.parse("bf16"))
