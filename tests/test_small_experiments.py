@@ -53,7 +53,6 @@ EXPERIMENTS = [
     Experiment(("lora",), ("bf16",)),
     Experiment(("lora",), ("bf16",), status="diverged"),
     Experiment(("full_bf16",), ("bf16", "nf4")),
-    Experiment(("full", "lora"), ("bf16",)),
 ]
 OVERLAP = Overlap("knowmem/retain_qa.json", 4, "knowmem/retain_qa_icl.json", count=1, of=9)
 SWEPT = "news/npo_gdr/lora"

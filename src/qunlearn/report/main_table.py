@@ -92,7 +92,7 @@ def main_table(
     """Arrange `found`; corpora, methods, precisions and adapters keep their order in it.
 
     Args:
-        better: the cells that are to stand out; see `evidence.better`.
+        better: the cells that are to stand out; see `comparisons.better`.
         settings: sentences for the footer on how models were trained and quantized.
     """
     found = {key: own for key, own in found.items() if key.metric in GOALS}
