@@ -76,7 +76,7 @@ def test_another_layout(hub: FakeHub, files: dict[str, bytes], complaint: str) -
 def test_the_script_gives_the_same_bytes_from_the_hub_its_cache_and_a_folder(
     hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    main, excerpt = script("import_corpus.py"), ExcerptSettings(texts=3, characters=60)
+    main, excerpt = script("make_corpus.py"), ExcerptSettings(texts=3, characters=60)
 
     def content(name: str, **source: Any) -> dict[str, bytes]:
         main(excerpt, tmp_path / name, **source)

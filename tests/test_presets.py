@@ -78,7 +78,7 @@ def test_the_paper_s_cells(tmp_path: Path) -> None:
 
 def test_the_whole_paper_is_planned_over_stand_ins(tmp_path: Path, snakemake: Snakemake) -> None:
     for corpus in ("news", "books"):
-        run_script("make_mini_corpus.py", "--name", corpus, "--output", str(tmp_path / corpus))
+        run_script("make_corpus.py", "--name", corpus, "--output", tmp_path / corpus, "mini")
         for name in ("target", "retrain"):
             write_tree(tmp_path / f"{corpus}_{name}", STAND_IN)
     stand_ins = {
