@@ -1,12 +1,11 @@
 """Small corpora, in memory and on disk, and a runner for the scripts that write corpora."""
 
-import os
 import runpy
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import forked_python
 from conftest import ROOT
 
 from qunlearn.corpora import layout, mini
@@ -29,13 +28,7 @@ def script(name: str) -> Callable[..., None]:
 def run_script(
     script: str, *arguments: object, code: int = 0, folder: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    run = subprocess.run(
-        [sys.executable, ROOT / "workflow/scripts" / script, *map(str, arguments)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [str(ROOT / "workflow/scripts" / script), *map(str, arguments)]
+    run = forked_python.run(command, folder, **environment)
     assert run.returncode == code, run.stderr
     return run

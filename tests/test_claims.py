@@ -19,7 +19,7 @@ from qunlearn.analysis.claims import (
     published_claims,
     read_claims,
 )
-from qunlearn.analysis.evidence import UNPAIRED, Evidence, absent
+from qunlearn.analysis.comparisons import UNPAIRED, Evidence, absent
 from qunlearn.analysis.summary import Key, Summary
 from qunlearn.analysis.verdicts import side
 from qunlearn.experiment.names import METRICS

@@ -9,7 +9,7 @@ from small_claims import NLL, claim, key, missing, number, pair_test
 from small_text import unpadded
 
 from qunlearn.analysis.claims import claims_csv, judge
-from qunlearn.analysis.evidence import Evidence
+from qunlearn.analysis.comparisons import Evidence
 from qunlearn.analysis.summary import Summary
 from qunlearn.report.claims_table import signs, write_claims
 

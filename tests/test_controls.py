@@ -50,23 +50,6 @@ def test_each_variant_has_its_precisions() -> None:
     assert "target/rtn3g64m" in found  # without it no reversion could be told
 
 
-@pytest.mark.parametrize(
-    ("change", "complaint"),
-    [
-        ({"unlearn": {"adapters": ["full", "lora"]}}, "add full_bf16 to unlearn.adapters"),
-        ({"precisions": ["bf16", "nf4", "rtn3g64m"]}, "add a precision such as rtn3g64"),
-        (
-            {"control_settings": {"precisions": ["rtn9"]}},
-            "'control_settings.precisions.0': .*'rtn9'",
-        ),
-        ({"control_settings": {"lambdas": [0]}}, r"'control_settings\.lambdas\.0'"),
-    ],
-)
-def test_what_cannot_be_made_is_refused(change: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(InputError, match=complaint):
-        resolve({**ON, **change})
-
-
 # --- Scaled LoRA -------------------------------------------------------------------------------
 
 

@@ -29,13 +29,9 @@ SHOWN = ("bf16", "nf4", "gptq4", "rtn3g64")  # as in the Makefile's target readm
 KEPT = ROOT / "docs/results"
 RESULTS = ROOT / "results/mini"
 LORA = "news/npo_gdr/lora/seed{}/nf4"
-SEEDS: dict[str, float | None] = {
-    "news/target/nf4": 90.0,
-    **{LORA.format(seed): value for seed, value in enumerate((10.0, 14.0, 30.0))},
-    "news/npo_gdr/full/seed0/nf4": 5.0,
-    "news/npo_gdr/full/seed1/nf4": None,
-    "news/npo_gdr/full/seed2/nf4": 6.0,
-}
+SEEDS: dict[str, float | None] = {LORA.format(k): x for k, x in enumerate((10.0, 14.0, 30.0))}
+SEEDS |= {f"news/npo_gdr/full/seed{k}/nf4": x for k, x in enumerate((5.0, None, 6.0))}
+SEEDS |= {"news/target/nf4": 90.0}
 WINDOW = ("news", "npo_gdr", "full_bf16")
 
 

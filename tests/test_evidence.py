@@ -9,8 +9,14 @@ from small_claims import NLL, SUMS, key, number
 from small_records import evaluate
 
 from qunlearn.analysis.cells import Evaluations
-from qunlearn.analysis.comparisons import better, read_tests
-from qunlearn.analysis.evidence import NO_COMMON_SEED, absent, paired_sum, scope_of
+from qunlearn.analysis.comparisons import (
+    NO_COMMON_SEED,
+    absent,
+    better,
+    paired_sum,
+    read_tests,
+    scope_of,
+)
 from qunlearn.analysis.frame import TESTS_TABLE
 from qunlearn.analysis.summary import Key, Summary
 from qunlearn.experiment.labels import GOALS

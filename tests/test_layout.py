@@ -20,7 +20,7 @@ from qunlearn.corpora.overlaps import Overlap, find
 from qunlearn.experiment.config import resolve
 from qunlearn.experiment.inputs import check_given
 from qunlearn.models import sources
-from qunlearn.report.footnotes import corpus_notes
+from qunlearn.report.footnotes import recorded
 from qunlearn.run.errors import InputError
 from qunlearn.settings.corpora import ExcerptSettings
 
@@ -135,9 +135,9 @@ def test_overlaps_of_the_benchmark_are_named_by_the_job_and_below_the_table(
         "(first: item 50): the prompt gives their answers away",
     ]
     assert capsys.readouterr().err.splitlines() == [f"warning: {note}" for note in notes]
-    assert corpus_notes([tmp_path / "books"]) == [f"BOOKS: {note}." for note in notes]
+    assert recorded(tmp_path, ["books"], "overlaps") == [f"BOOKS: {note}." for note in notes]
     import_corpus(ExcerptSettings(texts=8, characters=600), tmp_path / "books")
-    first = corpus_notes([tmp_path / "books"])[0]
+    first = recorded(tmp_path, ["books"], "overlaps")[0]
     assert first.startswith("BOOKS: 8 of 8 items of raw/retain1.json also stand in raw/")
 
 

@@ -10,7 +10,7 @@ import pytest
 from small_summaries import CELLS, cell_scores, over_seeds, single
 from small_text import unpadded
 
-from qunlearn.analysis.summary import Key, Summary
+from qunlearn.analysis.summary import Key
 from qunlearn.experiment.config import resolve
 from qunlearn.experiment.names import Cell
 from qunlearn.report.footnotes import footnotes, learning_rates
@@ -121,16 +121,6 @@ def test_a_cell_with_some_seeds_diverged_says_how_many() -> None:
     assert "items and the seeds (3 seeds understate how far runs differ); PrivLeak's" in text
     assert "nothing is tested" not in text
     assert "–: not part of this experiment." in text
-
-
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_that_target_and_retrain_are_one_run_is_said_where_they_are(seeds: int) -> None:
-    found = {
-        Key("news", "npo", "lora", "bf16", "verbmem"): Summary(1.0, 0.0, 2.0, 3, 0, n=32),
-        Key("news", "target", "none", "bf16", "verbmem"): Summary(9.0, 8.0, 9.5, seeds, 0, n=32),
-    }
-    said = "mean over seeds; target and retrain are one run each." in as_markdown(main_table(found))
-    assert said == (seeds == 1)
 
 
 def test_better_numbers_stand_out_in_every_form() -> None:

@@ -19,7 +19,7 @@ from benchmarks.bench_plan import predicted
 from benchmarks.peak_probe import CASES, Case
 from qunlearn import plan
 from qunlearn.experiment import configfiles
-from qunlearn.experiment.config import Json, cells, resolve, runs, training_runs
+from qunlearn.experiment.config import Json, cells, resolve, runs
 from qunlearn.models.shape import ModelShape, Training
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.settings.unlearning import UnlearnSettings
@@ -69,13 +69,6 @@ def test_memory_is_within_5_percent_of_measured_peaks(case: Case) -> None:
     assert predicted(case) / 1e6 == pytest.approx(MEASURED[case.name], rel=0.05)
 
 
-def test_flops_by_hand() -> None:
-    matrices = 2 * (4 * 32 * 32 + 3 * 32 * 64)
-    layers, head = 2 * matrices + 2 * 2 * 32 * 10, 2 * 60 * 32
-    assert TINY.forward_flops(10, 10) == 10 * (layers + head)
-    assert TINY.forward_flops(10, 10, scored=1) == 10 * layers + head
-
-
 def test_bits_on_the_disk() -> None:
     names = ("bf16", "nf4", "gptq4", "rtn3")
     bits = {name: method_of(name).stored_bits(Precision.parse(name)) for name in names}
@@ -105,15 +98,6 @@ def test_the_papers_experiment() -> None:
     assert largest.stage == "unlearn full" and consumer.memory < largest.gpu < h100.memory
     hours = [sum(job.count * card.hours(job) for job in jobs) for card in (a100, h100)]
     assert 15 < hours[1] < 30 < hours[0] < 90
-
-
-def test_a_sweep_is_planned_in_place_of_its_cells_runs() -> None:
-    config, jobs = paper(ROOT / "config/paper_grid.yaml")
-    stages = [job.stage for job in jobs]
-    assert (
-        stages.count("sweep lora") == len(training_runs(config)) == stages.count("ask candidates")
-    )
-    assert "unlearn lora" not in stages and "unlearn full" in stages
 
 
 def test_numbers_of_the_user_win() -> None:
@@ -172,15 +156,6 @@ def test_rules_request_what_their_kind_does_and_more_at_each_attempt(tmp_path: P
             assert (found[rule]["mem_mb"], found[rule]["runtime"]) == (memory, minutes), rule
         assert found["match_norm"]["runtime"] == tries * minutes
     assert found["unlearn"] | {"gpu": 1, "_cores": 2} == found["unlearn"]
-
-
-def test_jobs_request_what_the_plan_says_once_models_are_known(tmp_path: Path) -> None:
-    base = "results/tiny/models/news/base"
-    found = asked(tmp_path, base, "--configfile", str(TINY_FILE))["finetune"]
-    config = configfiles.read([TINY_FILE])
-    shape = ModelShape.from_architecture(config["models"]["architecture"])
-    planned = plan.needs(config, plan.estimate(config, {"news": shape}))["train"]
-    assert found["mem_mb"] == planned["mem_mb"] > plan.needs(config, [])["train"]["mem_mb"]
 
 
 def test_jobs_of_the_tiny_experiment_fit(tiny_run: Path) -> None:

@@ -1,6 +1,5 @@
 """The configuration and the door in the workflow: what is read, and one line before any job."""
 
-import json
 import re
 import shlex
 from itertools import pairwise
@@ -146,22 +145,3 @@ def test_what_it_finds_stops_everything_else(
     assert "(models.base of news): precision 'nf4': its blocks of 64 do not divide the 96" in line
     assert not (tmp_path / "results/tiny/preflight.json").exists()
     assert not (tmp_path / target).exists()
-
-
-def test_it_looks_again_at_each_start_and_makes_nothing_run_again(
-    tmp_path: Path, snakemake: Snakemake
-) -> None:
-    corpus = "results/tiny/data/news"
-    changed = tmp_path / "changed.yaml"
-    changed.write_text("evaluate: {knowmem_tokens: 5}", encoding="utf-8")
-    made = snakemake(tmp_path, corpus, *TINY)
-    assert made.returncode == 0, made.stderr
-    kept = tmp_path / "results/tiny/preflight.json"
-    assert json.loads(kept.read_text()) == {"warnings": []}
-    kept.unlink()
-    planned = snakemake(tmp_path, corpus, *TINY, str(changed), "--dry-run")
-    assert jobs(planned.stdout) == {}
-    assert not kept.exists()
-    again = snakemake(tmp_path, corpus, *TINY, str(changed), "--force")
-    assert again.returncode == 0, again.stderr
-    assert kept.exists()

@@ -53,7 +53,6 @@ EXPERIMENTS = [
     Experiment(("lora",), ("bf16",)),
     Experiment(("lora",), ("bf16",), status="diverged"),
     Experiment(("full_bf16",), ("bf16", "nf4")),
-    Experiment(("full", "lora"), ("bf16",)),
 ]
 OVERLAP = Overlap("knowmem/retain_qa.json", 4, "knowmem/retain_qa_icl.json", count=1, of=9)
 SWEPT = "news/npo_gdr/lora"
@@ -130,7 +129,7 @@ def test_nothing_is_marked_and_no_claim_is_decided(results: Path, experiment: Ex
 def test_the_main_table_says_how_its_numbers_came_about(results: Path) -> None:
     shown = (results / "tables/main.md").read_text(encoding="utf-8").splitlines()
     below = [line.removeprefix("* ") for line in shown if line.startswith("* ")]
-    expected = [f"NEWS: {OVERLAP}.", *notes([CHOICE]), "A note.", "NEWS KnowMem: no."]
+    expected = [f"NEWS: {OVERLAP}.", *notes([CHOICE]), "A note.", "NEWS: KnowMem: no."]
     at = below.index(expected[0])
     assert below[at : at + len(expected)] == expected
     assert below[at + len(expected)].startswith("Processor: ")
@@ -139,14 +138,14 @@ def test_the_main_table_says_how_its_numbers_came_about(results: Path) -> None:
 def test_all_figures_are_drawn(results: Path, experiment: Experiment, tmp_path: Path) -> None:
     survival, tables = results / "survival", results / "tables"
     scored = {"summary": tables / "summary.csv"}
+    measured = {"mechanism": tables / "mechanism.csv"}
     run("plot.py", "survival_of_forgetting", tmp_path, **scored)
-    measured = {"metrics": tables / "metrics.csv", "survival": survival}
     run("plot.py", "reversion", tmp_path, **scored, **measured)
     run("plot.py", "pareto", tmp_path, **scored)
     run("plot.py", "candidates", tmp_path, selections=[results / f"selection/{SWEPT}.json"])
     expected = {"survival_of_forgetting", "reversion", "pareto", "candidates"}
     if experiment.grids:
-        run("plot.py", "slope", tmp_path, **scored, precisions=experiment.grids)
+        run("plot.py", "slope", tmp_path, **scored)
         cells = [cell for cell in experiment.unlearned if not cell.endswith("bf16")]
         for name in ("update_survival", "update_over_step"):
             run("plot.py", name, tmp_path, survival=survival, cells=cells)

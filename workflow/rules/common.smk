@@ -3,6 +3,7 @@ import json
 import os
 import shlex
 import sys
+from functools import partial
 from itertools import product
 from math import ceil
 from pathlib import Path
@@ -20,7 +21,7 @@ from qunlearn.report.footnotes import footnotes, learning_rates
 from qunlearn.run import unlock
 from qunlearn.run.errors import InputError
 from qunlearn.run.fingerprint import code_version
-from qunlearn.run.interpreter import job_python
+from qunlearn.run.hardware import job_python
 from qunlearn.run.manifest import digest
 from qunlearn.training.objectives import Objective
 
@@ -69,18 +70,13 @@ MEASURED = [
 ]
 GRIDS = [name for name in CONFIG["precisions"] if name != BEFORE]
 # Of a base, target or retrain to be fetched, <corpus>/<name>: where it and its tokenizer come from.
-FETCHED = {
-    f"{corpus}/{name}": {
-        flag: sources.pinned(CONFIG, source)
-        for flag, source in {
-            "source": sources.source_of(CONFIG, name, corpus),
-            "tokenizer": sources.tokenizer_of(CONFIG, corpus),
-        }.items()
-        if source
-    }
-    for corpus in CONFIG["corpora"]
-    for name in sources.fetched(CONFIG, corpus)
-}
+FETCHED = {}
+for corpus in CONFIG["corpora"]:
+    for name in sources.fetched(CONFIG, corpus):
+        given = {"source": sources.source_of(CONFIG, name, corpus)}
+        given |= {"tokenizer": sources.tokenizer_of(CONFIG, corpus)}
+        found = {flag: sources.pinned(CONFIG, one) for flag, one in given.items() if one}
+        FETCHED[f"{corpus}/{name}"] = found
 # A base, target or retrain that is trained here, with a folder a seed where each has its own.
 REFERENCE = configuration.reference_id(CONFIG, "{name}", "{seed}")
 

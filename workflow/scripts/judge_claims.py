@@ -39,8 +39,7 @@ def main(
 
     from qunlearn.analysis.cells import Evaluations
     from qunlearn.analysis.claims import judge, published_claims, read_claims
-    from qunlearn.analysis.comparisons import read_tests
-    from qunlearn.analysis.evidence import Evidence, paired_sum
+    from qunlearn.analysis.comparisons import Evidence, paired_sum, read_tests
     from qunlearn.analysis.lineage import check_evaluations
     from qunlearn.analysis.published import published_numbers
     from qunlearn.analysis.summary import summaries

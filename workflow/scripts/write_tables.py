@@ -38,8 +38,8 @@ def main(
     from qunlearn.analysis.selection.listing import notes as selection_notes
     from qunlearn.analysis.selection.listing import write_table
     from qunlearn.analysis.summary import read_metrics, summaries
-    from qunlearn.report.footnotes import corpus_notes
-    from qunlearn.report.main_table import main_table, shortfalls, write_main_table
+    from qunlearn.report.footnotes import recorded
+    from qunlearn.report.main_table import main_table, write_main_table
     from qunlearn.report.mechanism_tables import mechanism_markdown, reversion_markdown
     from qunlearn.report.processors import processors
     from qunlearn.run.files import write_text
@@ -56,12 +56,12 @@ def main(
     choices = [read(results / "selection" / f"{cell}.json") for cell in swept]
     if choices:
         write_table(choices, tables)
-    corpora = dict.fromkeys(cell.split("/")[0] for cell in cells)
+    corpora = [cell.split("/")[0] for cell in cells]
     below = [
-        *corpus_notes(results / "data" / corpus for corpus in corpora),
+        *recorded(results / "data", corpora, "overlaps"),
         *selection_notes(choices),
         *notes,
-        *shortfalls(results / "eval", cells),
+        *recorded(results / "eval", cells, "shortfalls"),
     ]
     if ran := processors(results, cells):
         below.append(f"Processor: {ran}; another one changes numbers, as another seed does.")

@@ -20,7 +20,7 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
-from qunlearn.analysis.evidence import Evidence, absent
+from qunlearn.analysis.comparisons import Evidence, absent
 from qunlearn.analysis.frame import CLAIMS_TABLE
 from qunlearn.analysis.summary import Key, Summary, distinct
 from qunlearn.analysis.verdicts import MARGIN, ClaimVerdict, side
