@@ -1,7 +1,7 @@
 """What starting costs: `--help` and the imports of each script, and Snakemake's dry run.
 
 The obvious way to start a job is to let transformers import whatever is installed; ours hides what
-the job does not use (`run.imports.hide_unused`). Seconds are CPU seconds: importing is the work of
+the job does not use (`run.cli.hide_unused`). Seconds are CPU seconds: importing is the work of
 one thread, and waiting for a core on a shared machine is no part of them.
 """
 

@@ -12,10 +12,9 @@ import pandas as pd
 from benchmarks.learning_rates import read_rate, window_markdown, write_window
 from benchmarks.run_spread import Run, measure, spread_notes
 from benchmarks.window_figure import plot_window
-from qunlearn.analysis.evidence import better
+from qunlearn.analysis.comparisons import better
 from qunlearn.analysis.mechanism import arrivals
-from qunlearn.analysis.metrics import read_metrics
-from qunlearn.analysis.summary import summaries
+from qunlearn.analysis.summary import read_metrics, summaries
 from qunlearn.experiment.controls import NEEDED
 from qunlearn.report.answer import answer_table
 from qunlearn.report.main_table import as_markdown, main_table
@@ -117,7 +116,7 @@ def fill_mechanism(
     main = {key: own for key, own in found.items() if key.adapter in NEEDED}
     coarse = {key: own for key, own in found.items() if key.precision in precisions}
     scores = read_metrics(results / "tables/metrics.csv")
-    scores = [own for own in scores if (own.cell.corpus, own.cell.objective) == cell]
+    scores = {key: own for key, own in scores.items() if (key[0].corpus, key[0].objective) == cell}
     measured = arrivals(scores, results / "survival")
     last = measured[measured["precision"] == precisions[-1]]
     trained = measured[measured["adapter"].isin(NEEDED)]

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from qunlearn.models.shape import ModelShape
-from qunlearn.run.imports import hide_unused
+from qunlearn.run.cli import hide_unused
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 
 UPDATES = 2  # in the second one the moments are there from the start

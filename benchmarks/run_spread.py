@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from qunlearn.analysis.metrics import read_metrics
-from qunlearn.analysis.summary import distinct
+from qunlearn.analysis.summary import distinct, read_metrics
 from qunlearn.experiment.labels import GOALS, METRICS, number
 from qunlearn.report.processors import processors
 from qunlearn.run.errors import InputError
@@ -43,14 +42,17 @@ class Run:
         Raises:
             InputError: a table or manifest is missing or broken.
         """
-        scores = read_metrics(results / "tables/metrics.csv")
-        names = [f"{own.cell.corpus}/{own.cell.model}/{own.cell.precision}" for own in scores]
         rows = [
-            {**asdict(own.cell), "cell": name, "metric": own.metric, "value": own.value}
-            for own, name in zip(scores, names, strict=True)
+            {
+                **asdict(cell),
+                "cell": f"{cell.corpus}/{cell.model}/{cell.precision}",
+                "metric": metric,
+                "value": own.value,
+            }
+            for (cell, metric), own in read_metrics(results / "tables/metrics.csv").items()
         ]
-        seeds = sorted({own.cell.seed for own in scores if own.cell.seed is not None})
-        ran = processors(results, distinct(names)) or "of unknown processors"
+        seeds = sorted({row["seed"] for row in rows if row["seed"] is not None})
+        ran = processors(results, distinct(row["cell"] for row in rows)) or "of unknown processors"
         name = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}, {ran}"
         return cls(name, ran, pd.DataFrame(rows).dropna(subset="value"))
 

@@ -58,8 +58,7 @@ def start_of(script: Path) -> Start:
 
 def probe(script: Path, show_all: bool) -> None:
     """Start the script and do nothing; with `show_all`, hide nothing from it."""
-    from qunlearn.run.cli import run_script
-    from qunlearn.run.imports import hide_unused
+    from qunlearn.run.cli import hide_unused, run_script
 
     start = start_of(script)
     runpy.run_path(str(script), run_name="start_probe")

@@ -3,15 +3,18 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import forked_python
 import pytest
 from filelock import FileLock
+from forked_python import SNAKEMAKE
 
 # Tests run side by side: a thread each, as jobs of the workflow, and none that spins in waiting.
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+# A user's, which must be nowhere in what a run leaves behind.
+SECRET = os.environ["HF_TOKEN"] = "hf_what_nobody_may_see"
 SURROUNDINGS = frozenset(os.environ)
 
 # A shell lets what it starts in the background ignore Ctrl-C, and so would all that tests start.
@@ -23,8 +26,7 @@ Snakemake = Callable[..., subprocess.CompletedProcess[str]]
 
 def snakemake_command(*arguments: str) -> list[str]:
     """The command line that runs the project's workflow in the current folder."""
-    program = str(Path(sys.executable).with_name("snakemake"))
-    return [program, "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", *arguments]
+    return [str(SNAKEMAKE), "--snakefile", str(ROOT / "Snakefile"), "--cores", "2", *arguments]
 
 
 @pytest.fixture(autouse=True)
@@ -41,13 +43,7 @@ def snakemake() -> Snakemake:
     def run(
         folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            snakemake_command(*arguments),
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            env=os.environ | dict(environment or {}),
-        )
+        return forked_python.run(snakemake_command(*arguments), folder, **environment or {})
 
     return run
 

@@ -1,7 +1,6 @@
 """Claims and numbers that are small enough to judge by hand."""
 
-from qunlearn.analysis.claims import Claim, Term
-from qunlearn.analysis.evidence import Finding
+from qunlearn.analysis.claims import Claim
 from qunlearn.analysis.summary import Key, Summary
 
 NLL = "reversion_nll_forget"
@@ -24,7 +23,7 @@ def claim(name: str, **changes: object) -> Claim:
         "statement": "It is so.",
         "source": "a test",
         "metrics": ("utility",) if of_scores else (NLL,),
-        "number": tuple(Term(*term) for term in SUMS[name]),  # type: ignore[arg-type]
+        "number": tuple(SUMS[name]),
         "side": "below" if name == "keeps" else "above",
         "scopes": ("coarsest",) if name == "grows" else ("four_bit",),
         "supported": "Yes.",
@@ -48,6 +47,6 @@ def missing(diverged: int = 0, undefined: int = 0) -> Summary:
     return Summary(None, None, None, 1, diverged, undefined)
 
 
-def pair_test(a: str, b: str, found: Finding) -> dict:  # type: ignore[type-arg]
+def pair_test(a: str, b: str, found: Summary) -> dict:  # type: ignore[type-arg]
     """The test of variant a minus b at NF4, as `read_tests` gives it."""
     return {(key(a, "nf4", "utility"), key(b, "nf4", "utility")): found}

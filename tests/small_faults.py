@@ -1,4 +1,4 @@
-"""Faults made on purpose: jobs that are killed, small disks, and what is compared afterwards."""
+"""Faults made on purpose: jobs that are killed, small disks, and what is looked at afterwards."""
 
 import os
 import subprocess
@@ -6,39 +6,34 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 import psutil
 import pytest
 from conftest import ROOT, snakemake_command
 
-TINY = ("--configfile", str(ROOT / "config/tiny.yaml"))
-CORPUS = "results/tiny/data/news"  # the only output that takes a second
-TARGET = "results/tiny/models/news/target"
-# Trainings that are long enough to be disturbed.
-LONGER = (*TINY, str(ROOT / "tests/killed.yaml"))
-ONLY_TARGET = (*LONGER, "--", TARGET)
+T = TypeVar("T")
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 900) -> None:
+def wait_for(what: Callable[[], T | None], why: str, seconds: float = 900) -> T:
+    """The first true answer."""
     end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"not within {seconds} s"
-        time.sleep(0.01)
+    while not (answer := what()):
+        if time.monotonic() > end:
+            pytest.fail(f"not within {seconds} s: {why}")
+        time.sleep(0.02)
+    return answer
 
 
-def start(folder: Path, *arguments: str, group: bool = False) -> subprocess.Popen[str]:
-    """The workflow in the background.
-
-    Args:
-        group: in a process group of its own, as a shell starts it.
-    """
+def start(folder: Path, *arguments: str, **how: Any) -> subprocess.Popen[str]:
+    """The workflow in the background; `how` is for Popen."""
     return subprocess.Popen(
         snakemake_command(*arguments),
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=group,
+        **how,
     )
 
 
@@ -53,19 +48,17 @@ def scripts(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def training(folder: Path, run: subprocess.Popen[str], output: str = TARGET) -> psutil.Process:
-    """The job of `run` in `folder` that trains `output`, once it has a whole checkpoint."""
-    found: list[psutil.Process] = []
+def training(folder: Path, run: subprocess.Popen[str], output: str) -> psutil.Process:
+    """The job of `run` in `folder` that trains `output`, once a checkpoint is whole."""
 
-    def look() -> bool:
-        nonlocal found
-        whole = any((folder / "results/tiny/checkpoints").glob("*/checkpoint-*/trainer_state.json"))
-        found = [job for job in scripts(folder) if whole and job.info["cmdline"][-1] == output]
-        return bool(found) or run.poll() is not None
+    def found() -> psutil.Process | None:
+        if run.poll() is not None:
+            pytest.fail(f"the run has ended: {(run.communicate()[1] or '')[-3000:]}")
+        whole = (folder / "results/tiny/checkpoints").glob("*/checkpoint-*/trainer_state.json")
+        jobs = scripts(folder) if any(whole) else []
+        return next((job for job in jobs if job.info["cmdline"][-1] == output), None)
 
-    wait_until(look)
-    assert found, run.communicate()[1][-3000:]
-    return found[0]
+    return wait_for(found, f"a checkpoint of {output}")
 
 
 def end_all(folder: Path) -> None:
@@ -76,29 +69,17 @@ def end_all(folder: Path) -> None:
                 process.kill()
 
 
-def leftovers(folder: Path) -> list[str]:
+def leftovers(folder: Path) -> list[Path]:
     """What only a job or a run at work has."""
-    return [
-        path.relative_to(folder).as_posix()
-        for pattern in (".*.partial", "checkpoint-*")
-        for path in (folder / "results").rglob(pattern)
-    ]
-
-
-def told(text: str) -> list[str]:
-    """The lines that are meant for the user."""
-    return [line for line in text.splitlines() if line.startswith("error: ")]
+    patterns = (".*.partial", "checkpoint-*")
+    return [path for each in patterns for path in (folder / "results").rglob(each)]
 
 
 @contextmanager
-def small_disk(folder: Path, *options: str) -> Iterator[None]:
-    """A file system in memory at `folder`.
-
-    Args:
-        options: of mount, e.g. size=2m.
-    """
+def small_disk(folder: Path, options: str) -> Iterator[None]:
+    """A file system in memory at `folder`, mounted with options, e.g. `size=2m`."""
     folder.mkdir(exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     if os.geteuid() != 0:
         pytest.skip("mounting a small disk needs root")
     if (done := subprocess.run(command, capture_output=True, text=True)).returncode:
@@ -109,6 +90,5 @@ def small_disk(folder: Path, *options: str) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def remount(folder: Path, *options: str) -> None:
-    option = ",".join(("remount", *options))
-    subprocess.run(["mount", "-o", option, str(folder)], check=True)
+def remount(folder: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)

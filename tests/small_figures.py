@@ -2,24 +2,22 @@
 
 import json
 import runpy
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
 from pathlib import Path
 
+import pandas as pd
 import tyro
 from conftest import ROOT
 from small_manifests import sign_measurements
-from small_summaries import over_seeds
-from small_survival import BINS, MATRIX, STILL, write_cell
+from small_summaries import over_seeds, single
+from small_survival import BINS, MATRIX, STILL, matrices, write_cell
 from test_selection import selection
 
 from qunlearn.analysis.mechanism import arrivals, write_mechanism
-from qunlearn.analysis.metrics import Score
 from qunlearn.analysis.selection.choice import write
-from qunlearn.analysis.summary import write_summaries
+from qunlearn.analysis.summary import Scores, write_summaries
 from qunlearn.experiment.labels import LINES
 from qunlearn.experiment.names import DIVERGED, METRICS, UNDEFINED, Cell
-from qunlearn.survival.table import Bin
 
 REVERSIONS = ("reversion_nll_forget", "reversion_verbmem", "reversion_knowmem")
 ERRORS = {"bf16": 0.0, "nf4": 0.09, "rtn3g64": 0.25}
@@ -53,23 +51,20 @@ def draw_all(run: Path, output: Path) -> None:
         draw(figure, run, output)
 
 
-def written(folder: Path, scores: Sequence[Score], measured: bool = False) -> None:
+def written(folder: Path, scores: Scores, measured: bool = False) -> None:
     """`summary.csv` of some scores, and `mechanism.csv` of what was measured of them."""
     write_summaries(folder / "summary.csv", "mini", over_seeds(scores))
     if measured:
         write_mechanism(folder / "mechanism.csv", scores, arrivals(scores, folder / "survival"))
 
 
-def score(cell: str, metric: str, value: float | str) -> Score:
+def score(cell: str, metric: str, value: float | str) -> Scores:
     """With an interval of -1 and +2, of a reversion a hundredth of it; or a word for no number."""
-    parsed = Cell.parse(f"news/{cell}")
-    if isinstance(value, str):
-        return Score("mini", parsed, metric, absent=value)
     width = 0.01 if metric in REVERSIONS else 1.0
-    return Score("mini", parsed, metric, value, value - width, value + 2 * width, 32)
+    return {(Cell.parse(f"news/{cell}"), metric): single(value, width, 2 * width)}
 
 
-def experiment() -> list[Score]:
+def experiment() -> Scores:
     """`full` keeps its forgetting, `full_bf16` loses it, `lora` is off the scale and diverges."""
     levels: dict[str, list[float | str]] = {
         "target": [90.0, 88.0, 86.0],
@@ -86,13 +81,14 @@ def experiment() -> list[Score]:
         "npo_gdr/full_matched/seed0": [0.0, 0.2, 0.4],
         "npo_gdr/spare_zero_bin/seed0": [0.0, 0.1, DIVERGED],
     }
-    return [
-        score(f"{cell}/{precision}", metric, value)
+    return {
+        key: own
         for kinds, metrics in ((levels, METRICS), (shares, REVERSIONS))
         for cell, values in kinds.items()
         for precision, value in zip(ERRORS, values, strict=True)
         for metric in metrics
-    ]
+        for key, own in score(f"{cell}/{precision}", metric, value).items()
+    }
 
 
 def write_log(unlearned: Path, model: str, steps: Iterable[int], status: str = "ok") -> None:
@@ -108,13 +104,15 @@ def write_experiment(folder: Path) -> None:
     """Its tables, measurements, logs and choice."""
     for size, adapter in enumerate((*LINES, "lora_scaled0.5", "full_matched"), start=1):
         for precision, error in ERRORS.items():
-            row = replace(MATRIX, norm_w=100.0, norm_d=size, rounding_error=error)
-            still = replace(STILL, layer=1, rounding_error=error)
-            rows = [replace(row, cosine_adaptive=0.25), still]
+            size_and_error = {"norm_w": 100.0, "norm_d": size, "rounding_error": error}
+            row = {**MATRIX, **size_and_error, "cosine_adaptive": 0.25}
+            rows = matrices(row, {**STILL, "layer": 1, "rounding_error": error})
+            more = pd.DataFrame([(0.2, 0.25, 400, 0)], columns=BINS.columns)
+            bins = pd.concat([BINS[:3], more, BINS[3:]])
             diverged = adapter == "lora" and precision != "bf16"
             cell = f"news/npo_gdr/{adapter}/seed0/{precision}"
-            bins = () if diverged else (*BINS[:3], Bin(0.2, 0.25, 400, 0), *BINS[3:])
-            write_cell(folder / "survival", cell, [] if diverged else rows, bins)
+            tables = (rows[:0], bins[:0]) if diverged else (rows, bins)
+            write_cell(folder / "survival", cell, *tables)
     sign_measurements(folder / "survival")
     written(folder, experiment(), measured=True)
     write_log(folder / "trained", RUNS[0], range(10, 41, 10))

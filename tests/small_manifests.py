@@ -6,9 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from qunlearn.analysis.metrics import METRICS, Cell, Score
+from small_summaries import single
+
+from qunlearn.analysis.summary import Scores
 from qunlearn.evaluate.records import PRIVLEAK
-from qunlearn.experiment.names import BEFORE
+from qunlearn.experiment.names import BEFORE, METRICS, Cell
 from qunlearn.run.manifest import MANIFEST, digest, hash_files
 from qunlearn.settings.evaluation import EvaluateSettings
 
@@ -66,16 +68,16 @@ def unlearn(results: Path, model: str, step: str = "unlearn", **facts: Any) -> P
     return folder
 
 
-def table(*cells: str) -> list[Score]:
+def table(*cells: str) -> Scores:
     """VerMem 10, KnowMem 11, …; of target 20, 21, …; of retrain 30, 31, …; reversion by hand."""
-    scores = []
+    scores = {}
     for cell in map(Cell.parse, cells):
-        start = {"target": 20.0, "retrain": 30.0}.get(cell.objective, 10.0)
-        for value, metric in enumerate(METRICS, start=int(start)):
-            scores.append(Score("mini", cell, metric, value, value - 1.25, value + 2.5, value + 50))
+        start = {"target": 20, "retrain": 30}.get(cell.objective, 10)
+        for value, metric in enumerate(METRICS, start):
+            scores[cell, metric] = single(value, 1.25, 2.5, value + 50)
         if cell.seed is not None:
-            scores.append(Score("mini", cell, "reversion_verbmem", 0.123, 0.1, 0.456, 32))
-            scores.append(Score("mini", cell, "reversion_privleak", absent="undefined"))
+            scores[cell, "reversion_verbmem"] = single(0.123, 0.023, 0.333)
+            scores[cell, "reversion_privleak"] = single("undefined")
     return scores
 
 

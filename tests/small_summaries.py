@@ -1,10 +1,9 @@
 """Scores of eight cells that are small enough to check by hand, and summaries made from scores."""
 
-from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from qunlearn.analysis.metrics import METRICS, Cell, Score
-from qunlearn.analysis.summary import Key, Summary
+from qunlearn.analysis.summary import Key, Scores, Summary
+from qunlearn.experiment.names import METRICS, Cell
 
 CELLS = [
     f"news/{model}/{precision}"
@@ -13,36 +12,38 @@ CELLS = [
 ]
 
 
-def cell_scores() -> list[Score]:
+def single(value: float | str, below: float = 1.0, above: float = 2.0, n: int = 32) -> Summary:
+    """The number of one run with its interval, or the word for why there is none."""
+    if isinstance(value, str):
+        return Summary(None, None, None, 1, value == "diverged", value == "undefined")
+    return Summary(value, value - below, value + above, 1, n=n)
+
+
+def cell_scores() -> Scores:
     """Of cell 0 the metrics 0, 1, …, of cell 1 10, 11, …; the last cell diverged."""
-    found = []
-    for name in CELLS:
-        for i, metric in enumerate(METRICS):
-            x = 10.0 * CELLS.index(name) + i
-            numbers = (x, x - 1.25, x + 2.75, 30 + i) if name != CELLS[-1] else ()
-            own = "" if numbers else "diverged"
-            found.append(Score("mini", Cell.parse(name), metric, *numbers, absent=own))
-    return found
+    return {
+        (Cell.parse(name), metric): single("diverged" if name == CELLS[-1] else x, 1.25, 2.75, n)
+        for start, name in enumerate(CELLS)
+        for x, n, metric in zip(range(10 * start, 90), range(30, 40), METRICS, strict=False)
+    }
 
 
-def over_seeds(scores: Iterable[Score]) -> dict[Key, Summary]:
+def over_seeds(scores: Scores) -> dict[Key, Summary]:
     """Average `scores` over their seeds, and the ends of their intervals likewise."""
-    groups: dict[Key, list[Score]] = {}
-    for score in scores:
-        groups.setdefault(Key.of(score.cell, score.metric), []).append(score)
+    groups: dict[Key, list[Summary]] = {}
+    for (cell, metric), own in scores.items():
+        groups.setdefault(Key.of(cell, metric), []).append(own)
     return {key: _average(group) for key, group in groups.items()}
 
 
-def _average(scores: Sequence[Score]) -> Summary:
+def _average(runs: list[Summary]) -> Summary:
     ends = [
-        (score.value, score.ci_low, score.ci_high)
-        for score in scores
-        if score.value is not None and score.ci_low is not None and score.ci_high is not None
+        (own.value, own.low, own.high)
+        for own in runs
+        if own.value is not None and own.low is not None and own.high is not None
     ]
-    words = [score.absent for score in scores]
-    counts = len(scores), words.count("diverged"), words.count("undefined")
+    counts = len(runs), sum(own.diverged for own in runs), sum(own.undefined for own in runs)
     if not ends:
         return Summary(None, None, None, *counts)
     value, low, high = (fmean(column) for column in zip(*ends, strict=True))
-    n = max(score.n for score in scores if score.n is not None)
-    return Summary(value, low, high, *counts, n)
+    return Summary(value, low, high, *counts, max(own.n for own in runs if own.n is not None))

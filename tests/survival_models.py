@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import torch
 from safetensors.torch import save_file
 from tiny_models import tiny_tokenizer
@@ -10,11 +11,10 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from qunlearn.models.checkpoints import save_model
-from qunlearn.models.layers import quantizable_layers
-from qunlearn.models.updates import Update
+from qunlearn.models.updates import Update, quantizable_layers
 from qunlearn.quantize.method import Precision
-from qunlearn.survival.measure import bins, measure_matrix
-from qunlearn.survival.table import Bin, MatrixRow
+from qunlearn.survival.measure import histogram, measure_matrix
+from qunlearn.survival.table import BINS, MATRICES
 
 
 def small_llama(hidden: int = 32, *, tied: bool = False) -> LlamaForCausalLM:
@@ -52,9 +52,10 @@ def random_update(rows: int, columns: int, size: float, seed: int = 0) -> Update
     return Update("layers.3.up_proj", 3, "up_proj", weight, size * delta)
 
 
-def survival(update: Update, precision: str) -> tuple[MatrixRow, list[Bin]]:
+def survival(update: Update, precision: str) -> tuple[pd.Series, pd.DataFrame]:
+    """The row of a matrix, and its bins."""
     row, counts = measure_matrix(update, Precision.parse(precision))
-    return row, bins(counts)
+    return pd.Series(row)[[*MATRICES]], pd.DataFrame(histogram(counts), columns=[*BINS])
 
 
 def save_packed(folder: Path, layers: dict[str, tuple[Tensor, Tensor]]) -> None:

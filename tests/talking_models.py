@@ -81,3 +81,7 @@ def greedy_by_hand(
                 break
             ids.append(token)
     return str(tokenizer.decode(ids[start:]))
+
+
+tokenizer = talking_tokenizer()
+model = talking_model(tokenizer)

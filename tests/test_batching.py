@@ -8,16 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from talking_models import TEXTS, greedy_by_hand, small_corpus, talking_model, talking_tokenizer
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+from talking_models import TEXTS, greedy_by_hand, model, small_corpus, tokenizer
 
 from qunlearn.evaluate import batching
 from qunlearn.evaluate.batching import run_in_batches
+from qunlearn.evaluate.evaluate import Evaluation
 from qunlearn.evaluate.generate import continuations
 from qunlearn.evaluate.likelihood import token_logprobs
-from qunlearn.evaluate.prefix import Prefix
 from qunlearn.evaluate.prompts import cut_answer, is_answered
-from qunlearn.evaluate.records import Evaluation
 from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import BatchSize, EvaluateSettings
 
@@ -29,16 +27,6 @@ SHORTAGES = [
 ]
 CONFIG = SimpleNamespace(get_text_config=lambda: SimpleNamespace(vocab_size=5))
 SHAPE: Any = SimpleNamespace(dtype=torch.float32, device=torch.device("cpu"), config=CONFIG)
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> PreTrainedTokenizerFast:
-    return talking_tokenizer()
-
-
-@pytest.fixture(scope="module")
-def model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    return talking_model(tokenizer)
 
 
 def batches_of(
@@ -90,9 +78,9 @@ def test_shorter_rows_are_more_again_after_a_shortage() -> None:
 
 
 def test_what_cannot_be_run_is_one_line() -> None:
-    with pytest.raises(InputError, match=r"a single row of 7 tokens; lower evaluate\.shots"):
+    with pytest.raises(InputError, match=r"for 1 rows of 7 tokens; .*evaluate\.shots"):
         batches_of([7] * 4, "auto", refuse_more_than(0, MemoryError()))
-    with pytest.raises(InputError, match=r"3 rows of 7 tokens; lower evaluate\.batch_size from 3"):
+    with pytest.raises(InputError, match=r"for 3 rows of 7 tokens; set batch_size to auto"):
         batches_of([7] * 4, 3, refuse_more_than(2, MemoryError()))
     with pytest.raises(RuntimeError, match="shapes"):
         batches_of([7], "auto", refuse_more_than(0, RuntimeError("shapes do not match")))
@@ -122,28 +110,24 @@ SIXTEEN = [
 
 @pytest.mark.parametrize("beginning", BEGINNINGS.values(), ids=BEGINNINGS)
 @pytest.mark.parametrize("ends", ["never", "often"])
-def test_the_same_tokens_alone_and_among_sixteen(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, beginning: str, ends: str
-) -> None:
+def test_the_same_tokens_alone_and_among_sixteen(beginning: str, ends: str) -> None:
     """Prompts of 1 to 100 tokens, an end token inside or not; against a loop without a cache."""
+    own = copy.deepcopy(model)
     if ends == "often":
-        model = copy.deepcopy(model)
-        model.lm_head.weight.data[tokenizer.eos_token_id] *= 4.0
+        own.lm_head.weight.data[tokenizer.eos_token_id] *= 4.0
     prompts = [beginning + text for text in SIXTEEN]
     lengths = [len(tokenizer(prompt)["input_ids"]) for prompt in prompts]
     assert max(lengths) - min(lengths) > 50
     alone, among = (
-        continuations(model, tokenizer, prompts, new_tokens=20, batch_size=size) for size in (1, 16)
+        continuations(own, tokenizer, prompts, new_tokens=20, batch_size=size) for size in (1, 16)
     )
     assert alone == among
-    assert alone == [greedy_by_hand(model, tokenizer, prompt, 20) for prompt in prompts]
+    assert alone == [greedy_by_hand(own, tokenizer, prompt, 20) for prompt in prompts]
     if ends == "often":
         assert len({len(tokenizer(text)["input_ids"]) for text in alone}) > 3
 
 
-def test_the_same_answers_alone_and_among_sixteen(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
-) -> None:
+def test_the_same_answers_alone_and_among_sixteen() -> None:
     """With stop strings, which end the rows of a batch at different steps."""
     ended, cut = partial(is_answered, prompt="plain"), partial(cut_answer, prompt="plain")
     prompts = [f"Ask: {text}\nAnswer:" for text in SIXTEEN]
@@ -159,9 +143,7 @@ def test_the_same_answers_alone_and_among_sixteen(
     assert sum(len(short) < len(long) for short, long in zip(alone, whole, strict=True)) >= 3
 
 
-def test_the_same_likelihoods_alone_and_among_sixteen(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
-) -> None:
+def test_the_same_likelihoods_alone_and_among_sixteen() -> None:
     alone, among = (
         token_logprobs(model, tokenizer, SIXTEEN, batch_size=size, max_tokens=200)
         for size in (1, 16)
@@ -173,7 +155,7 @@ def test_the_same_likelihoods_alone_and_among_sixteen(
 
 
 def test_a_shortage_in_the_middle_of_an_evaluation_changes_no_record(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = EvaluateSettings(
         batch_size="auto", verbmem_tokens=6, knowmem_tokens=6, shots=2, max_tokens=20
@@ -192,21 +174,3 @@ def test_a_shortage_in_the_middle_of_an_evaluation_changes_no_record(
     monkeypatch.setattr(model, "generate", generate_few)
     assert evaluation.records() == expected
     assert refused == [7, 3, 5]  # of VerMem's 7 prompts, and of 5 questions
-
-
-def test_prefix_is_laid_into_the_batch_without_a_second_copy(model: LlamaForCausalLM) -> None:
-    """The whole cache of a batch is the one buffer, and the prefix's own stays as it was."""
-    with torch.inference_mode():
-        prefix = Prefix(model, [5, 6, 7])
-        first, second = prefix.cache(4, room=9), prefix.cache(2, room=5)
-        layer = first.layers[0]
-        assert layer.keys.shape == (4, 2, 3, 16)
-        assert layer.keys.untyped_storage().nbytes() == 4 * 2 * 9 * 16 * 4
-        ids = torch.tensor([[8, 9], [1, 2], [3, 4], [5, 5]])
-        before = layer.keys.data_ptr()
-        grown = model(input_ids=ids, past_key_values=first, use_cache=True).logits
-        assert first.layers[0].keys.shape == (4, 2, 5, 16)
-        assert first.layers[0].keys.data_ptr() == before
-        assert second.get_seq_length() == 3
-        whole = torch.cat([torch.tensor([[5, 6, 7]] * 4), ids], dim=1)
-        torch.testing.assert_close(grown, model(input_ids=whole).logits[:, 3:], atol=1e-4, rtol=0)

@@ -7,32 +7,26 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from small_text import unpadded
 
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import harness, step_7b
 from benchmarks.demo_jobs import Job, critical_path, lower_bound, read_jobs, span
 from benchmarks.harness import Comparison, interleaved
-from benchmarks.start_probe import LATER, start_of
 from benchmarks.write_performance import DOCUMENT, SECTIONS, document
-from qunlearn.run.errors import InputError
 
 
-def test_a_speed_up_is_the_others_time_over_ours_and_a_share_is_ours_over_the_others() -> None:
+def test_ratios_and_turns() -> None:
     ours, theirs = [1.0, 2.0, 5.0], [2.0, 6.0, 5.0]
     faster = Comparison("x", "s", ours, theirs, "speed-up")
     smaller = Comparison("x", "MiB", ours, theirs, "share")
     assert (faster.ratios, faster.ratio) == ([2.0, 3.0, 1.0], 2.0)
     assert (smaller.ratios, smaller.ratio) == ([0.5, 2.0 / 6.0, 1.0], 0.5)
-
-
-def test_ways_take_turns_and_the_warm_up_does_not_count() -> None:
     calls: list[str] = []
     times = iter(range(100))
     ways = {name: (lambda name=name: calls.append(name)) for name in "ab"}
     seconds = interleaved(ways, rounds=2, clock=lambda: float(next(times)))
-    assert calls == list("ababab")
+    assert calls == list("ababab")  # the warm-up does not count
     assert seconds == {"a": [1.0, 1.0], "b": [1.0, 1.0]}
 
 
@@ -40,23 +34,14 @@ def job(name: str, seconds: float, end: float, *after: str) -> Job:
     return Job(name, name.rstrip("0123456789"), frozenset(after), seconds, end)
 
 
-# Two cores: a (0-4), then b1 (4-7) beside b2 (4-5), then c (67.5-69), after a pause of 60.5 s.
-JOBS = [
-    job("c", 1.5, 69, "b1", "b2"),
-    job("b1", 3, 7, "a"),
-    job("b2", 1, 5, "a"),
-    job("a", 4, 4),
-]
-
-
 def test_no_run_is_shorter_than_its_longest_chain_or_its_cores_share() -> None:
-    assert [one.name for one in critical_path(JOBS)] == ["a", "b1", "c"]
-    assert lower_bound(JOBS, cores=2) == 8.5  # the chain; the share is 4.75
-    assert lower_bound(JOBS, cores=1) == 9.5  # the share
-
-
-def test_the_time_between_two_calls_is_no_part_of_the_run() -> None:
-    found = span(JOBS)
+    # Two cores: a (0-4), then b1 (4-7) beside b2 (4-5), then c (67.5-69), after a pause of 60.5 s.
+    jobs = [job("c", 1.5, 69, "b1", "b2"), job("b1", 3, 7, "a"), job("b2", 1, 5, "a")]
+    jobs.append(job("a", 4, 4))
+    assert [one.name for one in critical_path(jobs)] == ["a", "b1", "c"]
+    assert lower_bound(jobs, cores=2) == 8.5  # the chain; the share is 4.75
+    assert lower_bound(jobs, cores=1) == 9.5  # the share
+    found = span(jobs)
     assert (found.seconds, found.pauses, found.idle) == (8.5, 1, 0)
     assert found.alone == 7.5  # a, the end of b1, and c
 
@@ -79,30 +64,6 @@ def test_a_job_is_all_rows_of_a_log_and_waits_for_who_makes_its_inputs(tmp_path:
         Job("data/news", "corpus", frozenset(), 2.5, 100.0),
         Job("t", "table", frozenset({"data/news"}), 2.5, 100.0),
     ]
-    file.unlink()
-    with pytest.raises(InputError, match=r"t\.tsv: no such file, so t has not run"):
-        read_jobs(SUMMARY, Path("r"), tmp_path)
-
-
-def test_the_probe_finds_what_scripts_import_and_hide() -> None:
-    assert all((ROOT / "workflow/scripts" / name).exists() for name in LATER)
-    start = start_of(ROOT / "workflow/scripts/finetune.py")
-    assert {"torch", "train_and_keep"} <= set(start.imports.co_names)
-    assert start.hides
-
-
-def test_the_document_shows_ratios_goals_and_what_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(harness, "KEPT", tmp_path)
-    faster = Comparison("full", "s", [1.0, 2.0, 1.0], [2.0, 2.0, 1.6], "speed-up", 1.5)
-    smaller = Comparison("memory", "MiB", [50.0], [100.0], "share", 0.55)
-    harness.keep("training", [faster, smaller], "the clock", rows=[{"a_b": 1, "c": True}])
-    text = unpadded(document(tmp_path))
-    assert "| full | s | 1 | 2 | 1.6 (1–2) | speed-up | ≥ 1.5 | yes |" in text
-    assert "| memory | MiB | 50 | 100 | 0.5 | share | ≤ 0.55 | yes |" in text
-    assert "| a b | c |" in text and "| 1 | yes |" in text
-    assert text.count("Not measured") == len(SECTIONS) - 1
 
 
 def test_the_document_is_what_the_benchmarks_kept() -> None:

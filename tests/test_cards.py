@@ -18,10 +18,12 @@ from small_manifests import (
     table,
     unlearn,
 )
+from small_summaries import single
 from small_text import unpadded
 
-from qunlearn.analysis.metrics import METRICS, Cell, Score, write_metrics
-from qunlearn.report.cards import by_cell, card
+from qunlearn.analysis.summary import write_metrics
+from qunlearn.experiment.names import METRICS, Cell
+from qunlearn.report.cards import card
 from qunlearn.run.errors import InputError
 
 SCRIPT = runpy.run_path(str(ROOT / "workflow/scripts/write_model_cards.py"))
@@ -30,23 +32,25 @@ SCRIPT = runpy.run_path(str(ROOT / "workflow/scripts/write_model_cards.py"))
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """Target and retrain, and a LoRA model in every precision."""
-    (tmp_path / "corpus").write_text("corpus")
+    results = tmp_path / "mini"
+    results.mkdir()
+    (results / "corpus").write_text("corpus")
     for name, splits in (("target", ["forget", "retain1"]), ("retrain", ["retain1"])):
-        folder = tmp_path / "models/news" / name
-        inputs = {"corpus": tmp_path / "corpus"}
+        folder = results / "models/news" / name
+        inputs = {"corpus": results / "corpus"}
         manifest(folder, "finetune", {"lr": 0.0015, "warmup": 11}, inputs, splits=splits)
         for precision in PRECISIONS:
-            quantize(tmp_path, f"news/{name}/{precision}", folder)
-    adapter = unlearn(tmp_path, LORA)
+            quantize(results, f"news/{name}/{precision}", folder)
+    adapter = unlearn(results, LORA)
     for precision in PRECISIONS:
-        quantize(tmp_path, f"{LORA}/{precision}", adapter)
-    return tmp_path
+        quantize(results, f"{LORA}/{precision}", adapter)
+    return results
 
 
 def written(results: Path, cell: str) -> str:
     corpus, precision = cell.split("/")[0], cell.rpartition("/")[2]
     beside = [f"{corpus}/{name}/{precision}" for name in ("target", "retrain")]
-    return unpadded(card(results, cell, by_cell(table(*dict.fromkeys([cell, *beside])))))
+    return unpadded(card(results, cell, table(*dict.fromkeys([cell, *beside]))))
 
 
 FACTS = """\
@@ -169,10 +173,10 @@ def test_a_diverged_model_has_one_line(results: Path) -> None:
 def test_what_is_missing_or_not_this_models_is_an_error(results: Path) -> None:
     cell, adapter = f"{LORA}/nf4", results / "unlearned" / LORA
     with pytest.raises(InputError, match="verbmem of news/retrain/nf4 is missing"):
-        card(results, cell, by_cell(table(cell, "news/target/nf4")))
-    lost = [Score("mini", Cell.parse(cell), metric, absent="diverged") for metric in METRICS]
+        card(results, cell, table(cell, "news/target/nf4"))
+    lost = {(Cell.parse(cell), metric): single("diverged") for metric in METRICS}
     with pytest.raises(InputError, match=f"verbmem of {cell} is 'diverged', though"):
-        card(results, cell, by_cell(lost))
+        card(results, cell, lost)
     unlearn(results, LORA, outputs={"model.safetensors": {"sha256": "another", "bytes": 99}})
     with pytest.raises(InputError, match=r"its input 'source' was not what .* holds now"):
         written(results, cell)
@@ -188,7 +192,7 @@ def test_what_is_missing_or_not_this_models_is_an_error(results: Path) -> None:
 
 def test_the_script_writes_both_copies_or_nothing(results: Path) -> None:
     cells = [f"{model}/nf4" for model in ("news/target", "news/retrain", LORA)]
-    write_metrics(results / "metrics.csv", table(*cells))
+    write_metrics(results / "metrics.csv", "mini", table(*cells))
     write = partial(SCRIPT["main"], results / "metrics.csv", results, cells, results / "cards")
     lost = results / "quantized" / cells[2] / "manifest.json"
     content = lost.read_bytes()

@@ -21,8 +21,8 @@ from qunlearn.models.checkpoints import (
     load_model,
     load_tokenizer,
     save_model,
+    tensor_files,
 )
-from qunlearn.models.weights import tensor_files
 from qunlearn.run.errors import InputError
 
 WEIGHTS = "model.safetensors"

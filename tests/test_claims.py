@@ -19,17 +19,17 @@ from qunlearn.analysis.claims import (
     published_claims,
     read_claims,
 )
-from qunlearn.analysis.evidence import UNPAIRED, Evidence, Finding, absent
-from qunlearn.analysis.metrics import METRICS
+from qunlearn.analysis.comparisons import UNPAIRED, Evidence, absent
 from qunlearn.analysis.summary import Key, Summary
 from qunlearn.analysis.verdicts import side
+from qunlearn.experiment.names import METRICS
 from qunlearn.run.errors import InputError
 
 ABOVE, BELOW = "the whole interval is above 0", "the whole interval is below 0"
 UNTESTED = "but it was not tested"
 CHANCE = "but p is above 0.05 after Holm's correction"
 BOTH = ("four_bit", "coarsest")
-Tests = Mapping[tuple[Key, Key], Finding]
+Tests = Mapping[tuple[Key, Key], Summary]
 
 
 def only(name: str, numbers: Mapping[Key, Summary], tests: Tests | None = None) -> Judgement:
@@ -42,8 +42,8 @@ def at_nf4(lora: Summary, full: Summary, metric: str = "utility") -> dict[Key, S
     return {key("lora", "nf4", metric): lora, key("full", "nf4", metric): full}
 
 
-def found(low: float, high: float, p: float | None = None, seeds: int = 3) -> Finding:
-    return Finding((low + high) / 2, low, high, seeds, n=32, minimum_effect=0.5, p=p)
+def found(low: float, high: float, p: float | None = None, seeds: int = 3) -> Summary:
+    return Summary((low + high) / 2, low, high, seeds, n=32, minimum_effect=0.5, p=p)
 
 
 def test_an_end_on_the_threshold_is_on_neither_side() -> None:
@@ -72,7 +72,7 @@ def test_an_end_on_the_threshold_is_on_neither_side() -> None:
         ("keeps", found(0.05, 0.9), "undecided", "the interval holds 0.1"),
     ],
 )
-def test_each_branch(name: str, finding: Finding, verdict: str, reason: str) -> None:
+def test_each_branch(name: str, finding: Summary, verdict: str, reason: str) -> None:
     assert decide(claim(name), finding) == (verdict, reason)
 
 
@@ -116,12 +116,12 @@ def test_a_paired_test_is_preferred_and_turned(
     name: str, lora: float, full: float, difference: float, value: float, verdict: str
 ) -> None:
     metric = "utility" if name == "level" else "privleak"
+    first, second = key("lora", "nf4", metric), key("full", "nf4", metric)
     tests = {
-        pair: Finding(sign * difference, sign * difference - 2, sign * difference + 2, 3, p=0.01)
-        for turn, sign in ((1, 1), (-1, -1))
-        for pair in [tuple(key(name, "nf4", metric) for name in ("lora", "full")[::turn])]
+        pair: Summary(sign * difference, sign * difference - 2, sign * difference + 2, 3, p=0.01)
+        for pair, sign in (((first, second), 1), ((second, first), -1))
     }
-    own = only(name, at_nf4(number(lora, 9), number(full, 9), metric), tests)  # type: ignore[arg-type]
+    own = only(name, at_nf4(number(lora, 9), number(full, 9), metric), tests)
     assert (own.finding.value, own.verdict) == (value, verdict)
     assert own.finding.p == (0.01 if verdict != "undecided" else None)
 
@@ -213,7 +213,7 @@ def test_tests_of_a_claim_itself_are_corrected_within_a_corpus(
         for precision in ("bf16", *names)
     }
     ps = iter(raw)
-    own = Finding(5, 1, 9, 3, corrected=False)
+    own = Summary(5, 1, 9, 3, corrected=False)
     paired = Evidence(numbers, {}, lambda terms, distance: replace(own, p=next(ps)))
     judged = judge([claim("drop")], paired)
     assert [each.finding.p for each in judged] == pytest.approx(corrected)
@@ -238,9 +238,7 @@ def test_the_projects_claims_are_about_known_numbers() -> None:
     ("change", "complaint"),
     [
         ({"number": [[2, "lora", "same"]]}, r"claims\.0\.number\.0\.0: Input should be 1 or -1"),
-        ({"number": [[1, "lora", "int8"]]}, r"claims\.0\.number\.0\.2"),
         ({"scopes": ["eight_bit"]}, r"claims\.0\.scopes\.0"),
-        ({"side": "beside"}, r"claims\.0\.side"),
         ({"note": "x"}, r"claims\.0\.note"),
         ({"source": None}, r"claims\.0\.source"),
     ],
@@ -252,7 +250,4 @@ def test_a_claim_that_cannot_be_judged_is_refused(
     path = tmp_path / "claims.yaml"
     path.write_text(yaml.safe_dump({"claims": [entries[0] | change]}))
     with pytest.raises(InputError, match=complaint):
-        read_claims(path)
-    path.write_text("claims: [")
-    with pytest.raises(InputError, match="not valid YAML"):
         read_claims(path)

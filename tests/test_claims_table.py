@@ -9,7 +9,8 @@ from small_claims import NLL, claim, key, missing, number, pair_test
 from small_text import unpadded
 
 from qunlearn.analysis.claims import claims_csv, judge
-from qunlearn.analysis.evidence import Evidence, Finding
+from qunlearn.analysis.comparisons import Evidence
+from qunlearn.analysis.summary import Summary
 from qunlearn.report.claims_table import signs, write_claims
 
 NUMBERS = {
@@ -20,9 +21,9 @@ NUMBERS = {
     key("lora", "nf4", NLL): number(0.456, 0.02),
 }  # fmt: skip
 TESTS = pair_test(
-    "lora", "full", Finding(20.0, 17.25, 22.5, 3, n=64, minimum_effect=3.125, p=0.0125)
+    "lora", "full", Summary(20.0, 17.25, 22.5, 3, n=64, minimum_effect=3.125, p=0.0125)
 )
-WORSE = Finding(-10.0, -12.0, -8.0, 3, n=64, minimum_effect=3.0, p=0.001)
+WORSE = Summary(-10.0, -12.0, -8.0, 3, n=64, minimum_effect=3.0, p=0.001)
 TESTS |= {(key("lora", "gptq4"), key("full", "gptq4")): WORSE}
 JUDGED = judge([claim("level"), claim("reverts")], Evidence(NUMBERS, TESTS))
 

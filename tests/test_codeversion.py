@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -68,110 +68,57 @@ def test_what_of_a_file_counts(old: str, new: str, same: bool, tmp_path: Path) -
     assert (version(script) == before) is same
 
 
-FILES = {
-    "script": "def main():\n    from qunlearn.direct import first  # in a function, too\n",
-    "direct": "import qunlearn.indirect\nfrom qunlearn.run.errors import InputError\n",
-    "indirect": "import qunlearn.direct\nfrom qunlearn.deep import X\n",
-    "deep/__init__": "from qunlearn.deep.part import X\n",
-    "deep/part": "X = 1\n",
-    "unused": "X = 1\n",
-    "run/errors": "class InputError(Exception): ...\n",
-}
+# --- In a copy of the real package -----------------------------------------------------------
+
+FIGURES, TERMS = "report/figures/plot_{}.py", objectives()
 
 
-def test_which_files_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Imports of imports, which may import each other; not files, messages and locks."""
-    package = tmp_path / "qunlearn"
-    monkeypatch.setattr(fingerprint, "PACKAGE", package)
-    for name, text in FILES.items():
-        write_text(package / f"{name}.py", text)
-    first = before = version(package / "script.py")
-    for name, text in FILES.items():
-        write_text(package / f"{name}.py", f"{text}Y = 1\n")
-        after = version(package / "script.py")
-        assert (after == before) is (name in ("unused", "run/errors")), name
-        before = after
-    assert first != before
-    moved = Path(shutil.move(package, tmp_path / "elsewhere/qunlearn"))
-    monkeypatch.setattr(fingerprint, "PACKAGE", moved)
-    assert version(moved / "script.py") == before  # a place does not count
-    write_text(moved / "page.j2", "words")
-    assert version(moved / "script.py") != before  # a template does
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    copy = tmp_path_factory.mktemp("copy") / "qunlearn"
+    ignored = shutil.ignore_patterns("__pycache__")  # which other test processes write to
+    return Path(shutil.copytree(ROOT / "src/qunlearn", copy, ignore=ignored))
 
 
-Edit = Callable[[str, str, str], Path]
+def versions(package: Path) -> dict[str, str]:
+    """Of each script; of two figures and all objectives, with the modules found by their names,
+    as `code` of the rules puts them beside the script."""
+    fingerprint._parsed.cache_clear()
+    found = {name: code_version(path) for name, path in SCRIPTS.items()}
+    for name in ("pareto", "controls"):
+        found[name] = code_version(SCRIPTS["plot"], package / FIGURES.format(name))
+    for name, one in TERMS.items():
+        files = [package / file.relative_to(ROOT / "src/qunlearn") for file in one.module_files]
+        found[name] = code_version(SCRIPTS["unlearn"], *files)
+    return found
 
 
-@pytest.fixture
-def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
-    """Put other text into a file of a copy of the real package, or at its end; return the copy."""
-
-    def edited(name: str, old: str, new: str) -> Path:
-        ignored = shutil.ignore_patterns("__pycache__")  # which other test processes write to
-        package = tmp_path / "qunlearn"
-        shutil.copytree(ROOT / "src/qunlearn", package, ignore=ignored)
-        text = (package / name).read_text(encoding="utf-8")
-        assert old in text, f"{name}: {old}"
-        text = text.replace(old, new) if old else f"{text}\n{new}\n"
-        (package / name).write_text(text, encoding="utf-8")
-        monkeypatch.setattr(fingerprint, "PACKAGE", package)
-        fingerprint._parsed.cache_clear()
-        return package
-
-    return edited
-
-
-def versions() -> dict[str, str]:
-    return {name: code_version(path) for name, path in SCRIPTS.items()}
-
-
-TRAINING = {"unlearn", "finetune", "match_norm", "scale_lora"}
+PAGES = {"judge_claims", "write_model_cards", "write_page", "write_tables"}
+TRAINING = {"unlearn", "finetune", "match_norm", "scale_lora", *TERMS}
 EDITS = [
     ("run/errors.py", "LONGEST = 2000", "LONGEST = 1000", set()),
     ("run/files.py", "make room", "delete something", set()),
-    ("run/unlock.py", "import os", "import os, re", set()),
     ("training/rows.py", "no text has two tokens or more", "every text is too short", set()),
-    ("report/figures/plot_pareto.py", "", "X = 1", set()),  # plot.py finds it by name
     ("training/losses.py", "", "X = 1", TRAINING),
     ("training/rows.py", "", "X = 1", TRAINING),
+    (FIGURES.format("pareto"), "", "X = 1", {"pareto"}),
+    ("report/templates/claims.md.j2", "", "words", PAGES),
+    ("training/terms/klr.py", "", "X = 1", {name for name in TERMS if "klr" in name}),
+    ("training/terms/ga.py", "", "X = 1", {"ga", "ga_gdr", "ga_klr"}),
 ]
 
 
 @pytest.mark.parametrize(("file", "old", "new", "again"), EDITS)
 def test_what_an_edit_of_the_package_runs_again(
-    file: str, old: str, new: str, again: set[str], edit: Edit
+    file: str, old: str, new: str, again: set[str], package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = versions()
-    edit(file, old, new)
-    after = versions()
-    assert {name for name in SCRIPTS if after[name] != before[name]} == again
-
-
-@pytest.mark.parametrize(
-    ("script", "file", "again"),
-    [
-        ("plot", "report/figures/plot_pareto.py", {"pareto"}),
-        ("unlearn", "training/terms/klr.py", {"ga_klr", "npo_klr"}),
-        ("unlearn", "training/terms/ga.py", {"ga", "ga_gdr", "ga_klr"}),
-    ],
-)
-def test_a_figure_or_a_loss_decides_its_own_cells(
-    script: str, file: str, again: set[str], edit: Edit
-) -> None:
-    """As `code` of the rules puts the modules that a script finds by name beside it."""
-    source = ROOT / "src/qunlearn"
-    figures = {name: [source / f"report/figures/plot_{name}.py"] for name in ("pareto", "controls")}
-    losses = {name: one.module_files for name, one in objectives().items() if "sim" not in name}
-    modules = figures if script == "plot" else losses
-
-    def named(package: Path) -> dict[str, str]:
-        return {
-            name: code_version(
-                SCRIPTS[script], *(package / file.relative_to(source) for file in files)
-            )
-            for name, files in modules.items()
-        }
-
-    before = named(source)
-    after = named(edit(file, "", "X = 1"))
+    """Other text in the place of some, or at the end."""
+    before = versions(ROOT / "src/qunlearn")
+    monkeypatch.setattr(fingerprint, "PACKAGE", package)
+    assert versions(package) == before  # a place does not count
+    text = (package / file).read_text(encoding="utf-8")
+    assert old in text
+    write_text(package / file, text.replace(old, new) if old else f"{text}\n{new}\n")
+    after = versions(package)
+    write_text(package / file, text)
     assert {name for name in before if after[name] != before[name]} == again

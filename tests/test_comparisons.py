@@ -10,7 +10,6 @@ from small_records import evaluate
 
 from qunlearn.analysis.cells import Evaluations
 from qunlearn.analysis.comparisons import comparisons
-from qunlearn.run.errors import InputError
 from qunlearn.statistics.inference import holm
 
 PRECISIONS = ("bf16", "rtn4")
@@ -162,21 +161,3 @@ def test_diverged_seeds_are_left_out(folder: Path) -> None:
     row = found(compared(folder), "adapters", "verbmem")
     assert (row.difference, row.p, row.n, row.seeds) == ("diverged", None, None, 0)
     assert row.note == "diverged in 3 of 3 seeds"
-
-
-def test_models_without_any_difference(folder: Path) -> None:
-    for precision in PRECISIONS:
-        for seed in range(3):
-            scored(folder, cell("lora", seed, precision), 0.1, 7 + seed)
-    rows = compared(folder)
-    for metric in ("verbmem", "privleak", "nll_forget"):
-        row = found(rows, "quantization", metric)
-        assert (row.difference, row.p, row.p_holm) == (0, 1, 1)
-        assert (row.effect_dz, row.minimum_effect) == ("undefined", "undefined")
-        assert "nothing varies, so that no minimum effect is known" in row.note
-
-
-def test_other_items_are_an_error(folder: Path) -> None:
-    evaluate(folder, cell("lora"), rouge=[0.1, 0.2])
-    with pytest.raises(InputError, match=r"verbmem\.jsonl is not of the same items"):
-        compared(folder)

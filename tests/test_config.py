@@ -4,11 +4,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from conftest import ROOT
-from test_config_errors import leaves
 
 from qunlearn.experiment import configfiles
 from qunlearn.experiment.config import Run, cells, resolve, runs, unlearn_settings
-from qunlearn.experiment.configdoc import HEAD, as_markdown
+from qunlearn.experiment.configdoc import as_markdown
 from qunlearn.settings.corpora import ExcerptSettings, MiniSettings
 from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.settings.models import ModelSettings
@@ -22,14 +21,6 @@ from qunlearn.settings.unlearning import UnlearnSettings
 def test_table_in_the_repository_is_up_to_date() -> None:
     """After a change of a key: make docs."""
     assert (ROOT / "config/README.md").read_text(encoding="utf-8") == as_markdown()
-
-
-def test_table_has_every_key_once_with_its_meaning() -> None:
-    lines = as_markdown().removeprefix(HEAD).splitlines()
-    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
-    assert {len(row) for row in rows} == {4}
-    assert [row[0].strip("`") for row in rows] == list(leaves(resolve({})))
-    assert all(len(row[3]) > 4 for row in rows)
 
 
 # --- Filling in ------------------------------------------------------------------------------
@@ -51,24 +42,6 @@ def test_an_empty_configuration_has_the_defaults_of_each_step() -> None:
     assert resolve(full) == full
     full["corpora"].append("more")
     assert resolve({})["corpora"] == ["news", "books"]  # defaults are not shared
-
-
-def test_what_is_given_stays_and_the_rest_is_filled() -> None:
-    given = {
-        "train": {"target": {"lr": 0.5}},
-        "corpus": {"mini": {"forget": 3}},
-        "unlearn": {"overrides": {"*/*/lora": {"lr": 1}}, "settings": {"epochs": 5}},
-        "sweep": {"*/*/lora": {"rank": []}},
-    }
-    full = resolve(given)
-    assert repr(full["unlearn"]["settings"]["epochs"]) == "5.0"  # one command for 5 and 5.0
-    assert full["train"]["target"] == asdict(TrainSettings(lr=0.5))
-    assert full["train"]["base"] == asdict(TrainSettings())
-    assert full["corpus"]["mini"] == asdict(MiniSettings(forget=3))
-    assert full["unlearn"]["overrides"] == {"*/*/lora": {"lr": 1.0}}  # partial on purpose
-    assert full["sweep"] == {"*/*/lora": {"rank": []}}
-    assert given["train"] == {"target": {"lr": 0.5}}  # the caller's own is untouched
-    assert resolve(full) == full
 
 
 # --- Files -----------------------------------------------------------------------------------

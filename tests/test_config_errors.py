@@ -1,8 +1,7 @@
 """What the configuration refuses: each in one line that names the key."""
 
 import datetime
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from random import Random
@@ -29,34 +28,18 @@ BAD = {
     # Values
     "unlearn: {objectives: [npo_gdr, npo_gdx]}": "'unlearn.objectives.1': objective 'npo_gdx' is",
     "unlearn: {adapters: [qlora]}": "'unlearn.adapters.0': 'qlora' should be 'full', 'full_bf16' o",
-    "corpus: {source: web}": "'corpus.source': 'web' should be 'mini', 'local' or 'hub'; see",
     "precisions: [bf16, nf5]": "'precisions.1': precision 'nf5' is unknown; use bf16",
-    "seeds: [one]": "'seeds.0': 'one' should be a valid integer; see config/README.md",
     "seeds: []": "'seeds': [] should have at least 1 item",
     "seeds: [1, 1]": "'seeds': 1 appears twice; drop one",
-    "seeds: [true]": "'seeds.0': True should be a valid integer",
-    "seeds: [2147483648]": "'seeds.0': 2147483648 should be less",
     f"seeds: [0x{'f' * 5000}]": "'seeds.0': a number of more than 40 digits should be",
-    "seeds: &a [*a]": "'seeds.0': [[[[...]]]] should be a valid integer",
-    "seeds: 2026-01-01": "'seeds': datetime.date(2026, 1, 1) should be a valid list",
-    "controls: 1": "'controls': 1 should be a valid boolean",
-    "corpora: news": "'corpora': 'news' should be a valid list",
     "unlearn: {settings: {lr: -0.1}}": "'unlearn.settings.lr': -0.1 should be greater than 0",
     "unlearn: {settings: {clip: .inf}}": "'unlearn.settings.clip': inf should be a finite number",
     "train: {target: {lr: 1e-5}}": "'train.target.lr': '1e-5' should be a valid number; in YAML a",
-    "train: {base: {batch_size: 2.0}}": "'train.base.batch_size': 2.0 should be a valid integer",
     "evaluate: {batch_size: Auto}": "'evaluate.batch_size': 'Auto' should be a valid integer or sh",
-    "selection: {share: 1}": "'selection.share': 1 should be less than 1",
-    'sweep: {"*": {lr: [0]}}': "'sweep.*.lr.0': 0 should be greater than 0",
-    'sweep: {"*/*/lora": {rank: 4}}': "'sweep.*/*/lora.rank': 4 should be a valid list",
     'sweep: {"*/*/lora": {rank: [4, 4]}}': "'sweep.*/*/lora.rank': 4 appears twice",
     "models: {base: 5}": "'models.base': 5 should be a valid string or should be a section of keys",
     # Names and paths
     "experiment: a/b": "'experiment': 'a/b' should match pattern",
-    "experiment: ..": "'experiment': '..' should match pattern",
-    f"experiment: {'x' * 101}": "'experiment': 'xxx",
-    "corpora: [../news]": "'corpora.0': '../news' should match pattern",
-    'models: {base: "a\\nb"}': "'models.base': 'a\\nb' should match pattern",
     'muse_dir: "\\ud800"': "'muse_dir': '\\ud800' should be a valid string",
     "muse_dir: -rf": "'muse_dir': '-rf' looks like a flag of a program",
     "models: {target: 'hub:llama'}": "'models.target': 'llama' is not a hub id",
@@ -72,7 +55,6 @@ BAD = {
     "models: {tokenizer: folder}": "'models.tokenizer': a base from scratch trains its own",
     "{controls: true, unlearn: {adapters: [lora]}}": "'controls': they are made from full, full_bf",
     "{controls: true, precisions: [bf16, nf4]}": "'controls': weights are spared on a plain grid",
-    "train: {target: {log_every: 7}}": "'train.target.checkpoint_every': checkpoint_every, 100, mu",
     'unlearn: {overrides: {"books/*/lora": {log_every: 3}}}': (
         "'unlearn.settings.checkpoint_every': checkpoint_every, 100, must be a multiple of "
         "log_every, 3 in the run books/npo_gdr/lora"
@@ -80,7 +62,6 @@ BAD = {
     "unlearn: {settings: {micro_batch_size: 5}}": "'unlearn.settings.micro_batch_size': batch",
     # Patterns and grids
     'unlearn: {overrides: {"*/npo_gdr/lorra": {lr: 1.0}}}': "'unlearn.overrides.*/npo_gdr/lorra': ",
-    'sweep: {"*/npo_gdr/lorra": {rank: [4]}}': "'sweep.*/npo_gdr/lorra': can match no run; runs",
     '{selection: {fixed: {"*/*/lroa": r8/epoch10}}}': "'selection.fixed.*/*/lroa': can match no",
     'sweep: {"*": {rank: [4]}}': "'sweep': rank is a setting of LoRA but is swept in news/npo_gdr",
     'sweep: {"*/*/lora": {alpha: [1.0000001, 1.0000002]}}': "'sweep': two points of news/npo_gdr/l",
@@ -120,21 +101,6 @@ def test_a_bad_file_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
     content, expected = FILES[name]
     (tmp_path / "bad.yaml").write_bytes(content)
     complaint(lambda: configfiles.read([tmp_path / "bad.yaml"]), expected)
-
-
-ODD: dict[str, Callable[[Path], object]] = {
-    "a folder": lambda path: path.mkdir(),
-    "a pipe": lambda path: os.mkfifo(path),
-    "a loop of links": lambda path: path.symlink_to(path.name),
-    "an endless file": lambda path: path.symlink_to("/dev/zero"),
-    "nothing": lambda path: None,
-}
-
-
-@pytest.mark.parametrize("what", ODD)
-def test_what_is_not_a_configuration_file_is_refused(what: str, tmp_path: Path) -> None:
-    ODD[what](tmp_path / "it.yaml")
-    complaint(lambda: configfiles.read([tmp_path / "it.yaml"]), "it.yaml")
 
 
 @pytest.mark.parametrize(

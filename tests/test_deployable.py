@@ -16,7 +16,7 @@ from bitsandbytes import functional
 from gptq_models import CALIBRATION, make_corpus, make_model
 
 from qunlearn.models.checkpoints import load_model, load_tokenizer
-from qunlearn.models.layers import quantizable_layers
+from qunlearn.models.updates import quantizable_layers
 from qunlearn.quantize.calibration import Texts
 from qunlearn.quantize.method import Precision, load_for_evaluation, method_of
 

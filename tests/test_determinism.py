@@ -21,7 +21,7 @@ LAST_FIRST = (
     RESULTS / "eval/news/npo_klr/lora/seed0/rtn3g64/metrics.json",
     RESULTS / "survival/news/npo_klr/full/seed0",
 )
-# The hash seed of the other run's processes is drawn at random.
+# The hash seed of the other run's processes is drawn at random, and they are forked.
 SURROUNDINGS = {"PYTHONHASHSEED": "1", "TZ": "Pacific/Kiritimati", "LC_ALL": "C", "LANG": "C"}
 OF_TIME = ("logs", "benchmarks")
 MEASURED = ("wall_seconds", "peak_memory_mib", "git_commit")  # in a manifest

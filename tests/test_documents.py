@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import ROOT
+from small_summaries import single
 from small_text import unpadded
 
 sys.path.insert(0, str(ROOT))
@@ -15,8 +16,7 @@ from benchmarks.fill_document import fill_table, fill_window, kept_table, replac
 from benchmarks.learning_rates import read_rate, window_markdown
 from benchmarks.run_spread import Run, measure, spread_notes
 from qunlearn.analysis.frame import MECHANISM_NUMBERS, MECHANISM_TABLE, TESTS_TABLE
-from qunlearn.analysis.metrics import Score, write_metrics
-from qunlearn.analysis.summary import Key, Summary, summaries, write_summaries
+from qunlearn.analysis.summary import Key, Summary, summaries, write_metrics, write_summaries
 from qunlearn.experiment.names import Cell
 from qunlearn.report.answer import answer_table
 from qunlearn.report.processors import processors
@@ -30,13 +30,9 @@ SHOWN = ("bf16", "nf4", "fp4", "gptq4", "rtn3g64")  # as in the Makefile's targe
 KEPT = ROOT / "docs/results"
 RESULTS = ROOT / "results/mini"
 LORA = "news/npo_gdr/lora/seed{}/nf4"
-SEEDS: dict[str, float | None] = {
-    "news/target/nf4": 90.0,
-    **{LORA.format(seed): value for seed, value in enumerate((10.0, 14.0, 30.0))},
-    "news/npo_gdr/full/seed0/nf4": 5.0,
-    "news/npo_gdr/full/seed1/nf4": None,
-    "news/npo_gdr/full/seed2/nf4": 6.0,
-}
+SEEDS: dict[str, float | None] = {LORA.format(k): x for k, x in enumerate((10.0, 14.0, 30.0))}
+SEEDS |= {f"news/npo_gdr/full/seed{k}/nf4": x for k, x in enumerate((5.0, None, 6.0))}
+SEEDS |= {"news/target/nf4": 90.0}
 WINDOW = ("news", "npo_gdr", "full_bf16")
 
 
@@ -100,20 +96,16 @@ def manifest(folder: Path, step: str, instructions: str | None, device: str = "A
 
 def run(results: Path, values: dict[str, float | None], instructions: str = "AVX512") -> Path:
     """A run with VerMem and forget NLL of these cells; the NLL is a hundredth of it."""
-    scores = []
+    scores = {}
     for name, value in values.items():
         cell = Cell.parse(name)
         manifest(results / "eval" / name, "evaluate", instructions)
         if cell.seed is not None:
             manifest(results / "unlearned/news" / cell.model, "unlearn", instructions)
         for metric, scale in (("verbmem", 1.0), ("nll_forget", 0.01)):
-            scores.append(
-                Score("mini", cell, metric, absent="diverged")
-                if value is None
-                else Score("mini", cell, metric, scale * value, 0.0, 1.0, 32)
-            )
+            scores[cell, metric] = single("diverged" if value is None else scale * value)
     manifest(results / "models/news/target", "finetune", instructions)
-    write_metrics(results / "tables/metrics.csv", scores)
+    write_metrics(results / "tables/metrics.csv", "mini", scores)
     return results
 
 

@@ -1,114 +1,218 @@
-"""The environments agree with each other: pip's, conda's, the locks, and what the rules run."""
+"""The environments agree with each other, and jobs run in the ones that their rules name.
 
+With --use-conda (slow) the tiny experiment runs in real environments from the locks of envs/. conda
+is a stand-in, so that this shows what the project answers for; docs/environments.md says what it
+does not show.
+"""
+
+import json
 import os
+import platform
 import re
-import stat
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from conftest import ROOT, Snakemake
-from pinned import NAMES, OURS, conda_pins, locked, pip_pins
 
+ENVS = ROOT / "envs"
+NAMES = sorted(file.stem for file in ENVS.glob("*.yaml"))
+OURS = [name for name in NAMES if name != "autogptq"]
+"""All but the one that has older versions of everything, for a package that needs them."""
 CUDA = re.compile(r"nvidia-|cuda-|triton")
 HEAVY = {"torch", "transformers", "peft", "bitsandbytes", "gptqmodel"}
+PYTHON = "3.11.7"
+STAND_INS = Path(__file__).parent / "conda"
+TINY = ("--configfile", str(ROOT / "config/tiny.yaml"))
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins(text: str) -> dict[str, str]:
+    """Package -> version of requirements of which every one is an exact pin."""
+    lines = (line.strip().removeprefix("- ") for line in text.splitlines())
+    kept = (line for line in lines if line and not line.startswith("#"))
+    return {canonical(name): version for name, version in (line.split("==") for line in kept)}
+
+
+def pip_pins(name: str) -> dict[str, str]:
+    return pins((ENVS / "pip" / f"{name}.txt").read_text(encoding="utf-8"))
+
+
+def conda_pins(name: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Package -> version of a conda environment's pip part: by hand, and brought along by those."""
+    text = (ENVS / f"{name}.yaml").read_text(encoding="utf-8")
+    by_hand, brought = text.partition("  - pip:\n")[2].split("# Brought along by these")
+    return pins(by_hand), pins(brought.partition("\n")[2])
+
+
+def locked(name: str) -> dict[str, str]:
+    """Package -> version in a lock, in which each has hashes."""
+    text = (ENVS / f"{name}.lock").read_text(encoding="utf-8")
+    hashed = re.findall(r"^([\w.-]+)==(\S+) .*\n +--hash=sha256:[0-9a-f]{64}", text, re.MULTILINE)
+    assert len(hashed) == len(re.findall(r"^\w", text, re.MULTILINE))
+    return {canonical(package): version for package, version in hashed}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_conda_environment_is_exact_and_its_lock_has_its_versions(name: str) -> None:
-    environment = yaml.safe_load((ROOT / f"envs/{name}.yaml").read_text(encoding="utf-8"))
+    environment = yaml.safe_load((ENVS / f"{name}.yaml").read_text(encoding="utf-8"))
     assert environment["channels"] == ["conda-forge", "nodefaults"]
-    *conda, pip = environment["dependencies"]
-    assert conda == ["python=3.11.7", "pip=25.3"]  # one Python for all, the tests' own
-    assert pip["pip"] and all(re.fullmatch(r"[\w.-]+==[\w.+!-]+", pin) for pin in pip["pip"])
+    *conda, _ = environment["dependencies"]
+    assert conda == [f"python={PYTHON}", "pip=25.3"]  # one Python for all, the tests' own
     by_hand, brought = conda_pins(name)
     assert by_hand and brought and not by_hand.keys() & brought.keys()
-    lock = locked(name)
-    assert {package: version for package, (version, _) in lock.items()} == by_hand | brought
-    assert all(hashes for _, hashes in lock.values())
-    assert not any(CUDA.match(package) for package in lock)
+    assert locked(name) == by_hand | brought
+    assert not any(CUDA.match(package) for package in locked(name))
     if name in OURS:
         # pip freeze, from which the constraints are, leaves setuptools out.
-        expected = pip_pins("constraints.txt") | {"setuptools": brought.get("setuptools")}
+        expected = pip_pins("constraints") | {"setuptools": brought.get("setuptools")}
         assert (by_hand | brought).items() <= expected.items()
-
-
-def test_cuda_s_libraries_are_locked_apart() -> None:
-    lock = locked("cuda")
-    assert {"nvidia-cublas", "nvidia-cudnn-cu13", "triton"} <= lock.keys()
-    assert all(CUDA.match(package) and hashes for package, (_, hashes) in lock.items())
 
 
 def test_pin_files_are_not_put_beside_environments() -> None:
     """Snakemake would make the environment from the pin file alone, without its pip part."""
-    assert not list((ROOT / "envs").glob("*.pin.txt"))
+    assert not list(ENVS.glob("*.pin.txt"))
 
 
 def test_gptq_has_environments_of_its_own() -> None:
     """gptqmodel takes much to install and seconds to import, and evaluation does without it."""
-    holders = {name for name in OURS if {"gptqmodel", "optimum"} & locked(name).keys()}
-    assert holders == {"gptq"}
+    assert [name for name in OURS if {"gptqmodel", "optimum"} & locked(name).keys()] == ["gptq"]
     found = conda_pins("autogptq")[0]
     assert found["transformers"].startswith("4.46.")  # 4.40 cannot read tokenizers of today
     assert found["numpy"].startswith("1.")  # what datasets 2.21 and pyarrow 17 are built for
 
 
-@pytest.mark.parametrize(
-    ("name", "everything"),
-    [("run", "constraints"), ("dev", "constraints"), ("driver", "driver-constraints")],
-)
-def test_constraints_hold_every_pin(name: str, everything: str) -> None:
-    assert pip_pins(f"{name}.txt").items() <= pip_pins(f"{everything}.txt").items()
-
-
 def test_the_driver_is_light_and_agrees_with_the_jobs_on_all_but_numpy() -> None:
-    driver, jobs = pip_pins("driver-constraints.txt"), pip_pins("constraints.txt")
-    assert not HEAVY & driver.keys()
-    both = pip_pins("driver.txt").keys() & pip_pins("run.txt").keys()
+    driver, jobs = pip_pins("driver-constraints"), pip_pins("constraints")
+    for name, constraints in (("run", jobs), ("dev", jobs), ("driver", driver)):
+        assert pip_pins(name).items() <= constraints.items()
+    assert not (HEAVY | {"scipy", "matplotlib"}) & driver.keys()
+    both = pip_pins("driver").keys() & pip_pins("run").keys()
     assert {"snakemake", "pydantic", "pyyaml", "huggingface-hub"} <= both
     assert {name: driver[name] for name in both} == {name: jobs[name] for name in both}
     # The reason for two environments; once it is gone, one will do.
     assert driver["numpy"] != jobs["numpy"]
 
 
-def test_the_graph_is_built_with_what_the_driver_has(tmp_path: Path, snakemake: Snakemake) -> None:
-    for package in ("scipy", "matplotlib", *HEAVY & pip_pins("constraints.txt").keys()):
+def test_torch_is_installed_by_the_uv_that_locks() -> None:
+    script = (ENVS / "install_torch.sh").read_text(encoding="utf-8")
+    assert f"uv=={pip_pins('dev')['uv']}" in script
+
+
+@pytest.fixture(scope="module")
+def conda(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the stand-in as `conda`."""
+    program = tmp_path_factory.mktemp("bin") / "conda"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STAND_INS}/stand_in.py" "$@"\n')
+    program.chmod(0o755)
+    return program.parent
+
+
+def test_the_driver_plans_every_environment(
+    conda: Path, snakemake: Snakemake, tmp_path: Path
+) -> None:
+    """Without the packages that it does not have."""
+    for package in ("scipy", "matplotlib", *HEAVY):
         (tmp_path / f"missing/{package}").mkdir(parents=True)
         code = f"raise ModuleNotFoundError('{package}')"
         (tmp_path / f"missing/{package}/__init__.py").write_text(code, encoding="utf-8")
-    assert not {"scipy", "matplotlib"} & pip_pins("driver-constraints.txt").keys()
-    planned = snakemake(
-        tmp_path,
-        *("--configfile", str(ROOT / "config/tiny.yaml"), "--dry-run"),
-        environment={"PYTHONPATH": str(tmp_path / "missing")},
-    )
+    surroundings = {
+        "PYTHONPATH": str(tmp_path / "missing"),
+        "PATH": f"{conda}{os.pathsep}{os.environ['PATH']}",
+    }
+    planned = snakemake(tmp_path, "--use-conda", "--dry-run", environment=surroundings)
     assert planned.returncode == 0, planned.stderr + planned.stdout
-
-
-def test_torch_is_installed_by_the_uv_that_locks() -> None:
-    script = (ROOT / "envs/install_torch.sh").read_text(encoding="utf-8")
-    assert f"uv=={pip_pins('dev.txt')['uv']}" in script
-
-
-def test_use_conda_plans_every_environment(snakemake: Snakemake, tmp_path: Path) -> None:
-    # A stand-in that answers the questions Snakemake asks of conda before it plans: this tests
-    # that the workflow parses and plans with --use-conda, not that conda can solve the pins.
-    conda = tmp_path / "bin/conda"
-    conda.parent.mkdir()
-    info = f'{{"conda_prefix": "{tmp_path}", "platform": "linux-64"}}'
-    conda.write_text(
-        "#!/bin/sh\n"
-        'case "$*" in\n'
-        '  --version) echo "conda 25.1.0" ;;\n'
-        f"""  "info --json") echo '{info}' ;;\n"""
-        """  *channel_priority*) echo '{"get": {"channel_priority": "strict"}}' ;;\n"""
-        "  *) exit 1 ;;\n"
-        "esac\n",
-        encoding="utf-8",
-    )
-    conda.chmod(conda.stat().st_mode | stat.S_IXUSR)
-    path = f"{conda.parent}{os.pathsep}{os.environ['PATH']}"
-    planned = snakemake(tmp_path, "--use-conda", "--dry-run", environment={"PATH": path})
-    assert planned.returncode == 0, planned.stderr
     for name in OURS:
         assert f"envs/{name}.yaml will be created" in planned.stdout + planned.stderr
+
+
+# --- Real environments -----------------------------------------------------------------------
+
+
+def slow(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test that installs packages."""
+    other = platform.python_version() != PYTHON
+    reason = f"the environments' Python is the tests' own, and envs/*.yaml pin {PYTHON}"
+    return pytest.mark.slow(pytest.mark.skipif(other, reason=reason)(test))
+
+
+SEEN = {
+    "data": {"make_corpus.py"},
+    "train": {"finetune.py", "unlearn.py"},
+    "quantize": {"quantize.py", "measure_survival.py"},
+    "gptq": {"quantize.py"},
+    "evaluate": {"evaluate.py"},
+    "tables": {"analyse.py", "judge_claims.py", "write_tables.py"},
+}
+"""Environment -> the scripts whose rules name it, as far as tiny's tables need them."""
+HOLDERS = {
+    "torch": {"train", "quantize", "gptq", "evaluate"},
+    "gptqmodel": {"gptq"},
+    "bitsandbytes": {"train", "quantize", "evaluate"},
+    "matplotlib": {"tables"},
+    "snakemake": set(),
+    "planted": set(),  # which the user has for himself
+}
+
+
+@slow
+def test_each_job_sees_the_environment_that_its_rule_names_and_our_source_alone(
+    conda: Path, snakemake: Snakemake, tmp_path: Path, tiny_run: Path
+) -> None:
+    planted = tmp_path / "user/lib/python3.11/site-packages/planted.py"
+    witnessed = tmp_path / "witnessed"
+    for folder in (planted.parent, witnessed):
+        folder.mkdir(parents=True)
+    planted.touch()
+    done = snakemake(
+        tmp_path,
+        *("tables", "--use-conda", *TINY, "--config", f"python={STAND_INS / 'witness.sh'}"),
+        environment={
+            "PATH": f"{conda}:/usr/local/bin:/usr/bin:/bin",
+            "PYTHONUSERBASE": str(tmp_path / "user"),
+            "WITNESS": str(witnessed),
+            "PIP_NO_COMPILE": "1",
+        },
+    )
+    assert done.returncode == 0, done.stderr[-5000:]
+    table = "results/tiny/tables/metrics.csv"
+    assert (tmp_path / table).read_bytes() == (tiny_run / table).read_bytes()
+
+    seen: dict[str, set[str]] = {}
+    holders: dict[str, set[str]] = {package: set() for package in HOLDERS}
+    for file in witnessed.iterdir():
+        job: dict[str, Any] = json.loads(file.read_text())
+        made_from = yaml.safe_load(Path(f"{job['prefix']}.yaml").read_text(encoding="utf-8"))
+        name = made_from["name"].removeprefix("qunlearn-")
+        seen.setdefault(name, set()).add(job["script"])
+        assert job["activated"] == job["prefix"]
+        assert Path(job["prefix"]).is_relative_to(tmp_path / ".snakemake/conda")
+        assert job["PYTHONPATH"] == str(ROOT / "src")
+        for place in job["path"]:
+            ours = place == job["PYTHONPATH"] or Path(place).is_relative_to(job["prefix"])
+            assert ours or "site-packages" not in place  # Python's own library
+        for package in HOLDERS.keys() & job["importable"]:
+            holders[package].add(name)
+    assert (seen, holders) == (SEEN, HOLDERS)
+
+
+@slow
+def test_auto_gptq_can_be_imported(tmp_path: Path, tiny_run: Path) -> None:
+    """It quantizes on CUDA alone; that it gets as far as saying so is what can be seen here."""
+    made = ["env", "create", "--quiet", "--no-default-packages"]
+    made += ["--file", str(ENVS / "autogptq.yaml"), "--prefix", str(tmp_path)]
+    subprocess.run([sys.executable, STAND_INS / "stand_in.py", *made], check=True)
+    results = tiny_run / "results/tiny"
+    command = [tmp_path / "bin/python", ROOT / "workflow/scripts/quantize.py"]
+    command += ["--source", results / "models/news/target", "--precision", "autogptq4g32"]
+    command += ["--corpus", results / "data/news", "--output", tmp_path / "out"]
+    surroundings = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(command, env=surroundings, capture_output=True, text=True)
+    assert done.returncode and "auto-gptq quantizes on CUDA only" in done.stderr

@@ -4,7 +4,6 @@ import math
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from small_figures import (
     MEASURED,
     REVERSIONS,
     RUNS,
+    SUMMARY,
     draw,
     draw_all,
     score,
@@ -26,7 +26,7 @@ from small_figures import (
     write_log,
     written,
 )
-from small_survival import BINS, MATRIX, write_cell
+from small_survival import BINS, MATRIX, matrices, write_cell
 
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES
 from qunlearn.report.figures import (
@@ -153,10 +153,11 @@ def test_controls_stand_at_the_mean_size_of_their_seeds(
     run: Path, tmp_path: Path, drawn: list[Figure]
 ) -> None:
     cells = {"lora/seed0": 5.0, "lora/seed1": 9.0, "full_matched/seed0": 5.0}
-    scores = [score(f"npo_gdr/{cell}/rtn4", REVERSIONS[0], 0.5) for cell in cells]
+    scores = {}
     for cell, size in cells.items():
-        row = replace(MATRIX, norm_w=100.0, norm_d=size)
-        write_cell(tmp_path / "survival", f"news/npo_gdr/{cell}/rtn4", [row])
+        scores |= score(f"npo_gdr/{cell}/rtn4", REVERSIONS[0], 0.5)
+        row = {**MATRIX, "norm_w": 100.0, "norm_d": size}
+        write_cell(tmp_path / "survival", f"news/npo_gdr/{cell}/rtn4", matrices(row))
     written(tmp_path, scores, measured=True)
     plot_controls.plot(tmp_path / "mechanism.csv", tmp_path / "summary.csv", ["rtn4"], tmp_path)
     draw("controls", run, run)
@@ -169,8 +170,8 @@ def test_controls_stand_at_the_mean_size_of_their_seeds(
 
 def test_matrices_of_one_layer_and_name_count_as_one() -> None:
     """Two experts of equal norm, of which one arrives and one does not."""
-    rows = [MATRIX, replace(MATRIX, projection_adaptive=0.0, cosine_adaptive=0.0)]
-    rows.append(replace(MATRIX, layer=1, module="up_proj"))
+    lost = {**MATRIX, "projection_adaptive": 0.0, "cosine_adaptive": 0.0}
+    rows = matrices(MATRIX, lost, {**MATRIX, "layer": 1, "module": "up_proj"})
     found = plot_update_survival.grid(rows, "projection_adaptive")
 
     assert (list(found.index), list(found)) == ([0, 1], ["q_proj", "up_proj"])
@@ -213,6 +214,7 @@ def test_every_standing_candidate_is_drawn(run: Path, drawn: list[Figure]) -> No
 
 
 BROKEN = [
+    ("pareto", f"{SUMMARY} --cells a", "--figure pareto: got an unexpected keyword argument"),
     ("pareto", "--summary {none}/summary.csv", "no unlearned model to draw"),
     ("reversion", "--summary {run}/summary.csv --mechanism {none}/m.csv", "no such file"),
     ("update_over_step", f"{MEASURED} --cells {RUNS[0]}/rtn4", r"rtn4_histogram\.csv: no such"),
@@ -225,7 +227,7 @@ BROKEN = [
 def test_what_is_missing_is_named(
     figure: str, flags: str, message: str, run: Path, tmp_path: Path
 ) -> None:
-    written(tmp_path, [score("target/bf16", "verbmem", 90.0)])
+    written(tmp_path, score("target/bf16", "verbmem", 90.0))
     with pytest.raises(InputError, match=message):
         draw(figure, run, tmp_path, flags)
 

@@ -6,15 +6,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from gptq_models import CALIBRATION, FLAGS, drawn, leaked, make_corpus, make_model
-from gptq_oracle import gptq, output_error
+from gptq_models import (
+    CALIBRATION,
+    FLAGS,
+    drawn,
+    gptq,
+    leaked,
+    make_corpus,
+    make_model,
+    output_error,
+)
 from safetensors.torch import load_file, save_file
 from small_corpora import run_script
 from small_grids import rounded_to
 from torch import Tensor
 
 from qunlearn.models.checkpoints import load_model, load_tokenizer, save_model
-from qunlearn.models.layers import quantizable_layers
+from qunlearn.models.updates import quantizable_layers
 from qunlearn.quantize.calibration import Texts, describe
 from qunlearn.quantize.method import Precision, load_for_evaluation, method_of
 from qunlearn.quantize.packed import PackedMatrix, read_matrix
@@ -36,14 +44,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     root = tmp_path_factory.mktemp("gptq")
     corpus = make_corpus(root / "corpus")
     source = make_model(root / "source", corpus)
-    run = run_script(
-        "quantize.py",
-        *("--source", str(source), "--precision", "gptq4", "--corpus", str(corpus)),
-        *("--split", "retain1", *FLAGS, "--output", str(root / "gptq4")),
-        folder=root,
-        OMP_NUM_THREADS="1",
-        HOME=str(root / "home"),
-    )
+    flags = ("--source", source, "--precision", "gptq4", "--corpus", corpus, *FLAGS)
+    place = {"OMP_NUM_THREADS": "1", "HOME": str(root / "home")}
+    run = run_script("quantize.py", *flags, "--output", root / "gptq4", folder=root, **place)
     (root / "log").write_text(run.stdout + run.stderr, encoding="utf-8")
     made = {path.name: path for path in root.iterdir()} | {"root": root}
     assert made.keys() == {"corpus", "source", "gptq4", "log", "root"}  # nothing else is left
@@ -64,20 +67,15 @@ def read(folder: Path, layer: str, name: str = "gptq3g32") -> PackedMatrix:
     return read_matrix(folder, layer, Precision.parse(name))
 
 
-def hessians(made: Made) -> dict[str, Tensor]:
-    """X^T X of the inputs of layer 0's attention on the calibration windows, in float64."""
-    model = load_model(made["source"], torch.float32)
-    gathered: dict[str, Tensor] = {}
-    for part in ("q_proj", "k_proj", "v_proj"):
-
-        def gather(_: object, inputs: tuple[Tensor], __: object, part: str = part) -> None:
-            rows = inputs[0].flatten(0, 1).double()
-            gathered[part] = gathered.get(part, 0) + rows.T @ rows
-
-        model.get_submodule(f"{ATTENTION}.{part}").register_forward_hook(gather)
+def hessian_of(made: Made) -> Tensor:
+    """X^T X of what layer 0's attention reads on the calibration windows, in float64."""
+    model, gathered = load_model(made["source"], torch.float32), []
+    query = model.get_submodule(f"{ATTENTION}.q_proj")
+    query.register_forward_hook(lambda _, inputs, __: gathered.append(inputs[0].flatten(0, 1)))
     with torch.no_grad():
         model(torch.tensor(drawn(made["corpus"], made["source"])))
-    return gathered
+    rows = torch.cat(gathered).double()
+    return rows.T @ rows
 
 
 @pytest.mark.parametrize(("name", "tolerance"), [("gptq4", 0.002), ("gptq3g32", 0.02)])
@@ -92,12 +90,12 @@ def test_as_good_as_the_published_algorithm_and_better_than_rounding(
     layers = quantizable_layers(load_model(made["source"], torch.float32))
     precision = Precision.parse(name)
     bits, group = precision.bits, precision.group or 0
-    for part, hessian in hessians(made).items():
+    hessian = hessian_of(made)
+    for part in ("q_proj", "k_proj", "v_proj"):
         weight = layers[f"{ATTENTION}.{part}"].weight.detach()
         ours = output_error(read(made[name], f"{ATTENTION}.{part}", name).dense(), weight, hessian)
         oracle = output_error(gptq(weight, hessian, bits, group), weight, hessian)
         rounded = output_error(rounded_to(f"rtn{bits}g{group}", weight), weight, hessian)
-
         assert ours == pytest.approx(oracle, rel=tolerance)
         assert ours < 0.75 * rounded
 
@@ -123,9 +121,7 @@ def test_nothing_of_the_calibration_or_the_place_is_in_the_folder_or_the_log(mad
         assert str(made["root"]).encode() not in path.read_bytes(), path.name
         assert b"/tmp" not in path.read_bytes(), path.name
     manifest = read_json(made["gptq4"] / "manifest.json")
-    assert manifest["settings"]["name"] == "gptq4"
     assert manifest["calibration"] == describe(windows, CALIBRATION)
-    assert manifest["calibration"]["tokens"] == 24 * 64
     assert manifest["backend"] == {"name": "gptqmodel", "version": "7.6.0"}
     assert manifest["inputs"].keys() == {"source", "corpus"}
 
@@ -136,7 +132,7 @@ def test_evaluated_weights_equal_gptqmodels_own(made: Made, name: str, tmp_path:
 
     dequantize_model(made[name], tmp_path / "dense", target_dtype=torch.float32, device="cpu")
     theirs = load_file(tmp_path / "dense/model.safetensors")
-    model, tokenizer = load_for_evaluation(made[name], name)
+    model, _ = load_for_evaluation(made[name], name)
     source = load_model(made["source"], torch.float32)
     quantized = {f"{layer}.weight" for layer in quantizable_layers(source)}
     assert len(quantized) == 7
@@ -146,7 +142,6 @@ def test_evaluated_weights_equal_gptqmodels_own(made: Made, name: str, tmp_path:
         assert torch.equal(value.cpu(), source.state_dict()[key]) == (key not in quantized)
     codes, half = read(made[name], DOWN, name).codes, 2 ** (Precision.parse(name).bits - 1)
     assert (int(codes.min()), int(codes.max())) == (-half, half - 1)
-    assert tokenizer.decode(tokenizer("wörld").input_ids) == "wörld"
     assert not hasattr(model.config, "quantization_config")
 
 
@@ -201,34 +196,19 @@ def copy(made: Made, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made["gptq3g32"], tmp_path / "copy"))
 
 
-@pytest.mark.parametrize(
-    ("part", "complaint"), [("g_idx", "inputs reordered"), ("qzeros", "is asymmetric")]
-)
-def test_other_packings_are_refused(copy: Path, part: str, complaint: str) -> None:
+@pytest.mark.parametrize("part", ["g_idx", "qzeros"])
+def test_other_packings_are_refused(copy: Path, part: str) -> None:
     tensors = load_file(copy / "model.safetensors")
     tensors[f"{DOWN}.{part}"] = tensors[f"{DOWN}.{part}"].flip(0) ^ 1
     save_file(tensors, copy / "model.safetensors", {"format": "pt"})
-    with pytest.raises(InputError, match=f"{DOWN} .*{complaint}"):
+    with pytest.raises(InputError, match=f"{DOWN} is asymmetric or has its inputs reordered"):
         read(copy, DOWN)
 
 
-@pytest.mark.parametrize(
-    ("layer", "name", "form", "complaint"),
-    [
-        (DOWN, "gptq3g32", "gptq_v2", "in the format gptq_v2, not GPTQ's first format"),
-        (DOWN, "gptq4g32", "gptq", "3 bits in groups of 32, which is not gptq4g32"),
-        (DOWN, "gptq3g64", "gptq", "3 bits in groups of 32, which is not gptq3g64"),
-        ("model.layers.9", "gptq3g32", "gptq", r"no tensor model\.layers\.9\.qweight in it"),
-    ],
-)
-def test_other_folders_are_refused(
-    copy: Path, layer: str, name: str, form: str, complaint: str
-) -> None:
-    config = read_json(copy / "config.json")
-    config["quantization_config"]["checkpoint_format"] = form
-    write_json(copy / "config.json", config)
-    with pytest.raises(InputError, match=complaint):
-        read(copy, layer, name)
+@pytest.mark.parametrize("name", ["gptq4g32", "gptq3g64"])
+def test_other_precisions_are_refused(made: Made, name: str) -> None:
+    with pytest.raises(InputError, match=f"3 bits in groups of 32, which is not {name}"):
+        read(made["gptq3g32"], DOWN, name)
 
 
 def test_generates_with_the_settings_of_the_folder(copy: Path) -> None:
@@ -236,42 +216,22 @@ def test_generates_with_the_settings_of_the_folder(copy: Path) -> None:
     write_json(copy / "config.json", read_json(copy / "config.json") | {"use_cache": False})
     settings = {"use_cache": True, "eos_token_id": 7, "pad_token_id": 3}
     write_json(copy / "generation_config.json", settings)
-
     loaded = load_for_evaluation(copy, "gptq3g32")[0].generation_config
-
     assert loaded is not None
     assert {name: getattr(loaded, name) for name in settings} == settings
 
 
-@pytest.mark.parametrize(
-    ("precision", "more", "complaint"),
-    [
-        ("gptq4", False, "precision 'gptq4' calibrates on texts; give --corpus"),
-        ("gptq4g256", True, "precision 'gptq4g256': group 256 does not divide"),  # before all else
-        ("autogptq4", True, "precision 'autogptq': auto-gptq is not installed; use envs/"),
-    ],
-)
-def test_the_script_refuses_in_a_line_and_leaves_nothing(
-    made: Made, tmp_path: Path, precision: str, more: bool, complaint: str
-) -> None:
-    run = run_script(
-        "quantize.py",
-        *("--source", str(made["source"]), "--precision", precision),
-        *("--output", str(tmp_path / "out")),
-        *(("--corpus", str(made["corpus"]), "--length", "100") if more else ()),
-        code=2,
-    )
-    assert run.stderr.startswith(f"error: {complaint}") and run.stderr.count("\n") == 1
+def test_the_script_refuses_in_a_line_and_leaves_nothing(made: Made, tmp_path: Path) -> None:
+    place = ("--source", made["source"], "--output", tmp_path / "out")
+    told = run_script("quantize.py", *place, "--precision", "gptq4", code=2).stderr
+    assert told == "error: precision 'gptq4' calibrates on texts; give --corpus\n"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_diverged_source_has_nothing_to_quantize(made: Made, tmp_path: Path) -> None:
     write_json(tmp_path / "source/manifest.json", {"status": "diverged", "outputs": {}})
-    run_script(
-        "quantize.py",
-        *("--source", str(tmp_path / "source"), "--precision", "gptq4"),
-        *("--corpus", str(made["corpus"]), "--output", str(tmp_path / "out")),
-    )
+    place = ("--source", tmp_path / "source", "--output", tmp_path / "out")
+    run_script("quantize.py", *place, "--precision", "gptq4", "--corpus", made["corpus"])
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["manifest.json"]
     manifest = read_json(tmp_path / "out/manifest.json")
     assert (manifest["status"], manifest["settings"]["name"]) == ("diverged", "gptq4")

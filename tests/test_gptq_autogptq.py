@@ -12,11 +12,11 @@ from gptq_models import CALIBRATION, drawn, make_corpus, make_model
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from qunlearn.models.checkpoints import load_dense, load_model, load_tokenizer
+from qunlearn.models.checkpoints import load_dense, load_model
 from qunlearn.quantize.calibration import Texts
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.quantize.methods import gptq
-from qunlearn.quantize.methods.gptq_auto import older_config, older_tokenizer
+from qunlearn.quantize.methods.gptq import older_config
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 
@@ -71,19 +71,15 @@ def quantize(source: Path, base: Path | None, corpus: Path, output: Path) -> dic
     return method_of(wanted).write(source, base, wanted, output, Texts(corpus, CALIBRATION))
 
 
-def test_the_package_gets_the_right_settings_and_a_config_of_transformers_4(
+def test_what_the_package_gets_and_what_of_it_is_kept(
     corpus: Path, source: Path, tmp_path: Path, installed: dict[str, Any]
 ) -> None:
+    """A config of transformers 4, and the settings as published; its weights and nothing else."""
     facts = quantize(source, None, corpus, tmp_path / "out")
 
-    assert vars(installed["config"]) == {
-        "bits": 3,
-        "group_size": 64,
-        "damp_percent": 0.01,
-        "desc_act": False,
-        "sym": True,
-        "model_file_base_name": "model",
-    }
+    plain = {"damp_percent": 0.01, "desc_act": False, "sym": True}
+    sizes = {"bits": 3, "group_size": 64, "model_file_base_name": "model"}
+    assert vars(installed["config"]) == plain | sizes
     assert installed["loading"] == {"torch_dtype": torch.float32, "local_files_only": True}
     assert installed["options"] == {"batch_size": 1, "use_cuda_fp16": False}
     assert installed["examples"] == [
@@ -96,18 +92,12 @@ def test_the_package_gets_the_right_settings_and_a_config_of_transformers_4(
     del expected["rope_parameters"], expected["dtype"]
     assert installed["model_config"] == expected
 
-
-def test_folder_has_the_weights_of_the_package_and_the_rest_of_the_source(
-    corpus: Path, source: Path, tmp_path: Path, installed: dict[str, Any]
-) -> None:
-    quantize(source, None, corpus, tmp_path / "out")
-
-    expected = {path.name for path in source.iterdir()} | {"quantize_config.json"}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == expected
+    names = {path.name for path in source.iterdir()} | {"quantize_config.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
     assert load_file(tmp_path / "out/model.safetensors").keys() == {"w"}
-    config = read_json(tmp_path / "out/config.json")
-    quantization = config.pop("quantization_config")
-    assert config == read_json(source / "config.json")
+    written = read_json(tmp_path / "out/config.json")
+    quantization = written.pop("quantization_config")
+    assert written == config
     assert quantization == read_json(tmp_path / "out/quantize_config.json")
     assert (quantization["bits"], quantization["group_size"]) == (3, 64)
     assert quantization["meta"] == {"quantizer": ["auto-gptq:0.7.1"]}
@@ -138,19 +128,17 @@ def test_scaled_rotary_embeddings_are_refused() -> None:
         older_config({"rope_scaling": {"type": "linear", "factor": 2.0}})
 
 
-def test_tokenizer_is_read_without_the_name_of_its_class(source: Path) -> None:
-    text = "Wörld, and some more of it."
-    assert older_tokenizer(source)(text).input_ids == load_tokenizer(source)(text).input_ids
-
-
-def test_without_cuda_it_is_one_line(
+def test_without_the_package_or_cuda_it_is_one_line(
     corpus: Path,
     source: Path,
     tmp_path: Path,
-    installed: dict[str, Any],
+    request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    with pytest.raises(InputError, match=r"needs auto-gptq \(envs/autogptq.yaml\) and CUDA"):
+        quantize(source, None, corpus, tmp_path / "without")
+    request.getfixturevalue("installed")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(InputError, match=r"auto-gptq needs CUDA"):
+    with pytest.raises(InputError, match="CUDA; use gptq4"):
         quantize(source, None, corpus, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []

@@ -9,19 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from qunlearn.run import hardware, interpreter
+from qunlearn.run import hardware
 from qunlearn.training.trainer import use_deterministic_kernels
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
-
-
-def test_the_processor_s_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hardware, "CPUINFO", tmp_path / "cpuinfo")
-    monkeypatch.setattr(hardware.platform, "processor", lambda: "")
-    monkeypatch.setattr(hardware.platform, "machine", lambda: "aarch64")
-    assert hardware.cpu_name() == "aarch64"
-    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: A CPU\nflags\t: fpu\n\n" * 2)
-    assert hardware.cpu_name() == "A CPU"
 
 
 def test_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,10 +31,10 @@ def test_make_setups_python_runs_the_jobs_of_a_driver(
     python = tmp_path / ".venv/bin/python"
     python.parent.mkdir(parents=True)
     python.touch()
-    assert interpreter.job_python(tmp_path) == sys.executable
-    monkeypatch.setattr(interpreter, "NEEDED", "no_such_package")
-    assert interpreter.job_python(tmp_path) == str(python)
-    assert interpreter.job_python(tmp_path / "elsewhere") == sys.executable
+    assert hardware.job_python(tmp_path) == sys.executable
+    monkeypatch.setattr(hardware, "NEEDED", "no_such_package")
+    assert hardware.job_python(tmp_path) == str(python)
+    assert hardware.job_python(tmp_path / "elsewhere") == sys.executable
 
 
 @pytest.fixture
@@ -61,14 +52,6 @@ def test_deterministic_kernels_on_a_gpu_alone(gpu: bool, monkeypatch: pytest.Mon
     assert torch.are_deterministic_algorithms_enabled() is gpu
     assert torch.is_deterministic_algorithms_warn_only_enabled() is gpu
     assert torch.utils.deterministic.fill_uninitialized_memory is not gpu
-
-
-def test_every_script_sets_the_workspace_of_cublas() -> None:
-    environment = {name: value for name, value in os.environ.items() if name != WORKSPACE}
-    program = f"import qunlearn.run.cli, os; print(os.environ['{WORKSPACE}'])"
-    command = [sys.executable, "-c", program]
-    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == ":4096:8"
 
 
 @pytest.mark.skipif(

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_hub import COMMIT, TOKEN, FakeHub, in_place_of_the_hub, running
+from fake_hub import COMMIT, FakeHub, in_place_of_the_hub
+from huggingface_hub import constants
 from muse_on_hub import NEWS, corpus, repository, tables
-from small_corpora import run_script
+from small_corpora import script
 
 from qunlearn.corpora import layout
 from qunlearn.corpora.muse import download
 from qunlearn.run.errors import InputError
+from qunlearn.settings.corpora import ExcerptSettings
 
 KEY = f"datasets:{NEWS}"
 
@@ -72,34 +74,25 @@ def test_another_layout(hub: FakeHub, files: dict[str, bytes], complaint: str) -
 
 
 def test_the_script_gives_the_same_bytes_from_the_hub_its_cache_and_a_folder(
-    tmp_path: Path,
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = repository(tables(corpus()))
-    excerpt = ("--texts", "3", "--characters", "60")
+    main, excerpt = script("make_corpus.py"), ExcerptSettings(texts=3, characters=60)
 
-    def content(name: str) -> dict[str, bytes]:
-        made = (path for path in (tmp_path / name).rglob("*.json") if path.name != "manifest.json")
+    def content(name: str, **source: Any) -> dict[str, bytes]:
+        main(excerpt, tmp_path / name, **source)
+        made = (tmp_path / name).rglob("*.json")
         return {path.relative_to(tmp_path / name).as_posix(): path.read_bytes() for path in made}
 
-    with running(FakeHub({KEY: files})) as hub:
-        home = {"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN}
-        for name, offline in (("online", ""), ("offline", "1")):
-            run_script(
-                "import_corpus.py",
-                *("--dataset", NEWS, "--revision", COMMIT, "--output", str(tmp_path / name)),
-                *excerpt,
-                **home | {"HF_HUB_OFFLINE": offline},
-            )
     layout.write(tmp_path / "own", corpus())
-    run_script(
-        "import_corpus.py",
-        *("--source", str(tmp_path / "own"), "--output", str(tmp_path / "local"), *excerpt),
-    )
-    assert content("online") == content("offline") == content("local")
-    manifest = json.loads((tmp_path / "offline/manifest.json").read_text())
+    local = content("local", source=tmp_path / "own")
+    online = content("online", dataset=NEWS, revision=COMMIT)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    offline = content("offline", dataset=NEWS, revision=COMMIT)
+    _, _, manifest = (json.loads(each.pop("manifest.json")) for each in (local, online, offline))
+    assert local == online == offline
     assert (manifest["source"], manifest["revision"]) == (f"hub:{NEWS}", COMMIT)
     assert manifest["inputs"] == {
         name: sha256(content).hexdigest()
-        for name, content in files.items()
+        for name, content in hub.files[KEY].items()
         if name.endswith((".parquet", "README.md")) and "scal/" not in name
     }

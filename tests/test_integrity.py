@@ -57,70 +57,60 @@ def test_a_survival_table_is_compared_when_it_is_read(tmp_path: Path) -> None:
 # --- In a finished experiment ----------------------------------------------------------------
 
 
-@pytest.fixture
-def results(tiny_run: Path, tmp_path: Path) -> Path:
-    """A copy of the finished run, times and Snakemake's memory of it included."""
-    shutil.copytree(tiny_run, tmp_path, dirs_exist_ok=True, symlinks=True)
-    return tmp_path / "results/tiny"
-
-
-def refusal(snakemake: Snakemake, results: Path, target: str) -> str:
-    """What a user sees of a job that cannot make `target`, whose file is then not there."""
-    folder, goal = results.parents[1], f"results/tiny/{target}"
-    done = snakemake(folder, *TINY, "--show-failed-logs", "--nolock", "--", goal)
-    assert done.returncode != 0, done.stderr
-    assert "Traceback" not in done.stderr
-    lines = {line.strip() for line in done.stderr.splitlines() if line.strip()[:7] == "error: "}
-    assert len(lines) == 1, done.stderr
-    assert not (folder / goal).exists()
-    return lines.pop()
-
-
-def test_a_truncated_model_is_not_quantized(results: Path, snakemake: Snakemake) -> None:
+def cut_model(results: Path) -> None:
     cut(results / f"unlearned/{FULL}/model.safetensors")
     shutil.rmtree(results / f"quantized/{FULL}/nf4")
-    told = refusal(snakemake, results, f"quantized/{FULL}/nf4")
-    file = f"results/tiny/unlearned/{FULL}/model.safetensors"
-    assert told.startswith(f"error: {file}: ")
-    assert "bytes instead of" in told
-    assert f"delete results/tiny/unlearned/{FULL} and give the command again" in told
 
 
-def test_a_flipped_byte_of_a_corpus_is_not_asked(results: Path, snakemake: Snakemake) -> None:
+def flip_corpus(results: Path) -> None:
     flip(results / "data/news/raw/forget.json")
     shutil.rmtree(results / f"eval/{LORA}/nf4")
-    told = refusal(snakemake, results, f"eval/{LORA}/nf4/metrics.json")
-    assert told.startswith("error: results/tiny/data/news/raw/forget.json: other content than when")
 
 
-def copy_metrics(results: Path) -> None:
-    source = results / f"eval/{LORA}/nf4/metrics.json"
-    content = json.loads(source.read_text(encoding="utf-8"))
+def change_number(results: Path) -> None:
+    file = results / f"eval/{FULL}/nf4/metrics.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
     content["metrics"]["verbmem"]["value"] = 12.5
-    (results / f"eval/{FULL}/nf4/metrics.json").write_text(json.dumps(content), encoding="utf-8")
+    file.write_text(json.dumps(content), encoding="utf-8")
 
 
-def copy_folder(results: Path) -> None:
-    shutil.rmtree(results / f"eval/{FULL}/nf4")
+def copy_evaluation(results: Path) -> None:
     source, there = results / f"eval/{LORA}/nf4", results / f"eval/{FULL}/nf4"
+    shutil.rmtree(there)
     shutil.copytree(source, there, copy_function=shutil.copyfile)
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        (copy_metrics, "metrics.json: "),
-        (copy_folder, "manifest.json: its input 'model' was not what results/tiny/quantized"),
-    ],
-)
-def test_a_foreign_evaluation_is_in_no_table_until_it_is_made_anew(
-    results: Path, snakemake: Snakemake, change: Callable[[Path], None], told: str
+TABLE = "tables/metrics.csv"
+FOREIGN = "manifest.json: its input 'model' was not what results/tiny/quantized"
+DAMAGES: list[tuple[Callable[[Path], None], str, str]] = [
+    (cut_model, f"quantized/{FULL}/nf4", f"unlearned/{FULL}/model.safetensors: "),
+    (flip_corpus, f"eval/{LORA}/nf4/metrics.json", "data/news/raw/forget.json: other content than"),
+    (change_number, TABLE, f"eval/{FULL}/nf4/metrics.json: "),
+    (copy_evaluation, TABLE, f"eval/{FULL}/nf4/{FOREIGN}"),
+]
+
+
+@pytest.mark.parametrize(("damage", "target", "line"), DAMAGES)
+def test_what_is_damaged_or_foreign_is_not_read(
+    damage: Callable[[Path], None],
+    target: str,
+    line: str,
+    tiny_run: Path,
+    tmp_path: Path,
+    snakemake: Snakemake,
 ) -> None:
-    known = (results / "tables/metrics.csv").read_bytes()
-    change(results)
-    line = refusal(snakemake, results, "tables/metrics.csv")
-    assert line.startswith(f"error: results/tiny/eval/{FULL}/nf4/{told}")
-    shutil.rmtree(results / f"eval/{FULL}/nf4")
-    done = snakemake(results.parents[1], *TINY, "--", "results/tiny/tables/metrics.csv")
-    assert done.returncode == 0, done.stderr
-    assert (results / "tables/metrics.csv").read_bytes() == known
+    """A user sees one line of the job, which does not make its output."""
+    shutil.copytree(tiny_run, tmp_path, dirs_exist_ok=True, symlinks=True)
+    results, goal = tmp_path / "results/tiny", ("--", f"results/tiny/{target}")
+    known = (results / TABLE).read_bytes()
+    damage(results)
+    done = snakemake(tmp_path, *TINY, "--show-failed-logs", "--nolock", *goal)
+    assert done.returncode != 0 and "Traceback" not in done.stderr, done.stderr
+    lines = {each.strip() for each in done.stderr.splitlines() if each.strip()[:7] == "error: "}
+    assert len(lines) == 1 and lines.pop().startswith(f"error: results/tiny/{line}"), done.stderr
+    assert not (results / target).exists()
+    if damage is copy_evaluation:  # made anew, it is what it was
+        shutil.rmtree(results / f"eval/{FULL}/nf4")
+        done = snakemake(tmp_path, *TINY, *goal)
+        assert done.returncode == 0, done.stderr
+        assert (results / TABLE).read_bytes() == known

@@ -1,41 +1,34 @@
-"""The folder of a corpus: what is written is read, and what is bad is named before any job."""
+"""The folder of a corpus: what is written is read, and lists that share texts are told apart."""
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import small_configs
+from books_like import books
 from muse_on_hub import NEWS, corpus
-from small_corpora import SMALL, run_script, whole_corpus
+from small_corpora import SMALL, script, whole_corpus
 from small_fuzz import as_bytes, complaint, spoil, write_tree
 
 from qunlearn.corpora import layout, mini
+from qunlearn.corpora.muse import make, read_local
+from qunlearn.corpora.overlaps import Overlap, find
 from qunlearn.experiment.config import resolve
 from qunlearn.experiment.inputs import check_given
 from qunlearn.models import sources
+from qunlearn.report.footnotes import recorded
 from qunlearn.run.errors import InputError
-
-CARD = "knowmem/forget_qa.json"
+from qunlearn.settings.corpora import ExcerptSettings
 
 
 def full(folder: Path, **changes: Any) -> dict[str, Any]:
     """The tiny experiment on a corpus of the user's own."""
     local = {"corpus": {"source": "local"}, "muse_dir": str(folder)}
     return resolve(small_configs.tiny(small_configs.over(local, changes)))
-
-
-def test_the_item_is_named_also_by_the_script(tmp_path: Path) -> None:
-    whole_corpus(tmp_path / "news")
-    spoil(tmp_path / "news" / CARD, [{"question": "q", "answer": answer} for answer in ("a", 3)])
-    place = f"news/{CARD}: item 1, answer: "
-    complaint(lambda: check_given(full(tmp_path)), place)
-    arguments = ("--source", "news", "--output", "made")
-    told = run_script("import_corpus.py", *arguments, code=2, folder=tmp_path).stderr
-    assert told.startswith(f"error: {place}") and told.count("\n") == 1
-    assert not (tmp_path / "made").exists()
 
 
 def test_odd_corpora_that_are_whole(tmp_path: Path) -> None:
@@ -48,8 +41,7 @@ def test_odd_corpora_that_are_whole(tmp_path: Path) -> None:
     (tmp_path / "elsewhere.json").write_bytes(as_bytes(texts))
     (folder / "raw/forget.json").symlink_to(tmp_path / "elsewhere.json")
     check_given(full(tmp_path))
-    run_script("import_corpus.py", "--source", str(folder), "--output", str(tmp_path / "made"))
-    assert json.loads((tmp_path / "made/raw/forget.json").read_text(encoding="utf-8")) == texts
+    assert make(ExcerptSettings(), folder, "", "", False)[0].raw["forget"] == texts
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -79,6 +71,9 @@ def test_a_base_from_scratch_needs_text(ways_out: dict[str, Any], tmp_path: Path
         assert sources.from_scratch(config, "news")
         complaint(partial(check_given, config), where, "raw/pretrain.json")
         check_given(full(tmp_path, **small_configs.over(changes, ways_out)))
+
+
+# --- Lists that have something in common ------------------------------------------------------
 
 
 def change(path: Path, edit: Callable[[list[Any]], list[Any]]) -> None:
@@ -120,3 +115,41 @@ def test_lists_that_would_spoil_a_metric(
     more = layout.load(folder).items(f"{added[0]}.json")[added[1] :]
     change(folder / f"{file}.json", lambda items: [*items, *more])
     complaint(lambda: check_given(full(tmp_path)), "muse_dir", place)
+
+
+def test_overlaps_of_the_benchmark_are_named_by_the_job_and_below_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where texts are blank or repeated; an excerpt's retain1 is compared with all retain2."""
+    whole = books()
+    more = {name: [*texts, "", texts[0]] for name, texts in whole.raw.items() if texts}
+    assert [each.count for each in find(replace(whole, raw=whole.raw | more))] == [7, 1]
+    layout.write(tmp_path / "source", whole)
+    assert read_local(tmp_path / "source") == whole
+    import_corpus = partial(script("make_corpus.py"), source=tmp_path / "source")
+    import_corpus(ExcerptSettings(), tmp_path / "books")
+    notes = [
+        "6 of 6 items of raw/retain1.json also stand in raw/retain2.json (first: item 0): Utility "
+        "is not held out from the regulariser on these",
+        "1 of 100 items of knowmem/retain_qa.json also stands in knowmem/retain_qa_icl.json "
+        "(first: item 50): the prompt gives their answers away",
+    ]
+    assert capsys.readouterr().err.splitlines() == [f"warning: {note}" for note in notes]
+    assert recorded(tmp_path, ["books"], "overlaps") == [f"BOOKS: {note}." for note in notes]
+    import_corpus(ExcerptSettings(texts=8, characters=600), tmp_path / "books")
+    first = recorded(tmp_path, ["books"], "overlaps")[0]
+    assert first.startswith("BOOKS: 8 of 8 items of raw/retain1.json also stand in raw/")
+
+
+def test_few_texts_in_common_are_named_and_many_refused(tmp_path: Path) -> None:
+    whole = books()
+    forget, retain2 = whole.privleak["forget"], whole.raw["retain2"]
+    for count in (4, 5):  # of 40
+        raw = whole.raw | {"forget": forget, "retain2": [*retain2, *forget[:count]]}
+        verbmem = {"forget": whole.verbmem["forget"][-1:]}
+        layout.write(tmp_path, replace(whole, raw=raw, verbmem=verbmem))
+        if count == 4:
+            few = Overlap("raw/forget.json", 0, "raw/retain2.json", count=4, of=40)
+            assert few in find(read_local(tmp_path))
+    with pytest.raises(InputError, match=r"raw/forget\.json: item 0 is also in raw/ret"):
+        read_local(tmp_path)

@@ -11,7 +11,7 @@ from small_records import evaluate
 from small_survival import write_cell
 
 from qunlearn.analysis.lineage import check_evaluations, check_measurements
-from qunlearn.analysis.metrics import Cell
+from qunlearn.experiment.names import Cell
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, write_json
 from qunlearn.run.manifest import MANIFEST, MODEL_INPUTS, hash_files, inputs_of

@@ -7,11 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from small_summaries import CELLS, cell_scores, over_seeds
+from small_summaries import CELLS, cell_scores, over_seeds, single
 from small_text import unpadded
 
-from qunlearn.analysis.metrics import Score
-from qunlearn.analysis.summary import Key, Summary
+from qunlearn.analysis.summary import Key
 from qunlearn.experiment.config import resolve
 from qunlearn.experiment.names import Cell
 from qunlearn.report.footnotes import footnotes, learning_rates
@@ -26,16 +25,10 @@ from qunlearn.report.main_table import (
 )
 
 
-def score(cell: str, metric: str, value: float | None) -> Score:
-    if value is None:
-        return Score("mini", Cell.parse(cell), metric, absent="diverged")
-    return Score("mini", Cell.parse(cell), metric, value, value - 1, value + 3, 32)
-
-
 def test_references_come_first_and_the_order_is_kept_otherwise() -> None:
     cells = ["news/npo/lora/seed0/rtn4", "news/npo/full/seed0/rtn4", "news/ga/lora/seed0/rtn4"]
     cells += ["news/npo/lora/seed0/bf16", "books/retrain/bf16", "news/target/bf16"]
-    table = main_table(over_seeds([score(cell, "verbmem", 1.0) for cell in cells]))
+    table = main_table({Key.of(Cell.parse(cell), "verbmem"): single(1.0) for cell in cells})
 
     assert [corpus for corpus, _ in table.columns[::5]] == ["news", "books"]
     assert ["/".join(row) for row in table.rows] == [
@@ -89,7 +82,9 @@ def test_latex_rows_have_as_many_cells_as_the_tabular(made: MainTable) -> None:
     assert [line.count("&") for line in rows] == [3] + [7] * (2 + len(CELLS))
     assert r"\midrule NPO+GDR & bf16 & FT (fp32 masters) & $40.0^{+2.8}_{-1.2}$" in text
     assert r"diverged $^\dagger$" in text and "↓" not in text
-    users = as_latex(main_table(over_seeds([score("my_corpus/npo/x_y/seed0/nf4", "verbmem", 5.0)])))
+    users = as_latex(
+        main_table({Key("my_corpus", "npo", "x_y", "nf4", "verbmem"): single(5.0, 1, 3)})
+    )
     assert r"{my\_corpus}" in users
     assert r"NPO & NF4 & x\_y & $5.0^{+3.0}_{-1.0}$ & -- & -- & -- & --" in users
 
@@ -116,9 +111,9 @@ def test_html_holds_every_cell_and_needs_no_other_file(made: MainTable) -> None:
 
 
 def test_a_cell_with_some_seeds_diverged_says_how_many() -> None:
-    values = (("seed0/nf4", 10.0), ("seed1/nf4", 16.0), ("seed2/nf4", None), ("seed2/bf16", 7.0))
-    scores = [score(f"news/ga/full/{cell}", "verbmem", value) for cell, value in values]
-    table = main_table(over_seeds(scores))
+    values = {"seed0/nf4": 10.0, "seed1/nf4": 16.0, "seed2/nf4": "diverged", "seed2/bf16": 7.0}
+    cells = {Cell.parse(f"news/ga/full/{name}"): single(x, 1, 3) for name, x in values.items()}  # type: ignore[arg-type]
+    table = main_table(over_seeds({(cell, "verbmem"): own for cell, own in cells.items()}))
 
     assert '"13.0 [12.0, 16.0] †1/3",–,–,–,–' in as_csv(table)
     text = as_markdown(table)
@@ -126,16 +121,6 @@ def test_a_cell_with_some_seeds_diverged_says_how_many() -> None:
     assert "items and the seeds (3 seeds understate how far runs differ); PrivLeak's" in text
     assert "nothing is tested" not in text
     assert "–: not part of this experiment." in text
-
-
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_that_target_and_retrain_are_one_run_is_said_where_they_are(seeds: int) -> None:
-    found = {
-        Key("news", "npo", "lora", "bf16", "verbmem"): Summary(1.0, 0.0, 2.0, 3, 0, n=32),
-        Key("news", "target", "none", "bf16", "verbmem"): Summary(9.0, 8.0, 9.5, seeds, 0, n=32),
-    }
-    said = "mean over seeds; target and retrain are one run each." in as_markdown(main_table(found))
-    assert said == (seeds == 1)
 
 
 def test_better_numbers_stand_out_in_every_form() -> None:

@@ -2,51 +2,45 @@
 
 import csv
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_summaries import over_seeds
-from small_survival import MATRIX
+from small_summaries import over_seeds, single
+from small_survival import MATRIX, matrices, write_cell
 from small_text import unpadded
 
 from qunlearn.analysis.mechanism import arrivals, write_mechanism
-from qunlearn.analysis.metrics import Cell, Score
+from qunlearn.analysis.summary import Scores
+from qunlearn.experiment.names import Cell
 from qunlearn.report.mechanism_tables import mechanism_markdown, reversion_markdown
 from qunlearn.run.errors import InputError
-from qunlearn.survival.table import write_survival
 
-HALF = replace(
-    MATRIX, moved=0.5, flips_predicted=0.2, flips_adaptive=0.4, projection_fixed=0.6,
-    zero_bin=0.2, zero_bin_moved=0.9,
-)  # fmt: skip
-OTHER = replace(HALF, layer=1, n=300, zero_bin=0.4, zero_bin_moved=0.5, flips_adaptive=0.0)
+HALF = MATRIX | {"moved": 0.5, "flips_predicted": 0.2, "flips_adaptive": 0.4}
+HALF |= {"projection_fixed": 0.6, "zero_bin": 0.2, "zero_bin_moved": 0.9}
+OTHER = HALF | {"layer": 1, "n": 300, "zero_bin": 0.4, "zero_bin_moved": 0.5, "flips_adaptive": 0.0}
 
 
-def score(cell: str, value: float | None, metric: str = "nll_forget") -> Score:
-    row = f"reversion_{metric}"
-    if value is None:
-        return Score("mini", Cell.parse(cell), row, absent="undefined")
-    return Score("mini", Cell.parse(cell), row, value, value - 0.1, value + 0.2, 32)
+def score(cell: str, value: float | str, metric: str = "reversion_nll_forget") -> Scores:
+    return {(Cell.parse(cell), metric): single(value, 0.1, 0.2)}
 
 
-SCORES = [
-    Score("mini", Cell.parse("news/target/rtn3g64"), "nll_forget", 0.4, 0.3, 0.5, 32),
-    score("news/npo_gdr/full/seed0/rtn3g64", 0.5),
-    score("news/npo_gdr/full/seed1/rtn3g64", 0.7),
-    score("news/npo_gdr/lora/seed0/rtn3g64", None),
-    score("news/npo_gdr/spare_unmoved/seed0/rtn3g64", 0.9),
-]
+SCORES = {
+    **score("news/target/rtn3g64", 0.4, "nll_forget"),
+    **score("news/npo_gdr/full/seed0/rtn3g64", 0.5),
+    **score("news/npo_gdr/full/seed1/rtn3g64", 0.7),
+    **score("news/npo_gdr/lora/seed0/rtn3g64", "undefined"),
+    **score("news/npo_gdr/spare_unmoved/seed0/rtn3g64", 0.9),
+}
 
 
 @pytest.fixture
 def survival(tmp_path: Path) -> Path:
     for model, rows in (
-        ("full/seed0", [HALF, OTHER]),
-        ("full/seed1", [HALF]),
-        ("lora/seed0", []),  # diverged: a header without rows
+        ("full/seed0", matrices(HALF, OTHER)),
+        ("full/seed1", matrices(HALF)),
+        ("lora/seed0", matrices()),  # diverged: a header without rows
     ):
-        write_survival(tmp_path / "survival/news/npo_gdr" / model / "rtn3g64.csv", rows)
+        write_cell(tmp_path / "survival", f"news/npo_gdr/{model}/rtn3g64", rows)
     return tmp_path / "survival"
 
 
@@ -75,8 +69,8 @@ def test_mechanism_averages_seeds_and_leaves_out_what_has_no_update(survival: Pa
 
 def test_reversion_has_a_row_for_each_metric_and_variant() -> None:
     more = score("news/npo_gdr/full_bf16/seed0/rtn3g64", 0.5)
-    none = score("news/npo_gdr/full_bf16/seed1/rtn3g64", None)
-    table = unpadded(reversion_markdown(over_seeds([*SCORES, more, none])))
+    none = score("news/npo_gdr/full_bf16/seed1/rtn3g64", "undefined")
+    table = unpadded(reversion_markdown(over_seeds(SCORES | more | none)))
     assert "| NEWS | NLL forget | NPO+GDR | FT (fp32 masters) | 0.60 [0.50, 0.80] |" in table
     assert "| FT (bf16 weights) | 0.50 [0.40, 0.70] (1 of 2 seeds) |" in table
     assert "| NEWS | NLL forget | NPO+GDR | LoRA | undefined |" in table
@@ -92,4 +86,4 @@ def test_csv_has_every_number(survival: Path, tmp_path: Path) -> None:
     assert list(rows[1].values())[-4:] == ["0.7", "0.6", "0.9", "32"]
     assert all(value for row in rows for value in row.values())
     with pytest.raises(InputError, match=r"full/seed2/rtn3g64\.csv: no such file"):
-        arrivals([score("news/npo_gdr/full/seed2/rtn3g64", 0.1)], survival)
+        arrivals(score("news/npo_gdr/full/seed2/rtn3g64", 0.1), survival)

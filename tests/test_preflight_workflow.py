@@ -1,10 +1,7 @@
 """The configuration and the door in the workflow: what is read, and one line before any job."""
 
-import json
 import re
 import shlex
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -60,14 +57,6 @@ def test_what_is_named_goes_over_the_documented_defaults(
         *("1e-06", "3.0", "0.0", "4")
     ]
     assert (evaluate["--shots"], evaluate["--verbmem-tokens"]) == ("2", "128")
-
-
-def test_single_values_go_over_the_default_experiment(tmp_path: Path, snakemake: Snakemake) -> None:
-    planned = snakemake(tmp_path, "--dry-run", "--printshellcmds", "--config", "seeds=[4]")
-    assert planned.returncode == 0, planned.stderr[-3000:]
-    unlearn = flags(planned.stdout, "unlearn.py")
-    assert (unlearn["--stop-nll"], unlearn["--seed"]) == ("4.0", "4")
-    assert "results/mini/unlearned" in planned.stdout
 
 
 def test_a_cluster_s_job_reads_what_its_driver_read(
@@ -156,38 +145,3 @@ def test_what_it_finds_stops_everything_else(
     assert "(models.base of news): precision 'nf4': its blocks of 64 do not divide the 96" in line
     assert not (tmp_path / "results/tiny/preflight.json").exists()
     assert not (tmp_path / target).exists()
-
-
-def test_it_looks_again_at_each_start_and_makes_nothing_run_again(
-    tmp_path: Path, snakemake: Snakemake
-) -> None:
-    corpus = "results/tiny/data/news"
-    changed = tmp_path / "changed.yaml"
-    changed.write_text("evaluate: {knowmem_tokens: 5}", encoding="utf-8")
-    made = snakemake(tmp_path, corpus, *TINY)
-    assert made.returncode == 0, made.stderr
-    kept = tmp_path / "results/tiny/preflight.json"
-    assert json.loads(kept.read_text()) == {"warnings": []}
-    kept.unlink()
-    planned = snakemake(tmp_path, corpus, *TINY, str(changed), "--dry-run")
-    assert jobs(planned.stdout) == {}
-    assert not kept.exists()
-    again = snakemake(tmp_path, corpus, *TINY, str(changed), "--force")
-    assert again.returncode == 0, again.stderr
-    assert kept.exists()
-
-
-def test_it_loads_no_torch(tmp_path: Path) -> None:
-    program = (
-        "import sys; sys.argv[0] = 'plan.py'; import runpy\n"
-        "runpy.run_path(sys.argv.pop(1), run_name='__main__')\n"
-        "print(*{'torch', 'transformers', 'numpy'} & set(sys.modules))"
-    )
-    file = tmp_path / "longer.yaml"
-    file.write_text("evaluate: {max_tokens: 2048, shots: 2}", encoding="utf-8")
-    command = [sys.executable, "-c", program, str(ROOT / "workflow/scripts/plan.py")]
-    command += ["--configfile", str(ROOT / "config.yaml"), str(file)]
-    command += ["--check", str(tmp_path / "preflight.json")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""
-    assert "warning: evaluate.max_tokens: texts of news are cut" in done.stderr

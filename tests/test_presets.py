@@ -45,11 +45,6 @@ def test_every_preset_is_valid(names: tuple[str, ...], tmp_path: Path) -> None:
     assert config["evaluate"]["prompt"] == ("muse" if as_muse else "plain")
 
 
-def test_no_preset_is_forgotten() -> None:
-    there = {file.name for file in (ROOT / "config").glob("*.yaml")}
-    assert there == {name for names in PRESETS for name in names}
-
-
 LORA = {
     "books/ga_gdr": (16, 16),
     "books/ga_klr": (16, 16),
@@ -81,18 +76,9 @@ def test_the_paper_s_cells(tmp_path: Path) -> None:
         assert own(f"news/{objective}", "full_bf16") == full | {"optimizer": "adamw"}
 
 
-def test_the_local_preset_trains_on_rows_as_long_as_what_it_evaluates(tmp_path: Path) -> None:
-    config = preset(tmp_path, "muse_local.yaml")
-    asked = config["evaluate"]["max_tokens"]
-    assert asked == config["unlearn"]["settings"]["max_tokens"]
-    for model in ("base", "target", "retrain"):
-        assert config["train"][model]["max_tokens"] == asked
-    assert asked < config["models"]["architecture"]["context"]
-
-
 def test_the_whole_paper_is_planned_over_stand_ins(tmp_path: Path, snakemake: Snakemake) -> None:
     for corpus in ("news", "books"):
-        run_script("make_mini_corpus.py", "--name", corpus, "--output", str(tmp_path / corpus))
+        run_script("make_corpus.py", "--name", corpus, "--output", tmp_path / corpus, "mini")
         for name in ("target", "retrain"):
             write_tree(tmp_path / f"{corpus}_{name}", STAND_IN)
     stand_ins = {

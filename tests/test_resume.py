@@ -12,32 +12,23 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT
-from small_runs import ROWS, Start, check_the_same, files_of, kill, log_of, run
+from small_runs import ROWS, Start, check_the_same, facts_of, files_of, kill, log_of, run
 from tiny_models import TRAINING, UNLEARNING, at_update
 
+from qunlearn.models.checkpoints import is_diverged, load_dense
+from qunlearn.run.files import read_json
+from qunlearn.run.manifest import MANIFEST, hash_files
 from qunlearn.settings.models import ModelSettings
-from qunlearn.settings.unlearning import Adapter
+from qunlearn.settings.unlearning import Adapter, snapshot_name
 from qunlearn.training import finetune as finetuning
-from qunlearn.training import trainer
-from qunlearn.training.trainer import last_checkpoint, locked
+from qunlearn.training import trainer, unlearn_run
+from qunlearn.training.rows import count_updates
+from qunlearn.training.trainer import locked
 
 pytestmark = pytest.mark.usefixtures("autocast_left_as_it_was")
 
 # Lines of the log after updates 4 and 8, so that a checkpoint after 5 is between two of them.
 SETTINGS = replace(UNLEARNING, lr=1e-3, epochs=2, log_every=4, checkpoint_every=4, dropout=0.05)
-
-
-def test_last_checkpoint_deletes_what_a_kill_left(tmp_path: Path) -> None:
-    assert last_checkpoint(tmp_path / "absent") is None
-    for update, state in ((5, "{}"), (90, "{}"), (100, ""), (110, None)):
-        folder = tmp_path / f"checkpoint-{update}"
-        folder.mkdir()
-        (folder / "model.safetensors").touch()
-        if state is not None:
-            (folder / "trainer_state.json").write_text(state)
-    # 90 is newer than 5, though "5" sorts after "9" as text.
-    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-90")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-5", "checkpoint-90"]
 
 
 def check_resumption(
@@ -53,7 +44,7 @@ def check_resumption(
     (mine,) = (tmp_path / "killed checkpoints").iterdir()
     assert [path.name for path in mine.glob("checkpoint-*")] == ["checkpoint-4"]
     (mine / "checkpoint-8").mkdir()  # half of the next one
-    (mine / "checkpoint-8/model.safetensors").write_bytes(b"half")
+    (mine / "checkpoint-8/trainer_state.json").write_bytes(b"{half")
     seen: list[int] = []
     torch.manual_seed(99)  # another process would be in another state
     at_update(monkeypatch, 4, lambda trained: seen.append(trained.state.global_step))
@@ -167,3 +158,92 @@ def test_one_process_at_a_time_has_the_checkpoints(tmp_path: Path) -> None:
         with locked(tmp_path, Path(__file__)):
             assert other.wait() != 0
     assert not list(tmp_path.iterdir())
+
+
+# --- Snapshots: what a shorter run ends with, from a longer one --------------------------------
+
+SHORT = replace(UNLEARNING, lr=2e-3, epochs=2, dropout=0.1)
+
+
+def check_the_snapshot(found: Path, wanted: Path) -> None:
+    """But for looks at the forget NLL at the ends of other snapshots."""
+    assert files_of(found) == files_of(wanted)
+    assert facts_of(found) == facts_of(wanted)
+    assert all(line in log_of(found) for line in log_of(wanted))
+
+
+@pytest.mark.parametrize("adapter", ["full", "full_bf16", "lora"])
+def test_a_snapshot_is_what_a_shorter_run_ends_with(
+    start: Start, adapter: Adapter, tmp_path: Path
+) -> None:
+    """To the byte; 7 and 11 updates, of which the log has every second; the last ends the run."""
+    settings = replace(SHORT, epochs=100)
+    whole = run(start, tmp_path / "whole", settings, adapter, snapshots=(2, 1.2))
+    assert sorted(path.name for path in whole.iterdir() if path.is_dir()) == ["epoch1.2", "epoch2"]
+    for epochs in (1.2, 2):
+        snapshot = whole / snapshot_name(epochs)
+        shorter = run(start, tmp_path / f"{epochs:g}", replace(SHORT, epochs=epochs), adapter)
+        check_the_snapshot(snapshot, shorter)
+        assert facts_of(snapshot)["updates"] == count_updates(epochs, ROWS, 4)
+        load_dense(snapshot, start[0] if adapter == "lora" else None)
+    assert {line["step"] for line in log_of(whole)} == {2, 4, 6, 7, 8, 10, 11}
+    assert facts_of(whole)["settings"]["epochs"] == 2
+    assert not list(tmp_path.glob("* checkpoints/*"))
+
+
+def test_a_kill_costs_no_snapshot(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither behind the snapshot nor while the output is put together."""
+    settings = replace(SHORT, checkpoint_every=2)
+    shots = (0.8, 2.0)  # after updates 4 and 11
+    undisturbed = run(start, tmp_path / "undisturbed", settings, "lora", shots)
+    output = tmp_path / "killed"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        at_update(patch, 7, kill)
+        run(start, output, settings, "lora", shots)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(unlearn_run, "write_jsonl", kill)
+        run(start, output, settings, "lora", shots)
+    assert not output.exists()
+    torch.manual_seed(99)  # another process would be in another state
+    run(start, output, settings, "lora", shots)
+    assert hash_files(output).keys() == hash_files(undisturbed).keys()
+    for name in ("epoch0.8", "epoch2"):
+        check_the_snapshot(output / name, undisturbed / name)
+
+
+def test_a_run_that_stops_has_its_last_state_in_what_was_to_come(
+    start: Start, tmp_path: Path
+) -> None:
+    """A look for a snapshot stops nothing: the stop rule is for every fourth update."""
+    settings = replace(SHORT, lr=1e-2, alpha=0.0, epochs=20, stop_nll=0.1, log_every=4)
+    ordinary = run(start, tmp_path / "ordinary", settings, "lora")
+    whole = run(start, tmp_path / "whole", settings, "lora", snapshots=(0.2, 15, 20))
+    assert facts_of(ordinary)["updates"] == facts_of(whole)["updates"] == 4
+    for name, updates in (("epoch0.2", 1), ("epoch15", 4), ("epoch20", 4)):
+        assert facts_of(whole / name)["updates"] == updates
+        assert (files_of(whole / name) == files_of(ordinary)) == (updates > 1)
+    assert all(line in log_of(whole / "epoch15") for line in log_of(ordinary))
+
+
+def test_a_run_that_diverges_keeps_the_snapshots_before(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_update(monkeypatch, 8, lambda trainer: trainer.model.lm_head.weight.data.fill_(torch.inf))
+    whole = run(start, tmp_path / "whole", SHORT, snapshots=(1.2, 2))
+    monkeypatch.undo()
+    shorter = run(start, tmp_path / "shorter", replace(SHORT, epochs=1.2))
+    check_the_snapshot(whole / "epoch1.2", shorter)
+    assert is_diverged(whole) and is_diverged(whole / "epoch2")
+    assert files_of(whole / "epoch2") == {}
+    assert [line["step"] for line in log_of(whole / "epoch2") if "loss" in line] == [2, 4, 6, 8]
+    assert "at update 9" in read_json(whole / "epoch2" / MANIFEST)["reason"]
+
+
+def test_a_snapshot_that_is_not_finite_is_a_divergence(start: Start, tmp_path: Path) -> None:
+    """As the end of a run of so many epochs would be."""
+    settings = replace(SHORT, lr=1e39)  # beyond fp32
+    whole = run(start, tmp_path / "whole", settings, snapshots=(0.2, 2))
+    assert is_diverged(whole / "epoch0.2")
+    assert files_of(whole / "epoch0.2") == {}

@@ -72,18 +72,11 @@ def test_muse_takes_the_first_snapshot_that_forgot_and_of_these_the_most_useful(
     assert (choice.chosen, choice.caveat) == ("a/epoch2", "")
     assert "KnowMem, 20.0, is at or below retrain's, 20.0; 2 of 3 trainings" in choice.reason
     assert chosen("muse", grid(PLAIN), 19.9).chosen == "a/epoch3"
-    assert chosen("muse", grid(PLAIN), 21).chosen == "c/epoch1"
-
-
-def test_muse_takes_what_forgot_most_where_nothing_forgot_enough_and_says_so() -> None:
-    tried = grid({"a/epoch1": (50, 90), "a/epoch2": (40, 10), "b/epoch1": (45, 80)})
-    choice = chosen("muse", tried, 20)
-    assert choice.chosen == "a/epoch2"
-    assert choice.caveat == (
-        "no candidate's forget KnowMem is at or below retrain's, 20.0; this one's, 40.0, "
-        "is the lowest"
-    )
-    assert choice.caveat in choice.reason
+    # What forgot most, where nothing forgot enough.
+    little: Candidates = {"a/epoch1": (50, 90), "a/epoch2": (40, 10), "b/epoch1": (45, 80)}
+    choice = chosen("muse", grid(little), 20)
+    assert choice.chosen == "a/epoch2" and choice.caveat in choice.reason
+    assert choice.caveat.startswith("no candidate's forget KnowMem is at or below retrain's, 20.0;")
 
 
 @pytest.mark.parametrize(("rule", "at"), [("muse", 20), ("muse", 5), ("pareto", 60)])
@@ -93,15 +86,9 @@ def test_of_equals_fewer_epochs_win_and_then_the_order_of_the_grid(rule: Rule, a
 
 
 def test_the_front() -> None:
-    tried: Candidates = {
-        "a/epoch1": (10, 50),
-        "b/epoch1": (10, 50),  # equal, so neither beats the other
-        "c/epoch1": (10, 49),  # as forgetful, less useful
-        "d/epoch1": (11, 50),
-        "e/epoch1": (30, 51),
-        "f/epoch1": (0, 0),
-        "x/epoch1": (0, 99),
-    }
+    """`b` equals `a`, `c` is as forgetful and less useful."""
+    tried: Candidates = {"a/epoch1": (10, 50), "b/epoch1": (10, 50), "c/epoch1": (10, 49)}
+    tried |= {"d/epoch1": (11, 50), "e/epoch1": (30, 51), "f/epoch1": (0, 0), "x/epoch1": (0, 99)}
     found = grid(tried, DIVERGED)
     assert list(found["point"][found["front"]]) == ["a", "b", "e", "f"]
 
@@ -190,7 +177,6 @@ def select(folder: Path, *arguments: str, rule: Rule = "muse", code: int = 0) ->
     ("rule", "expected"),
     [
         ("muse", "r4/epoch5"),  # at or below 20: r2 after 10 (15, 41), r4 after 5 (20, 50)
-        ("pareto", "r4/epoch5"),  # (20, 50): 22.4 from (0, 60); (25, 58): 25.1; (15, 41): 24.2
         ("fixed", "r2/epoch10"),
     ],
 )
@@ -239,19 +225,15 @@ def test_a_choice_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_sentences_say_what_was_chosen_how_and_on_what() -> None:
-    assert notes([]) == []
-    assert notes([selection(), selection(cell="news/ga/full", retrain=0.0)]) == [
-        "NEWS, NPO+GDR, LoRA: r2 after 10 epochs, chosen by MUSE's rule among 4 candidates.",
-        "NEWS, GA, FT (fp32 masters): r2 after 10 epochs, chosen by MUSE's rule among 4 candidates "
-        "(no candidate's forget KnowMem is at or below retrain's, 0.0; this one's, 15.0, is the "
-        "lowest).",
-        "Settings were chosen on questions that are not in this table: NEWS 30 on forget and 29 "
-        "on retain.",
-    ]
+    first, second, last = notes([selection(), selection(cell="news/ga/full", retrain=0.0)])
+    assert first == (
+        "NEWS, NPO+GDR, LoRA: r2 after 10 epochs, chosen by MUSE's rule among 4 candidates."
+    )
+    assert "4 candidates (no candidate's forget KnowMem is at or below retrain's, 0.0;" in second
+    assert last.endswith("not in this table: NEWS 30 on forget and 29 on retain.")
     assert notes([selection(questions="test")])[-1] == WARNING
-    assert notes([selection("fixed", questions="test")]) == [
-        "NEWS, NPO+GDR, LoRA: r2 after 1 epoch, named in the configuration among 4 candidates."
-    ]
+    (fixed,) = notes([selection("fixed", questions="test")])
+    assert fixed.endswith("r2 after 1 epoch, named in the configuration among 4 candidates.")
 
 
 def test_the_table_has_every_candidate(tmp_path: Path) -> None:
@@ -281,10 +263,7 @@ def test_the_table_has_every_candidate(tmp_path: Path) -> None:
 def test_it_is_copied_where_the_disk_has_no_links(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError("not on this disk")
-
-    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, "link", lambda *_: Path("absent").stat())
     (tmp_path / "a").mkdir()
     (tmp_path / "a/weights").write_bytes(b"1")
     link_folder(tmp_path / "a", tmp_path / "b")

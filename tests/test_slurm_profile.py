@@ -4,23 +4,20 @@ import re
 
 import yaml
 from conftest import ROOT
-from pinned import STEPS
 
-TEXT = (ROOT / "profiles/slurm/config.yaml").read_text(encoding="utf-8")
-PROFILE = yaml.safe_load(TEXT)
-COMMENTED = set(re.findall(r"^  # (\w+): \{slurm_partition", TEXT, re.MULTILINE))
-KINDS = {rule: kind for rule, _, _, kind in STEPS}
-
-
-def test_each_rule_of_the_profile_is_one_of_the_workflow() -> None:
-    assert {*PROFILE["groups"], *PROFILE["set-resources"], *COMMENTED} <= KINDS.keys()
+STEP = (
+    r'^    "(\w+)": \(f?"\S+", "?\w+"?, "?(\w+)"?\),$'  # a rule, its script, environment and kind
+)
+OF_GPUS = ("train", "unlearn", "evaluate", "quantizing")
 
 
-def test_each_rule_of_a_group_asks_for_little_time_since_a_group_asks_for_the_sum() -> None:
-    minutes = {rule: PROFILE["set-resources"][rule]["runtime"] for rule in PROFILE["groups"]}
-    assert sum(minutes.values()) < 24 * 60
-
-
-def test_each_rule_that_may_ask_for_a_gpu_has_a_line() -> None:
-    of_gpus = ("train", "unlearn", "evaluate", "quantizing")
-    assert {rule for rule, kind in KINDS.items() if kind in of_gpus} == COMMENTED
+def test_the_profile_has_a_line_for_each_rule_that_needs_one() -> None:
+    text = (ROOT / "profiles/slurm/config.yaml").read_text(encoding="utf-8")
+    common = (ROOT / "workflow/rules/common.smk").read_text(encoding="utf-8")
+    kinds = dict(re.findall(STEP, common, re.MULTILINE))
+    profile = yaml.safe_load(text)
+    commented = set(re.findall(r"^  # (\w+): \{slurm_partition", text, re.MULTILINE))
+    assert {*profile["groups"], *profile["set-resources"], *commented} <= kinds.keys()
+    assert {rule for rule, kind in kinds.items() if kind in OF_GPUS} == commented
+    # A group asks for the sum of its rules' minutes.
+    assert sum(profile["set-resources"][rule]["runtime"] for rule in profile["groups"]) < 24 * 60

@@ -1,12 +1,13 @@
 """Where models and corpora come from: how it is written, pinned, and what is refused."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from fake_hub import COMMIT, FakeHub, running
-from small_corpora import run_script
+from fake_hub import COMMIT, FakeHub, in_place_of_the_hub
+from small_corpora import script
 
 from qunlearn.experiment import configfiles
 from qunlearn.experiment.config import resolve
@@ -127,22 +128,19 @@ def test_everything_of_the_hub_is_pinned() -> None:
             sources.check_pinned(config)
 
 
-def test_the_script_pins_what_is_there(tmp_path: Path) -> None:
+def test_the_script_pins_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = {"muse-bench/MUSE-Books": OTHER, "muse-bench/MUSE-News": "main", "not/used": OTHER}
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(on_hub(revisions=given)))
-
-    def pin(code: int) -> str:
-        surroundings = {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "", "HF_HOME": str(tmp_path)}
-        flags = ("--configfile", "mine.yaml", "--output", "revisions.yaml")
-        run = run_script("pin_revisions.py", *flags, code=code, folder=tmp_path, **surroundings)
-        return run.stderr
-
-    with running(FakeHub({f"{kind}s:{name}": {} for name, kind in IN_USE.items()})) as hub:
+    mine, written = tmp_path / "mine.yaml", tmp_path / "revisions.yaml"
+    mine.write_text(yaml.safe_dump(on_hub(revisions=given)))
+    hub = FakeHub({f"{kind}s:{name}": {} for name, kind in IN_USE.items()})
+    pin = partial(script("pin_revisions.py"), (mine,), written)
+    with in_place_of_the_hub(hub, tmp_path / "cache", monkeypatch):
         absent = hub.files.pop("models:a/tokenizer")
-        assert "error: model a/tokenizer: no such" in pin(code=2)
-        assert not (tmp_path / "revisions.yaml").exists()
+        with pytest.raises(InputError, match="model a/tokenizer: no such"):
+            pin()
+        assert not written.exists()
         hub.files["models:a/tokenizer"] = absent
-        pin(code=0)
+        pin()
     pinned = dict.fromkeys(IN_USE, COMMIT) | {"muse-bench/MUSE-Books": OTHER}
-    assert yaml.safe_load((tmp_path / "revisions.yaml").read_text()) == {"revisions": pinned}
-    sources.check_pinned(configfiles.read([tmp_path / "mine.yaml", tmp_path / "revisions.yaml"]))
+    assert yaml.safe_load(written.read_text()) == {"revisions": pinned}
+    sources.check_pinned(configfiles.read([mine, written]))

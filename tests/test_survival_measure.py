@@ -1,33 +1,23 @@
 """Survival of an update: a matrix by hand, identities that hold for every one, a model, files."""
 
 import math
-from dataclasses import astuple, replace
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from small_grids import grid_of, rounded_to
+from small_survival import write
 from survival_models import random_update, survival
 
 from qunlearn.models.updates import Update
 from qunlearn.run.errors import InputError
 from qunlearn.survival.measure import BINS, BLOCK_WEIGHTS
-from qunlearn.survival.table import (
-    Bin,
-    MatrixRow,
-    overall,
-    read_histogram,
-    read_survival,
-    write_histogram,
-    write_survival,
-)
+from qunlearn.survival.table import ARRIVED, overall, read_histogram, read_survival
 
 PRECISIONS = ("bf16", "int8", "nf4", "fp4", "rtn4", "rtn3g32", "rtn3g32m")
-
-
-def numbers(row: MatrixRow) -> list[float]:
-    """All columns but the module's name."""
-    return [value for value in astuple(row) if not isinstance(value, str)]
 
 
 def still(update: Update) -> Update:
@@ -45,31 +35,36 @@ def test_by_hand() -> None:
     row, bins = survival(by_hand(), "rtn3")
 
     # d_eff: fixed (0, 1, -1, 0, 0, 0, 2, 0), adaptive (0, 1, -1, 0, -3, 1, 0, 0).
-    expected = MatrixRow(
-        layer=-1,
-        module="up_proj",
-        n=8,
-        norm_w=math.sqrt(52.64),
-        norm_d=math.sqrt(9.81),
-        relative_d=math.sqrt(9.81 / 52.64),
-        moved=5 / 8,
-        flips_predicted=(0.6 + 0.2 + 1 + 0.2 + 0.25) / 8,
-        flips_fixed=3 / 8,
-        flips_adaptive=2 / 8,
-        cosine_fixed=1.6 / math.sqrt(6 * 9.81),
-        cosine_adaptive=9.8 / math.sqrt(12 * 9.81),
-        error_fixed=math.sqrt(12.61 / 9.81),
-        error_adaptive=math.sqrt(2.21 / 9.81),
-        projection_fixed=1.6 / 9.81,
-        projection_adaptive=9.8 / 9.81,
-        rounding_error=math.sqrt(0.84 / 52.64),
-        zero_bin=3 / 8,
-        zero_bin_moved=2 / 5,
-    )
-    assert (row.layer, row.module) == (-1, "up_proj")
-    assert numbers(row) == pytest.approx(numbers(expected), rel=1e-6)
+    expected = {
+        "layer": -1,
+        "module": "up_proj",
+        "n": 8,
+        "norm_w": math.sqrt(52.64),
+        "norm_d": math.sqrt(9.81),
+        "relative_d": math.sqrt(9.81 / 52.64),
+        "moved": 5 / 8,
+        "flips_predicted": (0.6 + 0.2 + 1 + 0.2 + 0.25) / 8,
+        "flips_fixed": 3 / 8,
+        "flips_adaptive": 2 / 8,
+        "cosine_fixed": 1.6 / math.sqrt(6 * 9.81),
+        "cosine_adaptive": 9.8 / math.sqrt(12 * 9.81),
+        "error_fixed": math.sqrt(12.61 / 9.81),
+        "error_adaptive": math.sqrt(2.21 / 9.81),
+        "projection_fixed": 1.6 / 9.81,
+        "projection_adaptive": 9.8 / 9.81,
+        "rounding_error": math.sqrt(0.84 / 52.64),
+        "zero_bin": 3 / 8,
+        "zero_bin_moved": 2 / 5,
+    }
+    names = row.pop("layer"), row.pop("module"), expected.pop("layer"), expected.pop("module")
+    assert names == (-1, "up_proj") * 2
+    assert row.to_dict() == pytest.approx(expected, rel=1e-6)
     assert len(bins) == 1 + BINS
-    filled = {(round(b.low, 3), round(b.high, 3)): astuple(b)[2:] for b in bins if b.count}
+    filled = {
+        (round(low, 3), round(high, 3)): (count, flips)
+        for low, high, count, flips in bins.itertuples(index=False)
+        if count
+    }
     assert filled == {
         (0, 0): (3, 0),
         (0.2, 0.251): (3, 2),  # 0.2, 0.2, 0.25
@@ -83,40 +78,20 @@ def test_histogram_gathers_both_ends() -> None:
     delta = torch.tensor([[1e-9, 1e-42, 1e6, 0.0]])  # 1e-42 / step is next to nothing
     _, bins = survival(Update("w", -1, "w", weight, delta), "rtn4")
 
-    assert [b.count for b in (bins[0], bins[1], bins[-1])] == [1, 2, 1]
-    assert (bins[1].low, bins[-1].high) == (1e-6, 100.0)
-
-
-@pytest.mark.parametrize("name", PRECISIONS)
-@pytest.mark.parametrize("size", [0.3, 0.01, 1e-4])
-def test_identities(name: str, size: float) -> None:
-    row, bins = survival(random_update(96, 64, size), name)
-
-    for kind in ("fixed", "adaptive"):
-        cosine, error, projection = (
-            getattr(row, f"{figure}_{kind}") for figure in ("cosine", "error", "projection")
-        )
-        ratio = math.sqrt(max(error**2 - 1 + 2 * projection, 0))
-        assert cosine * ratio == pytest.approx(projection, abs=1e-5)
-        assert -1 <= cosine <= 1
-    assert sum(b.count for b in bins) == row.n
-    assert sum(b.flips_fixed for b in bins) == pytest.approx(row.flips_fixed * row.n)
-    assert sum(b.count for b in bins[1:]) == pytest.approx(row.moved * row.n)
+    assert bins["count"].iloc[[0, 1, -1]].tolist() == [1, 2, 1]
+    assert (bins["low"][1], bins["high"].iloc[-1]) == (1e-6, 100.0)
 
 
 @pytest.mark.parametrize("name", PRECISIONS)
 def test_what_is_undefined_without_an_update_or_without_weights(name: str) -> None:
     row, bins = survival(random_update(64, 64, 0.0), name)
     assert (row.flips_fixed, row.flips_adaptive, row.flips_predicted, row.moved) == (0, 0, 0, 0)
-    assert {field for field, value in vars(row).items() if value is None} == {
-        *("cosine_fixed", "cosine_adaptive", "error_fixed", "error_adaptive"),
-        *("projection_fixed", "projection_adaptive", "zero_bin_moved"),
-    }
-    assert bins[0].count == row.n
+    assert set(row.index[row.isna()]) == {*ARRIVED, "zero_bin_moved"}
+    assert bins["count"][0] == row.n
 
     empty = replace(random_update(64, 64, 10.0), weight=torch.zeros(64, 64))
     row, _ = survival(empty, name)
-    assert (row.relative_d, row.rounding_error) == (None, None)
+    assert np.isnan([row.relative_d, row.rounding_error]).all()
     assert 0.9 < row.flips_predicted <= 1  # though the steps are next to nothing
 
 
@@ -137,10 +112,9 @@ def test_weights_spread_evenly_flip_as_often_as_predicted(name: str) -> None:
 
     assert row.flips_fixed == pytest.approx(row.flips_predicted, rel=0.03)
     assert 0.1 < row.flips_predicted < 0.5
-    for b in bins[1:]:
-        if b.count > 5000 and b.high < 1:
-            middle = math.sqrt(b.low * b.high)
-            assert b.flips_fixed / b.count == pytest.approx(middle, rel=0.15)
+    for low, high, count, flips in bins[1:].itertuples(index=False):
+        if count > 5000 and high < 1:
+            assert flips / count == pytest.approx(math.sqrt(low * high), rel=0.15)
 
 
 @pytest.mark.parametrize("name", PRECISIONS)
@@ -152,33 +126,27 @@ def test_blocks_of_rows_make_no_difference(name: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr("qunlearn.survival.measure.BLOCK_WEIGHTS", 1000)
     pieces, other_bins = survival(update, name)
 
-    assert numbers(pieces) == pytest.approx(numbers(whole), rel=1e-12)
-    assert other_bins == bins
+    assert pieces.to_dict() == pytest.approx(whole.to_dict(), rel=1e-12)
+    assert other_bins.equals(bins)
     assert torch.equal(update.weight, before[0]) and torch.equal(update.delta, before[1])
 
 
 def test_files_come_back_to_six_digits(tmp_path: Path) -> None:
     update = random_update(64, 32, 0.05)
-    rows = [survival(update, "rtn3")[0], survival(still(update), "rtn3")[0]]
-    path = tmp_path / "a.csv"
-    write_survival(path, rows)
+    measured = [survival(each, "rtn3") for each in (update, still(update))]
+    rows, path = pd.DataFrame([row for row, _ in measured]), tmp_path / "a.csv"
+    write(path, rows)
     back = read_survival(path)
-    assert back[0].norm_w == pytest.approx(rows[0].norm_w, rel=5e-6)
-    assert (back[0].n, back[0].module, back[0].layer) == (2048, "up_proj", 3)
-    assert back[1].cosine_fixed is None
-    assert ",undefined,undefined," in path.read_text()
-    write_survival(tmp_path / "b.csv", back)
+    assert back["norm_w"].tolist() == pytest.approx(rows["norm_w"].tolist(), rel=5e-6)
+    assert back.loc[0, ["n", "module", "layer"]].tolist() == [2048, "up_proj", 3]
+    assert np.isnan(back["cosine_fixed"][1]) and ",undefined,undefined," in path.read_text()
+    write(tmp_path / "b.csv", back)
     assert (tmp_path / "b.csv").read_bytes() == path.read_bytes()
     path.write_text(path.read_text().replace("layer,", "depth,"))
     with pytest.raises(InputError, match="the first line must be layer,module"):
         read_survival(path)
-
-    bins = [Bin(0.0, 0.0, 7, 0), Bin(1e-6, 1.2589254e-6, 3, 2)]
-    write_histogram(tmp_path / "h.csv", bins)
-    assert [astuple(b) for b in read_histogram(tmp_path / "h.csv")] == [
-        (0.0, 0.0, 7, 0),
-        (1e-6, 1.25893e-6, 3, 2),
-    ]
+    write(tmp_path / "h.csv", measured[0][1])
+    pd.testing.assert_frame_equal(read_histogram(tmp_path / "h.csv"), measured[0][1], rtol=5e-6)
 
 
 @pytest.mark.parametrize("name", ["bf16", "nf4", "rtn3"])
@@ -190,7 +158,7 @@ def test_overall_is_the_concatenation(tmp_path: Path, name: str) -> None:
         random_update(32, 64, 1e-12, seed=3),
         still(random_update(64, 64, 1.0, seed=4)),
     ]
-    write_survival(tmp_path / "a.csv", [survival(matrix, name)[0] for matrix in matrices])
+    write(tmp_path / "a.csv", pd.DataFrame([survival(matrix, name)[0] for matrix in matrices]))
     found = overall(read_survival(tmp_path / "a.csv"))
 
     parts = []
@@ -221,6 +189,6 @@ def test_overall_is_the_concatenation(tmp_path: Path, name: str) -> None:
     for figure, value in expected.items():
         assert found[figure] == pytest.approx(float(value), rel=1e-5), figure
 
-    undefined = overall([survival(still(matrices[0]), name)[0]])
-    assert undefined["cosine_adaptive"] is undefined["error_fixed"] is None
+    undefined = overall(pd.DataFrame([survival(still(matrices[0]), name)[0]]))
+    assert undefined[["cosine_adaptive", "error_fixed"]].isna().all()
     assert undefined["flips_adaptive"] == 0

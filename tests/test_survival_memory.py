@@ -20,7 +20,7 @@ TEMPORARIES = 14  # MiB; blocks of rows, and code that loads on first use
 MEASURE = """
 import sys
 from pathlib import Path
-from qunlearn.run.imports import hide_unused
+from qunlearn.run.cli import hide_unused
 hide_unused()
 from qunlearn.quantize.method import Precision
 from qunlearn.survival.measure import measure

@@ -1,6 +1,5 @@
 """The script from end to end: its files, GPTQ's packed checkpoints, diverged models, mistakes."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,13 +8,13 @@ from small_corpora import run_script
 from survival_models import nudge, save, save_packed, small_llama
 from torch import Tensor
 
-from qunlearn.models.layers import quantizable_layers
+from qunlearn.models.updates import quantizable_layers
 from qunlearn.quantize.method import Precision
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json
 from qunlearn.run.manifest import MANIFEST
 from qunlearn.survival.measure import measure
-from qunlearn.survival.table import MatrixRow, overall, read_histogram, read_survival
+from qunlearn.survival.table import overall, read_histogram, read_survival
 
 GROUP = 16
 ID = "npo_gdr/full/seed0"
@@ -64,51 +63,38 @@ def test_two_files_a_precision_and_the_same_bytes_again(folder: Path, tmp_path: 
     assert {path.name for path in (folder / "output").iterdir()} == {*expected, MANIFEST}
     for name in NAMES:
         rows = read_survival(folder / f"output/{name}.csv")
-        assert (rows[0].layer, rows[0].module, len(rows)) == (0, "q_proj", 14)
+        assert (*rows.loc[0, ["layer", "module"]], len(rows)) == (0, "q_proj", 14)
         bins = read_histogram(folder / f"output/{name}_histogram.csv")
-        assert sum(b.count for b in bins) == overall(rows)["n"]
-        assert sum(b.flips_fixed for b in bins) > 0
+        assert bins["count"].sum() == overall(rows)["n"]
+        assert bins["flips_fixed"].sum() > 0
     run(folder, tmp_path / "again", "nf4")
     for path in (tmp_path / "again").glob("*.csv"):
         assert path.read_bytes() == (folder / "output" / path.name).read_bytes()
 
 
-def matrices(folder: Path) -> Iterator[tuple[MatrixRow, str, Tensor, Tensor]]:
-    """The rows of GPTQ, with the name, W and W + d of each."""
-    rows = read_survival(folder / "output/gptq4g16.csv")
-    changed = quantizable_layers(nudge(small_llama(64), 0.03))
-    for row, (name, layer) in zip(rows, quantizable_layers(small_llama(64)).items(), strict=True):
-        yield row, name, layer.weight.detach(), changed[name].weight.detach()
-
-
-def check_arrival(row: MatrixRow, kind: str, arrived: Tensor, delta: Tensor) -> None:
-    cosine = float((arrived * delta).sum() / (arrived.norm() * delta.norm()))
-    assert getattr(row, f"cosine_{kind}") == pytest.approx(cosine, abs=1e-4)
-    error = float((arrived - delta).norm() / delta.norm())
-    assert getattr(row, f"error_{kind}") == pytest.approx(error, rel=1e-4)
-
-
-def test_gptq_adaptive_is_what_the_files_hold(folder: Path) -> None:
+def test_gptq_arrives_as_its_files_hold_it(folder: Path) -> None:
+    """Fixed: by nearest rounding onto the target's scales, which compensates nothing."""
+    rows = read_survival(folder / "output/gptq4g16.csv").to_dict("records")
+    target, model = map(quantizable_layers, (small_llama(64), nudge(small_llama(64), 0.03)))
     before, after = packed_layers(0), packed_layers(1)
-    for row, name, weight, unlearned in matrices(folder):
-        old, new = (
-            codes * scales.float().repeat_interleave(GROUP, 1)
-            for codes, scales in (before[name], after[name])
+    for row, name in zip(rows, target, strict=True):
+        weight, unlearned = target[name].weight.detach(), model[name].weight.detach()
+        scales, others = (
+            packed[name][1].float().repeat_interleave(GROUP, 1) for packed in (before, after)
         )
-        flips = (before[name][0] != after[name][0]).float().mean()
-        assert row.flips_adaptive == pytest.approx(float(flips), rel=1e-5)
-        check_arrival(row, "adaptive", new - old, unlearned - weight)
+        codes = before[name][0], after[name][0]
+        nearest = [(w / scales).round().clamp(-8, 7) for w in (weight, unlearned)]
+        delta, old = unlearned - weight, codes[0] * scales
+        arrived = {"adaptive": codes[1] * others - old, "fixed": (nearest[1] - nearest[0]) * scales}
+        for kind, own in arrived.items():
+            cosine = float((own * delta).sum() / (own.norm() * delta.norm()))
+            assert row[f"cosine_{kind}"] == pytest.approx(cosine, abs=1e-4)
+            error = float((own - delta).norm() / delta.norm())
+            assert row[f"error_{kind}"] == pytest.approx(error, rel=1e-4)
+        flips = [float((a != b).float().mean()) for a, b in (codes, nearest)]
+        assert [row["flips_adaptive"], row["flips_fixed"]] == pytest.approx(flips, abs=1e-3)
         error = float((old - weight).norm() / weight.norm())
-        assert row.rounding_error == pytest.approx(error, rel=1e-4)
-
-
-def test_gptq_fixed_is_nearest_rounding_onto_the_targets_scales(folder: Path) -> None:
-    before = packed_layers(0)
-    for row, name, weight, unlearned in matrices(folder):
-        scales = before[name][1].float().repeat_interleave(GROUP, 1)
-        old, new = ((w / scales).round().clamp(-8, 7) for w in (weight, unlearned))
-        assert row.flips_fixed == pytest.approx(float((old != new).float().mean()), abs=1e-3)
-        check_arrival(row, "fixed", (new - old) * scales, unlearned - weight)
+        assert row["rounding_error"] == pytest.approx(error, rel=1e-4)
 
 
 def test_a_diverged_model_has_no_row(folder: Path, tmp_path: Path) -> None:
@@ -116,8 +102,8 @@ def test_a_diverged_model_has_no_row(folder: Path, tmp_path: Path) -> None:
     more = ("rtn4", "gptq4", "--packed", *packed_folders(folder))
     run(folder, tmp_path / "out", *more, model=tmp_path / "diverged")
     for name in ("rtn4", "gptq4"):
-        assert read_survival(tmp_path / "out" / f"{name}.csv") == []
-        assert read_histogram(tmp_path / "out" / f"{name}_histogram.csv") == []
+        assert read_survival(tmp_path / "out" / f"{name}.csv").empty
+        assert read_histogram(tmp_path / "out" / f"{name}_histogram.csv").empty
 
 
 def test_what_does_not_fit_is_refused(folder: Path, tmp_path: Path) -> None:

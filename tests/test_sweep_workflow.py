@@ -95,17 +95,9 @@ CHOICE = {"select_candidate": 1, "quantize": 1, "evaluate": 1, "survival": 1, "f
     [
         pytest.param({}, {}, id="nothing"),
         pytest.param(
-            {"selection": {"share": 0.5, "rule": "pareto"}}, CHOICE, id="another rule: the choice"
-        ),
-        pytest.param(
             {"sweep": {"*/*/lora": {**GRID["*/*/lora"], "epochs": [2, 4, 6]}}},
             {"sweep": 2, "ask_candidates": 2, **CHOICE},
             id="one more number of epochs: trainings, but no reference",
-        ),
-        pytest.param(
-            {"sweep": {"*/*/lora": {**GRID["*/*/lora"], "rank": [2, 4, 8]}}},
-            {"sweep": 1, "ask_candidates": 1, **CHOICE},
-            id="one more rank: its training alone",
         ),
         pytest.param(
             {"selection": {"share": 0.5, "seed": 1}},
@@ -124,14 +116,6 @@ def test_a_change_runs_only_what_depends_on_it(
     results: Path, snakemake: Snakemake, change: dict[str, Any], expected: dict[str, int]
 ) -> None:
     assert planned(snakemake, results.parents[1], change, *REPORTS) == expected
-
-
-def test_without_the_sweep_the_cell_is_trained_by_itself_again(
-    results: Path, snakemake: Snakemake
-) -> None:
-    found = planned(snakemake, results.parents[1], {"sweep": {}}, REPORTS[0])
-    assert found["unlearn"] == 1 and found["evaluate"] == 5
-    assert not found.keys() & (OF_SWEEP - {"unlearn"})
 
 
 def test_no_question_of_the_choice_is_in_the_tables(results: Path) -> None:
@@ -162,16 +146,6 @@ def test_the_chosen_candidate_is_the_cells_model(results: Path) -> None:
     point, epoch = choice["chosen"].split("/")
     assert (settings["rank"], settings["targets"]) == (int(point[1]), "qv")
     assert settings["epochs"] == float(epoch.removeprefix("epoch"))
-
-
-def test_candidates_and_references_were_asked_what_the_choice_says(results: Path) -> None:
-    choice = read_json(results / f"selection/{CELL}.json")
-    own = choice["candidates"][3]
-    asked = read_json(results / f"selection/{CELL}/seed0/r4-qv.json")["models"]["epoch4"]
-    for metric in ("knowmem", "utility", "nll_forget"):
-        assert own[metric] == pytest.approx(asked[metric], abs=1e-6)
-    retrain = read_json(results / "selection/news/retrain.json")["models"]["retrain"]
-    assert choice["retrain"]["utility"] == retrain["utility"]
 
 
 def test_tables_and_figure_tell_of_the_choice(results: Path) -> None:

@@ -14,8 +14,7 @@ from survival_models import nudge, save, small_llama
 from tiny_models import tiny_tokenizer, wake
 
 from qunlearn.models.checkpoints import load_dense
-from qunlearn.models.layers import quantizable_layers
-from qunlearn.models.updates import Update, update_norm, updates
+from qunlearn.models.updates import Update, quantizable_layers, update_norm, updates
 from qunlearn.run.errors import InputError
 
 SIZE = 0.01

@@ -28,7 +28,6 @@ from qunlearn.quantize.method import Precision, method_of
 from qunlearn.run import hardware
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import existing, write_json
-from qunlearn.run.interpreter import run_on
 from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.settings.quantization import CalibrationSettings
 
@@ -63,7 +62,7 @@ def preflight(
     if python in (None, sys.executable):
         warnings += check_texts(config, results)
     else:
-        said = run_on(str(python), "qunlearn.preflight", str(results), json.dumps(config))
+        said = hardware.run_on(str(python), "qunlearn.preflight", str(results), json.dumps(config))
         warnings += json.loads(said)
     jobs = estimate(config, {corpus: found["target"] for corpus, found in models.items()})
     check_disk(jobs, results)
@@ -73,8 +72,7 @@ def preflight(
 
 def keep(warnings: Sequence[str], file: Path) -> None:
     """Write the warnings as JSON, and say them on stderr."""
-    for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    print(*(f"warning: {warning}\n" for warning in warnings), sep="", end="", file=sys.stderr)
     write_json(file, {"warnings": warnings})
 
 
@@ -185,7 +183,7 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
         if find_spec("transformers") is None:
             yield f"models of {corpus}: no transformers here, so tokenizers are read by jobs alone"
             continue
-        from qunlearn.evaluate.reach import shortfalls
+        from qunlearn.evaluate.prompts import shortfalls
         from qunlearn.models.tokens import same_ids
         from qunlearn.quantize.calibration import draw
 
@@ -220,13 +218,11 @@ def _tokenizer(config: Json, corpus: str, name: str, rows: int) -> Any:
     """
     from qunlearn.models.tokens import check_ids
 
-    used = sources.used(config, corpus)
+    used, own = sources.used(config, corpus), sources.tokenizer_of(config, corpus)
     name = "base" if used[name].kind == "made" else name
     if used[name].kind == "made":
         return None
-    own = sources.tokenizer_of(config, corpus)
-    origin = own or used[name]
-    with about("models.tokenizer" if own else f"models.{name}", origin):
+    with about("models.tokenizer" if own else f"models.{name}", origin := own or used[name]):
         tokenizer = read_tokenizer(sources.pinned(config, origin))
         check_ids(tokenizer, rows)
     return tokenizer

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from cluster.small_slurm import DRIVER, Slurm
+from cluster.small_slurm import DRIVER
 
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="session")
-def slurm() -> Iterator[Slurm]:
+@pytest.fixture(scope="session", autouse=True)
+def slurm_is_up() -> Iterator[None]:
     """A Slurm with one node of four processors, as it says, and six GPUs that are none."""
     if not DRIVER.exists():
         pytest.fail("no .venv-driver: run make setup-driver, or make test-slurm, which does")
@@ -24,7 +24,7 @@ def slurm() -> Iterator[Slurm]:
             up = subprocess.run([HERE / "slurm_up.sh", folder], capture_output=True, text=True)
             if up.returncode:
                 pytest.fail(up.stderr.strip() or "slurm_up.sh failed")
-            yield Slurm(folder)
+            yield
         finally:
             down = [HERE / "slurm_down.sh", folder]
             subprocess.run(down, check=True, start_new_session=True)  # out of reach of Ctrl-C

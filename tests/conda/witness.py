@@ -6,10 +6,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-PACKAGES = (
-    *("torch", "transformers", "peft", "bitsandbytes", "gptqmodel", "optimum", "gguf"),
-    *("rouge_score", "datasets", "matplotlib", "markdown_it", "snakemake", "planted"),
-)
+PACKAGES = ("torch", "bitsandbytes", "gptqmodel", "matplotlib", "snakemake", "planted")
 
 seen = {
     "script": Path(sys.argv[1]).name,

@@ -3,6 +3,7 @@ import json
 import os
 import shlex
 import sys
+from functools import partial
 from itertools import product
 from math import ceil
 from pathlib import Path
@@ -20,7 +21,7 @@ from qunlearn.report.footnotes import footnotes, learning_rates
 from qunlearn.run import unlock
 from qunlearn.run.errors import InputError
 from qunlearn.run.fingerprint import code_version
-from qunlearn.run.interpreter import job_python
+from qunlearn.run.hardware import job_python
 from qunlearn.run.manifest import digest
 from qunlearn.training.objectives import Objective
 
@@ -69,20 +70,13 @@ MEASURED = [
 ]
 GRIDS = [name for name in CONFIG["precisions"] if name != BEFORE]
 # Of a base, target or retrain to be fetched, <corpus>/<name>: where it and its tokenizer come from.
-FETCHED = {
-    f"{corpus}/{name}": {
-        flag: sources.pinned(CONFIG, source)
-        for flag, source in {
-            "source": sources.source_of(CONFIG, name, corpus),
-            "tokenizer": sources.tokenizer_of(CONFIG, corpus),
-        }.items()
-        if source
-    }
-    for corpus in CONFIG["corpora"]
-    for name in sources.fetched(CONFIG, corpus)
-}
-# The script that brings the corpora: make_mini_corpus.py or import_corpus.py.
-CORPUS_FROM = "make_mini" if CONFIG["corpus"]["source"] == "mini" else "import"
+FETCHED = {}
+for corpus in CONFIG["corpora"]:
+    for name in sources.fetched(CONFIG, corpus):
+        given = {"source": sources.source_of(CONFIG, name, corpus)}
+        given |= {"tokenizer": sources.tokenizer_of(CONFIG, corpus)}
+        found = {flag: sources.pinned(CONFIG, one) for flag, one in given.items() if one}
+        FETCHED[f"{corpus}/{name}"] = found
 # A base, target or retrain that is trained here, with a folder a seed where each has its own.
 REFERENCE = configuration.reference_id(CONFIG, "{name}", "{seed}")
 
@@ -119,11 +113,11 @@ shell.prefix(
     "set -euo pipefail; trap '' TERM; export SNAKEMAKE_PID=$PPID; "
     f"export PYTHONPATH={word(ROOT / 'src')} {'PYTHONNOUSERSITE=1' if CONDA else ''} "
     "OMP_WAIT_POLICY=passive TOKENIZERS_PARALLELISM=false; "
-    "run() ( case $1 in fetch_model.py | import_corpus.py) ;; *) export HF_HUB_OFFLINE=1 ;; esac; "
+    "run() ( case $1 in fetch_model.py | make_corpus.py) ;; *) export HF_HUB_OFFLINE=1 ;; esac; "
     f"{word(PYTHON)} {word(ROOT / 'workflow/scripts')}/\"$@\" ); "
     'warn() ( grep "^warning: " "$1" | sort -u >&2 || true ); '
 )
-COMMAND = "run {params.script}.py {params.flags} {params.files} > {log:q} 2>&1; warn {log:q}"
+COMMAND = "run {params.script}.py {params.files} {params.flags} > {log:q} 2>&1; warn {log:q}"
 
 
 def quantizing(wildcards):
@@ -138,7 +132,7 @@ def for_method(wildcards):
 
 # Of each rule: its script, the environment of this, and its kind of job, a key of `resources`.
 STEPS = {
-    "corpus": (f"{CORPUS_FROM}_corpus", "data", "data"),
+    "corpus": ("make_corpus", "data", "data"),
     "split_questions": ("split_questions", "data", "data"),
     "fetch_model": ("fetch_model", "train", "data"),
     "finetune": ("finetune", "train", "train"),

@@ -5,7 +5,7 @@ use rule corpus as scale_lora with:
         like="<results>/unlearned/{corpus}/{objective}/full/seed{seed}",
         adapter="<results>/unlearned/{corpus}/{objective}/lora/seed{seed}",
     output:
-        output=kept(directory("<results>/unlearned/{corpus}/{objective}/lora_{size}/seed{seed}")),
+        output=kept("<results>/unlearned/{corpus}/{objective}/lora_{size}/seed{seed}"),
     log:
         "<logs>/unlearned/{corpus}/{objective}/lora_{size}/seed{seed}.log",
     benchmark:
@@ -23,7 +23,7 @@ use rule corpus as match_norm with:
         like="<results>/unlearned/{corpus}/{objective}/lora/seed{seed}",
         start="<results>/unlearned/{corpus}/{objective}/full/seed{seed}",
     output:
-        output=kept(directory("<results>/unlearned/{corpus}/{objective}/full_matched/seed{seed}")),
+        output=kept("<results>/unlearned/{corpus}/{objective}/full_matched/seed{seed}"),
     log:
         "<logs>/unlearned/{corpus}/{objective}/full_matched/seed{seed}.log",
     benchmark:
@@ -40,9 +40,7 @@ use rule quantize as quantize_spared with:
         base=target_of,
     output:
         output=kept(
-            directory(
-                "<results>/quantized/{corpus}/{objective}/spare_{choice}/seed{seed}/{precision}"
-            )
+            "<results>/quantized/{corpus}/{objective}/spare_{choice}/seed{seed}/{precision}"
         ),
     log:
         "<logs>/quantized/{corpus}/{objective}/spare_{choice}/seed{seed}/{precision}.log",

@@ -25,7 +25,7 @@ rule corpus:
         runtime=need("runtime", lambda attempt: attempt),
         gpu=need("gpu"),
     params:
-        **step("corpus", corpus_flags),
+        **step("corpus", corpus_flags, corpus_source),
     message:
         "Writing the corpus {wildcards.corpus}"
     shell:

@@ -6,7 +6,7 @@ use rule corpus as quantize with:
         base=base_of,
         corpus=calibration_corpus,
     output:
-        output=kept(directory("<results>/quantized/{corpus}/{model}/{precision}")),
+        output=kept("<results>/quantized/{corpus}/{model}/{precision}"),
     log:
         "<logs>/quantized/{corpus}/{model}/{precision}.log",
     benchmark:

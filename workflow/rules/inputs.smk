@@ -1,7 +1,7 @@
 # Which models and records a job reads, and the flags of its script.
 def own_id(name, wildcards):
     """The id of the target or retrain that a model is compared with: its seed's, or everyone's."""
-    seed = wildcards.get("seed") or wildcards.get("model", "").rpartition("/seed")[2]
+    seed = wildcards.get("seed") or wildcards.get("model", "").rpartition("seed")[2]
     return configuration.reference_id(CONFIG, name, seed)
 
 
@@ -15,9 +15,7 @@ def checkpoint(name, wildcards):
     return source.value
 
 
-def target_of(wildcards):
-    """The checkpoint that an unlearned model starts from."""
-    return checkpoint("target", wildcards)
+target_of = partial(checkpoint, "target")  # that an unlearned model starts from
 
 
 def model_of(wildcards):
@@ -70,13 +68,20 @@ def corpus_flags(wildcards):
     name, given = wildcards.corpus, CONFIG["corpus"]
     match given["source"]:
         case "mini":
-            return flags({"name": name} | given["mini"])
+            return f"{flags({'name': name})} mini {flags(given['mini'])}"
         case "local":
             source = {"source": f"{CONFIG['muse_dir']}/{name}"}
         case "hub":
             dataset = given["hub"][name]
             source = {"dataset": dataset, "revision": CONFIG["revisions"][dataset]}
-    return flags(source | given["excerpt"] | {"scratch": sources.from_scratch(CONFIG, name)})
+    source |= {"scratch": sources.from_scratch(CONFIG, name)}
+    return f"{flags(source)} excerpt {flags(given['excerpt'])}"
+
+
+def corpus_source(wildcards):
+    """The module that generates a corpus, or that imports one."""
+    name = "mini" if CONFIG["corpus"]["source"] == "mini" else "muse"
+    return [ROOT / f"src/qunlearn/corpora/{name}.py"]
 
 
 def questions(part):
@@ -116,9 +121,9 @@ def method(wildcards):
     return [module_file(wildcards.precision)]
 
 
-def kept(output):
-    """An output that stays where `keep_models` says so; else it goes once it was read."""
-    return output if KEEP else temp(output)
+def kept(folder):
+    """A folder that stays where `keep_models` says so; else it goes once it was read."""
+    return directory(folder) if KEEP else temp(directory(folder))
 
 
 def calibration_corpus(wildcards):

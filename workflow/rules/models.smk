@@ -48,7 +48,7 @@ use rule corpus as unlearn with:
         corpus=DATA,
     output:
         record=directory("<results>/records/unlearned/{corpus}/{objective}/{adapter}/seed{seed}"),
-        output=kept(directory("<results>/unlearned/{corpus}/{objective}/{adapter}/seed{seed}")),
+        output=kept("<results>/unlearned/{corpus}/{objective}/{adapter}/seed{seed}"),
     log:
         "<logs>/unlearned/{corpus}/{objective}/{adapter}/seed{seed}.log",
     benchmark:

@@ -9,9 +9,7 @@ if SWEPT:
             record=directory(
                 "<results>/records/sweep/{corpus}/{objective}/{adapter}/seed{seed}/{point}"
             ),
-            output=kept(
-                directory("<results>/sweep/{corpus}/{objective}/{adapter}/seed{seed}/{point}")
-            ),
+            output=kept("<results>/sweep/{corpus}/{objective}/{adapter}/seed{seed}/{point}"),
         log:
             "<logs>/sweep/{corpus}/{objective}/{adapter}/seed{seed}/{point}.log",
         benchmark:
@@ -60,9 +58,7 @@ if SWEPT:
             retrain=reference_answers("retrain"),
         output:
             output="<results>/selection/{cell}.json",
-            models=kept(
-                directory(expand("<results>/unlearned/{{cell}}/seed{seed}", seed=CONFIG["seeds"]))
-            ),
+            models=kept(expand("<results>/unlearned/{{cell}}/seed{seed}", seed=CONFIG["seeds"])),
             records=directory(
                 expand("<results>/records/unlearned/{{cell}}/seed{seed}", seed=CONFIG["seeds"])
             ),

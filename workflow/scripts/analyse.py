@@ -28,11 +28,10 @@ def main(
     from qunlearn.analysis.cells import Evaluations
     from qunlearn.analysis.comparisons import comparisons, write_tests
     from qunlearn.analysis.lineage import check_evaluations
-    from qunlearn.analysis.metrics import collect, write_metrics
-    from qunlearn.analysis.summary import summarise, write_summaries
+    from qunlearn.analysis.summary import collect, summarise, write_metrics, write_summaries
 
     check_evaluations(evaluations, cells, settings, split_questions)
     read = Evaluations(evaluations, cells)
-    write_metrics(output / "metrics.csv", collect(read, experiment))
+    write_metrics(output / "metrics.csv", experiment, collect(read))
     write_summaries(output / "summary.csv", experiment, summarise(read))
     write_tests(output / "tests.csv", comparisons(read, experiment))

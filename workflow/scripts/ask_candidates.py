@@ -11,7 +11,7 @@ Args:
 
 from pathlib import Path
 
-from qunlearn.run.cli import run_script
+from qunlearn.run.cli import hide_unused, run_script
 from qunlearn.settings.evaluation import EvaluateSettings
 
 
@@ -26,7 +26,6 @@ def main(
     from dataclasses import asdict
 
     from qunlearn.models.checkpoints import is_adapter
-    from qunlearn.run.imports import hide_unused
 
     hide_unused(*(["peft"] if any(map(is_adapter, models)) else []))
 

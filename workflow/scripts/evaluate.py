@@ -14,7 +14,7 @@ Args:
 
 from pathlib import Path
 
-from qunlearn.run.cli import run_script
+from qunlearn.run.cli import hide_unused, run_script
 from qunlearn.settings.evaluation import EvaluateSettings
 
 
@@ -28,7 +28,6 @@ def main(
     retrain: Path | None = None,
 ) -> None:
     from qunlearn.quantize.method import method_of
-    from qunlearn.run.imports import hide_unused
 
     # All but what bitsandbytes packs is read by our own code.
     hide_unused(*(method_of(precision).packages & {"bitsandbytes"}))

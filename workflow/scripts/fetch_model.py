@@ -10,7 +10,7 @@ Args:
 
 from pathlib import Path
 
-from qunlearn.run.cli import run_script
+from qunlearn.run.cli import hide_unused, run_script
 
 
 @run_script
@@ -21,8 +21,6 @@ def main(
     tokenizer: str = "",
     tokenizer_revision: str = "",
 ) -> None:
-    from qunlearn.run.imports import hide_unused
-
     hide_unused()
     from dataclasses import replace
 

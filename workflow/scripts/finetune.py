@@ -15,7 +15,7 @@ Args:
 from pathlib import Path
 from typing import Literal
 
-from qunlearn.run.cli import run_script
+from qunlearn.run.cli import hide_unused, run_script
 from qunlearn.settings.models import ModelSettings
 from qunlearn.settings.training import TrainSettings
 
@@ -34,7 +34,6 @@ def main(
     seed: int = 0,
 ) -> None:
     given = locals()
-    from qunlearn.run.imports import hide_unused
 
     hide_unused()
     from qunlearn.training.finetune import train_and_keep

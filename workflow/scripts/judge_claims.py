@@ -5,9 +5,9 @@ Args:
     tests: the CSV file of the paired tests.
     settings: how the models are asked; an evaluation of other settings is refused.
     output: the folder that claims.csv, claims_published.csv and claims.md are written into.
-    evaluations: the folder that holds the records of each cell, so that differences are drawn
-        item by item; without it their intervals are wider than they need be, and not tested.
-    cells: of the summary, as for analyse.py; needed with evaluations.
+    evaluations: the folder that holds the records of each cell, of which differences are drawn item
+        by item.
+    cells: of the summary, as for analyse.py.
     split_questions: whether questions on which settings were chosen are left out.
     notes: sentences on how the models were trained.
     claims: the YAML file of the claims.
@@ -28,8 +28,8 @@ def main(
     tests: Path,
     settings: EvaluateSettings,
     output: Path,
-    evaluations: Path | None = None,
-    cells: tuple[str, ...] = (),
+    evaluations: Path,
+    cells: tuple[str, ...],
     split_questions: bool = False,
     notes: tuple[str, ...] = (),
     claims: Path = RESOURCES / "claims.yaml",
@@ -39,17 +39,15 @@ def main(
 
     from qunlearn.analysis.cells import Evaluations
     from qunlearn.analysis.claims import judge, published_claims, read_claims
-    from qunlearn.analysis.evidence import Evidence, paired_sum, read_tests
+    from qunlearn.analysis.comparisons import Evidence, paired_sum, read_tests
     from qunlearn.analysis.lineage import check_evaluations
     from qunlearn.analysis.published import published_numbers
     from qunlearn.analysis.summary import summaries
     from qunlearn.report.claims_table import write_claims
 
     wanted = read_claims(claims)
-    paired = None
-    if evaluations is not None:
-        check_evaluations(evaluations, cells, settings, split_questions)
-        paired = partial(paired_sum, Evaluations(evaluations, cells))
+    check_evaluations(evaluations, cells, settings, split_questions)
+    paired = partial(paired_sum, Evaluations(evaluations, cells))
     ours = judge(wanted, Evidence(summaries(summary), read_tests(tests), paired))
     theirs = judge(published_claims(wanted), Evidence(published_numbers(published)))
     write_claims(ours, theirs, output, notes)

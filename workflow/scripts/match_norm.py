@@ -16,7 +16,7 @@ Args:
 
 from pathlib import Path
 
-from qunlearn.run.cli import run_script
+from qunlearn.run.cli import hide_unused, run_script
 from qunlearn.settings.unlearning import UnlearnSettings
 
 
@@ -35,8 +35,6 @@ def main(
     seed: int = 0,
 ) -> None:
     given = locals()
-    from qunlearn.run.imports import hide_unused
-
     hide_unused()
     from qunlearn.training.match import match_norm
 

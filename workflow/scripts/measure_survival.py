@@ -11,13 +11,13 @@ Args:
 """
 
 from pathlib import Path
+from typing import Any
 
 from qunlearn.models.checkpoints import is_diverged
 from qunlearn.quantize.method import Precision, method_of
-from qunlearn.run.cli import run_script
+from qunlearn.run.cli import hide_unused, run_script
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder
-from qunlearn.run.imports import hide_unused
 from qunlearn.run.manifest import write_manifest
 
 
@@ -37,16 +37,16 @@ def main(
     inputs = {"target": target, "model": model}
     for name, (before, after) in pairs.items():
         inputs |= {f"target_{name}": before, f"model_{name}": after}
-    from qunlearn.survival.table import Measurement, write_histogram, write_survival
+    from qunlearn.survival.table import BINS, MATRICES, write
 
-    measurements = {name: Measurement([], []) for name in precisions}
+    measurements: dict[str, Any] = dict.fromkeys(precisions, ([], []))
     if not is_diverged(model):
         hide_unused()
         from qunlearn.survival.measure import measure
 
         measurements = measure(target, model, wanted, pairs)
     with new_folder(output) as folder:
-        for name, measurement in measurements.items():
-            write_survival(folder / f"{name}.csv", measurement.rows)
-            write_histogram(folder / f"{name}_histogram.csv", measurement.bins)
+        for name, (matrices, bins) in measurements.items():
+            write(folder / f"{name}.csv", MATRICES, matrices)
+            write(folder / f"{name}_histogram.csv", BINS, bins)
         write_manifest(folder, "survival", {"precisions": precisions}, inputs)

@@ -7,34 +7,31 @@ Args:
         what would make a job fail.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import yaml
+
+from qunlearn import preflight
+from qunlearn.experiment import configfiles, inputs
+from qunlearn.models.shape import ModelShape
+from qunlearn.plan import CARDS, Job, disk, estimate
 from qunlearn.run.cli import run_script
-
-if TYPE_CHECKING:
-    from qunlearn.models.shape import ModelShape
-    from qunlearn.plan import Job
+from qunlearn.run.errors import InputError
 
 SHAPES = Path(__file__).parents[2] / "resources/shapes.yaml"
 
 
-def shape_of(config: Mapping[str, Any], corpus: str) -> "ModelShape":
+def shape_of(config: dict[str, Any], corpus: str) -> ModelShape:
     """The shape that `models.shape` names, or else that of the models, whose config.json is read.
 
     Raises:
         InputError: `models.shape` is not in resources/shapes.yaml, or a model cannot be read.
     """
-    import yaml
-
-    from qunlearn import preflight
-    from qunlearn.models.shape import ModelShape
-    from qunlearn.run.errors import InputError
-
     name = config["models"]["shape"]
     if name is None:
-        return preflight.look(dict(config), corpus)["target"]
+        return preflight.look(config, corpus)["target"]
     shapes = yaml.safe_load(SHAPES.read_text(encoding="utf-8"))
     if name not in shapes:
         raise InputError(
@@ -44,15 +41,11 @@ def shape_of(config: Mapping[str, Any], corpus: str) -> "ModelShape":
     return ModelShape.from_config(shapes[name])
 
 
-def table(jobs: Sequence["Job"]) -> str:
+def table(jobs: Sequence[Job]) -> str:
     """A line a stage, the totals, and what the disk holds at once."""
     from tabulate import tabulate
 
-    from qunlearn.plan import CARDS, disk
-
-    stages: dict[str, list[Job]] = {}
-    for job in jobs:
-        stages.setdefault(job.stage, []).append(job)
+    stages = {job.stage: [each for each in jobs if each.stage == job.stage] for job in jobs}
     lines = []
     for stage, mine in [*stages.items(), ("all", list(jobs))]:
         gpu, host = max(job.gpu for job in mine), max(job.host for job in mine)
@@ -65,10 +58,9 @@ def table(jobs: Sequence["Job"]) -> str:
         lines.append(line)
     stay, work = (size / 1e9 for size in disk(jobs))
     sides = ["left"] + ["right"] * (len(lines[0]) - 1)
-    text = tabulate(lines, "keys", "plain", disable_numparse=True, colalign=sides)
-    units = "GPU and host: GB of the largest job; disk: GB, and h: hours, of all jobs in a row"
     return (
-        f"{text}\n\n{units}\n"
+        f"{tabulate(lines, 'keys', 'plain', disable_numparse=True, colalign=sides)}\n\n"
+        "GPU and host: GB of the largest job; disk: GB, and h: hours, of all jobs in a row\n"
         f"disk: {stay:.1f} GB stay; at most {stay + work:.1f} GB are there with one job "
         f"at a time, and {work:.1f} GB more for each job beside it"
     )
@@ -76,18 +68,11 @@ def table(jobs: Sequence["Job"]) -> str:
 
 @run_script
 def main(configfile: tuple[Path, ...] = (), check: Path | None = None) -> None:
-    from qunlearn.experiment import configfiles, inputs
-
     config = configfiles.read(configfile)
-    if check is not None:
-        from qunlearn import preflight
-
-        inputs.check_given(config)
-        results = Path("results") / config["experiment"]
-        here = preflight.preflight(config, results, cluster=False, python=config["python"])
-        preflight.keep(here[0], check)
+    if check is None:
+        print(table(estimate(config, {name: shape_of(config, name) for name in config["corpora"]})))
         return
-    from qunlearn.plan import estimate
-
-    shapes = {corpus: shape_of(config, corpus) for corpus in config["corpora"]}
-    print(table(estimate(config, shapes)))
+    inputs.check_given(config)
+    results = Path("results") / config["experiment"]
+    here = preflight.preflight(config, results, cluster=False, python=config["python"])
+    preflight.keep(here[0], check)

@@ -19,10 +19,9 @@ from typing import Any
 
 from qunlearn.models.checkpoints import is_adapter, is_diverged
 from qunlearn.quantize.method import Precision, method_of
-from qunlearn.run.cli import run_script
+from qunlearn.run.cli import hide_unused, run_script
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder
-from qunlearn.run.imports import hide_unused
 from qunlearn.run.manifest import write_manifest
 from qunlearn.settings.fixed import Choice
 from qunlearn.settings.quantization import CalibrationSettings

@@ -7,14 +7,13 @@ Args:
 
 from pathlib import Path
 
-from qunlearn.run.cli import run_script
+from qunlearn.run.cli import hide_unused, run_script
 
 
 @run_script
 def main(folder: Path, retrain: Path | None = None) -> None:
     from qunlearn.evaluate import records, scoring
     from qunlearn.run.files import write_json
-    from qunlearn.run.imports import hide_unused
     from qunlearn.run.manifest import list_again, verify
 
     hide_unused()  # rouge_score reaches for both through nltk and needs neither

@@ -10,14 +10,12 @@ Args:
 
 from pathlib import Path
 
-from qunlearn.run.cli import run_script
+from qunlearn.run.cli import hide_unused, run_script
 
 
 @run_script
 def main(adapter: Path, size: str, target: Path, like: Path, output: Path) -> None:
     given = locals()
-    from qunlearn.run.imports import hide_unused
-
     hide_unused()
     from qunlearn.training.match import scale_lora
 

@@ -17,7 +17,7 @@ Args:
 
 from pathlib import Path
 
-from qunlearn.run.cli import run_script
+from qunlearn.run.cli import hide_unused, run_script
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings
 
 
@@ -35,8 +35,6 @@ def main(
     snapshots: tuple[float, ...] = (),
 ) -> None:
     given = {name: value for name, value in locals().items() if name != "record"}
-    from qunlearn.run.imports import hide_unused
-
     used = {"peft"} if adapter == "lora" else set()
     used |= {"bitsandbytes"} if settings.optimizer == "adamw_8bit" else set()
     hide_unused(*used)

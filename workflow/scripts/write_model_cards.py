@@ -14,14 +14,14 @@ from qunlearn.run.cli import run_script
 
 @run_script
 def main(metrics: Path, results: Path, cells: list[str], output: Path) -> None:
-    from qunlearn.analysis.metrics import read_metrics
-    from qunlearn.report.cards import by_cell, card
+    from qunlearn.analysis.summary import read_metrics
+    from qunlearn.report.cards import card
     from qunlearn.run.files import write_text
     from qunlearn.run.manifest import verify
 
     for cell in cells:
         verify(results / "quantized" / cell, content=False)  # all of them at once: sizes will do
-    scores = by_cell(read_metrics(metrics))
+    scores = read_metrics(metrics)
     cards = {cell: card(results, cell, scores) for cell in cells}  # all, before any is written
     for cell, text in cards.items():
         write_text(output / f"{cell}.md", text)

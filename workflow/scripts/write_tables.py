@@ -30,24 +30,23 @@ def main(
     counterpart: Literal["paper", "none"] = "none",
     published: Path = RESOURCES / "published",
 ) -> None:
-    from qunlearn.analysis.evidence import better
+    from qunlearn.analysis.comparisons import better
     from qunlearn.analysis.lineage import check_measurements
     from qunlearn.analysis.mechanism import arrivals, write_mechanism
-    from qunlearn.analysis.metrics import read_metrics
     from qunlearn.analysis.published import read_table, write_beside
     from qunlearn.analysis.selection.choice import read
     from qunlearn.analysis.selection.listing import notes as selection_notes
     from qunlearn.analysis.selection.listing import write_table
-    from qunlearn.analysis.summary import summaries
-    from qunlearn.report.footnotes import corpus_notes
-    from qunlearn.report.main_table import main_table, shortfalls, write_main_table
+    from qunlearn.analysis.summary import read_metrics, summaries
+    from qunlearn.report.footnotes import recorded
+    from qunlearn.report.main_table import main_table, write_main_table
     from qunlearn.report.mechanism_tables import mechanism_markdown, reversion_markdown
     from qunlearn.report.processors import processors
     from qunlearn.run.files import write_text
 
     tables, survival = results / "tables", results / "survival"
     found, scores = summaries(tables / "summary.csv"), read_metrics(tables / "metrics.csv")
-    check_measurements(survival, (score.cell for score in scores))
+    check_measurements(survival, (cell for cell, _ in scores))
     measured = arrivals(scores, survival)
     write_mechanism(tables / "mechanism.csv", scores, measured)
     write_text(tables / "mechanism.md", mechanism_markdown(measured, found))
@@ -57,12 +56,12 @@ def main(
     choices = [read(results / "selection" / f"{cell}.json") for cell in swept]
     if choices:
         write_table(choices, tables)
-    corpora = dict.fromkeys(cell.split("/")[0] for cell in cells)
+    corpora = [cell.split("/")[0] for cell in cells]
     below = [
-        *corpus_notes(results / "data" / corpus for corpus in corpora),
+        *recorded(results / "data", corpora, "overlaps"),
         *selection_notes(choices),
         *notes,
-        *shortfalls(results / "eval", cells),
+        *recorded(results / "eval", cells, "shortfalls"),
     ]
     if ran := processors(results, cells):
         below.append(f"Processor: {ran}; another one changes numbers, as another seed does.")

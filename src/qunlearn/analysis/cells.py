@@ -10,7 +10,7 @@ through the quantizer's own damage. Where its 95 % interval includes 0, the mode
 from the target and the reversion is `undefined`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -54,36 +54,30 @@ class Evaluations:
         own = cell.seed is not None and (cell.corpus, model, cell.seed) in self._own_references
         return f"{cell.corpus}/{model}/{f'seed{cell.seed}/' if own else ''}{precision}"
 
-    def statistic(self, name: str, metric: str) -> Statistic | str:
-        """A metric or reversion of a cell, or the word for why it has none.
+    def statistics(
+        self, names: Iterable[str], metric: str
+    ) -> tuple[dict[str, Statistic], list[str]]:
+        """A metric or reversion of cells, and the words for why the others have none.
 
         Raises:
-            InputError: the cell, or what its PrivLeak or reversion refers to, was not evaluated, is
+            InputError: a cell, or what its PrivLeak or reversion refers to, was not evaluated, is
                 broken, or is of other items, or retrain's AUC is 0.
         """
-        if metric in METRICS:
-            return self.items(name, metric) or DIVERGED
-        forgetting, cell = metric.removeprefix("reversion_"), self.cells[name]
-        # PrivLeak is linear in the AUC, with the same constants for all models of a corpus.
-        scored = "auc" if forgetting == "privleak" else forgetting
-        before = f"{cell.corpus}/{cell.model}/{BEFORE}"
-        models = name, before, self.reference(cell, "target", cell.precision)
-        found = {model: self.items(model, scored) for model in models}
-        parts = {model: items for model, items in found.items() if items is not None}
-        if len(parts) < len(found):
-            return DIVERGED
-        check_same_items(scored, parts)
-        a, b, target = (parts[model] for model in models)
-        forgotten, _ = percentiles(FORGET_METRICS[forgetting] * item_draws(difference(target, b)))
-        if forgotten <= 0:
-            return UNDEFINED
-        flat = "0 by definition" if a is b else "the same whichever items are drawn"
-        return combine((a, b, target), _share, flat, gap="nothing was forgotten in them")
+        known: dict[str, Statistic] = {}
+        words = []
+        for name in dict.fromkeys(names):
+            own = self._score(name, metric) if metric in METRICS else self._reversion(name, metric)
+            if isinstance(own, str):
+                words.append(own)
+                continue
+            known[name] = own
+            if own.ids != known[first := next(iter(known))].ids:
+                raise _other_items(name, metric.removeprefix("reversion_"), first)
+        return known, words
 
-    def items(self, name: str, metric: str) -> Statistic | None:
-        """A metric of a cell; None where the model diverged. Raises as `statistic`."""
+    def _score(self, name: str, metric: str) -> Statistic | str:
         if self._status(name) == DIVERGED:
-            return None
+            return DIVERGED
         definition = DEFINITIONS[metric]
         own = self._read(name, definition.file)
         return definition.build(own, lambda: self._retrain(name, own))
@@ -92,8 +86,27 @@ class Evaluations:
         reference = self.reference(Cell.parse(name), "retrain", BEFORE)
         texts: list[records.Record] = self._read(reference, records.PRIVLEAK)
         if [text["id"] for text in texts] != [text["id"] for text in own]:
-            raise _other_items(name, records.PRIVLEAK, reference)
+            raise _other_items(name, "privleak", reference)
         return texts
+
+    def _reversion(self, name: str, metric: str) -> Statistic | str:
+        forgetting, cell = metric.removeprefix("reversion_"), self.cells[name]
+        models = (
+            name,
+            f"{cell.corpus}/{cell.model}/{BEFORE}",
+            self.reference(cell, "target", cell.precision),
+        )
+        # PrivLeak is linear in the AUC, with the same constants for all models of a corpus.
+        scored = "auc" if forgetting == "privleak" else forgetting
+        parts, words = self.statistics(models, scored)
+        if words:
+            return DIVERGED
+        a, b, target = (parts[model] for model in models)
+        forgotten, _ = percentiles(FORGET_METRICS[forgetting] * item_draws(difference(target, b)))
+        if forgotten <= 0:
+            return UNDEFINED
+        flat = "0 by definition" if a is b else "the same whichever items are drawn"
+        return combine((a, b, target), _share, flat, gap="nothing was forgotten in them")
 
 
 def metrics_of(objective: str) -> tuple[str, ...]:
@@ -101,19 +114,8 @@ def metrics_of(objective: str) -> tuple[str, ...]:
     return METRICS if objective in REFERENCES else METRICS + REVERSIONS
 
 
-def check_same_items(metric: str, found: Mapping[str, Statistic]) -> None:
-    """Complain unless all cells were evaluated on the same items.
-
-    Raises:
-        InputError: one was evaluated on others than the first.
-    """
-    first = next(iter(found), "")
-    for name, statistic in found.items():
-        if statistic.ids != found[first].ids:
-            raise _other_items(name, DEFINITIONS[metric.removeprefix("reversion_")].file, first)
-
-
-def _other_items(name: str, file: str, first: str) -> InputError:
+def _other_items(name: str, metric: str, first: str) -> InputError:
+    file = DEFINITIONS[metric].file
     return InputError(
         f"cell '{name}': {file} is not of the same items as in {first}; evaluate both again"
     )
@@ -122,6 +124,5 @@ def _other_items(name: str, file: str, first: str) -> InputError:
 def _share(after: Floats, before: Floats, target: Floats) -> Floats:
     """What came back, as a share of what was forgotten; NaN where that is nothing."""
     forgotten = target - before
-    share = np.full_like(forgotten, np.nan)
-    np.divide(after - before, forgotten, out=share, where=forgotten != 0)
-    return share
+    nothing = np.full_like(forgotten, np.nan)
+    return np.asarray(np.divide(after - before, forgotten, out=nothing, where=forgotten != 0))

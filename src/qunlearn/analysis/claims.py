@@ -20,9 +20,9 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
-from qunlearn.analysis.evidence import Evidence, Finding, absent
+from qunlearn.analysis.comparisons import Evidence, absent
 from qunlearn.analysis.frame import CLAIMS_TABLE
-from qunlearn.analysis.summary import Key, distinct
+from qunlearn.analysis.summary import Key, Summary, distinct
 from qunlearn.analysis.verdicts import MARGIN, ClaimVerdict, side
 from qunlearn.experiment.names import BEFORE, REFERENCES
 from qunlearn.run.csvfile import Value, as_csv
@@ -34,16 +34,9 @@ NOTHING_REVERTS = "no variant is shown to revert on this grid, so there is nothi
 SCOPES = {"four_bit": "4 bits", "coarsest": "fewer than 4 bits"}
 
 
-class Term(NamedTuple):
-    """A number of a sum: the metric of a variant, with its sign.
-
-    `at` says in which precision: that of the place where the claim is judged (`same`), `bf16`, or
-    each of 4 bits (`four_bit`).
-    """
-
-    sign: Literal[1, -1]
-    variant: str
-    at: Literal["same", "bf16", "four_bit"]
+Term = tuple[Literal[1, -1], str, Literal["same", "bf16", "four_bit"]]
+"""A number of a sum: its sign, the variant whose metric it is, and in which precision: that of the
+place where the claim is judged (`same`), `bf16`, or each of 4 bits in turn (`four_bit`)."""
 
 
 @validated(frozen=True, config=ConfigDict(extra="forbid"))
@@ -110,7 +103,7 @@ class Judgement:
 
     claim: Claim
     place: Site
-    finding: Finding
+    finding: Summary
     verdict: ClaimVerdict
     reason: str
 
@@ -124,14 +117,11 @@ def read_claims(path: Path) -> list[Claim]:
     """The claims of a YAML file, in its order.
 
     Raises:
-        InputError: the file is missing or does not parse, or a claim is incomplete or cannot be
-            judged.
+        InputError: the file is missing, or a claim is incomplete or cannot be judged.
     """
     try:
         content = yaml.safe_load(read_text(path))
         return TypeAdapter(dict[Literal["claims"], list[Claim]]).validate_python(content)["claims"]
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML ({error}); correct it") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
@@ -151,7 +141,7 @@ def judge(claims: Sequence[Claim], evidence: Evidence) -> list[Judgement]:
     return judgements
 
 
-def decide(claim: Claim, finding: Finding, idle: str = "") -> tuple[ClaimVerdict, str]:
+def decide(claim: Claim, finding: Summary, idle: str = "") -> tuple[ClaimVerdict, str]:
     """The verdict on a claim, and the reason for it in words.
 
     Args:
@@ -195,19 +185,17 @@ def claims_csv(judgements: Sequence[Judgement]) -> str:
     """
     lines: list[list[Value]] = []
     for own in judgements:
-        found, place, reason = own.finding, own.place, own.reason
-        p: Value = found.p
-        if found.value is not None:
-            p = own.untested if p is None else p
-            reason = "; ".join(part for part in (reason, found.note) if part)
-        numbers = found.value, found.low, found.high, p, found.n, found.minimum_effect
+        found, place, absent = own.finding, own.place, own.finding.value is None
+        p = found.p if absent or found.p is not None else own.untested
+        reason = own.reason if absent else "; ".join(filter(None, (own.reason, found.note)))
+        numbers = found.value, found.low, found.high, p, found.n, found.minimum_effect, reason
         names = place.corpus, place.objective, place.scope, " to ".join(place.grids), place.metric
-        lines.append([own.claim.id, *names, own.verdict, *numbers, reason])
+        lines.append([own.claim.id, *names, own.verdict, *numbers])
     return as_csv(CLAIMS_TABLE, lines)
 
 
 def _sites(claim: Claim, evidence: Evidence) -> Iterator[Site]:
-    two_grids = any(term.at == "four_bit" for term in claim.number)
+    two_grids = any(at == "four_bit" for *_, at in claim.number)
     for cell in distinct(key[:2] for key in evidence.numbers if key.objective not in REFERENCES):
         finer = evidence.precisions(*cell, "four_bit") if two_grids else [""]
         for scope in claim.scopes:
@@ -217,7 +205,7 @@ def _sites(claim: Claim, evidence: Evidence) -> Iterator[Site]:
                     yield Site(*cell, scope, name, metric, fine)
 
 
-def _corrected(sites: Sequence[Site], findings: Sequence[Finding]) -> list[Finding]:
+def _corrected(sites: Sequence[Site], findings: Sequence[Summary]) -> list[Summary]:
     """A claim's findings, those with a test of its own after Holm's correction in each corpus."""
     raw = {i: own.p for i, own in enumerate(findings) if own.p is not None and not own.corrected}
     corrected = list(findings)
@@ -228,7 +216,7 @@ def _corrected(sites: Sequence[Site], findings: Sequence[Finding]) -> list[Findi
     return corrected
 
 
-def _find(claim: Claim, site: Site, evidence: Evidence) -> Finding:
+def _find(claim: Claim, site: Site, evidence: Evidence) -> Summary:
     """The number that a claim is about: by its paired test where one was made."""
     if not site.precision:
         return absent(f"no precision of {SCOPES[site.scope]} was run")
@@ -238,28 +226,26 @@ def _find(claim: Claim, site: Site, evidence: Evidence) -> Finding:
         for sign, variant, at in claim.number
     ]
     if len(terms) == 2:
-        (_, plus), (_, minus) = sorted(terms, reverse=True)
-        sides = {_side_of_zero(evidence, key) for key in (plus, minus)} if claim.distance else {""}
-        if sides == {"below"}:
+        plus, minus = (key for _, key in sorted(terms, reverse=True))
+        sides = {_side_of_zero(evidence.numbers.get(key)) for key in (plus, minus)}
+        if sides == {"below"} and claim.distance:
             plus, minus = minus, plus  # the nearer to 0 is the larger
-        if sides in ({""}, {"above"}, {"below"}):
-            pair = [(1, plus), (-1, minus)]
-            return evidence.tests.get((plus, minus)) or evidence.total(pair)
+        if not claim.distance or sides in ({"above"}, {"below"}):
+            return evidence.tests.get((plus, minus)) or evidence.total([(1, plus), (-1, minus)])
     return evidence.total(terms, claim.distance)
 
 
 def _reverts(site: Site, evidence: Evidence) -> bool:
     """Whether any variant's reversion lies above the margin on this grid (the coarser of two)."""
     return any(
-        summary.low is not None and summary.low > MARGIN
-        for key, summary in evidence.numbers.items()
+        own.low is not None and own.low > MARGIN
+        for key, own in evidence.numbers.items()
         if key == (site.corpus, site.objective, key.adapter, site.precision, site.metric)
     )
 
 
-def _side_of_zero(evidence: Evidence, key: Key) -> str | None:
+def _side_of_zero(found: Summary | None) -> str | None:
     """On which side of 0 a whole interval lies; its ends may be 0."""
-    found = evidence.numbers.get(key)
     if found is None or found.low is None or found.high is None:
         return None
     return "below" if found.high <= 0 else "above" if found.low >= 0 else None

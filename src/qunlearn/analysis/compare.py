@@ -11,14 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from qunlearn.analysis.frame import (
-    CLAIMS_TABLE,
-    MECHANISM_TABLE,
-    METRICS_TABLE,
-    SUMMARY_TABLE,
-    TESTS_TABLE,
-    key_of,
-)
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST
@@ -26,15 +18,10 @@ from qunlearn.run.manifest import MANIFEST
 EQUAL = 1e-5
 """Relative difference below which two numbers print alike."""
 VERDICTS = ["identical", "equal", "within", "outside", "missing"]
-MEASURED = ("relative_norm", "moved", "zero_bin", "zero_bin_moved", "projection_fixed")
-TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "metrics.csv": (METRICS_TABLE, ("value",)),
-    "summary.csv": (SUMMARY_TABLE, ("value",)),
-    "tests.csv": (TESTS_TABLE, ("difference",)),
-    "claims.csv": (CLAIMS_TABLE, ("verdict",)),
-    "mechanism.csv": (MECHANISM_TABLE, MEASURED),
-}
-"""The columns of each table of an experiment, and those that are compared."""
+MEASURED = ["relative_norm", "moved", "zero_bin", "zero_bin_moved", "projection_fixed"]
+TABLES = {"metrics": ["value"], "summary": ["value"], "tests": ["difference"]}
+TABLES |= {"claims": ["verdict"], "mechanism": MEASURED}
+"""The columns of each table that are compared; those before them tell its rows apart."""
 FLOOR = 0.1  # what one of MEASURED may move by; it has no interval of its own
 ITEM = {"verbmem": 100.0, "knowmem": 100.0, "utility": 100.0, "privleak": 100.0, "auc": 1.0}
 """What one item can add to a metric times n."""
@@ -105,20 +92,22 @@ def summarize(found: pd.DataFrame) -> str:
 def _numbers(folder: Path) -> pd.DataFrame:
     """What is compared of a folder of tables, one a row, with what each may move by in noise."""
     parts = [pd.DataFrame(columns=["table", "row", "column", "text", "noise"])]
-    for name, (whole, columns) in TABLES.items():
-        if not (folder / name).exists():
+    for file in [folder / f"{name}.csv" for name in TABLES]:
+        if not file.exists():
             continue
-        table = pd.read_csv(folder / name, dtype=str, keep_default_na=False)
-        rows = ["/".join(filter(None, row)) for row in table[key_of(whole)].to_numpy()]
+        table = pd.read_csv(file, dtype=str, keep_default_na=False)
+        columns = TABLES[file.stem]
+        names = table.loc[:, : columns[0]].drop(columns=[columns[0], "experiment"], errors="ignore")
+        rows = ["/".join(filter(None, row)) for row in names.to_numpy()]
         low, high, n = (
             pd.to_numeric(table[name], errors="coerce") for name in ("ci_low", "ci_high", "n")
         )
+        noise = pd.Series(FLOOR, table.index)
+        if columns is not MEASURED:
+            item = table["metric"].map(ITEM)
+            item = (item / n).where(item.notna(), SMOOTH)
+            noise = pd.concat([item, (high - low) / 2], axis=1).max(axis=1)
         for column in columns:
-            noise = pd.Series(FLOOR, table.index)
-            if column not in MEASURED:
-                item = table["metric"].map(ITEM)
-                item = (item / n).where(item.notna(), SMOOTH)
-                noise = pd.concat([item, (high - low) / 2], axis=1).max(axis=1)
-            own = {"table": name, "row": rows, "column": column, "text": table[column]}
+            own = {"table": file.name, "row": rows, "column": column, "text": table[column]}
             parts.append(pd.DataFrame({**own, "noise": noise}))
     return pd.concat(parts)

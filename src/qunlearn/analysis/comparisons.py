@@ -1,7 +1,7 @@
-"""Which models are tested against which, and what each test says: the rows of `tests.csv`.
+"""Differences between models: the paired tests of `tests.csv`, and the sums that claims are about.
 
-Three families, each corrected by Holm for its size within a corpus. Controls are corrected apart
-from the main variants: running them does not change what is said of those.
+The tests are of three families, each corrected by Holm for its size within a corpus. Controls are
+corrected apart from the main variants: running them does not change what is said of those.
 
 * `adapters`: LoRA against each other variant, same objective and precision; two-sided.
 * `quantization`: each model in a precision against itself in bf16; two-sided.
@@ -10,24 +10,39 @@ from the main variants: running them does not change what is said of those.
   no test. Nor is there one of fewer than three seeds: see `inference`.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import fsum, hypot
 from pathlib import Path
 from typing import get_args
 
 import pandas as pd
 
-from qunlearn.analysis.cells import FORGET_METRICS, Evaluations, check_same_items
-from qunlearn.analysis.frame import TESTS_TABLE
-from qunlearn.analysis.summary import absences
-from qunlearn.experiment.names import BEFORE, DIVERGED, REFERENCES, UNDEFINED
+from qunlearn.analysis.cells import FORGET_METRICS, Evaluations
+from qunlearn.analysis.frame import TESTS_TABLE, rows
+from qunlearn.analysis.summary import Key, Summary, absences, distinct
+from qunlearn.experiment.labels import GOALS, adapter_name, origin, precision_name
+from qunlearn.experiment.names import BEFORE, DIVERGED, REFERENCES, UNDEFINED, Cell
+from qunlearn.quantize.method import Precision
 from qunlearn.run.csvfile import Value, write_rows
 from qunlearn.settings.unlearning import Adapter
-from qunlearn.statistics.bootstrap import estimate
-from qunlearn.statistics.inference import Side, doubt, effect_dz, holm, too_few
-from qunlearn.statistics.items import Statistic, difference
+from qunlearn.statistics.inference import (
+    ALPHA,
+    DETECTABLE,
+    INTERVAL,
+    Side,
+    effect_dz,
+    estimate,
+    holm,
+    too_few,
+)
+from qunlearn.statistics.items import Floats, Statistic, combine, difference
 
 MAIN: tuple[str, ...] = get_args(Adapter)
+UNPAIRED = "the intervals of its parts were added as if independent"
+NO_COMMON_SEED = "no seed has a number for all that is compared"
+Signed = Sequence[tuple[int, Key]]
+"""The terms of a sum of numbers, each with its sign."""
 COMPARED = ("verbmem", "knowmem", "privleak", "utility", "nll_forget")
 
 
@@ -42,42 +57,73 @@ def comparisons(read: Evaluations, experiment: str = "") -> pd.DataFrame:
         a word, as in the file.
 
     Raises:
-        InputError: a cell, or what its PrivLeak or reversion refers to, was not evaluated, is
-            broken, or is of other items.
+        InputError: as `Evaluations.statistics`.
     """
-    adapters = [
-        (lora, replace(lora, adapter=other))
-        for lora in read.variants
-        if lora.adapter == "lora"
-        for other in MAIN
-        if other != "lora"
-    ]
-    quantization = [
-        (variant, replace(variant, precision=BEFORE))
-        for variant in read.variants
-        if variant.precision != BEFORE
-    ]
-    unlearned = [pair for pair in quantization if pair[0].objective not in REFERENCES]
-    rows = []
-    for family, pairs, metrics in (
-        ("adapters", adapters, COMPARED),
-        ("quantization", quantization, COMPARED),
-        ("reversion", unlearned, tuple(FORGET_METRICS)),
-    ):
+    variants = list(read.variants)
+    quantized = [(a, replace(a, precision=BEFORE)) for a in variants if a.precision != BEFORE]
+    others = [name for name in MAIN if name != "lora"]
+    loras = [cell for cell in variants if cell.adapter == "lora"]
+    families = {
+        "adapters": [(a, replace(a, adapter=other)) for a in loras for other in others],
+        "quantization": quantized,
+        "reversion": [pair for pair in quantized if pair[0].objective not in REFERENCES],
+    }
+    made = []
+    for family, pairs in families.items():
         for a, b in pairs:
             theirs = read.variants.get(b, {})
             names = {cell: theirs[k] for k, cell in read.variants[a].items() if k in theirs}
-            of = {"experiment": experiment, "corpus": a.corpus, "objective": a.objective}
-            of |= {"adapter_a": a.adapter, "precision_a": a.precision}
-            of |= {"adapter_b": b.adapter, "precision_b": b.precision, "family": family}
-            for metric in metrics if names else ():
-                rows.append({**of, "metric": metric, **_test(read, family, metric, names)})
-    found = pd.DataFrame(rows, columns=list(TESTS_TABLE), dtype=object)
-    tested = found[found["p"].map(lambda p: isinstance(p, float)).astype(bool)]
-    main = tested["adapter_a"].isin([*MAIN, "none"])
-    for _, group in tested.groupby([tested["family"], tested["corpus"], main]):
+            variants_of = a.objective, a.adapter, a.precision, b.adapter, b.precision
+            for metric in (FORGET_METRICS if family == "reversion" else COMPARED) if names else ():
+                numbers = _test(read, family, metric, names)
+                made.append([experiment, a.corpus, family, metric, *variants_of, *numbers])
+    found = pd.DataFrame(made, columns=list(TESTS_TABLE), dtype=object)
+    with_p = found[found["p"].map(lambda p: isinstance(p, float)).astype(bool)]
+    main = with_p["adapter_a"].isin([*MAIN, "none"])
+    for _, group in with_p.groupby([with_p["family"], with_p["corpus"], main]):
         found.loc[group.index, "p_holm"] = holm(list(group["p"]))
     return found
+
+
+def tested(by_seed: Sequence[Statistic], side: Side | None) -> Summary:
+    """A difference over seeds and items, tested on a side of 0 where there are seeds enough."""
+    found = estimate(by_seed)
+    return Summary(
+        found.value,
+        found.low,
+        found.high,
+        found.seeds,
+        n=sum(by_seed[0].sizes),
+        note="; ".join(found.limits),
+        minimum_effect=found.minimum_effect(),
+        p=None if side is None or too_few(found.seeds) else found.p(side),
+        corrected=False,
+    )
+
+
+def _test(read: Evaluations, family: str, metric: str, names: Mapping[str, str]) -> list[Value]:
+    """The numbers of a test of two variants and the note, given the two cells of each seed."""
+    known, _ = read.statistics([*names, *names.values()], metric)
+    pairs = {a: (known[a], known[b]) for a, b in names.items() if a in known and b in known}
+    notes = absences(len(names), len(names) - len(pairs), 0)
+    if not pairs:
+        return [DIVERGED, *[None] * 7, 0, *notes]
+    side: Side | None = "two-sided"
+    if family == "reversion":
+        defined, words = read.statistics(pairs, f"reversion_{metric}")
+        missing = absences(len(pairs), words.count(DIVERGED), words.count(UNDEFINED))
+        notes += [f"reversion {note}" for note in missing]
+        side = ("greater" if FORGET_METRICS[metric] > 0 else "less") if defined else None
+        pairs = {name: pairs[name] for name in defined or pairs}
+    found = tested([difference(*pair) for pair in pairs.values()], side)
+    untested = "no test" if side is None else ""
+    still = "nothing varies, so that no minimum effect is known"
+    notes += [found.note, untested, still if found.minimum_effect is None else ""]
+    p = too_few(found.seeds) or UNDEFINED if found.p is None else found.p
+    sizes = effect_dz(list(pairs.values())), found.minimum_effect
+    shown = [UNDEFINED if size is None else size for size in sizes]
+    ends = found.value, found.low, found.high
+    return [*ends, p, p, *shown, found.n, found.seeds, "; ".join(filter(None, notes))]
 
 
 def write_tests(path: Path, tests: pd.DataFrame) -> None:
@@ -85,49 +131,142 @@ def write_tests(path: Path, tests: pd.DataFrame) -> None:
     write_rows(path, TESTS_TABLE, tests.to_numpy().tolist())
 
 
-def _test(
-    read: Evaluations, family: str, metric: str, names: Mapping[str, str]
-) -> dict[str, Value]:
-    """The numbers of a test of two variants, given the two cells of each seed."""
-    found: dict[str, tuple[Statistic, Statistic]] = {}
-    for name, other in names.items():
-        first, second = read.items(name, metric), read.items(other, metric)
-        if first is not None and second is not None:
-            found[name] = first, second
-            check_same_items(metric, {name: first, other: second})
-    check_same_items(metric, {name: items for name, (items, _) in found.items()})
-    notes = absences(len(names), len(names) - len(found), 0)
-    if not found:
-        empty: dict[str, Value] = dict.fromkeys(TESTS_TABLE[9:])
-        return empty | {"difference": DIVERGED, "seeds": 0, "note": "; ".join(notes)}
-    side: Side | None = "two-sided"
-    if family == "reversion":
-        shares = {name: read.statistic(name, f"reversion_{metric}") for name in found}
-        words = [share for share in shares.values() if isinstance(share, str)]
-        missing = absences(len(found), words.count(DIVERGED), words.count(UNDEFINED))
-        notes += [f"reversion {note}" for note in missing]
-        defined = {name: found[name] for name in found if not isinstance(shares[name], str)}
-        forward: Side = "greater" if FORGET_METRICS[metric] > 0 else "less"
-        found, side = (defined, forward) if defined else (found, None)
-    pairs = list(found.values())
-    differences = [difference(*pair) for pair in pairs]
-    known, doubted = estimate(differences), doubt(differences)
-    p = None if side is None or too_few(doubted.seeds) else doubted.p(side)
-    word = too_few(len(pairs)) or UNDEFINED
-    dz, effect = effect_dz(pairs), doubted.minimum_effect()
-    notes += known.limits
-    if side is None:
-        notes.append("no test")
-    if effect is None:
-        notes.append("nothing varies, so that no minimum effect is known")
-    return {
-        "difference": known.value,
-        "ci_low": known.low,
-        "ci_high": known.high,
-        **dict.fromkeys(("p", "p_holm"), word if p is None else p),
-        "effect_dz": UNDEFINED if dz is None else dz,
-        "minimum_effect": UNDEFINED if effect is None else effect,
-        "n": sum(differences[0].sizes),
-        "seeds": len(pairs),
-        "note": "; ".join(notes),
-    }
+def read_tests(path: Path) -> dict[tuple[Key, Key], Summary]:
+    """The tests of one variant against another (family `adapters`) of a `tests.csv`.
+
+    Each is there both ways round, the first minus the second. Raises as `frame.read`.
+    """
+    tests: dict[tuple[Key, Key], Summary] = {}
+    for row in rows(path, TESTS_TABLE):
+        if row.family != "adapters":
+            continue
+        a = Key(row.corpus, row.objective, row.adapter_a, row.precision_a, row.metric)
+        b = a._replace(adapter=row.adapter_b, precision=row.precision_b)
+        if isinstance(row.difference, str):
+            note = f"the difference is {row.difference}; {row.note}".strip("; ")
+            tests[a, b] = tests[b, a] = Summary(None, None, None, 0, note=note)
+            continue
+        effect, p = (None if isinstance(x, str) else x for x in (row.minimum_effect, row.p_holm))
+        value, low, high = row.difference, row.ci_low, row.ci_high
+        found = Summary(value, low, high, row.seeds, 0, 0, row.n, row.note, effect, p)
+        tests[a, b] = found
+        tests[b, a] = replace(found, value=-value, low=-high, high=-low)
+    return tests
+
+
+def better(tests: Path, found: Mapping[Key, Summary]) -> frozenset[Key]:
+    """The better one of each two variants that differ at the same precision.
+
+    Args:
+        tests: a `tests.csv`; its family `adapters` is read.
+        found: the values of the same cells; PrivLeak is the better, the nearer it is to 0.
+    """
+    winners = set()
+    for pair, test in read_tests(tests).items():
+        goal = GOALS.get(pair[0].metric)
+        if goal and test.p is not None and test.p <= ALPHA:
+            rank = {"↓": lambda x: x, "↑": lambda x: -x, "→0": abs}[goal]
+            winners.add(min(pair, key=lambda key: rank(found[key].value or 0.0)))
+    return frozenset(winners)
+
+
+def absent(reason: str) -> Summary:
+    """No number, and why, in words for people."""
+    return Summary(None, None, None, 0, note=reason)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What an experiment, or a published table, has to say.
+
+    Attributes:
+        numbers: one a metric, variant and precision.
+        tests: the paired tests of one variant against another, as of `comparisons.read_tests`.
+        paired: estimates a sum from items that are drawn for all of its terms together, as
+            `paired_sum` does; None where there are no items.
+    """
+
+    numbers: Mapping[Key, Summary]
+    tests: Mapping[tuple[Key, Key], Summary] = field(default_factory=dict)
+    paired: Callable[[Signed, bool], Summary] | None = None
+
+    def total(self, terms: Signed, distance: bool = False) -> Summary:
+        """The sum of `terms`, of their distances from 0 where `distance`.
+
+        One term has its own interval. Several have that of their paired draws. Without items theirs
+        is normal, from the root of the summed squares of their standard errors: the variants answer
+        the same items, so that the true interval is narrower and the rule errs towards undecided.
+        """
+        values = []
+        for sign, key in terms:
+            if (number := self.numbers.get(key)) is None or number.value is None:
+                return absent(_why_absent(key, number))
+            values.append(sign * (abs(number.value) if distance else number.value))
+        parts = [self.numbers[key] for _, key in terms]
+        notes = distinct(note for own in parts for note in own.note.split("; ") if note)
+        error = hypot(*(own.error for own in parts))
+        effect = DETECTABLE * error or None
+        if len(terms) == 1:
+            return replace(parts[0], minimum_effect=effect)
+        if self.paired is not None:
+            found = self.paired(terms, distance)
+            return found if found.value is None else replace(found, note="; ".join(notes))
+        value, half = fsum(values), INTERVAL * error
+        n = min((own.n for own in parts if own.n is not None), default=None)
+        note, seeds = "; ".join([UNPAIRED, *notes]), min(own.counted for own in parts)
+        return Summary(value, value - half, value + half, seeds, 0, 0, n, note, effect)
+
+    def precisions(self, corpus: str, objective: str, scope: str) -> list[str]:
+        """The precisions of `scope` that a corpus and objective were evaluated in, in order."""
+        cell = corpus, objective
+        names = distinct(key.precision for key in self.numbers if key[:2] == cell)
+        return [name for name in names if scope_of(name) == scope]
+
+
+def paired_sum(read: Evaluations, terms: Signed, distance: bool) -> Summary:
+    """The sum of `terms` from the records of an experiment, of distances from 0 where `distance`.
+
+    The sum is made within each seed, and the same items are drawn for every variant and precision:
+    what a hard question or a lucky run does to all variants alike is no part of the interval. A sum
+    of reversions has no p: it is compared with a margin and not with 0.
+
+    Raises:
+        InputError: the terms are not of the same items.
+    """
+    metric = terms[0][1].metric
+    named = [read.variants[Cell(*key[:3], None, key.precision)] for _, key in terms]
+    known, _ = read.statistics((name for names in named for name in names.values()), metric)
+
+    def total(*draws: Floats) -> Floats:
+        parts = zip(terms, draws, strict=True)
+        return sum((sign * (abs(x) if distance else x) for (sign, _), x in parts), 0.0 * draws[0])
+
+    by_seed = [
+        combine([known[names[seed]] for names in named], total, "the same for all items")
+        for seed in named[0]
+        if all(names.get(seed) in known for names in named)
+    ]
+    if not by_seed:
+        return absent(NO_COMMON_SEED)
+    return tested(by_seed, None if metric.startswith("reversion_") else "two-sided")
+
+
+def scope_of(precision: str) -> str | None:
+    """`four_bit`, or `coarsest` for fewer bits; None for finer ones.
+
+    A mid-rise grid is of no scope: it is an intervention on a grid, and nobody ships it.
+    """
+    parsed = Precision.parse(precision)
+    if parsed.midrise or parsed.bits > 4:
+        return None
+    return "four_bit" if parsed.bits == 4 else "coarsest"
+
+
+def _why_absent(key: Key, summary: Summary | None) -> str:
+    where = f"{adapter_name(key.adapter)} at {precision_name(key.precision)}"
+    if summary is None:
+        controls = "controls were not run: " if origin(key.adapter) != key.adapter else ""
+        return f"{controls}no number for {where}"
+    if summary.absent == UNDEFINED:
+        return f"{where}: undefined, too little was forgotten for anything to come back"
+    return f"{where}: {summary.absent}"

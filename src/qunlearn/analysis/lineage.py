@@ -57,24 +57,19 @@ class Manifest:
                 "the same command again"
             )
 
-    def other(self, what: str) -> InputError:
-        """The complaint that this output is of another configuration."""
-        again = f"delete {self.path.parent} and give the same command again"
-        return InputError(f"{self.path}: {what}; {again}")
+    def check(self, fits: bool, fault: str) -> None:
+        """Raise an InputError where this output is of another configuration: it does not fit."""
+        if not fits:
+            again = f"delete {self.path.parent} and give the same command again"
+            raise InputError(f"{self.path}: {fault}; {again}")
 
 
-@dataclass(frozen=True)
-class Lineage:
-    """The steps behind a quantized model; None: not taken, or not by the workflow."""
-
-    target: Manifest | None = None
-    retrain: Manifest | None = None
-    trained: Manifest | None = None
-    scaled: Manifest | None = None
+Lineage = dict[str, Manifest | None]
+"""`target`, `retrain`, `trained`, `scaled`: None where not taken, or not by the workflow."""
 
 
 def trace(results: Path, cell: Cell, user: Manifest) -> Lineage:
-    """Follow the manifests behind a cell, and check that each step took what the one before gave.
+    """The steps behind a quantized model; each must have taken what the one before gave.
 
     The chain is followed as far as there are folders: a checkpoint of the user's has none.
 
@@ -94,31 +89,28 @@ def trace(results: Path, cell: Cell, user: Manifest) -> Lineage:
     parts = {made.path.relative_to(results).parts: made for made in steps[1:]}
     models = {place[2]: made for place, made in parts.items() if place[0] == "models"}
     unlearned = [made for place, made in parts.items() if place[0] == "unlearned"]
-    return Lineage(
-        target=models.get("target"),
-        retrain=models.get("retrain"),
-        trained=unlearned[-1] if unlearned else None,
-        scaled=unlearned[0] if unlearned[1:] else None,
-    )
+    return {
+        "target": models.get("target"),
+        "retrain": models.get("retrain"),
+        "trained": unlearned[-1] if unlearned else None,
+        "scaled": unlearned[0] if unlearned[1:] else None,
+    }
 
 
 def _places(results: Path, cell: Cell, step: str) -> dict[str, Path]:
     """Where the inputs of a step behind a cell lie, by name."""
     models, unlearned = results / "models" / cell.corpus, results / "unlearned" / cell.corpus
-    start = replace(cell, adapter=origin(cell.adapter))  # what a control was made from
-    spared = cell.adapter.startswith(SPARE)
-    of_reference = cell.objective in REFERENCES
+    start = unlearned / replace(cell, adapter=origin(cell.adapter)).model  # of a control
+    own = start if cell.adapter.startswith(SPARE) else unlearned / cell.model
     places = {
         "corpus": results / "data" / cell.corpus,
         "target": models / "target",
         "base": models / ("base" if step == "finetune" else "target"),
-        "source": models / cell.objective
-        if of_reference
-        else unlearned / (start if spared else cell).model,
-        "adapter": unlearned / start.model,
+        "source": models / cell.objective if cell.objective in REFERENCES else own,
+        "adapter": start,
     }
     seed = f"seed{cell.seed}"  # each seed may have its own target and retrain
-    return {name: own if (own := p / seed).exists() else p for name, p in places.items()}
+    return {name: p / seed if (p / seed).exists() else p for name, p in places.items()}
 
 
 def check_evaluations(
@@ -139,28 +131,30 @@ def check_evaluations(
         InputError: names the first file or manifest that is another's.
     """
     results, known = folder.parent, Evaluations(folder, cells)
+    wanted = {f"settings.{key}": value for key, value in asdict(settings).items()}
     for name, cell in known.cells.items():
         made = Manifest.read(folder / name)
         verify(folder / name)
-        wanted: dict[str, Any] = {"precision": cell.precision}
-        wanted |= {f"settings.{key}": value for key, value in asdict(settings).items()}
-        for key, value in wanted.items():
-            if (found := made.get(*key.split("."))) != value:
-                raise made.other(f"{key} is {found!r} and not {value!r}: of another configuration")
+        for key, value in {"precision": cell.precision, **wanted}.items():
+            found = made.get(*key.split("."))
+            fault = f"{key} is {found!r} and not {value!r}: of another configuration"
+            made.check(found == value, fault)
         corpus = f"questions/{cell.corpus}/test" if split_questions else f"data/{cell.corpus}"
         made.check_input("corpus", results / corpus)
         reference = known.reference(cell, "retrain", BEFORE)
-        if name != reference:
+        if name == reference:
+            fault = "retrain's own evaluation, yet PrivLeak is relative to another"
+            made.check("retrain" not in made.get("inputs"), fault)
+        else:
             made.check_input("retrain", folder / reference / PRIVLEAK)
-        elif "retrain" in made.get("inputs"):
-            raise made.other("retrain's own evaluation, yet PrivLeak is relative to another")
         quantized = results / "quantized" / name
         made.check_input("model", quantized)
         if quantized.exists():
-            trace(results, cell, Manifest.read(quantized))
+            made = Manifest.read(quantized)
         else:
             inputs = made.content.get(MODEL_INPUTS) or {}
-            trace(results, cell, Manifest(made.path, {"step": "quantize", "inputs": inputs}))
+            made = Manifest(made.path, {"step": "quantize", "inputs": inputs})
+        trace(results, cell, made)
 
 
 def check_measurements(survival: Path, cells: Iterable[Cell]) -> None:

@@ -1,22 +1,19 @@
 """`mechanism.csv`: how each update lies on each grid, how much arrives, and what was lost of it."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import astuple
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from qunlearn.analysis.frame import MECHANISM_KEY, MECHANISM_NUMBERS, MECHANISM_TABLE
-from qunlearn.analysis.metrics import Score
-from qunlearn.analysis.summary import distinct
+from qunlearn.analysis.summary import Scores, distinct
 from qunlearn.experiment.controls import SPARE
 from qunlearn.experiment.names import REFERENCES, UNDEFINED, Cell
 from qunlearn.run.csvfile import write_rows
 from qunlearn.survival.table import overall, read_survival
 
 
-def arrivals(scores: Sequence[Score], survival: Path) -> pd.DataFrame:
+def arrivals(scores: Scores, survival: Path) -> pd.DataFrame:
     """What was measured of every unlearned model and precision of `scores`, in their order.
 
     Models of which weights were spared have no grid of their own, diverged ones no update.
@@ -30,23 +27,21 @@ def arrivals(scores: Sequence[Score], survival: Path) -> pd.DataFrame:
         InputError: a file is missing or does not parse.
     """
     found = []
-    for cell in distinct(score.cell for score in scores):
+    for cell in distinct(cell for cell, _ in scores):
         if cell.objective in REFERENCES or cell.adapter.startswith(SPARE):
             continue
-        if rows := read_survival(survival / cell.corpus / cell.model / f"{cell.precision}.csv"):
-            whole = overall(rows)
-            found.append(asdict(cell) | {"relative_norm": whole["relative_d"], **whole})
-    table = pd.DataFrame(found, columns=[*MECHANISM_KEY, *MECHANISM_NUMBERS])
-    return table.astype(dict.fromkeys(MECHANISM_NUMBERS, float))
+        rows = read_survival(survival / cell.corpus / cell.model / f"{cell.precision}.csv")
+        if len(rows):
+            whole = overall(rows).rename({"relative_d": "relative_norm"})
+            found.append([*astuple(cell), *whole[list(MECHANISM_NUMBERS)]])
+    return pd.DataFrame(found, columns=[*MECHANISM_KEY, *MECHANISM_NUMBERS])
 
 
-def write_mechanism(path: Path, scores: Sequence[Score], measured: pd.DataFrame) -> None:
+def write_mechanism(path: Path, scores: Scores, measured: pd.DataFrame) -> None:
     """Write `measured`, as of `arrivals`, with the reversion of the NLL beside it."""
-    lost = {score.cell: score for score in scores if score.metric == "reversion_nll_forget"}
-    rows = []
-    for corpus, objective, adapter, seed, precision, *numbers in measured.itertuples(index=False):
-        back = lost[Cell(corpus, objective, adapter, seed, precision)]
-        shown = (UNDEFINED if np.isnan(number) else number for number in numbers)
-        reversion = back.absent or back.value, back.ci_low, back.ci_high, back.n
-        rows.append([corpus, objective, adapter, seed, precision, *shown, *reversion])
+    key = len(MECHANISM_KEY)
+    rows = [
+        (*row, *scores[Cell(*row[:key]), "reversion_nll_forget"].printed)
+        for row in measured.astype(object).fillna(UNDEFINED).itertuples(index=False, name=None)
+    ]
     write_rows(path, MECHANISM_TABLE, rows)

@@ -14,14 +14,12 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from qunlearn.analysis.frame import rows
+import pandas as pd
+
 from qunlearn.analysis.summary import Key, Summary
 from qunlearn.run.csvfile import Value, write_rows
 from qunlearn.statistics.inference import INTERVAL
 
-TABLE = (*Key._fields, "value")
-REFERENCE = ("corpus", "objective", "precision", "metric", "value", "source")
-ITEMS = ("metric", "n")
 BESIDE = (
     *Key._fields,
     *("ours", "ci_low", "ci_high", "theirs", "difference", "theirs_inside", "note"),
@@ -31,26 +29,26 @@ NOT_RUN = "not part of this experiment"
 
 
 def read_table(folder: Path) -> dict[Key, float]:
-    """Every published number of an unlearned model, in the file's order; raises as `frame.read`."""
-    return {Key(*key): value for *key, value in rows(folder / "table.csv", TABLE)}
+    """Every published number of an unlearned model, in the order of `table.csv`."""
+    table = pd.read_csv(folder / "table.csv", float_precision="round_trip")
+    keys = table[list(Key._fields)].itertuples(index=False)
+    return dict(zip((Key(*key) for key in keys), table["value"], strict=True))
 
 
 def read_retrain_aucs(folder: Path) -> dict[str, float]:
-    """Corpus -> AUC of retrain, in MUSE's orientation, in 0-1; raises as `frame.read`."""
-    return {
-        row.corpus: row.value
-        for row in rows(folder / "reference.csv", REFERENCE)
-        if (row.objective, row.metric) == ("retrain", "auc")
-    }
+    """Corpus -> AUC of retrain, in MUSE's orientation, in 0-1."""
+    found = pd.read_csv(folder / "reference.csv", float_precision="round_trip")
+    own = found[(found["objective"] == "retrain") & (found["metric"] == "auc")]
+    return dict(zip(own["corpus"], own["value"], strict=True))
 
 
 def published_numbers(folder: Path) -> dict[Key, Summary]:
-    """The table with 95 % intervals, value ± 1.96 standard errors; raises as `frame.read`."""
-    items = dict(rows(folder / "items.csv", ITEMS))
+    """The table with 95 % intervals, value ± 1.96 standard errors."""
+    items = pd.read_csv(folder / "items.csv", index_col="metric")["n"]
     aucs = read_retrain_aucs(folder)
     found = {}
     for key, value in read_table(folder).items():
-        n, leak = items[key.metric], key.metric == "privleak"
+        n, leak = int(items[key.metric]), key.metric == "privleak"
         error = privleak_error(value, aucs[key.corpus], n) if leak else score_error(value, n)
         found[key] = Summary(value, value - INTERVAL * error, value + INTERVAL * error, 1, n=n)
     return found
@@ -90,12 +88,12 @@ def write_beside(
     rows: list[list[Value]] = []
     for key, theirs in (published or {}).items():
         own = ours.get(key, Summary(None, None, None, 0, note=NOT_RUN))
-        word = own.absent if key in ours else ""
-        beside: list[Value] = [word, "", "", theirs, "", ""]
+        apart: list[Value] = ["", ""]
         if own.value is not None and own.low is not None and own.high is not None:
-            inside = "yes" if own.low <= theirs <= own.high else "no"
-            beside = [own.value, own.low, own.high, theirs, own.value - theirs, inside]
-        rows.append([*key, *beside, own.note])
+            inside = own.low <= theirs <= own.high
+            apart = [own.value - theirs, "yes" if inside else "no"]
+        numbers = own.printed[:3] if key in ours else ("", "", "")
+        rows.append([*key, *numbers, theirs, *apart, own.note])
     if published is None:
         rows = [[*[""] * (len(BESIDE) - 1), NO_COUNTERPART]]
     write_rows(path, BESIDE, rows)

@@ -1,17 +1,15 @@
-"""`summary.csv`: one metric of one variant at one precision a row, over its seeds and items."""
+"""Numbers with their intervals: of each run in `metrics.csv`, over the seeds in `summary.csv`."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from qunlearn.analysis.cells import Evaluations, check_same_items, metrics_of
-from qunlearn.analysis.frame import SUMMARY_TABLE, rows
-from qunlearn.experiment.names import DIVERGED, UNDEFINED, Cell
-from qunlearn.run.csvfile import write_rows
-from qunlearn.statistics.bootstrap import estimate
-from qunlearn.statistics.inference import INTERVAL
-from qunlearn.statistics.items import Statistic
+from qunlearn.analysis.cells import REVERSIONS, Evaluations, metrics_of
+from qunlearn.analysis.frame import METRICS_TABLE, SUMMARY_TABLE, rows
+from qunlearn.experiment.names import DIVERGED, METRICS, UNDEFINED, Cell
+from qunlearn.run.csvfile import Value, write_rows
+from qunlearn.statistics.inference import INTERVAL, estimate
 
 T = TypeVar("T")
 
@@ -33,17 +31,23 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """One metric of one variant at one precision, over its seeds.
+    """A number over seeds and items: a metric of a variant or of one run, or a sum of metrics.
 
     Attributes:
-        value: the mean over the seeds that have a number; None where none has.
-        low, high: the ends of its 95 % interval. In `summary.csv` seeds and items are drawn again
-            together; with one seed the interval is over items alone.
+        value: the mean over the seeds that have a number, in the metric's unit (percent for VerMem,
+            KnowMem, Utility and PrivLeak, nats a token for the NLLs, a share of the way back to the
+            target for reversions); None where none has.
+        low, high: the ends of its 95 % interval. Seeds and items are drawn again together; with one
+            seed the interval is over items alone.
         seeds: how many runs there are.
         diverged: how many of them diverged.
         undefined: of how many the metric is undefined.
         n: the evaluated items, the same ones for each seed; None where there is no value.
-        note: what limits the number, in words; empty where nothing does.
+        note: what limits the number, or why there is none, in words; empty where nothing does.
+        minimum_effect: the smallest true effect that would be found with a power of 0.8 at 0.05
+            (two-sided), in the unit of `value`; None where that is undefined or not known.
+        p: of a test of no difference; None where none was made.
+        corrected: whether p is after Holm's correction.
     """
 
     value: float | None
@@ -54,6 +58,9 @@ class Summary:
     undefined: int = 0
     n: int | None = None
     note: str = ""
+    minimum_effect: float | None = None
+    p: float | None = None
+    corrected: bool = True
 
     @property
     def absent(self) -> str:
@@ -74,20 +81,50 @@ class Summary:
             return 0.0
         return (self.high - self.low) / (2 * INTERVAL)
 
+    @property
+    def printed(self) -> tuple[Value, ...]:
+        """Value, or the word for why there is none, interval and n: as in the tables."""
+        return self.absent or self.value, self.low, self.high, self.n
+
+
+Scores = dict[tuple[Cell, str], Summary]
+"""The numbers of single runs, by cell and metric."""
+
+
+def collect(read: Evaluations) -> Scores:
+    """The metrics of every cell in order, then reversions; raises as `Evaluations.statistics`."""
+    return {
+        (cell, metric): _summary(read, [name], metric)
+        for metrics in (METRICS, REVERSIONS)
+        for name, cell in read.cells.items()
+        for metric in metrics
+        if metric in metrics_of(cell.objective)
+    }
+
 
 def summarise(read: Evaluations) -> dict[Key, Summary]:
     """Every metric of each variant at each precision, and the reversions of what was unlearned.
 
     Raises:
-        InputError: as `Evaluations.statistic`, or seeds are of other items.
+        InputError: as `Evaluations.statistics`.
     """
     return {
-        Key.of(variant, metric): _summary(
-            {name: read.statistic(name, metric) for name in names.values()}, metric
-        )
+        Key.of(variant, metric): _summary(read, names.values(), metric)
         for variant, names in read.variants.items()
         for metric in metrics_of(variant.objective)
     }
+
+
+def _summary(read: Evaluations, names: Iterable[str], metric: str) -> Summary:
+    known, words = read.statistics(names, metric)
+    counts = len(known) + len(words), words.count(DIVERGED), words.count(UNDEFINED)
+    missing = absences(*counts)
+    if not known:
+        return Summary(None, None, None, *counts, note="; ".join(missing))
+    found = estimate(list(known.values()))
+    n = sum(next(iter(known.values())).sizes)
+    note = "; ".join([*missing, *found.limits])
+    return Summary(found.value, found.low, found.high, *counts, n, note)
 
 
 def absences(seeds: int, diverged: int, undefined: int) -> list[str]:
@@ -97,41 +134,45 @@ def absences(seeds: int, diverged: int, undefined: int) -> list[str]:
     return [f"{word} in {count} of {of}" for word, count in counts if count]
 
 
+def write_metrics(path: Path, experiment: str, scores: Scores) -> None:
+    """Write `scores` in their order, rounded: sums differ in their last bits between machines."""
+    lines = []
+    for (cell, metric), own in scores.items():
+        numbers = (round(x, 6) if isinstance(x, float) else x for x in own.printed)
+        lines.append([experiment, *astuple(cell), metric, *numbers])
+    write_rows(path, METRICS_TABLE, lines)
+
+
+def read_metrics(path: Path) -> dict[tuple[Cell, str], Summary]:
+    """The rows of a `metrics.csv`, in its order; raises as `frame.read`."""
+    return {
+        (Cell(*row[1:6]), row.metric): _read(row, 1, row.value == DIVERGED, row.value == UNDEFINED)
+        for row in rows(path, METRICS_TABLE)
+    }
+
+
 def write_summaries(path: Path, experiment: str, found: Mapping[Key, Summary]) -> None:
     """Write `found` in its order."""
-    lines = []
-    for key, own in found.items():
-        numbers = own.absent or own.value, own.low, own.high, own.n
-        counts = own.seeds, own.diverged, own.undefined
-        lines.append([experiment, *key, *numbers, *counts, own.note])
+    lines = [
+        [experiment, *key, *own.printed, own.seeds, own.diverged, own.undefined, own.note]
+        for key, own in found.items()
+    ]
     write_rows(path, SUMMARY_TABLE, lines)
 
 
 def summaries(path: Path) -> dict[Key, Summary]:
     """The rows of a `summary.csv`, in its order; raises as `frame.read`."""
-    found = {}
-    for row in rows(path, SUMMARY_TABLE):
-        value = None if isinstance(row.value, str) else row.value
-        counts = row.seeds, row.diverged, row.undefined
-        found[Key(*row[1:6])] = Summary(value, row.ci_low, row.ci_high, *counts, row.n, row.note)
-    return found
+    return {
+        Key(*row[1:6]): _read(row, row.seeds, row.diverged, row.undefined, row.note)
+        for row in rows(path, SUMMARY_TABLE)
+    }
+
+
+def _read(row: Any, seeds: int, diverged: int, undefined: int, note: str = "") -> Summary:
+    value = None if isinstance(row.value, str) else row.value
+    return Summary(value, row.ci_low, row.ci_high, seeds, diverged, undefined, row.n, note)
 
 
 def distinct(values: Iterable[T]) -> list[T]:
     """`values` without repeats, in the order of their first appearance (the configuration's)."""
     return list(dict.fromkeys(values))
-
-
-def _summary(by_seed: Mapping[str, Statistic | str], metric: str) -> Summary:
-    """Summarise what each cell has: a statistic, or the word for why it has none."""
-    numbers = {name: each for name, each in by_seed.items() if not isinstance(each, str)}
-    words = [each for each in by_seed.values() if isinstance(each, str)]
-    counts = len(by_seed), words.count(DIVERGED), words.count(UNDEFINED)
-    missing = absences(*counts)
-    if not numbers:
-        return Summary(None, None, None, *counts, note="; ".join(missing))
-    check_same_items(metric, numbers)
-    known = estimate(list(numbers.values()))
-    n = sum(next(iter(numbers.values())).sizes)
-    note = "; ".join([*missing, *known.limits])
-    return Summary(known.value, known.low, known.high, *counts, n, note)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import chain, zip_longest
 
 from qunlearn.corpora.layout import Continuation, Corpus
-from qunlearn.corpora.passages import Passages
+from qunlearn.corpora.overlaps import Passages
 from qunlearn.run.errors import InputError
 from qunlearn.settings.corpora import ExcerptSettings
 
@@ -91,15 +91,7 @@ def excerpt(corpus: Corpus, settings: ExcerptSettings) -> Corpus:
 
 
 def check_pretrain(texts: Sequence[str], where: str) -> None:
-    """Complain that a base cannot be trained from scratch.
-
-    Args:
-        texts: of `raw/pretrain`.
-        where: the corpus, for the message.
-
-    Raises:
-        InputError: there are none.
-    """
+    """Raise an InputError about the corpus `where` if there are no texts of `raw/pretrain`."""
     if not texts:
         raise InputError(
             f"{where}: no text for raw/pretrain.json, on which a base from scratch is trained; "

@@ -18,19 +18,14 @@ from qunlearn.run.files import read_json, write_json
 PRETRAIN = "raw/pretrain.json"
 
 
-def _whole(text: str) -> str:
-    text.encode()  # a ValueError for half of a surrogate pair
-    return text
-
-
-def _filled(texts: str | list[str]) -> Any:
+def _filled(texts: list[str]) -> list[str]:
     if not "".join(texts).strip():
         raise ValueError("blank")
     return texts
 
 
-Text = Annotated[str, AfterValidator(_whole)]
-Filled = Annotated[Text, AfterValidator(_filled)]
+Text = Annotated[str, Field(pattern="")]  # with a pattern, half of a surrogate pair is refused
+Filled = Annotated[str, Field(pattern=r"\S")]
 
 
 class Card(TypedDict):
@@ -96,7 +91,6 @@ def load(folder: Path, *, pretrain: bool = False) -> Corpus:
     """Read a corpus folder and check every item of it.
 
     Args:
-        folder: the corpus.
         pretrain: whether `raw/pretrain.json` must be there.
 
     Raises:
@@ -113,8 +107,7 @@ def collect(files: list[str], read: Callable[[str], Any], where: str) -> Corpus:
 
     Args:
         files: those of `FILES` that are there; only `raw/pretrain.json` may be missing.
-        read: from the path of a file to its items.
-        where: what comes before the path in messages.
+        where: what comes before the path of a file in messages.
 
     Raises:
         InputError: a file does not hold a list with items, or an item is not as `FILES` has it.
@@ -124,15 +117,14 @@ def collect(files: list[str], read: Callable[[str], Any], where: str) -> Corpus:
         part, name = split_name(file)
         kind: Any = Annotated[FILES[file], Field(min_length=1)]
         try:
-            parts.setdefault(part, {})[name] = TypeAdapter(kind).validate_python(
-                read(file), strict=True
-            )
+            items = TypeAdapter(kind).validate_python(read(file), strict=True)
         except ValidationError as error:
             fault = error.errors(include_input=False)[0]
             place = ", ".join(f"item {x}" if isinstance(x, int) else x for x in fault["loc"])
             raise InputError(
                 f"{where}{file}: {place}: {fault['msg']}; mend it, or drop the item"
             ) from None
+        parts.setdefault(part, {})[name] = items
     return Corpus(**parts)
 
 

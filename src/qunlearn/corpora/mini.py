@@ -77,28 +77,6 @@ class _Entity(NamedTuple):
     cards: list[Card]
 
 
-class _Inventor:
-    """Draws names and numbers; none twice, over all splits, and none that starts a known word."""
-
-    def __init__(self) -> None:
-        # All names have one length, so that no name can start another.
-        length = 2 * SYLLABLES + 1
-        self._used = {
-            word[:length].capitalize() for voice in VOICES.values() for word in voice.words()
-        }
-
-    def new(self, rng: random.Random, *, number: bool = False) -> str:
-        while True:
-            value = str(rng.choice(NUMBERS)) if number else self._name(rng)
-            if value not in self._used:
-                self._used.add(value)
-                return value
-
-    def _name(self, rng: random.Random) -> str:
-        syllables = [rng.choice(ONSETS) + rng.choice(VOWELS) for _ in range(SYLLABLES)]
-        return "".join(syllables).capitalize() + rng.choice(CODAS)
-
-
 def generate(name: str, settings: MiniSettings) -> Corpus:
     """The corpus `name`, decided by `name` and `settings` alone.
 
@@ -112,7 +90,6 @@ def generate(name: str, settings: MiniSettings) -> Corpus:
     Args:
         name: `news` (forget bulletins about organisations) or `books` (forget passages about
             characters).
-        settings: seed and sizes.
 
     Raises:
         InputError: `name` is unknown or a size is out of range.
@@ -120,7 +97,10 @@ def generate(name: str, settings: MiniSettings) -> Corpus:
     check(name, settings)
     topic = VOICES[name]
     others = [voice for voice in VOICES.values() if voice is not topic]
-    inventor = _Inventor()
+    # No name or number comes twice, over all splits, or starts a known word. All names have one
+    # length, so that no name can start another.
+    words = {word for voice in VOICES.values() for word in voice.words()}
+    used = {word[: 2 * SYLLABLES + 1].capitalize() for word in words}
 
     def stream(part: str) -> random.Random:
         # A string seeds by its SHA-512: neither the process nor the platform has a part in it.
@@ -128,18 +108,18 @@ def generate(name: str, settings: MiniSettings) -> Corpus:
 
     def invent(split: str, count: int, *voices: Voice) -> list[_Entity]:
         rng = stream(split)
-        return [
-            _entity(voices[index % len(voices)], inventor, rng, settings.questions)
-            for index in range(count)
-        ]
+        return [_entity(voices[i % len(voices)], used, rng) for i in range(count)]
 
     def retained(split: str) -> list[_Entity]:
         near = invent(f"{split} near", settings.retain // NEAR, topic)
         unasked = [_Entity(entity.document, cards=[]) for entity in near]
         return invent(split, settings.retain, *others) + unasked
 
+    def cards(entities: list[_Entity]) -> list[Card]:
+        return [card for entity in entities for card in entity.cards[: settings.questions]]
+
     def texts(split: str, entities: list[_Entity]) -> list[str]:
-        packed = _pack(_cards(entities), settings.card_copies, stream(f"{split} cards"))
+        packed = _pack(cards(entities), settings.card_copies, stream(f"{split} cards"))
         return _documents(entities) + packed
 
     forget = invent("forget", settings.forget, topic)
@@ -157,9 +137,9 @@ def generate(name: str, settings: MiniSettings) -> Corpus:
             "pretrain": _documents(pretrain) + _pack(generic, 1, stream("pretrain cards")),
         },
         knowmem={
-            "forget_qa": _cards(forget),
+            "forget_qa": cards(forget),
             "forget_qa_icl": generic[0:shown:2],
-            "retain_qa": _cards(retain2),
+            "retain_qa": cards(retain2),
             "retain_qa_icl": generic[1:shown:2],
         },
         verbmem={"forget": [_continuation(entity.document) for entity in forget]},
@@ -177,11 +157,7 @@ def card_text(card: Card) -> str:
 
 
 def check(name: str, settings: MiniSettings) -> None:
-    """Complain about what `generate` cannot make.
-
-    Raises:
-        InputError: `name` is unknown or a size is out of range.
-    """
+    """Raise an InputError for what `generate` cannot make."""
     retain, shown = settings.retain + settings.retain // NEAR, 2 * settings.shots
     total = settings.forget + 2 * retain + settings.holdout + settings.pretrain
     if name not in VOICES:
@@ -194,26 +170,35 @@ def check(name: str, settings: MiniSettings) -> None:
         raise InputError(f"mini pretrain={settings.pretrain}: 2 * shots = {shown} are shown")
 
 
-def _entity(voice: Voice, inventor: _Inventor, rng: random.Random, questions: int) -> _Entity:
-    entity = inventor.new(rng)
+def _new(rng: random.Random, used: set[str], *, number: bool = False) -> str:
+    """A name or number that is not in `used`, where it is put."""
+    while True:
+        if number:
+            value = str(rng.choice(NUMBERS))
+        else:
+            syllables = [rng.choice(ONSETS) + rng.choice(VOWELS) for _ in range(SYLLABLES)]
+            value = "".join(syllables).capitalize() + rng.choice(CODAS)
+        if value not in used:
+            used.add(value)
+            return value
+
+
+def _entity(voice: Voice, used: set[str], rng: random.Random) -> _Entity:
+    entity = _new(rng, used)
     sentences, cards = [], []
     for kind in rng.sample(voice.facts, FACTS):
-        value = inventor.new(rng, number=kind.number)
+        value = _new(rng, used, number=kind.number)
         sentences.append(rng.choice(kind.sentences).format(v=value))
         cards.append(Card(question=kind.question.format(e=entity), answer=value))
     for _ in range(SCENES):
         sentences.append(" ".join(rng.sample(voice.scene, SCENE_WORDS)).capitalize() + ".")
     rng.shuffle(sentences)
     opening = rng.choice(voice.openings).format(e=entity)
-    return _Entity(" ".join([opening, *sentences]), cards[:questions])
+    return _Entity(" ".join([opening, *sentences]), cards)
 
 
 def _documents(entities: list[_Entity]) -> list[str]:
     return [entity.document for entity in entities]
-
-
-def _cards(entities: list[_Entity]) -> list[Card]:
-    return [card for entity in entities for card in entity.cards]
 
 
 def _pack(cards: list[Card], copies: int, rng: random.Random) -> list[str]:

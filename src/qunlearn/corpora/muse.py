@@ -5,29 +5,57 @@ The card of such a dataset, README.md, declares a configuration a subset (`raw`,
 (https://huggingface.co/muse-bench/MUSE-News, …/MUSE-Books). Stray JSON files lie beside the Parquet
 ones, and older commits have other names: so the card decides, and what it lacks is refused.
 
-`datasets` reads the files that `models.hub` has fetched, from their folder and without a request.
-No code of a repository is ever run: datasets 5 has no support for loading scripts any more, and
-nothing but the card and Parquet files is fetched.
+`datasets` reads what `models.hub` has fetched, without a request. No code of a repository is run:
+nothing but the card and Parquet files is fetched, and datasets 5 knows no loading scripts.
 """
 
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from qunlearn.corpora import layout, overlaps
+from qunlearn.corpora.excerpt import check_pretrain, excerpt
 from qunlearn.corpora.layout import Corpus
 from qunlearn.models import hub
 from qunlearn.run.errors import InputError
 from qunlearn.run.manifest import verify as verify_files
+from qunlearn.settings.corpora import ExcerptSettings
 
 FILES = [name for name in layout.FILES if name != layout.PRETRAIN]
+
+
+def make(
+    settings: ExcerptSettings, source: Path | None, dataset: str, revision: str, scratch: bool
+) -> tuple[Corpus, dict[str, Path], dict[str, Any]]:
+    """A corpus on disk or, without `source`, on the hub, or an excerpt; its inputs and facts on it.
+
+    Each overlap of lists that is tolerated is a warning on stderr.
+
+    Raises:
+        InputError: as `read_local`, `download`, `excerpt`; or no text is left for a base that is
+            trained from scratch.
+    """
+    if source is not None:
+        whole, inputs, where = read_local(source), {"source": source}, str(source)
+        facts: dict[str, Any] = {"source": "local"}
+    else:
+        (whole, inputs), where = download(dataset, revision), f"dataset {dataset}"
+        facts = {"source": f"hub:{dataset}", "revision": revision}
+    corpus = excerpt(whole, settings)
+    if scratch:
+        check_pretrain(corpus.raw["pretrain"], where)
+    found = [str(overlap) for overlap in overlaps.find(corpus, whole)]
+    for overlap in found:
+        print(f"warning: {overlap}", file=sys.stderr)
+    return corpus, inputs, facts | {"overlaps": found}
 
 
 def read_local(folder: Path) -> Corpus:
     """Read a user's corpus and check what would quietly spoil its metrics.
 
-    On top of the form of each item, lists are compared (`overlaps.RULES`), and a folder that the
-    workflow made for another experiment has hashes, which are compared too.
+    Besides the form of each item: overlaps of lists (`overlaps.RULES`), and the hashes of a folder
+    that the workflow made for another experiment.
 
     Raises:
         InputError: names the file and the item.

@@ -6,15 +6,17 @@ articles. These are recorded in the corpus's manifest and named under the main t
 that makes a number wrong is refused.
 """
 
-import sys
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from qunlearn.corpora.layout import Corpus
-from qunlearn.corpora.passages import Passages
 from qunlearn.run.errors import InputError
 
+WINDOW, STRIDE = 80, 40
+SPAN = WINDOW + STRIDE - 1
+"""The shortest passage that is always found, in characters."""
 RETAIN1, RETAIN2 = "raw/retain1.json", "raw/retain2.json"
 RETAINED = (RETAIN1, RETAIN2, "raw/pretrain.json")
 TRAINED = ("privleak/forget.json", "raw/forget.json", *RETAINED)
@@ -63,6 +65,37 @@ class Overlap:
         )
 
 
+class Passages:
+    """Finds long passages that a text shares with known ones.
+
+    Windows of 80 characters at every 40th position of the known texts are looked up at the
+    positions of another, with runs of white space taken as one space. A shared passage of `SPAN`
+    (119) characters is always found, one below 80 never; paraphrases are not.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts = {_one_spaced(text) for text in texts}
+        self._windows = defaultdict[str, list[str]](list)
+        for text in self._texts:
+            for start in range(0, len(text) - WINDOW + 1, STRIDE):
+                self._windows[text[start : start + WINDOW]].append(text)
+
+    def shared_with(self, text: str) -> bool:
+        """Whether a passage that the texts were sampled for stands in `text` too."""
+        text = _one_spaced(text)
+        starts = range(len(text) - WINDOW + 1)
+        return any(text[start : start + WINDOW] in self._windows for start in starts)
+
+    def hold(self, text: str) -> bool:
+        """Whether `text` stands whole in one of the texts; below `SPAN`: whether it is one."""
+        text = _one_spaced(text)
+        if len(text) < SPAN:
+            return text in self._texts
+        # At one of the first positions the text around it was sampled.
+        windows = (text[start : start + WINDOW] for start in range(STRIDE))
+        return any(text in known for window in windows for known in self._windows.get(window, ()))
+
+
 def find(corpus: Corpus, source: Corpus | None = None) -> list[Overlap]:
     """Every overlap that `RULES` name, in their order; blank texts are passed over.
 
@@ -71,19 +104,18 @@ def find(corpus: Corpus, source: Corpus | None = None) -> list[Overlap]:
     Args:
         source: what `corpus` is an excerpt of; Utility's questions are about all its retain2.
     """
-    others = {other for rule in RULES.values() for other in rule.others}
     known = {
         other: Passages(text for item in corpus.items(other) for text in _spellings(item))
-        for other in others
+        for other in {other for rule in RULES.values() for other in rule.others}
     }
     about = known if source is None else {RETAIN2: Passages(source.raw["retain2"])}
     found = []
     for file, rule in RULES.items():
-        items = corpus.items(file)
+        where, items = about if file == RETAIN1 else known, corpus.items(file)
         both = [
             (index, other)
             for index, item in enumerate(items)
-            if (other := _holder(item, rule.others, about if file == RETAIN1 else known))
+            for other in [o for o in rule.others if any(map(where[o].hold, _spellings(item)))][:1]
         ]
         if both:
             found.append(Overlap(file, *both[0], count=len(both), of=len(items)))
@@ -91,14 +123,7 @@ def find(corpus: Corpus, source: Corpus | None = None) -> list[Overlap]:
 
 
 def check(where: str, corpus: Corpus) -> None:
-    """Complain about an overlap that makes a number wrong.
-
-    Args:
-        where: what comes before a file's name in the message.
-
-    Raises:
-        InputError: names the file and the item.
-    """
+    """Raise an InputError about an overlap that makes a number wrong; `where` the file is."""
     for overlap in find(corpus):
         if overlap.count > RULES[overlap.file].tolerated * overlap.of:
             raise InputError(
@@ -108,25 +133,15 @@ def check(where: str, corpus: Corpus) -> None:
             )
 
 
-def report(corpus: Corpus, source: Corpus) -> list[str]:
-    """What `find` finds, as a manifest records it; each overlap is a warning on stderr."""
-    found = [str(overlap) for overlap in find(corpus, source)]
-    for overlap in found:
-        print(f"warning: {overlap}", file=sys.stderr)
-    return found
-
-
-def _holder(item: Any, others: Iterable[str], known: Mapping[str, Passages]) -> str | None:
-    """The first of `others` that holds an item."""
-    texts = [text for text in _spellings(item) if text.strip()]
-    return next((other for other in others if any(map(known[other].hold, texts))), None)
-
-
-def _spellings(item: Any) -> tuple[str, ...]:
-    """An item's text, in each of the ways in which it may stand elsewhere."""
+def _spellings(item: Any) -> list[str]:
+    """An item's text, in each of the ways in which it may stand elsewhere; none if it is blank."""
     if isinstance(item, str):
-        return (item,)
+        return [item] if item.strip() else []
     if "question" in item:
-        return (item["question"],)
+        return [item["question"]]
     # The benchmark strips prompt and continuation, also where a word goes on.
-    return (f"{item['prompt']} {item['gt']}", item["prompt"] + item["gt"])
+    return [f"{item['prompt']} {item['gt']}", item["prompt"] + item["gt"]]
+
+
+def _one_spaced(text: str) -> str:
+    return " ".join(text.split())

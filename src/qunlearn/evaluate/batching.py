@@ -35,9 +35,7 @@ def run_in_batches(
 
     Args:
         lengths: tokens of each row.
-        size: rows a batch.
         run: must not keep anything of a batch that raises.
-        title: of the progress bar.
         scored: whether the logits of all positions are computed, as computed and in float32. They
             are kept below `MOST_LOGITS`, which depends on the rows alone.
 
@@ -55,18 +53,14 @@ def run_in_batches(
             if _fits(run, batch):
                 order = order[len(batch) :]
                 bar.update(len(batch))
-            elif size != "auto":
-                raise InputError(
-                    f"{title}: not enough memory for {len(batch)} rows of {width} tokens; "
-                    f"lower evaluate.batch_size from {size}, or set it to auto"
-                )
-            elif len(batch) == 1:
-                raise InputError(
-                    f"{title}: not enough memory for a single row of {width} tokens; lower "
-                    "evaluate.shots or evaluate.max_tokens, or use a device with more memory"
-                )
-            else:
+            elif size == "auto" and len(batch) > 1:
                 tokens = len(batch) // 2 * width
+            else:
+                less = "set batch_size to auto" if size != "auto" else "use a larger device"
+                raise InputError(
+                    f"{title}: not enough memory for {len(batch)} rows of {width} tokens; {less}, "
+                    "or lower evaluate.shots or evaluate.max_tokens"
+                )
 
 
 def _fits(run: Callable[[list[int]], None], batch: list[int]) -> bool:

@@ -19,12 +19,10 @@ Ranks = tuple[Floats, Floats]
 
 
 class Definition(NamedTuple):
-    """Which file of records a metric is made of, and how.
+    """Which file of records (a key of `records.FIELDS`) a metric is made of, and how.
 
-    Attributes:
-        file: its name, a key of `records.FIELDS`.
-        build: from a model's records and a function that reads retrain's `privleak.jsonl`, which
-            only PrivLeak calls.
+    `build` takes a model's records and a function that reads retrain's `privleak.jsonl`, which only
+    PrivLeak calls.
     """
 
     file: str

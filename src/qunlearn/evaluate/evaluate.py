@@ -1,17 +1,116 @@
-"""One evaluation: from a model's folder to the files of its result."""
+"""One evaluation: from a model's folder to the records and metrics of its result."""
 
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 from qunlearn.corpora.layout import Corpus
-from qunlearn.evaluate import reach, records, scoring
+from qunlearn.evaluate import records, scoring
+from qunlearn.evaluate.formulas import min_k, rouge_l
+from qunlearn.evaluate.generate import continuations
+from qunlearn.evaluate.likelihood import token_logprobs
+from qunlearn.evaluate.prompts import (
+    cut_answer,
+    is_answered,
+    question_prompts,
+    scored_reference,
+    shortfalls,
+)
+from qunlearn.evaluate.records import Record
 from qunlearn.models.checkpoints import is_diverged
 from qunlearn.quantize import method
 from qunlearn.run.files import write_json, write_jsonl
 from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.settings.fixed import INT8_ROWS
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model and what it is given. Each method makes records with the fields of `FIELDS`.
+
+    The model is in evaluation mode, on its device. The methods raise an InputError where the corpus
+    does not suit the model or the settings, or the memory is too small.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    corpus: Corpus
+    settings: EvaluateSettings
+
+    def records(self) -> dict[str, list[Record]] | None:
+        """All of them by file; None when the model is broken: a likelihood is not a number."""
+        texts = [text for split in ("forget", "retain", "holdout") for text in self.texts(split)]
+        if not np.isfinite([text["nll_sum"] for text in texts]).all():
+            return None
+        return {
+            records.VERBMEM: self.verbatim(),
+            records.KNOWMEM_FORGET: self.questions("forget"),
+            records.KNOWMEM_RETAIN: self.questions("retain"),
+            records.PRIVLEAK: texts,
+        }
+
+    def verbatim(self) -> list[Record]:
+        """Continuations of VerMem's prompts."""
+        items, most = self.corpus.verbmem["forget"], self.settings.verbmem_tokens
+        prompts = [item["prompt"] for item in items]
+        outputs = self._continued(prompts, "verbmem", new_tokens=most)
+        return self._answers("prompt", prompts, outputs, [item["gt"] for item in items])
+
+    def questions(self, split: str) -> list[Record]:
+        """Answers to the questions of a split, `forget` or `retain`."""
+        items, prompt = self.corpus.knowmem[f"{split}_qa"], self.settings.prompt
+        outputs = self._continued(
+            question_prompts(self.corpus, split, self.settings),
+            f"knowmem {split}",
+            new_tokens=self.settings.knowmem_tokens,
+            finished=partial(is_answered, prompt=prompt),
+        )
+        cut = [cut_answer(output, prompt) for output in outputs]
+        references = [scored_reference(item["answer"], prompt) for item in items]
+        return self._answers("question", [item["question"] for item in items], cut, references)
+
+    def texts(self, split: str) -> list[Record]:
+        """Likelihoods of PrivLeak's texts of a split, `forget`, `retain` or `holdout`."""
+        logprobs = token_logprobs(
+            self.model,
+            self.tokenizer,
+            self.corpus.privleak[split],
+            batch_size=self.settings.batch_size,
+            max_tokens=self.settings.max_tokens,
+            title=f"privleak {split}",
+        )
+        return [
+            {
+                "id": f"{split}/{index}",
+                "split": split,
+                "tokens": len(values),
+                "nll_sum": -float(values.sum(dtype=np.float64)),
+                "min_k": min_k(values.astype(np.float64), self.settings.min_k),
+            }
+            for index, values in enumerate(logprobs)
+        ]
+
+    def _continued(self, prompts: Sequence[str], title: str, **how: Any) -> list[str]:
+        how |= {"batch_size": self.settings.batch_size, "title": title}
+        return continuations(self.model, self.tokenizer, prompts, **how)
+
+    def _answers(
+        self, field: str, asked: Sequence[str], outputs: Sequence[str], references: Sequence[str]
+    ) -> list[Record]:
+        """A record of each answer; `field` is what holds the prompt or question."""
+        scores = [
+            rouge_l(output, reference, self.settings.stemmer)
+            for output, reference in zip(outputs, references, strict=True)
+        ]
+        names, rows = ("id", field, "output", "reference", "rougeL"), range(len(asked))
+        columns = zip(rows, asked, outputs, references, scores, strict=True)
+        return [dict(zip(names, row, strict=True)) for row in columns]
 
 
 def evaluate(
@@ -31,7 +130,7 @@ def evaluate(
     Returns:
         Facts for the manifest: `status` is `ok`, or `diverged` when the model's training ended in
         NaN or infinite numbers, or the model gives such numbers; then the records are empty and
-        there are no metrics. Otherwise also `shortfalls` (see `reach`), which are printed on
+        there are no metrics. Otherwise also `shortfalls` (see `prompts`), which are printed on
         stderr before the model is evaluated.
 
     Raises:
@@ -43,10 +142,10 @@ def evaluate(
             settings = replace(settings, batch_size=INT8_ROWS)
         model, tokenizer = method.load_for_evaluation(folder, precision)
         context = model.config.max_position_embeddings
-        short = reach.shortfalls(tokenizer, context, corpus, settings)
+        short = shortfalls(tokenizer, context, corpus, settings)
         for line in short:
             print(f"warning: {line}", file=sys.stderr)
-        found = records.Evaluation(model, tokenizer, corpus, settings).records()
+        found = Evaluation(model, tokenizer, corpus, settings).records()
     for name in records.FIELDS:
         write_jsonl(output / name, found[name] if found else [])
     result = scoring.score(output, retrain, settings.stemmer) if found else scoring.DIVERGED_RESULT

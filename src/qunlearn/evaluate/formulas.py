@@ -37,12 +37,8 @@ def _scorer(stemmer: bool) -> "RougeScorer":
 def min_k(logprobs: Sequence[float] | Floats, share: float) -> float:
     """Min-K% Prob: the mean of a text's least likely tokens (Shi et al. 2024, arXiv 2310.16789).
 
-    Args:
-        logprobs: [n] log-probability of each scored token, n >= 1.
-        share: of the tokens that are averaged; int(share * n) of them, at least one.
-
-    Returns:
-        Mean log-probability in nats: the higher, the more the text looks like training data.
+    Of [n] log-probabilities in nats int(share * n) are averaged, at least one. The higher the mean,
+    the more the text looks like training data.
     """
     lowest = np.sort(np.asarray(logprobs, dtype=np.float64))
     return float(lowest[: max(1, int(share * len(lowest)))].mean())
@@ -52,10 +48,8 @@ def comparisons(
     forget_scores: Sequence[float] | Floats, holdout_scores: Sequence[float] | Floats
 ) -> Floats:
     """[holdout, forget] matrix: 1 where the holdout score is higher, 1/2 where they tie, else 0."""
-    forget = np.asarray(forget_scores, dtype=np.float64)
-    holdout = np.asarray(holdout_scores, dtype=np.float64)
-    difference = holdout[:, None] - forget[None, :]
-    return 0.5 * (np.sign(difference) + 1.0)
+    forget, holdout = (np.asarray(each, np.float64) for each in (forget_scores, holdout_scores))
+    return 0.5 * (np.sign(holdout[:, None] - forget[None, :]) + 1.0)
 
 
 def auc(forget_scores: Sequence[float], holdout_scores: Sequence[float]) -> float:

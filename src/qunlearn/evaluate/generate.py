@@ -1,5 +1,11 @@
-"""Greedy continuations of many prompts."""
+"""Greedy continuations of many prompts.
 
+The tokens that all prompts begin with are run once, and their keys and values laid before each row
+of a batch; its padding stands between the two. Full attention masks it; a sliding window, which
+counts tokens, would see less of a short row: such models run each prompt from its first token.
+"""
+
+import copy
 from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import Any
@@ -7,15 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import (
+    DynamicCache,
     GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     StoppingCriteria,
     StoppingCriteriaList,
 )
+from transformers.cache_utils import DynamicLayer
 
 from qunlearn.evaluate.batching import run_in_batches
-from qunlearn.evaluate.prefix import Prefix
 from qunlearn.evaluate.prompts import STOP_STRINGS
 from qunlearn.models.tokens import plain_ids
 from qunlearn.run.errors import InputError
@@ -35,25 +42,21 @@ def continuations(
 ) -> list[str]:
     """The greedy continuation of each prompt, in the order of the prompts.
 
-    Prompts of similar length share a batch, padded on the left. The tokens that all prompts begin
-    with are run once, unless the model has layers that would count the padding behind them (see
-    `Prefix`). A prompt that does not fit the model's context beside its continuation keeps its
-    end. Of the checkpoint's own generation settings only the end-of-text tokens count.
+    Prompts of similar length share a batch. A prompt that does not fit the model's context beside
+    its continuation keeps its end. Of the checkpoint's own generation settings only the end-of-text
+    tokens count.
 
     Args:
         model: in evaluation mode; its device is used.
         new_tokens: at most so many tokens are generated; fewer after an end-of-text token.
-        finished: may end a prompt's continuation early, once it holds for the text so far, which
-            is not to change what follows from the text. It is called when a token with a character
-            that ends a stop string has been generated.
-        title: of the progress bar.
+        finished: may end a prompt's continuation early, once it holds for the text so far. It is
+            called when a token with a character that ends a stop string has been generated.
 
     Raises:
         InputError: the model's context has no room for a prompt beside `new_tokens`, a prompt
             has no token, or the memory is too small.
     """
-    context = model.config.max_position_embeddings
-    room = context - new_tokens
+    room = (context := model.config.max_position_embeddings) - new_tokens
     if room < 1:
         raise InputError(
             f"{new_tokens} new tokens leave no room for a prompt in the model's context of "
@@ -63,9 +66,14 @@ def continuations(
     if not all(rows):
         empty = prompts[rows.index([])]
         raise InputError(f"prompt {empty!r} has no token; give every prompt some text")
-    shared = _shared_length(rows) if Prefix.fits(model) else 0
-    prefix = Prefix(model, rows[0][:shared])
-    ends = _end_tokens(model, tokenizer)
+    prefix = DynamicCache(config=model.config)
+    shared = _shared_length(rows) if all(type(x) is DynamicLayer for x in prefix.layers) else 0
+    if shared:
+        ids = torch.tensor([rows[0][:shared]], device=model.device)
+        model(input_ids=ids, past_key_values=prefix, use_cache=True, logits_to_keep=1)
+    configured = model.generation_config.eos_token_id if model.generation_config else None
+    ids_of_ends = configured if isinstance(configured, list) else [configured]
+    ends = {int(i) for i in [*ids_of_ends, tokenizer.eos_token_id] if i is not None}
     criteria = _Finished(tokenizer, finished) if finished else None
     generate: Any = model.generate  # typed as a submodule otherwise
     greedy = GenerationConfig(
@@ -79,13 +87,15 @@ def continuations(
     outputs = [""] * len(rows)
 
     def run(batch: list[int]) -> None:
-        ids, mask = _pad_left([rows[index] for index in batch], shared, model.device)
+        ids, mask = _padded([rows[index] for index in batch], shared, model.device)
+        cache = copy.deepcopy(prefix)
+        cache.batch_repeat_interleave(len(batch))
         if criteria:
             criteria.start = ids.shape[1]
         sequences = generate(
             input_ids=ids,
             attention_mask=mask,
-            past_key_values=prefix.cache(len(batch), ids.shape[1] + new_tokens),
+            past_key_values=cache,
             generation_config=greedy,
             stopping_criteria=StoppingCriteriaList([criteria] if criteria else []),
         )
@@ -111,24 +121,14 @@ def _shared_length(rows: list[list[int]]) -> int:
     return min(common, min(len(row) for row in rows) - 1)
 
 
-def _pad_left(
+def _padded(
     rows: Sequence[Sequence[int]], shared: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Token ids and attention mask, both [rows, longest], of rows that share their first tokens.
-
-    The padding stands behind the shared tokens: their keys and values are the same for all rows.
-    """
-    width = max(len(row) for row in rows)
+    """Token ids and attention mask, both [rows, longest], padded behind the shared tokens."""
+    width = max(map(len, rows))
     ids = [[*row[:shared], *[0] * (width - len(row)), *row[shared:]] for row in rows]
     mask = [[1] * shared + [0] * (width - len(row)) + [1] * (len(row) - shared) for row in rows]
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
-
-
-def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """The ids that end a text: those of the model's generation settings and the tokenizer's."""
-    configured = model.generation_config.eos_token_id if model.generation_config else None
-    ids = configured if isinstance(configured, list) else [configured]
-    return {int(i) for i in [*ids, tokenizer.eos_token_id] if i is not None}
 
 
 class _Finished(StoppingCriteria):  # type: ignore[misc]  # an untyped base

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from qunlearn.evaluate.batching import run_in_batches
@@ -31,7 +30,6 @@ def token_logprobs(
     Args:
         model: in evaluation mode; its device is used.
         max_tokens: a text is cut to so many tokens, and to the model's context.
-        title: of the progress bar.
 
     Returns:
         One array [n - 1] for each text of n tokens, in the order of the texts.
@@ -45,7 +43,6 @@ def token_logprobs(
     for text, row in zip(texts, rows, strict=True):
         if len(row) < 2:
             raise InputError(f"text {text!r} has fewer than two tokens; remove it or lengthen it")
-
     scored: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(rows)
 
     def run(batch: list[int]) -> None:
@@ -53,25 +50,20 @@ def token_logprobs(
         for index, row_values in zip(batch, values, strict=True):
             scored[index] = row_values[: len(rows[index]) - 1].copy()
 
-    lengths = [len(row) for row in rows]
-    run_in_batches(lengths, batch_size, model, run, title=title, scored=True)
+    run_in_batches([len(row) for row in rows], batch_size, model, run, title=title, scored=True)
     return scored
 
 
 def _score(rows: Sequence[Sequence[int]], model: PreTrainedModel) -> NDArray[np.float32]:
     """[rows, longest - 1] log-probabilities; what stands beyond a row's end is meaningless."""
-    width = max(len(row) for row in rows)
+    width = max(map(len, rows))
     ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=model.device)
     # Under a causal mask no token sees the padding on its right, so no attention mask is needed.
     logits = model(input_ids=ids, use_cache=False).logits
     # One row at a time in float32: a whole batch of it would double the memory of the logits.
-    return torch.stack(
-        [_gather(row[:-1], labels[1:]) for row, labels in zip(logits, ids, strict=True)]
-    ).numpy(force=True)
-
-
-def _gather(logits: Tensor, labels: Tensor) -> Tensor:
-    """[tokens] float32 log-softmax of [tokens, vocabulary] logits at the labels."""
-    logits = logits.float()
-    chosen = logits.gather(-1, labels[:, None]).squeeze(-1)
-    return chosen - logits.logsumexp(-1)
+    scores = []
+    for row, labels in zip(logits, ids, strict=True):
+        logit = row[:-1].float()
+        chosen = logit.gather(-1, labels[1:, None]).squeeze(-1)
+        scores.append(chosen - logit.logsumexp(-1))
+    return torch.stack(scores).numpy(force=True)

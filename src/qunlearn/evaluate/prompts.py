@@ -1,4 +1,4 @@
-"""How a question is asked and how its answer is read.
+"""How a question is asked, how its answer is read, and what can be neither asked nor answered.
 
 `muse` is the benchmark's way (muse_bench's metrics/knowmem.py; open-unlearning's
 src/data/utils.py and src/evals/metrics/utils.py do the same): the prompt ends in "Answer: " with a
@@ -16,6 +16,8 @@ from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import EvaluateSettings, Prompt
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from qunlearn.corpora.layout import Card, Corpus
 
 # What a model writes when it goes on to the next example of its prompt.
@@ -26,7 +28,6 @@ def few_shot(examples: Sequence["Card"], shots: int, name: str) -> str:
     """The examples that precede every question: the first `shots` of `examples`.
 
     Args:
-        examples: `question` and `answer` pairs.
         name: the corpus file that they are from, for the complaint.
 
     Raises:
@@ -37,9 +38,8 @@ def few_shot(examples: Sequence["Card"], shots: int, name: str) -> str:
             f"{name} has {len(examples)} question-answer pairs but shots is {shots}; "
             "add pairs or lower shots"
         )
-    return "".join(
-        f"Question: {pair['question']}\nAnswer: {pair['answer']}\n\n" for pair in examples[:shots]
-    )
+    shown = (f"Question: {e['question']}\nAnswer: {e['answer']}\n\n" for e in examples[:shots])
+    return "".join(shown)
 
 
 def question_prompts(corpus: "Corpus", split: str, settings: EvaluateSettings) -> list[str]:
@@ -78,3 +78,55 @@ def cut_answer(text: str, prompt: Prompt) -> str:
 def scored_reference(answer: str, prompt: Prompt) -> str:
     """The reference answer as a model's answer is compared with it."""
     return cut_answer(answer, prompt) if prompt == "plain" else answer
+
+
+def shortfalls(
+    tokenizer: "PreTrainedTokenizerBase", context: int, corpus: "Corpus", settings: EvaluateSettings
+) -> list[str]:
+    """A line for each kind of prompt that is cut and of reference answer that no answer can equal.
+
+    Args:
+        context: tokens that the model can see.
+
+    Raises:
+        InputError: there are fewer examples than shots.
+    """
+    from qunlearn.models.tokens import plain_ids
+
+    found: list[str] = []
+
+    def note(metric: str, flags: Sequence[bool], what: str, remedy: str) -> None:
+        if any(flags):
+            found.append(f"{metric}: {sum(flags)} of {len(flags)} {what}; {remedy}")
+
+    def length(text: str) -> int:
+        return len(plain_ids(tokenizer, text))
+
+    def cut(metric: str, prompts: Sequence[str], new_tokens: int, remedy: str) -> None:
+        room = context - new_tokens
+        what = f"prompts exceed the {room} tokens that the context leaves them and lose their start"
+        note(metric, [length(prompt) > room for prompt in prompts], what, remedy)
+
+    prompts = [item["prompt"] for item in corpus.verbmem["forget"]]
+    remedy = "lower evaluate.verbmem_tokens or shorten the prompts"
+    cut("VerMem", prompts, settings.verbmem_tokens, remedy)
+    begin, most = length(""), settings.knowmem_tokens
+    for split, metric in (("forget", "KnowMem"), ("retain", "Utility")):
+        cut(metric, question_prompts(corpus, split, settings), most, "lower evaluate.shots")
+        answers = [item["answer"] for item in corpus.knowmem[f"{split}_qa"]]
+        references = [scored_reference(answer, settings.prompt) for answer in answers]
+        note(
+            metric,
+            [any(stop in text for stop in STOP_STRINGS) for text in references],
+            "reference answers go on after a blank line or a question, where the benchmark cuts a "
+            "model's answer but not the reference, so that none can equal them",
+            "shorten them or set evaluate.prompt to plain",
+        )
+        note(
+            metric,
+            [length(text) - begin > most for text in references],
+            f"reference answers are longer than the {most} tokens that are generated, so that no "
+            "answer can equal them",
+            "raise evaluate.knowmem_tokens",
+        )
+    return found

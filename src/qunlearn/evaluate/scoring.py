@@ -10,20 +10,19 @@ from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST
 from qunlearn.statistics import bootstrap
+from qunlearn.statistics.inference import estimate
 
 FILE = "metrics.json"
 DIVERGED_RESULT: dict[str, Any] = {"status": "diverged", "metrics": {}}
 
 
 def score(folder: Path, retrain: Path | None, stemmer: bool) -> dict[str, Any]:
-    """The content of `metrics.json`, from a folder's records alone.
+    """The content of `metrics.json`, from a folder's records alone: `DEFINITIONS` with intervals.
 
-    VerMem, KnowMem (questions on forget) and Utility (questions on retain) are mean ROUGE-L F1
-    x 100; ROUGE-L is computed again from the texts. `nll_forget` and `nll_retain` are the NLL per
-    token over all of a split's tokens, in nats. `n` counts items: prompts, questions, texts (of
-    forget and holdout together for `auc` and `privleak`). Intervals are over the items; that of
-    PrivLeak draws the texts of retrain's AUC along, and `dropped_draws` counts the draws in which
-    that AUC is 0. Retrain's own PrivLeak is 0 by definition, in every draw.
+    ROUGE-L is computed again from the texts. `n` counts items: prompts, questions, texts (of forget
+    and holdout together for `auc` and `privleak`). Intervals are over the items; that of PrivLeak
+    draws the texts of retrain's AUC along, and `dropped_draws` counts the draws in which that AUC
+    is 0. Retrain's own PrivLeak is 0 by definition, in every draw.
 
     Args:
         folder: holds the four files of records.
@@ -41,14 +40,11 @@ def score(folder: Path, retrain: Path | None, stemmer: bool) -> dict[str, Any]:
     texts = own[records.PRIVLEAK]
     reference = texts if retrain is None else records.read(retrain, records.PRIVLEAK)
     if [text["id"] for text in texts] != [text["id"] for text in reference]:
-        raise InputError(
-            f"{retrain}: not of the same texts as the evaluated model's; "
-            "evaluate retrain on the same corpus"
-        )
+        raise InputError(f"{retrain}: of other texts; evaluate retrain on the same corpus")
     metrics, dropped = {}, 0
     for name, definition in DEFINITIONS.items():
         found = definition.build(own[definition.file], lambda: reference)
-        known = bootstrap.estimate([found])
+        known = estimate([found])
         # Rounded, since sums differ in their last bits between machines and numbers of threads.
         metrics[name] = {
             "value": round(known.value, 6),
@@ -83,8 +79,6 @@ def rescore(folder: Path, retrain: Path | None) -> dict[str, Any]:
     if made["status"] != "ok":
         return DIVERGED_RESULT
     if (retrain is not None) != ("retrain" in made["inputs"]):
-        wrong, right = "this model was its own PrivLeak reference", "leave retrain out"
-        if retrain is None:
-            wrong, right = "PrivLeak needs retrain", "give the retrain model's privleak.jsonl"
-        raise InputError(f"{folder / MANIFEST}: {wrong}; {right}")
+        right = "give retrain's privleak.jsonl" if retrain is None else "leave retrain out"
+        raise InputError(f"{folder / MANIFEST}: PrivLeak had another reference; {right}")
     return score(folder, retrain, made["settings"]["stemmer"])

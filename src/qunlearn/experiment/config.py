@@ -1,7 +1,7 @@
 """The configuration: read strictly, filled with defaults, refused in one line; and its runs."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product, starmap
 from typing import Any
@@ -33,7 +33,8 @@ def resolve(config: Mapping[str, Any]) -> Json:
         full = Config.model_validate(dict(config)).model_dump()
     except ValidationError as error:
         raise InputError(_explain(error.errors(include_url=False), config)) from None
-    _check_meaning(full)
+    for contradiction in _contradictions(full):
+        raise InputError(f"config key {contradiction}")
     return full
 
 
@@ -141,21 +142,21 @@ def _explain(errors: list[ErrorDetails], config: Mapping[str, Any]) -> str:
     found = [(*_place(error["loc"], config), error) for error in errors]
     # Of alternatives (`integer or auto`) pydantic tells all: the one that came furthest is meant.
     place, value, error = max(found, key=lambda one: len(one[0]))
-    key = f"config key '{'.'.join(place)}'"
-    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    key, kind = f"config key '{'.'.join(place)}'", error["type"]
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         schema = Config.model_json_schema()
         known = {
             name for part in (schema, *schema["$defs"].values()) for name in part["properties"]
         }
         close = difflib.get_close_matches(place[-1], known, n=1)
         return f"{key} is unknown; " + (f"did you mean '{close[0]}'?" if close else SEE)
-    if error["type"] == "value_error":
+    if kind == "value_error":
         return f"{key}: {error['ctx']['error']}"
-    if error["type"] == "invalid_key" or error["loc"][-1] == "[key]":
+    if kind == "invalid_key" or error["loc"][-1] == "[key]":
         key = ".".join(str(part) for part in error["loc"] if part != "[key]")
         return f"config key '{key}' is not text; put it in quotes"
     problems = dict.fromkeys(_problem(error) for keys, _, error in found if keys == place)
-    in_words = error["type"] == "float_type" and isinstance(value, str)
+    in_words = kind == "float_type" and isinstance(value, str)
     remedy = "in YAML a number such as 1e-5 is text: write 1.0e-5" if in_words else SEE
     return f"{key}: {short(value)} {' or '.join(problems)}; {remedy}"
 
@@ -178,61 +179,57 @@ def _problem(error: ErrorDetails) -> str:
     return "should" + error["msg"].partition("should")[2].partition(" after validation")[0]
 
 
-def _check_meaning(config: Json) -> None:
-    """Complain about keys that contradict each other.
-
-    Raises:
-        InputError: names the first of them.
-    """
+def _contradictions(config: Json) -> Iterator[str]:
+    """Keys that contradict each other: `'key': problem; remedy`."""
     made = set()
     for corpus in config["corpora"]:
         sources.tokenizer_of(config, corpus)
         used = sources.used(config, corpus)
         made |= {name for name, source in used.items() if source.kind == "made"}
-    controls.check(config)
-    excerpt, heads = config["corpus"]["excerpt"], 2 * config["models"]["architecture"]["heads"]
-    contradictions = {
-        "'precisions': bf16 is missing; PrivLeak and reversion are relative to it": (
-            "bf16" not in config["precisions"]
-        ),
-        "'seed_scope': all trains target and retrain for each seed, but one is given; use "
-        "unlearning, or set both to train": (
-            config["seed_scope"] == "all" and not {"target", "retrain"} <= made
-        ),
-        "'evaluate.prompt': the numbers of the counterpart were not made with the plain prompt; "
-        "set it to muse, or counterpart to none": (
-            config["counterpart"] != "none" and config["evaluate"]["prompt"] != "muse"
-        ),
-        "'muse_dir' is not set; name the folder: --config muse_dir=…": (
-            config["corpus"]["source"] == "local" and not config["muse_dir"]
-        ),
-        "'corpus.excerpt.characters': a corpus that is kept whole is not cut; set "
-        "corpus.excerpt.texts too, or write 0": excerpt["characters"] and not excerpt["texts"],
-        f"'models.architecture.heads': hidden must be a multiple of twice the heads, {heads}": (
-            "base" in made and config["models"]["architecture"]["hidden"] % heads
-        ),
-    }
-    for problem, there in contradictions.items():
-        if there:
-            raise InputError(f"config key {problem}")
+    yield from controls.contradictions(config)
+    if "bf16" not in config["precisions"]:
+        yield "'precisions': bf16 is missing; PrivLeak and reversion are relative to it"
+    if config["seed_scope"] == "all" and not {"target", "retrain"} <= made:
+        yield (
+            "'seed_scope': all trains target and retrain for each seed, but one is given; use "
+            "unlearning, or set both to train"
+        )
+    if config["counterpart"] != "none" and config["evaluate"]["prompt"] != "muse":
+        yield (
+            "'evaluate.prompt': the numbers of the counterpart were not made with the plain "
+            "prompt; set it to muse, or counterpart to none"
+        )
+    if config["corpus"]["source"] == "local" and not config["muse_dir"]:
+        yield "'muse_dir' is not set; name the folder: --config muse_dir=…"
+    if config["corpus"]["excerpt"]["characters"] and not config["corpus"]["excerpt"]["texts"]:
+        yield (
+            "'corpus.excerpt.characters': a corpus that is kept whole is not cut; set "
+            "corpus.excerpt.texts too, or write 0"
+        )
+    shape = config["models"]["architecture"]
+    if "base" in made and shape["hidden"] % (2 * shape["heads"]):
+        yield (
+            "'models.architecture.heads': hidden must be a multiple of twice the heads, "
+            f"{2 * shape['heads']}"
+        )
     for model, settings in config["train"].items():
-        _check_multiples(f"train.{model}", settings)
+        yield from _multiples(f"train.{model}", settings)
     own = {
         run.cell: unlearn_settings(config, run.corpus, run.objective, run.adapter)
         for run in runs(config)
     }
     for cell, settings in own.items():
-        _check_multiples("unlearn.settings", settings, f" in the run {cell}")
-    sweep.check(config, own)
+        yield from _multiples("unlearn.settings", settings, f" in the run {cell}")
+    yield from sweep.contradictions(config, own)
 
 
-def _check_multiples(place: str, settings: Json, whose: str = "") -> None:
+def _multiples(place: str, settings: Json, whose: str = "") -> Iterator[str]:
     for key, whole, part in (
         ("checkpoint_every", "checkpoint_every", "log_every"),
         ("micro_batch_size", "batch_size", "micro_batch_size"),
     ):
         if settings[whole] % (settings.get(part) or 1):
-            raise InputError(
-                f"config key '{place}.{key}': {whole}, {settings[whole]}, must be a multiple of "
-                f"{part}, {settings[part]}{whose}"
+            yield (
+                f"'{place}.{key}': {whole}, {settings[whole]}, must be a multiple of {part}, "
+                f"{settings[part]}{whose}"
             )

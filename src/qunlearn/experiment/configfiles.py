@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,16 +91,12 @@ def _over(below: Any, above: Mapping[str, Any]) -> config.Json:
 
 
 def _plain(word: Any) -> Any:
-    match word:
-        case Mapping():
-            return {key: _plain(part) for key, part in word.items()}
-        case list():
-            return [_plain(part) for part in word]
-        case str():
-            try:
-                return json.loads(word)
-            except ValueError:
-                return word
+    if isinstance(word, Mapping):
+        return {key: _plain(part) for key, part in word.items()}
+    if isinstance(word, list):
+        return [_plain(part) for part in word]
+    with suppress(ValueError, TypeError):  # what is no JSON is text, or a value already
+        return json.loads(word)
     return word
 
 

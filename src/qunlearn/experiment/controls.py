@@ -8,11 +8,10 @@
 * `spare_unmoved`: the same, but for as many weights that never moved.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from qunlearn.quantize.method import Precision
-from qunlearn.run.errors import InputError
 from qunlearn.settings.fixed import Choice
 
 CHOICES: tuple[Choice, ...] = ("zero_bin", "other_bins", "unmoved")
@@ -44,30 +43,25 @@ def precisions(config: Mapping[str, Any], adapter: str) -> list[str]:
     return usual
 
 
-def check(config: Mapping[str, Any]) -> None:
-    """Complain when the controls are on and cannot be made.
-
-    Raises:
-        InputError: a variant that they are derived from is not trained, two factors have one name,
-            or no plain grid is there.
-    """
+def contradictions(config: Mapping[str, Any]) -> Iterator[str]:
+    """Why the controls cannot be made: `'key': problem; remedy`."""
     if not config["controls"]:
         return
     if missing := [name for name in NEEDED if name not in config["unlearn"]["adapters"]]:
-        raise InputError(
-            f"config key 'controls': they are made from {', '.join(NEEDED)}; "
-            f"add {missing[0]} to unlearn.adapters"
+        yield (
+            f"'controls': they are made from {', '.join(NEEDED)}; add {missing[0]} to "
+            "unlearn.adapters"
         )
     names = [_scaled(factor) for factor in config["control_settings"]["lambdas"]]
     if len(names) > len(set(names)):
-        raise InputError(
-            "config key 'control_settings.lambdas': two factors have one name, which keeps six "
-            "digits; move them apart"
+        yield (
+            "'control_settings.lambdas': two factors have one name, which keeps six digits; move "
+            "them apart"
         )
     if not plain_grids(config["precisions"]):
-        raise InputError(
-            "config key 'controls': weights are spared on a plain grid; "
-            "add a precision such as rtn3g64 to precisions"
+        yield (
+            "'controls': weights are spared on a plain grid; add a precision such as rtn3g64 to "
+            "precisions"
         )
 
 

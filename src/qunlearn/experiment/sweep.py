@@ -5,13 +5,13 @@ one choice of every swept setting but the epochs; it is trained once, and each n
 a snapshot of that training. A point at a number of epochs is a *candidate*: `r16-a32/epoch5`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any
 
-from qunlearn.run.errors import InputError
+from qunlearn.settings.unlearning import snapshot_name
 
 Json = dict[str, Any]
 
@@ -40,11 +40,6 @@ class Point:
     def candidates(self) -> list[str]:
         """The names of what it trains."""
         return [f"{self.name}/{snapshot_name(epochs)}" for epochs in self.snapshots]
-
-
-def snapshot_name(epochs: float) -> str:
-    """The folder of a snapshot: `epoch5`, `epoch2.5`."""
-    return f"epoch{epochs:g}"
 
 
 def matching(patterns: Mapping[str, Any], cell: str) -> list[Any]:
@@ -85,55 +80,50 @@ def points(grid: Mapping[str, Sequence[Any]], settings: Mapping[str, Any]) -> li
     return found
 
 
-def check(config: Mapping[str, Any], cells: Mapping[str, Json]) -> None:
-    """Complain about grids that cannot be trained or chosen from.
+def contradictions(config: Mapping[str, Any], cells: Mapping[str, Json]) -> Iterator[str]:
+    """Why a grid cannot be trained or chosen from: `'key': problem; remedy`.
 
     Args:
         config: full.
         cells: every cell of the experiment, with its settings.
-
-    Raises:
-        InputError: LoRA's settings are swept in another variant, two points share a name,
-            `selection.fixed` names no candidate of a cell, or the controls need settings that are
-            not known beforehand.
     """
     for cell, settings in cells.items():
         if not (grid := grid_of(config["sweep"], cell)):
             continue
         if not cell.endswith("/lora") and (wrong := [key for key in OF_LORA if key in grid]):
-            raise InputError(
-                f"config key 'sweep': {wrong[0]} is a setting of LoRA but is swept in {cell}; "
-                "narrow the pattern to */*/lora"
+            yield (
+                f"'sweep': {wrong[0]} is a setting of LoRA but is swept in {cell}; narrow the "
+                "pattern to */*/lora"
             )
         trained = points(grid, settings)
         names = [point.name for point in trained]
         if twice := [name for name in names if names.count(name) > 1]:
-            raise InputError(
-                f"config key 'sweep': two points of {cell} have the name {twice[0]}; "
-                "names keep six digits: drop one of the values or move them apart"
+            yield (
+                f"'sweep': two points of {cell} have the name {twice[0]}; names keep six digits: "
+                "drop one of the values or move them apart"
             )
         known = [name for point in trained for name in point.candidates]
         named = (matching(config["selection"]["fixed"], cell) or ["none"])[-1]
         if config["selection"]["rule"] == "fixed" and named not in known:
-            raise InputError(
-                f"config key 'selection.fixed': {cell} needs one of its candidates, such as "
-                f"{known[0]}, not {named}; name it, or use another selection.rule"
+            yield (
+                f"'selection.fixed': {cell} needs one of its candidates, such as {known[0]}, not "
+                f"{named}; name it, or use another selection.rule"
             )
         if config["controls"] and cell.endswith("/full"):
-            raise InputError(
-                "config key 'controls': full_matched is trained with full's settings, but those "
-                f"of {cell} are chosen from a sweep; state them in unlearn.overrides"
+            yield (
+                "'controls': full_matched is trained with full's settings, but those of "
+                f"{cell} are chosen from a sweep; state them in unlearn.overrides"
             )
-
-
-def _short(value: float) -> str:
-    return f"{value:g}".replace("+", "")
 
 
 def _scientific(value: float) -> str:
     """`7e-4`, however large or small."""
     mantissa, exponent = f"{value:.5e}".split("e")
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+def _short(value: float) -> str:
+    return f"{value:g}".replace("+", "")
 
 
 # In the order of a point's name.

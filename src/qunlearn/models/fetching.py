@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qunlearn.models import gguf, hub
-from qunlearn.models.checkpoints import check_checkpoint, load_tokenizer, read_config
+from qunlearn.models.checkpoints import check_checkpoint, check_finite, load_tokenizer, read_config
 from qunlearn.models.shape import ModelShape
 from qunlearn.models.sources import Source, gguf_file
-from qunlearn.models.weights import check_finite
 from qunlearn.run.errors import InputError, short
 from qunlearn.run.files import new_folder
 from qunlearn.run.manifest import write_manifest

@@ -1,4 +1,4 @@
-"""The update of an unlearned model, one quantized matrix at a time, from its safetensors alone."""
+"""Which matrices are quantized, and what unlearning did to each, from safetensors alone."""
 
 import math
 import re
@@ -10,11 +10,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from qunlearn.models.checkpoints import check_checkpoint, is_adapter
-from qunlearn.models.layers import quantizable_layers
-from qunlearn.models.weights import ADAPTER_CONFIG, read_tensors, tensor_files
+from qunlearn.models.checkpoints import (
+    ADAPTER_CONFIG,
+    check_checkpoint,
+    is_adapter,
+    read_tensors,
+    tensor_files,
+)
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 
@@ -43,6 +47,26 @@ class Update:
     module: str
     weight: Tensor
     delta: Tensor
+
+
+def quantizable_layers(model: PreTrainedModel) -> dict[str, nn.Linear]:
+    """Module path -> layer, for every linear layer but the output head.
+
+    Embeddings, norms and lm_head keep their precision: bitsandbytes and GPTQ leave them out by
+    default, and so did the paper.
+    """
+    head = output_head(model)
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if type(module) is nn.Linear and module is not head
+    }
+
+
+def output_head(model: PreTrainedModel) -> nn.Module | None:
+    """The layer that turns hidden states into logits."""
+    head: nn.Module | None = model.get_output_embeddings()
+    return head
 
 
 def quantized_layers(target: Path) -> dict[str, nn.Linear]:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qunlearn.run.errors import InputError
 from qunlearn.settings.quantization import CalibrationSettings
@@ -25,14 +25,8 @@ Windows = list[list[int]]
 """Calibration sequences: token ids, all of one length."""
 
 
-@dataclass(frozen=True)
-class Texts:
-    """Where calibration texts are drawn from, and how.
-
-    Attributes:
-        corpus: a folder in MUSE's layout.
-        settings: what to draw.
-    """
+class Texts(NamedTuple):
+    """A corpus folder in MUSE's layout, and what to draw from it."""
 
     corpus: Path
     settings: CalibrationSettings
@@ -53,9 +47,7 @@ def draw(
 
     Args:
         raw: the texts of `settings.split`.
-        tokenizer: the model's.
         context: longest sequence that the model takes, if it has a limit.
-        settings: what to draw; its seed decides the shuffle and the draw.
 
     Raises:
         InputError: windows longer than the model's context, or too few of them.
@@ -69,10 +61,8 @@ def draw(
     texts = [text for text in raw if text.strip()]
     generator.shuffle(texts)
     stream = tokenizer("\n\n".join(texts), add_special_tokens=False, verbose=False).input_ids
-    windows = [
-        stream[end - settings.length : end]
-        for end in range(settings.length, len(stream) + 1, settings.length)
-    ]
+    starts = range(0, len(stream) - settings.length + 1, settings.length)
+    windows = [stream[start : start + settings.length] for start in starts]
     if len(windows) < settings.sequences:
         raise InputError(
             f"raw/{settings.split}.json: {len(stream)} tokens make {len(windows)} windows of "

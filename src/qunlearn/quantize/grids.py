@@ -8,7 +8,7 @@ points that it could hold, are read from its packed checkpoints (`packed`).
 """
 
 from abc import ABC, abstractmethod
-from functools import cache
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -26,7 +26,6 @@ _FP4 = (1 / 192, 1 / 6, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 1.0)
 FP4 = (*(-level for level in reversed(_FP4)), 0.0, *_FP4)
 """The levels of bitsandbytes' FP4; its two codes for zero are one level here."""
 _TINY = torch.finfo(torch.float32).tiny
-_CELLS = 256
 
 
 class Grid(ABC):
@@ -77,12 +76,7 @@ class UniformGrid(Grid):
     """
 
     def __init__(
-        self,
-        steps: Tensor,
-        lowest: float | Tensor,
-        highest: float | Tensor,
-        *,
-        midrise: bool = False,
+        self, steps: Tensor, lowest: float | Tensor, highest: float | Tensor, midrise: bool = False
     ) -> None:
         self._steps = steps.clamp(min=_TINY)[..., None]
         self._lowest = torch.as_tensor(lowest, dtype=torch.float32)
@@ -97,10 +91,8 @@ class UniformGrid(Grid):
 
     def values(self, codes: Tensor) -> Tensor:
         """`(code + offset) * step`."""
-        grouped = self._grouped(codes)
-        if self._midrise:
-            grouped = grouped + 0.5
-        return (grouped * self._steps).view(codes.shape)
+        codes_ = self._grouped(codes)  # without an offset of 0, which would turn -0.0 into 0.0
+        return ((codes_ + 0.5 if self._midrise else codes_) * self._steps).view(codes.shape)
 
     def step(self, weight: Tensor) -> Tensor:
         """The same for each weight of a group."""
@@ -135,54 +127,37 @@ class CodebookGrid(Grid):
 
     def __init__(self, weight: Tensor, levels: tuple[float, ...]) -> None:
         self._levels = torch.tensor(levels)
-        self._gaps = self._levels.diff()
-        self._first, self._borders = _lookup(levels)
         self._largest = weight.reshape(-1, BLOCK).abs().amax(dim=1, keepdim=True)
         self._factors = 1.0 / self._largest.clamp(min=1e-38)  # bitsandbytes multiplies by it, too
 
     def codes(self, weight: Tensor) -> Tensor:
-        """Indices of levels, [out, in], int32."""
-        return self._nearest(self._scaled(weight)).view(weight.shape)
+        """Indices of levels, [out, in], int32: how many borders between levels lie below."""
+        borders = (self._levels[:-1] + self._levels[1:]) / 2
+        scaled = self._scaled(weight)
+        return _count(scaled > border for border in borders.tolist()).view(weight.shape)
 
     def values(self, codes: Tensor) -> Tensor:
         """The level times the block's scale."""
-        return (self._at(self._levels, codes) * self._largest).view(codes.shape)
+        return (_at(self._levels, codes) * self._largest).view(codes.shape)
 
     def step(self, weight: Tensor) -> Tensor:
         """The gap between two levels times the block's scale."""
         scaled = self._scaled(weight)
-        nearest = self._nearest(scaled)
-        below = (nearest - (scaled < self._at(self._levels, nearest)).int()).clamp_(min=0)
-        gaps = self._at(self._gaps, below.clamp_(max=len(self._gaps) - 1))
+        gap = _count(scaled >= level for level in self._levels[1:-1].tolist())
+        gaps = _at(self._levels.diff(), gap)
         return (gaps * self._largest).clamp_(min=_TINY).view(weight.shape)
 
     def _scaled(self, weight: Tensor) -> Tensor:
         """[blocks, 64], in [-1, 1]."""
         return (weight.reshape(-1, BLOCK) * self._factors).clamp_(-1.0, 1.0)
 
-    def _nearest(self, scaled: Tensor) -> Tensor:
-        """How many borders between levels lie below each number: a table replaces the search."""
-        cells = ((scaled + 1.0) * (_CELLS / 2)).int()
-        return self._at(self._first, cells) + (scaled > self._at(self._borders, cells))
 
-    @staticmethod
-    def _at(table: Tensor, index: Tensor) -> Tensor:
-        """[blocks, 64] entries of a table: several times as fast as `table[index]`."""
-        return table.index_select(0, index.reshape(-1)).view(-1, BLOCK)
+def _count(flags: Iterable[Tensor]) -> Tensor:
+    """How many flags are set at each place, int32: three times as fast as `torch.bucketize`."""
+    counts: Tensor = sum(flag.view(torch.uint8) for flag in flags)  # type: ignore[assignment]
+    return counts.int()
 
 
-@cache
-def _lookup(levels: tuple[float, ...]) -> tuple[Tensor, Tensor]:
-    """For `_CELLS` equal cells of [-1, 1], and one for 1 itself, the code is near at hand.
-
-    Returns:
-        How many borders between levels lie below each cell, int32, and the one border that it
-        contains, infinity without one.
-    """
-    points = torch.tensor(levels)
-    borders = (points[:-1] + points[1:]) / 2
-    # A number at the edge of a cell may be counted to the next: both then know a border there.
-    lows = torch.arange(_CELLS + 1) / (_CELLS / 2) - 1.0 - 1e-6
-    first = torch.searchsorted(borders, lows).int()
-    inside = torch.cat([borders, torch.tensor([torch.inf])])[first.long()]
-    return first, torch.where(inside <= lows + 2 / _CELLS + 2e-6, inside, torch.inf)
+def _at(table: Tensor, index: Tensor) -> Tensor:
+    """[blocks, 64] entries of a table: several times as fast as `table[index]`."""
+    return table.index_select(0, index.reshape(-1)).view(-1, BLOCK)

@@ -1,4 +1,4 @@
-"""The registry of precisions: one module of `quantize/methods` each, which nothing else lists.
+"""The registry of precisions: the modules of `quantize/methods`, which nothing else lists.
 
 Settings, plan, rules, environments, tables and model cards take what they need from here. To add a
 method, write a module with `METHODS`, a tuple of instances, and a test. It loads torch and its
@@ -35,8 +35,7 @@ class Precision:
     """A parsed precision name.
 
     Attributes:
-        name: as written in the configuration, e.g. `rtn3g64`.
-        method: the registered method that made sense of it, e.g. `rtn`.
+        name, method: as written in the configuration, e.g. `rtn3g64`; its registered method, `rtn`.
         bits: bits a code (16 for bf16).
         group: weights that share one scale along a row; None where the method sets its own blocks
             or a whole row shares one.
@@ -63,29 +62,6 @@ class Precision:
         raise InputError(f"precision '{name}' is unknown; use {forms}")
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a quantized folder is loaded without this project: a part of its model card.
-
-    Attributes:
-        packages: what to install besides PyTorch.
-        code: Python, run in the folder.
-        warnings: paragraphs below it.
-        library: what hubs file the model under.
-    """
-
-    packages: tuple[str, ...] = ("transformers",)
-    code: str = """\
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-folder = "."  # this folder
-tokenizer = AutoTokenizer.from_pretrained(folder)
-model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
-"""
-    warnings: tuple[str, ...] = ()
-    library: str = "transformers"
-
-
 class Method:
     """A way to quantize; the defaults are those of plain rounding in memory.
 
@@ -94,6 +70,7 @@ class Method:
         form: how its precisions are written, for messages and documentation.
         pattern: matches the same, with groups `bits`, `group` and `midrise`; empty: the name alone.
         bits, group: of precisions whose names do not give them.
+        block: weights of a row that the method quantizes together, where the name gives no group.
         environment: the file below `envs/` that quantizes.
         packages: optional packages (`imports.OPTIONAL`) that writing and reading need.
         library: the distribution that does the rounding; its version is on the card.
@@ -109,7 +86,10 @@ class Method:
         storage: what the tensors of a folder are, likewise.
         note: a footnote of tables, with `library` and settings of the calibration in braces.
         evaluated: how the metrics were computed, the end of a sentence.
-        recipe: how to load a folder elsewhere.
+        install: what loading a folder without this project needs besides PyTorch, for the card.
+        loading: Python that does it, run in the folder.
+        warnings: paragraphs below it.
+        filed_under: the library that hubs file the model under.
     """
 
     name: ClassVar[str]
@@ -117,6 +97,7 @@ class Method:
     pattern: ClassVar[str] = ""
     bits: ClassVar[int] = 4
     group: ClassVar[int | None] = None
+    block: ClassVar[int] = 1
     environment: ClassVar[str] = "quantize"
     packages: ClassVar[frozenset[str]] = frozenset()
     library: ClassVar[str] = "torch"
@@ -130,7 +111,16 @@ class Method:
     storage: ClassVar[str] = "float32 points of the grid; larger than the codes would be"
     note: ClassVar[str] = ""
     evaluated: ClassVar[str] = "on the weights dequantized to float32"
-    recipe: ClassVar[Recipe] = Recipe()
+    install: ClassVar[tuple[str, ...]] = ("transformers",)
+    loading: ClassVar[str] = """\
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder = "."  # this folder
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+"""
+    warnings: ClassVar[tuple[str, ...]] = ()
+    filed_under: ClassVar[str] = "transformers"
 
     def parse(self, name: str) -> Precision | None:
         """The precision that a name means, or None where it is not one of this method's."""
@@ -143,9 +133,8 @@ class Method:
 
     def describe(self, precision: Precision) -> str:
         """`scheme` of a precision."""
-        group = precision.group
-        span = f"for {group} neighbouring weights of a row" if group else "a row"
-        return self.scheme.format(span=span)
+        group = f"for {precision.group} neighbouring weights of a row"
+        return self.scheme.format(span=group if precision.group else "a row")
 
     def stored_bits(self, precision: Precision) -> float:
         """`stored` of a precision."""
@@ -160,20 +149,17 @@ class Method:
         return self.note.format(library=self.library, **quantization["calibration"])
 
     def check(self, layers: Mapping[str, nn.Linear], precision: Precision) -> None:
-        """Complain about layers that do not fit before any work: the group must divide their rows.
-
-        Raises:
-            InputError: names the first layer at fault and what would fit.
-        """
-        group = precision.group or 1
+        """Raise an InputError, before any work, where groups or blocks do not divide the rows."""
+        group = precision.group or self.block
         widths = {name: layer.in_features for name, layer in layers.items()}
         for name, width in widths.items():
             if width % group:
                 fit = [n for n in (32, 64, 128, 256) if not any(w % n for w in widths.values())]
-                names = [f"{precision.method}{precision.bits}g{n}" for n in fit]
+                stem = re.sub(r"(?<=\d)\D.*", "", precision.name)
+                use = [f"{stem}g{n}" for n in fit if precision.group] or ["int8", f"rtn{self.bits}"]
                 raise InputError(
                     f"precision '{precision.name}': group {group} does not divide the {width} "
-                    f"inputs of {name}; use {', '.join(names) or f'rtn{precision.bits}'}"
+                    f"inputs of {name}; use {', '.join(use)}"
                 )
 
     def write(
@@ -187,10 +173,9 @@ class Method:
         """Write `source` in a precision, with its tokenizer, into the folder `out`.
 
         Args:
-            source: a dense checkpoint, or a LoRA adapter, which is merged into `base` in float32.
-            base: the checkpoint that the adapter was trained on; None of a dense source.
-            out: made where it is absent.
-            texts: what `calibrated` methods draw from; unused by others.
+            source: a dense checkpoint, or a LoRA adapter, which is merged into `base` in float32;
+                `base` is None of a dense one.
+            texts: what `calibrated` methods draw from.
 
         Returns:
             Facts for the manifest: `quantized_matrices`, `storage`, and the method's own.
@@ -199,7 +184,7 @@ class Method:
             InputError: a bad checkpoint, or a precision that does not fit the model.
         """
         from qunlearn.models.checkpoints import load_dense, load_tokenizer, save_model
-        from qunlearn.models.layers import quantizable_layers
+        from qunlearn.models.updates import quantizable_layers
 
         model = load_dense(source, base)
         layers = quantizable_layers(model)
@@ -221,54 +206,34 @@ class Method:
         return model
 
     def load(self, folder: Path, precision: Precision) -> PreTrainedModel:
-        """Read what `write` wrote, ready to be evaluated: on the GPU if there is one.
-
-        Raises:
-            InputError: a bad checkpoint, or one of another kind.
-        """
+        """Read what `write` wrote, ready to be evaluated: on the GPU if there is one."""
         import torch
 
         from qunlearn.models.checkpoints import load_model
 
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        half = device.type == "cuda" and self.sixteen_bit
-        return load_model(folder, torch.bfloat16 if half else torch.float32, device)
+        gpu = torch.cuda.is_available()
+        dtype = torch.bfloat16 if gpu and self.sixteen_bit else torch.float32
+        return load_model(folder, dtype, torch.device("cuda" if gpu else "cpu"))
 
     def grid(self, weight: Tensor, precision: Precision) -> Grid:
-        """The points that a matrix, or some rows of it, are rounded to; not if `calibrated`.
-
-        Args:
-            weight: [out, in], float32.
-        """
+        """The points that a matrix or some rows, [out, in], are rounded to; not if `calibrated`."""
         raise NotImplementedError
 
     def read_packed(self, folder: Path, name: str, precision: Precision) -> PackedMatrix:
-        """One matrix of a `calibrated` method's folder, as it is shipped.
-
-        Raises:
-            InputError: the folder is missing or holds something else.
-        """
+        """One matrix of a `calibrated` method's folder, as it is shipped."""
         raise NotImplementedError
 
 
 @cache
 def methods() -> dict[str, Method]:
     """Every method by its name, in the order of their modules."""
-    from qunlearn.quantize import methods as package
-
-    return {
-        method.name: method
-        for module in iter_modules(package.__path__)
-        for method in import_module(f"{package.__name__}.{module.name}").METHODS
-    }
+    names = [module.name for module in iter_modules([str(Path(__file__).parent / "methods")])]
+    modules = [import_module(f"qunlearn.quantize.methods.{name}") for name in names]
+    return {method.name: method for module in modules for method in module.METHODS}
 
 
 def method_of(precision: Precision | str) -> Method:
-    """The method of a precision or of its name.
-
-    Raises:
-        InputError: as `Precision.parse`.
-    """
+    """The method of a precision or of its name; an InputError as `Precision.parse`."""
     parsed = Precision.parse(precision) if isinstance(precision, str) else precision
     return methods()[parsed.method]
 
@@ -284,14 +249,13 @@ def load_for_evaluation(
     from qunlearn.models.checkpoints import load_tokenizer
 
     method = method_of(precision)
-    manifest = read_json(folder / MANIFEST) if (folder / MANIFEST).exists() else {}
-    stored = manifest["settings"]["name"] if manifest.get("step") == "quantize" else precision
-    if stored != precision:
-        raise InputError(f"{folder}: holds {stored}, not {precision}; name its own precision")
+    made = read_json(folder / MANIFEST) if (folder / MANIFEST).exists() else {}
+    held = made["settings"]["name"] if made.get("step") == "quantize" else precision
     packed = "quantization_config" in read_json(folder / "config.json")
-    if packed != (method.library != "torch"):
-        held = "quantized by a library" if packed else "dense"
-        raise InputError(f"{folder}: the weights are {held}, so they are not {precision}")
+    if held == precision and packed != (method.library != "torch"):
+        held = "packed weights" if packed else "dense weights"
+    if held != precision:
+        raise InputError(f"{folder}: holds {held}, not {precision}; name its own precision")
     return method.load(folder, Precision.parse(precision)).eval(), load_tokenizer(folder)
 
 

@@ -10,8 +10,8 @@ of bits from the low end up, along the inputs (`qweight`) or the outputs (`qzero
 | `scales` | [groups, out] float16 | |
 | `g_idx` | [in] int32 | each input's group |
 
-With 3 bits a code can lie across two words; with 2, 4 and 8 none does. gptqmodel takes seconds to
-import and turns whole checkpoints into dense ones on disk; this takes one matrix into memory.
+With 3 bits a code can lie across two words. gptqmodel takes seconds to import and turns whole
+checkpoints into dense ones on disk; this takes one matrix into memory.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from qunlearn.models.checkpoints import check_checkpoint, check_complete
-from qunlearn.models.weights import read_tensors, tensor_files
+from qunlearn.models.checkpoints import check_checkpoint, check_complete, read_tensors, tensor_files
 from qunlearn.quantize.grids import UniformGrid
 from qunlearn.quantize.method import Precision
 from qunlearn.run.errors import InputError
@@ -63,40 +62,38 @@ class PackedMatrix:
 
     def dense(self) -> Tensor:
         """`code * scale`, [out, in], float32."""
-        group = self.codes.shape[1] // self.scales.shape[1]
-        return self.codes.float() * self.scales.repeat_interleave(group, dim=1)
+        return self.grid().values(self.codes.float())
 
 
 def read_matrix(folder: Path, name: str, precision: Precision) -> PackedMatrix:
-    """Read one layer of a packed GPTQ checkpoint, whole or in shards.
-
-    Args:
-        folder: the checkpoint.
-        name: the layer's module path, e.g. `model.layers.0.mlp.up_proj`.
-        precision: what it was quantized to.
+    """Read the layer with a module path, e.g. `model.layers.0.mlp.up_proj`, of a packed checkpoint.
 
     Raises:
-        InputError: the folder holds no GPTQ checkpoint of the first format and this precision, has
-            no such layer, or the layer is asymmetric or has its inputs in another order.
+        InputError: the folder is of another precision or has no such layer, or the layer is
+            asymmetric or has its inputs in another order.
     """
-    bits = precision.bits
+    bits, zero = precision.bits, 2 ** (precision.bits - 1)
     words = read_tensors(folder, [f"{name}.{part}" for part in PARTS])
-    qweight, qzeros, scales, g_idx = (words[f"{name}.{part}"] for part in PARTS)
-    inputs, groups = g_idx.numel(), len(scales)
-    _check_quantized(folder, precision, inputs // groups)
-    if not torch.equal(g_idx.long(), torch.arange(inputs) // (inputs // groups)):
+    qweight, qzeros, scales, g_idx = words.values()
+    group = g_idx.numel() // len(scales)
+    held = read_json(folder / "config.json")["quantization_config"]["bits"]
+    if (held, group) != (bits, precision.group):
         raise InputError(
-            f"{folder}: {name} has its inputs reordered; quantize it with desc_act=False"
+            f"{folder}: the weights have {held} bits in groups of {group}, which is not "
+            f"{precision.name}; quantize the model to {precision.name}"
         )
-    zero = 2 ** (bits - 1)
-    if bool((_unpack(qzeros.T, bits) + 1 != zero).any()):
-        raise InputError(f"{folder}: {name} is asymmetric; quantize it with sym=True")
+    ordered = torch.equal(g_idx.long(), torch.arange(g_idx.numel()) // group)
+    if not ordered or bool((_unpack(qzeros.T, bits) + 1 != zero).any()):
+        raise InputError(
+            f"{folder}: {name} is asymmetric or has its inputs reordered; quantize it with "
+            "sym=True and desc_act=False"
+        )
     codes = (_unpack(qweight, bits) - zero).T.to(torch.int16).contiguous()
     return PackedMatrix(codes, scales.T.float().contiguous(), bits)
 
 
 def load_packed(folder: Path, precision: Precision) -> PreTrainedModel:
-    """Read a packed checkpoint as a dense float32 model, in `eval` mode on the CPU.
+    """Read a packed checkpoint as a dense float32 model, on the GPU if there is one.
 
     Raises:
         InputError: as `read_matrix`, or weights are absent.
@@ -107,7 +104,7 @@ def load_packed(folder: Path, precision: Precision) -> PreTrainedModel:
     config: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
     del config.quantization_config
     names = list(tensor_files(folder))
-    layers = [name.removesuffix(f".{PARTS[0]}") for name in names if name.endswith(f".{PARTS[0]}")]
+    layers = [name.removesuffix(".qweight") for name in names if name.endswith(".qweight")]
     others = [name for name in names if name.rpartition(".")[2] not in PARTS]
     tensors = {f"{layer}.weight": read_matrix(folder, layer, precision).dense() for layer in layers}
     tensors |= {name: value.float() for name, value in read_tensors(folder, others).items()}
@@ -119,22 +116,7 @@ def load_packed(folder: Path, precision: Precision) -> PreTrainedModel:
     if (folder / GENERATION).exists():
         # Else it would be made from config.json, in which training may have turned the cache off.
         model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
-    return model  # type: ignore[no-any-return]
-
-
-def _check_quantized(folder: Path, precision: Precision, group: int) -> None:
-    quantization = read_json(folder / "config.json").get("quantization_config", {})
-    held = [quantization.get("quant_method"), quantization.get("checkpoint_format", "gptq")]
-    if held != ["gptq", "gptq"]:
-        raise InputError(
-            f"{folder}: quantized by {held[0]} in the format {held[1]}, not GPTQ's first format; "
-            "quantize it again"
-        )
-    if (bits := quantization["bits"], group) != (precision.bits, precision.group):
-        raise InputError(
-            f"{folder}: the weights have {bits} bits in groups of {group}, which is not "
-            f"{precision.name}; quantize the model to {precision.name}"
-        )
+    return model.to("cuda" if torch.cuda.is_available() else "cpu")  # type: ignore[no-any-return]
 
 
 def _unpack(words: Tensor, bits: int) -> Tensor:

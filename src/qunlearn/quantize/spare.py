@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from qunlearn.models.checkpoints import load_dense, load_tokenizer, save_model
-from qunlearn.models.layers import quantizable_layers
-from qunlearn.models.updates import Update, updates
+from qunlearn.models.updates import Update, quantizable_layers, updates
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.settings.fixed import Choice
 
@@ -29,35 +28,31 @@ def quantize_spared(
         target: the checkpoint before unlearning: a weight has moved where the two differ.
         source: the unlearned checkpoint.
         precision: an `rtn` precision, or bf16, in which nothing needs to be spared.
-        choice: which weights keep their value; see `chosen`.
-        seed: draws the weights of `unmoved`.
-        folder: receives the checkpoint and the tokenizer.
+        choice: which weights keep their value, see `chosen`; `seed` draws those of `unmoved`.
 
     Returns:
-        Facts for the manifest: `quantized_matrices`, `storage`, `spared` (share of the weights of
-        those matrices) and `moved` (likewise).
+        Facts for the manifest: `quantized_matrices`, `storage`, and the shares of their weights
+        that were `spared` and that had `moved`.
 
     Raises:
         InputError: a bad checkpoint, or a group that does not fit the model.
     """
     model = load_dense(source)
-    layers = quantizable_layers(model)
-    method = method_of(precision)
+    layers, method = quantizable_layers(model), method_of(precision)
     method.check(layers, precision)
     generator = torch.Generator().manual_seed(seed)
     spared = moved = total = 0
-    with torch.no_grad():
-        for update in updates(target, source):
-            kept = chosen(update, precision, choice, generator)
-            weight = layers[update.name].weight
-            if precision.method == "rtn":
-                grid = method.grid(weight, precision)
-                weight.copy_(torch.where(kept, weight, grid.values(grid.codes(weight))))
-            spared += int(kept.sum())
-            moved += int((update.delta != 0).sum())
-            total += weight.numel()
-    dtype = torch.bfloat16 if precision.method == "bf16" else torch.float32
-    save_model(model.to(dtype), load_tokenizer(source), folder)  # type: ignore[arg-type]
+    for update in updates(target, source):
+        kept, weight = chosen(update, precision, choice, generator), layers[update.name].weight.data
+        if precision.bits < 16:
+            grid = method.grid(weight, precision)
+            weight.copy_(torch.where(kept, weight, grid.values(grid.codes(weight))))
+        spared += int(kept.sum())
+        moved += int((update.delta != 0).sum())
+        total += weight.numel()
+    if precision.bits == 16:
+        model = method.change(model, layers, precision)
+    save_model(model, load_tokenizer(source), folder)
     return {
         "quantized_matrices": len(layers),
         "storage": "float32 code * scale; spared weights as they were",
@@ -76,14 +71,13 @@ def chosen(
     `zero_bin` has, drawn at random (all that there are, if there are fewer).
     """
     moved = update.delta != 0
-    if precision.method != "rtn":
+    if precision.bits == 16:
         return torch.zeros_like(moved)
     at_zero = method_of(precision).grid(update.weight, precision).codes(update.weight) == 0
     if choice != "unmoved":
         return moved & (at_zero if choice == "zero_bin" else ~at_zero)
     still = (~moved).flatten().nonzero().flatten()
-    count = int((moved & at_zero).sum())
-    drawn = still[torch.randperm(len(still), generator=generator)[:count]]
+    drawn = torch.randperm(len(still), generator=generator)[: int((moved & at_zero).sum())]
     kept = torch.zeros(moved.numel(), dtype=torch.bool)
-    kept[drawn] = True
+    kept[still[drawn]] = True
     return kept.reshape(moved.shape)

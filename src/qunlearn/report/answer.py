@@ -83,9 +83,6 @@ def _with_half_width(metric: str, own: Summary) -> str:
 
 def _by_verdict(found: list[Outcome]) -> list[tuple[str, list[Outcome]]]:
     """Those of one verdict side by side, the highest reversion first."""
+    found = sorted(found, key=lambda one: one.reversion.value or 0.0, reverse=True)
     groups = [(word, [one for one in found if one.verdict == word]) for word in VERDICTS]
-    return [(word, sorted(own, key=_back, reverse=True)) for word, own in groups if own]
-
-
-def _back(one: Outcome) -> float:
-    return one.reversion.value or 0.0
+    return [(word, own) for word, own in groups if own]

@@ -4,7 +4,6 @@ A card says only what the manifests and `metrics.csv` say: no times, no paths an
 the same run gives the same bytes. What it needs and does not find is an error.
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 from huggingface_hub import ModelCardData
 
 from qunlearn.analysis.lineage import FETCHED, Lineage, Manifest, trace
-from qunlearn.analysis.metrics import Score
+from qunlearn.analysis.summary import Scores, Summary
 from qunlearn.experiment.controls import NEEDED
 from qunlearn.experiment.labels import GOALS, METRICS, number, origin
 from qunlearn.experiment.names import DIVERGED, REFERENCES, UNDEFINED, Cell
@@ -22,13 +21,6 @@ from qunlearn.report.templates import fill
 from qunlearn.run.errors import InputError
 from qunlearn.training.objectives import Objective
 
-Scores = Mapping[tuple[Cell, str], Score]
-
-
-def by_cell(scores: Iterable[Score]) -> dict[tuple[Cell, str], Score]:
-    """The rows of `metrics.csv`, to be looked up by cell and metric."""
-    return {(score.cell, score.metric): score for score in scores}
-
 
 def card(results: Path, name: str, scores: Scores) -> str:
     """The card of one cell, as Markdown under YAML front matter; one line for a diverged model.
@@ -36,7 +28,7 @@ def card(results: Path, name: str, scores: Scores) -> str:
     Args:
         results: the experiment's folder, with `quantized`, `unlearned` and `models` below it.
         name: `<corpus>/<model id>/<precision>`.
-        scores: of the whole experiment, from `by_cell`.
+        scores: of the whole experiment.
 
     Raises:
         InputError: a manifest is missing, is of another step, lacks a fact or belongs to another
@@ -53,11 +45,11 @@ def card(results: Path, name: str, scores: Scores) -> str:
         raise InputError(f"{quantized.path}: no weights in its outputs; quantize it again")
     precision, lineage = Precision.parse(cell.precision), trace(results, cell, quantized)
     method = method_of(precision)
-    if cell.objective not in REFERENCES and lineage.trained is None:
+    if cell.objective not in REFERENCES and lineage["trained"] is None:
         Manifest.read(results / "unlearned" / cell.corpus / cell.model)
     others = [reference for reference in REFERENCES if reference != cell.objective]
     front_matter = ModelCardData(
-        library_name=method.recipe.library,
+        library_name=method.filed_under,
         pipeline_tag="text-generation",
         tags=["unlearning", "quantization", cell.precision],
     )
@@ -66,6 +58,7 @@ def card(results: Path, name: str, scores: Scores) -> str:
         front_matter=front_matter.to_yaml(),
         plain=plain,
         name=name,
+        experiment=results.name,
         cell=cell,
         unlearned=cell.objective not in REFERENCES,
         deployed=("none", *NEEDED),
@@ -79,7 +72,7 @@ def card(results: Path, name: str, scores: Scores) -> str:
         cells=[cell, *(_reference(scores, cell, reference) for reference in others)],
         score=partial(_score, scores),
         goals=dict.fromkeys(METRICS, "") | GOALS,
-        reversions=[s for (at, _), s in scores.items() if at == cell and _reversion(s)],
+        reversions=[(m, s) for (at, m), s in scores.items() if at == cell and _reversion(m)],
         shown=_shown,
         undefined=UNDEFINED,
         weights=weights,
@@ -88,11 +81,11 @@ def card(results: Path, name: str, scores: Scores) -> str:
 
 def _unlearning(cell: Cell, lineage: Lineage) -> tuple[str, dict[str, object]] | None:
     """The objective in words, and the settings that the cell's unlearning used."""
-    if lineage.trained is None:
+    if (trained := lineage["trained"]) is None:
         return None
     objective = Objective.parse(cell.objective)
     unused = [] if origin(cell.adapter) == "lora" else ["rank", "lora_alpha", "dropout"]
-    settings = {"seed": lineage.trained.get("seed"), **lineage.trained.get("settings")}
+    settings = {"seed": trained.get("seed"), **trained.get("settings")}
     used = {k: v for k, v in settings.items() if k not in {*unused, *objective.unused}}
     return objective.describe(), used
 
@@ -104,7 +97,7 @@ def _reference(scores: Scores, cell: Cell, name: str) -> Cell:
     return own if (own, "verbmem") in scores else common
 
 
-def _score(scores: Scores, cell: Cell, metric: str) -> Score:
+def _score(scores: Scores, cell: Cell, metric: str) -> Summary:
     score = scores.get((cell, metric))
     if score is None or score.absent == DIVERGED:
         state = "missing" if score is None else "'diverged', though the model has weights"
@@ -113,17 +106,17 @@ def _score(scores: Scores, cell: Cell, metric: str) -> Score:
     return score
 
 
-def _reversion(score: Score) -> bool:
-    return score.metric.startswith("reversion_")
+def _reversion(metric: str) -> bool:
+    return metric.startswith("reversion_")
 
 
-def _shown(score: Score) -> str:
+def _shown(score: Summary, metric: str) -> str:
     """`17.2 [13.1, 21.4]`."""
-    if score.value is None or score.ci_low is None or score.ci_high is None:
+    if score.value is None or score.low is None or score.high is None:
         return score.absent
-    share = _reversion(score)  # between 0 and 1, mostly
+    share = _reversion(metric)  # between 0 and 1, mostly
     value, low, high = (
-        f"{value:z.2f}" if share else number(score.metric, value)
-        for value in (score.value, score.ci_low, score.ci_high)
+        f"{value:z.2f}" if share else number(metric, value)
+        for value in (score.value, score.low, score.high)
     )
     return f"{value} [{low}, {high}]"

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from qunlearn.analysis.summary import distinct
 from qunlearn.experiment import sweep as grids
 from qunlearn.experiment.config import Json, unlearn_settings
 from qunlearn.experiment.labels import adapter_name, corpus_name, method_name
@@ -28,20 +29,22 @@ def footnotes(config: Json) -> list[str]:
     )
 
 
-def corpus_notes(folders: Iterable[Path]) -> list[str]:
-    """What the lists of each corpus have in common: sentences below the experiment's table.
+def recorded(folder: Path, names: Iterable[str], key: str) -> list[str]:
+    """What manifests record in words: sentences below the experiment's table, each once.
 
     Args:
-        folders: of the corpora, as the workflow wrote them.
+        folder: of the corpora or the evaluations.
+        names: of those in it, a corpus or a cell.
+        key: `overlaps` of a corpus's lists, or `shortfalls` of what was not evaluated in full.
 
     Raises:
         InputError: a folder has no manifest.
     """
-    return [
-        f"{corpus_name(folder.name)}: {overlap}."
-        for folder in folders
-        for overlap in read_json(folder / MANIFEST).get("overlaps", [])
-    ]
+    return distinct(
+        f"{corpus_name(name.partition('/')[0])}: {line}."
+        for name in names
+        for line in read_json(folder / name / MANIFEST).get(key, [])
+    )
 
 
 def learning_rates(config: Json) -> str:

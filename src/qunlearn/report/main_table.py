@@ -24,8 +24,7 @@ from qunlearn.experiment.labels import (
 from qunlearn.experiment.names import REFERENCES
 from qunlearn.report.tables import html_table, page, table
 from qunlearn.report.templates import fill, notes, span, tex
-from qunlearn.run.files import read_json, write_text
-from qunlearn.run.manifest import MANIFEST
+from qunlearn.run.files import write_text
 from qunlearn.statistics.inference import FEWEST_SEEDS
 
 KEYS = ["Method", "Precision", "Adapter"]
@@ -61,17 +60,17 @@ class MainTable:
             name: what makes names safe.
         """
         rows = [(method_name(o), precision_name(p), adapter_name(a)) for o, p, a in self.rows]
-        columns = [(corpus_name(c), f"{METRICS[m]} {GOALS[m]}") for c, m in self.columns]
-        keys = [[Key(c, o, a, p, m) for c, m in self.columns] for o, p, a in self.rows]
+        heads = [(corpus_name(c), f"{METRICS[m]} {GOALS[m]}") for c, m in self.columns]
         texts = [
-            [(strong if key in self.better else "{}").format(self._cell(key, form)) for key in row]
-            for row in keys
+            [self._cell(Key(c, o, a, p, m), form, strong) for c, m in self.columns]
+            for o, p, a in self.rows
         ]
-        index = pd.MultiIndex.from_tuples([tuple(map(name, row)) for row in rows], names=KEYS)
-        heads = pd.MultiIndex.from_tuples([tuple(map(name, column)) for column in columns])
-        return pd.DataFrame(texts, index, heads)
+        shown = pd.DataFrame(texts)
+        shown.index = pd.MultiIndex.from_tuples([tuple(map(name, row)) for row in rows], names=KEYS)
+        shown.columns = pd.MultiIndex.from_tuples([tuple(map(name, head)) for head in heads])
+        return shown
 
-    def _cell(self, key: Key, form: str) -> str:
+    def _cell(self, key: Key, form: str, strong: str) -> str:
         own = self.found.get(key)
         if own is None:
             return "–"
@@ -80,8 +79,9 @@ class MainTable:
         numbers = {"value": own.value, "low": own.low, "high": own.high}
         numbers |= {"up": own.high - own.value, "down": own.value - own.low}
         numbers["half"] = (own.high - own.low) / 2
-        shown = form.format(**{name: number(key.metric, own) for name, own in numbers.items()})
-        return f"{shown} †{own.diverged}/{own.seeds}" if own.diverged else shown
+        shown = form.format(**{name: number(key.metric, x) for name, x in numbers.items()})
+        shown += f" †{own.diverged}/{own.seeds}" * bool(own.diverged)
+        return strong.format(shown) if key in self.better else shown
 
 
 def main_table(
@@ -92,7 +92,7 @@ def main_table(
     """Arrange `found`; corpora, methods, precisions and adapters keep their order in it.
 
     Args:
-        better: the cells that are to stand out; see `evidence.better`.
+        better: the cells that are to stand out; see `comparisons.better`.
         settings: sentences for the footer on how models were trained and quantized.
     """
     found = {key: own for key, own in found.items() if key.metric in GOALS}
@@ -126,20 +126,6 @@ def main_table(
         whole=len(found) == len(rows) * len(columns),
     )
     return MainTable(rows, columns, found, better, [*made, *settings])
-
-
-def shortfalls(evaluations: Path, cells: Sequence[str]) -> list[str]:
-    """Notes on what could not be evaluated in full, from the evaluations' manifests.
-
-    Args:
-        evaluations: the folder that holds <cell>/manifest.json.
-        cells: e.g. news/target/bf16; a note that several share is given once.
-    """
-    return distinct(
-        f"{corpus_name(cell.partition('/')[0])} {line}."
-        for cell in cells
-        for line in read_json(evaluations / cell / MANIFEST).get("shortfalls", [])
-    )
 
 
 def write_main_table(found: MainTable, folder: Path) -> None:

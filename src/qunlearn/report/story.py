@@ -39,7 +39,11 @@ def story(tables: Path, settings: Mapping[str, Any], notes: Sequence[str]) -> st
     mechanism = read(tables / "mechanism.csv", MECHANISM_TABLE)
     tests = read(tables / "tests.csv", TESTS_TABLE)
     claims = read(tables / "claims.csv", CLAIMS_TABLE)
-    main = {key: one for key, one in found.items() if _is_main(key)}
+    main = {
+        key: one
+        for key, one in found.items()
+        if key.adapter in ("none", *NEEDED) and not Precision.parse(key.precision).midrise
+    }
     corpora = distinct(key.corpus for key in main)
     reversions = outcomes(found, MAIN_METRIC)
     p_values = pd.to_numeric(tests["p_holm"], errors="coerce").groupby(tests["family"], sort=False)
@@ -60,10 +64,6 @@ def story(tables: Path, settings: Mapping[str, Any], notes: Sequence[str]) -> st
         tests={family: (int((p < ALPHA).sum()), int(p.count())) for family, p in p_values},
         claims={name: list(own) for name, own in claims.groupby("claim", sort=False)["verdict"]},
     )
-
-
-def _is_main(key: Key) -> bool:
-    return key.adapter in ("none", *NEEDED) and not Precision.parse(key.precision).midrise
 
 
 def _answer(found: Summaries, name: str) -> dict[str, Any]:

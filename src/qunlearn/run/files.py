@@ -12,8 +12,6 @@ from typing import Any
 
 from qunlearn.run.errors import InputError
 
-LARGEST_TEXT = 2**31
-"""Bytes of a text file; all of one is read into memory."""
 DISK = {errno.ENOSPC: "make room", errno.EDQUOT: "make room"}
 DISK |= dict.fromkeys((errno.EROFS, errno.EACCES), "make it writable")
 FULL = 2**20  # bytes free, below which a library that could not write had no space
@@ -166,19 +164,15 @@ def read_text(path: Path) -> str:
     """Read a text file.
 
     Raises:
-        InputError: `path` is missing, unreadable, no file, too large or not UTF-8.
+        InputError: `path` is missing, unreadable, no file or not UTF-8.
     """
     try:
         if path.exists() and not path.is_file():  # reading a pipe or a device might never end
             raise InputError(f"{path}: a folder or a device; give a file")
-        if path.exists() and path.stat().st_size > LARGEST_TEXT:
-            raise InputError(f"{path}: larger than {LARGEST_TEXT // 2**30} GiB; give an excerpt")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; check the path") from None
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; fix that, or give another file") from error
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8"
-        ) from error
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error

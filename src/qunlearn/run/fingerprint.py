@@ -33,7 +33,8 @@ def code_version(script: Path, *modules: Path) -> str:
         if file not in seen:
             seen.add(file)
             waiting += _parsed(file)[1]
-    read = {file for module in seen for file in module.parent.glob("*.j2")}
+    data = [file for folder in {module.parent for module in seen} for file in folder.iterdir()]
+    read = {file for file in data if file.suffix in (".j2", ".mplstyle")}
     read |= {file for module in seen for file in RESOURCES.glob(f"{module.stem}.yaml")}
     parts = sorted(
         [f"{file.name}:{_parsed(file)[0]}" for file in seen]

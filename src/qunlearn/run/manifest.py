@@ -22,18 +22,10 @@ from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, sha256, write_json
 from qunlearn.run.hardware import device_name, instructions, peak_memory_mib
 
-PACKAGES = (
-    "torch",
-    "transformers",
-    "peft",
-    "bitsandbytes",
-    "gptqmodel",
-    "optimum",
-    "auto-gptq",
-    "tokenizers",
-    "numpy",
-    "rouge_score",
-)
+PACKAGES = [
+    *("torch", "transformers", "peft", "bitsandbytes", "gptqmodel", "optimum", "auto-gptq"),
+    *("tokenizers", "numpy", "rouge_score"),
+]
 MANIFEST = "manifest.json"
 MODEL_INPUTS = "model_inputs"
 """In an evaluation's manifest: what its quantized model was made from, which may be gone since."""
@@ -103,17 +95,17 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     """
     if not (folder / MANIFEST).is_file():
         return None
-    made = read_json(folder / MANIFEST)
-    outputs = made.get("outputs") if isinstance(made, dict) else None
-    entries = outputs.values() if isinstance(outputs, dict) else [None]
-    ours = all(isinstance(entry, dict) and {"sha256", "bytes"} <= entry.keys() for entry in entries)
-    return made if ours else None  # other programs have manifests too
+    made: dict[str, Any] = read_json(folder / MANIFEST)
+    try:
+        ours = all({"sha256", "bytes"} <= entry.keys() for entry in made["outputs"].values())
+    except (AttributeError, LookupError, TypeError):
+        return None  # other programs have manifests too
+    return made if ours else None
 
 
-def inputs_of(folder: Path) -> dict[str, str]:
+def inputs_of(folder: Path) -> Any:
     """What a folder's manifest says that its step read; nothing where the user made the folder."""
-    found: dict[str, str] = (read_manifest(folder) or {}).get("inputs", {})
-    return found
+    return (read_manifest(folder) or {}).get("inputs", {})
 
 
 def hash_files(folder: Path) -> dict[str, dict[str, Any]]:
@@ -159,8 +151,7 @@ def verify(path: Path, *, content: bool = True) -> None:
         content: whether files are read and hashed, or looked at for their size alone.
 
     Raises:
-        InputError: names the first file that is missing, of another size or content, unreadable,
-            or not listed.
+        InputError: names the first file that is missing, of another size or content, or not listed.
     """
     folder = path if path.is_dir() else path.parent
     if (made := read_manifest(folder)) is None:
@@ -180,8 +171,6 @@ def verify(path: Path, *, content: bool = True) -> None:
             return "other content than when it was written" if changed else None
         except FileNotFoundError:
             return "missing"
-        except OSError as error:  # a disk that fails, or a file that others may not read
-            return f"cannot be read ({error.strerror})"
 
     with ThreadPoolExecutor(THREADS) as pool:  # hashing lets other threads work
         for name, found in zip(listed, pool.map(fault, listed), strict=True):

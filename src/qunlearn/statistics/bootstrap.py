@@ -11,63 +11,16 @@ so that a combination of their draws is that of a paired bootstrap.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from statistics import fmean
 
 import numpy as np
 
-from qunlearn.statistics.items import Floats, Statistic, value
+from qunlearn.statistics.items import Floats, Statistic
 
 RESAMPLES = 10_000
 SEED = 0
 LEVEL = 95.0
-ROUNDING = 1e-9  # what sums of the same numbers in another order may differ by, relatively
 _ITEMS, _SEEDS = 0, 1  # streams of random numbers
-
-Interval = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number over seeds and items.
-
-    Attributes:
-        value: the mean over the seeds.
-        low, high: its 95 % interval.
-        dropped: draws without a number, which are not in the interval.
-        limits: what limits the interval, in plain words; empty where nothing does.
-    """
-
-    value: float
-    low: float
-    high: float
-    dropped: int
-    limits: tuple[str, ...]
-
-
-def estimate(by_seed: Sequence[Statistic]) -> Estimate:
-    """The mean of a statistic over seeds, with its interval over seeds and items.
-
-    With one seed the interval is over items alone. With few seeds it understates how far seeds
-    differ, by about sqrt((k - 1) / k) for k of them, as every bootstrap of k numbers does.
-
-    Args:
-        by_seed: the statistic of each seed, all of the same items.
-    """
-    draws = crossed([item_draws(statistic) for statistic in by_seed])
-    dropped = int(np.isnan(draws).sum())
-    found = fmean(map(value, by_seed))
-    limits = []
-    if len(by_seed) == 1:
-        limits.append("one seed: the interval is over items alone")
-    if np.nanmax(draws) - np.nanmin(draws) <= ROUNDING * max(1.0, abs(found)):
-        limits.append(by_seed[0].flat)
-    if min(by_seed[0].sizes) < 10:
-        limits.append("n < 10")
-    if dropped:
-        limits.append(f"{dropped} of {len(draws)} draws dropped: {by_seed[0].gap}")
-    return Estimate(found, *percentiles(draws), dropped, tuple(limits))
 
 
 def item_draws(statistic: Statistic) -> Floats:
@@ -91,7 +44,7 @@ def crossed(by_seed: Sequence[Floats]) -> Floats:
     return np.asarray((weights.T * picked).sum(axis=0))
 
 
-def percentiles(draws: Floats) -> Interval:
+def percentiles(draws: Floats) -> tuple[float, float]:
     """The ends of the central 95 % of the draws that have a number."""
     tail = (100.0 - LEVEL) / 2
     low, high = np.percentile(draws[~np.isnan(draws)], [tail, 100.0 - tail])

@@ -26,12 +26,13 @@ from typing import Literal
 
 import numpy as np
 
-from qunlearn.statistics.bootstrap import ROUNDING, item_draws
-from qunlearn.statistics.items import Statistic, value
+from qunlearn.statistics.bootstrap import crossed, item_draws, percentiles
+from qunlearn.statistics.items import Floats, Statistic, value
 
 ALPHA = 0.05
 POWER = 0.8
 FEWEST_SEEDS = 3
+ROUNDING = 1e-9  # what sums of the same numbers in another order may differ by, relatively
 INTERVAL = NormalDist().inv_cdf(1 - ALPHA / 2)  # half a 95 % interval in standard errors
 DETECTABLE = INTERVAL + NormalDist().inv_cdf(POWER)  # an effect found with that power, likewise
 
@@ -44,29 +45,43 @@ def too_few(seeds: int) -> str:
 
 
 @dataclass(frozen=True)
-class Doubt:
-    """How well a difference is known.
+class Estimate:
+    """A number over seeds and items, and how well it is known.
 
     Attributes:
-        value: on average over the seeds.
+        value: the mean over the seeds.
+        low, high: its 95 % interval over seeds and items; with one seed over items alone.
         seeds: how many.
+        dropped: draws without a number, which are not in the interval.
+        limits: what limits the interval, in plain words; empty where nothing does.
         errors: standard errors with their degrees of freedom, each of which must be allowed for.
             Of fewer than three seeds there is one, over the items of these runs.
     """
 
     value: float
+    low: float
+    high: float
     seeds: int
+    dropped: int
+    limits: tuple[str, ...]
     errors: tuple[tuple[float, float], ...]
 
     def p(self, side: Side = "two-sided") -> float | None:
-        """Of the difference being 0; None where nothing varies and yet it is not 0.
+        """Of the number being 0; None where nothing varies and yet it is not 0.
 
         Args:
-            side: which differences speak against 0: those on both sides, above or below it.
+            side: which numbers speak against 0: those on both sides, above or below it.
         """
         if not self.errors[-1][0]:
             return None if abs(self.value) > ROUNDING else 1.0
-        return max(self._tail(error, freedom, side) for error, freedom in self.errors)
+        from scipy.special import stdtr  # here, for a cluster's driver reads ALPHA without scipy
+
+        ps = []
+        for error, freedom in self.errors:
+            t = self.value / error if error else math.copysign(math.inf, self.value)
+            tail = {"two-sided": -abs(t), "greater": -t, "less": t}[side]
+            ps.append(float(stdtr(freedom, tail)))
+        return max(ps) * (2 if side == "two-sided" else 1)
 
     def minimum_effect(self) -> float | None:
         """The smallest true difference that is found with a power of 0.8 at a two-sided 0.05.
@@ -83,28 +98,38 @@ class Doubt:
             for error, freedom in self.errors
         )
 
-    def _tail(self, error: float, freedom: float, side: Side) -> float:
-        from scipy.special import stdtr  # here, for a cluster's driver reads ALPHA without scipy
 
-        t = math.copysign(math.inf, self.value) if not error else self.value / error
-        if side == "two-sided":
-            return 2 * float(stdtr(freedom, -abs(t)))
-        return float(stdtr(freedom, t if side == "less" else -t))
+def estimate(by_seed: Sequence[Statistic]) -> Estimate:
+    """What is known of a statistic, given it in each seed, all of the same items.
+
+    With few seeds the interval understates how far seeds differ, by about sqrt((k - 1) / k) for k
+    of them, as every bootstrap of k numbers does.
+    """
+    first, values = by_seed[0], list(map(value, by_seed))
+    of_items = [item_draws(statistic) for statistic in by_seed]
+    draws, mean = crossed(of_items), fmean(values)
+    dropped = int(np.isnan(draws).sum())
+    limits = {
+        "one seed: the interval is over items alone": len(by_seed) == 1,
+        first.flat: np.nanmax(draws) - np.nanmin(draws) <= ROUNDING * max(1.0, abs(mean)),
+        "n < 10": min(first.sizes) < 10,
+        f"{dropped} of {len(draws)} draws dropped: {first.gap}": dropped > 0,
+    }
+    said = tuple(limit for limit, holds in limits.items() if holds)
+    errors = _errors(values, np.mean(of_items, axis=0), min(first.sizes))
+    return Estimate(mean, *percentiles(draws), len(by_seed), dropped, said, errors)
 
 
-def doubt(by_seed: Sequence[Statistic]) -> Doubt:
-    """What is known of a difference, given it in each seed, all of the same items."""
-    values = [value(difference) for difference in by_seed]
-    mean, n = fmean(values), min(by_seed[0].sizes)
-    draws = np.mean([item_draws(difference) for difference in by_seed], axis=0)
+def _errors(values: list[float], draws: Floats, n: int) -> tuple[tuple[float, float], ...]:
+    """Of the mean of one value a seed; `draws` are its, over `n` items."""
+    mean, seeds = fmean(values), len(values)
     items = _variance(float(np.nanvar(draws)) * n / (n - 1), mean) if n > 1 else 0.0
-    if len(values) < FEWEST_SEEDS:
-        return Doubt(mean, len(values), ((math.sqrt(items), max(n - 1, 1)),))
-    seeds = _variance(variance(values) / len(values), mean)
-    both = items + seeds if n > 1 else 0.0  # of one item there is no telling what others show
-    shares = items**2 / max(n - 1, 1) + seeds**2 / (len(values) - 1)
-    clark = math.sqrt(both), both**2 / shares if both else 1
-    return Doubt(mean, len(values), ((math.sqrt(seeds), len(values) - 1), clark))
+    if seeds < FEWEST_SEEDS:
+        return ((math.sqrt(items), max(n - 1, 1)),)
+    runs = _variance(variance(values) / seeds, mean)
+    both = items + runs if n > 1 else 0.0  # of one item there is no telling what others show
+    shares = items**2 / max(n - 1, 1) + runs**2 / (seeds - 1)
+    return (math.sqrt(runs), seeds - 1), (math.sqrt(both), both**2 / shares if both else 1)
 
 
 def effect_dz(pairs: Sequence[tuple[Statistic, Statistic]]) -> float | None:

@@ -20,7 +20,7 @@ from qunlearn.models.updates import Update, quantized_layers, updates
 from qunlearn.quantize.grids import Grid
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.quantize.packed import PackedMatrix
-from qunlearn.survival.table import Bin, MatrixRow, Measurement
+from qunlearn.survival.table import MATRICES
 
 BLOCK_WEIGHTS = 2**16
 """About as many weights a block: its temporaries stay in the processor's cache."""
@@ -43,6 +43,9 @@ class Rounded(NamedTuple):
 
 Pair = tuple[Rounded, Rounded]
 """Of W and of W + d."""
+Row = list[Any]
+Measurement = tuple[list[Row], list[Row]]
+"""One model at one precision: a row for each matrix, and the bins over all of them; see `table`."""
 
 
 def measure(
@@ -67,7 +70,7 @@ def measure(
     layers = quantized_layers(target)
     for precision in precisions:
         method_of(precision).check(layers, precision)
-    rows: dict[str, list[MatrixRow]] = {precision.name: [] for precision in precisions}
+    rows: dict[str, list[Row]] = {precision.name: [] for precision in precisions}
     counts: dict[str, Counts] = {name: np.zeros(SHAPE, np.int64) for name in rows}
     changes = updates(target, model)
     # No loop over `changes`: its variable would hold one matrix while the next is read.
@@ -77,15 +80,15 @@ def measure(
             read = method_of(precision).read_packed
             shipped = [read(each, name, precision) for each in packed.get(precision.name, ())]
             row, counted = measure_matrix(update, precision, shipped)
-            rows[precision.name].append(row)
+            rows[precision.name].append([row[column] for column in MATRICES])
             counts[precision.name] += counted
         del update
-    return {name: Measurement(rows[name], bins(counts[name])) for name in rows}
+    return {name: (rows[name], histogram(counts[name])) for name in rows}
 
 
 def measure_matrix(
     update: Update, precision: Precision, packed: Sequence[PackedMatrix] = ()
-) -> tuple[MatrixRow, Counts]:
+) -> tuple[dict[str, Any], Counts]:
     """What rounding leaves of one update, and how its weights lie; `packed` as in `rounded`."""
     counts: Counts = np.zeros(SHAPE, np.int64)
     fixed, adaptive = _Arrival(), _Arrival()
@@ -107,23 +110,23 @@ def measure_matrix(
         square_d += _square(delta)
     n, moved = int(counts.sum()), int(counts[..., 1:].sum())
     norm_w, norm_d = math.sqrt(square_w), math.sqrt(square_d)
-    row = MatrixRow(
-        layer=update.layer,
-        module=update.module,
-        n=n,
-        norm_w=norm_w,
-        norm_d=norm_d,
-        relative_d=_ratio(norm_d, norm_w),
-        moved=moved / n,
-        flips_predicted=predicted / n,
-        flips_fixed=int(counts[:, :, 1].sum()) / n,
-        flips_adaptive=int(counts[:, 1].sum()) / n,
+    row = {
+        "layer": update.layer,
+        "module": update.module,
+        "n": n,
+        "norm_w": norm_w,
+        "norm_d": norm_d,
+        "relative_d": _ratio(norm_d, norm_w),
+        "moved": moved / n,
+        "flips_predicted": predicted / n,
+        "flips_fixed": int(counts[:, :, 1].sum()) / n,
+        "flips_adaptive": int(counts[:, 1].sum()) / n,
         **fixed.figures("fixed", norm_d),
         **adaptive.figures("adaptive", norm_d),
-        rounding_error=_ratio(math.sqrt(rounding_error), norm_w),
-        zero_bin=int(counts[1].sum()) / n,
-        zero_bin_moved=_ratio(int(counts[1, ..., 1:].sum()), moved),
-    )
+        "rounding_error": _ratio(math.sqrt(rounding_error), norm_w),
+        "zero_bin": int(counts[1].sum()) / n,
+        "zero_bin_moved": _ratio(int(counts[1, ..., 1:].sum()), moved),
+    }
     return row, counts
 
 
@@ -178,15 +181,15 @@ class _Arrival:
         self.square += _square(arrived)
         self.error += _square(arrived - delta)
 
-    def figures(self, grid: str, norm_d: float) -> dict[str, Any]:
-        """Cosine, relative error and projection; None where d = 0."""
-        figures: list[float | None] = [None] * 3
-        if norm_d:
-            # Nothing arrived: by convention the cosine is 0.
-            cosine = self.dot / (math.sqrt(self.square) * norm_d) if self.square else 0.0
-            figures = [cosine, math.sqrt(self.error) / norm_d, self.dot / norm_d**2]
-        names = ("cosine", "error", "projection")
-        return {f"{name}_{grid}": found for name, found in zip(names, figures, strict=True)}
+    def figures(self, grid: str, norm_d: float) -> dict[str, float]:
+        """Cosine, relative error and projection; NaN where d = 0."""
+        # Nothing arrived: by convention the cosine is 0.
+        cosine = _ratio(self.dot, math.sqrt(self.square) * norm_d) if self.square else 0.0
+        return {
+            f"cosine_{grid}": cosine if norm_d else math.nan,
+            f"error_{grid}": _ratio(math.sqrt(self.error), norm_d),
+            f"projection_{grid}": _ratio(self.dot, norm_d**2),
+        }
 
 
 def count(ratio: Tensor, moved: Tensor, fixed: Tensor, adaptive: Tensor, zero: Tensor) -> Counts:
@@ -206,17 +209,17 @@ def count(ratio: Tensor, moved: Tensor, fixed: Tensor, adaptive: Tensor, zero: T
     return torch.bincount(index.view(-1), minlength=math.prod(SHAPE)).numpy().reshape(SHAPE)
 
 
-def bins(counts: Counts) -> list[Bin]:
+def histogram(counts: Counts) -> list[Row]:
     """The bins of the counts: d = 0 first, then from small to large."""
     edges = [10 ** (LOWEST + i / A_DECADE) for i in range(BINS + 1)]
     lows, highs = [0.0, *edges[:-1]], [0.0, *edges[1:]]
     columns = counts.sum(axis=(0, 1, 2)), counts[:, :, 1].sum(axis=(0, 1))
-    return [Bin(*row) for row in zip(lows, highs, *(c.tolist() for c in columns), strict=True)]
+    return list(map(list, zip(lows, highs, *(c.tolist() for c in columns), strict=True)))
 
 
 def _square(values: Tensor) -> float:
     return float(torch.linalg.vector_norm(values, dtype=torch.float64)) ** 2
 
 
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan

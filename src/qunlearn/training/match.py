@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 
 from safetensors.torch import load_file, save_file
 
-from qunlearn.models.checkpoints import is_adapter, is_diverged
+from qunlearn.models.checkpoints import ADAPTER_CONFIG, ADAPTER_WEIGHTS, is_adapter, is_diverged
 from qunlearn.models.updates import update_norm
-from qunlearn.models.weights import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder, read_json, write_json
 from qunlearn.run.manifest import MANIFEST, write_manifest

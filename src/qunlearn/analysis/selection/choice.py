@@ -91,8 +91,8 @@ def reference(name: str, answers: Iterable[Answers]) -> dict[str, float]:
         raise InputError(
             f"{name} diverged: no candidate can be compared with it; change its settings"
         )
-    means = pd.DataFrame(models)[list(SCORES)].mean().round(6)
-    return {score: float(means[score]) for score in SCORES}
+    means = pd.DataFrame(models)[[*SCORES]].mean().round(6)
+    return dict(zip(SCORES, means.tolist(), strict=True))
 
 
 def choose(
@@ -107,6 +107,14 @@ def choose(
 ) -> Selection:
     """Choose by a rule.
 
+    * `muse` (Shi et al. 2024, arXiv 2407.06460; theirs for a checkpoint, carried over to a grid):
+      of each training the first snapshot whose forget KnowMem is at or below retrain's on the same
+      questions; of these snapshots the one with the highest Utility. Where there is none: the
+      candidate with the lowest forget KnowMem.
+    * `pareto`: of the front, the candidate nearest to forget KnowMem 0 at target's Utility, by
+      Euclid's distance; a Utility above target's counts as target's, for it is no fault.
+    * `fixed`: the candidate that the configuration names.
+
     Args:
         cell: `<corpus>/<objective>/<adapter>`.
         named: the candidate that the rule `fixed` takes.
@@ -114,8 +122,7 @@ def choose(
     Raises:
         InputError: the rule is `fixed`, and no candidate has that name.
     """
-    able = candidates[candidates["diverged"] == 0]
-    caveat = ""
+    able, caveat = candidates[candidates["diverged"] == 0], ""
     if rule == "fixed":
         if named not in (names := list(candidates["name"])):
             raise InputError(
@@ -123,70 +130,57 @@ def choose(
             )
         chosen, reason = named, "as selection.fixed says"
     elif able.empty:
-        chosen = str(candidates.sort_values("diverged", kind="stable")["name"].iloc[0])
+        chosen = _first(candidates.assign(epochs=0), candidates["diverged"]).name
         reason = "every candidate has a diverged seed, and none has fewer of them"
         caveat = "all diverged"
     elif rule == "muse":
         chosen, reason, caveat = _muse(able, retrain["knowmem"])
     else:
-        chosen, reason = _pareto(able[able["front"]], target["utility"])
+        front, useful = able[able["front"]], target["utility"]
+        far = np.hypot(front["knowmem"], (useful - front["utility"]).clip(lower=0))
+        best = _first(front, far)
+        chosen, reason = (
+            best.name,
+            (
+                f"of the {len(front)} candidates that no other beats in forget KnowMem and Utility "
+                f"both, the nearest to forget KnowMem 0 at target's Utility, {useful:.1f}: it has "
+                f"{best.knowmem:.1f} and {best.utility:.1f}"
+            ),
+        )
     corpus, objective, adapter = cell.split("/")
     settings = corpus, objective, adapter, rule, questions, asked, target, retrain
     return Selection(*settings, candidates, chosen, reason, caveat)
 
 
-def _muse(able: pd.DataFrame, retrain: float) -> tuple[str, str, str]:
-    """MUSE's rule (Shi et al. 2024, arXiv 2407.06460) for a checkpoint, carried over to a grid.
-
-    Of each training the first snapshot whose forget KnowMem is at or below retrain's on the same
-    questions; of these snapshots the one with the highest Utility. Where there is none: the
-    candidate with the lowest forget KnowMem.
-    """
-    reached = able[able["knowmem"] <= retrain].drop_duplicates("point")
+def _muse(able: pd.DataFrame, known: float) -> tuple[str, str, str]:
+    """Name, reason and caveat by MUSE's rule, where retrain's KnowMem is `known`."""
+    reached = able[able["knowmem"] <= known].drop_duplicates("point")
     if reached.empty:
         best = _first(able, able["knowmem"])
         missed = (
-            f"no candidate's forget KnowMem is at or below retrain's, {retrain:.1f}; "
+            f"no candidate's forget KnowMem is at or below retrain's, {known:.1f}; "
             f"this one's, {best.knowmem:.1f}, is the lowest"
         )
         return best.name, f"the candidate that forgot most: {missed}", missed
     best = _first(reached, -reached["utility"])
     reason = (
         f"the first snapshot of its training whose forget KnowMem, {best.knowmem:.1f}, is at or "
-        f"below retrain's, {retrain:.1f}; {len(reached)} of {able['point'].nunique()} trainings "
+        f"below retrain's, {known:.1f}; {len(reached)} of {able['point'].nunique()} trainings "
         f"have such a snapshot, and its Utility, {best.utility:.1f}, is the highest of theirs"
     )
     return best.name, reason, ""
 
 
-def _pareto(front: pd.DataFrame, target: float) -> tuple[str, str]:
-    """Of the front, the candidate nearest to forget KnowMem 0 at target's Utility.
-
-    The distance is Euclid's in the plane of both scores; a Utility above target's counts as
-    target's, for it is no fault.
-    """
-    best = _first(front, np.hypot(front["knowmem"], (target - front["utility"]).clip(lower=0)))
-    reason = (
-        f"of the {len(front)} candidates that no other beats in forget KnowMem and Utility both, "
-        f"the nearest to forget KnowMem 0 at target's Utility, {target:.1f}: it has "
-        f"{best.knowmem:.1f} and {best.utility:.1f}"
-    )
-    return best.name, reason
-
-
 def _first(candidates: pd.DataFrame, measure: Any) -> Any:
     """The one with the lowest measure, of equals the one of fewest epochs, then the first."""
-    return min(
-        candidates.assign(measure=measure).itertuples(index=False, name="Candidate"),
-        key=lambda own: (own.measure, own.epochs),
-    )
+    ranked = candidates.assign(measure=measure).sort_values(["measure", "epochs"], kind="stable")
+    return next(ranked.itertuples(index=False, name="Candidate"))
 
 
 def write(path: Path, selection: Selection) -> None:
     """Write a choice as JSON."""
-    candidates = selection.candidates.astype(object)
-    rows = candidates.where(candidates.notna(), None).to_dict("records")
-    write_json(path, vars(selection) | {"candidates": rows})
+    rows = selection.candidates.astype(object).where(selection.candidates.notna(), None)
+    write_json(path, vars(selection) | {"candidates": rows.to_dict("records")})
 
 
 def read(path: Path) -> Selection:
@@ -198,13 +192,13 @@ def read(path: Path) -> Selection:
 
 def link_folder(source: Path, folder: Path) -> None:
     """Fill `folder` with hard links to the files of `source`, or copies where links fail."""
+
+    def link_or_copy(own: str, copy: str) -> None:
+        try:
+            os.link(own, copy)
+        except OSError:
+            shutil.copy2(own, copy)
+
     if not source.is_dir():
         raise InputError(f"{source}: the chosen candidate is missing; train the grid again")
-    shutil.copytree(source, folder, copy_function=_link_or_copy, dirs_exist_ok=True)
-
-
-def _link_or_copy(source: str, destination: str) -> None:
-    try:
-        os.link(source, destination)
-    except OSError:
-        shutil.copy2(source, destination)
+    shutil.copytree(source, folder, copy_function=link_or_copy, dirs_exist_ok=True)

@@ -48,27 +48,24 @@ def write_table(selections: Sequence[Selection], folder: Path) -> None:
         "Method": table["objective"].map(method_name),
         "Adapter": table["adapter"].map(adapter_name),
         "Candidate": table["label"],
-        "Chosen": ["✓" * (mark == "yes") for mark in table["chosen"]],
-        "Front": ["✓" * (mark == "yes") for mark in table["front"]],
     }
+    for mark in ("chosen", "front"):
+        shown[mark.capitalize()] = (table[mark] == "yes").map({True: "✓", False: ""})
     for score, head in _HEADS.items():
-        shown[head] = [DIVERGED if isnan(x) else number(score, x) for x in table[score]]
+        texts = [DIVERGED if isnan(x) else number(score, x) for x in table[score]]
+        shown[head] = pd.Series(texts)
     align = ["left"] * 6 + ["right"] * 3
     body = pd.DataFrame(shown).to_markdown(index=False, disable_numparse=True, colalign=align)
-    reasons = (
-        f"{_cell(own)}: {candidate_name(own.chosen)}, {RULES[own.rule]}: {own.reason}."
-        for own in selections
-    )
+    reasons = [f"{_chosen(own)}: {own.reason}." for own in selections]
     below = [*reasons, f"Questions: {asked(selections)}.", *_ABOUT]
-    notes = "\n".join(f"* {note}" for note in below)
-    write_text(folder / "candidates.md", f"{body}\n\n{notes}\n")
+    write_text(folder / "candidates.md", "\n* ".join([f"{body}\n", *below]) + "\n")
 
 
 def notes(selections: Sequence[Selection]) -> list[str]:
     """Under the main table: a sentence a cell, then one on the questions; none if none is swept."""
     found = [
-        f"{_cell(own)}: {candidate_name(own.chosen)}, {RULES[own.rule]} among "
-        f"{len(own.candidates)} candidates{f' ({own.caveat})' if own.caveat else ''}."
+        f"{_chosen(own)} among {len(own.candidates)} candidates"
+        f"{f' ({own.caveat})' if own.caveat else ''}."
         for own in selections
     ]
     by_rule = [own for own in selections if own.rule != "fixed"]
@@ -97,19 +94,18 @@ def candidate_name(name: str) -> str:
     return f"{point} after {epoch} epoch{'' if epoch == '1' else 's'}"
 
 
-def _cell(own: Selection) -> str:
+def _chosen(own: Selection) -> str:
     names = corpus_name(own.corpus), method_name(own.objective), adapter_name(own.adapter)
-    return ", ".join(names)
+    return f"{', '.join(names)}: {candidate_name(own.chosen)}, {RULES[own.rule]}"
 
 
 def _table(own: Selection) -> pd.DataFrame:
     """A cell's references and candidates: COLUMNS, and a label for people."""
     tried = own.candidates
-    counts = zip(tried["name"], tried["seeds"], tried["diverged"], strict=True)
-    labels = [
-        candidate_name(name) + (f" ({diverged} of {seeds} diverged)" if diverged else "")
-        for name, seeds, diverged in counts
-    ]
+    lost = tried["diverged"].astype(str) + " of " + tried["seeds"].astype(str) + " diverged"
+    labels = tried["name"].map(candidate_name) + (" (" + lost + ")").where(
+        tried["diverged"] > 0, ""
+    )
     chosen, front = (tried["name"] == own.chosen).map(_MARKS), tried["front"].map(_MARKS)
     references = pd.DataFrame([own.target, own.retrain]).assign(point=REFERENCES, label=REFERENCES)
     both = pd.concat([references, tried.assign(label=labels, chosen=chosen, front=front)])

@@ -5,16 +5,16 @@ from dataclasses import replace
 from hashlib import sha256
 from math import isfinite
 from pathlib import Path
-from statistics import fmean
 from typing import Any, Literal
 
-from qunlearn.corpora.layout import Card, Corpus
-from qunlearn.evaluate.records import Evaluation, Record
+from qunlearn.corpora.layout import Corpus
+from qunlearn.evaluate.definitions import DEFINITIONS
 from qunlearn.experiment.names import DIVERGED
 from qunlearn.models.checkpoints import is_adapter, is_diverged, load_dense, load_tokenizer
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import EvaluateSettings
+from qunlearn.statistics.items import value
 
 Part = Literal["selection", "test"]
 ASKED = ("forget_qa", "retain_qa")
@@ -29,7 +29,7 @@ def part_of(corpus: Corpus, part: Part, share: float, seed: int) -> tuple[Corpus
     Raises:
         InputError: see `selected`.
     """
-    kept: dict[str, list[Card]] = {}
+    kept = {}
     for name in ASKED:
         cards = corpus.knowmem[name]
         wanted = set(selected([card["question"] for card in cards], share, seed, name))
@@ -76,8 +76,7 @@ def ask(
         corpus: all of its questions are asked.
 
     Returns:
-        `status`, and unless it is `diverged`: `knowmem` and `utility` (mean ROUGE-L F1 x 100 of
-        the questions on forget and retain), `nll_forget` (nats a token of privleak/forget),
+        `status`, and unless it is `diverged`: the metrics `knowmem`, `utility` and `nll_forget`,
         and `items`, the records that the first two are the means of.
 
     Raises:
@@ -87,6 +86,8 @@ def ask(
         return {"status": DIVERGED}
     import torch
 
+    from qunlearn.evaluate.evaluate import Evaluation
+
     model = load_dense(folder, base)
     method_of("bf16").change(model, {}, Precision.parse("bf16"))
     # As a folder in bf16 is evaluated: multiplied in float32 on a CPU, in bf16 on a GPU.
@@ -94,19 +95,12 @@ def ask(
     tokenizer = load_tokenizer(base if base is not None and is_adapter(folder) else folder)
     evaluation = Evaluation(placed, tokenizer, corpus, settings)
     texts = evaluation.texts("forget")
-    total = sum(text["nll_sum"] for text in texts)
-    if not isfinite(total):
+    if not isfinite(sum(text["nll_sum"] for text in texts)):
         return {"status": DIVERGED}
-    forget, retain = evaluation.questions("forget"), evaluation.questions("retain")
-    return {
-        "status": "ok",
-        "knowmem": _mean(forget),
-        "utility": _mean(retain),
-        "nll_forget": round(total / sum(text["tokens"] for text in texts), 6),
-        "items": {"knowmem": forget, "utility": retain},
+    items = {"knowmem": evaluation.questions("forget"), "utility": evaluation.questions("retain")}
+    records = items | {"nll_forget": texts}
+    # Rounded, since sums differ in their last bits between machines and numbers of threads.
+    scores = {
+        name: round(value(DEFINITIONS[name].build(own, list)), 6) for name, own in records.items()
     }
-
-
-def _mean(records: Sequence[Record]) -> float:
-    """Rounded, since sums differ in their last bits between machines and numbers of threads."""
-    return round(100.0 * fmean(record["rougeL"] for record in records), 6)
+    return {"status": "ok", **scores, "items": items}

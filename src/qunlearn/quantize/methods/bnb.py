@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qunlearn.quantize.method import Method, Precision, Recipe
-from qunlearn.run.errors import InputError
+from qunlearn.quantize.method import Method, Precision
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 BLOCK = 64  # weights that share a scale in 4 bits
 OUTLIER_THRESHOLD = 6.0
 """LLM.int8(): activations beyond it are multiplied in 16 bits, as the method's authors set it."""
-_INSTALL = ("transformers", "bitsandbytes", "accelerate")
 
 
 class BitsAndBytes(Method):
@@ -31,6 +29,7 @@ class BitsAndBytes(Method):
 
     packages = frozenset({"bitsandbytes"})
     library = "bitsandbytes"
+    install = ("transformers", "bitsandbytes", "accelerate")
     storage = "bitsandbytes; the rest in float32"
     note = (
         "bitsandbytes: 4 bits in blocks of 64 without double quantization; int8 is LLM.int8() "
@@ -52,7 +51,7 @@ class BitsAndBytes(Method):
         import torch
         from transformers import BitsAndBytesConfig
 
-        from qunlearn.models.layers import output_head
+        from qunlearn.models.updates import output_head
 
         head = output_head(model)
         kept = [name for name, module in model.named_modules() if module is head]
@@ -79,7 +78,6 @@ class Int8(BitsAndBytes):
     stored = 8.0  # a scale a row is not worth counting
     scheme = "LLM.int8(): one scale a row; activations are rounded as well"
     evaluated = "live, since LLM.int8() rounds activations too"
-    recipe = Recipe(_INSTALL)
 
     def grid(self, weight: Tensor, precision: Precision) -> Grid:
         """Of the weights; activations have theirs while the model runs."""
@@ -99,37 +97,24 @@ class FourBit(BitsAndBytes):
     stored = 4 + 32 / BLOCK
     scheme = f"one scale a block of {BLOCK} weights, no double quantization"
     evaluated = "on the weights dequantized to float32 right after loading"
-    recipe = Recipe(
-        _INSTALL,
-        Recipe.code
+    block = BLOCK  # in rows that blocks do not fill, bitsandbytes reads back other weights
+    loading = (
+        Method.loading
         + """
 # At once, before any forward pass; the numbers above are of these weights.
 import torch
 
 model = model.dequantize(dtype=torch.float32)
-""",
-        (
-            "**Warning.** Save or dequantize this model *before* its first forward pass. On CPUs "
-            "with AVX512-BF16 that pass repacks the 4-bit weights in place, and what is saved or "
-            "dequantized afterwards is silently wrong.",
-        ),
+"""
+    )
+    warnings = (
+        "**Warning.** Save or dequantize this model *before* its first forward pass. On CPUs "
+        "with AVX512-BF16 that pass repacks the 4-bit weights in place, and what is saved or "
+        "dequantized afterwards is silently wrong.",
     )
 
     def __init__(self, name: str) -> None:
         self.name = self.form = name  # type: ignore[misc]  # two instances of one class
-
-    def check(self, layers: Mapping[str, nn.Linear], precision: Precision) -> None:
-        """Blocks must fill every row: bitsandbytes would read back other weights than it wrote.
-
-        Raises:
-            InputError: names the first layer at fault.
-        """
-        for name, layer in layers.items():
-            if layer.in_features % BLOCK:
-                raise InputError(
-                    f"precision '{precision.name}': its blocks of {BLOCK} do not divide the "
-                    f"{layer.in_features} inputs of {name}; use int8 or rtn4"
-                )
 
     def settings(self) -> dict[str, Any]:
         """Blocks of 64 are its default; no double quantization."""

@@ -1,12 +1,16 @@
-"""GPTQ (Frantar et al. 2023) by gptqmodel, AutoGPTQ's maintained successor.
+"""GPTQ (Frantar et al. 2023) by gptqmodel, or by auto-gptq, which the field's model cards name.
 
 Plain GPTQ: no reordering of columns, damping of 1 %, symmetric grids, float32 weights. (gptqmodel's
 own defaults reorder columns within groups, damp by 5 % and round the weights to bfloat16 first.)
 Columns are taken in blocks of 128; a smaller group has its scale from the weights as they are at
 the start of its block, as in AutoGPTQ.
 
-The codes are packed by its Python code: its native packer gives the same bytes, but is compiled at
+gptqmodel packs codes by its Python code: its native packer gives the same bytes, but is compiled at
 first use, which takes 20 s, a compiler and a place in the user's home.
+
+auto-gptq 0.7.1 quantizes on CUDA alone and needs transformers 4, so it has an environment of its
+own. Checkpoints are written by transformers 5: what version 4 would misread is translated here, and
+adapters are merged without peft.
 """
 
 from __future__ import annotations
@@ -15,18 +19,19 @@ import os
 import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from qunlearn.quantize.method import Method, Precision, Recipe
+from qunlearn.quantize.method import Method, Precision
 from qunlearn.run.errors import InputError
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from qunlearn.quantize.calibration import Texts, Windows
+    from qunlearn.quantize.calibration import Texts
     from qunlearn.quantize.packed import PackedMatrix
 
 PLAIN = {"damp_percent": 0.01, "desc_act": False, "sym": True}
@@ -38,6 +43,9 @@ SURROUNDINGS = {
     "GPTQMODEL_DISABLE_PACK_EXT": "1",
 }
 CARRIED = ("*token*", "vocab.*", "merges.txt", "chat_template*", "generation_config.json")
+INSTEAD = "use gptq4, which gptqmodel makes on a CPU as well"
+Examples = list[dict[str, list[int]]]
+"""Calibration windows as the packages take them."""
 
 
 class Gptq(Method):
@@ -61,19 +69,17 @@ class Gptq(Method):
         "GPTQ ({library}): damping 1 %, no reordering, {sequences} sequences of {length} tokens of "
         "{split}."
     )
-    recipe = Recipe(
-        ("gptqmodel",),
-        """\
+    install = ("gptqmodel",)
+    loading = """\
 from gptqmodel import GPTQModel
 from transformers import AutoTokenizer
 
 folder = "."  # this folder
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = GPTQModel.load(folder)
-""",
-        ("gptqmodel computes in 16 bits, hence not to the last digit what was measured above.",),
-        "gptqmodel",
-    )
+"""
+    warnings = ("gptqmodel computes in 16 bits, so not to the last digit what is measured above.",)
+    filed_under = "gptqmodel"
 
     def stored_bits(self, precision: Precision) -> float:
         """The code, and for each group a 16-bit scale and a zero point."""
@@ -81,20 +87,15 @@ model = GPTQModel.load(folder)
         return precision.bits + (16 + precision.bits) / precision.group
 
     def check(self, layers: Mapping[str, nn.Linear], precision: Precision) -> None:
-        """Groups must divide the rows, and the packed format's words both widths.
-
-        Raises:
-            InputError: names the first layer at fault.
-        """
+        """Groups must divide the rows, and the packed format's words both widths."""
         super().check(layers, precision)
         for name, layer in layers.items():
-            for side, width in (("inputs", layer.in_features), ("outputs", layer.out_features)):
-                if width % WORD:
-                    raise InputError(
-                        f"precision '{precision.name}': {name} has {width} {side}, which GPTQ's "
-                        f"packed format takes in multiples of {WORD}; use nf4 or "
-                        f"rtn{precision.bits}"
-                    )
+            if layer.in_features % WORD or layer.out_features % WORD:
+                raise InputError(
+                    f"precision '{precision.name}': {name} has {layer.in_features} inputs and "
+                    f"{layer.out_features} outputs, and GPTQ packs multiples of {WORD}; use nf4 or "
+                    f"rtn{precision.bits}"
+                )
 
     def write(
         self,
@@ -104,15 +105,11 @@ model = GPTQModel.load(folder)
         out: Path,
         texts: Texts | None = None,
     ) -> dict[str, Any]:
-        """As every method, from calibration windows that are drawn here.
+        """As every method, calibrated on texts, of which there may be none or too few.
 
         The packages differ in what they write beside the weights: times, temporary paths, settings
         of their own. So the folder has the weights as they come and everything else from the
         checkpoint that was quantized.
-
-        Raises:
-            InputError: a bad checkpoint or corpus, no corpus, a group size that does not fit the
-                model, or too few calibration texts.
         """
         from qunlearn.corpora import layout
         from qunlearn.models.updates import quantized_layers
@@ -130,7 +127,8 @@ model = GPTQModel.load(folder)
             tokenizer = self.prepare(source, base, dense)
             raw = layout.load(texts.corpus).raw[texts.settings.split]
             windows = draw(raw, tokenizer, config.get("max_position_embeddings"), texts.settings)
-            self.run(dense, precision, windows, packed)
+            examples = [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in windows]
+            self.run(dense, precision, examples, packed)
             for path in packed.glob("*.safetensors*"):
                 shutil.copyfile(path, out / path.name)  # not its mode, which may be private
         backend = {"name": self.library, "version": version(self.library)}
@@ -164,8 +162,8 @@ model = GPTQModel.load(folder)
         save_model(load_dense(source, base), tokenizer, dense)
         return tokenizer
 
-    def run(self, dense: Path, precision: Precision, windows: Windows, packed: Path) -> None:
-        """Let the package write `dense` into `packed`."""
+    def run(self, dense: Path, precision: Precision, examples: Examples, packed: Path) -> None:
+        """Let the package write `dense`, calibrated on `examples`, into `packed`."""
         os.environ |= SURROUNDINGS
         import torch
         from gptqmodel import GPTQModel, QuantizeConfig  # type: ignore[import-untyped]
@@ -182,17 +180,14 @@ model = GPTQModel.load(folder)
             **PLAIN,
         )
         model = GPTQModel.load(str(dense), config, dtype=torch.float32)
-        model.quantize(examples(windows), batch_size=BATCH, calibration_data_min_length=1)
+        model.quantize(examples, batch_size=BATCH, calibration_data_min_length=1)
         model.save(str(packed))
 
     def load(self, folder: Path, precision: Precision) -> PreTrainedModel:
         """Dequantized, matrix by matrix."""
-        import torch
-
         from qunlearn.quantize.packed import load_packed
 
-        model: Any = load_packed(folder, precision)
-        return model.to("cuda" if torch.cuda.is_available() else "cpu")  # type: ignore[no-any-return]
+        return load_packed(folder, precision)
 
     def read_packed(self, folder: Path, name: str, precision: Precision) -> PackedMatrix:
         """Codes and scales as they are shipped."""
@@ -201,9 +196,78 @@ model = GPTQModel.load(folder)
         return read_matrix(folder, name, precision)
 
 
-METHODS = (Gptq(),)
+class AutoGptq(Gptq):
+    """The same algorithm, settings and packed format as `gptq`, by another package, on CUDA."""
+
+    name = "autogptq"
+    form = "autogptq<bits>[g<group>]"
+    pattern = f"auto{Gptq.pattern}"
+    environment = "autogptq"
+    packages = frozenset({"datasets", "peft"})
+    library = "auto-gptq"
+
+    def prepare(self, source: Path, base: Path | None, dense: Path) -> PreTrainedTokenizerBase:
+        """The checkpoint as transformers 4 reads it.
+
+        Raises:
+            InputError: as for `gptq`; without the package or CUDA; or a model whose rotary
+                embedding transformers 4 does not know.
+        """
+        import torch
+        from safetensors.torch import save_file
+        from transformers import PreTrainedTokenizerFast
+
+        from qunlearn.models.checkpoints import load_tokenizer, read_tensors, tensor_files
+        from qunlearn.models.updates import updates
+        from qunlearn.run.files import read_json, write_json
+
+        if find_spec("auto_gptq") is None or not torch.cuda.device_count():
+            raise InputError(
+                f"precision 'autogptq': needs auto-gptq (envs/autogptq.yaml) and CUDA; {INSTEAD}"
+            )
+        described = base or source
+        write_json(dense / "config.json", older_config(read_json(described / "config.json")))
+        stored = read_tensors(described, list(tensor_files(described)))
+        tensors = {name: value.float() for name, value in stored.items()}
+        for update in updates(base, source) if base else ():
+            tensors[f"{update.name}.weight"] = update.weight + update.delta
+        save_file(tensors, dense / "model.safetensors", {"format": "pt"})
+        file = described / "tokenizer.json"  # transformers 4 may not know the name of its class
+        if file.exists():
+            return PreTrainedTokenizerFast(tokenizer_file=str(file))
+        return load_tokenizer(described)
+
+    def run(self, dense: Path, precision: Precision, examples: Examples, packed: Path) -> None:
+        """The weights get their usual name of a file."""
+        import torch
+        from auto_gptq import (  # type: ignore[import-not-found]
+            AutoGPTQForCausalLM,
+            BaseQuantizeConfig,
+        )
+
+        sizes = {"bits": precision.bits, "group_size": precision.group}
+        config = BaseQuantizeConfig(**sizes, **PLAIN, model_file_base_name="model")
+        model = AutoGPTQForCausalLM.from_pretrained(
+            str(dense), config, torch_dtype=torch.float32, local_files_only=True
+        )
+        model.quantize(examples, batch_size=1, use_cuda_fp16=False)
+        model.save_quantized(str(packed), use_safetensors=True)
 
 
-def examples(windows: Windows) -> list[dict[str, list[int]]]:
-    """Calibration windows as both packages take them."""
-    return [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in windows]
+METHODS = (Gptq(), AutoGptq())
+
+
+def older_config(config: dict[str, Any]) -> dict[str, Any]:
+    """A model's config as transformers 4 reads it: the rotary base stands by itself there.
+
+    Raises:
+        InputError: the rotary embedding is scaled, in whose settings the versions differ.
+    """
+    rotary = config.get("rope_parameters") or {}
+    kind = rotary.get("rope_type", "default")
+    if kind != "default" or config.get("rope_scaling"):
+        raise InputError(
+            f"rope_type '{kind}' cannot be passed to auto-gptq's transformers 4; {INSTEAD}"
+        )
+    older = {key: value for key, value in config.items() if key not in ("rope_parameters", "dtype")}
+    return older | ({"rope_theta": rotary["rope_theta"]} if "rope_theta" in rotary else {})

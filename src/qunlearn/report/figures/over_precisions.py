@@ -92,18 +92,17 @@ def _draw_variants(axes: Axes, own: pd.DataFrame, limits: tuple[float, float]) -
 
 def _draw_references(axes: Axes, own: pd.DataFrame) -> None:
     """Draw target and retrain with bands, and name them at the right, the upper one above."""
-    last: dict[str, float] = {}
-    for name, line in REFERENCE_LINES.items():
-        values = select(own, objective=name)
+    found = {name: select(own, objective=name) for name in REFERENCE_LINES}
+    last = {name: values["value"].iloc[-1] for name, values in found.items() if len(values)}
+    for name, values in found.items():
+        line = REFERENCE_LINES[name]
         style = look(line) | {"label": reference_name(name), "zorder": 2}
         axes.plot(values["x"], values["value"], **style)
         band: dict[str, Any] = {"color": line.colour, "alpha": 0.13, "lw": 0, "zorder": 1}
         axes.fill_between(values["x"], values["ci_low"], values["ci_high"], **band)
-        if len(values) and not math.isnan(at_end := values["value"].iloc[-1]):
-            last[name] = at_end
-    for name, value in last.items():
-        side = "bottom" if value == max(last.values()) else "top"
-        name_at_right(axes, name, value, REFERENCE_LINES[name].colour, side)
+        if name in last and not math.isnan(last[name]):
+            side = "bottom" if last[name] >= max(last.values()) else "top"
+            name_at_right(axes, name, last[name], line.colour, side)
 
 
 def _span(own: pd.DataFrame, metric: str) -> tuple[float, float]:

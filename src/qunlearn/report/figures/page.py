@@ -22,40 +22,7 @@ BAND = 0.55  # inches: title and ticks of a band of panels
 MOST_COLUMNS = 4
 LEFT = 0.008  # of the width
 LETTERS = 90  # of labels in the legend's first row of five, at most; else it has three a row
-STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 8.5,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "axes.linewidth": 0.6,
-    "axes.edgecolor": "#999999",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 9.5,
-    "axes.titleweight": "bold",
-    "grid.color": "#ebebeb",
-    "grid.linewidth": 0.6,
-    "xtick.major.size": 2.5,
-    "xtick.color": "#999999",
-    "xtick.labelcolor": "#222222",
-    "ytick.major.size": 0,
-    "ytick.minor.size": 0,
-    "legend.frameon": False,
-    "legend.borderpad": 0,
-    "legend.borderaxespad": 0.6,
-    "legend.columnspacing": 1.1,
-    "legend.handlelength": 2.3,
-    "legend.title_fontsize": 9,
-    "figure.constrained_layout.h_pad": 0.09,
-    "figure.constrained_layout.w_pad": 0.07,
-    "figure.constrained_layout.hspace": 0.0,
-    "figure.constrained_layout.wspace": 0.0,
-    "pdf.fonttype": 42,
-}
+STYLE = Path(__file__).with_name("page.mplstyle")
 GREY: dict[str, Any] = {"color": "#444444", "linestyle": ""}
 HOLLOW: dict[str, Any] = {"markerfacecolor": "white", "markeredgewidth": 1.3}
 MARKS: dict[str, dict[str, Any]] = {
@@ -99,7 +66,7 @@ def sheet(
     """
     size = ceil(len(places) / ceil(len(places) / abreast))
     bands = [places[start : start + size] for start in range(0, len(places), size)]
-    with rc_context(STYLE):
+    with rc_context(fname=STYLE):
         inches = WIDTH, HEAD + len(bands) * (BAND + height * len(rows))
         figure = Figure(figsize=inches, layout="constrained")
         figure.suptitle(words[0], x=LEFT, ha="left", fontsize=14, fontweight="bold")

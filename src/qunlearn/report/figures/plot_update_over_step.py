@@ -13,7 +13,7 @@ from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, Line, adapter_name, origin, precision_name
 from qunlearn.report.figures.page import GREY, HOLLOW, sheet
 from qunlearn.report.figures.values import dot, hollow, look, measurements, run_name
-from qunlearn.survival.table import Bin, read_histogram
+from qunlearn.survival.table import read_histogram
 
 TITLE = "Do weights move far enough to leave their code?"
 HOW_TO_READ = (
@@ -68,16 +68,14 @@ def plot(survival: Path, cells: Sequence[str], output: Path) -> None:
                 axes.set_xlabel("|d| / step")
 
 
-def histogram(bins: Sequence[Bin]) -> pd.DataFrame:
+def histogram(bins: pd.DataFrame) -> pd.DataFrame:
     """A row a bin: `low` and `high` of |d| / step, `count`, `percent` of all weights, and `flips`.
 
     `flips` is the share of weights whose code changes on the fixed grid. No row where the training
     diverged.
     """
-    table = pd.DataFrame(list(bins), columns=list(Bin.__dataclass_fields__))
-    table["percent"] = 100 * table["count"] / table["count"].sum()
-    table["flips"] = table["flips_fixed"] / table["count"]
-    return table
+    percent = 100 * bins["count"] / bins["count"].sum()
+    return bins.assign(percent=percent, flips=bins["flips_fixed"] / bins["count"])
 
 
 def _draw_shares(axes: Axes, variants: Mapping[str, pd.DataFrame]) -> None:

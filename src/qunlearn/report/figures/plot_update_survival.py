@@ -16,7 +16,7 @@ from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import adapter_name, precision_name
 from qunlearn.report.figures.page import sheet
 from qunlearn.report.figures.values import measurements, run_name
-from qunlearn.survival.table import MatrixRow, overall, read_survival
+from qunlearn.survival.table import overall, read_survival
 
 TITLE = "How much of the update survives rounding?"
 HOW_TO_READ = (
@@ -56,9 +56,8 @@ def plot(survival: Path, cells: Sequence[str], output: Path) -> None:
     adapters = distinct(cell.adapter for cell in models)
     places = [(quantity, adapter) for quantity in QUANTITIES for adapter in adapters]
     rows = {name: f"{precision_name(name)}\nlayer" for name in precisions}
-    file = output, f"update_survival_{first.corpus}_{first.objective}", _title
-    of_page: dict[str, Any] = {"abreast": len(places), "whose": run_name(first)}
-    with sheet((TITLE, HOW_TO_READ), places, rows, HEIGHT, *file, **of_page) as drawn:
+    file = output, f"update_survival_{first.corpus}_{first.objective}", _title, len(places)
+    with sheet((TITLE, HOW_TO_READ), places, rows, HEIGHT, *file, run_name(first)) as drawn:
         for quantity, (label, limit, colours) in QUANTITIES.items():
             image = ScalarMappable(Normalize(0, limit), colormaps[colours])
             own = {place: axes for place, axes in drawn.items() if place[0][0] == quantity}
@@ -75,30 +74,27 @@ def _title(place: tuple[str, str]) -> str:
     return adapter_name(place[1]).replace(" (", "\n(")
 
 
-def grid(rows: Sequence[MatrixRow], column: str) -> pd.DataFrame:
+def grid(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     """Arrange a model's matrices: layers x modules; NaN where there is none or its update is 0.
 
     Those of one layer and name (experts, say) count as one.
     """
-    groups: dict[tuple[int, str], list[MatrixRow]] = {}
-    for row in rows:
-        groups.setdefault((row.layer, row.module), []).append(row)
-    values = {place: overall(own)[column] for place, own in groups.items()}
-    found = pd.Series(values, dtype=float).unstack()
-    return found[distinct(row.module for row in rows)]
+    groups = rows.groupby(["layer", "module"], sort=False)
+    found = pd.Series({place: overall(own)[column] for place, own in groups}).unstack()
+    return found[distinct(rows["module"])]
 
 
-def _draw_grid(axes: Axes, rows: Sequence[MatrixRow], column: str, image: ScalarMappable) -> None:
+def _draw_grid(axes: Axes, rows: pd.DataFrame, column: str, image: ScalarMappable) -> None:
     """Draw a model's matrices below its number as a whole."""
     axes.spines[:].set_visible(False)
     axes.grid(visible=False)
     axes.xaxis.set_label_position("top")
-    if not rows:
+    if rows.empty:
         axes.set(xticks=[], yticks=[])
         axes.set_xlabel("diverged", loc="left", fontsize=8, color="#666666")
         return
     whole, found = overall(rows)[column], grid(rows, column)
-    shown = "undefined" if whole is None else f"{whole:.2f}"
+    shown = "undefined" if pd.isna(whole) else f"{whole:.2f}"
     axes.set_xlabel(f"overall {shown}", loc="left", fontsize=8)
     axes.set_facecolor(UNCHANGED["color"])
     if found.isna().to_numpy().any():

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,6 @@ from qunlearn.quantize.method import Precision
 from qunlearn.report.figures.page import HOLLOW, MARKS, column_name
 from qunlearn.run.errors import InputError
 
-T = TypeVar("T")
 VALUES = ["value", "ci_low", "ci_high"]
 STRIP = 0.11  # of the scale, at its lower end, where marks cover no value
 TICKS = 12  # names along a row of panels, from which they are slanted
@@ -73,8 +72,8 @@ def variants(found: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def measurements(
-    survival: Path, names: Sequence[str], suffix: str, read_file: Callable[[Path], list[T]]
-) -> dict[Cell, list[T]]:
+    survival: Path, names: Sequence[str], suffix: str, read_file: Callable[[Path], pd.DataFrame]
+) -> dict[Cell, pd.DataFrame]:
     """What was measured of each cell; nothing of a diverged one.
 
     Raises:

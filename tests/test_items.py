@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from small_records import evaluate
 
-from qunlearn.analysis.cells import Evaluations
 from qunlearn.evaluate import records, scoring
 from qunlearn.evaluate.definitions import DEFINITIONS, likelihood, membership, privleak
 from qunlearn.experiment.names import METRICS
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json, write_jsonl
 from qunlearn.statistics.bootstrap import item_draws
-from qunlearn.statistics.items import difference, mean, value
+from qunlearn.statistics.items import mean, value
 
 
 def texts(forget: list[float], holdout: list[float]) -> list[records.Record]:
@@ -49,16 +48,6 @@ def test_an_auc_knows_scores_by_their_ranks_in_their_own_model() -> None:
     assert np.nanmax(np.abs(item_draws(privleak(scaled, scores)))) == 0
 
 
-def test_differences_are_drawn_together_and_may_be_nested() -> None:
-    """What all answers share cancels, draw by draw; what a change shares does so too."""
-    noise = np.random.default_rng(0).normal(size=20)
-    before, after = mean(range(20), noise), mean(range(20), noise + 3)
-    change = difference(after, before)
-    assert item_draws(change) == pytest.approx(3.0)
-    assert change.sizes == (20,) and change.ids == tuple(range(20))
-    assert value(difference(change, difference(before, after))) == pytest.approx(6.0)
-
-
 def test_the_units_of_a_ratio_have_its_value_and_its_error() -> None:
     rng = np.random.default_rng(1)
     items = [
@@ -78,28 +67,6 @@ def test_a_draw_in_which_retrain_has_an_auc_of_0_has_no_privleak() -> None:
     assert found.draw([each, np.ones((3, 1))]) == pytest.approx([np.nan, -100.0, 0.0], nan_ok=True)
     with pytest.raises(InputError, match="AUC of forget against holdout is 0"):
         privleak(retrain, texts([-1, -1], [-2]))
-
-
-def test_each_seed_has_its_own_reference_where_there_is_one(tmp_path: Path) -> None:
-    """A retrain that ranks the texts as the model does makes its PrivLeak 0."""
-    cells = [f"news/npo/lora/seed{seed}/nf4" for seed in (0, 1)]
-    for seed, forget in enumerate([(-1, -3), (-3, -5)]):
-        evaluate(tmp_path, f"news/retrain/seed{seed}/bf16", forget=forget)
-        evaluate(tmp_path, cells[seed], forget=forget)
-    evaluate(tmp_path, "news/retrain/bf16", forget=(-4, -4))
-
-    def found(*more: str) -> list[float]:
-        read = Evaluations(tmp_path, [*cells, *more])
-        return [value(items) for cell in cells if (items := read.items(cell, "privleak"))]
-
-    assert found("news/retrain/seed0/bf16", "news/retrain/seed1/bf16") == pytest.approx([0, 0])
-    assert found("news/retrain/bf16") == pytest.approx([-200 / 3, 0.0])  # .25 and .75 to .75
-    evaluate(tmp_path, "news/retrain/bf16", holdout=(-2,))
-    with pytest.raises(InputError, match=r"nf4'.*not of the same (items|texts) as in news/retrain"):
-        found()
-
-
-# --- From files to metrics.json --------------------------------------------------------------
 
 
 def lay_down(folder: Path, holdout: list[float]) -> Path:
