@@ -48,11 +48,10 @@ setup-dev: $(VENV)/.dev
 setup-driver: $(DRIVER)/.done
 
 $(VENV)/.run: envs/pip/run.txt envs/pip/constraints.txt pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; set PYTHON=…")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed; give one: make demo PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	envs/install_torch.sh $(BIN)/python
-	$(call install,$(BIN)) -r envs/pip/run.txt -c envs/pip/constraints.txt
-	$(BIN)/pip install --quiet --no-deps -e .
+	{ envs/install_torch.sh $(BIN)/python && $(call install,$(BIN)) -r envs/pip/run.txt -c envs/pip/constraints.txt && \
+	  $(BIN)/pip install --quiet --no-deps -e .; } || envs/why_not.sh
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.run envs/pip/dev.txt

@@ -11,23 +11,33 @@ from pathlib import Path
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
-from qunlearn import plan, preflight
-from qunlearn.experiment import config as configuration, configfiles, controls, inputs
-from qunlearn.experiment import labels as style, sweep as grids
-from qunlearn.experiment.names import BEFORE
-from qunlearn.models import sources
-from qunlearn.quantize.method import method_of, module_file
-from qunlearn.report.footnotes import footnotes, learning_rates
-from qunlearn.run import unlock
-from qunlearn.run.errors import InputError
-from qunlearn.run.fingerprint import code_version
-from qunlearn.run.hardware import job_python
-from qunlearn.run.manifest import digest
-from qunlearn.training.objectives import Objective
+try:
+    from qunlearn import plan, preflight
+    from qunlearn.experiment import config as configuration, configfiles, controls, inputs
+    from qunlearn.experiment import labels as style, sweep as grids
+    from qunlearn.experiment.names import BEFORE
+    from qunlearn.models import sources
+    from qunlearn.quantize.method import method_of, module_file
+    from qunlearn.report.footnotes import footnotes, learning_rates
+    from qunlearn.run import unlock
+    from qunlearn.run.errors import InputError
+    from qunlearn.run.fingerprint import code_version
+    from qunlearn.run.hardware import job_python
+    from qunlearn.run.manifest import digest
+    from qunlearn.training.objectives import Objective
+except ModuleNotFoundError as missing:
+    sys.exit(
+        f"error: {sys.executable}: Snakemake's Python has no {missing.name}; run `make setup`, then "
+        "`. .venv/bin/activate`"
+    )
 
 try:
     sources.check_path(str(ROOT))
     if workflow.is_main_process:  # jobs get what it has read
+        if not os.access(".", os.W_OK):
+            raise InputError(
+                f"{Path.cwd()}: cannot be written; copy the project, or use --directory"
+            )
         configfiles.check_flags(sys.argv)
         for path in workflow.overwrite_configfiles:
             configfiles.read_one(Path(os.path.relpath(path)))
