@@ -59,7 +59,8 @@ def test_the_script_writes_both_parts_of_the_corpus(tmp_path: Path) -> None:
     corpus = mini.generate("news", SMALL)
     layout.write(tmp_path / "news", corpus)
     flags = (f"--corpus={tmp_path / 'news'}", "--share=0.3", "--seed=3")
-    run_script("split_questions.py", *flags, f"--output={tmp_path}")
+    flags += (f"--selection={tmp_path / 'selection'}", f"--test={tmp_path / 'test'}")
+    run_script("split_questions.py", *flags)
     parts = {part: part_of(corpus, part, 0.3, 3) for part in get_args(Part)}
     for part, (expected, numbers) in parts.items():
         assert layout.load(tmp_path / part) == expected
