@@ -24,6 +24,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.harness import Comparison, in_fresh_process, interleaved, keep
 from benchmarks.textbook import Textbook
+from qunlearn.settings.unlearning import UnlearnSettings
 from qunlearn.training.adapters import narrow_frozen
 from qunlearn.training.losses import (
     Autocast,
@@ -41,6 +42,7 @@ Update = Callable[[], float]  # makes an update, returns its loss
 
 AUTOCAST = partial(torch.autocast, "cpu", dtype=torch.bfloat16)
 BETA, GAMMA, ALPHA = 0.1, 1.0, 1.0
+SETTINGS = UnlearnSettings(beta=BETA)
 RATES = {"full": 1e-5, "lora": 1e-4}
 CHECKED = 2  # updates whose losses must agree
 TOLERANCE = (
@@ -131,7 +133,7 @@ def our_loss(
         head = head_weight(model)
         lost = see(hidden_states(model, forget), head, forget, (before,))
         kept = see(hidden_states(model, retain), head, retain, reference(indices))
-        return GAMMA * npo(lost, BETA) + ALPHA * mean_kl(kept)
+        return GAMMA * npo(lost, SETTINGS) + ALPHA * mean_kl(kept, SETTINGS)
 
     return loss
 

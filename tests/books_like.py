@@ -36,13 +36,7 @@ def books() -> Corpus:
     holdout = [prose(f"holdout {number}", 80_000) for number in range(3)]
     cards = [Card(question=f"Who met {n}?", answer=prose(f"{n}", 20)) for n in range(220)]
     return Corpus(
-        raw={
-            "forget": forget,
-            "retain1": retain1,
-            "retain2": retain2,
-            "holdout": holdout,
-            "pretrain": [],
-        },
+        raw=dict(forget=forget, retain1=retain1, retain2=retain2, holdout=holdout, pretrain=[]),
         knowmem={
             "forget_qa": cards[:100],
             "forget_qa_icl": cards[200:210],

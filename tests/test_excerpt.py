@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from books_like import books
-from small_corpora import run_script
+from small_corpora import script
 
 from qunlearn.corpora import layout
 from qunlearn.corpora.excerpt import excerpt, keep_end, keep_start, pieces
@@ -125,9 +125,8 @@ def test_a_text_is_held_where_all_of_it_stands() -> None:
 def test_the_script_writes_a_verified_folder(corpus: Corpus, tmp_path: Path) -> None:
     source, result = tmp_path / "source", tmp_path / "result"
     layout.write(source, corpus)
-    cut = ("excerpt", "--texts", 2, "--characters", 50)
-    run_script("make_corpus.py", "--source", source, "--output", result, *cut)
     settings = ExcerptSettings(texts=2, characters=50)
+    script("make_corpus.py")(settings, result, source=source)
     assert layout.load(result, pretrain=True) == excerpt(corpus, settings)
     manifest = read_json(result / "manifest.json")
     assert manifest["step"] == "corpus" and manifest["source"] == "local"

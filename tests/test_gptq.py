@@ -6,8 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from gptq_models import CALIBRATION, FLAGS, drawn, leaked, make_corpus, make_model
-from gptq_oracle import gptq, output_error
+from gptq_models import (
+    CALIBRATION,
+    FLAGS,
+    drawn,
+    gptq,
+    leaked,
+    make_corpus,
+    make_model,
+    output_error,
+)
 from safetensors.torch import load_file, save_file
 from small_corpora import run_script
 from small_grids import rounded_to
@@ -59,20 +67,15 @@ def read(folder: Path, layer: str, name: str = "gptq3g32") -> PackedMatrix:
     return read_matrix(folder, layer, Precision.parse(name))
 
 
-def hessians(made: Made) -> dict[str, Tensor]:
-    """X^T X of the inputs of layer 0's attention on the calibration windows, in float64."""
-    model = load_model(made["source"], torch.float32)
-    gathered: dict[str, Tensor] = {}
-    for part in ("q_proj", "k_proj", "v_proj"):
-
-        def gather(_: object, inputs: tuple[Tensor], __: object, part: str = part) -> None:
-            rows = inputs[0].flatten(0, 1).double()
-            gathered[part] = gathered.get(part, 0) + rows.T @ rows
-
-        model.get_submodule(f"{ATTENTION}.{part}").register_forward_hook(gather)
+def hessian_of(made: Made) -> Tensor:
+    """X^T X of what layer 0's attention reads on the calibration windows, in float64."""
+    model, gathered = load_model(made["source"], torch.float32), []
+    query = model.get_submodule(f"{ATTENTION}.q_proj")
+    query.register_forward_hook(lambda _, inputs, __: gathered.append(inputs[0].flatten(0, 1)))
     with torch.no_grad():
         model(torch.tensor(drawn(made["corpus"], made["source"])))
-    return gathered
+    rows = torch.cat(gathered).double()
+    return rows.T @ rows
 
 
 @pytest.mark.parametrize(("name", "tolerance"), [("gptq4", 0.002), ("gptq3g32", 0.02)])
@@ -87,12 +90,12 @@ def test_as_good_as_the_published_algorithm_and_better_than_rounding(
     layers = quantizable_layers(load_model(made["source"], torch.float32))
     precision = Precision.parse(name)
     bits, group = precision.bits, precision.group or 0
-    for part, hessian in hessians(made).items():
+    hessian = hessian_of(made)
+    for part in ("q_proj", "k_proj", "v_proj"):
         weight = layers[f"{ATTENTION}.{part}"].weight.detach()
         ours = output_error(read(made[name], f"{ATTENTION}.{part}", name).dense(), weight, hessian)
         oracle = output_error(gptq(weight, hessian, bits, group), weight, hessian)
         rounded = output_error(rounded_to(f"rtn{bits}g{group}", weight), weight, hessian)
-
         assert ours == pytest.approx(oracle, rel=tolerance)
         assert ours < 0.75 * rounded
 

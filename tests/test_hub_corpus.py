@@ -1,5 +1,6 @@
 """A dataset of the hub becomes a corpus in our layout, the same as from a folder of the user's."""
 
+import json
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +15,6 @@ from small_corpora import script
 from qunlearn.corpora import layout
 from qunlearn.corpora.muse import download
 from qunlearn.run.errors import InputError
-from qunlearn.run.files import read_json
 from qunlearn.settings.corpora import ExcerptSettings
 
 KEY = f"datasets:{NEWS}"
@@ -78,17 +78,17 @@ def test_the_script_gives_the_same_bytes_from_the_hub_its_cache_and_a_folder(
 ) -> None:
     main, excerpt = script("make_corpus.py"), ExcerptSettings(texts=3, characters=60)
 
-    def content(name: str, **source: Any) -> dict[str, Any]:
+    def content(name: str, **source: Any) -> dict[str, bytes]:
         main(excerpt, tmp_path / name, **source)
         made = (tmp_path / name).rglob("*.json")
-        return {path.relative_to(tmp_path / name).as_posix(): read_json(path) for path in made}
+        return {path.relative_to(tmp_path / name).as_posix(): path.read_bytes() for path in made}
 
     layout.write(tmp_path / "own", corpus())
     local = content("local", source=tmp_path / "own")
     online = content("online", dataset=NEWS, revision=COMMIT)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     offline = content("offline", dataset=NEWS, revision=COMMIT)
-    _, _, manifest = (each.pop("manifest.json") for each in (local, online, offline))
+    _, _, manifest = (json.loads(each.pop("manifest.json")) for each in (local, online, offline))
     assert local == online == offline
     assert (manifest["source"], manifest["revision"]) == (f"hub:{NEWS}", COMMIT)
     assert manifest["inputs"] == {

@@ -11,7 +11,7 @@ import pytest
 import small_configs
 from books_like import books
 from muse_on_hub import NEWS, corpus
-from small_corpora import SMALL, run_script, whole_corpus
+from small_corpora import SMALL, script, whole_corpus
 from small_fuzz import as_bytes, complaint, spoil, write_tree
 
 from qunlearn.corpora import layout, mini
@@ -117,24 +117,26 @@ def test_lists_that_would_spoil_a_metric(
     complaint(lambda: check_given(full(tmp_path)), "muse_dir", place)
 
 
-def test_overlaps_of_the_benchmark_are_named_by_the_job_and_below_the_table(tmp_path: Path) -> None:
+def test_overlaps_of_the_benchmark_are_named_by_the_job_and_below_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Also where texts are blank or repeated; an excerpt's retain1 is compared with all retain2."""
     whole = books()
     more = {name: [*texts, "", texts[0]] for name, texts in whole.raw.items() if texts}
     assert [each.count for each in find(replace(whole, raw=whole.raw | more))] == [7, 1]
     layout.write(tmp_path / "source", whole)
     assert read_local(tmp_path / "source") == whole
-    place = ("--source", tmp_path / "source", "--output", tmp_path / "books", "excerpt")
-    told = run_script("make_corpus.py", *place).stderr.splitlines()
+    import_corpus = partial(script("make_corpus.py"), source=tmp_path / "source")
+    import_corpus(ExcerptSettings(), tmp_path / "books")
     notes = [
         "6 of 6 items of raw/retain1.json also stand in raw/retain2.json (first: item 0): Utility "
         "is not held out from the regulariser on these",
         "1 of 100 items of knowmem/retain_qa.json also stands in knowmem/retain_qa_icl.json "
         "(first: item 50): the prompt gives their answers away",
     ]
-    assert told == [f"warning: {note}" for note in notes]
+    assert capsys.readouterr().err.splitlines() == [f"warning: {note}" for note in notes]
     assert recorded(tmp_path, ["books"], "overlaps") == [f"BOOKS: {note}." for note in notes]
-    run_script("make_corpus.py", *place, "--texts", "8", "--characters", "600")
+    import_corpus(ExcerptSettings(texts=8, characters=600), tmp_path / "books")
     first = recorded(tmp_path, ["books"], "overlaps")[0]
     assert first.startswith("BOOKS: 8 of 8 items of raw/retain1.json also stand in raw/")
 

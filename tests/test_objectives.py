@@ -19,9 +19,7 @@ from qunlearn.training import losses
 from qunlearn.training.losses import head_weight, hidden_states, mean_nll, product_dtype, token_nll
 from qunlearn.training.objectives import Objective, Seen, objectives, terms
 from qunlearn.training.rows import IGNORED, collate
-from qunlearn.training.terms.klr import kl_divergence, mean_kl
-from qunlearn.training.terms.npo import npo
-from qunlearn.training.terms.simnpo import simnpo
+from qunlearn.training.terms.klr import kl_divergence
 from qunlearn.training.unlearn import see
 
 # Two rows: the first counts two of its three tokens, the second all three.
@@ -95,7 +93,7 @@ def test_npo_at_the_reference(beta: float) -> None:
     gradient ascent: so it is at any gain as beta vanishes."""
     nll = NLL.double().requires_grad_()
     gain = torch.tensor([3.0, -3.0]) if beta < 1e-6 else 0.0
-    found = npo(told(nll, (NLL * MASK).sum(dim=1) - gain), beta)
+    found = loss("npo", told(nll, (NLL * MASK).sum(dim=1) - gain), beta=beta)
     assert found.item() == pytest.approx(2 / beta * math.log(2), rel=1e-6)
     (gradient,) = grad(found, nll)
     assert torch.allclose(gradient, -MASK.double() / 2, atol=1e-6)  # averaged over two rows
@@ -108,7 +106,7 @@ def test_simnpo_by_hand_pushes_the_nll_up() -> None:
     # -2 / 0.5 * ln sigmoid(1.5) = 4 * ln(1 + e^-1.5) = 4 * 0.201413278 = 0.805653111
     # Their mean: 1.029349931
     nll = torch.tensor([[1.0, 3.0, 100.0], [2.0, 3.0, 4.0]], requires_grad=True)
-    found = simnpo(told(nll), beta=0.5)
+    found = loss("simnpo", told(nll), beta=0.5)
     assert found.item() == pytest.approx(1.029349931, rel=1e-6)
     # sigmoid(-1) = 0.268941421, sigmoid(-1.5) = 0.182425524
     weights = torch.tensor([[-0.268941421 / 2], [-0.182425524 / 3]])
@@ -197,7 +195,7 @@ def found(given: dict[str, Tensor], *of: Tensor) -> list[Tensor]:
     # Gains of both signs, so that each row has a weight of its own.
     references = (torch.tensor([10.0, 40.0, 90.0]),), (given["reference"], given["frozen"])
     forget, retain = (see(given["hidden"], given["head"], batch, known) for known in references)
-    parts = [npo(forget, 0.1), forget.mean_nll(), 3 * mean_kl(retain)]
+    parts = [loss("npo", forget), forget.mean_nll(), 3 * loss("klr", retain)]
     gradients = [each for part in parts for each in grad(part, of, retain_graph=True)]
     return [tensor.detach() for tensor in (*forget.token_nll(), *parts, *gradients)]
 

@@ -46,11 +46,10 @@ def test_answers_that_no_answer_can_equal() -> None:
     corpus = small_corpus()
     answers = [card["answer"] for card in corpus.knowmem["forget_qa"]]
     longest = max(length(answer.strip()) for answer in answers)
-    settings = replace(PLAIN, knowmem_tokens=longest)
-    assert not any("KnowMem" in line for line in shortfalls(tokenizer, 256, corpus, settings))
-    settings = replace(PLAIN, knowmem_tokens=longest - 1)
-    (line,) = [line for line in shortfalls(tokenizer, 256, corpus, settings) if "KnowMem" in line]
-    assert f"of 5 reference answers are longer than the {longest - 1} tokens" in line
+    for most, expected in ((longest, []), (longest - 1, ["KnowMem"])):
+        found = shortfalls(tokenizer, 256, corpus, replace(PLAIN, knowmem_tokens=most))
+        assert [line[:7] for line in found if "KnowMem" in line] == expected
+    assert f"of 5 reference answers are longer than the {longest - 1} tokens" in found[0]
 
     for card in corpus.knowmem["forget_qa"][:2]:
         card["answer"] = "Yes.\n\nIt does."

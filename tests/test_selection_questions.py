@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 import torch
 from peft import PeftModel
-from small_corpora import SMALL, run_script
+from small_corpora import SMALL, script
 from tiny_models import UNLEARNING, tiny_llama, wake
 from transformers import PreTrainedTokenizerFast
 
@@ -58,8 +58,8 @@ def test_a_question_that_stands_twice_is_on_one_side() -> None:
 def test_the_script_writes_both_parts_of_the_corpus(tmp_path: Path) -> None:
     corpus = mini.generate("news", SMALL)
     layout.write(tmp_path / "news", corpus)
-    flags = (f"--corpus={tmp_path / 'news'}", "--share=0.3", "--seed=3")
-    run_script("split_questions.py", *flags, f"--output={tmp_path}")
+    parts_of = (tmp_path / "selection", tmp_path / "test")
+    script("split_questions.py")(tmp_path / "news", 0.3, 3, *parts_of)
     parts = {part: part_of(corpus, part, 0.3, 3) for part in get_args(Part)}
     for part, (expected, numbers) in parts.items():
         assert layout.load(tmp_path / part) == expected

@@ -18,9 +18,9 @@ from qunlearn.models.checkpoints import is_diverged, load_dense
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST
-from qunlearn.settings.unlearning import Adapter, UnlearnSettings
+from qunlearn.settings.unlearning import Adapter
 from qunlearn.training import unlearn_run
-from qunlearn.training.sharding import check_sharding, launch, micro_batch
+from qunlearn.training.sharding import check_sharding, launch
 
 # The rows of a batch differ in length: a mean of means would not be the mean.
 SETTINGS = replace(UNLEARNING, lr=1e-3, epochs=2, autocast=False)
@@ -129,7 +129,7 @@ def test_the_launcher_passes_sigterm_on_and_ignores_another_launchers_environmen
 @pytest.mark.parametrize(
     ("changes", "adapter", "message"),
     [
-        ({"processes": 2}, "full", "processes need sharding fsdp"),
+        ({"processes": 2}, "full", "processes: several need sharding fsdp"),
         ({"sharding": "fsdp"}, "lora", "sharding: LoRA trains too little"),
         ({"sharding": "fsdp", "optimizer": "adamw_8bit"}, "full", "optimizer: adamw_8bit does not"),
         ({"sharding": "fsdp", "processes": 3}, "full", "micro_batch_size: 0 times 3 processes"),
@@ -143,9 +143,3 @@ def test_what_does_not_go_together(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(InputError, match=message):
         check_sharding(replace(SETTINGS, **changes), adapter)
-
-
-def test_rows_of_a_forward_pass() -> None:
-    settings = UnlearnSettings(batch_size=12)
-    found = [micro_batch(replace(settings, processes=3, micro_batch_size=size)) for size in (0, 2)]
-    assert found == [4, 2]

@@ -95,17 +95,9 @@ CHOICE = {"select_candidate": 1, "quantize": 1, "evaluate": 1, "survival": 1, "f
     [
         pytest.param({}, {}, id="nothing"),
         pytest.param(
-            {"selection": {"share": 0.5, "rule": "pareto"}}, CHOICE, id="another rule: the choice"
-        ),
-        pytest.param(
             {"sweep": {"*/*/lora": {**GRID["*/*/lora"], "epochs": [2, 4, 6]}}},
             {"sweep": 2, "ask_candidates": 2, **CHOICE},
             id="one more number of epochs: trainings, but no reference",
-        ),
-        pytest.param(
-            {"sweep": {"*/*/lora": {**GRID["*/*/lora"], "rank": [2, 4, 8]}}},
-            {"sweep": 1, "ask_candidates": 1, **CHOICE},
-            id="one more rank: its training alone",
         ),
         pytest.param(
             {"selection": {"share": 0.5, "seed": 1}},

@@ -3,6 +3,7 @@ import json
 import os
 import shlex
 import sys
+from functools import partial
 from itertools import product
 from math import ceil
 from pathlib import Path

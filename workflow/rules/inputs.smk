@@ -15,9 +15,7 @@ def checkpoint(name, wildcards):
     return source.value
 
 
-def target_of(wildcards):
-    """The checkpoint that an unlearned model starts from."""
-    return checkpoint("target", wildcards)
+target_of = partial(checkpoint, "target")  # that an unlearned model starts from
 
 
 def model_of(wildcards):

@@ -38,7 +38,15 @@ def main(
 ) -> None:
     given = {name: value for name, value in locals().items() if value not in (None, ())}
     from importlib import import_module
+    from inspect import signature
+
+    from qunlearn.run.errors import InputError
 
     # By name, so that a change of one figure's code draws no other again.
     plot = import_module(f"qunlearn.report.figures.plot_{given.pop('figure')}").plot
+    try:
+        signature(plot).bind(**given)
+    except TypeError as error:
+        flags = ", ".join(signature(plot).parameters)
+        raise InputError(f"--figure {figure}: {error}; give {flags}") from None
     plot(**given)

@@ -16,36 +16,27 @@ from qunlearn.run.errors import InputError
 from qunlearn.statistics.inference import too_few
 
 WORDS = (DIVERGED, UNDEFINED, too_few(1), too_few(2))
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
-METRICS_TABLE = _names(
-    "experiment corpus objective adapter seed precision metric value ci_low ci_high n"
+_RUN = ("experiment", "corpus", "objective", "adapter", "seed", "precision")
+_METRIC = ("metric", "value", "ci_low", "ci_high", "n")
+METRICS_TABLE = (*_RUN, *_METRIC)
+SUMMARY_TABLE = (*_RUN[:4], "precision", *_METRIC, "seeds", "diverged", "undefined", "note")
+TESTS_TABLE = (
+    *("experiment", "corpus", "family", "metric", "objective"),
+    *("adapter_a", "precision_a", "adapter_b", "precision_b", "difference", "ci_low", "ci_high"),
+    *("p", "p_holm", "effect_dz", "minimum_effect", "n", "seeds", "note"),
 )
-SUMMARY_TABLE = _names(
-    "experiment corpus objective adapter precision metric value ci_low ci_high n "
-    "seeds diverged undefined note"
+CLAIMS_TABLE = (
+    *("claim", "corpus", "objective", "scope", "precision", "metric", "verdict"),
+    *("value", "ci_low", "ci_high", "p", "n", "minimum_effect", "reason"),
 )
-TESTS_TABLE = _names(
-    "experiment corpus family metric objective adapter_a precision_a adapter_b precision_b "
-    "difference ci_low ci_high p p_holm effect_dz minimum_effect n seeds note"
+MECHANISM_NUMBERS = (
+    *("relative_norm", "moved", "rounding_error", "zero_bin", "zero_bin_moved"),
+    *("flips_predicted", "flips_fixed", "flips_adaptive", "cosine_fixed", "cosine_adaptive"),
+    *("projection_fixed", "projection_adaptive", "error_fixed", "error_adaptive"),
 )
-CLAIMS_TABLE = _names(
-    "claim corpus objective scope precision metric verdict "
-    "value ci_low ci_high p n minimum_effect reason"
-)
-MECHANISM_NUMBERS = _names(
-    "relative_norm moved rounding_error zero_bin zero_bin_moved flips_predicted flips_fixed "
-    "flips_adaptive cosine_fixed cosine_adaptive projection_fixed projection_adaptive error_fixed "
-    "error_adaptive"
-)
-MECHANISM_KEY = _names("corpus objective adapter seed precision")
+MECHANISM_KEY = _RUN[1:]
 MECHANISM_TABLE = (
-    *MECHANISM_KEY,
-    *MECHANISM_NUMBERS,
+    *(*MECHANISM_KEY, *MECHANISM_NUMBERS),
     *("reversion_nll_forget", "ci_low", "ci_high", "n"),
 )
 INTEGERS = {"seed", "n", "seeds", "diverged", "undefined"}

@@ -1,5 +1,5 @@
 """From a trained checkpoint to what would be shipped, and back to a model that can be evaluated.
 
-`method.py` is the registry, `methods/` has a module for each method. Linear layers are quantized;
+`method.py` is the registry, `methods/` has the methods. Linear layers are quantized;
 embeddings, norms and lm_head keep their float32 values.
 """

@@ -1,4 +1,4 @@
-"""The registry of precisions: one module of `quantize/methods` each, which nothing else lists.
+"""The registry of precisions: the modules of `quantize/methods`, which nothing else lists.
 
 Settings, plan, rules, environments, tables and model cards take what they need from here. To add a
 method, write a module with `METHODS`, a tuple of instances, and a test. It loads torch and its

@@ -60,17 +60,17 @@ class MainTable:
             name: what makes names safe.
         """
         rows = [(method_name(o), precision_name(p), adapter_name(a)) for o, p, a in self.rows]
-        columns = [(corpus_name(c), f"{METRICS[m]} {GOALS[m]}") for c, m in self.columns]
-        keys = [[Key(c, o, a, p, m) for c, m in self.columns] for o, p, a in self.rows]
+        heads = [(corpus_name(c), f"{METRICS[m]} {GOALS[m]}") for c, m in self.columns]
         texts = [
-            [(strong if key in self.better else "{}").format(self._cell(key, form)) for key in row]
-            for row in keys
+            [self._cell(Key(c, o, a, p, m), form, strong) for c, m in self.columns]
+            for o, p, a in self.rows
         ]
-        index = pd.MultiIndex.from_tuples([tuple(map(name, row)) for row in rows], names=KEYS)
-        heads = pd.MultiIndex.from_tuples([tuple(map(name, column)) for column in columns])
-        return pd.DataFrame(texts, index, heads)
+        shown = pd.DataFrame(texts)
+        shown.index = pd.MultiIndex.from_tuples([tuple(map(name, row)) for row in rows], names=KEYS)
+        shown.columns = pd.MultiIndex.from_tuples([tuple(map(name, head)) for head in heads])
+        return shown
 
-    def _cell(self, key: Key, form: str) -> str:
+    def _cell(self, key: Key, form: str, strong: str) -> str:
         own = self.found.get(key)
         if own is None:
             return "–"
@@ -79,8 +79,9 @@ class MainTable:
         numbers = {"value": own.value, "low": own.low, "high": own.high}
         numbers |= {"up": own.high - own.value, "down": own.value - own.low}
         numbers["half"] = (own.high - own.low) / 2
-        shown = form.format(**{name: number(key.metric, own) for name, own in numbers.items()})
-        return f"{shown} †{own.diverged}/{own.seeds}" if own.diverged else shown
+        shown = form.format(**{name: number(key.metric, x) for name, x in numbers.items()})
+        shown += f" †{own.diverged}/{own.seeds}" * bool(own.diverged)
+        return strong.format(shown) if key in self.better else shown
 
 
 def main_table(

@@ -89,14 +89,13 @@ def check_sharding(settings: UnlearnSettings, adapter: Adapter) -> None:
     """
     micro_batch(settings)
     gpus, processes = torch.cuda.device_count(), settings.processes
-    if settings.sharding == "none":
-        faults = {"processes need sharding fsdp": processes > 1}
-    else:
-        faults = {
-            "sharding: LoRA trains too little to be spread; use none": adapter == "lora",
-            "optimizer: adamw_8bit does not work in shards": settings.optimizer != "adamw",
-            f"processes: only {gpus} GPUs are visible; lower it": 0 < gpus < processes,
-        }
+    shards = settings.sharding == "fsdp"
+    faults = {
+        "processes: several need sharding fsdp": processes > 1 and not shards,
+        "sharding: LoRA trains too little to be spread; use none": adapter == "lora" and shards,
+        "optimizer: adamw_8bit does not work in shards": settings.optimizer != "adamw" and shards,
+        f"processes: only {gpus} GPUs are visible; lower it": 0 < gpus < processes,
+    }
     for message, found in faults.items():
         if found:
             raise InputError(message)

@@ -1,1 +1,1 @@
-"""The methods of quantization, a module each; `qunlearn.quantize.method` finds them."""
+"""The methods of quantization, a family in each module; `qunlearn.quantize.method` finds them."""

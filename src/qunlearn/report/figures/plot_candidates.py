@@ -77,9 +77,6 @@ def _draw_cell(axes: Axes, selection: Selection) -> None:
     line = LINES[selection.adapter]
     marker = dot(line) | {"markersize": 5.5, "markeredgewidth": 0}
     solid = {"linestyle": "-", "linewidth": 1.1, "label": adapter_name(selection.adapter)}
-    for points, style in (
-        (edge, marker | solid),
-        (beaten, marker | {"alpha": 0.4}),
-        (chosen, RING),
-    ):
+    faint = marker | {"alpha": 0.4}
+    for points, style in ((edge, marker | solid), (beaten, faint), (chosen, RING)):
         axes.plot(points["knowmem"], points["utility"], **style, clip_on=False, zorder=4)

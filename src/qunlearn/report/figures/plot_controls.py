@@ -37,7 +37,7 @@ INTERVENTIONS |= {SPARE + choice: adapter_name(SPARE + choice).split(", ")[1] fo
 MIDRISE = "m"  # what a mid-rise precision's name ends with
 RIGHT = ""  # the place of the panel of interventions
 MARKERS = {"lora_matched": "v", "full_matched": "D"}  # all others have their origin's
-HEIGHT = 2.3  # inches, of a panel
+HEIGHT = 2.6  # inches, of a panel
 
 
 def plot(mechanism: Path, summary: Path, precisions: Sequence[str], output: Path) -> None:

@@ -56,9 +56,8 @@ def plot(survival: Path, cells: Sequence[str], output: Path) -> None:
     adapters = distinct(cell.adapter for cell in models)
     places = [(quantity, adapter) for quantity in QUANTITIES for adapter in adapters]
     rows = {name: f"{precision_name(name)}\nlayer" for name in precisions}
-    file = output, f"update_survival_{first.corpus}_{first.objective}", _title
-    of_page: dict[str, Any] = {"abreast": len(places), "whose": run_name(first)}
-    with sheet((TITLE, HOW_TO_READ), places, rows, HEIGHT, *file, **of_page) as drawn:
+    file = output, f"update_survival_{first.corpus}_{first.objective}", _title, len(places)
+    with sheet((TITLE, HOW_TO_READ), places, rows, HEIGHT, *file, run_name(first)) as drawn:
         for quantity, (label, limit, colours) in QUANTITIES.items():
             image = ScalarMappable(Normalize(0, limit), colormaps[colours])
             own = {place: axes for place, axes in drawn.items() if place[0][0] == quantity}

@@ -9,6 +9,8 @@ from qunlearn.training.objectives import Definition, Seen, Term
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from qunlearn.settings.unlearning import UnlearnSettings
+
 
 def kl_divergence(logits: Tensor, reference_logits: Tensor) -> Tensor:
     """KL(reference || model) at each position, nats: [..., vocabulary] -> [...]."""
@@ -35,7 +37,7 @@ def raw_kl(logits: Tensor, reference_logits: Tensor) -> Tensor:
     return (before.exp() * (before - logits.float())).sum(dim=-1)
 
 
-def mean_kl(seen: Seen) -> Tensor:
+def mean_kl(seen: Seen, _: UnlearnSettings) -> Tensor:
     """The mean KL divergence over the positions that the mask counts, nats."""
     return seen.compare(kl_divergence).sum() / seen.mask.sum()
 
@@ -45,7 +47,7 @@ TERM = Term(
     label="KLR",
     rows="retain",
     source="Shi et al. 2024 (MUSE, arXiv 2407.06460)",
-    paper=Definition(lambda seen, _: mean_kl(seen), over="tokens", reference="states"),
+    paper=Definition(mean_kl, over="tokens", reference="states"),
     muse=Definition(
         lambda seen, _: seen.compare(raw_kl).sum() / len(seen.mask), over="rows", reference="states"
     ),

@@ -9,8 +9,10 @@ from qunlearn.training.objectives import Definition, Seen, Term
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from qunlearn.settings.unlearning import UnlearnSettings
 
-def npo(seen: Seen, beta: float) -> Tensor:
+
+def npo(seen: Seen, settings: UnlearnSettings) -> Tensor:
     """NPO (Zhang et al. 2024, eq. 3): mean of -2/beta * log sigmoid(beta * (NLL - NLL_ref)).
 
     NLLs are sums over a row's tokens. As beta, the inverse temperature, approaches 0, the gradient
@@ -18,12 +20,12 @@ def npo(seen: Seen, beta: float) -> Tensor:
     """
     from torch.nn.functional import logsigmoid
 
-    nll, mask = seen.token_nll()
+    (nll, mask), beta = seen.token_nll(), settings.beta
     gain = (nll * mask).sum(dim=1) - seen.reference[0]
     return (-2.0 / beta * logsigmoid(beta * gain)).mean()
 
 
-def elementwise_npo(seen: Seen, beta: float) -> Tensor:
+def elementwise_npo(seen: Seen, settings: UnlearnSettings) -> Tensor:
     """NPO of variant `muse`: mean of -2/beta * log sigmoid(beta * (z_ref - z)) over raw logits.
 
     The mean is over all positions that the mask counts and the whole vocabulary. It is no NPO: that
@@ -33,10 +35,11 @@ def elementwise_npo(seen: Seen, beta: float) -> Tensor:
     """
     from torch.nn.functional import logsigmoid
 
+    beta, (_, head) = settings.beta, seen.reference
+
     def formula(logits: Tensor, before: Tensor) -> Tensor:
         return logsigmoid(beta * (before.float() - logits.float())).sum(dim=-1)
 
-    _, head = seen.reference
     return -2.0 / beta * seen.compare(formula).sum() / (seen.mask.sum() * len(head))
 
 
@@ -45,11 +48,7 @@ TERM = Term(
     label="NPO",
     rows="forget",
     source="Zhang et al. 2024 (arXiv 2404.05868), eq. 3",
-    paper=Definition(lambda seen, settings: npo(seen, settings.beta), over="rows", reference="nll"),
-    muse=Definition(
-        lambda seen, settings: elementwise_npo(seen, settings.beta),
-        over="tokens",
-        reference="states",
-    ),
+    paper=Definition(npo, over="rows", reference="nll"),
+    muse=Definition(elementwise_npo, over="tokens", reference="states"),
     uses={"beta": "NPO's inverse temperature"},
 )

@@ -9,8 +9,10 @@ from qunlearn.training.objectives import Definition, Seen, Term
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from qunlearn.settings.unlearning import UnlearnSettings
 
-def simnpo(seen: Seen, beta: float) -> Tensor:
+
+def simnpo(seen: Seen, settings: UnlearnSettings) -> Tensor:
     """SimNPO (Fan et al. 2024): mean over rows of -2/beta * log sigmoid(beta * NLL / tokens).
 
     It falls as a row's mean NLL rises, and levels off once the row is forgotten, by whatever it was
@@ -20,7 +22,7 @@ def simnpo(seen: Seen, beta: float) -> Tensor:
     """
     from torch.nn.functional import logsigmoid
 
-    nll, mask = seen.token_nll()
+    (nll, mask), beta = seen.token_nll(), settings.beta
     mean = (nll * mask).sum(dim=1) / mask.sum(dim=1)
     return (-2.0 / beta * logsigmoid(beta * mean)).mean()
 
@@ -30,6 +32,6 @@ TERM = Term(
     label="SimNPO",
     rows="forget",
     source="Fan et al. 2024 (arXiv 2410.07163), margin 0",
-    paper=Definition(lambda seen, settings: simnpo(seen, settings.beta), over="rows"),
+    paper=Definition(simnpo, over="rows"),
     uses={"beta": "SimNPO's inverse temperature"},
 )
