@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,8 +56,10 @@ def training(folder: Path, run: subprocess.Popen[str], output: str) -> psutil.Pr
         if run.poll() is not None:
             pytest.fail(f"the run has ended: {(run.communicate()[1] or '')[-3000:]}")
         whole = (folder / "results/tiny/checkpoints").glob("*/checkpoint-*/trainer_state.json")
-        jobs = scripts(folder) if any(whole) else []
-        return next((job for job in jobs if job.info["cmdline"][-1] == output), None)
+        for job in scripts(folder) if any(whole) else ():
+            if ("--output", output) in pairwise(job.info["cmdline"]):
+                return job
+        return None
 
     return wait_for(found, f"a checkpoint of {output}")
 

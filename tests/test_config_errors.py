@@ -28,7 +28,7 @@ BAD = {
     # Values
     "unlearn: {objectives: [npo_gdr, npo_gdx]}": "'unlearn.objectives.1': objective 'npo_gdx' is",
     "unlearn: {adapters: [qlora]}": "'unlearn.adapters.0': 'qlora' should be 'full', 'full_bf16' o",
-    "precisions: [bf16, nf5]": "'precisions.1': precision 'nf5' is unknown; use bf16",
+    "precisions: [bf16, nf5]": "'precisions.1': precision 'nf5' is unknown; use ",
     "seeds: []": "'seeds': [] should have at least 1 item",
     "seeds: [1, 1]": "'seeds': 1 appears twice; drop one",
     f"seeds: [0x{'f' * 5000}]": "'seeds.0': a number of more than 40 digits should be",

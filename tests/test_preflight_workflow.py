@@ -59,23 +59,6 @@ def test_what_is_named_goes_over_the_documented_defaults(
     assert (evaluate["--shots"], evaluate["--verbmem-tokens"]) == ("2", "128")
 
 
-def test_a_cluster_s_job_reads_what_its_driver_read(
-    own: str, tmp_path: Path, snakemake: Snakemake
-) -> None:
-    """It is started with the driver's --configfile and --config."""
-    rules = ("unlearn", "finetune", "corpus")
-    wanted = "unlearn:corpus=news,objective=npo_gdr,adapter=lora,seed=4"
-    planned = snakemake(
-        tmp_path,
-        *("--dry-run", "--printshellcmds", "--force", "--nolock", "--mode", "remote"),
-        *("--allowed-rules", *rules, "--target-jobs", wanted),
-        *("--configfile", own, "--config", "seeds=[4]"),
-    )
-    assert planned.returncode == 0, planned.stderr[-3000:]
-    unlearn = flags(planned.stdout, "unlearn.py")
-    assert (unlearn["--lr"], unlearn["--stop-nll"], unlearn["--seed"]) == ("1e-06", "0.0", "4")
-
-
 LOCAL = ("--configfile", str(ROOT / "config/muse_local.yaml"), "--config", "muse_dir=muse")
 REFUSED: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "key": (("--config", "experimnt=x"), ["'experimnt'", "did you mean 'experiment'"]),

@@ -165,6 +165,7 @@ def select(folder: Path, *arguments: str, rule: Rule = "muse", code: int = 0) ->
         "select_candidate.py",
         *("--cell=news/ga/lora", f"--answers={folder / 'cell'}", f"--trainings={folder / 'cell'}"),
         *("--models", str(folder / "taken0"), str(folder / "taken1")),
+        *("--records", str(folder / "record0"), str(folder / "record1")),
         *("--points", "r2", "r4", "--seeds", "0", "1"),
         *(f"--target={folder / 'target.json'}", f"--retrain={folder / 'retrain.json'}"),
         *(f"--rule={rule}", "--questions=split", f"--output={folder / 'choice.json'}"),
@@ -190,6 +191,8 @@ def test_the_script_chooses_by_the_rule(experiment: Path, rule: Rule, expected: 
         names = {path.relative_to(own) for path in own.rglob("*")}
         assert {path.relative_to(taken) for path in taken.rglob("*")} == names
         assert (taken / "model.safetensors").samefile(own / "model.safetensors")  # no copy
+        record = experiment / f"record{seed}"
+        assert [file.name for file in record.iterdir()] == ["manifest.json"]
 
 
 def test_the_script_takes_no_candidate_that_is_damaged_or_missing(experiment: Path) -> None:

@@ -135,25 +135,6 @@ def test_the_main_table_says_how_its_numbers_came_about(results: Path) -> None:
     assert below[at + len(expected)].startswith("Processor: ")
 
 
-def test_all_figures_are_drawn(results: Path, experiment: Experiment, tmp_path: Path) -> None:
-    survival, tables = results / "survival", results / "tables"
-    scored = {"summary": tables / "summary.csv"}
-    measured = {"mechanism": tables / "mechanism.csv"}
-    run("plot.py", "survival_of_forgetting", tmp_path, **scored)
-    run("plot.py", "reversion", tmp_path, **scored, **measured)
-    run("plot.py", "pareto", tmp_path, **scored)
-    run("plot.py", "candidates", tmp_path, selections=[results / f"selection/{SWEPT}.json"])
-    expected = {"survival_of_forgetting", "reversion", "pareto", "candidates"}
-    if experiment.grids:
-        run("plot.py", "slope", tmp_path, **scored)
-        cells = [cell for cell in experiment.unlearned if not cell.endswith("bf16")]
-        for name in ("update_survival", "update_over_step"):
-            run("plot.py", name, tmp_path, survival=survival, cells=cells)
-            expected.add(f"{name}_news_npo_gdr")
-        expected.add("slope")
-    assert {file.stem for file in tmp_path.glob("*.png")} == expected
-
-
 def test_the_report_s_first_page_says_what_can_be_said(
     results: Path, experiment: Experiment, tmp_path: Path
 ) -> None:
