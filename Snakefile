@@ -13,6 +13,7 @@ if not workflow.overwrite_configfiles:
 include: "workflow/rules/common.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/inputs.smk"
+include: "workflow/rules/job.smk"
 include: "workflow/rules/corpora.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/sweep.smk"

@@ -1,5 +1,5 @@
 # Models that tell the size of an update from its rank and from its place; only if asked for.
-use rule corpus as scale_lora with:
+use rule job as scale_lora with:
     input:
         target=target_of,
         like="<results>/unlearned/{corpus}/{objective}/full/seed{seed}",
@@ -16,7 +16,7 @@ use rule corpus as scale_lora with:
         "Scaling LoRA's update ({wildcards.size}): {wildcards.corpus}, {wildcards.objective}"
 
 
-use rule corpus as match_norm with:
+use rule job as match_norm with:
     input:
         target=target_of,
         corpus=DATA,

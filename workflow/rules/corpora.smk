@@ -6,9 +6,7 @@ if CONFIG["corpus"]["source"] == "hub":
         corpus,
 
 
-# What this rule says once holds for all others: they are `corpus` with files, settings and words of
-# their own, and STEPS in common.smk has their scripts, environments and resources.
-rule corpus:
+use rule job as corpus with:
     input:
         corpus_files,
     output:
@@ -17,24 +15,15 @@ rule corpus:
         "<logs>/data/{corpus}.log",
     benchmark:
         "<benchmarks>/data/{corpus}.tsv"
-    conda:
-        lambda wildcards, params: f"../../envs/{params.environment}.yaml"
-    threads: need("threads")
-    resources:
-        mem_mb=need("mem_mb", lambda attempt: 1.5 ** (attempt - 1)),
-        runtime=need("runtime", lambda attempt: attempt),
-        gpu=need("gpu"),
     params:
         **step("corpus", corpus_flags, corpus_source),
     message:
         "Writing the corpus {wildcards.corpus}"
-    shell:
-        COMMAND
 
 
 if SPLIT_QUESTIONS:
 
-    use rule corpus as split_questions with:
+    use rule job as split_questions with:
         input:
             corpus=DATA,
         output:

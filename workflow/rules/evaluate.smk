@@ -1,6 +1,6 @@
 # From an unlearned model to its metrics, and to what the grids leave of its update.
 # What a user would deploy: a model in a precision, in the format of its own library.
-use rule corpus as quantize with:
+use rule job as quantize with:
     input:
         source=model_of,
         base=base_of,
@@ -21,7 +21,7 @@ use rule corpus as quantize with:
 
 
 # One load of a quantized model gives its four metrics and the items behind them.
-use rule corpus as evaluate with:
+use rule job as evaluate with:
     input:
         model="<results>/quantized/{corpus}/{model}/{precision}",
         corpus=questions("test"),
@@ -44,7 +44,7 @@ use rule corpus as evaluate with:
 
 
 # One job a model: it reads the weights once.
-use rule corpus as survival with:
+use rule job as survival with:
     input:
         target=target_of,
         model=model_of,

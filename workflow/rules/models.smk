@@ -7,7 +7,7 @@ if FETCHED:
         localrules:
             fetch_model,
 
-    use rule corpus as fetch_model with:
+    use rule job as fetch_model with:
         input:
             fetched_files,
         output:
@@ -25,7 +25,7 @@ if FETCHED:
 
 
 # Base, target and retrain: the same training, of a new model or of the base.
-use rule corpus as finetune with:
+use rule job as finetune with:
     input:
         base=lambda wildcards: [] if wildcards.name == "base" else checkpoint("base", wildcards),
         corpus=DATA,
@@ -42,7 +42,7 @@ use rule corpus as finetune with:
 
 
 # One objective, one variant of the update, one seed.
-use rule corpus as unlearn with:
+use rule job as unlearn with:
     input:
         target=target_of,
         corpus=DATA,

@@ -1,6 +1,6 @@
 # What people see first: a figure for every claim, and the pages that only the report has.
 # `snakemake --report FILE.html` binds them and the tables into one file.
-use rule corpus as figure with:
+use rule job as figure with:
     input:
         lambda wildcards: FIGURES[wildcards.figure]["reads"],
     output:
@@ -25,7 +25,7 @@ use rule corpus as figure with:
         "Drawing {wildcards.figure}"
 
 
-use rule corpus as page with:
+use rule job as page with:
     input:
         page_reads,
     output:

@@ -17,7 +17,7 @@ if SWEPT:
         message:
             "Unlearning {wildcards.corpus}: {wildcards.objective}, {wildcards.adapter}, seed {wildcards.seed}, {wildcards.point}"
 
-    use rule corpus as ask_candidates with:
+    use rule job as ask_candidates with:
         input:
             "<results>/sweep/{corpus}/{objective}/{adapter}/seed{seed}/{point}",
             corpus=questions("selection"),
@@ -50,7 +50,7 @@ if SWEPT:
         message:
             "Evaluating {wildcards.corpus}/{wildcards.model} on the candidates' questions"
 
-    use rule corpus as select_candidate with:
+    use rule job as select_candidate with:
         input:
             of_candidates("<results>/selection/{cell}/seed{seed}/{point}.json"),
             of_candidates("<results>/sweep/{cell}/seed{seed}/{point}"),

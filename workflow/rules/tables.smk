@@ -1,5 +1,5 @@
 # From every cell's metrics to the tables and cards that people read.
-use rule corpus as analyse with:
+use rule job as analyse with:
     input:
         expand("<results>/eval/{cell}/metrics.json", cell=CELLS),
     output:
@@ -19,7 +19,7 @@ use rule corpus as analyse with:
         "Summarizing all metrics over seeds and items, and testing their differences"
 
 
-use rule corpus as claims with:
+use rule job as claims with:
     input:
         summary="<results>/tables/summary.csv",
         tests="<results>/tables/tests.csv",
@@ -37,7 +37,7 @@ use rule corpus as claims with:
 
 
 # The main table, the mechanism's, all candidates, and the numbers beside the published ones.
-use rule corpus as write_tables with:
+use rule job as write_tables with:
     input:
         expand("<results>/tables/{name}.csv", name=["metrics", "summary", "tests"]),
         SURVIVAL,
@@ -73,7 +73,7 @@ use rule corpus as write_tables with:
         "Writing the tables"
 
 
-use rule corpus as model_cards with:
+use rule job as model_cards with:
     input:
         # The folders: a card is also laid into each, which changes nothing that is read of it.
         expand("<results>/quantized/{cell}", cell=CELLS),

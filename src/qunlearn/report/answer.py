@@ -35,7 +35,9 @@ def answer(results: Path, settings: Mapping[str, Any]) -> str:
         InputError: the summary is missing or broken.
     """
     found = summaries(results / "tables/summary.csv")
-    shown = [one for one in outcomes(found, MAIN_METRIC) if one.key.adapter in NEEDED and not one.midrise]
+    shown = [
+        one for one in outcomes(found, MAIN_METRIC) if one.key.adapter in NEEDED and not one.midrise
+    ]
     corpora, methods = ({one.key[place] for one in shown} for place in (0, 1))
 
     def name(one: Outcome) -> str:
