@@ -125,6 +125,6 @@ def test_what_it_finds_stops_everything_else(
     done = snakemake(tmp_path, target, *configured(tmp_path, base=str(given)))
     assert done.returncode != 0
     (line, *_) = [line for line in done.stderr.splitlines() if "error: config key" in line]
-    assert "(models.base of news): precision 'nf4': its blocks of 64 do not divide the 96" in line
+    assert "(models.base of news): precision 'nf4': group 64 does not divide the 96" in line
     assert not (tmp_path / "results/tiny/preflight.json").exists()
     assert not (tmp_path / target).exists()

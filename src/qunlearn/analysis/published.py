@@ -30,14 +30,14 @@ NOT_RUN = "not part of this experiment"
 
 def read_table(folder: Path) -> dict[Key, float]:
     """Every published number of an unlearned model, in the order of `table.csv`."""
-    table = pd.read_csv(folder / "table.csv", float_precision="round_trip")
+    table = pd.read_csv(folder / "table.csv")
     keys = table[list(Key._fields)].itertuples(index=False)
     return dict(zip((Key(*key) for key in keys), table["value"], strict=True))
 
 
 def read_retrain_aucs(folder: Path) -> dict[str, float]:
     """Corpus -> AUC of retrain, in MUSE's orientation, in 0-1."""
-    found = pd.read_csv(folder / "reference.csv", float_precision="round_trip")
+    found = pd.read_csv(folder / "reference.csv")
     own = found[(found["objective"] == "retrain") & (found["metric"] == "auc")]
     return dict(zip(own["corpus"], own["value"], strict=True))
 
