@@ -45,15 +45,6 @@ def draw(figure: str, run: Path, output: Path, flags: str = "") -> None:
     tyro.cli(main, args=["--figure", figure, "--output", str(output), *words])
 
 
-ODD = ("update_survival", "candidates", "loss_curves")
-"""Figures that share least with each other; the determinism of all is a slow test's."""
-
-
-def draw_all(run: Path, output: Path, figures: Iterable[str] = FLAGS) -> None:
-    for figure in figures:
-        draw(figure, run, output)
-
-
 def written(folder: Path, scores: Scores, measured: bool = False) -> None:
     """`summary.csv` of some scores, and `mechanism.csv` of what was measured of them."""
     write_summaries(folder / "summary.csv", "mini", over_seeds(scores))

@@ -1,5 +1,6 @@
 """Scores of eight cells that are small enough to check by hand, and summaries made from scores."""
 
+import re
 from statistics import fmean
 
 from qunlearn.analysis.summary import Key, Scores, Summary
@@ -47,3 +48,8 @@ def _average(runs: list[Summary]) -> Summary:
         return Summary(None, None, None, *counts)
     value, low, high = (fmean(column) for column in zip(*ends, strict=True))
     return Summary(value, low, high, *counts, max(own.n for own in runs if own.n is not None))
+
+
+def unpadded(text: str) -> str:
+    """A Markdown table without the spaces that line up its columns: `| a   |` -> `| a |`."""
+    return re.sub(r" +", " ", text)

@@ -18,8 +18,7 @@ from small_manifests import (
     table,
     unlearn,
 )
-from small_summaries import single
-from small_text import unpadded
+from small_summaries import single, unpadded
 
 from qunlearn.analysis.summary import write_metrics
 from qunlearn.experiment.names import METRICS, Cell
@@ -59,20 +58,14 @@ FACTS = """\
 | Model before unlearning (target) | trained on forget, retain1 of NEWS |
 | Variant of the update | LoRA (`lora`) |
 | `rank` | 16 |
-| `autocast` | yes |
-| `warmup` | 11 |
 | Library | bitsandbytes 0.50.2 |
 | Grid | one scale a block of 64 weights, no double quantization |
 | Quantized matrices | all 28 linear layers except the output head;
-| Storage | some storage |
-commit abc123
 | VerMem ↓ | 10.0 [8.8, 12.5] | 20.0 [18.8, 22.5] | 30.0 [28.8, 32.5] | 60 |
 | AUC | 14.000 [12.750, 16.500] | 24.000 [22.750, 26.500] | 34.000 [32.750, 36.500] | 64
 | VerMem | 0.12 [0.10, 0.46] | 32 |
 | PrivLeak | undefined | none |
 pip install transformers==5.23.0 bitsandbytes==0.50.2 accelerate
-Save or dequantize this model *before* its first forward pass
-those of the base model and the corpus apply
 | `model.safetensors` | 99 | `sha of nf4 quantize` |
 text is gone: other prompts"""
 

@@ -8,19 +8,15 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 from small_summaries import single
-from small_text import unpadded
 
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.fill_document import fill_window, kept_table, replace_marked
-from benchmarks.learning_rates import read_rate, window_markdown
+from benchmarks.fill_document import kept_table, replace_marked
 from benchmarks.run_spread import Run, measure, spread_notes
-from qunlearn.analysis.frame import MECHANISM_NUMBERS, MECHANISM_TABLE
-from qunlearn.analysis.summary import Key, Summary, summaries, write_metrics, write_summaries
+from qunlearn.analysis.summary import summaries, write_metrics
 from qunlearn.experiment.names import Cell
 from qunlearn.report.answer import answer_table
 from qunlearn.report.processors import processors
-from qunlearn.run.csvfile import write_rows
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json
 from qunlearn.run.manifest import MANIFEST
@@ -33,7 +29,6 @@ LORA = "news/npo_gdr/lora/seed{}/nf4"
 SEEDS: dict[str, float | None] = {LORA.format(k): x for k, x in enumerate((10.0, 14.0, 30.0))}
 SEEDS |= {f"news/npo_gdr/full/seed{k}/nf4": x for k, x in enumerate((5.0, None, 6.0))}
 SEEDS |= {"news/target/nf4": 90.0}
-WINDOW = ("news", "npo_gdr", "full_bf16")
 
 
 def test_only_the_marked_part_is_replaced_and_can_be_again(tmp_path: Path) -> None:
@@ -142,62 +137,3 @@ def test_runs_are_compared_seed_by_seed_and_cell_by_cell(tmp_path: Path) -> None
     ]
     with pytest.raises(InputError, match="both runs were trained and evaluated on AMD EPYC"):
         measure(first, [first])
-
-
-def rate_run(results: Path, lr: float, reversion: float | None) -> Path:
-    """A finished run: NLL of 3 in bf16, and this reversion on NF4; half of it on RTN3."""
-    found = {Key(*WINDOW, "bf16", "nll_forget"): Summary(3.0, 2.9, 3.1, 2, 0, n=32)}
-    rows = []
-    for name, share in (("bf16", 0.0), ("nf4", 1.0), ("rtn3g64", 0.5)):
-        own = Summary(None, None, None, 2, 0, 2)
-        if reversion is not None:
-            value = share * reversion
-            own = Summary(value, value - 0.1, value + 0.1, 2, n=32)
-        found[Key(*WINDOW, name, "reversion_nll_forget")] = own
-        for seed in range(2):
-            numbers = dict.fromkeys(MECHANISM_NUMBERS, 0.0)
-            numbers |= {"moved": 0.2 + seed / 10, "projection_adaptive": share}
-            rows.append((*WINDOW, seed, name, *numbers.values(), "undefined", None, None, None))
-    write_summaries(results / "tables/summary.csv", results.name, found)
-    write_rows(results / "tables/mechanism.csv", MECHANISM_TABLE, rows)
-    for seed in range(2):
-        unlearned = results.joinpath("unlearned", *WINDOW, f"seed{seed}", MANIFEST)
-        write_json(unlearned, {"settings": {"lr": lr}})
-    return results
-
-
-def test_a_run_has_its_learning_rate_and_what_each_grid_took_back(tmp_path: Path) -> None:
-    found = read_rate(rate_run(tmp_path, 2.25e-5, 0.87), *WINDOW)
-    assert found["lr"].tolist() == [2.25e-5] * 2
-    assert found["moved"].tolist() == pytest.approx([0.25] * 2)
-    assert found[["precision", "reversion_nll_forget", "projection"]].to_numpy().tolist() == [
-        ["nf4", 0.87, 1.0],
-        ["rtn3g64", 0.435, 0.5],
-    ]
-    assert unpadded(window_markdown(found)).splitlines()[-1] == (
-        "| 2.25e-05 | 0.250 | 3.00 | 0.87 [0.77, 0.97] | 0.43 [0.34, 0.54] |"
-    )
-    with pytest.raises(InputError, match="no finished run of news/npo_gdr/lora at one learning"):
-        read_rate(tmp_path, "news", "npo_gdr", "lora")
-    other = tmp_path.joinpath("unlearned", *WINDOW, "seed1", MANIFEST)
-    write_json(other, {"settings": {"lr": 2e-5}})
-    with pytest.raises(InputError, match="at one learning rate; run make window"):
-        read_rate(tmp_path, *WINDOW)
-
-
-def test_the_window_is_filled(tmp_path: Path) -> None:
-    rates = {"a": (9e-5, None), "b": (2.25e-5, 0.87)}
-    runs = [rate_run(tmp_path / name, *of) for name, of in rates.items()]
-    document = tmp_path / "page.md"
-    document.write_text(MARKED.replace("table", "window"), encoding="utf-8")
-    fill_window(runs, WINDOW, document, tmp_path)
-
-    text = unpadded(document.read_text(encoding="utf-8"))
-    assert "old" not in text
-    assert text.index("| 2.25e-05 | 0.250 |") < text.index("| 9e-05 | 0.250 | 3.00 | undefined |")
-    assert (tmp_path / "results/window.csv").read_text(encoding="utf-8").splitlines()[1:4] == [
-        "2.25e-05,nf4,0.25,1,3,0.87,0.77,0.97,32,2,0,0,",
-        "2.25e-05,rtn3g64,0.25,0.5,3,0.435,0.335,0.535,32,2,0,0,",
-        "9e-05,nf4,0.25,1,3,undefined,,,,2,0,2,",
-    ]
-    assert (tmp_path / "window.png").stat().st_size > 10_000

@@ -48,18 +48,6 @@ def test_an_auc_knows_scores_by_their_ranks_in_their_own_model() -> None:
     assert np.nanmax(np.abs(item_draws(privleak(scaled, scores)))) == 0
 
 
-def test_the_units_of_a_ratio_have_its_value_and_its_error() -> None:
-    rng = np.random.default_rng(1)
-    items = [
-        {"id": i, "split": "forget", "tokens": n, "nll_sum": n * rng.normal(3.0, 0.5)}
-        for i, n in enumerate(rng.integers(20, 60, size=200).tolist())
-    ]
-    ratio = likelihood(items, "forget")
-    assert ratio.units is not None
-    assert ratio.units.mean() == pytest.approx(value(ratio))
-    assert ratio.units.std() / np.sqrt(200) == pytest.approx(item_draws(ratio).std(), rel=0.05)
-
-
 def test_a_draw_in_which_retrain_has_an_auc_of_0_has_no_privleak() -> None:
     retrain = texts([-1, -3], [-2])
     found = privleak(texts([-3, -1], [-2]), retrain)

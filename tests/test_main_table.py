@@ -7,8 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from small_summaries import CELLS, cell_scores, over_seeds, single
-from small_text import unpadded
+from small_summaries import CELLS, cell_scores, over_seeds, single, unpadded
 
 from qunlearn.analysis.summary import Key
 from qunlearn.experiment.config import resolve

@@ -1,8 +1,6 @@
 """The configuration and the door in the workflow: what is read, and one line before any job."""
 
 import re
-import shlex
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,14 +13,6 @@ from small_workflow import TINY, jobs
 
 from qunlearn.corpora import layout, mini
 
-OWN = {
-    "experiment": "own",
-    "corpora": ["news"],
-    "unlearn": {"objectives": ["npo_gdr"], "adapters": ["lora"], "settings": {"lr": 1e-6}},
-    "precisions": ["bf16"],
-    "evaluate": {"shots": 2},
-}
-
 
 @pytest.fixture
 def given(tmp_path: Path) -> Path:
@@ -32,38 +22,23 @@ def given(tmp_path: Path) -> Path:
     return tmp_path / "given"
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> str:
-    (tmp_path / "own.yaml").write_text(yaml.safe_dump(OWN), encoding="utf-8")
-    return "own.yaml"
-
-
-def flags(report: str, script: str) -> dict[str, str]:
-    """The flags of the last job of a script in a dry run that prints shell commands."""
-    lines = [line for line in report.splitlines() if f"run {script} " in line]
-    words = shlex.split(lines[-1])
-    return {word: value for word, value in pairwise(words) if word.startswith("--")}
-
-
 LOCAL = ("--configfile", str(ROOT / "config/muse_local.yaml"), "--config", "muse_dir=muse")
 REFUSED: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "key": (("--config", "experimnt=x"), ["'experimnt'", "did you mean 'experiment'"]),
     "command": (("--config", "experiment=$(touch marker)"), ["'experiment'"]),
     "corpus": (LOCAL, ["'muse_dir'", "raw/retain2.json", "not valid JSON", "line 1"]),
-    "checkpoint": (("--config", "models={'target': 'given'}"), ["models.target", "vocab_size"]),
     "files": ((*TINY, "--configfile", "b.yaml"), ["--configfile: given twice"]),
 }
 
 
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_a_user_gets_wrong_is_one_line(
-    what: str, given: Path, tmp_path: Path, snakemake: Snakemake
+    what: str, tmp_path: Path, snakemake: Snakemake
 ) -> None:
     """Which names it, with an exit code and without results."""
     layout.write(tmp_path / "muse/news", mini.generate("news", SMALL))
     (tmp_path / "muse/news/raw/retain2.json").write_text('["a", ')
     (tmp_path / "b.yaml").write_text("experiment: b")
-    (given / "config.json").write_bytes(as_bytes(LLAMA | {"vocab_size": 0}))
     arguments, words = REFUSED[what]
     done = snakemake(tmp_path, *arguments)
     assert done.returncode != 0

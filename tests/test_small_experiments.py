@@ -1,7 +1,6 @@
 """The scripts that write tables, on experiments with little or nothing to compare."""
 
 import csv
-import json
 import runpy
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ from small_survival import matrices, write_cell
 from qunlearn.analysis.selection.choice import choose, gather, write
 from qunlearn.analysis.selection.listing import notes
 from qunlearn.corpora.overlaps import Overlap
-from qunlearn.experiment.config import resolve
 from qunlearn.run.files import read_json, write_json
 from qunlearn.run.manifest import digest, write_manifest
 from qunlearn.settings.evaluation import EvaluateSettings
@@ -133,13 +131,3 @@ def test_the_main_table_says_how_its_numbers_came_about(results: Path) -> None:
     at = below.index(expected[0])
     assert below[at : at + len(expected)] == expected
     assert below[at + len(expected)].startswith("Processor: ")
-
-
-def test_the_report_s_first_page_says_what_can_be_said(
-    results: Path, experiment: Experiment, tmp_path: Path
-) -> None:
-    settings = resolve({"precisions": list(experiment.precisions)})
-    page = tmp_path / "story.rst"
-    run("write_page.py", "story", results, json.dumps(settings), experiment.cells, page)
-    text = page.read_text(encoding="utf-8")
-    assert ("cannot show what comes back" in text) is not bool(experiment.grids)

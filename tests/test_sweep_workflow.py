@@ -38,7 +38,6 @@ OF_SWEEP = {
     *("split_questions", "sweep", "ask_candidates", "ask_reference", "select_candidate"),
     "unlearn",
 }
-EVERYTHING = {"sweep": {"*": {"lr": [1.0, 2.0, 3.0]}}, "selection": {"questions": "test"}}
 
 
 @pytest.mark.parametrize(
@@ -50,11 +49,6 @@ EVERYTHING = {"sweep": {"*": {"lr": [1.0, 2.0, 3.0]}}, "selection": {"questions"
             {"split_questions": 1, "sweep": 4, "ask_candidates": 4, "ask_reference": 2}
             | {"select_candidate": 1, "unlearn": 4},  # full and full_bf16
             id="two seeds",
-        ),
-        pytest.param(
-            {"seeds": [0, 1], "seed_scope": "all", **EVERYTHING},
-            {"sweep": 18, "ask_candidates": 18, "ask_reference": 4, "select_candidate": 3},
-            id="everything swept, on the tables' own questions, with a target a seed",
         ),
         pytest.param({"sweep": {}}, {"unlearn": 3}, id="nothing swept"),
     ],
@@ -84,11 +78,6 @@ CHOICE = {"select_candidate": 1, "quantize": 1, "evaluate": 1, "survival": 1, "f
             {"split_questions": 1, "ask_candidates": 2, "ask_reference": 2, **CHOICE}
             | {"evaluate": 5},
             id="another split: whatever was evaluated on it, but no training",
-        ),
-        pytest.param(
-            {"evaluate": {"knowmem_tokens": 4, "verbmem_tokens": 9}},
-            {"evaluate": 5, **TABLES},
-            id="how VerMem is evaluated: no candidate",
         ),
     ],
 )

@@ -130,21 +130,12 @@ def edit(path: str, old: str, new: str) -> Callable[[Path], None]:
     return apply
 
 
-LOSS = 'self.settings.gamma * terms["forget"]'
 EDITS: dict[str, tuple[Callable[[Path], None], dict[str, int]]] = {
     "a comment: nothing": (comment, {}),
-    "a loss: unlearning, but no training": (
-        edit("src/qunlearn/training/unlearn.py", LOSS, '2 * terms["forget"]'),
-        VARIANTS + GRIDS,
-    ),
     # Every figure is drawn anew: what they share knows the records.
     "a metric: evaluations and nothing before": (
         edit("src/qunlearn/evaluate/formulas.py", "return ", "return 2 * "),
         Counter(evaluate=20) + RUNS + GRIDS + TABLES,
-    ),
-    "a label of a figure: that figure": (
-        edit("src/qunlearn/report/figures/plot_loss_curves.py", '"no retain term"', '"-"'),
-        RUNS + Counter(all=1),
     ),
     "a claim: its verdict, and where it is shown": (
         edit("resources/claims.yaml", "abstract", "summary"),
