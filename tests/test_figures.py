@@ -22,12 +22,7 @@ from small_figures import (
 from small_survival import BINS, MATRIX, matrices, write_cell
 
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES
-from qunlearn.report.figures import (
-    page,
-    plot_controls,
-    plot_update_over_step,
-    plot_update_survival,
-)
+from qunlearn.report.figures import page, plot_controls, plot_update_over_step, plot_update_survival
 from qunlearn.run.errors import InputError
 
 VARIANTS = ("FT (fp32 masters)", "FT (bf16 weights)", "LoRA")

@@ -1,7 +1,5 @@
 """What computes here, what is asked of it, and what the manifests say of it."""
 
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,17 +48,3 @@ def test_deterministic_kernels_on_a_gpu_alone(gpu: bool, monkeypatch: pytest.Mon
     assert torch.are_deterministic_algorithms_enabled() is gpu
     assert torch.is_deterministic_algorithms_warn_only_enabled() is gpu
     assert torch.utils.deterministic.fill_uninitialized_memory is not gpu
-
-
-@pytest.mark.skipif(
-    torch.cuda.is_available() or not torch.backends.cpu.get_cpu_capability().startswith("AVX"),
-    reason="no processor with AVX computes",
-)
-def test_forbidden_instructions_are_not_named() -> None:
-    program = "import torch; from qunlearn.run.hardware import instructions; print(instructions())"
-    environment = os.environ | {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
-    command = [sys.executable, "-c", program]
-    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "AVX2"
-    capability = torch.backends.cpu.get_cpu_capability()
-    assert hardware.instructions() in (capability, f"{capability}_BF16")

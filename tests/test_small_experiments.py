@@ -1,13 +1,12 @@
 """The scripts that write tables, on experiments with little or nothing to compare."""
 
 import csv
-import runpy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from small_corpora import script
 from small_manifests import sign_evaluations, sign_measurements
 from small_records import evaluate
 from small_survival import matrices, write_cell
@@ -27,10 +26,6 @@ class Experiment:
     adapters: tuple[str, ...]
     precisions: tuple[str, ...]
     status: str = "ok"
-
-    @property
-    def grids(self) -> tuple[str, ...]:
-        return self.precisions[1:]
 
     @property
     def unlearned(self) -> list[str]:
@@ -61,10 +56,6 @@ CHOICE = choose(
     retrain=SCORES,
     candidates=gather(["r4"], {"r4": [{"epoch1": {"status": "ok", **SCORES}}]}),
 )
-
-
-def run(script: str, *arguments: Any, **named: Any) -> None:
-    runpy.run_path(str(ROOT / "workflow/scripts" / script))["main"](*arguments, **named)
 
 
 def records(folder: Path, experiment: Experiment) -> None:
@@ -104,11 +95,11 @@ def results(experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) ->
     results = tmp_path_factory.mktemp("results")
     records(results, experiment)
     evaluations, made = results / "eval", results / "tables"
-    run("analyse.py", evaluations, experiment.cells, "small", EvaluateSettings(), made)
+    script("analyse.py")(evaluations, experiment.cells, "small", EvaluateSettings(), made)
     given = (made / "summary.csv", made / "tests.csv", EvaluateSettings(), made)
-    run("judge_claims.py", *given, evaluations, experiment.cells)
+    script("judge_claims.py")(*given, evaluations, experiment.cells)
     write(results / f"selection/{SWEPT}.json", CHOICE)
-    run("write_tables.py", results, experiment.cells, ("A note.",), (SWEPT,))
+    script("write_tables.py")(results, experiment.cells, ("A note.",), (SWEPT,))
     return results
 
 

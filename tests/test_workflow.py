@@ -56,10 +56,7 @@ CHANGES: dict[str, tuple[Any, dict[str, int]]] = {
         {"evaluate": {"verbmem_tokens": 9}},
         Counter(evaluate=20) + TABLES,
     ),
-    "one more precision: its cells": (
-        {"precisions": [*PRECISIONS, "rtn4"]},
-        PRECISION,
-    ),
+    "one more precision: its cells": ({"precisions": [*PRECISIONS, "rtn4"]}, PRECISION),
     "one more seed: its runs": ({"seeds": [0, 1]}, VARIANTS),
     "a target and a retrain for each seed: everything but the corpus": (
         {"seeds": [0, 1], "seed_scope": "all"},
