@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import small_configs
+import small_workflow
 from conftest import ROOT, Snakemake
 from fake_hub import COMMIT
 from small_corpora import SMALL, whole_corpus
@@ -82,7 +82,7 @@ def test_a_broken_corpus_is_refused_in_one_line(file: str, what: Any, here: Path
 
 def look(**changes: Any) -> None:
     """What happens before the first job."""
-    full = resolve(small_configs.tiny({"precisions": ["bf16"], **changes}))
+    full = resolve(small_workflow.tiny({"precisions": ["bf16"], **changes}))
     check_given(full)
     list(preflight.check_texts(full, Path("results")))
 

@@ -1,11 +1,14 @@
-"""What computes here, what is asked of it, and what the manifests say of it."""
+"""What a machine has, and what a first try lacks: a newer Python, a compiler, a network."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT
 
 from qunlearn.run import hardware
 from qunlearn.training.trainer import use_deterministic_kernels
@@ -48,3 +51,44 @@ def test_deterministic_kernels_on_a_gpu_alone(gpu: bool, monkeypatch: pytest.Mon
     assert torch.are_deterministic_algorithms_enabled() is gpu
     assert torch.is_deterministic_algorithms_warn_only_enabled() is gpu
     assert torch.utils.deterministic.fill_uninitialized_memory is not gpu
+
+
+def run(*words: object, **surroundings: str) -> tuple[int, str]:
+    """Exit code and last line of a command in the project's folder."""
+    command = [str(word) for word in words]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | surroundings, capture_output=True, text=True
+    )
+    return done.returncode, (done.stderr or done.stdout).strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("compiler", "line"), [("no-such-cc", "no C compiler"), ("sh", "without a network")]
+)
+def test_a_set_up_that_failed_says_what_it_lacked(compiler: str, line: str) -> None:
+    code, said = run(ROOT / "envs/why_not.sh", CC=compiler)
+    assert code == 1
+    assert said.startswith("error: set-up: ") and line in said
+
+
+def test_a_python_that_is_too_old_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    old = tmp_path / "python3.10"
+    old.write_text('#!/bin/sh\nexec python3 -c "import sys; sys.version_info = 3, 10; $2"\n')
+    old.chmod(0o755)
+    done = subprocess.run(
+        ["make", "setup", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "error: Python 3.11 or newer is needed" in done.stderr
+    assert not (tmp_path / "venv").exists()
+
+
+def test_snakemake_without_the_environment_says_how_to_get_it(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['numpy'] = None\n")
+    path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
+    code, said = run("python", "-m", "snakemake", "-n", PYTHONPATH=path)
+    assert code != 0
+    assert "has no numpy; run `make setup`" in said

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import yaml
 from conftest import ROOT, Snakemake, snakemake_command
-from small_configs import over, tiny
 from small_corpora import whole_corpus
 from small_fuzz import CHECKPOINT, complaint, write_tree
+from small_workflow import over, tiny
 
 from qunlearn.experiment import config, inputs
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import small_configs
+import small_workflow
 from fake_hub import COMMIT, FakeHub, in_place_of_the_hub
 from safetensors.numpy import save_file
 from small_corpora import SMALL
@@ -73,7 +73,7 @@ def door(changes: dict[str, Any], **how: Any) -> list[str]:
         "models": MODELS,
         "evaluate": SHORT,
     }
-    full = config.resolve(small_configs.over(values, changes))
+    full = config.resolve(small_workflow.over(values, changes))
     inputs.check_given(full)
     return preflight.preflight(full, Path("results"), **{"cluster": False, **how})[0]
 
