@@ -1,8 +1,8 @@
 """The registry of precisions: the modules of `quantize/methods`, which nothing else lists.
 
 Settings, plan, rules, environments, tables and model cards take what they need from here. To add a
-method, write a module with `METHODS`, a tuple of instances, and a test. It must import torch and its
-library inside its functions, since every run of Snakemake reads the registry.
+method, write a module with `METHODS`, a tuple of instances, and a test. It must import torch and
+its library inside its functions, since every run of Snakemake reads the registry.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
         return load_model(folder, dtype, torch.device("cuda" if gpu else "cpu"))
 
     def grid(self, weight: Tensor, precision: Precision) -> Grid:
-        """The grid that a matrix or some of its rows, [out, in], is rounded to; not if `calibrated`."""
+        """The grid for a matrix or some of its rows, [out, in]; not if `calibrated`."""
         raise NotImplementedError
 
     def read_packed(self, folder: Path, name: str, precision: Precision) -> PackedMatrix:
