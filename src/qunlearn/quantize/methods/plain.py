@@ -8,8 +8,8 @@ In RTN, a whole row (an output channel) shares one step, or each `group` of its 
   grid but the boundary between two, so no weight is rounded to zero. Ties round up.
 * Asymmetric, the grid of AWQ and of asymmetric GPTQ: `step * (code - zero)` with codes in
   `0 .. 2^bits - 1` and an integer `zero`, from a group's smallest to its largest weight; 0 is
-  always among the points. So weights near 0 are still rounded to 0, unlike on grids with a float minimum
-  (GGUF's K-quants). Ties round to even.
+  always among the points. So weights near 0 are still rounded to 0, unlike on grids with a
+  float minimum (GGUF's K-quants). Ties round to even.
 """
 
 from __future__ import annotations
