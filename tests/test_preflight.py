@@ -14,6 +14,7 @@ import small_workflow
 from fake_hub import COMMIT, FakeHub, in_place_of_the_hub
 from safetensors.numpy import save_file
 from small_corpora import SMALL
+from small_fuzz import LLAMA
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
@@ -26,16 +27,8 @@ from qunlearn.run import hardware
 from qunlearn.run.errors import InputError
 from qunlearn.settings.models import ModelSettings
 
-LLAMA = {
-    "architectures": ["LlamaForCausalLM"],
-    "model_type": "llama",
-    "vocab_size": 320,
-    "hidden_size": 128,
-    "intermediate_size": 192,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "max_position_embeddings": 512,
-}
+SIZES = {"hidden_size": 128, "intermediate_size": 192, "num_attention_heads": 4}
+SIZES |= {"num_key_value_heads": 4, "max_position_embeddings": 512}
 MODELS = {"target": "target", "retrain": "retrain"}
 SHORT = {"max_tokens": 256, "shots": 2, "verbmem_tokens": 40, "knowmem_tokens": 40}
 
@@ -50,7 +43,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = train_tokenizer(corpus.raw["pretrain"], shape)
     for name in ("base", "target", "retrain"):
         tokenizer.save_pretrained(folder / name)
-        (folder / name / "config.json").write_text(json.dumps(LLAMA))
+        (folder / name / "config.json").write_text(json.dumps(LLAMA | SIZES))
         save_file({}, folder / name / "model.safetensors")
     return folder
 
