@@ -143,9 +143,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], list[str]]] = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_a_user_gets_wrong_is_one_line(
-    what: str, tmp_path: Path, snakemake: Snakemake
-) -> None:
+def test_a_mistake_of_the_user_is_one_line(what: str, tmp_path: Path, snakemake: Snakemake) -> None:
     """Which names it, with an exit code and without results."""
     layout.write(tmp_path / "muse/news", mini.generate("news", SMALL))
     (tmp_path / "muse/news/raw/retain2.json").write_text('["a", ')
@@ -165,7 +163,7 @@ def configured(folder: Path, **models: object) -> tuple[str, ...]:
     return changed(folder, {"models": models, "revisions": revisions})
 
 
-def test_models_and_tokenizers_are_fetched_from_where_the_configuration_says(
+def test_models_and_tokenizers_are_fetched(
     given: Path, tmp_path: Path, snakemake: Snakemake
 ) -> None:
     def planned(**models: object) -> str:
@@ -187,9 +185,7 @@ def test_models_and_tokenizers_are_fetched_from_where_the_configuration_says(
     assert "--source results/tiny/models/news/retrain " in found
 
 
-def test_what_it_finds_stops_everything_else(
-    given: Path, tmp_path: Path, snakemake: Snakemake
-) -> None:
+def test_what_it_finds_stops_all_else(given: Path, tmp_path: Path, snakemake: Snakemake) -> None:
     """Blocks of nf4 do not divide a width of 96: said before a target is trained."""
     target = "results/tiny/models/news/target"
     done = snakemake(tmp_path, target, *configured(tmp_path, base=str(given)))

@@ -74,7 +74,7 @@ def lora(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("factor", [0.5, 3.0])
-def test_a_scaled_adapter_is_so_many_times_the_update(
+def test_an_adapter_scales_its_update(
     target: Path, lora: Path, tmp_path: Path, factor: float
 ) -> None:
     scale_lora(lora, f"scaled{factor}", target, target, tmp_path / "out")

@@ -213,9 +213,7 @@ def test_arrows_lead_from_bf16_to_few_bits(run: Path, drawn: list[Figure]) -> No
         assert values(axes, REFERENCE_LINES["retrain"].colour) == [[10.0, 11.0, 12.0]]
 
 
-def test_controls_stand_at_the_mean_size_of_their_seeds(
-    run: Path, tmp_path: Path, drawn: list[Figure]
-) -> None:
+def test_controls_stand_at_their_mean_size(run: Path, tmp_path: Path, drawn: list[Figure]) -> None:
     cells = {"lora/seed0": 5.0, "lora/seed1": 9.0, "full_matched/seed0": 5.0}
     scores = {}
     for cell, size in cells.items():
@@ -269,9 +267,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("figure", "flags", "message"), BROKEN)
-def test_what_is_missing_is_named(
-    figure: str, flags: str, message: str, run: Path, tmp_path: Path
-) -> None:
+def test_missing_is_named(figure: str, flags: str, message: str, run: Path, tmp_path: Path) -> None:
     written(tmp_path, score("target/bf16", "verbmem", 90.0))
     with pytest.raises(InputError, match=message):
         draw(figure, run, tmp_path, flags)

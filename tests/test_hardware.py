@@ -24,9 +24,7 @@ def test_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert hardware.gpu_bytes() == []
 
 
-def test_make_setups_python_runs_the_jobs_of_a_driver(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_make_setups_python_runs_the_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python = tmp_path / ".venv/bin/python"
     python.parent.mkdir(parents=True)
     python.touch()

@@ -43,9 +43,7 @@ def configured(folder: Path, changes: dict[str, Any]) -> str:
     return str(file)
 
 
-def test_a_folder_of_many_hostile_names_is_one_word_of_each_command(
-    tmp_path: Path, snakemake: Snakemake
-) -> None:
+def test_a_hostile_folder_is_one_word_of_each_command(tmp_path: Path, snakemake: Snakemake) -> None:
     """All names in one path, for a dry run takes seconds; the shell's own parser looks too."""
     here = tmp_path / "run"
     here.mkdir()

@@ -170,7 +170,7 @@ FINE: list[tuple[Callable[[], object], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("damage", "changes"), FINE)
-def test_what_would_not_passes_without_a_warning(
+def test_what_would_not_passes(
     damage: Callable[[], object], changes: dict[str, Any], given: Path
 ) -> None:
     damage()
@@ -261,9 +261,7 @@ HUB = {
 }
 
 
-def test_of_the_hub_only_small_files_are_fetched(
-    given: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_the_hub_small_files_are_fetched(given: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = {file.name: file.read_bytes() for file in (given / "target").iterdir()}
     files = {f"models:maker/{name}": dict(small) for name in ("target", "retrain")}
     with in_place_of_the_hub(FakeHub(files), given / "cache", monkeypatch) as hub:

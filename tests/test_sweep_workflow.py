@@ -52,9 +52,7 @@ FRESH: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
 
 
 @pytest.mark.parametrize("what", FRESH)
-def test_a_fresh_run_trains_a_job_a_point_and_seed(
-    snakemake: Snakemake, tmp_path: Path, what: str
-) -> None:
+def test_a_job_for_each_point_and_seed(snakemake: Snakemake, tmp_path: Path, what: str) -> None:
     change, expected = FRESH[what]
     found = planned(snakemake, tmp_path, tmp_path, SETTINGS | change)
     assert {rule: count for rule, count in found.items() if rule in OF_SWEEP} == expected
@@ -78,9 +76,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_a_change_runs_only_what_depends_on_it(
-    results: Path, snakemake: Snakemake, what: str
-) -> None:
+def test_a_change_runs_what_needs_it(results: Path, snakemake: Snakemake, what: str) -> None:
     change, expected = CHANGES[what]
     run = results.parents[1]
     assert planned(snakemake, run, run, SETTINGS | change, *REPORTS) == expected

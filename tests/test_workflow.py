@@ -78,16 +78,14 @@ CHANGES: dict[str, tuple[Any, dict[str, int]]] = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_a_change_runs_only_what_depends_on_it(
+def test_a_change_runs_what_needs_it(
     tiny_run: Path, snakemake: Snakemake, tmp_path: Path, what: str
 ) -> None:
     change, expected = CHANGES[what]
     assert planned(snakemake, tiny_run, tmp_path, change) == expected
 
 
-def test_a_run_that_diverges_is_a_cell_of_the_table(
-    tiny_run: Path, snakemake: Snakemake, tmp_path: Path
-) -> None:
+def test_a_diverged_run_is_a_cell(tiny_run: Path, snakemake: Snakemake, tmp_path: Path) -> None:
     change = {"unlearn": {"overrides": {"*/*/lora": {"lr": 1e30}}}, "precisions": ["bf16"]}
     results = run_on(snakemake, tiny_run, tmp_path, change)
     with (results / "tables/metrics.csv").open(encoding="utf-8") as stream:
@@ -142,7 +140,7 @@ EDITS: dict[str, tuple[Callable[[Path], None], dict[str, int]]] = {
 
 
 @pytest.mark.parametrize("what", EDITS)
-def test_a_change_of_code_runs_only_what_depends_on_it(
+def test_a_change_of_code_runs_what_needs_it(
     checkout: Path, snakemake: Snakemake, what: str
 ) -> None:
     change, expected = EDITS[what]
@@ -163,9 +161,7 @@ def files(results: Path) -> set[str]:
 
 
 @pytest.mark.slow
-def test_models_go_and_the_tables_stay(
-    tiny_run: Path, tmp_path: Path, snakemake: Snakemake
-) -> None:
+def test_models_go_and_tables_stay(tiny_run: Path, tmp_path: Path, snakemake: Snakemake) -> None:
     gone = {"keep_models": False}
     done = snakemake(tmp_path, *changed(tmp_path, gone))
     assert done.returncode == 0, done.stderr[-3000:]
@@ -186,9 +182,7 @@ def test_models_go_and_the_tables_stay(
     assert "finetune" not in again
 
 
-def test_the_report_holds_the_story_and_loads_nothing(
-    tiny_run: Path, snakemake: Snakemake, tmp_path: Path
-) -> None:
+def test_the_report_loads_nothing(tiny_run: Path, snakemake: Snakemake, tmp_path: Path) -> None:
     # Whatever would be fetched by http is refused: the report is made without a network too.
     surroundings = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
     command = (*TINY, "--report", "report.html")
