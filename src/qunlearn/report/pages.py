@@ -9,10 +9,8 @@ import pandas as pd
 import yaml
 from markdown_it import MarkdownIt
 
-from qunlearn.report.answer import answer
-from qunlearn.report.footnotes import learning_rates
-from qunlearn.report.processors import manifests
-from qunlearn.report.story import story
+from qunlearn.report.footnotes import learning_rates, manifests
+from qunlearn.report.story import answer, story
 from qunlearn.report.tables import html_table, page
 
 _KEYS = ["Step", "Commit", "Python", "Device", "Threads", "Packages"]

@@ -1,10 +1,10 @@
-"""The report's start page: the question, what was done and found, in words that follow the numbers.
+"""The report's start page, and the answer in a few lines, in words that follow the numbers.
 
-The template chooses every sentence by the numbers of the experiment at hand, so that none can be
+The templates choose every sentence by the numbers of the experiment at hand, so that none can be
 false of another experiment's. The page is reStructuredText, as Snakemake takes it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ from qunlearn.analysis.frame import CLAIMS_TABLE, MECHANISM_TABLE, TESTS_TABLE, 
 from qunlearn.analysis.summary import Key, Summary, distinct, summaries
 from qunlearn.analysis.verdicts import MARGIN, Outcome, by_adapter, outcomes
 from qunlearn.experiment.controls import NEEDED
-from qunlearn.experiment.labels import adapter_name, method_name, number, precision_name
+from qunlearn.experiment.labels import METRICS, adapter_name, method_name, number, precision_name
 from qunlearn.experiment.names import BEFORE, REFERENCES
 from qunlearn.quantize.method import Precision
-from qunlearn.report.templates import fill, interval, rst
+from qunlearn.report.templates import VERDICTS, fill, interval, rst
 from qunlearn.statistics.inference import ALPHA
 
 MAIN_METRIC = "nll_forget"  # moves smoothly where scores of a few dozen items jump
@@ -64,6 +64,44 @@ def story(tables: Path, settings: Mapping[str, Any], notes: Sequence[str]) -> st
         tests={family: (int((p < ALPHA).sum()), int(p.count())) for family, p in p_values},
         claims={name: list(own) for name, own in claims.groupby("claim", sort=False)["verdict"]},
     )
+
+
+def answer(results: Path, settings: Mapping[str, Any]) -> str:
+    """What came back and what did not: a line for each variant of the update and verdict.
+
+    Args:
+        results: the experiment's folder, whose summary is read.
+        settings: the resolved configuration.
+
+    Raises:
+        InputError: the summary is missing or broken.
+    """
+    found = outcomes(summaries(results / "tables/summary.csv"), MAIN_METRIC)
+    shown = [one for one in found if one.key.adapter in NEEDED and not one.midrise]
+    highest_first = sorted(shown, key=lambda one: one.reversion.value or 0.0, reverse=True)
+    words: dict[str, Any] = {"settings": settings, "metric": MAIN_METRIC, "results": results}
+    variants = {name: by_adapter(highest_first)[name] for name in by_adapter(shown)}
+    return fill("answer.txt.j2", **words, shown=shown, variants=variants, verdicts=VERDICTS)
+
+
+def answer_table(found: Summaries, precisions: Collection[str], metric: str = "verbmem") -> str:
+    """One metric as Markdown: a row for target, retrain and each variant, a column a precision.
+
+    Args:
+        found: every metric, of one corpus and one objective.
+        precisions: those of the columns.
+    """
+    shown: dict[str, dict[str, str]] = {}
+    for key, own in found.items():
+        if key.metric == metric and key.precision in precisions:
+            name = key.objective if key.objective in REFERENCES else adapter_name(key.adapter)
+            text = own.absent
+            if own.value is not None and own.low is not None and own.high is not None:
+                half = number(metric, (own.high - own.low) / 2)
+                text = f"{number(metric, own.value)} ±{half}"
+            shown.setdefault(precision_name(key.precision), {})[name] = text
+    table = pd.DataFrame(shown).rename_axis(f"{METRICS[metric]} (95 % interval)").reset_index()
+    return str(table.to_markdown(index=False, disable_numparse=True))
 
 
 def _answer(found: Summaries, name: str) -> dict[str, Any]:

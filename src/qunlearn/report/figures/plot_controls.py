@@ -25,19 +25,12 @@ from qunlearn.report.figures.values import (
 )
 
 METRIC = "reversion_nll_forget"
-TITLE = "What protects forgetting: low rank, or large steps?"
-HOW_TO_READ = (
-    "Left: every update at its size (× 2: LoRA's update times 2). LoRA is low rank, FT full rank.\n"
-    "Right: the effect of leaving some weights unrounded. Bars: 95 % intervals; "
-)
-Y_NAME = "Reversion of forget NLL"
 BASE = "full_bf16"  # the variant of which weights are spared
 INTERVENTIONS = {BASE: "all rounded"}
 INTERVENTIONS |= {SPARE + choice: adapter_name(SPARE + choice).split(", ")[1] for choice in CHOICES}
 MIDRISE = "m"  # what a mid-rise precision's name ends with
 RIGHT = ""  # the place of the panel of interventions
 MARKERS = {"lora_matched": "v", "full_matched": "D"}  # all others have their origin's
-HEIGHT = 2.6  # inches, of a panel
 
 
 def plot(mechanism: Path, summary: Path, precisions: Sequence[str], output: Path) -> None:
@@ -64,9 +57,8 @@ def plot(mechanism: Path, summary: Path, precisions: Sequence[str], output: Path
             return f"bf16 FT on {precision_name(coarsest)}"
         return f"{column_name(column)}\n" * (precision == precisions[0]) + precision_name(precision)
 
-    words, file = (TITLE, HOW_TO_READ + counted(found)), (output, "controls", title)
     abreast = len(precisions) + 1
-    with sheet(words, places, {METRIC: Y_NAME}, HEIGHT, *file, abreast=abreast) as drawn:
+    with sheet("controls", places, output, counted(found), title, abreast) as drawn:
         for (((corpus, objective), precision), _), axes in drawn.items():
             scale_reversion(axes, found)
             own = select(found, corpus=corpus, objective=objective)

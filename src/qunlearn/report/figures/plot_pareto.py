@@ -28,12 +28,6 @@ from qunlearn.report.figures.values import (
 
 UTILITY = "utility"
 FORGETTING = {"verbmem": "VerMem", "knowmem": "KnowMem"}
-ROWS = dict.fromkeys(FORGETTING, "Utility, ROUGE-L  (↑ better)")
-TITLE = "Forgotten and useful, and still so after quantization?"
-HOW_TO_READ = (
-    "Coloured: bf16, with 95 % intervals, drawn slightly apart; arrows: where quantization moves "
-    "it. Grey: every precision.\nSquare-root x axes; "
-)
 BETTER: dict[str, Any] = {"s": "↖ better", "fontsize": 9, "fontweight": "bold", "color": "#555555"}
 REFERENCE_LOOK: dict[str, dict[str, Any]] = {
     "target": {"marker": "D", "markersize": 4, "color": REFERENCE_LINES["target"].colour},
@@ -44,7 +38,6 @@ ARROW: dict[str, Any] = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0}
 FEW_BITS = 4
 TICKS = (0, 1, 5, 10, 20, 40, 60, 80, 100)
 SHIFT = 6.5  # points between variants: a marker's width, for many have the same value
-HEIGHT = 2.6  # inches, of a panel
 
 
 def plot(summary: Path, output: Path) -> None:
@@ -67,8 +60,7 @@ def plot(summary: Path, output: Path) -> None:
     useful = select(found, metric=UTILITY)
     low, high = extent(useful)
     room = 0.05 * ((high - low) or 1.0)
-    words = TITLE, HOW_TO_READ + counted(found)
-    with sheet(words, columns_of(found), ROWS, HEIGHT, output, "pareto") as drawn:
+    with sheet("pareto", columns_of(found), output, counted(found)) as drawn:
         for ((corpus, objective), metric), axes in drawn.items():
             forgotten = select(found, metric=metric)
             _scale(axes, 1.05 * extent(forgotten)[1] or 1.0)

@@ -1,7 +1,6 @@
 """A figure with precisions along its x axes: every variant a line, beside target and retrain."""
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from qunlearn.experiment.labels import (
     adapter_name,
     precision_name,
 )
-from qunlearn.report.figures.page import sheet
+from qunlearn.report.figures.page import FIGURES, sheet
 from qunlearn.report.figures.values import (
     REVERSION,
     aside,
@@ -28,46 +27,44 @@ from qunlearn.report.figures.values import (
     look,
     name_at_right,
     name_ticks,
+    read_mechanism,
     reference_name,
     scale_reversion,
+    scores,
     variants,
     with_strip,
 )
 
 
-def draw_over_precisions(
-    found: pd.DataFrame,
-    rows: Mapping[str, str],
-    words: tuple[str, str],
-    height: float,
-    output: Path,
-    file: str,
-    errors: Mapping[tuple[str, str], float] | None = None,
-) -> None:
-    """Draw a column for each corpus and objective and a row for each metric.
+def plot(figure: str, summary: Path, output: Path, mechanism: Path | None = None) -> None:
+    """Draw a column for each corpus and objective and a row for each metric into `output`.
 
     The panels of a metric share their scale; a value beyond it is a hollow marker on the edge. A
     variant of which a run diverged or is undefined has a mark at the bottom; where all are, its
     line has a gap. Reversions have lines at 0 and 1, other metrics target and retrain *at the same
-    precision*.
+    precision*. Mid-rise grids are controls, and only `survival_of_forgetting` has them.
 
     Args:
-        found: of `scores`.
-        rows: metric -> name of its axis.
-        words: title, and how to read the figure.
-        height: of a panel, in inches.
-        errors: the relative rounding error of a corpus's target at each precision: the order and
-            the names of the precisions then, instead of the order in `found`.
+        figure: of `OVER_PRECISIONS`.
+        mechanism: orders and names the precisions by the relative rounding error of the corpus's
+            target, without those that round nothing; else they have the order of the summary.
+
+    Raises:
+        InputError: a table does not parse, or `summary` holds no variant that the figure knows.
     """
-    words = words[0], words[1] + counted(found)
-    with sheet(words, columns_of(found), rows, height, output, file) as drawn:
+    found = scores(summary, FIGURES[figure]["rows"], midrise=figure == "survival_of_forgetting")
+    errors: dict[Any, float] = {}
+    if mechanism is not None:
+        grids = read_mechanism(mechanism).groupby(["corpus", "precision"])
+        errors = grids["rounding_error"].first().fillna(0.0).to_dict()
+    with sheet(figure, columns_of(found), output, counted(found)) as drawn:
         for ((corpus, objective), metric), axes in drawn.items():
             of_metric = select(found, metric=metric)
             own = select(of_metric, corpus=corpus)
             own = own[own["objective"].isin([objective, *REFERENCE_LINES])]
             places = distinct(own["precision"])
             names = [precision_name(name) for name in places]
-            if errors is not None:
+            if errors:
                 at = {name: 100 * errors.get((corpus, name), 0.0) for name in places}
                 places = sorted(filter(at.get, places), key=lambda name: (at[name], name))
                 names = [f"{precision_name(name)} {at[name]:.2g}\u00a0%" for name in places]
