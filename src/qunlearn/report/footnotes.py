@@ -12,7 +12,7 @@ from qunlearn.experiment.labels import adapter_name, corpus_name, method_name
 from qunlearn.experiment.names import REFERENCES, Cell
 from qunlearn.models import sources
 from qunlearn.quantize.method import method_of
-from qunlearn.report.templates import notes
+from qunlearn.report.templates import fill, notes
 from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST
 
@@ -105,20 +105,13 @@ def processors(results: Path, cells: Sequence[str]) -> str:
 
 def learning_rates(config: Json) -> str:
     """The learning rate of each variant, and that its numbers hold for that rate alone."""
-    rates = []
+    rates: dict[str, dict[str, list[str]]] = {}
     for adapter in config["unlearn"]["adapters"]:
-        cells: dict[str, list[str]] = {}
+        cells = rates.setdefault(adapter_name(adapter), {})
         for corpus, objective, own in _cells(config, adapter):
             rate = f"{own['lr']:g}" if own else "chosen from a grid"
             cells.setdefault(rate, []).append(f"{corpus_name(corpus)} {method_name(objective)}")
-        shown = [
-            lr if len(cells) == 1 else f"{lr} ({', '.join(names)})" for lr, names in cells.items()
-        ]
-        rates.append(f"{adapter_name(adapter)} {', '.join(shown)}")
-    return (
-        f"Learning rates: {'; '.join(rates)}. How much of an update a grid takes back depends on "
-        "the rate, most of all with bf16 weights (docs/mechanism.md); at another, other grids may."
-    )
+    return fill("learning_rates.md.j2", rates=rates).strip()
 
 
 def _cells(config: Json, adapter: str) -> Iterator[tuple[str, str, Json | None]]:

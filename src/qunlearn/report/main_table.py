@@ -74,11 +74,11 @@ class MainTable:
         own = self.found.get(key)
         if own is None:
             return "–"
-        if own.value is None or own.low is None or own.high is None:
+        if own.numbers is None:
             return "diverged †"
-        numbers = {"value": own.value, "low": own.low, "high": own.high}
-        numbers |= {"up": own.high - own.value, "down": own.value - own.low}
-        numbers["half"] = (own.high - own.low) / 2
+        value, low, high = own.numbers
+        numbers = {"value": value, "low": low, "high": high, "half": own.half}
+        numbers |= {"up": high - value, "down": value - low}
         shown = form.format(**{name: number(key.metric, x) for name, x in numbers.items()})
         shown += f" †{own.diverged}/{own.seeds}" * bool(own.diverged)
         return strong.format(shown) if key in self.better else shown

@@ -96,9 +96,8 @@ def answer_table(found: Summaries, precisions: Collection[str], metric: str = "v
         if key.metric == metric and key.precision in precisions:
             name = key.objective if key.objective in REFERENCES else adapter_name(key.adapter)
             text = own.absent
-            if own.value is not None and own.low is not None and own.high is not None:
-                half = number(metric, (own.high - own.low) / 2)
-                text = f"{number(metric, own.value)} ±{half}"
+            if own.value is not None:
+                text = f"{number(metric, own.value)} ±{number(metric, own.half)}"
             shown.setdefault(precision_name(key.precision), {})[name] = text
     table = pd.DataFrame(shown).rename_axis(f"{METRICS[metric]} (95 % interval)").reset_index()
     return str(table.to_markdown(index=False, disable_numparse=True))
