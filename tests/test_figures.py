@@ -37,7 +37,7 @@ from qunlearn.report.figures import (
     plot_update_over_step,
     plot_update_survival,
 )
-from qunlearn.report.figures.values import counted, draw_values, scale_reversion
+from qunlearn.report.figures.drawing import counted, draw_values, scale_reversion
 from qunlearn.run.errors import InputError
 
 VARIANTS = ("FT (fp32 masters)", "FT (bf16 weights)", "LoRA")

@@ -23,8 +23,14 @@ from qunlearn.evaluate.scoring import FILE
 from qunlearn.experiment.names import BEFORE, DIVERGED, METRICS, REFERENCES, UNDEFINED, Cell
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
-from qunlearn.statistics.bootstrap import item_draws, percentiles
-from qunlearn.statistics.items import Floats, Statistic, combine, difference
+from qunlearn.statistics.items import (
+    Floats,
+    Statistic,
+    combine,
+    difference,
+    item_draws,
+    percentiles,
+)
 
 FORGET_METRICS = {"verbmem": 1, "knowmem": 1, "privleak": -1, "nll_forget": -1}
 """Metric of forgetting -> the sign of a change towards the target."""

@@ -14,8 +14,7 @@ from qunlearn.experiment.controls import NEEDED
 from qunlearn.experiment.labels import GOALS, METRICS, number, origin
 from qunlearn.experiment.names import DIVERGED, REFERENCES, Cell
 from qunlearn.quantize.method import Precision, method_of
-from qunlearn.report.tables import plain
-from qunlearn.report.templates import fill
+from qunlearn.report.templates import fill, plain
 from qunlearn.run.errors import InputError
 from qunlearn.training.objectives import Objective
 

@@ -16,10 +16,7 @@ from qunlearn.statistics.inference import ALPHA
 
 
 def write_claims(
-    ours: Sequence[Judgement],
-    published: Sequence[Judgement],
-    folder: Path,
-    notes: Sequence[str],
+    ours: Sequence[Judgement], published: Sequence[Judgement], folder: Path, notes: Sequence[str]
 ) -> None:
     """Write claims.csv, claims_published.csv and claims.md into `folder`.
 

@@ -22,8 +22,7 @@ from qunlearn.experiment.labels import (
     precision_name,
 )
 from qunlearn.experiment.names import REFERENCES
-from qunlearn.report.tables import html_table, page, table
-from qunlearn.report.templates import fill, notes, span, tex
+from qunlearn.report.templates import fill, html_table, notes, page, span, table, tex
 from qunlearn.run.files import write_text
 from qunlearn.statistics.inference import FEWEST_SEEDS
 

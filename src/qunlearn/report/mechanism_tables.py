@@ -24,8 +24,7 @@ from qunlearn.experiment.labels import (
     precision_name,
 )
 from qunlearn.experiment.names import REFERENCES, UNDEFINED, Cell
-from qunlearn.report.tables import table
-from qunlearn.report.templates import interval
+from qunlearn.report.templates import interval, table
 from qunlearn.run.csvfile import write_rows
 from qunlearn.survival.table import overall, read_survival
 
@@ -109,11 +108,7 @@ def reversion_markdown(
 
 
 def _names(key: Key) -> list[str]:
-    return [
-        corpus_name(key.corpus),
-        method_name(key.objective),
-        adapter_name(key.adapter),
-    ]
+    return [corpus_name(key.corpus), method_name(key.objective), adapter_name(key.adapter)]
 
 
 def _share(reversion: Summary | None) -> str:

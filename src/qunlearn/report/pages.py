@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 
 from qunlearn.report.footnotes import learning_rates, manifests
 from qunlearn.report.story import answer, story
-from qunlearn.report.tables import html_table, page
+from qunlearn.report.templates import html_table, page
 
 _KEYS = ["Step", "Commit", "Python", "Device", "Threads", "Packages"]
 

@@ -131,11 +131,8 @@ def _cost(found: Summaries, name: str, metric: str) -> dict[str, Any]:
         if (key.corpus, key.precision, key.metric) == (name, BEFORE, metric)
         and one.value is not None
     }
-    shown = {
-        each: number(metric, value)
-        for each in REFERENCES
-        if (value := values.pop((each, "none"), None)) is not None
-    }
+    known = {each: values.pop((each, "none"), None) for each in REFERENCES}
+    shown = {each: number(metric, value) for each, value in known.items() if value is not None}
     ends = [min(values.values()), max(values.values())] if values else []
     unlearned = " to ".join(distinct(number(metric, value) for value in ends))
     return {"corpus": name, "metric": metric, "unlearned": unlearned, **shown}

@@ -152,13 +152,12 @@ def rounded(
     """
     if packed:
         before, after = (matrix.rows(rows) for matrix in packed)
-        grid: Grid = before.grid()
         shipped = Rounded(before.codes, before.dense()), Rounded(after.codes, after.dense())
+        grid: Grid = before.grid()
         return grid, (nearest(grid, weight), nearest(grid, unlearned)), shipped
-    grid_of = method_of(precision).grid
-    grid = grid_of(weight, precision)
+    grid, own = (method_of(precision).grid(each, precision) for each in (weight, unlearned))
     fixed = nearest(grid, weight), nearest(grid, unlearned)
-    return grid, fixed, (fixed[0], nearest(grid_of(unlearned, precision), unlearned))
+    return grid, fixed, (fixed[0], nearest(own, unlearned))
 
 
 def nearest(grid: Grid, weight: Tensor) -> Rounded:

@@ -10,9 +10,9 @@ from qunlearn.analysis.selection.choice import Selection, read
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, adapter_name
 from qunlearn.report.candidates import asked, candidate_name
+from qunlearn.report.figures.drawing import dot, reference_name
 from qunlearn.report.figures.page import sheet
 from qunlearn.report.figures.plot_pareto import BETTER, REFERENCE_LOOK
-from qunlearn.report.figures.values import dot, reference_name
 
 XLABEL = "Forget KnowMem, ROUGE-L  (← better)"
 ABREAST = 2  # panels: the names of the chosen ones are long

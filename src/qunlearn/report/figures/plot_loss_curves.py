@@ -11,8 +11,8 @@ from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, adapter_name
 from qunlearn.experiment.names import Cell
 from qunlearn.models.checkpoints import is_diverged
+from qunlearn.report.figures.drawing import look, plain_log
 from qunlearn.report.figures.page import MARKS, sheet
-from qunlearn.report.figures.values import look, plain_log
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_jsonl
 from qunlearn.run.manifest import verify

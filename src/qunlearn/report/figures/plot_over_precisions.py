@@ -10,30 +10,9 @@ from matplotlib.axes import Axes
 
 from qunlearn.analysis.frame import select
 from qunlearn.analysis.summary import distinct
-from qunlearn.experiment.labels import (
-    LINES,
-    REFERENCE_LINES,
-    adapter_name,
-    precision_name,
-)
+from qunlearn.experiment.labels import LINES, REFERENCE_LINES, adapter_name, precision_name
+from qunlearn.report.figures import drawing
 from qunlearn.report.figures.page import FIGURES, sheet
-from qunlearn.report.figures.values import (
-    REVERSION,
-    aside,
-    columns_of,
-    counted,
-    draw_values,
-    extent,
-    look,
-    name_at_right,
-    name_ticks,
-    read_mechanism,
-    reference_name,
-    scale_reversion,
-    scores,
-    variants,
-    with_strip,
-)
 
 
 def plot(figure: str, summary: Path, output: Path, mechanism: Path | None = None) -> None:
@@ -52,12 +31,14 @@ def plot(figure: str, summary: Path, output: Path, mechanism: Path | None = None
     Raises:
         InputError: a table does not parse, or `summary` holds no variant that the figure knows.
     """
-    found = scores(summary, FIGURES[figure]["rows"], midrise=figure == "survival_of_forgetting")
+    found = drawing.scores(
+        summary, FIGURES[figure]["rows"], midrise=figure == "survival_of_forgetting"
+    )
     errors: dict[Any, float] = {}
     if mechanism is not None:
-        grids = read_mechanism(mechanism).groupby(["corpus", "precision"])
+        grids = drawing.read_mechanism(mechanism).groupby(["corpus", "precision"])
         errors = grids["rounding_error"].first().fillna(0.0).to_dict()
-    with sheet(figure, columns_of(found), output, counted(found)) as drawn:
+    with sheet(figure, drawing.columns_of(found), output, drawing.counted(found)) as drawn:
         for ((corpus, objective), metric), axes in drawn.items():
             of_metric = select(found, metric=metric)
             own = select(of_metric, corpus=corpus)
@@ -68,12 +49,12 @@ def plot(figure: str, summary: Path, output: Path, mechanism: Path | None = None
                 at = {name: 100 * errors.get((corpus, name), 0.0) for name in places}
                 places = sorted(filter(at.get, places), key=lambda name: (at[name], name))
                 names = [f"{precision_name(name)} {at[name]:.2g}\u00a0%" for name in places]
-            name_ticks(axes, names)
+            drawing.name_ticks(axes, names)
             own = own[own["precision"].isin(places)]
             own = own.assign(x=own["precision"].map(places.index).astype(float)).sort_values("x")
             if metric.startswith("reversion_"):
-                scale_reversion(axes, found)
-                _draw_variants(axes, own, REVERSION)
+                drawing.scale_reversion(axes, found)
+                _draw_variants(axes, own, drawing.REVERSION)
             else:
                 axes.set_ylim(*_span(of_metric, metric))
                 _draw_variants(axes, own, (-math.inf, axes.get_ylim()[1]))
@@ -81,10 +62,10 @@ def plot(figure: str, summary: Path, output: Path, mechanism: Path | None = None
 
 
 def _draw_variants(axes: Axes, own: pd.DataFrame, limits: tuple[float, float]) -> None:
-    lines = variants(own)
+    lines = drawing.variants(own)
     for index, (adapter, values) in enumerate(lines.items()):
-        moved = aside(axes, index, len(lines))
-        draw_values(axes, values, LINES[adapter], adapter_name(adapter), limits, moved)
+        moved = drawing.aside(axes, index, len(lines))
+        drawing.draw_values(axes, values, LINES[adapter], adapter_name(adapter), limits, moved)
 
 
 def _draw_references(axes: Axes, own: pd.DataFrame) -> None:
@@ -93,13 +74,13 @@ def _draw_references(axes: Axes, own: pd.DataFrame) -> None:
     last = {name: values["value"].iloc[-1] for name, values in found.items() if len(values)}
     for name, values in found.items():
         line = REFERENCE_LINES[name]
-        style = look(line) | {"label": reference_name(name), "zorder": 2}
+        style = drawing.look(line) | {"label": drawing.reference_name(name), "zorder": 2}
         axes.plot(values["x"], values["value"], **style)
         band: dict[str, Any] = {"color": line.colour, "alpha": 0.13, "lw": 0, "zorder": 1}
         axes.fill_between(values["x"], values["ci_low"], values["ci_high"], **band)
         if name in last and not math.isnan(last[name]):
             side = "bottom" if last[name] >= max(last.values()) else "top"
-            name_at_right(axes, name, last[name], line.colour, side)
+            drawing.name_at_right(axes, name, last[name], line.colour, side)
 
 
 def _span(own: pd.DataFrame, metric: str) -> tuple[float, float]:
@@ -108,8 +89,8 @@ def _span(own: pd.DataFrame, metric: str) -> tuple[float, float]:
     An objective that pushes the forget NLL far beyond never having known would else flatten all
     that lies between target and retrain. PrivLeak's ideal is 0, of which there is no double.
     """
-    low, high = extent(own)
+    low, high = drawing.extent(own)
     twice = 2 * own["value"][own["objective"].isin(REFERENCE_LINES)].max()
     signed = metric == "privleak"
     low, limit = (1.05 * low, math.nan) if signed else (0.0, twice)
-    return with_strip(low, np.fmin(high + 0.05 * ((high - low) or 1.0), limit), own)
+    return drawing.with_strip(low, np.fmin(high + 0.05 * ((high - low) or 1.0), limit), own)

@@ -11,8 +11,8 @@ from matplotlib.ticker import NullLocator
 
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, Line, adapter_name, origin, precision_name
+from qunlearn.report.figures.drawing import dot, hollow, look, measurements
 from qunlearn.report.figures.page import GREY, HOLLOW, sheet
-from qunlearn.report.figures.values import dot, hollow, look, measurements
 from qunlearn.survival.table import read_histogram
 
 FEWEST = 200  # weights in a bin whose flips are drawn: fewer say too little about a share

@@ -14,8 +14,8 @@ from matplotlib.colors import Normalize
 
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import adapter_name, precision_name
+from qunlearn.report.figures.drawing import measurements
 from qunlearn.report.figures.page import sheet
-from qunlearn.report.figures.values import measurements
 from qunlearn.survival.table import overall, read_survival
 
 # Both maps of colours are perceptually uniform and grow lighter throughout, for grey prints and for
