@@ -11,10 +11,10 @@ from pathlib import Path
 from qunlearn.analysis.lineage import Manifest, trace
 from qunlearn.analysis.summary import Scores, Summary
 from qunlearn.experiment.controls import NEEDED
-from qunlearn.experiment.labels import GOALS, METRICS, number, origin
+from qunlearn.experiment.labels import number, origin
 from qunlearn.experiment.names import DIVERGED, REFERENCES, Cell
 from qunlearn.quantize.method import Precision, method_of
-from qunlearn.report.templates import fill, plain
+from qunlearn.report.templates import fill
 from qunlearn.run.errors import InputError
 from qunlearn.training.objectives import Objective
 
@@ -45,26 +45,20 @@ def card(results: Path, name: str, scores: Scores) -> str:
     if cell.objective not in REFERENCES and lineage["trained"] is None:
         Manifest.read(results / "unlearned" / cell.corpus / cell.model)
     others = [reference for reference in REFERENCES if reference != cell.objective]
+    made = {"quantized": quantized, "weights": weights, "method": method, "precision": precision}
+    made |= {"lineage": lineage, "unlearning": _unlearning(cell, lineage["trained"])}
     return fill(
         "card.md.j2",
-        plain=plain,
         name=name,
         experiment=results.name,
         cell=cell,
-        unlearned=cell.objective not in REFERENCES,
         deployed=("none", *NEEDED),
-        lineage=lineage,
-        quantized=quantized,
-        method=method,
-        precision=precision,
-        unlearning=_unlearning(cell, lineage["trained"]),
+        **made,
         others=others,
         cells=[cell, *(_reference(scores, cell, reference) for reference in others)],
         score=partial(_score, scores),
-        goals=dict.fromkeys(METRICS, "") | GOALS,
         reversions=[(m, s) for (at, m), s in scores.items() if at == cell and _reversion(m)],
         shown=_shown,
-        weights=weights,
     )
 
 

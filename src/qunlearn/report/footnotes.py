@@ -22,16 +22,12 @@ _TRAINING = ("train_base", "finetune", "unlearn", "match_norm")
 def footnotes(config: Json) -> list[str]:
     """How the models of an experiment were made and evaluated: sentences below its table."""
     used = [each for corpus in config["corpora"] for each in sources.used(config, corpus).items()]
-    return notes(
-        "footnotes.md.j2",
-        loras=[own for *_, own in _cells(config, "lora") if own]
-        if "lora" in config["unlearn"]["adapters"]
-        else [],
-        rates=learning_rates(config),
-        methods=[method_of(name).footnote(config["quantization"]) for name in config["precisions"]],
-        gguf=[(name, source.value) for name, source in used if source.kind == "gguf"],
-        prompt=config["evaluate"]["prompt"],
-    )
+    loras = _cells(config, "lora") if "lora" in config["unlearn"]["adapters"] else ()
+    methods = [method_of(name).footnote(config["quantization"]) for name in config["precisions"]]
+    words = {"rates": learning_rates(config), "prompt": config["evaluate"]["prompt"]}
+    words |= {"loras": [own for *_, own in loras if own], "methods": methods}
+    words["gguf"] = [(name, source.value) for name, source in used if source.kind == "gguf"]
+    return notes("footnotes.md.j2", **words)
 
 
 def recorded(folder: Path, names: Iterable[str], key: str) -> list[str]:

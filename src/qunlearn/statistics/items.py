@@ -6,9 +6,9 @@ items: a matrix [resamples, items] for each group, whose rows sum to 1.
 
 Intervals are those of a 95 % percentile bootstrap over seeds and items (Efron and Tibshirani 1993,
 ch. 13). The items are the same for every seed: seeds and items are crossed. A draw therefore picks
-items with replacement, picks seeds with replacement, and takes the same items in all picked seeds (the
-pigeonhole bootstrap; Owen 2007, Annals of Applied Statistics 1(2)). To draw other items for each
-seed, as one would where items are nested in seeds, would treat three seeds asked the same 32
+items with replacement, picks seeds with replacement, and takes the same items in all picked seeds
+(the pigeonhole bootstrap; Owen 2007, Annals of Applied Statistics 1(2)). To draw other items for
+each seed, as one would where items are nested in seeds, would treat three seeds asked the same 32
 prompts as 96 prompts, and the doubt that the choice of prompts leaves would shrink with seeds.
 
 The draws of items depend on their number alone. Models on the same items are thus drawn together,

@@ -110,23 +110,13 @@ def measure_matrix(
         square_d += _square(delta)
     n, moved = int(counts.sum()), int(counts[..., 1:].sum())
     norm_w, norm_d = math.sqrt(square_w), math.sqrt(square_d)
-    row = {
-        "layer": update.layer,
-        "module": update.module,
-        "n": n,
-        "norm_w": norm_w,
-        "norm_d": norm_d,
-        "relative_d": _ratio(norm_d, norm_w),
-        "moved": moved / n,
-        "flips_predicted": predicted / n,
-        "flips_fixed": int(counts[:, :, 1].sum()) / n,
-        "flips_adaptive": int(counts[:, 1].sum()) / n,
-        **fixed.figures("fixed", norm_d),
-        **adaptive.figures("adaptive", norm_d),
-        "rounding_error": _ratio(math.sqrt(rounding_error), norm_w),
-        "zero_bin": int(counts[1].sum()) / n,
-        "zero_bin_moved": _ratio(int(counts[1, ..., 1:].sum()), moved),
-    }
+    row: dict[str, Any] = {"layer": update.layer, "module": update.module, "n": n}
+    row |= {"norm_w": norm_w, "norm_d": norm_d, "relative_d": _ratio(norm_d, norm_w)}
+    row |= {"moved": moved / n, "zero_bin_moved": _ratio(int(counts[1, ..., 1:].sum()), moved)}
+    row |= {"flips_predicted": predicted / n, "flips_fixed": int(counts[:, :, 1].sum()) / n}
+    row |= {"flips_adaptive": int(counts[:, 1].sum()) / n, "zero_bin": int(counts[1].sum()) / n}
+    row |= {"rounding_error": _ratio(math.sqrt(rounding_error), norm_w)}
+    row |= fixed.figures("fixed", norm_d) | adaptive.figures("adaptive", norm_d)
     return row, counts
 
 

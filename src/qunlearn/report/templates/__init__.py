@@ -11,20 +11,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from qunlearn.analysis.verdicts import ClaimVerdict, ReversionVerdict
 from qunlearn.experiment import labels
+from qunlearn.experiment.names import REFERENCES
 
 VERDICTS = (*get_args(ReversionVerdict), *get_args(ClaimVerdict))
-_TEX: dict[str, str | int | None] = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "↓": r"$\downarrow$",
-    "↑": r"$\uparrow$",
-    "→": r"$\to$ ",
-    "<": "$<$",
-    "–": "--",
-    "†": r"$^\dagger$",
-    **{sign: f"\\{sign}" for sign in "_&%#${}"},
-}
+_TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_TEX |= {"↓": r"$\downarrow$", "↑": r"$\uparrow$", "→": r"$\to$ ", "†": r"$^\dagger$"}
+_TEX |= {"–": "--", "<": "$<$", **{sign: f"\\{sign}" for sign in "_&%#${}"}}
+_BLOCKS: Any = {"trim_blocks": True, "lstrip_blocks": True, "keep_trailing_newline": True}
 
 
 def fill(template: str, /, **context: Any) -> str:
@@ -40,22 +33,14 @@ def fill(template: str, /, **context: Any) -> str:
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=select_autoescape(["html.j2"]),
         undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+        **_BLOCKS,
     )
     escape = {"tex": tex, "rst": rst}.get(template.split(".")[-2], str)
     for name in ("corpus", "method", "adapter", "precision"):
         environment.filters[name] = _named(getattr(labels, f"{name}_name"), escape)
-    environment.filters |= {
-        "metric": labels.METRICS.__getitem__,
-        "escaped": escape,
-        "fixed": format,
-        "listed": listed,
-        "span": span,
-        "tally": tally,
-        "interval": interval,
-    }
+    environment.filters |= {"metric": labels.METRICS.__getitem__, "escaped": escape, "tally": tally}
+    environment.filters |= {"fixed": format, "listed": listed, "span": span, "interval": interval}
+    environment.globals |= {"plain": plain, "labels": labels, "REFERENCES": REFERENCES}
     text = environment.get_template(template).render(context)
     if template.endswith(".html.j2"):
         return text
@@ -78,7 +63,7 @@ def rst(text: str) -> str:
 
 def tex(text: str) -> str:
     """`text` without meaning in LaTeX."""
-    return text.translate(str.maketrans(_TEX))
+    return text.translate({ord(sign): words for sign, words in _TEX.items()})
 
 
 def listed(items: Iterable[str]) -> str:
