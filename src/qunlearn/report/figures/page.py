@@ -49,7 +49,7 @@ def sheet(
     counted: str = "",
     title: Callable[[Any], str] = column_name,
     abreast: int = MOST_COLUMNS,
-    rows: Mapping[str, str] | None = None,
+    words: Mapping[str, Any] | None = None,
     run: Cell | None = None,
 ) -> Iterator[dict[tuple[Place, str], Axes]]:
     """Yield panels to draw in, then write a PNG and a PDF file named as the figure into `folder`.
@@ -58,16 +58,16 @@ def sheet(
     every artist that has a label, each label once. The same drawing gives the same bytes.
 
     Args:
-        figure_name: a key of FIGURES.
+        figure_name: a key of FIGURES, or of a figure whose `words` are given.
         places: a column of panels each, in as few bands as it takes, of even length.
         counted: what stands for `%s` in how to read the figure.
         title: of a column.
         abreast: the most columns.
-        rows: of a band: key -> name of the y axis; else those of FIGURES.
+        words: those of FIGURES or instead of them.
         run: what alone is drawn, for the upper right corner and the files' names.
     """
-    words = FIGURES[figure_name]
-    rows = rows or words["rows"]
+    words = FIGURES.get(figure_name, {}) | dict(words or {})
+    rows = words["rows"]  # of a band: key -> name of the y axis
     size = ceil(len(places) / ceil(len(places) / abreast))
     bands = [places[start : start + size] for start in range(0, len(places), size)]
     with rc_context(fname=STYLE):

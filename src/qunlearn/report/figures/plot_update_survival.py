@@ -50,7 +50,7 @@ def plot(survival: Path, cells: Sequence[str], output: Path) -> None:
     adapters = distinct(cell.adapter for cell in models)
     places = [(quantity, adapter) for quantity in QUANTITIES for adapter in adapters]
     rows = {name: f"{precision_name(name)}\nlayer" for name in precisions}
-    own_rows: dict[str, Any] = {"rows": rows, "run": first}
+    own_rows: dict[str, Any] = {"words": {"rows": rows}, "run": first}
     with sheet("update_survival", places, output, "", _title, len(places), **own_rows) as drawn:
         for quantity, (label, limit, colours) in QUANTITIES.items():
             image = ScalarMappable(Normalize(0, limit), colormaps[colours])
