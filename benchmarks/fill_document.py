@@ -17,7 +17,7 @@ from qunlearn.analysis.summary import read_metrics, summaries
 from qunlearn.experiment.controls import NEEDED
 from qunlearn.report.main_table import as_markdown, main_table
 from qunlearn.report.mechanism_tables import arrivals, mechanism_markdown, reversion_markdown
-from qunlearn.report.story import answer_table
+from qunlearn.report.pages import answer_table
 from qunlearn.run.cli import run_script
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_text

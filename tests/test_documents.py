@@ -19,7 +19,7 @@ from qunlearn.analysis.frame import MECHANISM_NUMBERS, MECHANISM_TABLE
 from qunlearn.analysis.summary import Key, Summary, summaries, write_metrics, write_summaries
 from qunlearn.experiment.names import Cell
 from qunlearn.report.footnotes import processors
-from qunlearn.report.story import answer_table
+from qunlearn.report.pages import answer_table
 from qunlearn.run.csvfile import write_rows
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json

@@ -15,8 +15,7 @@ from qunlearn.analysis.summary import Key, Summary, write_summaries
 from qunlearn.analysis.verdicts import Outcome
 from qunlearn.experiment.config import resolve
 from qunlearn.report.footnotes import manifests
-from qunlearn.report.pages import provenance_page, report_page
-from qunlearn.report.story import story
+from qunlearn.report.pages import provenance_page, report_page, story
 
 SCHEMAS = {"mechanism": MECHANISM_TABLE, "tests": TESTS_TABLE, "claims": CLAIMS_TABLE}
 SETTINGS = resolve({"experiment": "made_up"})

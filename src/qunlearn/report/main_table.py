@@ -114,16 +114,11 @@ def main_table(
             shown = f"{METRICS[column[1]]} n = {span(counts, '.0f')}"
             items.setdefault(column[0], []).append(shown)
     references = {own.seeds for key, own in found.items() if key.objective in REFERENCES}
-    made = notes(
-        "main_notes.md.j2",
-        items=items,
-        seeds=max((own.seeds for own in found.values()), default=0),
-        fewest=FEWEST_SEEDS,
-        one_reference=references == {1},
-        marked=bool(better),
-        diverged=any(own.diverged for own in found.values()),
-        whole=len(found) == len(rows) * len(columns),
-    )
+    words = {"items": items, "one_reference": references == {1}, "marked": better}
+    words |= {"seeds": max((own.seeds for own in found.values()), default=0)}
+    words |= {"whole": len(found) == len(rows) * len(columns), "fewest": FEWEST_SEEDS}
+    words["diverged"] = any(own.diverged for own in found.values())
+    made = notes("main_notes.md.j2", **words)
     return MainTable(rows, columns, found, better, [*made, *settings])
 
 
