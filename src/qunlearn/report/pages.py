@@ -1,7 +1,7 @@
 """The pages of the report: story, answer, tables, configuration, what ran where.
 
 The templates of story and answer choose every sentence by the numbers of the experiment at hand, so
-that none can be false of another experiment's. The story is reStructuredText, as Snakemake takes it.
+that none can be false of another's. The story is reStructuredText, as Snakemake takes it.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
