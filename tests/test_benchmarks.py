@@ -19,8 +19,8 @@ from benchmarks.run_spread import Run, measure, spread_notes
 from benchmarks.write_performance import DOCUMENT, SECTIONS, document
 from qunlearn.analysis.summary import summaries, write_metrics
 from qunlearn.experiment.names import Cell
-from qunlearn.report.answer import answer_table
-from qunlearn.report.processors import processors
+from qunlearn.report.footnotes import processors
+from qunlearn.report.pages import answer_table
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json
 from qunlearn.run.manifest import MANIFEST

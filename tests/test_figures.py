@@ -19,12 +19,12 @@ from small_summaries import over_seeds, single
 from small_survival import BINS, MATRIX, STILL, matrices, write_cell
 from test_selection import selection
 
-from qunlearn.analysis.mechanism import arrivals, write_mechanism
 from qunlearn.analysis.selection.choice import write
 from qunlearn.analysis.summary import Scores, write_summaries
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES
 from qunlearn.experiment.names import DIVERGED, METRICS, UNDEFINED, Cell
 from qunlearn.report.figures import page, plot_controls, plot_update_over_step, plot_update_survival
+from qunlearn.report.mechanism_tables import arrivals, write_mechanism
 from qunlearn.run.errors import InputError
 
 REVERSIONS = ("reversion_nll_forget", "reversion_verbmem", "reversion_knowmem")

@@ -21,7 +21,7 @@ from qunlearn.analysis.selection.choice import (
     reference,
     write,
 )
-from qunlearn.analysis.selection.listing import WARNING, notes, write_table
+from qunlearn.report.candidates import notes, write_table
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json
 
@@ -234,7 +234,7 @@ def test_sentences_say_what_was_chosen_how_and_on_what() -> None:
     )
     assert "4 candidates (no candidate's forget KnowMem is at or below retrain's, 0.0;" in second
     assert last.endswith("not in this table: NEWS 30 on forget and 29 on retain.")
-    assert notes([selection(questions="test")])[-1] == WARNING
+    assert notes([selection(questions="test")])[-1].startswith("Warning: settings were chosen")
     (fixed,) = notes([selection("fixed", questions="test")])
     assert fixed.endswith("r2 after 1 epoch, named in the configuration among 4 candidates.")
 
