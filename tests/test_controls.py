@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_grids import rounded_to
+from survival_models import rounded_to
 from tiny_models import UNLEARNING, tiny_llama, tiny_tokenizer, wake
 
 from qunlearn.experiment import controls

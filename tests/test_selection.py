@@ -1,6 +1,5 @@
 """Choosing among candidates: the rules on grids whose answer is plain, the choice, its tables."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,11 @@ from qunlearn.analysis.selection.choice import (
     Selection,
     choose,
     gather,
-    link_folder,
     read,
     reference,
     write,
 )
-from qunlearn.analysis.selection.listing import WARNING, notes, write_table
+from qunlearn.analysis.selection.listing import write_table
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json
 
@@ -227,20 +225,8 @@ def test_a_choice_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert "NaN" not in (tmp_path / "a.json").read_text("utf-8")
 
 
-def test_sentences_say_what_was_chosen_how_and_on_what() -> None:
-    first, second, last = notes([selection(), selection(cell="news/ga/full", retrain=0.0)])
-    assert first == (
-        "NEWS, NPO+GDR, LoRA: r2 after 10 epochs, chosen by MUSE's rule among 4 candidates."
-    )
-    assert "4 candidates (no candidate's forget KnowMem is at or below retrain's, 0.0;" in second
-    assert last.endswith("not in this table: NEWS 30 on forget and 29 on retain.")
-    assert notes([selection(questions="test")])[-1] == WARNING
-    (fixed,) = notes([selection("fixed", questions="test")])
-    assert fixed.endswith("r2 after 1 epoch, named in the configuration among 4 candidates.")
-
-
 def test_the_table_has_every_candidate(tmp_path: Path) -> None:
-    write_table([selection(), selection(cell="books/ga/full")], tmp_path)
+    write_table([selection(), selection(cell="books/ga/full", retrain=0.0)], tmp_path)
     rows = (tmp_path / "candidates.csv").read_text("utf-8").splitlines()
     cell = "news,npo_gdr,lora"
     assert rows[:7] == [
@@ -260,15 +246,5 @@ def test_the_table_has_every_candidate(tmp_path: Path) -> None:
     assert lines[7].endswith("| diverged | diverged | diverged |")
     below = [line for line in lines if line.startswith("* ")]
     assert below[0].startswith("* NEWS, NPO+GDR, LoRA: r2 after 10 epochs, chosen by MUSE's")
+    assert "no candidate's forget KnowMem is at or below retrain's, 0.0" in below[1]
     assert below[2].startswith("* Questions: NEWS 30 on forget and 29 on retain;")
-
-
-def test_it_is_copied_where_the_disk_has_no_links(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "link", lambda *_: Path("absent").stat())
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a/weights").write_bytes(b"1")
-    link_folder(tmp_path / "a", tmp_path / "b")
-    assert (tmp_path / "b/weights").read_bytes() == b"1"
-    assert not (tmp_path / "b/weights").samefile(tmp_path / "a/weights")
