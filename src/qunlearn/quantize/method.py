@@ -1,8 +1,8 @@
 """The registry of precisions: the modules of `quantize/methods`, which nothing else lists.
 
 Settings, plan, rules, environments, tables and model cards take what they need from here. To add a
-method, write a module with `METHODS`, a tuple of instances, and a test. It loads torch and its
-library on first use: the registry is read whenever the workflow's graph is put together.
+method, write a module with `METHODS`, a tuple of instances, and a test. It must import torch and
+its library inside its functions, since every run of Snakemake reads the registry.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Precision:
     """A parsed precision name.
 
     Attributes:
-        name, method: as written in the configuration, e.g. `rtn3g64`; its registered method, `rtn`.
-        bits: bits a code (16 for bf16).
-        group: weights that share one scale along a row; None where the method sets its own blocks
-            or a whole row shares one.
+        name, method: as in the configuration, e.g. `rtn3g64`; its registered method, e.g. `rtn`.
+        bits: bits per code (16 for bf16).
+        group: consecutive weights of a row that share one scale; None where the method sets its own
+            blocks or a whole row shares one scale.
         midrise: whether 0 lies between two points of the grid instead of being one (`rtn…m`).
     """
 
@@ -63,33 +63,33 @@ class Precision:
 
 
 class Method:
-    """A way to quantize; the defaults are those of plain rounding in memory.
+    """A way to quantize; the defaults are those of plain rounding.
 
     Attributes:
         name: as in `Precision.method`.
-        form: how its precisions are written, for messages and documentation.
-        pattern: matches the same, with groups `bits`, `group` and `midrise`; empty: the name alone.
-        bits, group: of precisions whose names do not give them.
-        block: weights of a row that the method quantizes together, where the name gives no group.
-        environment: the file below `envs/` that quantizes.
-        packages: optional packages (`imports.OPTIONAL`) that writing and reading need.
-        library: the distribution that does the rounding; its version is on the card.
-        calibrated: whether it fits its rounding to texts, which `write` is then given. The codes
-            of a weight then depend on more than the matrix: they can only be read from a folder.
-        live: whether evaluation runs the quantized layers, whose output depends on the batch, and
-            not dense weights.
+        form: the form of its precisions' names, for messages and documentation.
+        pattern: matches that form, with groups `bits`, `group` and `midrise`; if empty, `name`.
+        bits, group: for precisions whose names do not give them.
+        block: weights of a row that it quantizes together, where the name gives no group.
+        environment: the file below `envs/` of the environment that it runs in.
+        packages: optional packages (`run.cli.OPTIONAL`) that writing and reading need.
+        library: the package that does the rounding; the card gives its version.
+        calibrated: whether it fits its rounding to texts, which `write` then receives. Codes then
+            depend on more than the weights and can only be read from a folder.
+        live: whether evaluation runs the quantized layers, whose output depends on the batch,
+            instead of dense weights.
         sixteen_bit: whether a GPU evaluates it in bfloat16.
-        speed: weights that a core rounds in a second, measured; unused of `calibrated` ones.
-        stored: bits that a weight takes in a folder, its share of scales included.
-        printed: how tables and figures print it, where that is not as in `label`.
+        speed: weights that a core rounds per second, measured; unused if `calibrated`.
+        stored: bits per weight in a folder, including its share of the scales.
+        printed: how tables and figures print it; empty: as `label` derives it.
         scheme: the grid in words, for the card; `{span}` stands for the weights that share a scale.
-        storage: what the tensors of a folder are, likewise.
-        note: a footnote of tables, with `library` and settings of the calibration in braces.
-        evaluated: how the metrics were computed, the end of a sentence.
-        install: what loading a folder without this project needs besides PyTorch, for the card.
-        loading: Python that does it, run in the folder.
-        warnings: paragraphs below it.
-        filed_under: the library that hubs file the model under.
+        storage: the format of a folder's tensors, for the card.
+        note: a footnote of tables, with placeholders for `library` and the calibration's settings.
+        evaluated: how the metrics are computed, as the end of a sentence.
+        install: packages besides PyTorch that load a folder without this project, for the card.
+        loading: Python code that loads it, run in the folder.
+        warnings: paragraphs below that code.
+        filed_under: the library that a hub lists the model under.
     """
 
     name: ClassVar[str]
@@ -123,7 +123,7 @@ model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
     filed_under: ClassVar[str] = "transformers"
 
     def parse(self, name: str) -> Precision | None:
-        """The precision that a name means, or None where it is not one of this method's."""
+        """The precision of this name, or None if it is not one of this method's."""
         if not (match := re.fullmatch(self.pattern or self.name, name)):
             return None
         found = match.groupdict()
@@ -149,7 +149,7 @@ model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
         return self.note.format(library=self.library, **quantization["calibration"])
 
     def check(self, layers: Mapping[str, nn.Linear], precision: Precision) -> None:
-        """Raise an InputError, before any work, where groups or blocks do not divide the rows."""
+        """Raise an InputError, before any work, if groups or blocks do not divide the rows."""
         group = precision.group or self.block
         widths = {name: layer.in_features for name, layer in layers.items()}
         for name, width in widths.items():
@@ -173,8 +173,8 @@ model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
         """Write `source` in a precision, with its tokenizer, into the folder `out`.
 
         Args:
-            source: a dense checkpoint, or a LoRA adapter, which is merged into `base` in float32;
-                `base` is None of a dense one.
+            source: a dense checkpoint, or a LoRA adapter, which is merged into `base` in float32.
+            base: None for a dense checkpoint.
             texts: what `calibrated` methods draw from.
 
         Returns:
@@ -216,11 +216,11 @@ model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
         return load_model(folder, dtype, torch.device("cuda" if gpu else "cpu"))
 
     def grid(self, weight: Tensor, precision: Precision) -> Grid:
-        """The points that a matrix or some rows, [out, in], are rounded to; not if `calibrated`."""
+        """The grid for a matrix or some of its rows, [out, in]; not if `calibrated`."""
         raise NotImplementedError
 
     def read_packed(self, folder: Path, name: str, precision: Precision) -> PackedMatrix:
-        """One matrix of a `calibrated` method's folder, as it is shipped."""
+        """One matrix of a `calibrated` method's folder, as shipped."""
         raise NotImplementedError
 
 
@@ -233,7 +233,7 @@ def methods() -> dict[str, Method]:
 
 
 def method_of(precision: Precision | str) -> Method:
-    """The method of a precision or of its name; an InputError as `Precision.parse`."""
+    """The method of a precision or of its name; raises what `Precision.parse` raises."""
     parsed = Precision.parse(precision) if isinstance(precision, str) else precision
     return methods()[parsed.method]
 
@@ -244,7 +244,7 @@ def load_for_evaluation(
     """Read a quantized checkpoint, ready to be evaluated: on the GPU if there is one.
 
     Raises:
-        InputError: a bad checkpoint, an unknown precision, or not the folder's own.
+        InputError: a bad checkpoint, or a precision that is unknown or not the folder's.
     """
     from qunlearn.models.checkpoints import load_tokenizer
 
