@@ -38,19 +38,10 @@ SETTINGS = EvaluateSettings(
 
 def windowed(kind: str) -> PreTrainedModel:
     """A random model of another family, of whose layers some or all see the last 12 tokens only."""
-    sizes = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 16,
-        "max_position_embeddings": 256,
-        "sliding_window": 12,
-        "initializer_range": 0.3,
-        "pad_token_id": None,
-    }
+    sizes: dict[str, Any] = {"vocab_size": len(tokenizer), "sliding_window": 12, "head_dim": 16}
+    sizes |= {"hidden_size": 64, "intermediate_size": 128, "initializer_range": 0.3}
+    sizes |= {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    sizes |= {"max_position_embeddings": 256, "pad_token_id": None}
     if kind == "qwen2":
         sizes |= {"use_sliding_window": True, "max_window_layers": 1}
     torch.manual_seed(0)

@@ -64,16 +64,6 @@ def test_asymmetric_rounding_equals_the_textbook_formula(shift: float) -> None:
     assert torch.equal(rounded_to("rtn4a16", weight), ((codes - zero) * scale).view(8, 64))
 
 
-@pytest.mark.parametrize("name", ["rtn2", "rtn3g16", "rtn2m", "rtn3g16m", "rtn4a16"])
-def test_rounding_is_idempotent_and_near(name: str) -> None:
-    weight = noise(9, 64)[1:]
-    once = rounded_to(name, weight)
-    assert torch.equal(grid_of(name, once).codes(once), grid_of(name, weight).codes(weight))
-    assert torch.allclose(rounded_to(name, once), once, rtol=1e-6)
-    step = grid_of(name, weight).step(weight)
-    assert bool(((weight - once).abs() <= step * 0.5001).all())
-
-
 @pytest.mark.parametrize(("kind", "levels"), [("nf4", NF4), ("fp4", FP4)])
 def test_four_bits_equal_bitsandbytes_and_a_search(kind: str, levels: tuple[float, ...]) -> None:
     theirs = functional.get_4bit_type(kind, device="cpu", blocksize=64)

@@ -133,9 +133,7 @@ def test_the_draw_is_by_the_text_and_the_seed_alone() -> None:
     assert chosen(QUESTIONS, 0.2) == chosen(QUESTIONS[::-1], 0.2)
     assert chosen(QUESTIONS, 0.2) < chosen(QUESTIONS, 0.4)
     assert len({frozenset(chosen(QUESTIONS, 0.3, seed)) for seed in range(5)}) == 5
-
-
-def test_a_question_that_stands_twice_is_on_one_side() -> None:
+    # A question that stands twice is on one side.
     doubled = QUESTIONS + QUESTIONS
     assert chosen(doubled, 0.3) == chosen(QUESTIONS, 0.3)
     assert len(selected(doubled, 0.3, 0, "a")) == 12
