@@ -1,7 +1,5 @@
-"""A training that is killed or asked to end goes on, and ends as it would have undisturbed."""
+"""A training that is killed goes on, and ends as it would have undisturbed; its snapshots."""
 
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -12,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT
-from small_runs import ROWS, Start, check_the_same, facts_of, files_of, kill, log_of, run
+from small_runs import ROWS, Start, facts_of, files_of, kill, log_of, run
 from tiny_models import TRAINING, UNLEARNING, at_update
 
 from qunlearn.models.checkpoints import is_diverged, load_dense
@@ -113,33 +111,6 @@ def test_a_run_does_not_go_on_from_a_checkpoint_of_other_code(
     monkeypatch.setattr(trainer, "code_version", lambda *modules: "changed since")
     ordinary(start, tmp_path / "model")
     assert "resuming from" not in capsys.readouterr().out
-
-
-# --- Asked to end ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("adapter", "number"), [("lora", signal.SIGTERM), ("full", signal.SIGINT)])
-def test_a_training_that_is_asked_to_end(
-    adapter: Adapter,
-    number: signal.Signals,
-    start: Start,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    """In the last update it changes nothing."""
-    undisturbed = run(start, tmp_path / "undisturbed", SETTINGS, adapter)
-    output = tmp_path / "asked"
-    with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
-        at_update(patch, 4, lambda _: os.kill(os.getpid(), number))
-        run(start, output, SETTINGS, adapter)
-    assert ended.value.code == 128 + number
-    line = f"error: stopped by {number.name}; the same command resumes after update 5\n"
-    assert line in capfd.readouterr().err
-    assert not output.exists()
-    last = log_of(undisturbed)[-1]["step"] - 1
-    at_update(monkeypatch, last, lambda _: os.kill(os.getpid(), number))
-    check_the_same(run(start, output, SETTINGS, adapter), undisturbed)
 
 
 def test_one_process_at_a_time_has_the_checkpoints(tmp_path: Path) -> None:
