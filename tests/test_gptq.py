@@ -189,10 +189,13 @@ def test_other_packings_and_precisions_are_refused(made: Made, tmp_path: Path) -
 def test_generates_with_the_settings_of_the_folder(made: Made, tmp_path: Path) -> None:
     """Without its generation_config.json a model trained without a cache would generate so too."""
     copy = Path(shutil.copytree(made["gptq3g32"], tmp_path / "copy"))
-    write_json(copy / "config.json", read_json(copy / "config.json") | {"use_cache": False})
+    wanted = {"use_cache": False, "_attn_implementation": "flash_attention_2"}
+    write_json(copy / "config.json", read_json(copy / "config.json") | wanted)
     settings = {"use_cache": True, "eos_token_id": 7, "pad_token_id": 3}
     write_json(copy / "generation_config.json", settings)
-    loaded = load_for_evaluation(copy, "gptq3g32")[0].generation_config
+    model, _ = load_for_evaluation(copy, "gptq3g32")
+    assert model.config._attn_implementation == "sdpa"  # whatever config.json wants
+    loaded = model.generation_config
     assert loaded is not None
     assert {name: getattr(loaded, name) for name in settings} == settings
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from qunlearn.models.checkpoints import (
     ADAPTER_CONFIG,
+    architecture,
     check_checkpoint,
     is_adapter,
     read_tensors,
@@ -78,9 +79,8 @@ def quantized_layers(target: Path) -> dict[str, nn.Linear]:
         InputError: `target` is not a checkpoint.
     """
     check_checkpoint(target)
-    config = AutoConfig.from_pretrained(target, local_files_only=True)
     with torch.device("meta"):
-        model: Any = AutoModelForCausalLM.from_config(config)
+        model: Any = AutoModelForCausalLM.from_config(architecture(target))
     return quantizable_layers(model)
 
 

@@ -260,6 +260,8 @@ METHODS = (Gptq(), AutoGptq())
 def older_config(config: dict[str, Any]) -> dict[str, Any]:
     """A model's config as transformers 4 reads it, with the rotary base as a key of its own.
 
+    The wish for another attention is left out.
+
     Raises:
         InputError: the rotary embedding is scaled; the versions differ in its settings.
     """
@@ -269,5 +271,6 @@ def older_config(config: dict[str, Any]) -> dict[str, Any]:
         raise InputError(
             f"rope_type '{kind}' cannot be passed to auto-gptq's transformers 4; {INSTEAD}"
         )
-    older = {key: value for key, value in config.items() if key not in ("rope_parameters", "dtype")}
+    other = ("rope_parameters", "dtype", "_attn_implementation", "attn_implementation")
+    older = {key: value for key, value in config.items() if key not in other}
     return older | ({"rope_theta": rotary["rope_theta"]} if "rope_theta" in rotary else {})

@@ -12,7 +12,7 @@ ROWS = {
     "reversion_knowmem": "Reversion of\nKnowMem",
 }
 WORDS = (
-    "How coarse may a grid be until the memory is back?",
+    "How coarse can a grid get before the memory comes back?",
     "Reversion: the share of the forgetting that rounding to a grid undoes. Grids: from fine to "
     "coarse by the relative rounding\nerror of target's weights, given in percent. "
     "Bars: 95 % intervals; ",
