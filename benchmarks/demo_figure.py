@@ -8,8 +8,11 @@ from matplotlib.axes import Axes
 
 from qunlearn.report.figures.page import sheet
 
-TITLE = "Where do the experiment's seconds go?"
-HOW_TO_READ = "Seconds of all jobs of a rule. No number of cores shortens the critical path."
+WORDS = {
+    "title": "Where do the experiment's seconds go?",
+    "how_to_read": "Seconds of all jobs of a rule. No number of cores shortens the critical path.",
+    "rows": {"": ""},
+}
 ON_PATH, BESIDE = "on the critical path", "beside it"
 COLOURS = {ON_PATH: "#D55E00", BESIDE: "#c4c4c4"}
 FOOT, ROW = 0.05, 0.21  # inches
@@ -18,9 +21,8 @@ FOOT, ROW = 0.05, 0.21  # inches
 def draw(rows: Sequence[Mapping[str, str | int | float]], path: Path) -> None:
     """Draw `demo_jobs.by_rule`'s rows into the PNG `path`, the longest rule on top."""
     with TemporaryDirectory() as folder:
-        height = FOOT + ROW * len(rows)
-        place = Path(folder), path.stem, str
-        with sheet((TITLE, HOW_TO_READ), [""], {"": ""}, height, *place) as drawn:
+        words = WORDS | {"height": FOOT + ROW * len(rows)}
+        with sheet(path.stem, [""], Path(folder), title=str, words=words) as drawn:
             _draw_bars(drawn["", ""], rows)
         path.write_bytes((Path(folder) / f"{path.stem}.png").read_bytes())
 

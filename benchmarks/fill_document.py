@@ -13,12 +13,11 @@ from benchmarks.learning_rates import read_rate, window_markdown, write_window
 from benchmarks.run_spread import Run, measure, spread_notes
 from benchmarks.window_figure import plot_window
 from qunlearn.analysis.comparisons import better
-from qunlearn.analysis.mechanism import arrivals
 from qunlearn.analysis.summary import read_metrics, summaries
 from qunlearn.experiment.controls import NEEDED
-from qunlearn.report.answer import answer_table
 from qunlearn.report.main_table import as_markdown, main_table
-from qunlearn.report.mechanism_tables import mechanism_markdown, reversion_markdown
+from qunlearn.report.mechanism_tables import arrivals, mechanism_markdown, reversion_markdown
+from qunlearn.report.pages import answer_table
 from qunlearn.run.cli import run_script
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_text

@@ -12,8 +12,7 @@ from qunlearn.analysis.frame import MECHANISM_TABLE, read, select
 from qunlearn.analysis.summary import Key, distinct, summaries
 from qunlearn.experiment.labels import number, precision_name
 from qunlearn.experiment.names import BEFORE
-from qunlearn.report.tables import table
-from qunlearn.report.templates import interval
+from qunlearn.report.templates import interval, table
 from qunlearn.run.csvfile import write_rows
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json

@@ -14,7 +14,7 @@ import pandas as pd
 
 from qunlearn.analysis.summary import distinct, read_metrics
 from qunlearn.experiment.labels import GOALS, METRICS, number
-from qunlearn.report.processors import processors
+from qunlearn.report.footnotes import processors
 from qunlearn.run.errors import InputError
 
 COLUMNS = ["first", "second", "metric", "pairs", "median", "largest", "cell"]

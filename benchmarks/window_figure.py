@@ -6,8 +6,7 @@ import pandas as pd
 
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import Line, precision_name
-from qunlearn.report.figures.page import sheet
-from qunlearn.report.figures.values import (
+from qunlearn.report.figures.drawing import (
     REVERSION,
     VALUES,
     aside,
@@ -16,12 +15,15 @@ from qunlearn.report.figures.values import (
     name_ticks,
     scale_reversion,
 )
+from qunlearn.report.figures.page import sheet
 
-TITLE = "At which learning rate does a grid take the update back?"
-HOW_TO_READ = (
-    "Reversion of forget NLL: the share of the forgetting that rounding undoes. "
-    "Bars: 95 % intervals; "
-)
+WORDS = {
+    "title": "At which learning rate does a grid take the update back?",
+    "how_to_read": "Reversion of forget NLL: the share of the forgetting that rounding undoes. "
+    "Bars: 95 % intervals; %s",
+    "height": 2.3,
+    "rows": {"": "Reversion of\nforget NLL"},
+}
 # From small steps to large ones: Okabe and Ito's, with the default's in the look of its variant.
 LOOKS = (
     Line("#E69F00", "v", (0, (1, 1.2))),
@@ -29,7 +31,6 @@ LOOKS = (
     Line("#56B4E9", "^", "-"),
     Line("#009E73", "o", (0, (4, 1.2, 1, 1.2))),
 )
-HEIGHT = 2.3  # inches
 
 
 def plot_window(rates: pd.DataFrame, folder: Path) -> None:
@@ -38,8 +39,7 @@ def plot_window(rates: pd.DataFrame, folder: Path) -> None:
     names = distinct(rates["precision"])
     places = rates["precision"].map(names.index)
     own = rates.assign(**rates[numbers].astype(float), x=places.astype(float))
-    words, rows = (TITLE, HOW_TO_READ + counted(own)), {"": "Reversion of\nforget NLL"}
-    with sheet(words, [""], rows, HEIGHT, folder, "window", title=str) as drawn:
+    with sheet("window", [""], folder, counted(own), title=str, words=WORDS) as drawn:
         axes = drawn["", ""]
         name_ticks(axes, list(map(precision_name, names)))
         scale_reversion(axes, own)

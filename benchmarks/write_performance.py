@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import KEPT, ROOT
-from qunlearn.report.tables import table
+from qunlearn.report.templates import table
 from qunlearn.run.files import read_json, write_text
 
 DOCUMENT = ROOT / "docs/performance.md"

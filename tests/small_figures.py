@@ -13,11 +13,11 @@ from small_summaries import over_seeds, single
 from small_survival import BINS, MATRIX, STILL, matrices, write_cell
 from test_selection import selection
 
-from qunlearn.analysis.mechanism import arrivals, write_mechanism
 from qunlearn.analysis.selection.choice import write
 from qunlearn.analysis.summary import Scores, write_summaries
 from qunlearn.experiment.labels import LINES
 from qunlearn.experiment.names import DIVERGED, METRICS, UNDEFINED, Cell
+from qunlearn.report.mechanism_tables import arrivals, write_mechanism
 
 REVERSIONS = ("reversion_nll_forget", "reversion_verbmem", "reversion_knowmem")
 ERRORS = {"bf16": 0.0, "nf4": 0.09, "rtn3g64": 0.25}

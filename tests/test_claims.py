@@ -21,7 +21,6 @@ from qunlearn.analysis.claims import (
 )
 from qunlearn.analysis.comparisons import UNPAIRED, Evidence, absent
 from qunlearn.analysis.summary import Key, Summary
-from qunlearn.analysis.verdicts import side
 from qunlearn.experiment.names import METRICS
 from qunlearn.run.errors import InputError
 
@@ -47,8 +46,8 @@ def found(low: float, high: float, p: float | None = None, seeds: int = 3) -> Su
 
 
 def test_an_end_on_the_threshold_is_on_neither_side() -> None:
-    assert (side(0.2, 0.9, 0.1), side(-1, 0.09, 0.1)) == ("above", "below")
-    assert side(0.1, 0.9, 0.1) is side(-1, 0.1, 0.1) is None
+    assert (found(0.2, 0.9).side(0.1), found(-1, 0.09).side(0.1)) == ("above", "below")
+    assert found(0.1, 0.9).side(0.1) is found(-1, 0.1).side(0.1) is None
 
 
 @pytest.mark.parametrize(

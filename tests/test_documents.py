@@ -18,8 +18,8 @@ from benchmarks.run_spread import Run, measure, spread_notes
 from qunlearn.analysis.frame import MECHANISM_NUMBERS, MECHANISM_TABLE
 from qunlearn.analysis.summary import Key, Summary, summaries, write_metrics, write_summaries
 from qunlearn.experiment.names import Cell
-from qunlearn.report.answer import answer_table
-from qunlearn.report.processors import processors
+from qunlearn.report.footnotes import processors
+from qunlearn.report.pages import answer_table
 from qunlearn.run.csvfile import write_rows
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json

@@ -8,10 +8,13 @@ import pytest
 from small_summaries import over_seeds, single
 from small_survival import MATRIX, matrices, write_cell
 
-from qunlearn.analysis.mechanism import arrivals, write_mechanism
 from qunlearn.analysis.summary import Scores
 from qunlearn.experiment.names import Cell
-from qunlearn.report.mechanism_tables import mechanism_markdown
+from qunlearn.report.mechanism_tables import (
+    arrivals,
+    mechanism_markdown,
+    write_mechanism,
+)
 from qunlearn.run.errors import InputError
 
 HALF = MATRIX | {"moved": 0.5, "flips_predicted": 0.2, "flips_adaptive": 0.4}

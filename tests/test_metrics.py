@@ -28,8 +28,7 @@ from qunlearn.experiment.names import METRICS
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json, write_jsonl
 from qunlearn.settings.evaluation import Prompt
-from qunlearn.statistics.bootstrap import item_draws
-from qunlearn.statistics.items import mean, value
+from qunlearn.statistics.items import item_draws, mean, value
 
 
 def texts(forget: list[float], holdout: list[float]) -> list[records.Record]:

@@ -14,9 +14,8 @@ from qunlearn.analysis.frame import CLAIMS_TABLE, MECHANISM_TABLE, TESTS_TABLE
 from qunlearn.analysis.summary import Key, Summary, write_summaries
 from qunlearn.analysis.verdicts import Outcome
 from qunlearn.experiment.config import resolve
-from qunlearn.report.pages import provenance_page, report_page
-from qunlearn.report.processors import manifests
-from qunlearn.report.story import story
+from qunlearn.report.footnotes import manifests
+from qunlearn.report.pages import provenance_page, report_page, story
 
 SCHEMAS = {"mechanism": MECHANISM_TABLE, "tests": TESTS_TABLE, "claims": CLAIMS_TABLE}
 SETTINGS = resolve({"experiment": "made_up"})

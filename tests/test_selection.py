@@ -19,7 +19,7 @@ from qunlearn.analysis.selection.choice import (
     reference,
     write,
 )
-from qunlearn.analysis.selection.listing import write_table
+from qunlearn.report.candidates import notes, write_table
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json
 
@@ -216,6 +216,18 @@ def test_a_choice_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert again.pop("candidates").equals(own.pop("candidates"))
     assert again == own
     assert "NaN" not in (tmp_path / "a.json").read_text("utf-8")
+
+
+def test_sentences_say_what_was_chosen_how_and_on_what() -> None:
+    first, second, last = notes([selection(), selection(cell="news/ga/full", retrain=0.0)])
+    assert first == (
+        "NEWS, NPO+GDR, LoRA: r2 after 10 epochs, chosen by MUSE's rule among 4 candidates."
+    )
+    assert "4 candidates (no candidate's forget KnowMem is at or below retrain's, 0.0;" in second
+    assert last.endswith("not in this table: NEWS 30 on forget and 29 on retain.")
+    assert notes([selection(questions="test")])[-1].startswith("Warning: settings were chosen")
+    (fixed,) = notes([selection("fixed", questions="test")])
+    assert fixed.endswith("r2 after 1 epoch, named in the configuration among 4 candidates.")
 
 
 def test_the_table_has_every_candidate(tmp_path: Path) -> None:

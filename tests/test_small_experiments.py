@@ -14,9 +14,9 @@ from small_records import evaluate
 from small_survival import matrices, write_cell
 
 from qunlearn.analysis.selection.choice import choose, gather, write
-from qunlearn.analysis.selection.listing import notes
 from qunlearn.corpora.overlaps import Overlap
 from qunlearn.experiment.config import resolve
+from qunlearn.report.candidates import notes
 from qunlearn.run.files import read_json, write_json
 from qunlearn.run.manifest import digest, write_manifest
 from qunlearn.settings.evaluation import EvaluateSettings

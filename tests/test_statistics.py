@@ -9,9 +9,17 @@ from scipy import stats
 from qunlearn.evaluate.definitions import likelihood
 from qunlearn.evaluate.definitions import membership as membership_of
 from qunlearn.evaluate.formulas import comparisons
-from qunlearn.statistics.bootstrap import RESAMPLES, crossed, item_draws
 from qunlearn.statistics.inference import Estimate, Side, effect_dz, estimate, holm, too_few
-from qunlearn.statistics.items import Floats, Statistic, combine, difference, mean
+from qunlearn.statistics.items import (
+    RESAMPLES,
+    Floats,
+    Statistic,
+    combine,
+    crossed,
+    difference,
+    item_draws,
+    mean,
+)
 
 ONE_SEED = "one seed: the interval is over items alone"
 

@@ -18,6 +18,7 @@ try:
     from qunlearn.experiment.names import BEFORE
     from qunlearn.models import sources
     from qunlearn.quantize.method import method_of, module_file
+    from qunlearn.report.figures import module_of
     from qunlearn.report.footnotes import footnotes, learning_rates
     from qunlearn.run import unlock
     from qunlearn.run.errors import InputError

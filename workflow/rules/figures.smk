@@ -2,7 +2,7 @@
 def drawing(kind, category, result, reads, shown, **labels):
     """A figure: its module, its category and labels in the report, its inputs and its flags."""
     given = flags({"figure": kind, "output": f"{RESULTS}/figures"} | shown)
-    file = ROOT / f"src/qunlearn/report/figures/plot_{kind}.py"
+    file = ROOT / f"src/qunlearn/report/figures/{module_of(kind)}.py"
     labels = {"result": result, **labels}
     return dict(module=file, category=category, labels=labels, reads=reads, flags=given)
 

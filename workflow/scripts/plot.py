@@ -1,7 +1,7 @@
 """Draw a figure as PNG and PDF; each uses the flags that its module's `plot` names.
 
 Args:
-    figure: its name; plot_<figure> of qunlearn.report.figures draws it.
+    figure: its name; the module of qunlearn.report.figures that `module_of` names draws it.
     output: the folder for <figure>.png and .pdf; the names of figures of one update also have
         <corpus>_<objective>.
     mechanism: the CSV file of what each grid leaves of each update.
@@ -17,10 +17,12 @@ Args:
 from pathlib import Path
 from typing import Literal
 
+from qunlearn.report.figures import OVER_PRECISIONS, module_of
 from qunlearn.run.cli import run_script
 
 MODULES = Path(__file__).parents[2].glob("src/qunlearn/report/figures/plot_*.py")
-NAMES = tuple(sorted(module.stem.removeprefix("plot_") for module in MODULES))
+ALONE = {module.stem.removeprefix("plot_") for module in MODULES} - {"over_precisions"}
+NAMES = tuple(sorted({*ALONE, *OVER_PRECISIONS}))
 
 
 @run_script
@@ -43,7 +45,9 @@ def main(
     from qunlearn.run.errors import InputError
 
     # By name, so that a change of one figure's code draws no other again.
-    plot = import_module(f"qunlearn.report.figures.plot_{given.pop('figure')}").plot
+    plot = import_module(f"qunlearn.report.figures.{module_of(figure)}").plot
+    if figure not in OVER_PRECISIONS:
+        del given["figure"]
     try:
         signature(plot).bind(**given)
     except TypeError as error:

@@ -32,16 +32,19 @@ def main(
 ) -> None:
     from qunlearn.analysis.comparisons import better
     from qunlearn.analysis.lineage import check_measurements
-    from qunlearn.analysis.mechanism import arrivals, write_mechanism
     from qunlearn.analysis.published import read_table, write_beside
     from qunlearn.analysis.selection.choice import read
-    from qunlearn.analysis.selection.listing import notes as selection_notes
-    from qunlearn.analysis.selection.listing import write_table
     from qunlearn.analysis.summary import read_metrics, summaries
-    from qunlearn.report.footnotes import recorded
+    from qunlearn.report.candidates import notes as selection_notes
+    from qunlearn.report.candidates import write_table
+    from qunlearn.report.footnotes import processors, recorded
     from qunlearn.report.main_table import main_table, write_main_table
-    from qunlearn.report.mechanism_tables import mechanism_markdown, reversion_markdown
-    from qunlearn.report.processors import processors
+    from qunlearn.report.mechanism_tables import (
+        arrivals,
+        mechanism_markdown,
+        reversion_markdown,
+        write_mechanism,
+    )
     from qunlearn.run.files import write_text
 
     tables, survival = results / "tables", results / "survival"

@@ -23,8 +23,8 @@ from qunlearn.evaluate.scoring import FILE
 from qunlearn.experiment.names import BEFORE, DIVERGED, METRICS, REFERENCES, UNDEFINED, Cell
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
-from qunlearn.statistics.bootstrap import item_draws, percentiles
-from qunlearn.statistics.items import Floats, Statistic, combine, difference
+from qunlearn.statistics import items
+from qunlearn.statistics.items import Floats, Statistic
 
 FORGET_METRICS = {"verbmem": 1, "knowmem": 1, "privleak": -1, "nll_forget": -1}
 """Metric of forgetting -> the sign of a change towards the target."""
@@ -102,11 +102,12 @@ class Evaluations:
         if words:
             return DIVERGED
         a, b, target = (parts[model] for model in models)
-        forgotten, _ = percentiles(FORGET_METRICS[forgetting] * item_draws(difference(target, b)))
+        sign = FORGET_METRICS[forgetting]
+        forgotten, _ = items.percentiles(sign * items.item_draws(items.difference(target, b)))
         if forgotten <= 0:
             return UNDEFINED
         flat = "0 by definition" if a is b else "the same whichever items are drawn"
-        return combine((a, b, target), _share, flat, gap="nothing was forgotten in them")
+        return items.combine((a, b, target), _share, flat, gap="nothing was forgotten in them")
 
 
 def metrics_of(objective: str) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from pydantic.dataclasses import dataclass as validated
 from qunlearn.analysis.comparisons import Evidence, absent
 from qunlearn.analysis.frame import CLAIMS_TABLE
 from qunlearn.analysis.summary import Key, Summary, distinct
-from qunlearn.analysis.verdicts import MARGIN, ClaimVerdict, side
+from qunlearn.analysis.verdicts import MARGIN, ClaimVerdict
 from qunlearn.experiment.names import BEFORE, REFERENCES
 from qunlearn.run.csvfile import Value, as_csv
 from qunlearn.run.errors import InputError
@@ -148,9 +148,9 @@ def decide(claim: Claim, finding: Summary, idle: str = "") -> tuple[ClaimVerdict
         finding: the number, or why there is none.
         idle: why a contradiction would mean nothing here; empty where it would mean something.
     """
-    if finding.low is None or finding.high is None:
+    if finding.low is None:
         return "undecided", finding.note
-    where = side(finding.low, finding.high, claim.threshold)
+    where = finding.side(claim.threshold)
     if where is None:
         return "undecided", f"the interval holds {claim.threshold:g}"
     reason = f"the whole interval is {where} {claim.threshold:g}"
@@ -238,7 +238,7 @@ def _find(claim: Claim, site: Site, evidence: Evidence) -> Summary:
 def _reverts(site: Site, evidence: Evidence) -> bool:
     """Whether any variant's reversion lies above the margin on this grid (the coarser of two)."""
     return any(
-        own.low is not None and own.low > MARGIN
+        own.side(MARGIN) == "above"
         for key, own in evidence.numbers.items()
         if key == (site.corpus, site.objective, key.adapter, site.precision, site.metric)
     )

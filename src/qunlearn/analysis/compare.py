@@ -54,16 +54,11 @@ def compare(first: Path, second: Path) -> pd.DataFrame:
     values = both[["text", "text_2"]].apply(pd.to_numeric, errors="coerce")
     # Infinite where a run has a word, such as `diverged`.
     apart = (values["text"] - values["text_2"]).abs().fillna(np.inf)
-    verdicts = np.select(
-        [
-            both["text"].isna() | both["text_2"].isna(),
-            both["text"] == both["text_2"],
-            apart <= EQUAL * values.abs().max(axis=1).fillna(0.0),
-            apart <= both[["noise", "noise_2"]].max(axis=1).fillna(0.0),
-        ],
-        ["missing", "identical", "equal", "within"],
-        "outside",
-    )
+    fits = {"missing": both["text"].isna() | both["text_2"].isna()}
+    fits["identical"] = both["text"] == both["text_2"]
+    fits["equal"] = apart <= EQUAL * values.abs().max(axis=1).fillna(0.0)
+    fits["within"] = apart <= both[["noise", "noise_2"]].max(axis=1).fillna(0.0)
+    verdicts = np.select([*fits.values()], [*fits], "outside")
     shown = both[["table", "row", "column"]].assign(first=both["text"], second=both["text_2"])
     return shown.fillna("").assign(verdict=verdicts)
 

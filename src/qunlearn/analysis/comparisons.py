@@ -26,16 +26,7 @@ from qunlearn.experiment.names import BEFORE, DIVERGED, REFERENCES, UNDEFINED, C
 from qunlearn.quantize.method import Precision
 from qunlearn.run.csvfile import Value, write_rows
 from qunlearn.settings.unlearning import Adapter
-from qunlearn.statistics.inference import (
-    ALPHA,
-    DETECTABLE,
-    INTERVAL,
-    Side,
-    effect_dz,
-    estimate,
-    holm,
-    too_few,
-)
+from qunlearn.statistics import inference
 from qunlearn.statistics.items import Floats, Statistic, combine, difference
 
 MAIN: tuple[str, ...] = get_args(Adapter)
@@ -81,24 +72,17 @@ def comparisons(read: Evaluations, experiment: str = "") -> pd.DataFrame:
     with_p = found[found["p"].map(lambda p: isinstance(p, float)).astype(bool)]
     main = with_p["adapter_a"].isin([*MAIN, "none"])
     for _, group in with_p.groupby([with_p["family"], with_p["corpus"], main]):
-        found.loc[group.index, "p_holm"] = holm(list(group["p"]))
+        found.loc[group.index, "p_holm"] = inference.holm(list(group["p"]))
     return found
 
 
-def tested(by_seed: Sequence[Statistic], side: Side | None) -> Summary:
+def tested(by_seed: Sequence[Statistic], side: inference.Side | None) -> Summary:
     """A difference over seeds and items, tested on a side of 0 where there are seeds enough."""
-    found = estimate(by_seed)
-    return Summary(
-        found.value,
-        found.low,
-        found.high,
-        found.seeds,
-        n=sum(by_seed[0].sizes),
-        note="; ".join(found.limits),
-        minimum_effect=found.minimum_effect(),
-        p=None if side is None or too_few(found.seeds) else found.p(side),
-        corrected=False,
-    )
+    found = inference.estimate(by_seed)
+    n, note, effect = sum(by_seed[0].sizes), "; ".join(found.limits), found.minimum_effect()
+    p = None if side is None or inference.too_few(found.seeds) else found.p(side)
+    numbers = found.value, found.low, found.high, found.seeds
+    return Summary(*numbers, 0, 0, n, note, effect, p, corrected=False)
 
 
 def _test(read: Evaluations, family: str, metric: str, names: Mapping[str, str]) -> list[Value]:
@@ -108,7 +92,7 @@ def _test(read: Evaluations, family: str, metric: str, names: Mapping[str, str])
     notes = absences(len(names), len(names) - len(pairs), 0)
     if not pairs:
         return [DIVERGED, *[None] * 7, 0, *notes]
-    side: Side | None = "two-sided"
+    side: inference.Side | None = "two-sided"
     if family == "reversion":
         defined, words = read.statistics(pairs, f"reversion_{metric}")
         missing = absences(len(pairs), words.count(DIVERGED), words.count(UNDEFINED))
@@ -119,8 +103,8 @@ def _test(read: Evaluations, family: str, metric: str, names: Mapping[str, str])
     untested = "no test" if side is None else ""
     still = "nothing varies, so that no minimum effect is known"
     notes += [found.note, untested, still if found.minimum_effect is None else ""]
-    p = too_few(found.seeds) or UNDEFINED if found.p is None else found.p
-    sizes = effect_dz(list(pairs.values())), found.minimum_effect
+    p = inference.too_few(found.seeds) or UNDEFINED if found.p is None else found.p
+    sizes = inference.effect_dz(list(pairs.values())), found.minimum_effect
     shown = [UNDEFINED if size is None else size for size in sizes]
     ends = found.value, found.low, found.high
     return [*ends, p, p, *shown, found.n, found.seeds, "; ".join(filter(None, notes))]
@@ -143,8 +127,8 @@ def read_tests(path: Path) -> dict[tuple[Key, Key], Summary]:
         a = Key(row.corpus, row.objective, row.adapter_a, row.precision_a, row.metric)
         b = a._replace(adapter=row.adapter_b, precision=row.precision_b)
         if isinstance(row.difference, str):
-            note = f"the difference is {row.difference}; {row.note}".strip("; ")
-            tests[a, b] = tests[b, a] = Summary(None, None, None, 0, note=note)
+            found = absent(f"the difference is {row.difference}; {row.note}".strip("; "))
+            tests[a, b] = tests[b, a] = found
             continue
         effect, p = (None if isinstance(x, str) else x for x in (row.minimum_effect, row.p_holm))
         value, low, high = row.difference, row.ci_low, row.ci_high
@@ -164,7 +148,7 @@ def better(tests: Path, found: Mapping[Key, Summary]) -> frozenset[Key]:
     winners = set()
     for pair, test in read_tests(tests).items():
         goal = GOALS.get(pair[0].metric)
-        if goal and test.p is not None and test.p <= ALPHA:
+        if goal and test.p is not None and test.p <= inference.ALPHA:
             rank = {"↓": lambda x: x, "↑": lambda x: -x, "→0": abs}[goal]
             winners.add(min(pair, key=lambda key: rank(found[key].value or 0.0)))
     return frozenset(winners)
@@ -205,13 +189,13 @@ class Evidence:
         parts = [self.numbers[key] for _, key in terms]
         notes = distinct(note for own in parts for note in own.note.split("; ") if note)
         error = hypot(*(own.error for own in parts))
-        effect = DETECTABLE * error or None
+        effect = inference.DETECTABLE * error or None
         if len(terms) == 1:
             return replace(parts[0], minimum_effect=effect)
         if self.paired is not None:
             found = self.paired(terms, distance)
             return found if found.value is None else replace(found, note="; ".join(notes))
-        value, half = fsum(values), INTERVAL * error
+        value, half = fsum(values), inference.INTERVAL * error
         n = min((own.n for own in parts if own.n is not None), default=None)
         note, seeds = "; ".join([UNPAIRED, *notes]), min(own.counted for own in parts)
         return Summary(value, value - half, value + half, seeds, 0, 0, n, note, effect)

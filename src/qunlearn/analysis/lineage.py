@@ -23,8 +23,6 @@ from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST, MODEL_INPUTS, digest, verify
 from qunlearn.settings.evaluation import EvaluateSettings
 
-FETCHED = "fetch_model"  # the step that brings a checkpoint from elsewhere
-
 
 @dataclass(frozen=True)
 class Manifest:

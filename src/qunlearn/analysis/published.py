@@ -89,9 +89,9 @@ def write_beside(
     for key, theirs in (published or {}).items():
         own = ours.get(key, Summary(None, None, None, 0, note=NOT_RUN))
         apart: list[Value] = ["", ""]
-        if own.value is not None and own.low is not None and own.high is not None:
-            inside = own.low <= theirs <= own.high
-            apart = [own.value - theirs, "yes" if inside else "no"]
+        if own.numbers is not None:
+            value, low, high = own.numbers
+            apart = [value - theirs, "yes" if low <= theirs <= high else "no"]
         numbers = own.printed[:3] if key in ours else ("", "", "")
         rows.append([*key, *numbers, theirs, *apart, own.note])
     if published is None:

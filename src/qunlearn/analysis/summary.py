@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from qunlearn.analysis.cells import REVERSIONS, Evaluations, metrics_of
 from qunlearn.analysis.frame import METRICS_TABLE, SUMMARY_TABLE, rows
@@ -75,11 +75,27 @@ class Summary:
         return self.seeds - self.diverged - self.undefined
 
     @property
+    def numbers(self) -> tuple[float, float, float] | None:
+        """Value, low and high; None without a number."""
+        if self.value is None or self.low is None or self.high is None:
+            return None
+        return self.value, self.low, self.high
+
+    @property
+    def half(self) -> float:
+        """Half the width of the interval; 0 without a number."""
+        return 0.0 if self.low is None or self.high is None else (self.high - self.low) / 2
+
+    def side(self, threshold: float) -> Literal["above", "below"] | None:
+        """On which side of a threshold the whole interval lies; None if on none or without one."""
+        if self.low is None or self.high is None:
+            return None
+        return "above" if self.low > threshold else "below" if self.high < threshold else None
+
+    @property
     def error(self) -> float:
         """The standard error that the width of the interval stands for; 0 without a number."""
-        if self.low is None or self.high is None:
-            return 0.0
-        return (self.high - self.low) / (2 * INTERVAL)
+        return self.half / INTERVAL
 
     @property
     def printed(self) -> tuple[Value, ...]:

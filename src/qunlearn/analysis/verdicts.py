@@ -21,13 +21,6 @@ ReversionVerdict = Literal["came back", "survived", "inconclusive", "undefined",
 ClaimVerdict = Literal["supported", "contradicted", "undecided"]
 
 
-def side(low: float, high: float, threshold: float) -> Literal["above", "below"] | None:
-    """On which side of a threshold a whole interval lies; None where it holds the threshold."""
-    if low > threshold:
-        return "above"
-    return "below" if high < threshold else None
-
-
 class Outcome(NamedTuple):
     """One forget metric of one unlearned variant on one grid.
 
@@ -43,10 +36,10 @@ class Outcome(NamedTuple):
     def verdict(self) -> ReversionVerdict:
         """What is known of the forgetting."""
         found = self.reversion
-        if found.low is None or found.high is None:
+        if found.low is None:
             return "undefined" if found.undefined else "diverged"
         words: dict[str | None, ReversionVerdict] = {"above": "came back", "below": "survived"}
-        return words.get(side(found.low, found.high, MARGIN), "inconclusive")
+        return words.get(found.side(MARGIN), "inconclusive")
 
     @property
     def could_show(self) -> float:

@@ -9,7 +9,7 @@ from qunlearn.evaluate.formulas import auc, rouge_l
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST
-from qunlearn.statistics import bootstrap
+from qunlearn.statistics import items
 from qunlearn.statistics.inference import estimate
 
 FILE = "metrics.json"
@@ -57,9 +57,9 @@ def score(folder: Path, retrain: Path | None, stemmer: bool) -> dict[str, Any]:
         "status": "ok",
         "settings": {
             "stemmer": stemmer,
-            "resamples": bootstrap.RESAMPLES,
-            "level": bootstrap.LEVEL,
-            "seed": bootstrap.SEED,
+            "resamples": items.RESAMPLES,
+            "level": items.LEVEL,
+            "seed": items.SEED,
         },
         "retrain_auc": auc(
             *(records.of_split(reference, split, "min_k") for split in ("forget", "holdout"))

@@ -8,15 +8,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from huggingface_hub import ModelCardData
-
-from qunlearn.analysis.lineage import FETCHED, Lineage, Manifest, trace
+from qunlearn.analysis.lineage import Manifest, trace
 from qunlearn.analysis.summary import Scores, Summary
 from qunlearn.experiment.controls import NEEDED
-from qunlearn.experiment.labels import GOALS, METRICS, number, origin
-from qunlearn.experiment.names import DIVERGED, REFERENCES, UNDEFINED, Cell
+from qunlearn.experiment.labels import number, origin
+from qunlearn.experiment.names import DIVERGED, REFERENCES, Cell
 from qunlearn.quantize.method import Precision, method_of
-from qunlearn.report.tables import plain
 from qunlearn.report.templates import fill
 from qunlearn.run.errors import InputError
 from qunlearn.training.objectives import Objective
@@ -48,40 +45,26 @@ def card(results: Path, name: str, scores: Scores) -> str:
     if cell.objective not in REFERENCES and lineage["trained"] is None:
         Manifest.read(results / "unlearned" / cell.corpus / cell.model)
     others = [reference for reference in REFERENCES if reference != cell.objective]
-    front_matter = ModelCardData(
-        library_name=method.filed_under,
-        pipeline_tag="text-generation",
-        tags=["unlearning", "quantization", cell.precision],
-    )
+    made = {"quantized": quantized, "weights": weights, "method": method, "precision": precision}
+    made |= {"lineage": lineage, "unlearning": _unlearning(cell, lineage["trained"])}
     return fill(
         "card.md.j2",
-        front_matter=front_matter.to_yaml(),
-        plain=plain,
         name=name,
         experiment=results.name,
         cell=cell,
-        unlearned=cell.objective not in REFERENCES,
         deployed=("none", *NEEDED),
-        lineage=lineage,
-        quantized=quantized,
-        method=method,
-        precision=precision,
-        unlearning=_unlearning(cell, lineage),
-        fetched=FETCHED,
+        **made,
         others=others,
         cells=[cell, *(_reference(scores, cell, reference) for reference in others)],
         score=partial(_score, scores),
-        goals=dict.fromkeys(METRICS, "") | GOALS,
         reversions=[(m, s) for (at, m), s in scores.items() if at == cell and _reversion(m)],
         shown=_shown,
-        undefined=UNDEFINED,
-        weights=weights,
     )
 
 
-def _unlearning(cell: Cell, lineage: Lineage) -> tuple[str, dict[str, object]] | None:
+def _unlearning(cell: Cell, trained: Manifest | None) -> tuple[str, dict[str, object]] | None:
     """The objective in words, and the settings that the cell's unlearning used."""
-    if (trained := lineage["trained"]) is None:
+    if trained is None:
         return None
     objective = Objective.parse(cell.objective)
     unused = [] if origin(cell.adapter) == "lora" else ["rank", "lora_alpha", "dropout"]
@@ -112,11 +95,8 @@ def _reversion(metric: str) -> bool:
 
 def _shown(score: Summary, metric: str) -> str:
     """`17.2 [13.1, 21.4]`."""
-    if score.value is None or score.low is None or score.high is None:
+    if score.numbers is None:
         return score.absent
-    share = _reversion(metric)  # between 0 and 1, mostly
-    value, low, high = (
-        f"{value:z.2f}" if share else number(metric, value)
-        for value in (score.value, score.low, score.high)
-    )
+    form = "{:z.2f}".format if _reversion(metric) else partial(number, metric)  # mostly 0 to 1
+    value, low, high = map(form, score.numbers)
     return f"{value} [{low}, {high}]"

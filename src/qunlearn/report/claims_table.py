@@ -16,26 +16,19 @@ from qunlearn.statistics.inference import ALPHA
 
 
 def write_claims(
-    ours: Sequence[Judgement],
-    published: Sequence[Judgement],
-    folder: Path,
-    notes: Sequence[str],
+    ours: Sequence[Judgement], published: Sequence[Judgement], folder: Path, notes: Sequence[str]
 ) -> None:
     """Write claims.csv, claims_published.csv and claims.md into `folder`.
 
     Args:
         notes: sentences on how the models were trained, which the verdicts hold for.
     """
-    text = fill(
-        "claims.md.j2",
-        notes=notes,
-        alpha=f"{ALPHA:g}",
-        scopes=SCOPES,
-        ours={claim: list(own) for claim, own in groupby(ours, attrgetter("claim"))},
-        theirs={claim: list(own) for claim, own in groupby(published, attrgetter("claim"))},
-        signs=signs,
-        limits=limits,
+    words = {"alpha": f"{ALPHA:g}", "scopes": SCOPES, "signs": signs, "limits": limits}
+    mine, theirs = (
+        {claim: list(own) for claim, own in groupby(judged, attrgetter("claim"))}
+        for judged in (ours, published)
     )
+    text = fill("claims.md.j2", notes=notes, ours=mine, theirs=theirs, **words)
     write_text(folder / "claims.csv", claims_csv(ours))
     write_text(folder / "claims_published.csv", claims_csv(published))
     write_text(folder / "claims.md", text)

@@ -1,32 +1,33 @@
 """The notes below the tables: how models were trained, quantized and evaluated, and on what."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment import sweep as grids
 from qunlearn.experiment.config import Json, unlearn_settings
+from qunlearn.experiment.controls import SPARE
 from qunlearn.experiment.labels import adapter_name, corpus_name, method_name
+from qunlearn.experiment.names import REFERENCES, Cell
 from qunlearn.models import sources
 from qunlearn.quantize.method import method_of
-from qunlearn.report.templates import notes
+from qunlearn.report.templates import fill, notes
 from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST
+
+_TRAINING = ("train_base", "finetune", "unlearn", "match_norm")
 
 
 def footnotes(config: Json) -> list[str]:
     """How the models of an experiment were made and evaluated: sentences below its table."""
     used = [each for corpus in config["corpora"] for each in sources.used(config, corpus).items()]
-    return notes(
-        "footnotes.md.j2",
-        loras=[own for *_, own in _cells(config, "lora") if own]
-        if "lora" in config["unlearn"]["adapters"]
-        else [],
-        rates=learning_rates(config),
-        methods=[method_of(name).footnote(config["quantization"]) for name in config["precisions"]],
-        gguf=[(name, source.value) for name, source in used if source.kind == "gguf"],
-        prompt=config["evaluate"]["prompt"],
-    )
+    loras = _cells(config, "lora") if "lora" in config["unlearn"]["adapters"] else ()
+    methods = [method_of(name).footnote(config["quantization"]) for name in config["precisions"]]
+    words = {"rates": learning_rates(config), "prompt": config["evaluate"]["prompt"]}
+    words |= {"loras": [own for *_, own in loras if own], "methods": methods}
+    words["gguf"] = [(name, source.value) for name, source in used if source.kind == "gguf"]
+    return notes("footnotes.md.j2", **words)
 
 
 def recorded(folder: Path, names: Iterable[str], key: str) -> list[str]:
@@ -47,22 +48,66 @@ def recorded(folder: Path, names: Iterable[str], key: str) -> list[str]:
     )
 
 
+def manifests(results: Path, cells: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The manifests behind `cells`, from the corpus to the evaluation.
+
+    The manifest of a model that was not kept is in `records/`. A manifest that is not there either
+    belongs to a model that the user supplied, or to one that was quantized, evaluated and removed.
+
+    Args:
+        results: the experiment's folder.
+        cells: `<corpus>/<model id>/<precision>` each.
+
+    Raises:
+        InputError: a manifest does not parse.
+    """
+    parsed = [Cell.parse(name) for name in cells]
+    folders = [f"data/{cell.corpus}" for cell in parsed]
+    folders += [f"models/{cell.corpus}/base" for cell in parsed]
+    folders += [
+        f"{'models' if cell.objective in REFERENCES else 'unlearned'}/{cell.corpus}/{cell.model}"
+        for cell in parsed
+        if not cell.adapter.startswith(SPARE)
+    ]
+    folders += [f"{stage}/{name}" for stage in ("quantized", "eval") for name in cells]
+    found = []
+    for folder in distinct(folders):
+        places = (results / folder / MANIFEST, results / "records" / folder / MANIFEST)
+        found += [read_json(file) for file in places if file.is_file()][:1]
+    return found
+
+
+def processors(results: Path, cells: Sequence[str]) -> str:
+    """`trained and evaluated on AMD EPYC (AVX2)`; empty where no manifest says it.
+
+    Args:
+        results: the experiment's folder.
+        cells: `<corpus>/<model id>/<precision>` each.
+
+    Raises:
+        InputError: a manifest does not parse.
+    """
+    steps = dict.fromkeys(_TRAINING, "trained") | {"evaluate": "evaluated"}
+    names: dict[str, list[str]] = {"trained": [], "evaluated": []}
+    for made in manifests(results, cells):
+        if step := steps.get(made["step"]):
+            device, vectors = made.get("device"), made.get("instructions")
+            names[step].append(f"{device} ({vectors})" if vectors else str(device))
+    shown = {step: " and ".join(distinct(own)) for step, own in names.items() if own}
+    if len(shown) == 2 and shown["trained"] == shown["evaluated"]:
+        return f"trained and evaluated on {shown['trained']}"
+    return ", ".join(f"{step} on {own}" for step, own in shown.items())
+
+
 def learning_rates(config: Json) -> str:
     """The learning rate of each variant, and that its numbers hold for that rate alone."""
-    rates = []
+    rates: dict[str, dict[str, list[str]]] = {}
     for adapter in config["unlearn"]["adapters"]:
-        cells: dict[str, list[str]] = {}
+        cells = rates.setdefault(adapter_name(adapter), {})
         for corpus, objective, own in _cells(config, adapter):
             rate = f"{own['lr']:g}" if own else "chosen from a grid"
             cells.setdefault(rate, []).append(f"{corpus_name(corpus)} {method_name(objective)}")
-        shown = [
-            lr if len(cells) == 1 else f"{lr} ({', '.join(names)})" for lr, names in cells.items()
-        ]
-        rates.append(f"{adapter_name(adapter)} {', '.join(shown)}")
-    return (
-        f"Learning rates: {'; '.join(rates)}. How much of an update a grid takes back depends on "
-        "the rate, most of all with bf16 weights (docs/mechanism.md); at another, other grids may."
-    )
+    return fill("learning_rates.md.j2", rates=rates).strip()
 
 
 def _cells(config: Json, adapter: str) -> Iterator[tuple[str, str, Json | None]]:

@@ -22,8 +22,7 @@ from qunlearn.experiment.labels import (
     precision_name,
 )
 from qunlearn.experiment.names import REFERENCES
-from qunlearn.report.tables import html_table, page, table
-from qunlearn.report.templates import fill, notes, span, tex
+from qunlearn.report.templates import fill, html_table, notes, page, span, table, tex
 from qunlearn.run.files import write_text
 from qunlearn.statistics.inference import FEWEST_SEEDS
 
@@ -74,11 +73,11 @@ class MainTable:
         own = self.found.get(key)
         if own is None:
             return "–"
-        if own.value is None or own.low is None or own.high is None:
+        if own.numbers is None:
             return "diverged †"
-        numbers = {"value": own.value, "low": own.low, "high": own.high}
-        numbers |= {"up": own.high - own.value, "down": own.value - own.low}
-        numbers["half"] = (own.high - own.low) / 2
+        value, low, high = own.numbers
+        numbers = {"value": value, "low": low, "high": high, "half": own.half}
+        numbers |= {"up": high - value, "down": value - low}
         shown = form.format(**{name: number(key.metric, x) for name, x in numbers.items()})
         shown += f" †{own.diverged}/{own.seeds}" * bool(own.diverged)
         return strong.format(shown) if key in self.better else shown
@@ -115,16 +114,11 @@ def main_table(
             shown = f"{METRICS[column[1]]} n = {span(counts, '.0f')}"
             items.setdefault(column[0], []).append(shown)
     references = {own.seeds for key, own in found.items() if key.objective in REFERENCES}
-    made = notes(
-        "main_notes.md.j2",
-        items=items,
-        seeds=max((own.seeds for own in found.values()), default=0),
-        fewest=FEWEST_SEEDS,
-        one_reference=references == {1},
-        marked=bool(better),
-        diverged=any(own.diverged for own in found.values()),
-        whole=len(found) == len(rows) * len(columns),
-    )
+    words = {"items": items, "one_reference": references == {1}, "marked": better}
+    words |= {"seeds": max((own.seeds for own in found.values()), default=0)}
+    words |= {"whole": len(found) == len(rows) * len(columns), "fewest": FEWEST_SEEDS}
+    words["diverged"] = any(own.diverged for own in found.values())
+    made = notes("main_notes.md.j2", **words)
     return MainTable(rows, columns, found, better, [*made, *settings])
 
 

@@ -2,16 +2,20 @@
 
 `reversion`: a row for each forget metric and variant, a column for each precision.
 `mechanism`: a row for each variant and precision: how the update lies on the grid, how much of it
-arrives, and how much of the forgetting is lost.
+arrives, and how much of the forgetting is lost; the CSV file has a row for each seed, too.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from qunlearn.analysis.cells import FORGET_METRICS
-from qunlearn.analysis.summary import Key, Summary, distinct
+from qunlearn.analysis.frame import MECHANISM_KEY, MECHANISM_NUMBERS, MECHANISM_TABLE
+from qunlearn.analysis.summary import Key, Scores, Summary, distinct
+from qunlearn.experiment.controls import SPARE
 from qunlearn.experiment.labels import (
     METRICS,
     adapter_name,
@@ -19,9 +23,10 @@ from qunlearn.experiment.labels import (
     method_name,
     precision_name,
 )
-from qunlearn.experiment.names import REFERENCES, UNDEFINED
-from qunlearn.report.tables import table
-from qunlearn.report.templates import interval
+from qunlearn.experiment.names import REFERENCES, UNDEFINED, Cell
+from qunlearn.report.templates import interval, table
+from qunlearn.run.csvfile import write_rows
+from qunlearn.survival.table import overall, read_survival
 
 SHOWN = {
     "relative_norm": "‖d‖/‖W‖",
@@ -35,6 +40,40 @@ SHOWN = {
     "projection_adaptive": "projection",
 }
 """The columns of the Markdown table; the CSV file has all of MECHANISM_NUMBERS."""
+
+
+def arrivals(scores: Scores, survival: Path) -> pd.DataFrame:
+    """What was measured of every unlearned model and precision of `scores`, in their order.
+
+    Models of which weights were spared have no grid of their own, diverged ones no update.
+
+    Returns:
+        A row a cell: its corpus, objective, adapter, seed and precision, then MECHANISM_NUMBERS of
+        all matrices as one vector; NaN where undefined. `zero_bin` is the share of weights that the
+        target's grid rounds to 0, `zero_bin_moved` the same among the weights that moved.
+
+    Raises:
+        InputError: a file is missing or does not parse.
+    """
+    found = []
+    for cell in distinct(cell for cell, _ in scores):
+        if cell.objective in REFERENCES or cell.adapter.startswith(SPARE):
+            continue
+        rows = read_survival(survival / cell.corpus / cell.model / f"{cell.precision}.csv")
+        if len(rows):
+            whole = overall(rows).rename({"relative_d": "relative_norm"})
+            found.append([*astuple(cell), *whole[list(MECHANISM_NUMBERS)]])
+    return pd.DataFrame(found, columns=[*MECHANISM_KEY, *MECHANISM_NUMBERS])
+
+
+def write_mechanism(path: Path, scores: Scores, measured: pd.DataFrame) -> None:
+    """Write `measured`, as of `arrivals`, with the reversion of the NLL beside it."""
+    key = len(MECHANISM_KEY)
+    rows = [
+        (*row, *scores[Cell(*row[:key]), "reversion_nll_forget"].printed)
+        for row in measured.astype(object).fillna(UNDEFINED).itertuples(index=False, name=None)
+    ]
+    write_rows(path, MECHANISM_TABLE, rows)
 
 
 def mechanism_markdown(measured: pd.DataFrame, found: Mapping[Key, Summary]) -> str:

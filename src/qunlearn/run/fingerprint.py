@@ -34,7 +34,7 @@ def code_version(script: Path, *modules: Path) -> str:
             seen.add(file)
             waiting += _parsed(file)[1]
     data = [file for folder in {module.parent for module in seen} for file in folder.iterdir()]
-    read = {file for file in data if file.suffix in (".j2", ".mplstyle")}
+    read = {file for file in data if file.suffix in (".j2", ".mplstyle", ".yaml")}
     read |= {file for module in seen for file in RESOURCES.glob(f"{module.stem}.yaml")}
     parts = sorted(
         [f"{file.name}:{_parsed(file)[0]}" for file in seen]

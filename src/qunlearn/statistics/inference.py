@@ -26,8 +26,7 @@ from typing import Literal
 
 import numpy as np
 
-from qunlearn.statistics.bootstrap import crossed, item_draws, percentiles
-from qunlearn.statistics.items import Floats, Statistic, value
+from qunlearn.statistics.items import Floats, Statistic, crossed, item_draws, percentiles, value
 
 ALPHA = 0.05
 POWER = 0.8

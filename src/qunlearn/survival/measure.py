@@ -110,23 +110,13 @@ def measure_matrix(
         square_d += _square(delta)
     n, moved = int(counts.sum()), int(counts[..., 1:].sum())
     norm_w, norm_d = math.sqrt(square_w), math.sqrt(square_d)
-    row = {
-        "layer": update.layer,
-        "module": update.module,
-        "n": n,
-        "norm_w": norm_w,
-        "norm_d": norm_d,
-        "relative_d": _ratio(norm_d, norm_w),
-        "moved": moved / n,
-        "flips_predicted": predicted / n,
-        "flips_fixed": int(counts[:, :, 1].sum()) / n,
-        "flips_adaptive": int(counts[:, 1].sum()) / n,
-        **fixed.figures("fixed", norm_d),
-        **adaptive.figures("adaptive", norm_d),
-        "rounding_error": _ratio(math.sqrt(rounding_error), norm_w),
-        "zero_bin": int(counts[1].sum()) / n,
-        "zero_bin_moved": _ratio(int(counts[1, ..., 1:].sum()), moved),
-    }
+    row: dict[str, Any] = {"layer": update.layer, "module": update.module, "n": n}
+    row |= {"norm_w": norm_w, "norm_d": norm_d, "relative_d": _ratio(norm_d, norm_w)}
+    row |= {"moved": moved / n, "zero_bin_moved": _ratio(int(counts[1, ..., 1:].sum()), moved)}
+    row |= {"flips_predicted": predicted / n, "flips_fixed": int(counts[:, :, 1].sum()) / n}
+    row |= {"flips_adaptive": int(counts[:, 1].sum()) / n, "zero_bin": int(counts[1].sum()) / n}
+    row |= {"rounding_error": _ratio(math.sqrt(rounding_error), norm_w)}
+    row |= fixed.figures("fixed", norm_d) | adaptive.figures("adaptive", norm_d)
     return row, counts
 
 
@@ -152,13 +142,12 @@ def rounded(
     """
     if packed:
         before, after = (matrix.rows(rows) for matrix in packed)
-        grid: Grid = before.grid()
         shipped = Rounded(before.codes, before.dense()), Rounded(after.codes, after.dense())
+        grid: Grid = before.grid()
         return grid, (nearest(grid, weight), nearest(grid, unlearned)), shipped
-    grid_of = method_of(precision).grid
-    grid = grid_of(weight, precision)
+    grid, own = (method_of(precision).grid(each, precision) for each in (weight, unlearned))
     fixed = nearest(grid, weight), nearest(grid, unlearned)
-    return grid, fixed, (fixed[0], nearest(grid_of(unlearned, precision), unlearned))
+    return grid, fixed, (fixed[0], nearest(own, unlearned))
 
 
 def nearest(grid: Grid, weight: Tensor) -> Rounded:

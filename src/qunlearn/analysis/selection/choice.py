@@ -136,20 +136,21 @@ def choose(
     elif rule == "muse":
         chosen, reason, caveat = _muse(able, retrain["knowmem"])
     else:
-        front, useful = able[able["front"]], target["utility"]
-        far = np.hypot(front["knowmem"], (useful - front["utility"]).clip(lower=0))
-        best = _first(front, far)
-        chosen, reason = (
-            best.name,
-            (
-                f"of the {len(front)} candidates that no other beats in forget KnowMem and Utility "
-                f"both, the nearest to forget KnowMem 0 at target's Utility, {useful:.1f}: it has "
-                f"{best.knowmem:.1f} and {best.utility:.1f}"
-            ),
-        )
+        chosen, reason = _pareto(able[able["front"]], target["utility"])
     corpus, objective, adapter = cell.split("/")
     settings = corpus, objective, adapter, rule, questions, asked, target, retrain
     return Selection(*settings, candidates, chosen, reason, caveat)
+
+
+def _pareto(front: pd.DataFrame, useful: float) -> tuple[str, str]:
+    """Name and reason by the distance from the ideal, where target's Utility is `useful`."""
+    far = np.hypot(front["knowmem"], (useful - front["utility"]).clip(lower=0))
+    best = _first(front, far)
+    return best.name, (
+        f"of the {len(front)} candidates that no other beats in forget KnowMem and Utility both, "
+        f"the nearest to forget KnowMem 0 at target's Utility, {useful:.1f}: it has "
+        f"{best.knowmem:.1f} and {best.utility:.1f}"
+    )
 
 
 def _muse(able: pd.DataFrame, known: float) -> tuple[str, str, str]:

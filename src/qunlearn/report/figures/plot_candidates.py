@@ -7,23 +7,15 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from qunlearn.analysis.selection.choice import Selection, read
-from qunlearn.analysis.selection.listing import asked, candidate_name
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, adapter_name
+from qunlearn.report.candidates import asked, candidate_name
+from qunlearn.report.figures.drawing import dot, reference_name
 from qunlearn.report.figures.page import sheet
 from qunlearn.report.figures.plot_pareto import BETTER, REFERENCE_LOOK
-from qunlearn.report.figures.values import dot, reference_name
 
-TITLE = "Which settings were tried, and which was chosen?"
-HOW_TO_READ = (
-    "Each marker is a candidate in bf16 on the questions of the choice; ringed: the chosen one, "
-    "named below. Line: the front.\nDotted: retrain's KnowMem, which MUSE's rule asks for.\n"
-    "Questions: "
-)
-ROWS = {"utility": "Utility, ROUGE-L  (↑ better)"}
 XLABEL = "Forget KnowMem, ROUGE-L  (← better)"
 ABREAST = 2  # panels: the names of the chosen ones are long
-HEIGHT = 3.1  # inches, of a panel
 RING: dict[str, Any] = {"color": "#222222", "linestyle": "", "marker": "o", "markersize": 11}
 RING |= {"markerfacecolor": "none", "markeredgewidth": 1.3}
 
@@ -42,8 +34,7 @@ def plot(selections: Sequence[Path], output: Path) -> None:
     """
     choices = [read(path) for path in selections]
     columns = distinct((own.corpus, own.objective) for own in choices)
-    words = TITLE, HOW_TO_READ + asked(choices)
-    with sheet(words, columns, ROWS, HEIGHT, output, "candidates", abreast=ABREAST) as drawn:
+    with sheet("candidates", columns, output, asked(choices), abreast=ABREAST) as drawn:
         for (column, _), axes in drawn.items():
             axes.sharey(next(iter(drawn.values())))
             _draw_panel(axes, [own for own in choices if (own.corpus, own.objective) == column])

@@ -11,33 +11,16 @@ from qunlearn.analysis.frame import select
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.controls import CHOICES, SCALED, SPARE
 from qunlearn.experiment.labels import LINES, Line, adapter_name, origin, precision_name
+from qunlearn.report.figures import drawing
 from qunlearn.report.figures.page import Column, column_name, sheet
-from qunlearn.report.figures.values import (
-    REVERSION,
-    columns_of,
-    counted,
-    draw_values,
-    name_ticks,
-    plain_log,
-    read_mechanism,
-    scale_reversion,
-    scores,
-)
 
 METRIC = "reversion_nll_forget"
-TITLE = "What protects forgetting: low rank, or large steps?"
-HOW_TO_READ = (
-    "Left: every update at its size (× 2: LoRA's update times 2). LoRA is low rank, FT full rank.\n"
-    "Right: the effect of leaving some weights unrounded. Bars: 95 % intervals; "
-)
-Y_NAME = "Reversion of forget NLL"
 BASE = "full_bf16"  # the variant of which weights are spared
 INTERVENTIONS = {BASE: "all rounded"}
 INTERVENTIONS |= {SPARE + choice: adapter_name(SPARE + choice).split(", ")[1] for choice in CHOICES}
 MIDRISE = "m"  # what a mid-rise precision's name ends with
 RIGHT = ""  # the place of the panel of interventions
 MARKERS = {"lora_matched": "v", "full_matched": "D"}  # all others have their origin's
-HEIGHT = 2.6  # inches, of a panel
 
 
 def plot(mechanism: Path, summary: Path, precisions: Sequence[str], output: Path) -> None:
@@ -51,12 +34,16 @@ def plot(mechanism: Path, summary: Path, precisions: Sequence[str], output: Path
     Raises:
         InputError: a table is missing or does not parse.
     """
-    found, coarsest = scores(summary, [METRIC], midrise=True, controls=True), precisions[-1]
+    found, coarsest = drawing.scores(summary, [METRIC], midrise=True, controls=True), precisions[-1]
     cell = ["corpus", "objective", "adapter"]
-    sizes = read_mechanism(mechanism).groupby(cell)["relative_norm"].mean()  # over the seeds
+    sizes = (
+        drawing.read_mechanism(mechanism).groupby(cell)["relative_norm"].mean()
+    )  # over the seeds
     found = found.join(sizes.rename("x"), on=cell)
     sized = found[found["precision"].isin(precisions) & found["x"].notna()]
-    places = [(column, name) for column in columns_of(found) for name in (*precisions, RIGHT)]
+    places = [
+        (column, name) for column in drawing.columns_of(found) for name in (*precisions, RIGHT)
+    ]
 
     def title(place: tuple[Column, str]) -> str:
         column, precision = place
@@ -64,11 +51,10 @@ def plot(mechanism: Path, summary: Path, precisions: Sequence[str], output: Path
             return f"bf16 FT on {precision_name(coarsest)}"
         return f"{column_name(column)}\n" * (precision == precisions[0]) + precision_name(precision)
 
-    words, file = (TITLE, HOW_TO_READ + counted(found)), (output, "controls", title)
     abreast = len(precisions) + 1
-    with sheet(words, places, {METRIC: Y_NAME}, HEIGHT, *file, abreast=abreast) as drawn:
+    with sheet("controls", places, output, drawing.counted(found), title, abreast) as drawn:
         for (((corpus, objective), precision), _), axes in drawn.items():
-            scale_reversion(axes, found)
+            drawing.scale_reversion(axes, found)
             own = select(found, corpus=corpus, objective=objective)
             if precision == RIGHT:
                 _draw_interventions(axes, own, coarsest)
@@ -79,10 +65,10 @@ def plot(mechanism: Path, summary: Path, precisions: Sequence[str], output: Path
 
 def _draw_sizes(axes: Axes, own: pd.DataFrame) -> None:
     """Draw the variants at their norms, and a line through the low-rank ones."""
-    plain_log(axes.xaxis, 100, " %")
+    drawing.plain_log(axes.xaxis, 100, " %")
     axes.set_xlabel("size of the update, ||d|| / ||W||")
     low_rank = own[own["adapter"].map(origin) == "lora"].sort_values("x")
-    chain = low_rank["value"].clip(*REVERSION)
+    chain = low_rank["value"].clip(*drawing.REVERSION)
     axes.plot(low_rank["x"], chain, color=LINES["lora"].colour, linewidth=1.2)
     for adapter in distinct(own["adapter"]):
         values = select(own, adapter=adapter)
@@ -90,9 +76,9 @@ def _draw_sizes(axes: Axes, own: pd.DataFrame) -> None:
         points = Line(line.colour, MARKERS.get(adapter, line.marker), "")
         factor = adapter.removeprefix(SCALED)
         label = adapter_name(adapter) if factor == adapter else ""
-        draw_values(axes, values, points, label, REVERSION)
+        drawing.draw_values(axes, values, points, label, drawing.REVERSION)
         if not label and values["value"].notna().all():
-            place = values["x"].iloc[0], min(values["ci_high"].iloc[0], REVERSION[1])
+            place = values["x"].iloc[0], min(values["ci_high"].iloc[0], drawing.REVERSION[1])
             words: dict[str, Any] = {"fontsize": 7.5, "color": line.colour, "ha": "center"}
             axes.text(*place, f"× {factor}", **words)
 
@@ -103,8 +89,8 @@ def _draw_interventions(axes: Axes, own: pd.DataFrame, coarsest: str) -> None:
     midrise = select(own, precision=coarsest + MIDRISE, adapter=BASE)
     shown = pd.concat([rounded.dropna(subset="precision"), midrise.set_index("adapter")])
     names = [INTERVENTIONS[name] for name in shown.index[: len(shown) - len(midrise)]]
-    name_ticks(axes, [*names, *["mid-rise grid"] * len(midrise)])
+    drawing.name_ticks(axes, [*names, *["mid-rise grid"] * len(midrise)])
     look = LINES[BASE]
     points = Line(look.colour, look.marker, "")
     shown["x"] = range(len(shown))
-    draw_values(axes, shown, points, adapter_name(BASE), REVERSION)
+    drawing.draw_values(axes, shown, points, adapter_name(BASE), drawing.REVERSION)

@@ -11,24 +11,17 @@ from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, adapter_name
 from qunlearn.experiment.names import Cell
 from qunlearn.models.checkpoints import is_diverged
+from qunlearn.report.figures.drawing import look, plain_log
 from qunlearn.report.figures.page import MARKS, sheet
-from qunlearn.report.figures.values import look, plain_log
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_jsonl
 from qunlearn.run.manifest import verify
 
 LOG = "train_log.jsonl"
 FORGET, RETAIN = "nll_forget", "loss_retain"
-ROWS = {FORGET: "Forget NLL\nnats a token", RETAIN: "Retain loss\nnats a token"}
-TITLE = "How fast is it forgotten, and at what price?"
-HOW_TO_READ = (
-    "A run ends where its forget NLL meets the stop rule, or its epochs are over. "
-    "Retain loss: GDR's NLL or KLR's divergence, before its weight."
-)
 XLABEL = "updates (logarithmic)"
 NO_RETAIN = "no retain term"
 DECADES = 1e-4  # of the highest retain loss: a divergence that starts near 0 takes up all room
-HEIGHT = 1.85  # inches, of a panel
 
 
 def plot(unlearned: Path, models: Sequence[str], output: Path) -> None:
@@ -55,7 +48,7 @@ def plot(unlearned: Path, models: Sequence[str], output: Path) -> None:
     highest = every.max().fillna(1.0)
     lowest = max(DECADES * highest[RETAIN], every[RETAIN].where(every[RETAIN] > 0).min())
     columns = distinct((cell.corpus, cell.objective) for cell in cells)
-    with sheet((TITLE, HOW_TO_READ), columns, ROWS, HEIGHT, output, "loss_curves") as drawn:
+    with sheet("loss_curves", columns, output) as drawn:
         for (column, metric), axes in drawn.items():
             axes.set(xscale="log", ylim=(0, 1.05 * highest[FORGET]))
             plain_log(axes.xaxis)
@@ -80,7 +73,9 @@ def read_log(folder: Path) -> pd.DataFrame:
         InputError: see `plot`.
     """
     verify(folder / LOG)
-    lines = pd.DataFrame(read_jsonl(folder / LOG), columns=["step", *ROWS]).set_index("step")
+    lines = pd.DataFrame(read_jsonl(folder / LOG), columns=["step", FORGET, RETAIN]).set_index(
+        "step"
+    )
     log = lines.astype(float).replace([np.inf, -np.inf], np.nan).dropna(how="all").sort_index()
     if log[FORGET].isna().all() and not is_diverged(folder):
         raise InputError(f"{folder / LOG}: no line with a step and {FORGET}; unlearn again")

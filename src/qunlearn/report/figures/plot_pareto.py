@@ -12,28 +12,11 @@ from qunlearn.analysis.summary import Key, distinct
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES, adapter_name, precision_name
 from qunlearn.experiment.names import BEFORE
 from qunlearn.quantize.method import Precision
+from qunlearn.report.figures import drawing
 from qunlearn.report.figures.page import MARKS, sheet
-from qunlearn.report.figures.values import (
-    BAR,
-    STRIP,
-    aside,
-    columns_of,
-    counted,
-    dot,
-    extent,
-    reference_name,
-    scores,
-    variants,
-)
 
 UTILITY = "utility"
 FORGETTING = {"verbmem": "VerMem", "knowmem": "KnowMem"}
-ROWS = dict.fromkeys(FORGETTING, "Utility, ROUGE-L  (↑ better)")
-TITLE = "Forgotten and useful, and still so after quantization?"
-HOW_TO_READ = (
-    "Coloured: bf16, with 95 % intervals, drawn slightly apart; arrows: where quantization moves "
-    "it. Grey: every precision.\nSquare-root x axes; "
-)
 BETTER: dict[str, Any] = {"s": "↖ better", "fontsize": 9, "fontweight": "bold", "color": "#555555"}
 REFERENCE_LOOK: dict[str, dict[str, Any]] = {
     "target": {"marker": "D", "markersize": 4, "color": REFERENCE_LINES["target"].colour},
@@ -44,7 +27,6 @@ ARROW: dict[str, Any] = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0}
 FEW_BITS = 4
 TICKS = (0, 1, 5, 10, 20, 40, 60, 80, 100)
 SHIFT = 6.5  # points between variants: a marker's width, for many have the same value
-HEIGHT = 2.6  # inches, of a panel
 
 
 def plot(summary: Path, output: Path) -> None:
@@ -59,19 +41,18 @@ def plot(summary: Path, output: Path) -> None:
     Raises:
         InputError: `summary` holds no variant that the figure knows, or does not parse.
     """
-    found = scores(summary, [UTILITY, *FORGETTING])
+    found = drawing.scores(summary, [UTILITY, *FORGETTING])
     *others, last = distinct(found["precision"])
     few = [name for name in others if Precision.parse(name).bits <= FEW_BITS]
     arrows = dict.fromkeys(few, THIN) | {last: HEAVY}
     arrows.pop(BEFORE, None)  # from where they lead
     useful = select(found, metric=UTILITY)
-    low, high = extent(useful)
+    low, high = drawing.extent(useful)
     room = 0.05 * ((high - low) or 1.0)
-    words = TITLE, HOW_TO_READ + counted(found)
-    with sheet(words, columns_of(found), ROWS, HEIGHT, output, "pareto") as drawn:
+    with sheet("pareto", drawing.columns_of(found), output, drawing.counted(found)) as drawn:
         for ((corpus, objective), metric), axes in drawn.items():
             forgotten = select(found, metric=metric)
-            _scale(axes, 1.05 * extent(forgotten)[1] or 1.0)
+            _scale(axes, 1.05 * drawing.extent(forgotten)[1] or 1.0)
             axes.set_ylim(low - room, high + 3 * room)
             axes.set_xlabel(f"{FORGETTING[metric]}, ROUGE-L  (← better)")
             axes.text(0.015, 0.985, **BETTER, transform=axes.transAxes, va="top")
@@ -82,7 +63,7 @@ def plot(summary: Path, output: Path) -> None:
                 own = select(both, objective=name)
                 faint: dict[str, Any] = {"mec": "white", "mew": 0.4, "lw": 0.8, "alpha": 0.75}
                 axes.plot(own["value"], own["value_y"], **style, **faint, clip_on=False, zorder=2)
-                axes.plot([], [], **style, linestyle="", label=reference_name(name))
+                axes.plot([], [], **style, linestyle="", label=drawing.reference_name(name))
         for width in (HEAVY, THIN):
             if names := [precision_name(name) for name, own in arrows.items() if own == width]:
                 style = {"color": "#444", "marker": ">", "markersize": 5}
@@ -101,23 +82,25 @@ def _scale(axes: Axes, high: float) -> None:
 
 def _draw_variants(axes: Axes, own: pd.DataFrame, arrows: dict[str, float]) -> None:
     """Draw each variant's marker and intervals at bf16, and its arrows."""
-    lines = variants(own)
+    lines = drawing.variants(own)
     for index, (adapter, values) in enumerate(lines.items()):
         line = LINES[adapter]
-        moved = axes.transData + aside(axes, index, len(lines), SHIFT)
+        moved = axes.transData + drawing.aside(axes, index, len(lines), SHIFT)
         place: dict[str, Any] = {"transform": moved, "clip_on": False}
-        axes.plot([], [], **dot(line), label=adapter_name(adapter))
+        axes.plot([], [], **drawing.dot(line), label=adapter_name(adapter))
         if values["diverged"].any():
             cross = MARKS["a run diverged"] | {"color": line.colour, "label": "a run diverged"}
-            axes.plot(1 - 0.07 * (index + 1), STRIP / 2, **cross, transform=axes.transAxes)
+            axes.plot(1 - 0.07 * (index + 1), drawing.STRIP / 2, **cross, transform=axes.transAxes)
         known = values.dropna(subset=["value", "value_y"]).set_index("precision")
         if BEFORE not in known.index:
             continue
         start = known.loc[BEFORE]
         x, y = start["value"], start["value_y"]
-        axes.plot(x, y, **dot(line) | {"markersize": 6.5}, **place, zorder=6)
-        axes.hlines(y, start["ci_low"], start["ci_high"], color=line.colour, **BAR, **place)
-        axes.vlines(x, start["ci_low_y"], start["ci_high_y"], color=line.colour, **BAR, **place)
+        axes.plot(x, y, **drawing.dot(line) | {"markersize": 6.5}, **place, zorder=6)
+        axes.hlines(y, start["ci_low"], start["ci_high"], color=line.colour, **drawing.BAR, **place)
+        axes.vlines(
+            x, start["ci_low_y"], start["ci_high_y"], color=line.colour, **drawing.BAR, **place
+        )
         for precision, end in known[known.index.isin(arrows)].iterrows():
             width = arrows[str(precision)]
             arrow = {"color": line.colour, "lw": width, "mutation_scale": 4 + 3.5 * width}

@@ -11,22 +11,15 @@ from matplotlib.ticker import NullLocator
 
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, Line, adapter_name, origin, precision_name
+from qunlearn.report.figures.drawing import dot, hollow, look, measurements
 from qunlearn.report.figures.page import GREY, HOLLOW, sheet
-from qunlearn.report.figures.values import dot, hollow, look, measurements, run_name
 from qunlearn.survival.table import read_histogram
 
-TITLE = "Do weights move far enough to leave their code?"
-HOW_TO_READ = (
-    "d: what unlearning adds to a weight; step: of the grid at this weight. Above: how far weights "
-    "move. Below: how many codes flip."
-)
-ROWS = {"shares": "% of weights\na bin", "flips": "share that flips"}
 FEWEST = 200  # weights in a bin whose flips are drawn: fewer say too little about a share
 SEEN = 0.01  # percent of all weights: a bin with less is invisible in the upper panel
 LOWEST_SHARE = 1e-4  # of flips, on a logarithmic axis
 NONE_FLIP: dict[str, Any] = GREY | HOLLOW | {"marker": "o", "markersize": 4.5}
 PREDICTION = Line("#222222", "", "-")
-HEIGHT = 1.5  # inches, of a panel
 
 
 def plot(survival: Path, cells: Sequence[str], output: Path) -> None:
@@ -53,10 +46,8 @@ def plot(survival: Path, cells: Sequence[str], output: Path) -> None:
     limits = (seen["low"].min(), seen["high"].max()) if len(seen) else (LOWEST_SHARE, 1.0)
     highest = every["percent"][every["high"] > 0].max() if len(seen) else 1.0
     first = next(iter(tables))
-    name = f"update_over_step_{first.corpus}_{first.objective}"
     precisions = distinct(cell.precision for cell in tables)
-    words, file = (TITLE, HOW_TO_READ), (output, name, precision_name)
-    with sheet(words, precisions, ROWS, HEIGHT, *file, whose=run_name(first)) as drawn:
+    with sheet("update_over_step", precisions, output, title=precision_name, run=first) as drawn:
         for (precision, row), axes in drawn.items():
             own = {cell.adapter: t for cell, t in tables.items() if cell.precision == precision}
             axes.set(xscale="log", xlim=limits)

@@ -14,15 +14,10 @@ from matplotlib.colors import Normalize
 
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import adapter_name, precision_name
+from qunlearn.report.figures.drawing import measurements
 from qunlearn.report.figures.page import sheet
-from qunlearn.report.figures.values import measurements, run_name
 from qunlearn.survival.table import overall, read_survival
 
-TITLE = "How much of the update survives rounding?"
-HOW_TO_READ = (
-    "Update d = unlearned − target; arriving update d′ = the same difference after rounding, "
-    "each model on its own grid."
-)
 # Both maps of colours are perceptually uniform and grow lighter throughout, for grey prints and for
 # every common colour blindness. What lies beyond a scale is noise.
 QUANTITIES = {
@@ -31,7 +26,6 @@ QUANTITIES = {
 }
 UNCHANGED: dict[str, Any] = {"color": "#d4d4d4", "marker": "s", "linestyle": "", "markersize": 8}
 UNCHANGED_NAME = "the update leaves this matrix alone"
-HEIGHT = 1.4  # inches, of a panel
 MOST_LAYER_TICKS = 8
 
 
@@ -56,8 +50,8 @@ def plot(survival: Path, cells: Sequence[str], output: Path) -> None:
     adapters = distinct(cell.adapter for cell in models)
     places = [(quantity, adapter) for quantity in QUANTITIES for adapter in adapters]
     rows = {name: f"{precision_name(name)}\nlayer" for name in precisions}
-    file = output, f"update_survival_{first.corpus}_{first.objective}", _title, len(places)
-    with sheet((TITLE, HOW_TO_READ), places, rows, HEIGHT, *file, run_name(first)) as drawn:
+    own_rows: dict[str, Any] = {"words": {"rows": rows}, "run": first}
+    with sheet("update_survival", places, output, "", _title, len(places), **own_rows) as drawn:
         for quantity, (label, limit, colours) in QUANTITIES.items():
             image = ScalarMappable(Normalize(0, limit), colormaps[colours])
             own = {place: axes for place, axes in drawn.items() if place[0][0] == quantity}

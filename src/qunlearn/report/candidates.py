@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from qunlearn.analysis.selection.choice import SCORES, Rule, Selection
-from qunlearn.analysis.summary import distinct
+from qunlearn.analysis.selection.choice import SCORES, Selection
 from qunlearn.experiment.labels import adapter_name, corpus_name, method_name, number
 from qunlearn.experiment.names import DIVERGED, REFERENCES
+from qunlearn.report import templates
 from qunlearn.run.files import write_text
 
 COLUMNS = (
@@ -18,20 +19,7 @@ COLUMNS = (
 )
 _HEADS = {"knowmem": "KnowMem ↓", "utility": "Utility ↑", "nll_forget": "NLL forget ↑"}
 _MARKS = {True: "yes", False: "no"}
-_ABOUT = (
-    "KnowMem and Utility: ROUGE-L F1 x 100 in bf16, means over the seeds; NLL forget: nats a token "
-    "of the forget texts, no part of any rule.",
-    "Front: no other candidate is better in KnowMem or Utility and at least as good in the other.",
-)
-RULES: dict[Rule, str] = {
-    "muse": "chosen by MUSE's rule",
-    "pareto": "chosen from the front of forget KnowMem and Utility",
-    "fixed": "named in the configuration",
-}
-WARNING = (
-    "Warning: settings were chosen on the very questions that this table reports; on new questions "
-    "KnowMem and Utility are likely to be worse."
-)
+_TEMPLATE = "candidates.md.j2"
 
 
 def write_table(selections: Sequence[Selection], folder: Path) -> None:
@@ -56,36 +44,19 @@ def write_table(selections: Sequence[Selection], folder: Path) -> None:
         shown[head] = pd.Series(texts)
     align = ["left"] * 6 + ["right"] * 3
     body = pd.DataFrame(shown).to_markdown(index=False, disable_numparse=True, colalign=align)
-    reasons = [f"{_chosen(own)}: {own.reason}." for own in selections]
-    below = [*reasons, f"Questions: {asked(selections)}.", *_ABOUT]
-    write_text(folder / "candidates.md", "\n* ".join([f"{body}\n", *below]) + "\n")
+    write_text(folder / "candidates.md", templates.fill(_TEMPLATE, **_words(selections, body)))
 
 
 def notes(selections: Sequence[Selection]) -> list[str]:
     """Under the main table: a sentence a cell, then one on the questions; none if none is swept."""
-    found = [
-        f"{_chosen(own)} among {len(own.candidates)} candidates"
-        f"{f' ({own.caveat})' if own.caveat else ''}."
-        for own in selections
-    ]
-    by_rule = [own for own in selections if own.rule != "fixed"]
-    if any(own.questions == "test" for own in by_rule):
-        found.append(WARNING)
-    elif by_rule:
-        numbers = asked(by_rule)
-        found.append(f"Settings were chosen on questions that are not in this table: {numbers}.")
-    return found
+    return templates.notes(_TEMPLATE, **_words(selections))
 
 
 def asked(selections: Sequence[Selection]) -> str:
     """How many questions the candidates of each corpus were asked."""
-    return "; ".join(
-        distinct(
-            f"{corpus_name(own.corpus)} {own.asked['forget']} on forget and "
-            f"{own.asked['retain']} on retain"
-            for own in selections
-        )
-    )
+    found = {corpus_name(own.corpus): own.asked for own in selections}
+    shown = "{} {forget} on forget and {retain} on retain"
+    return "; ".join(shown.format(name, **counts) for name, counts in found.items())
 
 
 def candidate_name(name: str) -> str:
@@ -94,9 +65,9 @@ def candidate_name(name: str) -> str:
     return f"{point} after {epoch} epoch{'' if epoch == '1' else 's'}"
 
 
-def _chosen(own: Selection) -> str:
-    names = corpus_name(own.corpus), method_name(own.objective), adapter_name(own.adapter)
-    return f"{', '.join(names)}: {candidate_name(own.chosen)}, {RULES[own.rule]}"
+def _words(selections: Sequence[Selection], table: str = "") -> dict[str, Any]:
+    words = {"choices": selections, "asked": asked, "candidate_name": candidate_name}
+    return words | {"table": table}
 
 
 def _table(own: Selection) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """A figure with precisions along its x axes: every variant a line, beside target and retrain."""
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,72 +10,51 @@ from matplotlib.axes import Axes
 
 from qunlearn.analysis.frame import select
 from qunlearn.analysis.summary import distinct
-from qunlearn.experiment.labels import (
-    LINES,
-    REFERENCE_LINES,
-    adapter_name,
-    precision_name,
-)
-from qunlearn.report.figures.page import sheet
-from qunlearn.report.figures.values import (
-    REVERSION,
-    aside,
-    columns_of,
-    counted,
-    draw_values,
-    extent,
-    look,
-    name_at_right,
-    name_ticks,
-    reference_name,
-    scale_reversion,
-    variants,
-    with_strip,
-)
+from qunlearn.experiment.labels import LINES, REFERENCE_LINES, adapter_name, precision_name
+from qunlearn.report.figures import drawing
+from qunlearn.report.figures.page import FIGURES, sheet
 
 
-def draw_over_precisions(
-    found: pd.DataFrame,
-    rows: Mapping[str, str],
-    words: tuple[str, str],
-    height: float,
-    output: Path,
-    file: str,
-    errors: Mapping[tuple[str, str], float] | None = None,
-) -> None:
-    """Draw a column for each corpus and objective and a row for each metric.
+def plot(figure: str, summary: Path, output: Path, mechanism: Path | None = None) -> None:
+    """Draw a column for each corpus and objective and a row for each metric into `output`.
 
     The panels of a metric share their scale; a value beyond it is a hollow marker on the edge. A
     variant of which a run diverged or is undefined has a mark at the bottom; where all are, its
     line has a gap. Reversions have lines at 0 and 1, other metrics target and retrain *at the same
-    precision*.
+    precision*. Mid-rise grids are controls, and only `survival_of_forgetting` has them.
 
     Args:
-        found: of `scores`.
-        rows: metric -> name of its axis.
-        words: title, and how to read the figure.
-        height: of a panel, in inches.
-        errors: the relative rounding error of a corpus's target at each precision: the order and
-            the names of the precisions then, instead of the order in `found`.
+        figure: of `OVER_PRECISIONS`.
+        mechanism: orders and names the precisions by the relative rounding error of the corpus's
+            target, without those that round nothing; else they have the order of the summary.
+
+    Raises:
+        InputError: a table does not parse, or `summary` holds no variant that the figure knows.
     """
-    words = words[0], words[1] + counted(found)
-    with sheet(words, columns_of(found), rows, height, output, file) as drawn:
+    found = drawing.scores(
+        summary, FIGURES[figure]["rows"], midrise=figure == "survival_of_forgetting"
+    )
+    errors: dict[Any, float] = {}
+    if mechanism is not None:
+        grids = drawing.read_mechanism(mechanism).groupby(["corpus", "precision"])
+        errors = grids["rounding_error"].first().fillna(0.0).to_dict()
+    with sheet(figure, drawing.columns_of(found), output, drawing.counted(found)) as drawn:
         for ((corpus, objective), metric), axes in drawn.items():
             of_metric = select(found, metric=metric)
             own = select(of_metric, corpus=corpus)
             own = own[own["objective"].isin([objective, *REFERENCE_LINES])]
             places = distinct(own["precision"])
             names = [precision_name(name) for name in places]
-            if errors is not None:
+            if errors:
                 at = {name: 100 * errors.get((corpus, name), 0.0) for name in places}
                 places = sorted(filter(at.get, places), key=lambda name: (at[name], name))
                 names = [f"{precision_name(name)} {at[name]:.2g}\u00a0%" for name in places]
-            name_ticks(axes, names)
+            drawing.name_ticks(axes, names)
             own = own[own["precision"].isin(places)]
             own = own.assign(x=own["precision"].map(places.index).astype(float)).sort_values("x")
             if metric.startswith("reversion_"):
-                scale_reversion(axes, found)
-                _draw_variants(axes, own, REVERSION)
+                drawing.scale_reversion(axes, found)
+                _draw_variants(axes, own, drawing.REVERSION)
             else:
                 axes.set_ylim(*_span(of_metric, metric))
                 _draw_variants(axes, own, (-math.inf, axes.get_ylim()[1]))
@@ -84,10 +62,10 @@ def draw_over_precisions(
 
 
 def _draw_variants(axes: Axes, own: pd.DataFrame, limits: tuple[float, float]) -> None:
-    lines = variants(own)
+    lines = drawing.variants(own)
     for index, (adapter, values) in enumerate(lines.items()):
-        moved = aside(axes, index, len(lines))
-        draw_values(axes, values, LINES[adapter], adapter_name(adapter), limits, moved)
+        moved = drawing.aside(axes, index, len(lines))
+        drawing.draw_values(axes, values, LINES[adapter], adapter_name(adapter), limits, moved)
 
 
 def _draw_references(axes: Axes, own: pd.DataFrame) -> None:
@@ -96,13 +74,13 @@ def _draw_references(axes: Axes, own: pd.DataFrame) -> None:
     last = {name: values["value"].iloc[-1] for name, values in found.items() if len(values)}
     for name, values in found.items():
         line = REFERENCE_LINES[name]
-        style = look(line) | {"label": reference_name(name), "zorder": 2}
+        style = drawing.look(line) | {"label": drawing.reference_name(name), "zorder": 2}
         axes.plot(values["x"], values["value"], **style)
         band: dict[str, Any] = {"color": line.colour, "alpha": 0.13, "lw": 0, "zorder": 1}
         axes.fill_between(values["x"], values["ci_low"], values["ci_high"], **band)
         if name in last and not math.isnan(last[name]):
             side = "bottom" if last[name] >= max(last.values()) else "top"
-            name_at_right(axes, name, last[name], line.colour, side)
+            drawing.name_at_right(axes, name, last[name], line.colour, side)
 
 
 def _span(own: pd.DataFrame, metric: str) -> tuple[float, float]:
@@ -111,8 +89,8 @@ def _span(own: pd.DataFrame, metric: str) -> tuple[float, float]:
     An objective that pushes the forget NLL far beyond never having known would else flatten all
     that lies between target and retrain. PrivLeak's ideal is 0, of which there is no double.
     """
-    low, high = extent(own)
+    low, high = drawing.extent(own)
     twice = 2 * own["value"][own["objective"].isin(REFERENCE_LINES)].max()
     signed = metric == "privleak"
     low, limit = (1.05 * low, math.nan) if signed else (0.0, twice)
-    return with_strip(low, np.fmin(high + 0.05 * ((high - low) or 1.0), limit), own)
+    return drawing.with_strip(low, np.fmin(high + 0.05 * ((high - low) or 1.0), limit), own)

@@ -16,7 +16,7 @@ from qunlearn.analysis.lineage import check_measurements
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES, REFERENCE_MEANINGS, Line
 from qunlearn.experiment.names import Cell
 from qunlearn.quantize.method import Precision
-from qunlearn.report.figures.page import HOLLOW, MARKS, column_name
+from qunlearn.report.figures.page import HOLLOW, MARKS
 from qunlearn.run.errors import InputError
 
 VALUES = ["value", "ci_low", "ci_high"]
@@ -82,11 +82,6 @@ def measurements(
     cells = [Cell.parse(name) for name in names]
     check_measurements(survival, cells)
     return {c: read_file(survival / c.corpus / c.model / f"{c.precision}{suffix}") for c in cells}
-
-
-def run_name(cell: Cell) -> str:
-    """`NEWS · NPO+GDR · seed 0`."""
-    return f"{column_name((cell.corpus, cell.objective))} · seed {cell.seed}"
 
 
 def counted(found: pd.DataFrame) -> str:
