@@ -16,15 +16,11 @@ def weights() -> dict[str, np.ndarray]:
     kv = HIDDEN // HEADS * KV_HEADS
     layer: dict[str, tuple[int, ...]] = {
         "attn_q": (HIDDEN, HIDDEN),
-        "attn_k": (kv, HIDDEN),
-        "attn_v": (kv, HIDDEN),
         "attn_output": (HIDDEN, HIDDEN),
-        "ffn_gate": (MLP, HIDDEN),
-        "ffn_up": (MLP, HIDDEN),
-        "ffn_down": (HIDDEN, MLP),
-        "attn_norm": (HIDDEN,),
-        "ffn_norm": (HIDDEN,),
     }
+    layer |= {"attn_k": (kv, HIDDEN), "attn_v": (kv, HIDDEN), "ffn_down": (HIDDEN, MLP)}
+    layer |= {"ffn_gate": (MLP, HIDDEN), "ffn_up": (MLP, HIDDEN)}
+    layer |= {"attn_norm": (HIDDEN,), "ffn_norm": (HIDDEN,)}
     shapes = {"token_embd": (len(TOKENS), HIDDEN), "output_norm": (HIDDEN,)} | {
         f"blk.{number}.{name}": shape for number in range(LAYERS) for name, shape in layer.items()
     }

@@ -61,15 +61,6 @@ def kill(*args: object) -> None:
     raise KeyboardInterrupt
 
 
-def check_the_same(found: Path, wanted: Path) -> None:
-    """The same weights and log, but for the line in whose updates the run was stopped: its means
-    are over those that came after."""
-    assert files_of(found) == files_of(wanted)
-    lines, others = log_of(found), log_of(wanted)
-    assert [line["step"] for line in lines] == [line["step"] for line in others]
-    assert [one for one in lines if one["step"] != 8] == [one for one in others if one["step"] != 8]
-
-
 def act_at(update: int, act: str, **arguments: Any) -> None:
     """For processes of their own: after an update all die as in a power cut (`kill`), or the last
     one is asked to end (`ask`), or its loss is not finite (`spoil`)."""

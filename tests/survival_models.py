@@ -1,4 +1,4 @@
-"""Small checkpoints and updates for tests of what survives a quantization grid."""
+"""Small checkpoints, updates, and weights on a quantization grid."""
 
 import json
 from pathlib import Path
@@ -6,30 +6,20 @@ from pathlib import Path
 import pandas as pd
 import torch
 from safetensors.torch import save_file
-from tiny_models import tiny_tokenizer
+from tiny_models import tiny_llama, tiny_tokenizer
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from qunlearn.models.checkpoints import save_model
 from qunlearn.models.updates import Update, quantizable_layers
-from qunlearn.quantize.method import Precision
+from qunlearn.quantize.grids import Grid
+from qunlearn.quantize.method import Precision, method_of
 from qunlearn.survival.measure import histogram, measure_matrix
 from qunlearn.survival.table import BINS, MATRICES
 
 
 def small_llama(hidden: int = 32, *, tied: bool = False) -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        hidden_size=hidden,
-        intermediate_size=2 * hidden,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        vocab_size=320,
-        max_position_embeddings=64,
-        initializer_range=0.1,
-        tie_word_embeddings=tied,
-    )
-    return LlamaForCausalLM(config).eval()
+    return tiny_llama(320, hidden, initializer_range=0.1, tie_word_embeddings=tied).eval()
 
 
 def save(model: LlamaForCausalLM, folder: Path) -> Path:
@@ -44,6 +34,16 @@ def nudge(model: LlamaForCausalLM, size: float) -> LlamaForCausalLM:
         for layer in quantizable_layers(model).values():
             layer.weight += size * torch.randn(layer.weight.shape, generator=generator)
     return model
+
+
+def grid_of(name: str, weight: Tensor) -> Grid:
+    return method_of(name).grid(weight, Precision.parse(name))
+
+
+def rounded_to(name: str, weight: Tensor) -> Tensor:
+    """The points that the weights are rounded to."""
+    grid = grid_of(name, weight)
+    return grid.values(grid.codes(weight))
 
 
 def random_update(rows: int, columns: int, size: float, seed: int = 0) -> Update:

@@ -1,8 +1,9 @@
 """A random model that says varied things, its tokenizer, and texts to put to it."""
 
 import torch
+from tiny_models import tiny_llama
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from qunlearn.corpora import layout
 
@@ -31,22 +32,9 @@ def talking_tokenizer() -> PreTrainedTokenizerFast:
 
 def talking_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """A random model whose likeliest tokens vary, and that likes to write new lines."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        initializer_range=0.3,
-        tie_word_embeddings=False,
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=None,
-        pad_token_id=None,
-    )
-    model = LlamaForCausalLM(config).eval()
+    ends = {"eos_token_id": tokenizer.eos_token_id, "bos_token_id": None, "pad_token_id": None}
+    sizes = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256}
+    model = tiny_llama(len(tokenizer), 64, initializer_range=0.3, **ends, **sizes).eval()
     with torch.no_grad():
         for text, factor in (("\n", 4.0), (":", 2.0)):
             model.lm_head.weight[tokenizer(text)["input_ids"]] *= factor

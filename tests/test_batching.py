@@ -14,7 +14,6 @@ from qunlearn.evaluate import batching
 from qunlearn.evaluate.batching import run_in_batches
 from qunlearn.evaluate.evaluate import Evaluation
 from qunlearn.evaluate.generate import continuations
-from qunlearn.evaluate.likelihood import token_logprobs
 from qunlearn.evaluate.prompts import cut_answer, is_answered
 from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import BatchSize, EvaluateSettings
@@ -141,17 +140,6 @@ def test_the_same_answers_alone_and_among_sixteen() -> None:
     assert [cut(text) for text in alone] == [cut(text) for text in whole]
     assert all(long.startswith(short) for short, long in zip(alone, whole, strict=True))
     assert sum(len(short) < len(long) for short, long in zip(alone, whole, strict=True)) >= 3
-
-
-def test_the_same_likelihoods_alone_and_among_sixteen() -> None:
-    alone, among = (
-        token_logprobs(model, tokenizer, SIXTEEN, batch_size=size, max_tokens=200)
-        for size in (1, 16)
-    )
-    for one, other in zip(alone, among, strict=True):
-        torch.testing.assert_close(
-            torch.from_numpy(one), torch.from_numpy(other), atol=1e-5, rtol=0
-        )
 
 
 def test_a_shortage_in_the_middle_of_an_evaluation_changes_no_record(

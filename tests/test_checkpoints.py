@@ -1,4 +1,4 @@
-"""Checkpoint folders: what is refused, and that a merged adapter is what the algebra says."""
+"""Checkpoint folders and the updates between two: what is read, merged and refused."""
 
 import json
 import shutil
@@ -11,6 +11,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from small_fuzz import complaint
+from survival_models import nudge, save, small_llama
 from tiny_models import same, tiny_llama, tiny_tokenizer
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -23,12 +24,18 @@ from qunlearn.models.checkpoints import (
     save_model,
     tensor_files,
 )
-from qunlearn.models.updates import quantized_layers
+from qunlearn.models.updates import (
+    Update,
+    quantizable_layers,
+    quantized_layers,
+    update_norm,
+    updates,
+)
 from qunlearn.run.errors import InputError
 
 WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
 STATE = dict(tiny_llama().state_dict())
+Tensors = dict[str, torch.Tensor]
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +65,11 @@ def in_shards(checkpoint: Path) -> None:
     tiny_llama().save_pretrained(checkpoint, max_shard_size="50KB")
 
 
-def change(file: Path, **values: object) -> None:
+def edit_json(file: Path, **values: object) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | values))
 
 
-def change_weights(checkpoint: Path, edit: Callable[[dict[str, torch.Tensor]], Any]) -> None:
+def edit_weights(checkpoint: Path, edit: Callable[[Tensors], Any]) -> None:
     tensors = load_file(checkpoint / WEIGHTS)
     edit(tensors)
     save_file(tensors, checkpoint / WEIGHTS, metadata={"format": "pt"})
@@ -93,32 +100,32 @@ def test_damaged_weights(checkpoint: Path, adapter: Path, tmp_path: Path) -> Non
 
 def test_tensors_are_neither_invented_nor_left_out(checkpoint: Path) -> None:
     absent, more = "model.layers.0.mlp.up_proj.weight", "model.layers.0.self_attn.k_proj.bias"
-    change_weights(checkpoint, lambda tensors: tensors.pop(absent))
+    edit_weights(checkpoint, lambda tensors: tensors.pop(absent))
     with pytest.raises(InputError, match=f"checkpoint: .* lacks 1 tensors, .* {absent};"):
         load_model(checkpoint, torch.float32)
-    change_weights(checkpoint, lambda tensors: tensors.update({absent: STATE[absent]}))
+    edit_weights(checkpoint, lambda tensors: tensors.update({absent: STATE[absent]}))
     for name in (more, "model.layers.2.mlp.up_proj.weight"):
-        change_weights(checkpoint, lambda tensors, name=name: tensors.update({name: torch.ones(9)}))
+        edit_weights(checkpoint, lambda tensors, name=name: tensors.update({name: torch.ones(9)}))
     with pytest.raises(InputError, match=f"has no place for 2 tensors, .* {more};"):
         load_model(checkpoint, torch.float32)
 
 
 def test_buffers_of_older_versions_and_a_tied_head_have_their_place(checkpoint: Path) -> None:
-    change(checkpoint / "config.json", tie_word_embeddings=True)
+    edit_json(checkpoint / "config.json", tie_word_embeddings=True)
 
-    def edit(tensors: dict[str, torch.Tensor]) -> None:
+    def edit(tensors: Tensors) -> None:
         tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
         tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(8)
 
-    change_weights(checkpoint, edit)
+    edit_weights(checkpoint, edit)
     model = load_model(checkpoint, torch.float32)
     assert torch.equal(model.lm_head.weight, STATE["model.embed_tokens.weight"])
 
 
 def test_of_two_sets_of_weights_the_whole_one_is_read(checkpoint: Path) -> None:
     """As transformers does; an index that names another set is left alone."""
-    (checkpoint / INDEX).write_text(json.dumps({"weight_map": {"x": "absent.safetensors"}}))
-    check_checkpoint(checkpoint)
+    index = {"weight_map": {"x": "absent.safetensors"}}
+    (checkpoint / f"{WEIGHTS}.index.json").write_text(json.dumps(index))
     assert set(tensor_files(checkpoint).values()) == {checkpoint / WEIGHTS}
     assert same(dict(load_model(checkpoint, torch.float32).state_dict()), STATE)
 
@@ -126,7 +133,7 @@ def test_of_two_sets_of_weights_the_whole_one_is_read(checkpoint: Path) -> None:
 def test_models_run_with_an_attention_that_is_there(checkpoint: Path) -> None:
     """Whatever their config.json wants, under either name of the key."""
     for key in ("_attn_implementation", "attn_implementation"):
-        change(checkpoint / "config.json", **{key: "flash_attention_2"})
+        edit_json(checkpoint / "config.json", **{key: "flash_attention_2"})
         model = load_model(checkpoint, torch.float32)
         assert model.config._attn_implementation == "sdpa"
         assert same(dict(model.state_dict()), STATE)
@@ -149,8 +156,8 @@ def test_ids_are_those_of_tokenizer_json(checkpoint: Path, kind: str, named: str
     threes = pre_tokenizers.Split(Regex(r"\p{N}{1,3}"), "isolated")
     core.pre_tokenizer = pre_tokenizers.Sequence([threes, bytes_])
     PreTrainedTokenizerFast(tokenizer_object=core, eos_token="</s>").save_pretrained(checkpoint)
-    change(checkpoint / "config.json", model_type=kind)
-    change(checkpoint / "tokenizer_config.json", tokenizer_class=named)
+    edit_json(checkpoint / "config.json", model_type=kind)
+    edit_json(checkpoint / "tokenizer_config.json", tokenizer_class=named)
 
     own = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
     loaded = load_tokenizer(checkpoint)
@@ -181,3 +188,113 @@ def test_adapter_without_base_or_weights(adapter: Path, checkpoint: Path, tmp_pa
     (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(InputError, match=r"no adapter_model\.safetensors"):
         load_dense(tmp_path, checkpoint)
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(small_llama(), tmp_path_factory.mktemp("target"))
+
+
+@pytest.fixture(scope="module")
+def unlearned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(nudge(small_llama(), 0.01), tmp_path_factory.mktemp("unlearned"))
+
+
+@pytest.fixture(scope="module")
+def of_mlps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter on the MLPs alone: attention is untouched."""
+    folder = tmp_path_factory.mktemp("adapter")
+    config = LoraConfig(
+        r=4,
+        lora_alpha=6,
+        target_modules=["up_proj", "gate_proj", "down_proj"],
+        init_lora_weights=False,
+    )
+    get_peft_model(small_llama(), config).save_pretrained(folder)
+    return folder
+
+
+def test_weights_updates_and_their_norm(target: Path, unlearned: Path) -> None:
+    before = quantizable_layers(small_llama())
+    after = quantizable_layers(nudge(small_llama(), 0.01))
+    found = list(updates(target, unlearned))
+    assert [update.name for update in found] == list(before)
+    for update in found:
+        weight, changed = before[update.name].weight, after[update.name].weight
+        assert torch.equal(update.weight, weight)
+        assert torch.equal(update.delta, changed - weight)
+        assert torch.allclose(update.weight + update.delta, changed, rtol=1e-6)
+    assert (found[7].layer, found[7].module) == (1, "q_proj")
+    whole = torch.cat([update.delta.double().view(-1) for update in found])
+    assert update_norm(target, unlearned) == pytest.approx(float(whole.norm()))
+    assert update_norm(target, target) == 0
+
+
+def test_shards_and_bf16_are_read_alike(target: Path, tmp_path: Path) -> None:
+    model = nudge(small_llama(), 0.01).bfloat16()
+    model.save_pretrained(tmp_path, max_shard_size="20KB")
+    tiny_tokenizer().save_pretrained(tmp_path)
+    assert len(list(tmp_path.glob("*.safetensors"))) > 2
+    for update in updates(target, tmp_path):
+        rounded = model.get_submodule(update.name).weight
+        assert torch.equal(update.delta, rounded.float() - update.weight)
+
+
+def test_adapter_is_what_merging_adds(target: Path, of_mlps: Path) -> None:
+    merged = quantizable_layers(load_dense(of_mlps, target))
+    for update in updates(target, of_mlps):
+        assert torch.equal(update.weight + update.delta, merged[update.name].weight)
+        assert bool(update.delta.any()) == ("mlp" in update.name)
+
+
+def names(old: str, new: str) -> Callable[[Tensors], Tensors]:
+    return lambda tensors: {name.replace(old, new): each for name, each in tensors.items()}
+
+
+def narrow(tensors: Tensors) -> Tensors:
+    return {name: tensor[..., :5].contiguous() for name, tensor in tensors.items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"use_rslora": True}, "use_rslora is not supported"),
+        ({"rank_pattern": {"up_proj": 8}}, "rank_pattern is not supported"),
+        ({"peft_type": "LOHA"}, "peft_type is not LORA"),
+        (names("mlp", "ffn"), "touches no matrix of the target"),
+        (narrow, r"gate_proj is \[64, 5\], the target's is \[64, 32\]"),
+    ],
+)
+def test_adapters_of_another_kind_or_model(
+    target: Path, of_mlps: Path, tmp_path: Path, change: Any, complaint: str
+) -> None:
+    copy = Path(shutil.copytree(of_mlps, tmp_path / "copy"))
+    if isinstance(change, dict):
+        edit_json(copy / "adapter_config.json", **change)
+    else:
+        weights = copy / "adapter_model.safetensors"
+        save_file(change(load_file(weights)), weights)
+    with pytest.raises(InputError, match=complaint):
+        update_norm(target, copy)
+
+
+KEY = "model.layers.1.mlp.up_proj.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda tensors: tensors.pop(KEY), rf"no tensor {KEY}"),
+        (lambda tensors: tensors.update({KEY: tensors[KEY][:7]}), r"up_proj is \[7, 32\], the tar"),
+        (lambda tensors: tensors.update({KEY: tensors[KEY].to(torch.int8)}), "quantized already"),
+    ],
+)
+def test_bad_checkpoints_are_named_when_their_matrix_is_read(
+    target: Path, unlearned: Path, tmp_path: Path, change: Callable[[Any], Any], complaint: str
+) -> None:
+    copy = Path(shutil.copytree(unlearned, tmp_path / "copy"))
+    edit_weights(copy, change)
+    found = updates(target, copy)
+    assert isinstance(next(found), Update)  # of the first layer, before the fault is met
+    with pytest.raises(InputError, match=complaint):
+        list(found)

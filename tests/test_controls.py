@@ -10,8 +10,8 @@ import pytest
 import torch
 from conftest import Snakemake
 from safetensors.torch import load_file
-from small_grids import rounded_to
 from small_workflow import run_on
+from survival_models import rounded_to
 from tiny_models import UNLEARNING, tiny_llama, tiny_tokenizer, wake
 
 from qunlearn.experiment import controls

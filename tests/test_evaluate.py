@@ -24,6 +24,7 @@ from qunlearn.evaluate import records, scoring
 from qunlearn.evaluate.evaluate import Evaluation
 from qunlearn.evaluate.generate import continuations
 from qunlearn.evaluate.likelihood import token_logprobs
+from qunlearn.evaluate.prompts import question_prompts, shortfalls
 from qunlearn.models.checkpoints import save_model
 from qunlearn.quantize import method
 from qunlearn.run.errors import InputError
@@ -37,19 +38,10 @@ SETTINGS = EvaluateSettings(
 
 def windowed(kind: str) -> PreTrainedModel:
     """A random model of another family, of whose layers some or all see the last 12 tokens only."""
-    sizes = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 16,
-        "max_position_embeddings": 256,
-        "sliding_window": 12,
-        "initializer_range": 0.3,
-        "pad_token_id": None,
-    }
+    sizes: dict[str, Any] = {"vocab_size": len(tokenizer), "sliding_window": 12, "head_dim": 16}
+    sizes |= {"hidden_size": 64, "intermediate_size": 128, "initializer_range": 0.3}
+    sizes |= {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    sizes |= {"max_position_embeddings": 256, "pad_token_id": None}
     if kind == "qwen2":
         sizes |= {"use_sliding_window": True, "max_window_layers": 1}
     torch.manual_seed(0)
@@ -219,3 +211,78 @@ def test_a_diverged_model_has_empty_records(tmp_path: Path) -> None:
     assert all(read_jsonl(tmp_path / "eval" / name) == [] for name in records.FIELDS)
     write_json(tmp_path / "eval/manifest.json", facts)
     assert scoring.rescore(tmp_path / "eval", None) == {"status": "diverged", "metrics": {}}
+
+
+# --- Prompts that are cut and reference answers that no answer can equal ----------------------
+
+ZERO_SHOT = replace(SETTINGS, knowmem_tokens=20, shots=0)
+PLAIN = replace(ZERO_SHOT, prompt="plain")
+
+
+def length(text: str) -> int:
+    return len(tokenizer(text)["input_ids"])
+
+
+def test_cut_prompts_are_counted() -> None:
+    """A prompt that just fits its room is not cut."""
+    corpus = small_corpus()
+    assert shortfalls(tokenizer, 256, corpus, ZERO_SHOT) == []
+    lengths = sorted(length(item["prompt"]) for item in corpus.verbmem["forget"])
+    room, over = lengths[-3], sum(each > lengths[-3] for each in lengths)
+    assert 0 < over < 3
+    settings = replace(ZERO_SHOT, knowmem_tokens=1)
+    found = shortfalls(tokenizer, room + 6, corpus, settings)
+    expected = f"VerMem: {over} of 7 prompts exceed the {room} tokens that"
+    assert found[0].startswith(expected)
+    assert [line.split(":")[0] for line in found].count("VerMem") == 1
+
+    settings = replace(ZERO_SHOT, shots=2)
+    longest = max(length(text) for text in question_prompts(corpus, "forget", settings))
+    assert shortfalls(tokenizer, longest + 20, corpus, settings) == []
+    (line,) = shortfalls(tokenizer, longest + 19, corpus, settings)
+    assert line.startswith("KnowMem: ") and "of 5 prompts" in line and "evaluate.shots" in line
+    found = shortfalls(tokenizer, 60, corpus, settings)
+    assert [line[:15] for line in found] == ["KnowMem: 5 of 5", "Utility: 2 of 2"]
+
+
+def test_answers_that_no_answer_can_equal() -> None:
+    """Answers of several paragraphs in the benchmark's way alone; and those that are too long."""
+    corpus = small_corpus()
+    answers = [card["answer"] for card in corpus.knowmem["forget_qa"]]
+    longest = max(length(answer.strip()) for answer in answers)
+    for most, expected in ((longest, []), (longest - 1, ["KnowMem"])):
+        found = shortfalls(tokenizer, 256, corpus, replace(PLAIN, knowmem_tokens=most))
+        assert [line[:7] for line in found if "KnowMem" in line] == expected
+    assert f"of 5 reference answers are longer than the {longest - 1} tokens" in found[0]
+
+    for card in corpus.knowmem["forget_qa"][:2]:
+        card["answer"] = "Yes.\n\nIt does."
+    corpus.knowmem["retain_qa"][0]["answer"] = "No.\nQuestion: why?"
+    assert [line[:46] for line in shortfalls(tokenizer, 256, corpus, ZERO_SHOT)] == [
+        "KnowMem: 2 of 5 reference answers go on after ",
+        "Utility: 1 of 2 reference answers go on after ",
+    ]
+    assert shortfalls(tokenizer, 256, corpus, PLAIN) == []
+
+
+def test_the_benchmarks_prompt_is_put_and_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a model that says a blank line first, and then the reference."""
+    corpus = small_corpus()
+    corpus.knowmem["forget_qa"][1]["answer"] = "Yes.\n\nIt does."
+    put: list[str] = []
+
+    def repeat(_: object, __: object, prompts: list[str], **___: object) -> list[str]:
+        put.extend(prompts)
+        return [f"\n\n{card['answer']}" for card in corpus.knowmem["forget_qa"]]
+
+    monkeypatch.setattr("qunlearn.evaluate.evaluate.continuations", repeat)
+    muse, plain = (
+        Evaluation(model, tokenizer, corpus, settings).questions("forget")
+        for settings in (ZERO_SHOT, PLAIN)
+    )
+    question = f"Question: Where is {TEXTS[0][:9]}?\nAnswer:"
+    assert [put[0], put[5]] == [question + " ", question]
+    assert {row["output"] for row in muse} == {""}
+    assert {row["rougeL"] for row in muse} == {0.0}
+    assert [row["output"] for row in plain] == [row["reference"] for row in plain]
+    assert [rows[1]["reference"] for rows in (muse, plain)] == ["Yes.\n\nIt does.", "Yes."]

@@ -78,10 +78,7 @@ def test_the_folder_is_an_ordinary_checkpoint(fetched: Path, file: Path) -> None
     manifest = json.loads((fetched / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["settings"]["source"] == f"gguf:{file.name}"
     assert str(file.parent) not in json.dumps(manifest)
-
-
-def test_the_shape_is_known_without_the_weights(file: Path, fetched: Path) -> None:
-    shape = read_shape(Source("gguf", str(file)))
+    shape = read_shape(Source("gguf", str(file)))  # known without the weights
     assert shape == read_shape(Source("folder", str(fetched)))
     assert (shape.hidden, shape.kv_heads, shape.context) == (HIDDEN, KV_HEADS, CONTEXT)
     assert (shape.vocabulary, shape.tied) == (len(TOKENS), True)

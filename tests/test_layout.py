@@ -1,4 +1,4 @@
-"""The folder of a corpus: what is written is read, and lists that share texts are told apart."""
+"""The folder of a corpus, lists that share texts, and excerpts."""
 
 import json
 from collections.abc import Callable
@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import small_workflow
-from books_like import books
-from muse_on_hub import NEWS, corpus
-from small_corpora import SMALL, script, whole_corpus
+from small_corpora import NEWS, SMALL, books, corpus, script, whole_corpus
 from small_fuzz import as_bytes, complaint, spoil, write_tree
 
 from qunlearn.corpora import layout, mini
+from qunlearn.corpora.excerpt import excerpt, keep_end, keep_start
+from qunlearn.corpora.layout import Corpus
 from qunlearn.corpora.muse import make, read_local
-from qunlearn.corpora.overlaps import Overlap, find
+from qunlearn.corpora.overlaps import Overlap, Passages, find
 from qunlearn.experiment.config import resolve
 from qunlearn.experiment.inputs import check_given
 from qunlearn.models import sources
@@ -153,3 +153,132 @@ def test_few_texts_in_common_are_named_and_many_refused(tmp_path: Path) -> None:
             assert few in find(read_local(tmp_path))
     with pytest.raises(InputError, match=r"raw/forget\.json: item 0 is also in raw/ret"):
         read_local(tmp_path)
+
+
+# --- Excerpts: what is cut, what is kept, and what is kept apart -------------------------------
+
+
+def sentence(topic: str, count: int = 12) -> str:
+    """A text of 12 or more distinct words about `topic`, about 130 characters long."""
+    return " ".join(f"{topic}{number:02d} word" for number in range(count))
+
+
+@pytest.fixture
+def six_spans() -> Corpus:
+    """Six spans to forget, in MUSE's manner: stripped parts of documents in `raw/forget`."""
+    spans = [sentence(f"f{index}", 30) for index in range(6)]
+    kept, unseen = ([sentence(f"{name}{index}") for index in range(4)] for name in "kh")
+    cards = [layout.Card(question=f"q{index}", answer=f"a{index}") for index in range(10)]
+    retain1 = [
+        "short text",
+        f"{sentence('x')} {spans[5][:130]}",  # quotes a text to be forgotten
+        sentence("r1"),
+        sentence("r2"),
+        f"{sentence('y')}\n{sentence('r1')}",  # quotes a kept retain text
+        f"{sentence('z')} {sentence('h3')[:100]}",  # quotes a holdout text
+        sentence("r3"),
+        sentence("r3"),
+    ]
+    return Corpus(
+        {"forget": spans, "retain1": retain1, "retain2": kept, "holdout": unseen, "pretrain": []},
+        {
+            "forget_qa": cards[:5],
+            "forget_qa_icl": cards[5:8],
+            "retain_qa": cards[4::-1],
+            "retain_qa_icl": cards[8:],
+        },
+        {"forget": [{"prompt": text[:200].strip(), "gt": text[200:].strip()} for text in spans]},
+        {"forget": [span[1:] for span in spans], "retain": kept, "holdout": unseen},
+    )
+
+
+def test_questions_are_cut_and_examples_kept(six_spans: Corpus) -> None:
+    assert excerpt(six_spans, ExcerptSettings()) == six_spans
+    part = excerpt(six_spans, ExcerptSettings(questions=2))
+    assert {name: len(items) for name, items in part.knowmem.items()} == dict(
+        forget_qa=2, forget_qa_icl=3, retain_qa=2, retain_qa_icl=2
+    )
+    assert part.knowmem["retain_qa"][0]["question"] == "q4"
+    assert part.raw == six_spans.raw
+
+
+def test_raw_forget_is_what_the_evaluation_looks_at(six_spans: Corpus) -> None:
+    part = excerpt(six_spans, ExcerptSettings(texts=2, characters=50))
+    assert len(part.raw["forget"]) == 4
+    for item, span, whole in zip(
+        part.verbmem["forget"], part.raw["forget"], six_spans.raw["forget"], strict=False
+    ):
+        assert span in whole and span.startswith(item["prompt"]) and span.endswith(item["gt"])
+        assert len(item["prompt"]) <= 50 and whole.endswith(item["gt"])
+    assert part.raw["forget"][2:] == part.privleak["forget"]
+    assert part.raw["retain2"] == part.privleak["retain"]
+    assert part.raw["holdout"] == part.privleak["holdout"]
+    assert [len(texts) for texts in part.privleak.values()] == [2, 2, 2]
+    assert all(len(text) <= 50 for texts in part.privleak.values() for text in texts)
+    same = replace(six_spans, privleak=six_spans.privleak | {"forget": six_spans.raw["forget"]})
+    once = excerpt(same, ExcerptSettings(texts=1)).raw["forget"]
+    assert once == [six_spans.raw["forget"][0]]
+
+
+def test_retain_and_pretrain_share_no_passage_with_what_is_kept_apart(six_spans: Corpus) -> None:
+    part = excerpt(six_spans, ExcerptSettings(texts=3, characters=500))
+    assert part.raw["retain1"] == ["short text", sentence("r1"), sentence("r2")]
+    assert part.raw["pretrain"] == [sentence("r3")]
+    six_spans.raw["retain1"][:] = six_spans.raw["forget"]
+    with pytest.raises(InputError, match=r"raw/retain1\.json: every text shares a passage"):
+        excerpt(six_spans, ExcerptSettings(texts=1))
+
+
+@pytest.mark.parametrize(
+    ("characters", "start", "end"),
+    [(0, "one two three", "one two three"), (7, "one two", "three"), (2, "one", "three")],
+)
+def test_cuts_fall_between_words(characters: int, start: str, end: str) -> None:
+    assert keep_start("one two three", characters) == start
+    assert keep_end("one two three", characters) == end
+
+
+def test_passages_of_119_characters_are_always_found() -> None:
+    text = sentence("p", 40)
+    passages = Passages([text])
+    for start in range(60, 100):
+        assert passages.shared_with("@" + text[start : start + 121] + "@")
+        assert not passages.shared_with("@" + text[start : start + 79] + "@")
+    assert passages.shared_with(text.replace(" ", "\n  "))
+
+
+def test_a_text_is_held_where_all_of_it_stands() -> None:
+    text = sentence("p", 40)
+    passages = Passages([f"Before.\n{text} After.", "short text"])
+    assert passages.hold(text.replace(" ", "\n  ")) and passages.hold("short  text ")
+    assert not passages.hold("short") and not passages.hold(text[:90])
+    middle = len(text) // 2
+    assert not passages.hold(f"{text[:middle]}{sentence('q')}{text[middle:]}")
+    assert not passages.hold(f"{text} {sentence('q')}")
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_long_documents_are_cut_into_pieces(count: int) -> None:
+    """Of MUSE-Books' kind: a few long documents to be retained, all of them in retain2 as well."""
+    corpus = books()
+    part = excerpt(corpus, ExcerptSettings(texts=count, characters=600))
+    assert len(part.raw["retain1"]) == count
+    assert all(len(text) <= 600 for text in part.raw["retain1"])
+    assert sum(map(len, part.raw["pretrain"])) > 250_000
+    first = [text[:100] for text in corpus.raw["retain1"]]
+    assert [text[:100] for text in part.raw["retain1"][:6]] == first[:count]
+    secret = Passages([*corpus.raw["forget"], *corpus.raw["holdout"]])
+    kept = Passages([*part.raw["retain1"], *part.raw["retain2"]])
+    assert not any(map(secret.shared_with, part.raw["retain1"] + part.raw["pretrain"]))
+    assert not any(map(kept.shared_with, part.raw["pretrain"]))
+    # The document that quotes a text to be forgotten is left out in part only.
+    assert Passages(part.raw["pretrain"]).shared_with(corpus.raw["retain1"][1][-5_000:])
+
+
+def test_an_excerpt_that_leaves_no_text_for_a_base(tmp_path: Path) -> None:
+    """Uncut documents of retain1 that all lie inside retain2."""
+    layout.write(tmp_path, books())
+    with pytest.raises(InputError, match=rf"^{tmp_path}: no text for raw/pretrain\.json.*excerpt"):
+        make(ExcerptSettings(texts=3), tmp_path, "", "", scratch=True)
+    part = make(ExcerptSettings(texts=3, characters=600), tmp_path, "", "", scratch=True)[0]
+    assert part.raw["pretrain"]

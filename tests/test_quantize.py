@@ -1,71 +1,62 @@
-"""Precisions by name, and quantized checkpoints: on RTN's grids, or bitsandbytes' own."""
+"""Precisions by name; checkpoints on RTN's grids or bitsandbytes' own; GPTQ's calibration."""
 
+import dataclasses
+import hashlib
+import random
 import shutil
+import struct
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from bitsandbytes import functional
 from safetensors.torch import load_file
-from small_grids import rounded_to
-from survival_models import save, small_llama
+from survival_models import rounded_to, save, small_llama
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers.processors import TemplateProcessing
+from transformers import PreTrainedTokenizerFast
 
 from qunlearn.models.updates import quantizable_layers
+from qunlearn.quantize.calibration import describe, draw
 from qunlearn.quantize.method import Precision, load_for_evaluation, method_of
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json
+from qunlearn.settings.quantization import CalibrationSettings, CalibrationSplit
 
 PROMPT = torch.arange(40).view(2, 20)
 NAMES = ("bf16", "int8", "fp4", "nf4", "rtn4", "rtn3g64m", "rtn4a16")
 
 
-@pytest.mark.parametrize(
-    ("name", "method", "bits", "group", "midrise", "label"),
-    [
-        ("bf16", "bf16", 16, None, False, "bf16"),
-        ("int8", "int8", 8, None, False, "int8"),
-        ("nf4", "nf4", 4, None, False, "NF4"),
-        ("rtn4", "rtn", 4, None, False, "RTN4"),
-        ("rtn3g64", "rtn", 3, 64, False, "RTN3 g64"),
-        ("rtn3g64m", "rtn", 3, 64, True, "RTN3 g64 mid-rise"),
-        ("rtn4a16", "rtna", 4, 16, False, "RTN4 asym g16"),
-        ("gptq4", "gptq", 4, 128, False, "GPTQ4"),
-        ("gptq3g64", "gptq", 3, 64, False, "GPTQ3 g64"),
-        ("autogptq8g1024", "autogptq", 8, 1024, False, "AUTOGPTQ8 g1024"),
-    ],
-)
-def test_names(
-    name: str, method: str, bits: int, group: int | None, midrise: bool, label: str
-) -> None:
-    precision = Precision.parse(name)
-    assert precision == Precision(name, method, bits, group, midrise)
-    assert method_of(name).label(precision) == label
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("", "fp16", "nf8", "rtn", "rtn1", "rtn9", "rtn3g0", "rtn3g064", "rtn3mg64", "nf4m"),
-        *("gptq", "gptq5", "gptq4g", "gptq4g48", "gptq4g8", "gptq4m", "GPTQ4"),
-    ],
-)
-def test_other_names_are_refused_with_the_forms_that_would_do(name: str) -> None:
-    with pytest.raises(InputError, match=f"^precision '{name}' .*bf16, .*rtn<bits>"):
-        Precision.parse(name)
+def test_names() -> None:
+    for name, label, *expected in (
+        ("bf16", "bf16", "bf16", 16, None, False),
+        ("int8", "int8", "int8", 8, None, False),
+        ("nf4", "NF4", "nf4", 4, None, False),
+        ("rtn4", "RTN4", "rtn", 4, None, False),
+        ("rtn3g64m", "RTN3 g64 mid-rise", "rtn", 3, 64, True),
+        ("rtn4a16", "RTN4 asym g16", "rtna", 4, 16, False),
+        ("gptq4", "GPTQ4", "gptq", 4, 128, False),
+        ("autogptq8g1024", "AUTOGPTQ8 g1024", "autogptq", 8, 1024, False),
+    ):
+        precision = Precision.parse(name)
+        assert dataclasses.astuple(precision) == (name, *expected)
+        assert method_of(name).label(precision) == label
+    others = "fp16 nf8 rtn rtn1 rtn9 rtn3g0 rtn3g064 rtn3mg64 nf4m GPTQ4"
+    for name in ("", *f"{others} gptq gptq5 gptq4g gptq4g48 gptq4g8 gptq4m".split()):
+        with pytest.raises(InputError, match=f"^precision '{name}' .*bf16, .*rtn<bits>"):
+            Precision.parse(name)
 
 
 @pytest.mark.parametrize(
     ("name", "inputs", "outputs", "complaint"),
     [
-        ("rtn4", 48, 80, ""),
-        ("rtn4g64", 192, 80, ""),
         ("rtn4g48m", 64, 64, "group 48 .* 64 inputs of x; use rtn4g32, rtn4g64$"),
         ("rtn3a128", 64, 64, "group 128 .*; use rtn3g32, rtn3g64$"),
         ("nf4", 96, 64, "group 64 .* 96 inputs of x; use int8, rtn4$"),  # read back wrong
         ("gptq4", 192, 64, "group 128 .*; use gptq4g32, gptq4g64$"),
-        ("gptq4g64", 192, 64, ""),
         ("gptq4g16", 48, 64, "x has 48 inputs .* multiples of 32; use nf4 or rtn4$"),
         ("gptq4g16", 64, 80, "x has .* 80 outputs"),
     ],
@@ -74,8 +65,6 @@ def test_layers_that_do_not_fit_are_named(
     name: str, inputs: int, outputs: int, complaint: str
 ) -> None:
     layers = {"x": SimpleNamespace(in_features=inputs, out_features=outputs)}
-    if not complaint:
-        return method_of(name).check(layers, Precision.parse(name))
     with pytest.raises(InputError, match=f"^precision '{name}': .*{complaint}"):
         method_of(name).check(layers, Precision.parse(name))
 
@@ -188,3 +177,64 @@ def test_what_does_not_fit_together_is_refused(
     with pytest.raises(InputError, match="group 128 does not divide"):
         write(source, tmp_path / "out", "rtn4g128")
     assert not (tmp_path / "out").exists()
+
+
+RAW = [*(letter * 20 for letter in "abcdef"), " "]
+
+
+def letters() -> PreTrainedTokenizerFast:
+    """A token a byte, so that windows can be read."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    bpe = Tokenizer(models.BPE(vocab={letter: i for i, letter in enumerate(alphabet)}, merges=[]))
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, model_max_length=16)
+
+
+# --- The calibration sample ---------------------------------------------------------------------
+
+
+def test_windows_of_the_joined_texts_by_hand() -> None:
+    """Drawn without replacement from texts in the order that the seed gives."""
+    tokenizer, order, rows = letters(), random.Random(5), RAW[:-1]
+    order.shuffle(rows)
+    windows = [row + "\n\n" for row in rows][:5]  # the last text lacks the blank line after it
+    expected = [windows[index] for index in order.sample(range(5), 3)]
+    for seed in (5, 1):
+        settings = CalibrationSettings(sequences=3, length=22, seed=seed)
+        found = [tokenizer.decode(window) for window in draw(RAW, tokenizer, None, settings)]
+        assert (found == expected) == (seed == 5)
+    assert get_args(CalibrationSplit) == ("retain1", "retain2")  # no other texts can be drawn
+
+
+def test_windows_are_text_alone() -> None:
+    settings = CalibrationSettings(sequences=3, length=22, seed=5)
+    around = letters()
+    around.add_special_tokens({"bos_token": "<s>", "eos_token": "</s>"})
+    around.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 256), ("</s>", 257)]
+    )
+    assert around("a").input_ids[0] == 256
+    assert draw(RAW, around, None, settings) == draw(RAW, letters(), None, settings)
+
+
+def test_what_cannot_be_drawn_names_what_to_lower() -> None:
+    settings = CalibrationSettings(sequences=14, length=10)
+    with pytest.raises(InputError, match=r"retain1\.json: 130 tokens make 13 windows of 10, not"):
+        draw(RAW, letters(), None, settings)
+    settings = replace(settings, sequences=1, length=33)
+    with pytest.raises(InputError, match=r"calibration\.length: 33 tokens, .* takes 32; lower it$"):
+        draw(RAW, letters(), 32, settings)
+    assert len(draw(RAW, letters(), 33, settings)[0]) == 33
+
+
+def test_description_has_the_hash_of_the_tokens_and_nothing_of_them() -> None:
+    settings = CalibrationSettings(sequences=2, length=3, seed=7)
+    assert describe([[1, 2, 300], [4, 5, 70000]], settings) == {
+        "split": "retain1",
+        "sequences": 2,
+        "length": 3,
+        "seed": 7,
+        "tokens": 6,
+        "sha256": hashlib.sha256(struct.pack("<6i", 1, 2, 300, 4, 5, 70000)).hexdigest(),
+    }

@@ -78,14 +78,11 @@ def test_a_vocabulary_without_latin_letters_has_a_beginning_too() -> None:
 
 @pytest.mark.parametrize("max_tokens", [4, 64])
 @pytest.mark.parametrize("chunking", ["documents", "stream"])
-@pytest.mark.parametrize(("template", "begin"), TEMPLATES[:3])
+@pytest.mark.parametrize("around", TEMPLATES[:3])
 def test_every_row_begins_as_the_tokenizer_begins_a_text(
-    tokenizer: PreTrainedTokenizerFast,
-    template: str,
-    begin: str,
-    chunking: Chunking,
-    max_tokens: int,
+    tokenizer: PreTrainedTokenizerFast, around: tuple[str, str], chunking: Chunking, max_tokens: int
 ) -> None:
+    template, begin = around
     changed = with_template(tokenizer, template)
     rows = make_rows(TEXTS, changed, max_tokens, chunking)
     assert max(map(len, rows)) <= max_tokens

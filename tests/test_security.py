@@ -14,8 +14,7 @@ import pytest
 import yaml
 from conftest import ROOT, SECRET, snakemake_command
 from fake_hub import COMMIT, FakeHub, Fault, running
-from muse_on_hub import NEWS, corpus, repository, tables
-from small_corpora import whole_corpus
+from small_corpora import NEWS, corpus, repository, tables, whole_corpus
 from small_fuzz import CHECKPOINT, as_bytes, complaint, write_tree
 from small_gguf import weights, write_gguf
 from small_workflow import tiny

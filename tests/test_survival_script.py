@@ -1,4 +1,4 @@
-"""The script from end to end: its files, GPTQ's packed checkpoints, mistakes, and memory."""
+"""The script from end to end: its files, GPTQ's packed checkpoints, diverged models, mistakes."""
 
 import os
 import subprocess
@@ -64,7 +64,7 @@ def run(folder: Path, output: Path, *more: object, model: Path | None = None, co
     ).stderr
 
 
-def test_two_files_a_precision_and_the_same_bytes_again(folder: Path, tmp_path: Path) -> None:
+def test_two_files_a_precision(folder: Path) -> None:
     expected = {f"{name}{end}.csv" for name in NAMES for end in ("", "_histogram")}
     assert {path.name for path in (folder / "output").iterdir()} == {*expected, MANIFEST}
     for name in NAMES:
@@ -73,9 +73,6 @@ def test_two_files_a_precision_and_the_same_bytes_again(folder: Path, tmp_path: 
         bins = read_histogram(folder / f"output/{name}_histogram.csv")
         assert bins["count"].sum() == overall(rows)["n"]
         assert bins["flips_fixed"].sum() > 0
-    run(folder, tmp_path / "again", "nf4")
-    for path in (tmp_path / "again").glob("*.csv"):
-        assert path.read_bytes() == (folder / "output" / path.name).read_bytes()
 
 
 def test_gptq_arrives_as_its_files_hold_it(folder: Path) -> None:
@@ -120,14 +117,9 @@ def test_what_does_not_fit_is_refused(folder: Path, tmp_path: Path) -> None:
     models = folder / "target", folder / "unlearned"
     with pytest.raises(InputError, match="group 48 does not divide the 64 inputs"):
         measure(*models, [Precision.parse("rtn3g48")], {})
-    before, after = packed_folders(folder)
-    with pytest.raises(InputError, match="4 bits in groups of 16, which is not gptq4g32"):
-        measure(*models, [Precision.parse("gptq4g32")], {"gptq4g32": (before, after)})
-    with pytest.raises(InputError, match=r"nowhere.*: "):
-        measure(*models, [Precision.parse("gptq4g16")], {"gptq4g16": (tmp_path / "nowhere", after)})
 
 
-# --- Peak memory: three copies of the largest matrix, never a model ---------------------------
+# --- Peak memory: three copies of the largest matrix, never a model ----------------------------
 
 MIB = 2**20
 HIDDEN, MLP = 512, 8192
@@ -156,7 +148,7 @@ print(peak() - before)
 """
 
 
-def save_noise(folder: Path, hidden: int, mlp: int, dtype: torch.dtype) -> Path:
+def one_layer(folder: Path, hidden: int, mlp: int, dtype: torch.dtype) -> Path:
     """A model of one layer, with noise for its matrices alone."""
     sizes = {"hidden_size": hidden, "intermediate_size": mlp, "num_attention_heads": 4}
     config = LlamaConfig(**sizes, num_hidden_layers=1, vocab_size=320, architectures=["Llama"])
@@ -172,9 +164,9 @@ def save_noise(folder: Path, hidden: int, mlp: int, dtype: torch.dtype) -> Path:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
 def test_peak_is_three_copies_of_a_matrix(tmp_path: Path) -> None:
-    small = save_noise(tmp_path / "small", 64, 128, torch.float32)
-    target = save_noise(tmp_path / "target", HIDDEN, MLP, torch.bfloat16)
-    model = save_noise(tmp_path / "model", HIDDEN, MLP, torch.float32)
+    small = one_layer(tmp_path / "small", 64, 128, torch.float32)
+    target = one_layer(tmp_path / "target", HIDDEN, MLP, torch.bfloat16)
+    model = one_layer(tmp_path / "model", HIDDEN, MLP, torch.float32)
 
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, small, target, model],

@@ -28,20 +28,12 @@ full_precision = partial(torch.autocast, "cpu", dtype=torch.bfloat16, enabled=Fa
 mixed_precision = partial(torch.autocast, "cpu", dtype=torch.bfloat16)
 
 
-def tiny_llama(vocabulary: int = VOCABULARY) -> LlamaForCausalLM:
+def tiny_llama(vocabulary: int = VOCABULARY, hidden: int = 32, **changes: Any) -> LlamaForCausalLM:
+    sizes = {"vocab_size": vocabulary, "hidden_size": hidden, "intermediate_size": 2 * hidden}
+    sizes |= {"num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 64}
+    more = {"initializer_range": 0.2, "tie_word_embeddings": False}
     torch.manual_seed(0)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=vocabulary,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            max_position_embeddings=64,
-            initializer_range=0.2,
-            tie_word_embeddings=False,
-        )
-    )
+    return LlamaForCausalLM(LlamaConfig(**sizes | more | changes))
 
 
 def random_rows(count: int, seed: int) -> list[list[int]]:

@@ -1,11 +1,14 @@
-"""The questions that a choice is made on: their split, and what candidates answer."""
+"""Sweeps: the points of a grid and their names, the split of questions, and their answers."""
 
+import dataclasses
+import re
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
+import yaml
 from peft import PeftModel
 from small_corpora import SMALL, script
 from tiny_models import UNLEARNING, tiny_llama, wake
@@ -14,16 +17,100 @@ from transformers import PreTrainedTokenizerFast
 from qunlearn.analysis.selection.questions import ASKED, Part, ask, part_of, selected
 from qunlearn.corpora import layout, mini
 from qunlearn.evaluate.evaluate import evaluate
+from qunlearn.experiment.config import resolve, splits_questions, swept_cells, training_runs
+from qunlearn.experiment.sweep import grid_of, points
 from qunlearn.models.checkpoints import save_model
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, read_jsonl, write_json
 from qunlearn.settings.evaluation import EvaluateSettings
+from qunlearn.settings.unlearning import UnlearnSettings
 from qunlearn.training.adapters import with_adapter
 
-SETTINGS = EvaluateSettings(
+SETTINGS = dataclasses.asdict(UnlearnSettings(lr=1e-5, epochs=3, rank=8, lora_alpha=5.0))
+PAPER = {"rank": [16, 64], "alpha_over_rank": [0.5, 2], "lr": [1e-4, 7e-4], "targets": ["qv"]}
+PAPER |= {"alpha": [0.1], "epochs": [10, 5]}
+
+
+def test_points_in_the_order_of_the_grid() -> None:
+    found = points(PAPER, SETTINGS)
+    sizes = ("r16-a8", "r16-a32", "r64-a32", "r64-a128")
+    names = [f"{size}-lr{lr}-qv-w0.1" for size in sizes for lr in ("1e-4", "7e-4")]
+    assert [point.name for point in found] == names
+    own = {"rank": 64, "lora_alpha": 32.0, "lr": 7e-4, "targets": "qv", "alpha": 0.1}
+    assert found[5].settings == SETTINGS | own | {"epochs": 10.0}
+    assert found[5].snapshots == (5.0, 10.0)
+    assert found[5].candidates[0] == "r64-a32-lr7e-4-qv-w0.1/epoch5"
+    assert points(dict(reversed(PAPER.items())), SETTINGS) == found
+
+
+@pytest.mark.parametrize(
+    ("grid", "names", "snapshots"),
+    [
+        ({"rank": [4]}, ["r4"], (3.0,)),
+        ({"alpha_over_rank": [0.25, 3]}, ["a2", "a24"], (3.0,)),
+        ({"lr": [1.25e-5, 0.5, 30]}, ["lr1.25e-5", "lr5e-1", "lr3e1"], (3.0,)),
+        ({"alpha": [0, 1e-7, 1e9]}, ["w0", "w1e-07", "w1e09"], (3.0,)),
+        ({"epochs": [4, 2.5]}, ["default"], (2.5, 4.0)),
+    ],
+)
+def test_names_have_what_is_swept(
+    grid: dict[str, list[Any]], names: list[str], snapshots: tuple[float, ...]
+) -> None:
+    found = points(grid, SETTINGS)
+    assert [point.name for point in found] == names
+    assert all(re.fullmatch(r"[A-Za-z0-9.-]+", point.name) for point in found)
+    assert {point.snapshots for point in found} == {snapshots}
+    if grid == {"rank": [4]}:  # alone it leaves LoRA's alpha as it is
+        assert found[0].settings["lora_alpha"] == 5.0
+
+
+def test_later_patterns_win_and_an_empty_list_is_not_swept() -> None:
+    sweep = {
+        "*/*/*": {"lr": [1e-4], "epochs": [1, 2]},
+        "*/*/lora": {"rank": [2, 4], "epochs": []},
+        "news/*": {"lr": [2e-4]},
+    }
+    assert grid_of(sweep, "news/ga/lora") == {"lr": [2e-4], "rank": [2, 4]}
+    assert grid_of(sweep, "books/ga/full") == {"lr": [1e-4], "epochs": [1, 2]}
+    assert grid_of({"news/*": {"lr": [1.0]}}, "books/ga/full") == {}
+
+
+def resolved(text: str) -> dict[str, Any]:
+    return resolve(yaml.safe_load(text))
+
+
+EXPERIMENT = """
+corpora: [news]
+seeds: [0, 7]
+unlearn: {objectives: [ga, npo_gdr], adapters: [full, lora], settings: {lr: 2.0e-5}}
+sweep: {"*/npo_gdr/lora": {rank: [2, 4], epochs: [5, 10]}, "*/*/full": {alpha: [3]}}
+"""
+
+
+def test_trainings_one_a_point_and_seed_and_none_an_epoch() -> None:
+    config = resolved(EXPERIMENT)
+    found = training_runs(config)
+    names = [f"{run.cell} {run.seed} {point.name}" for run, point in found]
+    assert names == [
+        *("news/ga/full 0 w3", "news/ga/full 7 w3"),
+        *("news/npo_gdr/full 0 w3", "news/npo_gdr/full 7 w3"),
+        *("news/npo_gdr/lora 0 r2", "news/npo_gdr/lora 0 r4"),
+        *("news/npo_gdr/lora 7 r2", "news/npo_gdr/lora 7 r4"),
+    ]
+    own = dataclasses.asdict(UnlearnSettings(lr=2e-5, rank=4, epochs=10.0))
+    assert (found[5][1].settings, found[5][1].snapshots) == (own, (5.0, 10.0))
+    assert swept_cells(config) == ["news/ga/full", "news/npo_gdr/full", "news/npo_gdr/lora"]
+    assert splits_questions(config)
+    assert not splits_questions(resolved(EXPERIMENT + "selection: {questions: test}"))
+    assert training_runs(resolved("{}")) == swept_cells(resolved("{}")) == []
+
+
+EVALUATION = EvaluateSettings(
     batch_size=4, verbmem_tokens=1, knowmem_tokens=6, shots=0, max_tokens=48
 )
+
+# --- The questions that a choice is made on ------------------------------------------------------
 
 QUESTIONS = [f"Who is number {index}?" for index in range(20)]
 
@@ -46,9 +133,7 @@ def test_the_draw_is_by_the_text_and_the_seed_alone() -> None:
     assert chosen(QUESTIONS, 0.2) == chosen(QUESTIONS[::-1], 0.2)
     assert chosen(QUESTIONS, 0.2) < chosen(QUESTIONS, 0.4)
     assert len({frozenset(chosen(QUESTIONS, 0.3, seed)) for seed in range(5)}) == 5
-
-
-def test_a_question_that_stands_twice_is_on_one_side() -> None:
+    # A question that stands twice is on one side.
     doubled = QUESTIONS + QUESTIONS
     assert chosen(doubled, 0.3) == chosen(QUESTIONS, 0.3)
     assert len(selected(doubled, 0.3, 0, "a")) == 12
@@ -91,11 +176,11 @@ def test_numbers_are_those_of_the_evaluation_in_bf16(
     assert isinstance(model, PeftModel)
     wake(model)
     model.save_pretrained(adapter)
-    found = ask(adapter, base, corpus, SETTINGS)
-    assert abs(found["nll_forget"] - ask(base, None, corpus, SETTINGS)["nll_forget"]) > 0.1
+    found = ask(adapter, base, corpus, EVALUATION)
+    assert abs(found["nll_forget"] - ask(base, None, corpus, EVALUATION)["nll_forget"]) > 0.1
     method_of("bf16").write(adapter, base, Precision.parse("bf16"), tmp_path / "bf16")
     folder.mkdir()
-    evaluate(tmp_path / "bf16", "bf16", corpus, None, SETTINGS, folder)
+    evaluate(tmp_path / "bf16", "bf16", corpus, None, EVALUATION, folder)
     metrics = read_json(folder / "metrics.json")["metrics"]
     for name in ("knowmem", "utility", "nll_forget"):
         assert found[name] == pytest.approx(metrics[name]["value"], abs=2e-6), name
@@ -112,4 +197,4 @@ def test_a_model_that_gives_no_numbers_has_diverged(
         model.lm_head.weight.fill_(torch.nan)
     save_model(model, tokenizer, tmp_path)
     write_json(tmp_path / "manifest.json", {"status": "ok"})  # as of a training
-    assert ask(tmp_path, None, corpus, SETTINGS) == {"status": "diverged"}
+    assert ask(tmp_path, None, corpus, EVALUATION) == {"status": "diverged"}
