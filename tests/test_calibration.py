@@ -3,7 +3,6 @@
 import hashlib
 import random
 import struct
-from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -29,7 +28,7 @@ def letters() -> PreTrainedTokenizerFast:
 
 def texts(settings: CalibrationSettings) -> list[str]:
     tokenizer = letters()
-    return [tokenizer.decode(window) for window in draw(RAW, tokenizer, None, settings)]
+    return [tokenizer.decode(window) for window in draw(RAW, tokenizer, settings)]
 
 
 def test_windows_of_the_joined_texts_by_hand() -> None:
@@ -51,7 +50,7 @@ def test_windows_are_text_alone() -> None:
         single="<s> $A </s>", special_tokens=[("<s>", 256), ("</s>", 257)]
     )
     assert around("a").input_ids[0] == 256
-    assert draw(RAW, around, None, settings) == draw(RAW, letters(), None, settings)
+    assert draw(RAW, around, settings) == draw(RAW, letters(), settings)
 
 
 def test_windows_are_drawn_without_replacement_and_cover_the_text() -> None:
@@ -63,11 +62,7 @@ def test_windows_are_drawn_without_replacement_and_cover_the_text() -> None:
 def test_what_cannot_be_drawn_names_what_to_lower() -> None:
     settings = CalibrationSettings(sequences=14, length=10)
     with pytest.raises(InputError, match=r"retain1\.json: 130 tokens make 13 windows of 10, not"):
-        draw(RAW, letters(), None, settings)
-    settings = replace(settings, sequences=1, length=33)
-    with pytest.raises(InputError, match=r"calibration\.length: 33 tokens, .* takes 32; lower it$"):
-        draw(RAW, letters(), 32, settings)
-    assert len(draw(RAW, letters(), 33, settings)[0]) == 33
+        draw(RAW, letters(), settings)
 
 
 def test_description_has_the_hash_of_the_tokens_and_nothing_of_them() -> None:

@@ -157,11 +157,12 @@ class _Plan:
         """The runs, with `full_matched` as often as it is tried; or grids, and their questions."""
         swept, trained = swept_cells(self.config), self.config["unlearn"]["adapters"]
         for run in variants(self.config):
-            cell = run.corpus, run.objective, run.adapter.removesuffix("_matched")
-            if cell[0] != self.corpus or "/".join(cell) in swept:
+            cell = run.cell.removesuffix("_matched")
+            if run.corpus != self.corpus or cell in swept:
                 continue
             if run.adapter in (*trained, "full_matched"):
-                job = self.unlearn("unlearn", *cell[1:], unlearn_settings(self.config, *cell))
+                settings, adapter = unlearn_settings(self.config, cell), cell.rpartition("/")[2]
+                job = self.unlearn("unlearn", run.objective, adapter, settings)
                 tries = self.config["control_settings"]["search_runs"]
                 count = 1 if run.adapter in trained else tries
                 yield replace(job, disk=job.disk // count, count=count)

@@ -138,7 +138,7 @@ def check_lengths(config: Json, corpus: str, models: Models) -> Iterator[str]:
     made = {name: config["train"][name]["max_tokens"] for name in models if not models[name].kind}
     lengths = {f"train.{name}.max_tokens": rows for name, rows in made.items()}
     lengths["unlearn.settings.max_tokens"] = max(
-        unlearn_settings(config, corpus, run.objective, run.adapter)["max_tokens"]
+        unlearn_settings(config, run.cell)["max_tokens"]
         for run in runs(config)
         if run.corpus == corpus
     )
@@ -206,7 +206,7 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
         if any(method_of(name).calibrated for _, name in _precisions(config)):
             sample = CalibrationSettings(**config["quantization"]["calibration"])
             with about("quantization.calibration", corpus):
-                draw(texts.raw[sample.split], target, context, sample)
+                draw(texts.raw[sample.split], target, sample)
         yield from (f"{corpus}: {line}" for line in shortfalls(target, context, texts, settings))
 
 

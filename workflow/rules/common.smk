@@ -61,7 +61,7 @@ pathvars:
 
 # Swept cells, their trainings, and whether their choice has questions of its own.
 SWEPT = configuration.swept_cells(CONFIG)
-POINTS = {cell: configuration.points_of(CONFIG, *cell.split("/")) for cell in SWEPT}
+POINTS = {cell: configuration.points_of(CONFIG, cell) for cell in SWEPT}
 SPLIT_QUESTIONS = configuration.splits_questions(CONFIG)
 # What of the evaluation's settings decides how candidates are evaluated.
 ASKING = dict(CONFIG["evaluate"])

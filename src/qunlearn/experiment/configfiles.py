@@ -13,8 +13,6 @@ from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_text
 
 ROOT = Path(__file__).resolve().parents[3]
-TEMPLATE = "__use_yte__"
-"""With this key Snakemake takes a file for a template, and runs the code in it."""
 
 
 def read(paths: Sequence[Path]) -> config.Json:
@@ -37,8 +35,8 @@ def read_one(path: Path) -> config.Json:
     Stricter than Snakemake, which takes the last of two values of a key.
 
     Raises:
-        InputError: it is missing, not a file, not UTF-8, not YAML, or has no keys; a key stands
-            twice in one section; or the file is a template with code in it.
+        InputError: it is missing, not a file, not UTF-8, not YAML, or has no keys; or a key
+            stands twice in one section.
     """
     text = read_text(path)
     try:
@@ -50,8 +48,6 @@ def read_one(path: Path) -> config.Json:
         raise InputError(f"{path}: not valid YAML{where} ({what}); fix the file") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: has no keys; write a configuration, as in config/")
-    if TEMPLATE in content:
-        raise InputError(f"{path}: config key '{TEMPLATE}' makes a file a template; drop it")
     return content
 
 

@@ -24,17 +24,11 @@ NOTHING_BUT_EPOCHS = "default"
 
 @dataclass(frozen=True)
 class Point:
-    """One training of a grid.
+    """One training of a grid."""
 
-    Attributes:
-        name: made of the swept settings; letters, digits, dots and hyphens.
-        settings: of the training, whose epochs are those of the last snapshot.
-        snapshots: epochs after which the model is a candidate, ascending.
-    """
-
-    name: str
-    settings: Json
-    snapshots: tuple[float, ...]
+    name: str  # made of the swept settings; letters, digits, dots and hyphens
+    settings: Json  # of the training, whose epochs are those of the last snapshot
+    snapshots: tuple[float, ...]  # epochs after which the model is a candidate, ascending
 
     @property
     def candidates(self) -> list[str]:

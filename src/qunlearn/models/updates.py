@@ -33,20 +33,15 @@ UNSUPPORTED = (
 class Update:
     """What unlearning added to one matrix.
 
-    Attributes:
-        name: module path, e.g. `model.layers.0.mlp.up_proj`.
-        layer: the first integer of the path; -1 without one.
-        module: the last part of the path, e.g. `up_proj`.
-        weight: the target's matrix W, [out, in], float32.
-        delta: the update d, [out, in], float32. W + d is the unlearned matrix, to the rounding of
-            float32 where one of the two is more than twice the other.
+    W + d is the unlearned matrix, to the rounding of float32 where one of the two is more than
+    twice the other.
     """
 
-    name: str
-    layer: int
-    module: str
-    weight: Tensor
-    delta: Tensor
+    name: str  # module path, e.g. `model.layers.0.mlp.up_proj`
+    layer: int  # the first integer of the path; -1 without one
+    module: str  # the last part of the path, e.g. `up_proj`
+    weight: Tensor  # the target's matrix W, [out, in], float32
+    delta: Tensor  # the update d, [out, in], float32
 
 
 def quantizable_layers(model: PreTrainedModel) -> dict[str, nn.Linear]:

@@ -32,21 +32,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Precision:
-    """A parsed precision name.
+    """A parsed precision name."""
 
-    Attributes:
-        name, method: as written in the configuration, e.g. `rtn3g64`; its registered method, `rtn`.
-        bits: bits a code (16 for bf16).
-        group: weights that share one scale along a row; None where the method sets its own blocks
-            or a whole row shares one.
-        midrise: whether 0 lies between two points of the grid instead of being one (`rtn…m`).
-    """
-
-    name: str
-    method: str
-    bits: int
-    group: int | None = None
-    midrise: bool = False
+    name: str  # as written in the configuration, e.g. `rtn3g64`
+    method: str  # its registered method, `rtn`
+    bits: int  # a code; 16 for bf16
+    group: int | None = None  # weights that share a scale along a row; None: a row, or blocks
+    midrise: bool = False  # whether 0 lies between two points of the grid (`rtn…m`)
 
     @classmethod
     def parse(cls, name: str) -> Precision:
@@ -63,55 +55,32 @@ class Precision:
 
 
 class Method:
-    """A way to quantize; the defaults are those of plain rounding in memory.
+    """A way to quantize; the defaults are those of plain rounding in memory."""
 
-    Attributes:
-        name: as in `Precision.method`.
-        form: how its precisions are written, for messages and documentation.
-        pattern: matches the same, with groups `bits`, `group` and `midrise`; empty: the name alone.
-        bits, group: of precisions whose names do not give them.
-        block: weights of a row that the method quantizes together, where the name gives no group.
-        environment: the file below `envs/` that quantizes.
-        packages: optional packages (`imports.OPTIONAL`) that writing and reading need.
-        library: the distribution that does the rounding; its version is on the card.
-        calibrated: whether it fits its rounding to texts, which `write` is then given. The codes
-            of a weight then depend on more than the matrix: they can only be read from a folder.
-        live: whether evaluation runs the quantized layers, whose output depends on the batch, and
-            not dense weights.
-        sixteen_bit: whether a GPU evaluates it in bfloat16.
-        speed: weights that a core rounds in a second, measured; unused of `calibrated` ones.
-        stored: bits that a weight takes in a folder, its share of scales included.
-        printed: how tables and figures print it, where that is not as in `label`.
-        scheme: the grid in words, for the card; `{span}` stands for the weights that share a scale.
-        storage: what the tensors of a folder are, likewise.
-        note: a footnote of tables, with `library` and settings of the calibration in braces.
-        evaluated: how the metrics were computed, the end of a sentence.
-        install: what loading a folder without this project needs besides PyTorch, for the card.
-        loading: Python that does it, run in the folder.
-        warnings: paragraphs below it.
-        filed_under: the library that hubs file the model under.
-    """
-
-    name: ClassVar[str]
-    form: ClassVar[str]
-    pattern: ClassVar[str] = ""
-    bits: ClassVar[int] = 4
-    group: ClassVar[int | None] = None
-    block: ClassVar[int] = 1
-    environment: ClassVar[str] = "quantize"
-    packages: ClassVar[frozenset[str]] = frozenset()
-    library: ClassVar[str] = "torch"
+    name: ClassVar[str]  # as in `Precision.method`
+    form: ClassVar[str]  # how its precisions are written, for messages and documentation
+    pattern: ClassVar[str] = ""  # of these; groups `bits`, `group`, `midrise`; empty: the name
+    bits: ClassVar[int] = 4  # of precisions whose names do not give them
+    group: ClassVar[int | None] = None  # likewise
+    block: ClassVar[int] = 1  # weights of a row quantized together, where the name gives no group
+    environment: ClassVar[str] = "quantize"  # the file below `envs/` that quantizes
+    packages: ClassVar[frozenset[str]] = frozenset()  # of `cli.OPTIONAL`, to write and read
+    library: ClassVar[str] = "torch"  # the distribution that rounds; its version is on the card
+    # Whether it fits its rounding to texts, which `write` is then given. The codes of a weight then
+    # depend on more than the matrix: they can only be read from a folder.
     calibrated: ClassVar[bool] = False
+    # Whether evaluation runs the quantized layers, whose output depends on the batch.
     live: ClassVar[bool] = False
-    sixteen_bit: ClassVar[bool] = False
-    speed: ClassVar[float] = 6.4e7
-    stored: ClassVar[float] = 32.0
-    printed: ClassVar[str] = ""
-    scheme: ClassVar[str]
+    sixteen_bit: ClassVar[bool] = False  # whether a GPU evaluates it in bfloat16
+    speed: ClassVar[float] = 6.4e7  # weights that a core rounds in a second; unused if `calibrated`
+    stored: ClassVar[float] = 32.0  # bits that a weight takes in a folder, with its share of scales
+    printed: ClassVar[str] = ""  # in tables and figures, where that is not as in `label`
+    scheme: ClassVar[str]  # the grid, for the card; `{span}`: the weights that share a scale
     storage: ClassVar[str] = "float32 points of the grid; larger than the codes would be"
-    note: ClassVar[str] = ""
-    evaluated: ClassVar[str] = "on the weights dequantized to float32"
-    install: ClassVar[tuple[str, ...]] = ("transformers",)
+    note: ClassVar[str] = ""  # a footnote of tables, with `library` and calibration in braces
+    evaluated: ClassVar[str] = "on the weights dequantized to float32"  # how, the end of a sentence
+    install: ClassVar[tuple[str, ...]] = ("transformers",)  # beside PyTorch, to run `loading`
+    # For the card: Python that loads a folder without this project, and paragraphs below it.
     loading: ClassVar[str] = """\
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -120,7 +89,7 @@ tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
 """
     warnings: ClassVar[tuple[str, ...]] = ()
-    filed_under: ClassVar[str] = "transformers"
+    filed_under: ClassVar[str] = "transformers"  # the library, on hubs
 
     def parse(self, name: str) -> Precision | None:
         """The precision that a name means, or None where it is not one of this method's."""

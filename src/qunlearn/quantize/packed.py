@@ -39,17 +39,11 @@ PARTS = ("qweight", "qzeros", "scales", "g_idx")
 
 @dataclass(frozen=True, eq=False)
 class PackedMatrix:
-    """A quantized weight matrix: `code * scale`, with one scale for some neighbours of a row.
+    """A quantized weight matrix: `code * scale`, with one scale for some neighbours of a row."""
 
-    Attributes:
-        codes: [out, in] int16, signed: the zero point is taken off.
-        scales: [out, in / group] float32; the float16 values that are stored.
-        bits: bits a code.
-    """
-
-    codes: Tensor
-    scales: Tensor
-    bits: int
+    codes: Tensor  # [out, in] int16, signed: the zero point is taken off
+    scales: Tensor  # [out, in / group] float32; the float16 values that are stored
+    bits: int  # a code
 
     def rows(self, chosen: slice) -> PackedMatrix:
         """Some of its rows."""

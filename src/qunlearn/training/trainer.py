@@ -34,13 +34,9 @@ values that share a scale (Dettmers et al. 2022): 2 bytes a weight instead of 8.
 
 
 class Diverged(Exception):
-    """The loss or the weights are no longer finite: a result of the run, not a fault of it.
+    """The loss or the weights are no longer finite: a result of the run, not a fault of it."""
 
-    Attributes:
-        log: the run's log up to here, one dict a line.
-    """
-
-    log: list[dict[str, Any]]
+    log: list[dict[str, Any]]  # of the run up to here
 
 
 class RepeatableTrainer(Trainer):
@@ -180,12 +176,9 @@ class StopOnSignal(TrainerCallback):
     The Trainer's own `enable_jit_checkpoint` (transformers 5.23) listens to SIGTERM alone, waits
     three seconds, and saves between an update's forward pass and its step: the resumed run draws
     other dropout and ends with other weights.
-
-    Attributes:
-        stopped: the signal's number, once it has stopped the training; else 0.
     """
 
-    stopped = 0
+    stopped = 0  # the signal's number, once it has stopped the training
     _came = 0
 
     @contextmanager

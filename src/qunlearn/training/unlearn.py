@@ -31,19 +31,12 @@ from qunlearn.training.trainer import Diverged, RepeatableTrainer, check_finite
 
 @dataclass
 class Side:
-    """The forget rows or the retain rows of a run.
+    """The forget rows or the retain rows of a run."""
 
-    Attributes:
-        definition: of the term of the loss that acts on them.
-        weight: of the term.
-        rows: token ids.
-        reference: what the term compares them with.
-    """
-
-    definition: Definition
-    weight: float
-    rows: Rows
-    reference: Reference
+    definition: Definition  # of the term of the loss that acts on them
+    weight: float  # of the term
+    rows: Rows  # token ids
+    reference: Reference  # what the term compares them with
 
     def size(self, indices: Sequence[int]) -> int:
         """How many rows or tokens the term's mean over these rows is over."""
@@ -106,16 +99,11 @@ class _Unlearner(RepeatableTrainer):
 
 @dataclass
 class BetweenUpdates(TrainerCallback):
-    """Looks at the mean token NLL of all forget rows, stops the run by it, and keeps snapshots.
+    """Looks at the mean token NLL of all forget rows, stops the run by it, and keeps snapshots."""
 
-    Attributes:
-        look: gives the summed NLL and the number of tokens of each forget row.
-        snapshots: update -> the folder that gets the weights after it.
-    """
-
-    look: Callable[[nn.Module], tuple[Tensor, Tensor]]
+    look: Callable[[nn.Module], tuple[Tensor, Tensor]]  # summed NLL and tokens of each forget row
     settings: UnlearnSettings
-    snapshots: Mapping[int, Path]
+    snapshots: Mapping[int, Path]  # update -> the folder that gets the weights after it
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         """Look every `log_every` updates, after the last one, and, only to log it, at the ends of

@@ -126,7 +126,7 @@ model = GPTQModel.load(folder)
             dense, packed = Path(work, "dense"), Path(work, "packed")
             tokenizer = self.prepare(source, base, dense)
             raw = layout.load(texts.corpus).raw[texts.settings.split]
-            windows = draw(raw, tokenizer, config.get("max_position_embeddings"), texts.settings)
+            windows = draw(raw, tokenizer, texts.settings)
             examples = [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in windows]
             self.run(dense, precision, examples, packed)
             for path in packed.glob("*.safetensors*"):
