@@ -52,14 +52,7 @@ def read_one(path: Path) -> config.Json:
 
 
 def check_flags(words: Sequence[str]) -> None:
-    """Refuse a flag that Snakemake would take the last of.
-
-    Args:
-        words: of its command line.
-
-    Raises:
-        InputError: `--configfile` or `--config` is given twice.
-    """
+    """Raise an InputError where a command line has a flag twice, of which Snakemake takes the last."""
     for names in (("--configfile", "--configfiles"), ("--config", "-C")):
         if sum(word.partition("=")[0] in names for word in words) > 1:
             raise InputError(

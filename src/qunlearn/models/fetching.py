@@ -58,11 +58,7 @@ def read_shape(source: Source) -> ModelShape:
 
 
 def read_tokenizer(source: Source) -> "PreTrainedTokenizerBase":
-    """The tokenizer at `source`; of the hub's checkpoint only its files are downloaded.
-
-    Raises:
-        InputError: it cannot be had or read.
-    """
+    """The tokenizer at `source`, of the hub only its files; an InputError as `load_tokenizer`."""
     if source.kind == "gguf":
         return gguf.load_tokenizer(gguf_file(source.value))  # type: ignore[no-any-return]
     return load_tokenizer(_folder(source, TOKENIZER))

@@ -54,11 +54,7 @@ def dequantize(file: Path, folder: Path) -> None:
 
 
 def load_tokenizer(file: Path) -> Any:
-    """The tokenizer of a GGUF file, as transformers' own.
-
-    Raises:
-        InputError: the file is damaged, not a GGUF file, or one without a tokenizer.
-    """
+    """The tokenizer of a GGUF file; an InputError where it is damaged or has none."""
     if _open(file).get_field("tokenizer.ggml.tokens") is None:
         raise InputError(f"{file}: a GGUF file without a tokenizer; set models.tokenizer")
     from transformers import AutoTokenizer
@@ -67,11 +63,7 @@ def load_tokenizer(file: Path) -> Any:
 
 
 def model_config(file: Path) -> dict[str, Any]:
-    """The model's shape in the words of transformers' config.json, as far as the file tells it.
-
-    Raises:
-        InputError: the file is damaged or not a GGUF file.
-    """
+    """The model's shape in the words of config.json; an InputError where the file is damaged."""
     reader = _open(file)
     kind = _value(reader, "general.architecture")
     found = {name: _value(reader, f"{kind}.{key}") for name, key in SIZES.items()}

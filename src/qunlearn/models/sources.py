@@ -50,24 +50,16 @@ def parse(text: str, corpus: str = "corpus") -> Source:
 
 
 def check_id(repo_id: str) -> None:
-    """Refuse what cannot be a repository on the hub.
-
-    Raises:
-        InputError: it is not of the form owner/name.
-    """
+    """Raise an InputError where an id of the hub is not of the form owner/name."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", repo_id, re.ASCII):
         raise InputError(f"'{repo_id}' is not a hub id; write owner/name")
 
 
 def check_path(path: str) -> None:
-    """Refuse a path that a program or Snakemake would take for something else.
-
-    Raises:
-        InputError: it begins with a hyphen, or has braces.
-    """
+    """Raise an InputError for a path that a program or Snakemake would take for something else."""
     if path.startswith("-"):
         raise InputError(f"'{path}' looks like a flag of a program; write ./ before the '-'")
-    if "{" in path or "}" in path:
+    if {*"{}"} & {*path}:
         raise InputError(
             f"'{path}' has a brace, which Snakemake fills in; rename the folder, or link to it"
         )
@@ -171,11 +163,7 @@ def repositories(config: Mapping[str, Any]) -> dict[str, RepositoryKind]:
 
 
 def check_pinned(config: Mapping[str, Any]) -> None:
-    """Refuse a configuration that leaves open which commits of the hub it means.
-
-    Raises:
-        InputError: as `repositories` does; or one of them is not pinned to a full commit.
-    """
+    """Raise an InputError where one of `repositories` is not pinned to a full commit."""
     for repo_id, kind in repositories(config).items():
         commit = config["revisions"].get(repo_id)
         if not is_commit(commit):

@@ -67,10 +67,7 @@ def output_head(model: PreTrainedModel) -> nn.Module | None:
 def quantized_layers(target: Path) -> dict[str, nn.Linear]:
     """Module path -> layer without storage, for every matrix that is quantized, in order.
 
-    They come from the architecture in config.json.
-
-    Raises:
-        InputError: `target` is not a checkpoint.
+    They come from the architecture in config.json; an InputError as `check_checkpoint`.
     """
     check_checkpoint(target)
     config = AutoConfig.from_pretrained(target, local_files_only=True)
@@ -108,11 +105,7 @@ def updates(target: Path, model: Path) -> Iterator[Update]:
 
 
 def update_norm(target: Path, model: Path) -> float:
-    """Frobenius norm of the update over all quantized matrices together.
-
-    Raises:
-        InputError: as `updates`.
-    """
+    """Frobenius norm of the update over all quantized matrices; an InputError as `updates`."""
     # Through map, which lets go of each update before the next is read.
     return math.hypot(*map(lambda update: frobenius_norm(update.delta), updates(target, model)))
 

@@ -234,14 +234,7 @@ def last_checkpoint(folder: Path) -> str | None:
 
 
 def check_finite(model: nn.Module, when: str) -> None:
-    """Look at every weight.
-
-    Args:
-        when: after which update, in words.
-
-    Raises:
-        Diverged: a weight is not finite.
-    """
+    """Raise Diverged where a weight is not finite; `when` says after which update."""
     for name, weight in model.named_parameters():
         own = weight.to_local() if isinstance(weight, DTensor) else weight
         if summed(1.0 - torch.isfinite(own).all().float().cpu()):

@@ -260,8 +260,7 @@ METHODS = (Gptq(), AutoGptq())
 def older_config(config: dict[str, Any]) -> dict[str, Any]:
     """A model's config as transformers 4 reads it: the rotary base stands by itself there.
 
-    Raises:
-        InputError: the rotary embedding is scaled, in whose settings the versions differ.
+    An InputError where the rotary embedding is scaled, in whose settings the versions differ.
     """
     rotary = config.get("rope_parameters") or {}
     kind = rotary.get("rope_type", "default")
