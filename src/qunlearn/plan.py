@@ -6,15 +6,9 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from qunlearn.corpora.sizes import Texts, read_sizes, training_rows
+from qunlearn.experiment import config as configuration
 from qunlearn.experiment import controls
-from qunlearn.experiment.config import (
-    Json,
-    cells,
-    swept_cells,
-    training_runs,
-    unlearn_settings,
-    variants,
-)
+from qunlearn.experiment.config import Json, unlearn_settings, variants
 from qunlearn.models.shape import ModelShape, Training
 from qunlearn.models.sources import used
 from qunlearn.quantize.method import Precision, method_of
@@ -155,7 +149,7 @@ class _Plan:
 
     def unlearning(self) -> Iterator[Job]:
         """The runs, with `full_matched` as often as it is tried; or grids, and their questions."""
-        swept, trained = swept_cells(self.config), self.config["unlearn"]["adapters"]
+        swept, trained = configuration.swept_cells(self.config), self.config["unlearn"]["adapters"]
         for run in variants(self.config):
             cell = run.cell.removesuffix("_matched")
             if run.corpus != self.corpus or cell in swept:
@@ -166,7 +160,7 @@ class _Plan:
                 tries = self.config["control_settings"]["search_runs"]
                 count = 1 if run.adapter in trained else tries
                 yield replace(job, disk=job.disk // count, count=count)
-        for run, point in training_runs(self.config):
+        for run, point in configuration.training_runs(self.config):
             if run.corpus == self.corpus:
                 count, asked = len(point.snapshots), self.evaluation("bf16", "knowmem")
                 job = self.unlearn("sweep", run.objective, run.adapter, point.settings)
@@ -205,7 +199,7 @@ class _Plan:
 
     def evaluating(self) -> Iterator[Job]:
         """Quantizing and evaluating every model in each of its precisions."""
-        split = [cell.split("/") for cell in cells(self.config)]
+        split = [cell.split("/") for cell in configuration.cells(self.config)]
         mine = [precision for corpus, *_, precision in split if corpus == self.corpus]
         for precision, count in Counter(mine).items():
             yield replace(self.quantization(precision), count=count)

@@ -12,15 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import (
-    DynamicCache,
-    GenerationConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    StoppingCriteria,
-    StoppingCriteriaList,
-)
-from transformers.cache_utils import DynamicLayer
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.generation import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from qunlearn.evaluate.batching import run_in_batches
 from qunlearn.evaluate.prompts import STOP_STRINGS

@@ -18,10 +18,7 @@ ROOT = Path(__file__).resolve().parents[3]
 def read(paths: Sequence[Path]) -> config.Json:
     """The full configuration that `paths` make: later files win, absent keys have their default.
 
-    Without any it is the one of the default experiment, `config.yaml`.
-
-    Raises:
-        InputError: as `read_one` and `config.resolve` do.
+    Without any it is `config.yaml`, the default experiment. Errors as `read_one` and `resolve`.
     """
     merged: config.Json = {}
     for path in paths or [ROOT / "config.yaml"]:
@@ -52,7 +49,7 @@ def read_one(path: Path) -> config.Json:
 
 
 def check_flags(words: Sequence[str]) -> None:
-    """Raise an InputError where a command line has a flag twice, of which Snakemake takes the last."""
+    """Raise an InputError where a flag is given twice, of which Snakemake would take the last."""
     for names in (("--configfile", "--configfiles"), ("--config", "-C")):
         if sum(word.partition("=")[0] in names for word in words) > 1:
             raise InputError(

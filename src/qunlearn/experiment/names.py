@@ -46,10 +46,7 @@ class Cell(Run):
         """Read `<corpus>/<model id>/<precision>`.
 
         The model id is `<objective>/<adapter>/seed<k>`, or `target` or `retrain`, followed by
-        `/seed<k>` where each seed has its own.
-
-        Raises:
-            InputError: the name has another form.
+        `/seed<k>` where each seed has its own; an InputError for any other form.
         """
         if not (found := _CELL.fullmatch(name)):
             raise InputError(

@@ -54,10 +54,7 @@ def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
     """A JSON object of a model or tokenizer that brings no Python code of its own.
 
     Code is never run here (`trust_remote_code`), and without it the weights may mean something
-    else.
-
-    Raises:
-        InputError: it is missing, unreadable or not an object, or names code.
+    else: an InputError where it is named, or where there is no object.
     """
     content = read_json(folder / name)
     if not isinstance(content, dict):
@@ -231,11 +228,7 @@ def tensor_files(folder: Path) -> dict[str, Path]:
 
 
 def read_tensors(folder: Path, names: list[str]) -> dict[str, torch.Tensor]:
-    """Read some tensors of a checkpoint or adapter and no others.
-
-    Raises:
-        InputError: one is not in it, or a file is damaged.
-    """
+    """Read some tensors of a checkpoint or adapter; an InputError where one is not in it."""
     files, found = tensor_files(folder), {}
     for name in names:
         if name not in files:

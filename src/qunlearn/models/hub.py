@@ -54,11 +54,7 @@ def snapshot(repo_id: str, revision: str, *, kind: RepositoryKind, patterns: Seq
 
 
 def present_commit(repo_id: str, kind: RepositoryKind, branch: str | None = None) -> str:
-    """The commit that a branch (None: the default one), a tag or a short hash stands for now.
-
-    Raises:
-        InputError: the hub cannot be asked, or does not know them (`explained`).
-    """
+    """The commit that a branch (None: the default one), a tag or a short hash stands for now."""
     from huggingface_hub import HfApi
 
     with explained(repo_id, kind):

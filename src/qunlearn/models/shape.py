@@ -52,11 +52,7 @@ class ModelShape:
 
     @classmethod
     def from_config(cls, config_json: Mapping[str, Any]) -> "ModelShape":
-        """The shape that a checkpoint's config.json describes, in transformers' names.
-
-        Raises:
-            InputError: a key is missing, or its value is not a size.
-        """
+        """The shape in a checkpoint's config.json; an InputError where a key is no size."""
 
         def size(key: str, otherwise: int | None = None) -> int:
             value = config_json.get(key)

@@ -32,11 +32,7 @@ class Source:
 
 
 def parse(text: str, corpus: str = "corpus") -> Source:
-    """The source that `text` names, with its placeholders filled.
-
-    Raises:
-        InputError: a hub id not of the form owner/name, or a path that `check_path` refuses.
-    """
+    """The source that `text` names, its placeholders filled; errors of `check_id`, `check_path`."""
     text = text.replace("{corpus}", corpus).replace("{Corpus}", corpus[:1].upper() + corpus[1:])
     if text in MADE.values():
         return Source("made")
@@ -71,11 +67,7 @@ def is_commit(revision: object) -> bool:
 
 
 def source_of(config: Mapping[str, Any], name: str, corpus: str) -> Source:
-    """Where `name` (base, target or retrain) of a corpus comes from.
-
-    Raises:
-        InputError: `models.<name>` does not say, or says what it may not.
-    """
+    """Where base, target or retrain comes from; an InputError where `models.<name>` is wrong."""
     key, given = f"models.{name}", config["models"][name]
     if isinstance(given, Mapping):
         key, given = f"{key}.{corpus}", given.get(corpus)
@@ -92,9 +84,7 @@ def source_of(config: Mapping[str, Any], name: str, corpus: str) -> Source:
 
 def tokenizer_of(config: Mapping[str, Any], corpus: str) -> Source | None:
     """Where the tokenizer of all given checkpoints of a corpus comes from; none: each has its own.
-
-    Raises:
-        InputError: `models.tokenizer` names what the workflow makes.
+    An InputError where it names what the workflow makes.
     """
     given = config["models"]["tokenizer"]
     if given in MADE.values():
@@ -145,10 +135,8 @@ def pinned(config: Mapping[str, Any], source: Source) -> Source:
 
 
 def repositories(config: Mapping[str, Any]) -> dict[str, RepositoryKind]:
-    """Hub id -> kind of every dataset, model and tokenizer that an experiment takes from the hub.
-
-    Raises:
-        InputError: as `used` does; or a corpus has no dataset.
+    """Hub id -> kind of every dataset, model and tokenizer of the hub that an experiment takes.
+    An InputError where a corpus has no dataset.
     """
     found: dict[str, RepositoryKind] = {}
     for corpus in config["corpora"]:
@@ -177,10 +165,8 @@ def check_pinned(config: Mapping[str, Any]) -> None:
 def gguf_file(value: str) -> Path:
     """The file that `gguf:<value>` means: a path, or `<package>/<file>` of an installed package.
 
-    The package is looked for, not imported: it may import what is not installed.
-
-    Raises:
-        InputError: there is no such file.
+    The package is looked for, not imported: it may import what is not installed. An InputError
+    where there is no such file.
     """
     for folder in ("", *sys.path):
         if (path := Path(folder, value)).is_file():

@@ -12,13 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from qunlearn.models.checkpoints import (
-    ADAPTER_CONFIG,
-    check_checkpoint,
-    is_adapter,
-    read_tensors,
-    tensor_files,
-)
+from qunlearn.models import checkpoints
+from qunlearn.models.checkpoints import check_checkpoint, is_adapter, tensor_files
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 
@@ -96,7 +91,7 @@ def updates(target: Path, model: Path) -> Iterator[Update]:
     if not is_adapter(model):
         check_checkpoint(model)
     else:
-        scale, stored = _scale(model / ADAPTER_CONFIG), tensor_files(model)
+        scale, stored = _scale(model / checkpoints.ADAPTER_CONFIG), tensor_files(model)
         if not any(factor in stored for name in names for factor in _factors(name)):
             raise InputError(
                 f"{model}: touches no matrix of the target; give the target's own adapter"
@@ -138,7 +133,7 @@ def _read_update(target: Path, model: Path, scale: float | None, name: str) -> U
 
 def _read_matrix(folder: Path, key: str) -> Tensor:
     """A matrix of a checkpoint or adapter, whole or in shards, in float32."""
-    value = read_tensors(folder, [key])[key]
+    value = checkpoints.read_tensors(folder, [key])[key]
     if not value.is_floating_point():
         raise InputError(f"{folder}: {key} is quantized already; give the dense checkpoint")
     return value.float()

@@ -42,11 +42,7 @@ class Precision:
 
     @classmethod
     def parse(cls, name: str) -> Precision:
-        """Read a name such as `bf16`, `nf4`, `gptq4` or `rtn3g64`.
-
-        Raises:
-            InputError: no method knows the name.
-        """
+        """Read a name such as `nf4` or `rtn3g64`; an InputError where no method knows it."""
         for method in methods().values():
             if found := method.parse(name):
                 return found

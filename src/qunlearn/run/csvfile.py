@@ -35,12 +35,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Value
 
 
 def read_rows(path: Path, columns: Sequence[str], command: str) -> list[dict[str, str]]:
-    """The rows of a CSV file with exactly these columns.
-
-    Args:
-        path: the file.
-        columns: its header.
-        command: what makes such a file, for the remedy in an error message.
+    """The rows of a CSV file with exactly these columns, which `command` makes.
 
     Raises:
         InputError: the file is missing, is not UTF-8, has another header or a row of another

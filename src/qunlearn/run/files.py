@@ -139,11 +139,7 @@ def sha256(path: Path) -> str:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file.
-
-    Raises:
-        InputError: `path` is missing, unreadable, no file or not UTF-8.
-    """
+    """Read a text file; an InputError where it is missing, unreadable, no file or not UTF-8."""
     try:
         if path.exists() and not path.is_file():  # reading a pipe or a device might never end
             raise InputError(f"{path}: a folder or a device; give a file")

@@ -46,11 +46,7 @@ def train_and_keep(
     seed: int = 0,
 ) -> None:
     """Train `base`, or a new model, on the raw text of `splits`; keep it rounded to bf16, as
-    released models are.
-
-    Args:
-        checkpoints: where trainings keep what they resume from; this one's is removed at the end.
-        architecture: of a new model; it gets its own tokenizer.
+    released models are. The arguments are those of workflow/scripts/finetune.py.
 
     Raises:
         InputError: training diverged, so that there is no model to go on with, or out of GPU

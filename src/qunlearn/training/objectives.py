@@ -93,23 +93,15 @@ class Definition:
 
 @dataclass(frozen=True)
 class Term:
-    """One term of the loss.
+    """One term of the loss."""
 
-    Attributes:
-        name: of its module and in the names of objectives; lower-case letters.
-        label: how tables and figures print it.
-        rows: which rows it acts on.
-        source: where it is defined.
-        paper, muse: its definitions; without a second one both variants share the first.
-        uses: settings beyond its weight -> what they are, the end of a sentence.
-    """
-
-    name: str
-    label: str
-    rows: Literal["forget", "retain"]
-    source: str
+    name: str  # of its module and in the names of objectives; lower-case letters
+    label: str  # how tables and figures print it
+    rows: Literal["forget", "retain"]  # which rows it acts on
+    source: str  # where it is defined
     paper: Definition
-    muse: Definition | None = None
+    muse: Definition | None = None  # without it both variants share `paper`
+    # Settings beyond its weight -> what they are, the end of a sentence.
     uses: Mapping[str, str] = field(default_factory=dict)
 
     def definition(self, variant: Variant) -> Definition:
@@ -126,11 +118,7 @@ class Objective:
 
     @classmethod
     def parse(cls, name: str) -> Objective:
-        """Read a name such as `npo` or `npo_gdr`.
-
-        Raises:
-            InputError: there is no such objective.
-        """
+        """Read a name such as `npo_gdr`; an InputError where there is no such objective."""
         if name not in objectives():
             raise InputError(
                 f"objective '{name}' is unknown; use one of: {', '.join(objectives())}"

@@ -15,13 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from qunlearn.training.losses import (
-    Autocast,
-    head_weight,
-    hidden_states,
-    product_dtype,
-    token_nll,
-)
+from qunlearn.training.losses import Autocast, head_weight, hidden_states, product_dtype, token_nll
 from qunlearn.training.rows import Batch, Rows, collate
 from qunlearn.training.sharding import gathered, processes, rank, within
 

@@ -24,10 +24,7 @@ Batch = dict[str, Tensor]
 
 
 def make_rows(
-    texts: Sequence[str],
-    tokenizer: PreTrainedTokenizerBase,
-    max_tokens: int,
-    chunking: Chunking,
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_tokens: int, chunking: Chunking
 ) -> list[list[int]]:
     """Tokenize `texts` once and cut them into rows of at most `max_tokens` tokens.
 
