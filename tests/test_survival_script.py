@@ -115,7 +115,7 @@ def test_what_does_not_fit_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="group 48 does not divide the 64 inputs"):
         measure(*models, [Precision.parse("rtn3g48")], {})
     before, after = packed_folders(folder)
-    with pytest.raises(InputError, match="4 bits in groups of 16, which is not gptq4g32"):
+    with pytest.raises(InputError, match="4 bits in groups of 16; quantize to gptq4g32"):
         measure(*models, [Precision.parse("gptq4g32")], {"gptq4g32": (before, after)})
     with pytest.raises(InputError, match=r"nowhere.*: "):
         measure(*models, [Precision.parse("gptq4g16")], {"gptq4g16": (tmp_path / "nowhere", after)})

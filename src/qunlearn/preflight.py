@@ -183,8 +183,7 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
         elif not same_ids(target, retrain):
             raise InputError(
                 f"config keys 'models.target' and 'models.retrain': those of {corpus} have "
-                "different tokenizers, and PrivLeak compares the likelihoods of their tokens; set "
-                "models.tokenizer to the one that both were trained with"
+                "different tokenizers, and PrivLeak cannot compare them; set models.tokenizer"
             )
         texts = read_corpus(config, corpus, results)
         if target is None or texts is None:

@@ -32,8 +32,7 @@ def few_shot(examples: Sequence["Card"], shots: int, name: str) -> str:
     """
     if len(examples) < shots:
         raise InputError(
-            f"{name} has {len(examples)} question-answer pairs but shots is {shots}; "
-            "add pairs or lower shots"
+            f"{name} has {len(examples)} pairs but shots is {shots}; add pairs or lower shots"
         )
     shown = (f"Question: {e['question']}\nAnswer: {e['answer']}\n\n" for e in examples[:shots])
     return "".join(shown)

@@ -53,8 +53,7 @@ def check_flags(words: Sequence[str]) -> None:
     for names in (("--configfile", "--configfiles"), ("--config", "-C")):
         if sum(word.partition("=")[0] in names for word in words) > 1:
             raise InputError(
-                f"{names[0]}: given twice, and Snakemake takes the last alone; write everything "
-                f"after one: {names[0]} FIRST SECOND"
+                f"{names[0]}: given twice; write everything after one: {names[0]} FIRST SECOND"
             )
 
 

@@ -61,8 +61,7 @@ def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
         raise InputError(f"{folder / name}: not a JSON object; copy the file again")
     if "auto_map" in content:
         raise InputError(
-            f"{folder / name}: auto_map names code, and none of a checkpoint is run here; if the "
-            "model works without it, save a copy without auto_map"
+            f"{folder / name}: auto_map names code, which is not run; save a copy without auto_map"
         )
     return content
 
@@ -207,8 +206,7 @@ def tensor_files(folder: Path) -> dict[str, Path]:
     if not (folder / names[0]).exists():
         if not index.exists():
             raise InputError(
-                f"{folder}: no {names[0]}; pickled weights are not read, since they can run code: "
-                "convert them to safetensors"
+                f"{folder}: no {names[0]}; pickled weights can run code: convert to safetensors"
             )
         try:
             names = list(read_json(index)["weight_map"].values())
@@ -217,8 +215,7 @@ def tensor_files(folder: Path) -> dict[str, Path]:
         beside = {file.name for file in folder.glob("*.safetensors")}
         if wrong := [name for name in names or [None] if str(name) not in beside]:
             raise InputError(
-                f"{index}: its 'weight_map' names {short(wrong[0])} as a shard, which is not a "
-                "safetensors file beside it; copy the whole checkpoint again"
+                f"{index}: names {short(wrong[0])}, not a shard beside it; copy the folder again"
             )
     found: dict[str, Path] = {}
     for name in sorted(set(names)):
@@ -247,8 +244,7 @@ def check_finite(folder: Path) -> None:
         weight = read_tensors(folder, [name])[name]
         if weight.is_floating_point() and not weight.isfinite().all():
             raise InputError(
-                f"{folder}: {name} has weights that are NaN or infinite; get the checkpoint again, "
-                "or train it with a smaller learning rate"
+                f"{folder}: {name} has weights that are NaN or infinite; get the checkpoint again"
             )
 
 

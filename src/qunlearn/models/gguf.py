@@ -113,6 +113,5 @@ def _check_all_read(file: Path, parameters: Iterable[str]) -> None:
     made = {names.get_name(name, try_suffixes=(".weight", ".bias")) or name for name in parameters}
     if unlike := sorted(made ^ {tensor.name for tensor in reader.tensors}):
         raise InputError(
-            f"{file}: {unlike[0]} is not in both the file and the model that transformers makes of "
-            "it; give the model as safetensors"
+            f"{file}: {unlike[0]} is not in both file and model; give the model as safetensors"
         )

@@ -59,8 +59,7 @@ class ModelShape:
             value = otherwise if value is None else value
             if type(value) is not int or not 0 < value <= LARGEST:
                 raise InputError(
-                    f"model config: '{key}' is missing or not a whole number from 1 to {LARGEST}; "
-                    "give the config.json of a model that is shaped like Llama"
+                    f"model config: '{key}' is not a whole number from 1 to {LARGEST}; get Llama's"
                 )
             return value
 

@@ -75,10 +75,7 @@ def source_of(config: Mapping[str, Any], name: str, corpus: str) -> Source:
         raise InputError(f"config key '{key}' is missing; say where {name} of {corpus} is")
     source = parse(given, corpus)
     if source.kind == "made" and given != MADE[name]:
-        raise InputError(
-            f"config key '{key}': '{given}' is not for {name}; write '{MADE[name]}' to have it "
-            "trained by the workflow"
-        )
+        raise InputError(f"config key '{key}': '{given}' is not for {name}; write '{MADE[name]}'")
     return source
 
 
@@ -89,8 +86,7 @@ def tokenizer_of(config: Mapping[str, Any], corpus: str) -> Source | None:
     given = config["models"]["tokenizer"]
     if given in MADE.values():
         raise InputError(
-            "config key 'models.tokenizer': a tokenizer is trained with its model only; name a "
-            "folder, hub:<id> or gguf:<file>, or write null"
+            "config key 'models.tokenizer': trained with its model only; name a given one, or null"
         )
     return None if given is None else parse(given, corpus)
 
@@ -108,8 +104,7 @@ def used(config: Mapping[str, Any], corpus: str) -> dict[str, Source]:
         del sources["base"]
     elif sources["base"].kind == "made" and config["models"]["tokenizer"] is not None:
         raise InputError(
-            "config key 'models.tokenizer': a base from scratch trains its own; write null, or "
-            "give a base"
+            "config key 'models.tokenizer': a base from scratch trains its own; write null"
         )
     return sources
 
@@ -157,8 +152,7 @@ def check_pinned(config: Mapping[str, Any]) -> None:
         if not is_commit(commit):
             raise InputError(
                 f"config key 'revisions': the {kind} {repo_id} needs a full commit hash (40 hex "
-                f"digits), not {commit or 'nothing'}; run workflow/scripts/pin_revisions.py and "
-                "give the file that it writes as a further --configfile"
+                "digits); run workflow/scripts/pin_revisions.py and add its file to --configfile"
             )
 
 

@@ -38,8 +38,7 @@ def check_ids(tokenizer: PreTrainedTokenizerBase, rows: int) -> None:
     if largest >= rows:
         raise InputError(
             f"the tokenizer's token {token!r} has the id {largest}, and the model's embedding has "
-            f"{rows} rows; use the tokenizer that the model was trained with, or take what was "
-            "added to it, such as a pad_token, out of its files"
+            f"{rows} rows; use the tokenizer that it was trained with, without added tokens"
         )
 
 

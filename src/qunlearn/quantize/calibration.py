@@ -57,8 +57,7 @@ def draw(
     if len(windows) < settings.sequences:
         raise InputError(
             f"raw/{settings.split}.json: {len(stream)} tokens make {len(windows)} windows of "
-            f"{settings.length}, not {settings.sequences}; lower "
-            "quantization.calibration.sequences or quantization.calibration.length"
+            f"{settings.length}, not {settings.sequences}; lower calibration.sequences or length"
         )
     return generator.sample(windows, settings.sequences)
 

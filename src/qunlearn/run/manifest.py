@@ -181,10 +181,7 @@ def _check_strangers(folder: Path, listed: Mapping[str, Any]) -> None:
         hidden = any(part.startswith(".") for part in place.parts)
         others = any((folder / parent / MANIFEST).exists() for parent in list(place.parents)[:-1])
         if not hidden and not others:
-            raise InputError(
-                f"{file}: not listed in {folder / MANIFEST}, so another program put it there; "
-                "remove it"
-            )
+            raise InputError(f"{file}: not listed in {folder / MANIFEST}; remove it")
 
 
 def installed() -> dict[str, str]:

@@ -42,8 +42,7 @@ def make_rows(
     room = max_tokens - len(begin)
     if room < 1:
         raise InputError(
-            f"max_tokens: every row of {max_tokens} tokens begins with {len(begin)} of the "
-            "tokenizer's own, which leaves none for text; raise it"
+            f"max_tokens: {max_tokens} leave no text beside {len(begin)} of the tokenizer; raise it"
         )
     closes = chunking == "documents" and tokenizer.eos_token_id is not None
     end = [tokenizer.eos_token_id] if closes else []

@@ -92,9 +92,8 @@ model = GPTQModel.load(folder)
         for name, layer in layers.items():
             if layer.in_features % WORD or layer.out_features % WORD:
                 raise InputError(
-                    f"precision '{precision.name}': {name} has {layer.in_features} inputs and "
-                    f"{layer.out_features} outputs, and GPTQ packs multiples of {WORD}; use nf4 or "
-                    f"rtn{precision.bits}"
+                    f"precision '{precision.name}': GPTQ packs multiples of {WORD}, and the widths "
+                    f"of {name} are not; use nf4 or rtn{precision.bits}"
                 )
 
     def write(
