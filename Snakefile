@@ -4,7 +4,7 @@ from snakemake.utils import min_version
 min_version("9.16")
 
 
-# A configuration that is named stands by itself: what it leaves out has the documented default.
+# --configfile replaces config.yaml: a key that it leaves out has its documented default.
 if not workflow.overwrite_configfiles:
 
     configfile: f"{workflow.basedir}/config.yaml"
@@ -23,20 +23,20 @@ include: "workflow/rules/tables.smk"
 include: "workflow/rules/report.smk"
 
 
-# The report's start page is a result like others, so it is not beside this file.
+# The report's start page is itself a result, so it lies among the results.
 report: f"{Path.cwd()}/{RESULTS}/report/story.rst"
 
 
-# Not a rule: as an ordinary input it would run everything again after each change of the
-# configuration, and an ancient one hides from Snakemake 9 what else must run.
+# Not a rule: as an ordinary input, its output would run everything again after each change of the
+# configuration; as an ancient() one, it would hide from Snakemake 9 what else must run.
 onstart:
-    if workflow.is_main_process:  # and not in each job of a cluster
+    if workflow.is_main_process:  # not in each job of a cluster
         try:
             warnings, jobs = preflight.preflight(
                 CONFIG,
                 Path(RESULTS),
                 cluster=workflow.non_local_exec,
-                python=None if CONDA else PYTHON,  # conda's environments are made later
+                python=None if CONDA else PYTHON,  # conda creates its environments later
             )
             NEEDS.update(plan.needs(CONFIG, jobs))
             preflight.keep(warnings, Path(RESULTS, "preflight.json"))
@@ -75,4 +75,4 @@ rule all:
         rules.tables.input,
         rules.figures.input,
         expand("<results>/report/{page}", page=[*WORDS, *(f"{name}.html" for name in PAGES)]),
-        rules.model_cards.output if KEEP else [],  # of no use without its model
+        rules.model_cards.output if KEEP else [],  # a card is useless without its model

@@ -1,7 +1,6 @@
 """The benchmarks' arithmetic, and that docs/performance.md is what they kept."""
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from conftest import ROOT
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import harness, step_7b
-from benchmarks.demo_jobs import Job, critical_path, lower_bound, read_jobs, span
+from benchmarks.demo_jobs import Job, critical_path, lower_bound, span
 from benchmarks.harness import Comparison, interleaved
 from benchmarks.write_performance import DOCUMENT, SECTIONS, document
 
@@ -44,26 +43,6 @@ def test_no_run_is_shorter_than_its_longest_chain_or_its_cores_share() -> None:
     found = span(jobs)
     assert (found.seconds, found.pauses, found.idle) == (8.5, 1, 0)
     assert found.alone == 7.5  # a, the end of b1, and c
-
-
-SUMMARY = """\
-output_file\tdate\trule\tlog-file(s)\tinput-file(s)\tshellcmd\tstatus\tplan
-r/data/news\tnow\tcorpus\tr/logs/data/news.log\tgiven/news\trun x\tok\tno update
-r/t/a.csv\tnow\ttable\tr/logs/t.log\tr/data/news,r/other\trun x\tok\tno update
-r/t/a.md\tnow\ttable\tr/logs/t.log\tr/data/news,r/other\trun x\tok\tno update
-"""
-
-
-def test_a_job_is_all_rows_of_a_log_and_waits_for_who_makes_its_inputs(tmp_path: Path) -> None:
-    for name in ("data/news", "t"):
-        file = tmp_path / f"r/benchmarks/{name}.tsv"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("s\th:m:s\tmax_rss\n2.50\t0:00:02\t1.0\n")
-        os.utime(file, (100, 100))
-    assert read_jobs(SUMMARY, Path("r"), tmp_path) == [
-        Job("data/news", "corpus", frozenset(), 2.5, 100.0),
-        Job("t", "table", frozenset({"data/news"}), 2.5, 100.0),
-    ]
 
 
 def test_the_document_is_what_the_benchmarks_kept() -> None:

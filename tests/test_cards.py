@@ -108,34 +108,6 @@ def test_a_gptq_card_has_the_calibration_but_not_its_texts(results: Path) -> Non
     assert "Calibration" not in written(results, f"{LORA}/nf4")
 
 
-def test_settings_that_a_run_did_not_use_are_left_out(results: Path) -> None:
-    source = unlearn(results, "news/ga/full/seed0")
-    quantize(results, "news/ga/full/seed0/bf16", source)
-    text = written(results, "news/ga/full/seed0/bf16")
-
-    assert "| `lr` | 0.0005 |" in text and "none; all weights are only rounded" in text
-    unused = ("rank", "lora_alpha", "dropout", "beta", "alpha")
-    assert not [key for key in unused if f"`{key}`" in text]
-
-
-def test_references_are_shown_beside_each_other(results: Path) -> None:
-    target, retrain = (written(results, f"news/{name}/rtn3g64") for name in ("target", "retrain"))
-
-    assert "| Metric | this model | retrain | n |" in target
-    assert "| Metric | this model | target | n |" in retrain
-    assert "| Retrain | trained on retain1 of NEWS |" in retrain
-    assert "unlearned" not in retrain and "Reversion" not in retrain
-
-
-def test_a_checkpoint_of_the_users_is_called_so(results: Path) -> None:
-    (results / "models/news/target/manifest.json").unlink()
-    (results / "models/news/target").rmdir()
-    for cell in ("news/target/nf4", f"{LORA}/nf4"):
-        text = written(results, cell)
-        assert "| Model before unlearning (target) | supplied by the user;" in text
-        assert "How target was trained" not in text
-
-
 CONTROLS = {
     "lora_scaled0.5/seed0/nf4": ["LoRA × 0.5 (`lora_scaled0.5`)", "scaled by | 0.5 |", "`rank`"],
     "full_matched/seed0/nf4": ["FT at LoRA's norm"],

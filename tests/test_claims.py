@@ -86,14 +86,6 @@ def test_a_difference_subtracts_and_adds_the_errors() -> None:
     assert only("level", at_nf4(number(0, 0), number(0, 0))).finding.minimum_effect is None
 
 
-def test_a_drop_is_what_the_other_loses_minus_what_the_variant_loses() -> None:
-    numbers = at_nf4(number(55), number(50))
-    numbers |= {key("full", "bf16"): number(70), key("lora", "bf16"): number(60)}
-    drop = only("drop", numbers).finding
-    assert drop.value == (70 - 50) - (60 - 55)
-    assert drop.high == pytest.approx(15 + 1.96 * 2, abs=1e-3)  # sqrt(4 * 1^2)
-
-
 def test_distances_from_zero_are_compared_on_either_side() -> None:
     for full, lora in ((-60, -20), (-20, -60), (60, 20), (-60, 20), (60, -1)):
         own = only("nearer_zero", at_nf4(number(lora), number(full), "privleak"))

@@ -1,5 +1,6 @@
 """The controls: which there are, how updates are scaled and matched, which weights are spared."""
 
+import csv
 import math
 from itertools import pairwise
 from pathlib import Path
@@ -7,8 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import Snakemake
 from safetensors.torch import load_file
 from small_grids import rounded_to
+from small_workflow import run_on
 from tiny_models import UNLEARNING, tiny_llama, tiny_tokenizer, wake
 
 from qunlearn.experiment import controls
@@ -18,7 +21,8 @@ from qunlearn.models.updates import Update, quantizable_layers, update_norm
 from qunlearn.quantize.method import Precision
 from qunlearn.quantize.spare import chosen, quantize_spared
 from qunlearn.run.errors import InputError
-from qunlearn.run.files import write_json
+from qunlearn.run.files import read_json, write_json
+from qunlearn.run.manifest import MANIFEST
 from qunlearn.training.adapters import with_adapter
 from qunlearn.training.match import Run, next_lr, scale_lora
 
@@ -179,3 +183,62 @@ def test_spared_weights_keep_their_value_and_all_others_are_rounded(
     assert facts["spared"] == pytest.approx(spared / total, abs=1e-6)
     assert 0 < facts["spared"] < facts["moved"]
     assert torch.equal(files[2]["lm_head.weight"], files[1]["lm_head.weight"])
+
+
+# --- On the tiny experiment, from the finished runs --------------------------------------------
+
+SCALED = ("lora_scaled0.5", "lora_matched", "full_matched")
+SPARED = tuple(f"spare_{choice}" for choice in controls.CHOICES)
+
+
+@pytest.fixture(scope="module")
+def results(tiny_run: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    settings = {
+        "controls": True,
+        "precisions": ["bf16", "rtn3g64"],
+        "control_settings": {"lambdas": [0.5], "tolerance": 0.1},
+    }
+    return run_on(snakemake, tiny_run, tmp_path_factory.mktemp("controls"), settings)
+
+
+def test_every_control_has_its_reversion(results: Path) -> None:
+    with (results / "tables/metrics.csv").open(encoding="utf-8") as stream:
+        found = {
+            (row["adapter"], row["precision"])
+            for row in csv.DictReader(stream)
+            if row["metric"] == "reversion_nll_forget"
+        }
+    trained = ("full", "full_bf16", "lora")
+    assert found == {(adapter, "rtn3g64m") for adapter in trained} | {
+        (adapter, precision)
+        for adapter in (*trained, *SCALED, *SPARED)
+        for precision in ("bf16", "rtn3g64")
+    }
+
+
+def test_scaled_and_matched_updates_have_the_norms_that_they_should(results: Path) -> None:
+    def norm(variant: str) -> float:
+        file = results / f"survival/news/npo_klr/{variant}/seed0/bf16.csv"
+        with file.open(encoding="utf-8") as stream:
+            return sum(float(row["norm_d"]) ** 2 for row in csv.DictReader(stream)) ** 0.5
+
+    assert norm("lora_scaled0.5") == pytest.approx(norm("lora") / 2, rel=1e-4)
+    assert norm("lora_matched") == pytest.approx(norm("full"), rel=1e-4)
+    assert norm("full_matched") == pytest.approx(norm("lora"), rel=0.1)
+
+
+def test_the_search_and_what_was_spared_are_on_record(results: Path) -> None:
+    folder = results / "unlearned/news/npo_klr/full_matched/seed0"
+    search = read_json(folder / "search.json")
+    last = search["runs"][-1]
+    assert abs(last["norm"] / search["norm"] - 1) <= 0.1
+    assert read_json(folder / MANIFEST)["settings"]["lr"] == last["lr"]
+    assert not list((results / "checkpoints").glob("*"))
+
+    def spared(name: str) -> Any:
+        return read_json(results / "quantized/news/npo_klr" / name / "seed0/rtn3g64" / MANIFEST)
+
+    zero, other, unmoved = (spared(name)["spared"] for name in SPARED)
+    assert zero == unmoved > 0
+    moved = spared("spare_unmoved")["moved"]
+    assert zero + other == pytest.approx(moved, abs=1e-5)

@@ -12,10 +12,10 @@ from small_text import unpadded
 
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.fill_document import fill_table, fill_window, kept_table, replace_marked
+from benchmarks.fill_document import fill_window, kept_table, replace_marked
 from benchmarks.learning_rates import read_rate, window_markdown
 from benchmarks.run_spread import Run, measure, spread_notes
-from qunlearn.analysis.frame import MECHANISM_NUMBERS, MECHANISM_TABLE, TESTS_TABLE
+from qunlearn.analysis.frame import MECHANISM_NUMBERS, MECHANISM_TABLE
 from qunlearn.analysis.summary import Key, Summary, summaries, write_metrics, write_summaries
 from qunlearn.experiment.names import Cell
 from qunlearn.report.answer import answer_table
@@ -142,27 +142,6 @@ def test_runs_are_compared_seed_by_seed_and_cell_by_cell(tmp_path: Path) -> None
     ]
     with pytest.raises(InputError, match="both runs were trained and evaluated on AMD EPYC"):
         measure(first, [first])
-
-
-def test_the_table_is_filled_and_its_numbers_kept(tmp_path: Path) -> None:
-    results, docs, document = run(tmp_path / "mini", SEEDS), tmp_path / "docs", tmp_path / "a.md"
-    number = Summary(18.0, 10.0, 30.0, 3, 0, n=32)
-    found = {Key(*WINDOW[:2], "lora", name, "verbmem"): number for name in ("nf4", "rtn4")}
-    write_summaries(results / "tables/summary.csv", "mini", found)
-    (results / "tables/tests.csv").write_text(f"{','.join(TESTS_TABLE)}\n", "utf-8")
-    (results / "tables/main.md").write_text("| a |\n\n* A note.\n* ± is half.\n", "utf-8")
-    docs.mkdir()
-    (results / "figures").mkdir()
-    (results / "figures/survival_of_forgetting.png").write_bytes(b"PNG")
-    document.write_text(MARKED, encoding="utf-8")
-    fill_table(results, [], ["nf4"], document, docs)
-
-    table = unpadded(document.read_text(encoding="utf-8"))
-    assert "| NPO+GDR | NF4 | LoRA | 18.0 ±10.0 |" in table and "RTN4" not in table
-    first, second, third = (line for line in table.splitlines() if line.startswith("* "))
-    assert first == "* A note." and third.startswith("* ± is half")
-    assert second.startswith("* Another seed moves a number by")
-    assert (docs / "survival_of_forgetting.png").read_bytes() == b"PNG"
 
 
 def rate_run(results: Path, lr: float, reversion: float | None) -> Path:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import ROOT, Snakemake
+from small_workflow import TINY
 
 ENVS = ROOT / "envs"
 NAMES = sorted(file.stem for file in ENVS.glob("*.yaml"))
@@ -27,7 +28,6 @@ CUDA = re.compile(r"nvidia-|cuda-|triton")
 HEAVY = {"torch", "transformers", "peft", "bitsandbytes", "gptqmodel"}
 PYTHON = "3.11.7"
 STAND_INS = Path(__file__).parent / "conda"
-TINY = ("--configfile", str(ROOT / "config/tiny.yaml"))
 
 
 def canonical(name: str) -> str:
@@ -76,19 +76,6 @@ def test_a_conda_environment_is_exact_and_its_lock_has_its_versions(name: str) -
         assert (by_hand | brought).items() <= expected.items()
 
 
-def test_pin_files_are_not_put_beside_environments() -> None:
-    """Snakemake would make the environment from the pin file alone, without its pip part."""
-    assert not list(ENVS.glob("*.pin.txt"))
-
-
-def test_gptq_has_environments_of_its_own() -> None:
-    """gptqmodel takes much to install and seconds to import, and evaluation does without it."""
-    assert [name for name in OURS if {"gptqmodel", "optimum"} & locked(name).keys()] == ["gptq"]
-    found = conda_pins("autogptq")[0]
-    assert found["transformers"].startswith("4.46.")  # 4.40 cannot read tokenizers of today
-    assert found["numpy"].startswith("1.")  # what datasets 2.21 and pyarrow 17 are built for
-
-
 def test_the_driver_is_light_and_agrees_with_the_jobs_on_all_but_numpy() -> None:
     driver, jobs = pip_pins("driver-constraints"), pip_pins("constraints")
     for name, constraints in (("run", jobs), ("dev", jobs), ("driver", driver)):
@@ -99,11 +86,6 @@ def test_the_driver_is_light_and_agrees_with_the_jobs_on_all_but_numpy() -> None
     assert {name: driver[name] for name in both} == {name: jobs[name] for name in both}
     # The reason for two environments; once it is gone, one will do.
     assert driver["numpy"] != jobs["numpy"]
-
-
-def test_torch_is_installed_by_the_uv_that_locks() -> None:
-    script = (ENVS / "install_torch.sh").read_text(encoding="utf-8")
-    assert f"uv=={pip_pins('dev')['uv']}" in script
 
 
 @pytest.fixture(scope="module")

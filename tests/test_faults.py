@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Snakemake
 from small_faults import end_all, leftovers, remount, scripts, small_disk, start, training, wait_for
+from small_workflow import TINY
 
 from qunlearn.run import unlock
 from qunlearn.run.manifest import MANIFEST
@@ -19,7 +20,6 @@ from qunlearn.training.trainer import LOG
 
 CORPUS = "results/tiny/data/news"
 TARGET, LORA = "results/tiny/models/news/target", "results/tiny/unlearned/news/npo_klr/lora/seed0"
-TINY = ("--configfile", str(ROOT / "config/tiny.yaml"))
 # Trainings that are long enough to be disturbed.
 LONGER = (*TINY, str(ROOT / "tests/killed.yaml"))
 SPARE = 256 * 1024  # bytes that the filler leaves

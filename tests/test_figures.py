@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,7 +22,6 @@ from small_figures import (
     draw_all,
     score,
     write_experiment,
-    write_log,
     written,
 )
 from small_survival import BINS, MATRIX, matrices, write_cell
@@ -31,13 +29,10 @@ from small_survival import BINS, MATRIX, matrices, write_cell
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES
 from qunlearn.report.figures import (
     page,
-    plot_candidates,
     plot_controls,
-    plot_loss_curves,
     plot_update_over_step,
     plot_update_survival,
 )
-from qunlearn.report.figures.values import counted, draw_values, scale_reversion
 from qunlearn.run.errors import InputError
 
 VARIANTS = ("FT (fp32 masters)", "FT (bf16 weights)", "LoRA")
@@ -194,25 +189,6 @@ def test_a_run_is_a_line_that_ends_in_its_marker_or_a_cross(run: Path, drawn: li
     assert values(forget, LINES["lora"].colour) == [[1.0], [1.0]]
 
 
-def test_without_a_retain_term_the_panel_says_so(tmp_path: Path, drawn: list[Figure]) -> None:
-    write_log(tmp_path, "news/ga/full/seed0", [10])
-    log = tmp_path / "news/ga/full/seed0" / plot_loss_curves.LOG
-    log.write_text('{"step": 10, "nll_forget": 2.0}\n{"step": 20, "nll_forget": NaN}\n')
-    plot_loss_curves.plot(tmp_path, ["news/ga/full/seed0"], tmp_path)
-
-    forget, retain = drawn[0].axes
-    assert values(forget, LINES["full"].colour) == [[2.0]]
-    assert [text.get_text() for text in retain.texts] == [plot_loss_curves.NO_RETAIN]
-
-
-def test_every_standing_candidate_is_drawn(run: Path, drawn: list[Figure]) -> None:
-    draw("candidates", run, run)
-
-    (axes,) = drawn[0].axes
-    assert values(axes, LINES["lora"].colour) == [[41.0, 58.0], [40.0]]  # the front, and beaten
-    assert values(axes, plot_candidates.RING["color"])[0] == [41.0]  # the chosen one
-
-
 BROKEN = [
     ("pareto", f"{SUMMARY} --cells a", "--figure pareto: got an unexpected keyword argument"),
     ("pareto", "--summary {none}/summary.csv", "no unlearned model to draw"),
@@ -230,28 +206,3 @@ def test_what_is_missing_is_named(
     written(tmp_path, score("target/bf16", "verbmem", 90.0))
     with pytest.raises(InputError, match=message):
         draw(figure, run, tmp_path, flags)
-
-
-def test_more_than_four_columns_are_cut_into_bands(tmp_path: Path, drawn: list[Figure]) -> None:
-    rows = {"x": "X", "y": "Y"}
-    with page.sheet(("Title", "How"), range(10), rows, 1.0, tmp_path, "a", str) as found:
-        labels = [found[place, "x"].get_ylabel() for place in range(10)]
-    assert labels == ["X" if place % 4 == 0 else "" for place in range(10)]
-    assert len(drawn[0].axes) == 2 * 10
-
-
-def test_intervals_are_cut_and_the_scale_shows_what_is_left() -> None:
-    axes = Figure().add_subplot()
-    own = pd.DataFrame(
-        {"x": [1.0], "value": [0.5], "ci_low": [-2.0], "ci_high": [0.7]}
-        | {"seeds": [1], "diverged": [0], "undefined": [0], "n": [8]}
-    )
-    draw_values(axes, own, LINES["full"], "FT", (-0.5, 1.5))
-    assert axes.collections[0].get_segments()[0][:, 1].tolist() == [-0.5, 0.7]
-    scale_reversion(axes, own)
-    assert axes.get_ylim() == (-0.5, pytest.approx(1.1))
-    scale_reversion(axes, own.assign(diverged=1))
-    assert axes.get_ylim()[0] < -0.5
-    both = pd.concat([own, own.assign(n=9, seeds=3)])
-    assert counted(both) == "n = 8 to 9 items, 3 seeds"
-    assert counted(own.assign(n=math.nan)) == "no number"

@@ -12,8 +12,6 @@ import torch
 from qunlearn.run import hardware
 from qunlearn.training.trainer import use_deterministic_kernels
 
-WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
-
 
 def test_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     smi = tmp_path / "nvidia-smi"

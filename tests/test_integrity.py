@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Snakemake
 from small_fuzz import complaint
+from small_workflow import TINY
 from test_manifest import cut, flip, made
 
 from qunlearn.run import cli
 from qunlearn.run.manifest import check_inputs, write_manifest
 from qunlearn.survival.table import read_survival
 
-TINY = ("--configfile", str(ROOT / "config/tiny.yaml"))
 FULL, LORA = "news/npo_klr/full/seed0", "news/npo_klr/lora/seed0"
 SCRIPTS = ROOT / "workflow/scripts"
 

@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 from small_summaries import over_seeds, single
 from small_survival import MATRIX, matrices, write_cell
-from small_text import unpadded
 
 from qunlearn.analysis.mechanism import arrivals, write_mechanism
 from qunlearn.analysis.summary import Scores
 from qunlearn.experiment.names import Cell
-from qunlearn.report.mechanism_tables import mechanism_markdown, reversion_markdown
+from qunlearn.report.mechanism_tables import mechanism_markdown
 from qunlearn.run.errors import InputError
 
 HALF = MATRIX | {"moved": 0.5, "flips_predicted": 0.2, "flips_adaptive": 0.4}
@@ -65,17 +64,6 @@ def test_mechanism_averages_seeds_and_leaves_out_what_has_no_update(survival: Pa
     assert shown["codes flip: predicted"] == "0.200"
     assert shown["codes flip: measured"] == "0.250"  # of .1 and .4
     assert shown["reversion (NLL)"] == "0.60 [0.50, 0.80]"
-
-
-def test_reversion_has_a_row_for_each_metric_and_variant() -> None:
-    more = score("news/npo_gdr/full_bf16/seed0/rtn3g64", 0.5)
-    none = score("news/npo_gdr/full_bf16/seed1/rtn3g64", "undefined")
-    table = unpadded(reversion_markdown(over_seeds(SCORES | more | none)))
-    assert "| NEWS | NLL forget | NPO+GDR | FT (fp32 masters) | 0.60 [0.50, 0.80] |" in table
-    assert "| FT (bf16 weights) | 0.50 [0.40, 0.70] (1 of 2 seeds) |" in table
-    assert "| NEWS | NLL forget | NPO+GDR | LoRA | undefined |" in table
-    assert "| NEWS | VerMem | NPO+GDR | LoRA | – |" in table
-    assert "target" not in table
 
 
 def test_csv_has_every_number(survival: Path, tmp_path: Path) -> None:

@@ -11,11 +11,10 @@ from conftest import ROOT, Snakemake
 from fake_hub import COMMIT
 from small_corpora import SMALL
 from small_fuzz import CHECKPOINT, LLAMA, as_bytes, write_tree
-from test_workflow import jobs
+from small_workflow import TINY, jobs
 
 from qunlearn.corpora import layout, mini
 
-TINY = ("--configfile", str(ROOT / "config/tiny.yaml"))
 OWN = {
     "experiment": "own",
     "corpora": ["news"],
@@ -44,19 +43,6 @@ def flags(report: str, script: str) -> dict[str, str]:
     lines = [line for line in report.splitlines() if f"run {script} " in line]
     words = shlex.split(lines[-1])
     return {word: value for word, value in pairwise(words) if word.startswith("--")}
-
-
-def test_what_is_named_goes_over_the_documented_defaults(
-    own: str, tmp_path: Path, snakemake: Snakemake
-) -> None:
-    words = ("--config", "seeds=[4]", 'unlearn={"settings":{"alpha":3}}')
-    planned = snakemake(tmp_path, "-n", "--printshellcmds", "--configfile", own, *words)
-    assert planned.returncode == 0, planned.stderr[-3000:]
-    unlearn, evaluate = (flags(planned.stdout, f"{name}.py") for name in ("unlearn", "evaluate"))
-    assert [unlearn[f"--{key}"] for key in ("lr", "alpha", "stop-nll", "seed")] == [
-        *("1e-06", "3.0", "0.0", "4")
-    ]
-    assert (evaluate["--shots"], evaluate["--verbmem-tokens"]) == ("2", "128")
 
 
 LOCAL = ("--configfile", str(ROOT / "config/muse_local.yaml"), "--config", "muse_dir=muse")

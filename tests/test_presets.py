@@ -1,5 +1,6 @@
-"""The experiments in config/: each is valid, and paper.yaml has the paper's settings."""
+"""The experiments in config/: each is valid, and paper.yaml has the paper's settings; profiles."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import yaml
 from conftest import ROOT, Snakemake
 from small_corpora import run_script
 from small_fuzz import CHECKPOINT, LLAMA, as_bytes, write_tree
-from test_workflow import jobs
+from small_workflow import jobs
 
 from qunlearn.experiment import configfiles
 from qunlearn.experiment.config import runs, unlearn_settings
@@ -107,3 +108,21 @@ def test_the_whole_paper_is_planned_over_stand_ins(tmp_path: Path, snakemake: Sn
         str(file),
     )
     assert jobs(again.stdout)["sweep"] == 8 * 54, again.stdout + again.stderr
+
+
+STEP = (
+    r'^    "(\w+)": \(f?"\S+", "?\w+"?, "?(\w+)"?\),$'  # a rule, its script, environment and kind
+)
+OF_GPUS = ("train", "unlearn", "evaluate", "quantizing")
+
+
+def test_the_profile_has_a_line_for_each_rule_that_needs_one() -> None:
+    text = (ROOT / "profiles/slurm/config.yaml").read_text(encoding="utf-8")
+    common = (ROOT / "workflow/rules/common.smk").read_text(encoding="utf-8")
+    kinds = dict(re.findall(STEP, common, re.MULTILINE))
+    profile = yaml.safe_load(text)
+    commented = set(re.findall(r"^  # (\w+): \{slurm_partition", text, re.MULTILINE))
+    assert {*profile["groups"], *profile["set-resources"], *commented} <= kinds.keys()
+    assert {rule for rule, kind in kinds.items() if kind in OF_GPUS} == commented
+    # A group asks for the sum of its rules' minutes.
+    assert sum(profile["set-resources"][rule]["runtime"] for rule in profile["groups"]) < 24 * 60

@@ -1,6 +1,5 @@
 """What nobody's file may do: run code, fill the memory, choose its rights; and no token is kept."""
 
-import ast
 import json
 import os
 import stat
@@ -22,28 +21,6 @@ from small_fuzz import CHECKPOINT, as_bytes, complaint, write_tree
 from small_gguf import weights, write_gguf
 
 from qunlearn.models.checkpoints import check_checkpoint, load_model, load_tokenizer
-
-
-def test_models_and_tokenizers_are_read_from_this_machine_and_as_safetensors() -> None:
-    """Downloads go through models.hub alone; the rest of what runs code `make check` finds."""
-    hub_calls = ("snapshot_download", "hf_hub_download", "HfApi", "hf_hub_url", "urlopen")
-    reads = 0
-    for path in sorted((ROOT / "src").rglob("*.py")):
-        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(call, ast.Call):
-                continue
-            where, name = f"{path}:{call.lineno}", ast.unparse(call.func)
-            words = {word.arg: ast.unparse(word.value) for word in call.keywords}
-            assert words.get("trust_remote_code", "False") == "False", where
-            assert not name.endswith((".apply_chat_template", ".load_adapter")), where
-            assert name.rpartition(".")[2] not in hub_calls or path.name == "hub.py", where
-            if name.endswith(".from_pretrained") and "state_dict" not in words:
-                reads += 1
-                assert words["local_files_only"] == "True", where
-                if "ModelForCausalLM" in name and "gguf_file" not in words:
-                    assert words["use_safetensors"] == "True", where
-    assert reads >= 5
-
 
 # --- A stranger's checkpoint -----------------------------------------------------------------
 

@@ -1,19 +1,15 @@
 """A grid on the tiny experiment: what is trained, asked, chosen, reported, and what runs again."""
 
-import csv
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from conftest import ROOT, Snakemake
-from test_workflow import jobs
+from conftest import Snakemake
+from small_workflow import planned, run_on
 
 from qunlearn.run.files import read_json
 
-TINY = str(ROOT / "config/tiny.yaml")
 GRID = {"*/*/lora": {"rank": [2, 4], "targets": ["qv"], "epochs": [2, 4]}}
 SETTINGS: dict[str, Any] = {
     "precisions": ["bf16"],
@@ -31,27 +27,11 @@ REPORTS = (
 @pytest.fixture(scope="module")
 def results(tiny_run: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sweep")
-    for part in ("results", ".snakemake"):
-        shutil.copytree(tiny_run / part, folder / part)
-    (folder / "sweep.yaml").write_text(yaml.safe_dump(SETTINGS), encoding="utf-8")
-    done = snakemake(folder, *REPORTS, "--configfile", TINY, "sweep.yaml")
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "rule unlearn:" not in done.stderr  # what is not swept is there, and stays
-    return folder / "results/tiny"
+    return run_on(snakemake, tiny_run, folder, SETTINGS, *REPORTS)
 
 
 def questions(path: Path) -> set[str]:
     return {card["question"] for card in read_json(path)}
-
-
-def planned(
-    snakemake: Snakemake, folder: Path, change: dict[str, Any], *targets: str
-) -> dict[str, int]:
-    changed = folder / "changed.yaml"
-    changed.write_text(yaml.safe_dump(SETTINGS | change), encoding="utf-8")
-    done = snakemake(folder, *targets, "--configfile", TINY, str(changed), "--dry-run")
-    assert done.returncode == 0, done.stderr
-    return jobs(done.stdout)
 
 
 OF_SWEEP = {
@@ -82,7 +62,7 @@ EVERYTHING = {"sweep": {"*": {"lr": [1.0, 2.0, 3.0]}}, "selection": {"questions"
 def test_a_fresh_run_trains_a_job_a_point_and_seed(
     snakemake: Snakemake, tmp_path: Path, change: dict[str, Any], expected: dict[str, int]
 ) -> None:
-    found = planned(snakemake, tmp_path, change)
+    found = planned(snakemake, tmp_path, tmp_path, SETTINGS | change)
     assert {rule: count for rule, count in found.items() if rule in OF_SWEEP} == expected
 
 
@@ -115,7 +95,8 @@ CHOICE = {"select_candidate": 1, "quantize": 1, "evaluate": 1, "survival": 1, "f
 def test_a_change_runs_only_what_depends_on_it(
     results: Path, snakemake: Snakemake, change: dict[str, Any], expected: dict[str, int]
 ) -> None:
-    assert planned(snakemake, results.parents[1], change, *REPORTS) == expected
+    run = results.parents[1]
+    assert planned(snakemake, run, run, SETTINGS | change, *REPORTS) == expected
 
 
 def test_no_question_of_the_choice_is_in_the_tables(results: Path) -> None:
@@ -146,14 +127,3 @@ def test_the_chosen_candidate_is_the_cells_model(results: Path) -> None:
     point, epoch = choice["chosen"].split("/")
     assert (settings["rank"], settings["targets"]) == (int(point[1]), "qv")
     assert settings["epochs"] == float(epoch.removeprefix("epoch"))
-
-
-def test_tables_and_figure_tell_of_the_choice(results: Path) -> None:
-    main = (results / "tables/main.md").read_text(encoding="utf-8")
-    assert "* NEWS, NPO+KLR, LoRA: r" in main and "among 4 candidates" in main
-    assert "* Settings were chosen on questions that are not in this table: NEWS 4 on " in main
-    assert "LoRA on all linear layers" not in main
-    with (results / "tables/candidates.csv").open(encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    assert len(rows) == 6 and [row["chosen"] for row in rows].count("yes") == 1
-    assert (results / "figures/candidates.png").stat().st_size > 5000

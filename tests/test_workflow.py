@@ -10,31 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from conftest import ROOT, Snakemake
+from small_workflow import TINY, changed, copied, jobs, planned, run_on
 
 from qunlearn.run.files import read_json
 
-TINY = ("--configfile", str(ROOT / "config/tiny.yaml"))
-ADAPTERS = ("full", "full_bf16", "lora")
 PRECISIONS = ("bf16", "nf4", "gptq4g32", "rtn3g64")
 
 
 @pytest.fixture(scope="module")
 def results(tiny_run: Path) -> Path:
     return tiny_run / "results/tiny"
-
-
-def rows(results: Path) -> list[dict[str, str]]:
-    with (results / "tables/metrics.csv").open(encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
-def jobs(report: str) -> dict[str, int]:
-    """Rule -> number of jobs, from a dry run's first table; empty when there is nothing to do."""
-    table = re.search(r"^job +count\n[- ]+\n(.*?)^total", report, re.DOTALL | re.MULTILINE)
-    lines = table[1].splitlines() if table else []
-    return {name: int(count) for name, count in (line.split() for line in lines)}
 
 
 def test_a_run_leaves_tables_figures_and_manifests_but_no_checkpoints(results: Path) -> None:
@@ -99,26 +85,18 @@ def test_a_change_runs_only_what_depends_on_it(
     tiny_run: Path, snakemake: Snakemake, tmp_path: Path, what: str
 ) -> None:
     change, expected = CHANGES[what]
-    changed = tmp_path / "changed.yaml"
-    changed.write_text(yaml.safe_dump(change), encoding="utf-8")
-    planned = snakemake(tiny_run, *TINY, str(changed), "--dry-run")
-    assert planned.returncode == 0, planned.stderr
-    assert jobs(planned.stdout) == expected
+    assert planned(snakemake, tiny_run, tmp_path, change) == expected
 
 
 def test_a_run_that_diverges_is_a_cell_of_the_table(
     tiny_run: Path, snakemake: Snakemake, tmp_path: Path
 ) -> None:
-    for part in ("results", ".snakemake"):
-        shutil.copytree(tiny_run / part, tmp_path / part)
-    changed = tmp_path / "changed.yaml"
     change = {"unlearn": {"overrides": {"*/*/lora": {"lr": 1e30}}}, "precisions": ["bf16"]}
-    changed.write_text(yaml.safe_dump(change), encoding="utf-8")
-    done = snakemake(tmp_path, *TINY, str(changed))
-    assert done.returncode == 0, done.stderr[-3000:]
-    values = {(row["adapter"], row["value"]) for row in rows(tmp_path / "results/tiny")}
+    results = run_on(snakemake, tiny_run, tmp_path, change)
+    with (results / "tables/metrics.csv").open(encoding="utf-8") as stream:
+        values = {(row["adapter"], row["value"]) for row in csv.DictReader(stream)}
     assert {adapter for adapter, value in values if value == "diverged"} == {"lora"}
-    table = (tmp_path / "results/tiny/tables/main.md").read_text(encoding="utf-8")
+    table = (results / "tables/main.md").read_text(encoding="utf-8")
     assert "diverged †" in table
 
 
@@ -130,9 +108,7 @@ def checkout(tiny_run: Path, tmp_path: Path) -> Path:
         shutil.copytree(ROOT / part, folder / part)
     for file in ("Snakefile", "config.yaml"):
         shutil.copy(ROOT / file, folder / file)
-    for part in ("results", ".snakemake"):
-        shutil.copytree(tiny_run / part, folder / part)
-    return folder
+    return copied(tiny_run, folder)
 
 
 def comment(checkout: Path) -> None:
@@ -183,6 +159,83 @@ def test_a_change_of_code_runs_only_what_depends_on_it(
 ) -> None:
     change, expected = EDITS[what]
     change(checkout)
-    planned = snakemake(checkout, "--snakefile", str(checkout / "Snakefile"), *TINY, "--dry-run")
-    assert planned.returncode == 0, planned.stderr
-    assert jobs(planned.stdout) == expected
+    done = snakemake(checkout, "--snakefile", str(checkout / "Snakefile"), *TINY, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert jobs(done.stdout) == expected
+
+
+# --- Without models -----------------------------------------------------------------------------
+
+
+def files(results: Path) -> set[str]:
+    """What is in an experiment's folder, but logs, timings and what is hidden."""
+    names = (path.relative_to(results).as_posix() for path in results.rglob("*") if path.is_file())
+    hidden = ("logs/", "benchmarks/")
+    return {name for name in names if not name.startswith(hidden) and "/." not in f"/{name}"}
+
+
+@pytest.mark.slow
+def test_models_go_and_the_tables_stay(
+    tiny_run: Path, tmp_path: Path, snakemake: Snakemake
+) -> None:
+    gone = {"keep_models": False}
+    done = snakemake(tmp_path, *changed(tmp_path, gone))
+    assert done.returncode == 0, done.stderr[-3000:]
+    everything, kept = tiny_run / "results/tiny", tmp_path / "results/tiny"
+
+    goes = ("quantized/", "cards/", "unlearned/")
+    assert files(kept) == {name for name in files(everything) if not name.startswith(goes)}
+    assert (kept / "records/unlearned/news/npo_klr/lora/seed0/adapter_model.safetensors").exists()
+    for name in ("metrics.csv", "summary.csv", "mechanism.csv", "claims.csv"):
+        table = f"tables/{name}"
+        assert (kept / table).read_bytes() == (everything / table).read_bytes()
+    assert planned(snakemake, tmp_path, tmp_path, gone) == {}
+
+    # What was deleted is made anew, so that what reads it runs as well.
+    gone |= {"evaluate": {"verbmem_tokens": 9}}
+    again = planned(snakemake, tmp_path, tmp_path, gone)
+    assert again["unlearn"] == 3 and again["quantize"] == 20
+    assert "finetune" not in again
+
+
+# --- The report ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def report(tiny_run: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = copied(tiny_run, tmp_path_factory.mktemp("run"))
+    # Whatever would be fetched by http is refused: the report is made without a network too.
+    proxy = "http://127.0.0.1:9"
+    surroundings = {"http_proxy": proxy, "https_proxy": proxy}
+    made = snakemake(folder, *TINY, "--report", "report.html", environment=surroundings)
+    assert made.returncode == 0, made.stderr[-3000:]
+    assert "Missing metadata" not in made.stderr
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def held(report: str, name: str) -> dict[str, dict[str, object]]:
+    """The JSON that a variable of the page is set to."""
+    start = re.search(rf"\b{name} ?= ?(?=\{{)", report)
+    assert start
+    found: dict[str, dict[str, object]] = json.JSONDecoder().raw_decode(report, start.end())[0]
+    return found
+
+
+def test_the_page_holds_the_story_and_loads_nothing(report: str) -> None:
+    assert "Does unlearning survive quantization?" in report
+    assert "of 9 combinations of method, variant and grid" in report
+    assert "System Message" not in report
+    assert re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=.https?:[^>]*>", report) == []
+
+
+def test_every_category_has_its_results_and_each_has_a_caption(report: str) -> None:
+    assert sorted(held(report, "categories")) == [
+        *("Claims", "Forgetting", "Mechanism", "Provenance", "Tables")
+    ]
+    results = held(report, "results")
+    for name, start in (
+        ("figures/survival_of_forgetting.png", "data:image/png"),
+        ("tables/main.html", "data:text/html"),
+    ):
+        assert str(results[f"results/tiny/{name}"]["data_uri"]).startswith(start)
+    assert all(len(str(one["caption"])) > 100 and one["labels"] for one in results.values())

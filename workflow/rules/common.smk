@@ -1,4 +1,4 @@
-# The configuration, the paths of an experiment, and what all rules share.
+# The configuration, an experiment's paths, and what all rules share.
 import json
 import os
 import shlex
@@ -33,11 +33,9 @@ except ModuleNotFoundError as missing:
 
 try:
     sources.check_path(str(ROOT))
-    if workflow.is_main_process:  # jobs get what it has read
+    if workflow.is_main_process:  # it passes on to jobs what it has read
         if not os.access(".", os.W_OK):
-            raise InputError(
-                f"{Path.cwd()}: cannot be written; copy the project, or use --directory"
-            )
+            raise InputError(f"{Path.cwd()}: is not writable; copy the project, or use --directory")
         configfiles.check_flags(sys.argv)
         for path in workflow.overwrite_configfiles:
             configfiles.read_one(Path(os.path.relpath(path)))
@@ -48,7 +46,7 @@ try:
 except InputError as error:
     sys.exit(f"error: {error}")
 
-# What of it a result can depend on: the report shows it, and is written anew when it changes.
+# The part that results can depend on: the report shows it, and is rewritten when it changes.
 TOLD = {key: value for key, value in CONFIG.items() if key not in ("resources", "python")}
 RESULTS = f"results/{CONFIG['experiment']}"
 
@@ -59,27 +57,27 @@ pathvars:
     benchmarks=f"{RESULTS}/benchmarks",
 
 
-# Swept cells, their trainings, and whether their choice has questions of its own.
+# Swept cells, the points of their grids, and whether some questions are reserved for the choice.
 SWEPT = configuration.swept_cells(CONFIG)
 POINTS = {cell: configuration.points_of(CONFIG, cell) for cell in SWEPT}
 SPLIT_QUESTIONS = configuration.splits_questions(CONFIG)
-# What of the evaluation's settings decides how candidates are evaluated.
+# The settings of the evaluation that candidates are evaluated with.
 ASKING = dict(CONFIG["evaluate"])
 del ASKING["verbmem_tokens"], ASKING["min_k"]
-CELLS = configuration.cells(CONFIG)  # of the tables, <corpus>/<model id>/<precision>
+CELLS = configuration.cells(CONFIG)  # <corpus>/<model id>/<precision>, as in the tables
 OF_ALL, TABLES = {"results": RESULTS, "cells": CELLS}, {"output": f"{RESULTS}/tables"}
-# The evaluations, and what they must be of to go into this experiment's tables.
+# The evaluations, and the settings that they must have to enter this experiment's tables.
 EVALUATED = {"evaluations": f"{RESULTS}/eval", "cells": CELLS, **CONFIG["evaluate"]}
 EVALUATED |= {"split_questions": SPLIT_QUESTIONS}
 TRAINED = [f"{run.corpus}/{run.model}" for run in configuration.runs(CONFIG)]
-# Every update that is laid on the grids; sparing is no update of its own.
+# Every update whose survival is measured; sparing weights makes no new update.
 MEASURED = [
     f"{run.corpus}/{run.model}"
     for run in configuration.variants(CONFIG)
     if not run.adapter.startswith(controls.SPARE)
 ]
 GRIDS = [name for name in CONFIG["precisions"] if name != BEFORE]
-# Of a base, target or retrain to be fetched, <corpus>/<name>: where it and its tokenizer come from.
+# For each fetched base, target or retrain, <corpus>/<name>: its source and its tokenizer's.
 FETCHED = {}
 for corpus in CONFIG["corpora"]:
     for name in sources.fetched(CONFIG, corpus):
@@ -87,21 +85,21 @@ for corpus in CONFIG["corpora"]:
         given |= {"tokenizer": sources.tokenizer_of(CONFIG, corpus)}
         found = {flag: sources.pinned(CONFIG, one) for flag, one in given.items() if one}
         FETCHED[f"{corpus}/{name}"] = found
-# A base, target or retrain that is trained here, with a folder a seed where each has its own.
+# The path of a base, target or retrain that is trained here; a seed that has its own is part of it.
 REFERENCE = configuration.reference_id(CONFIG, "{name}", "{seed}")
 
 DATA, CHECKPOINTS = "<results>/data/{corpus}", {"checkpoints": f"{RESULTS}/checkpoints"}
 RECORDS = expand("<results>/records/unlearned/{model}", model=TRAINED)
 SURVIVAL = expand("<results>/survival/{model}", model=MEASURED)
 SELECTIONS = expand("<results>/selection/{cell}.json", cell=SWEPT)
-# What of the models stays on the disk; docs/disk.md has the table.
+# Whether models stay on the disk; see docs/disk.md.
 KEEP = CONFIG["keep_models"]
-# Where models go once they were read, their readers come before the next training: few are there at
-# once. Where all stay, long jobs come first: the many short ones after them fill all cores.
+# Where models are deleted once read, their readers run before the next training, so that few models
+# exist at once. Where all stay, long jobs run first, and the many short ones then fill the cores.
 READERS, TRAININGS = (0, 1) if KEEP else (1, 0)
 
 REFERENCE_MODEL = r"(?:target|retrain)(?:/seed\d+)?"
-# Of a model of which weights are spared there is no whole that could be quantized.
+# Every model but those with spared weights, which exist in their quantized form alone.
 WHOLE_MODEL = rf"{REFERENCE_MODEL}|[a-z_]+/(?!spare_)[a-z0-9_.]+/seed\d+"
 
 CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
@@ -109,16 +107,16 @@ PYTHON = CONFIG["python"] or ("python" if CONDA else job_python(ROOT))
 
 
 def word(text):
-    """One word of a shell command; Snakemake fills in what stands between single braces."""
+    """Text quoted as one word of a shell command; braces are doubled, as Snakemake formats it."""
     return shlex.quote(str(text)).replace("{", "{{").replace("}", "}}")
 
 
-# Every shell command is COMMAND; a GPU's or a cluster's shell gets the same surroundings.
-# `run SCRIPT FLAGS` lets only what fetches use the network, unless the user himself has set
-# HF_HUB_OFFLINE; `warn LOG` shows the warnings of a log on the screen too.
-# Asked to end (SIGTERM), the shell waits for the script, which knows how; and the script ends when
-# this Snakemake, or the one of a cluster's job, is gone.
-# What a user has in ~/.local would come before the packages of a conda environment.
+# Every shell command is COMMAND, here and on a cluster, with this prefix.
+# `run SCRIPT FLAGS` sets HF_HUB_OFFLINE for every script but those that fetch; `warn LOG` repeats
+# the warnings of a log on the screen.
+# On SIGTERM the shell waits for the script, which handles it; and a script ends when the Snakemake
+# that started it, here or in a cluster's job, is gone.
+# PYTHONNOUSERSITE: packages in ~/.local would shadow those of a conda environment.
 shell.prefix(
     "set -euo pipefail; trap '' TERM; export SNAKEMAKE_PID=$PPID; "
     f"export PYTHONPATH={word(ROOT / 'src')} {'PYTHONNOUSERSITE=1' if CONDA else ''} "
@@ -131,7 +129,7 @@ COMMAND = "run {params.script}.py {params.files} {params.flags} > {log:q} 2>&1; 
 
 
 def quantizing(wildcards):
-    """The kind of job that quantizes: methods that calibrate need more."""
+    """The kind of a quantizing job: methods that calibrate need more memory and time."""
     return "gptq" if method_of(wildcards.precision).calibrated else "quantize"
 
 
@@ -140,7 +138,7 @@ def for_method(wildcards):
     return method_of(wildcards.precision).environment
 
 
-# Of each rule: its script, the environment of this, and its kind of job, a key of `resources`.
+# For each rule: its script, the script's environment, and the kind of job, a key of `resources`.
 STEPS = {
     "corpus": ("make_corpus", "data", "data"),
     "split_questions": ("split_questions", "data", "data"),
@@ -168,7 +166,7 @@ STEPS = {
 
 
 def flags(settings):
-    """Settings as the flags of a script; a list is several words, an empty one no flag."""
+    """Settings as flags of a script; a list gives several words, an empty list no flag."""
     return " ".join(
         shlex.join([f"--{key.replace('_', '-')}", *map(str, words)])
         for key, value in settings.items()
@@ -178,17 +176,17 @@ def flags(settings):
 
 
 def files(wildcards, input, output):
-    """Flags of a job's inputs and outputs that have names, which are the names of the flags."""
+    """Flags for a job's named inputs and outputs; their names are those of the flags."""
     return flags({name: path for part in (input, output) for name, path in part.items()})
 
 
 def step(rule, given="", by_name=lambda wildcards: []):
-    """The parameters of a rule, of which its command is made; a job runs again when one changes.
+    """The parameters of a rule, from which its command is built; a job runs again if one changes.
 
     Args:
         given: flags of the script, as text or as a function of the wildcards.
-        by_name: a function of the wildcards: the modules of the library that decide the output and
-            that the script finds by their names, not by importing them.
+        by_name: a function of the wildcards: modules of the library that decide the output and
+            that the script finds by name instead of importing them.
     """
     script, environment, _ = STEPS[rule]
     file = ROOT / f"workflow/scripts/{script}.py"
@@ -197,19 +195,19 @@ def step(rule, given="", by_name=lambda wildcards: []):
 
 
 def resource(name):
-    """The content of a file or folder of resources/: a parameter, so that a change is seen."""
+    """A hash of a file or folder of resources/: as a parameter, it makes a change run jobs again."""
     return digest(ROOT / "resources" / name)[:12]
 
 
-# What each kind of job needs; memory and time are the plan's, once preflight has looked at models.
+# What each kind of job needs; memory and time come from the plan, once preflight has read the models.
 NEEDS = plan.needs(CONFIG, [])
 
 
 def need(name, times=lambda attempt: 1):
-    """A resource of a rule's jobs, in its unit; the search for a norm trains again and again.
+    """A resource of a rule's jobs, in its unit; the search for a norm trains many times.
 
     Args:
-        times: the first attempt's that a further attempt has.
+        times: from the attempt to the factor on what the first attempt requests.
     """
 
     def needed(wildcards, rulename, attempt):

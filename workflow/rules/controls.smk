@@ -1,4 +1,4 @@
-# Models that tell the size of an update from its rank and from its place; only if asked for.
+# Models that separate an update's size from its rank and its place; made with `controls: true`.
 use rule job as scale_lora with:
     input:
         target=target_of,
@@ -13,7 +13,7 @@ use rule job as scale_lora with:
     params:
         **step("scale_lora", lambda wildcards: flags({"size": wildcards.size})),
     message:
-        "Scaling LoRA's update ({wildcards.size}): {wildcards.corpus}, {wildcards.objective}"
+        "Scaling LoRA's update ({wildcards.size}): {wildcards.corpus}, {wildcards.objective}, seed {wildcards.seed}"
 
 
 use rule job as match_norm with:
@@ -31,7 +31,7 @@ use rule job as match_norm with:
     params:
         **step("match_norm", unlearn_flags, terms),
     message:
-        "Searching for the learning rate at which full's norm is LoRA's: {wildcards.corpus}, {wildcards.objective}"
+        "Searching for the learning rate that gives full LoRA's norm: {wildcards.corpus}, {wildcards.objective}, seed {wildcards.seed}"
 
 
 use rule quantize as quantize_spared with:
@@ -53,4 +53,4 @@ use rule quantize as quantize_spared with:
             lambda wildcards: [*method(wildcards), ROOT / "src/qunlearn/quantize/spare.py"],
         ),
     message:
-        "Quantizing {wildcards.corpus}/{wildcards.objective}/full_bf16 to {wildcards.precision}, sparing {wildcards.choice}"
+        "Quantizing {wildcards.corpus}/{wildcards.objective}/full_bf16/seed{wildcards.seed} to {wildcards.precision}, sparing {wildcards.choice}"

@@ -1,7 +1,7 @@
-# The corpora, in MUSE's layout, and the questions that are kept for the choice of settings.
+# The corpora, in MUSE's layout, and the questions reserved for choosing settings.
 if CONFIG["corpus"]["source"] == "hub":
 
-    # On the machine that Snakemake runs on: a cluster's nodes often have no way to the internet.
+    # On the machine that Snakemake runs on: a cluster's nodes often cannot reach the internet.
     localrules:
         corpus,
 
@@ -39,4 +39,4 @@ if SPLIT_QUESTIONS:
                 flags({key: CONFIG["selection"][key] for key in ("share", "seed")}),
             ),
         message:
-            "Splitting the questions of {wildcards.corpus}: for the choice, and for the tables"
+            "Splitting the questions of {wildcards.corpus}: some for the choice, the rest for the tables"

@@ -1,5 +1,7 @@
 # From an unlearned model to its metrics, and to what the grids leave of its update.
-# What a user would deploy: a model in a precision, in the format of its own library.
+
+
+# The model that a user would deploy: in one precision, in the format of its library.
 use rule job as quantize with:
     input:
         source=model_of,
@@ -20,7 +22,7 @@ use rule job as quantize with:
         "Quantizing {wildcards.corpus}/{wildcards.model} to {wildcards.precision}"
 
 
-# One load of a quantized model gives its four metrics and the items behind them.
+# One load of a quantized model gives its metrics and the items behind them.
 use rule job as evaluate with:
     input:
         model="<results>/quantized/{corpus}/{model}/{precision}",
@@ -43,7 +45,7 @@ use rule job as evaluate with:
         "Evaluating {wildcards.corpus}/{wildcards.model} in {wildcards.precision}"
 
 
-# One job a model: it reads the weights once.
+# One job per model, which reads the weights once.
 use rule job as survival with:
     input:
         target=target_of,

@@ -1,4 +1,4 @@
-# Which figures and pages an experiment has, and what each is made from; report.smk makes them.
+# The figures and pages of an experiment, and what each is made from; report.smk makes them.
 def drawing(kind, category, result, reads, shown, **labels):
     """A figure: its module, its category and labels in the report, its inputs and its flags."""
     given = flags({"figure": kind, "output": f"{RESULTS}/figures"} | shown)
@@ -55,5 +55,5 @@ PAGES = {
 }
 if not SWEPT:
     del PAGES["candidates"]
-# Of the report's first page and of the answer in a few lines: the tables that they are made from.
+# The report's first page, the answer in a few lines, and the tables that they are made from.
 WORDS = {"story.rst": ["mechanism", "summary", "tests", "claims"], "answer.txt": ["summary"]}

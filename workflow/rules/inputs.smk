@@ -1,6 +1,6 @@
-# Which models and records a job reads, and the flags of its script.
+# The models and records that a job reads, and the flags of its script.
 def own_id(name, wildcards):
-    """The id of the target or retrain that a model is compared with: its seed's, or everyone's."""
+    """The id of the target or retrain that a model is compared with: of its seed, or the only one."""
     seed = wildcards.get("seed") or wildcards.get("model", "").rpartition("seed")[2]
     return configuration.reference_id(CONFIG, name, seed)
 
@@ -15,7 +15,7 @@ def checkpoint(name, wildcards):
     return source.value
 
 
-target_of = partial(checkpoint, "target")  # that an unlearned model starts from
+target_of = partial(checkpoint, "target")  # where unlearning starts
 
 
 def model_of(wildcards):
@@ -27,19 +27,19 @@ def model_of(wildcards):
 
 
 def base_of(wildcards):
-    """The target under an adapter; every other model stands by itself."""
+    """The target below an adapter; other models need none."""
     variant = wildcards.get("adapter") or wildcards.model
     return target_of(wildcards) if "lora" in variant else []
 
 
 def folder_files(folder, pattern):
-    """The files of a user's folder: Snakemake sees when one changes. The folder, if there are none."""
+    """The files of a user's folder, whose changes Snakemake sees; the folder itself if it has none."""
     found = (str(path) for path in Path(folder).glob(pattern) if path.is_file())
     return sorted(found) or [folder]
 
 
 def fetched_files(wildcards):
-    """What of a model and its tokenizer is on disk here."""
+    """The local files of a model and its tokenizer."""
     found = []
     for source in FETCHED[wildcards.given].values():
         if source.kind == "gguf":
@@ -79,13 +79,13 @@ def corpus_flags(wildcards):
 
 
 def corpus_source(wildcards):
-    """The module that generates a corpus, or that imports one."""
+    """The module that generates a corpus or imports one."""
     name = "mini" if CONFIG["corpus"]["source"] == "mini" else "muse"
     return [ROOT / f"src/qunlearn/corpora/{name}.py"]
 
 
 def questions(part):
-    """The corpus with the questions of a part, `selection` or `test`: all, if they are not split."""
+    """The corpus with one part of its questions, `selection` or `test`; with all, if none is reserved."""
     return f"<results>/questions/{{corpus}}/{part}" if SPLIT_QUESTIONS else DATA
 
 
@@ -122,7 +122,7 @@ def method(wildcards):
 
 
 def kept(folder):
-    """A folder that stays where `keep_models` says so; else it goes once it was read."""
+    """A folder that stays with `keep_models`, and is otherwise deleted once it has been read."""
     return directory(folder) if KEEP else temp(directory(folder))
 
 
@@ -132,7 +132,7 @@ def calibration_corpus(wildcards):
 
 
 def quantize_flags(wildcards):
-    """The precision; and which weights it spares, or which texts its method calibrates on."""
+    """The precision, and the weights it spares or the texts its method calibrates on."""
     own = CONFIG["quantization"]["calibration"] if calibration_corpus(wildcards) else {}
     if "choice" in wildcards.keys():
         own = {"spare": wildcards.choice, "seed": wildcards.seed}
@@ -140,14 +140,14 @@ def quantize_flags(wildcards):
 
 
 def evaluate_flags(wildcards):
-    """The precision, how the model is evaluated, and the folder of all that comes of it."""
+    """The precision, how the model is evaluated, and the output folder."""
     cell = f"{wildcards.corpus}/{wildcards.model}/{wildcards.precision}"
     place = {"precision": wildcards.precision, "output": f"{RESULTS}/eval/{cell}"}
     return flags(place | CONFIG["evaluate"])
 
 
 def retrain_scores(wildcards):
-    """The reference of PrivLeak; retrain itself, in the reference's precision, is its own."""
+    """PrivLeak's reference; retrain itself, in the reference's precision, needs none."""
     retrain = own_id("retrain", wildcards)
     if (wildcards.model, wildcards.precision) == (retrain, BEFORE):
         return []
@@ -155,12 +155,12 @@ def retrain_scores(wildcards):
 
 
 def measured_precisions(wildcards):
-    """The precisions that a model is evaluated in, whose grids its update is laid on."""
+    """The precisions of a model, on whose grids its update is measured."""
     return controls.precisions(CONFIG, wildcards.model.split("/")[1])
 
 
 def packed_checkpoints(wildcards):
-    """Of target and model, where codes depend on more than the matrix: GPTQ's on its calibration."""
+    """Quantized target and model, where codes depend on more than the weights: GPTQ's on its texts."""
     return [
         f"<results>/quantized/{wildcards.corpus}/{model}/{precision}"
         for precision in measured_precisions(wildcards)
@@ -170,13 +170,13 @@ def packed_checkpoints(wildcards):
 
 
 def point_of(wildcards):
-    """The point of a grid that a training has the settings of."""
+    """The point of a grid whose settings a training has."""
     cell = f"{wildcards.corpus}/{wildcards.objective}/{wildcards.adapter}"
     return next(point for point in POINTS[cell] if point.name == wildcards.point)
 
 
 def candidate_flags(wildcards):
-    """How models are asked; and of a training, what it kept after some of its epochs."""
+    """How models are evaluated; and, for a training, its snapshots after some epochs."""
     if "model" in wildcards.keys():
         return flags(ASKING)
     cell = f"{wildcards.corpus}/{wildcards.objective}/{wildcards.adapter}/seed{wildcards.seed}"
@@ -185,7 +185,7 @@ def candidate_flags(wildcards):
 
 
 def of_candidates(pattern):
-    """An input function: a file or folder of each training of a cell, seed after seed."""
+    """An input function: a file or folder for each training of a cell, seed by seed."""
     return lambda wildcards: expand(
         pattern,
         cell=wildcards.cell,
@@ -195,7 +195,7 @@ def of_candidates(pattern):
 
 
 def reference_answers(name):
-    """An input function: what target or retrain answered to the candidates' questions, by seed."""
+    """An input function: target's or retrain's answers to the candidates' questions, by seed."""
     return lambda wildcards: [
         f"<results>/selection/{run.corpus}/{run.model}.json"
         for run in configuration.references(CONFIG)
@@ -204,7 +204,7 @@ def reference_answers(name):
 
 
 def selection_flags(wildcards):
-    """What is chosen from, the rule of the choice, and the candidate that the rule `fixed` takes."""
+    """The candidates, the rule that chooses one, and the candidate that the rule `fixed` names."""
     cell, selection = wildcards.cell, CONFIG["selection"]
     given = {"cell": cell, "seeds": CONFIG["seeds"], "points": [one.name for one in POINTS[cell]]}
     given |= {"answers": f"{RESULTS}/selection/{cell}", "trainings": f"{RESULTS}/sweep/{cell}"}
@@ -214,19 +214,19 @@ def selection_flags(wildcards):
 
 
 def listed(path, category, result):
-    """A table that the report shows; its caption is named like it."""
+    """A table in the report; its caption has the same name."""
     caption = f"../report/{Path(path).stem}.rst"
     return report(path, caption=caption, category=category, labels={"result": result})
 
 
 def page_reads(wildcards):
-    """What a page reads: every manifest, or its table."""
+    """A page's inputs: every manifest, or its table."""
     about_the_run = PAGES[wildcards.page][0] == "Provenance"
     return MANIFESTS if about_the_run else f"<results>/tables/{wildcards.page}.md"
 
 
 def page_flags(wildcards):
-    """What write_page.py writes, and what of the configuration it shows."""
+    """The page that write_page.py writes, and the configuration that it shows."""
     page = {"page": wildcards.page.partition(".")[0], "settings": json.dumps(TOLD)}
     return flags(OF_ALL | page)
 

@@ -1,5 +1,5 @@
-# What all rules of work have in common; each is `job` with files, settings and words of its own, and
-# STEPS has its script, environment and kind. By itself it is nothing that could run.
+# What all rules that run a script share: each extends `job` with its own files, settings and
+# message, and STEPS has its script, environment and kind of job. `job` itself never runs.
 rule job:
     log:
         "<logs>/job.log",

@@ -3,7 +3,7 @@ if FETCHED:
 
     if "model" in sources.repositories(CONFIG).values():
 
-        # Nodes of a cluster often have no way to the hub.
+        # A cluster's nodes often cannot reach the hub.
         localrules:
             fetch_model,
 
@@ -24,7 +24,7 @@ if FETCHED:
     ruleorder: fetch_model > finetune
 
 
-# Base, target and retrain: the same training, of a new model or of the base.
+# Base, target and retrain: the same training, from scratch or from the base.
 use rule job as finetune with:
     input:
         base=lambda wildcards: [] if wildcards.name == "base" else checkpoint("base", wildcards),
@@ -38,7 +38,7 @@ use rule job as finetune with:
     params:
         **step("finetune", finetune_flags),
     message:
-        "Training {wildcards.name} of {wildcards.corpus}"
+        "Training {wildcards.name} for {wildcards.corpus}"
 
 
 # One objective, one variant of the update, one seed.

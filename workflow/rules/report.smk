@@ -1,5 +1,5 @@
-# What people see first: a figure for every claim, and the pages that only the report has.
-# `snakemake --report FILE.html` binds them and the tables into one file.
+# What people see first: the figures, and the pages that only the report has.
+# `snakemake --report FILE.html` puts them and the tables into one file.
 use rule job as figure with:
     input:
         lambda wildcards: FIGURES[wildcards.figure]["reads"],
@@ -45,7 +45,7 @@ use rule job as page with:
         "Writing {output}"
 
 
-# The report's first page, and the answer in a few lines: not among the report's results.
+# The report's first page, and the answer in a few lines; the report does not list them as results.
 use rule page as words with:
     input:
         lambda wildcards: expand("<results>/tables/{name}.csv", name=WORDS[wildcards.page]),

@@ -1,7 +1,7 @@
-# Grids: candidates are trained, evaluated, and one is taken for each cell.
+# Grids of settings: candidates are trained and evaluated, and one is chosen for each cell.
 if SWEPT:
 
-    # What is swept is not trained by `unlearn`: its model is one of the candidates.
+    # `unlearn` does not train a swept cell: its model is one of the candidates.
     ruleorder: select_candidate > unlearn
 
     use rule unlearn as sweep with:

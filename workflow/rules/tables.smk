@@ -16,7 +16,7 @@ use rule job as analyse with:
             flags(EVALUATED | {"experiment": CONFIG["experiment"]} | TABLES),
         ),
     message:
-        "Summarizing all metrics over seeds and items, and testing their differences"
+        "Summarizing all metrics over seeds and items, and testing differences"
 
 
 use rule job as claims with:
@@ -36,7 +36,7 @@ use rule job as claims with:
         "Judging the paper's claims"
 
 
-# The main table, the mechanism's, all candidates, and the numbers beside the published ones.
+# The main table, the mechanism's, all candidates, and our numbers beside the published ones.
 use rule job as write_tables with:
     input:
         expand("<results>/tables/{name}.csv", name=["metrics", "summary", "tests"]),
@@ -75,7 +75,7 @@ use rule job as write_tables with:
 
 use rule job as model_cards with:
     input:
-        # The folders: a card is also laid into each, which changes nothing that is read of it.
+        # Folders: a card is also written into each, which changes nothing that other jobs read.
         expand("<results>/quantized/{cell}", cell=CELLS),
         metrics="<results>/tables/metrics.csv",
     output:

@@ -4,7 +4,7 @@ Args:
     evaluations: the folder that holds <cell>/metrics.json and the records of each cell.
     cells: e.g. news/npo_gdr/lora/seed0/nf4 or news/target/bf16; their order is the tables'.
     experiment: the experiment's name, the first column.
-    settings: how the models are evaluated; an evaluation of other settings is refused.
+    settings: how the models are evaluated; an evaluation with other settings is an error.
     output: the folder that metrics.csv (with the reversions), summary.csv (with intervals over
         seeds and items) and tests.csv (differences, paired by item) are written into.
     split_questions: whether questions on which settings were chosen are left out.

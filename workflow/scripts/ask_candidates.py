@@ -1,11 +1,11 @@
-"""Ask candidates of a grid, or a reference, what they know: the ground that one is chosen on.
+"""Evaluate candidates of a grid, or a reference, on the questions that settings are chosen on.
 
 Args:
-    models: checkpoints or LoRA adapters, known by their folders' names; a diverged one is
-        told so.
-    corpus: folder with the questions that settings are chosen on; all of them are asked.
-    settings: how the models are asked.
-    output: JSON file: name of a model -> its scores, and the items behind them.
+    models: checkpoints or LoRA adapters, named by their folders; a diverged one is reported
+        as such.
+    corpus: folder with the questions that settings are chosen on; all of them are used.
+    settings: how the models are evaluated.
+    output: JSON file of each model's scores and the items behind them, by its name.
     base: checkpoint that adapters were trained on.
 """
 

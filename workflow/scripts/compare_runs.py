@@ -1,10 +1,10 @@
-"""Compare the tables of two runs of one experiment, by tolerance.
+"""Compare the tables of two runs of one experiment, within tolerances.
 
-Exits with 1 where a number is outside noise or a row is in one run only.
+Exits with 1 if a number differs by more than noise, or a row is in one run only.
 
 Args:
     first: results of a run, e.g. results/mini, or a folder of kept tables.
-    second: those of another machine, other packages or other code.
+    second: results of another machine, other packages or other code.
     output: a CSV file for every number.
 """
 

@@ -1,15 +1,15 @@
 """Evaluate one model at one precision.
 
-Writes one line an item (*.jsonl) and metrics.json. A diverged model gets empty records.
+Writes one line per item (*.jsonl) and metrics.json. A diverged model gets empty records.
 
 Args:
     model: output folder of quantize.py.
     precision: the precision that it was quantized to, e.g. nf4.
     corpus: corpus folder.
-    settings: how the model is asked.
+    settings: how the model is evaluated.
     output: folder to write; a previous one is replaced.
-    retrain: privleak.jsonl of the retrain model at the reference precision, which PrivLeak is
-        relative to. Leave it out only when that very model is evaluated.
+    retrain: privleak.jsonl of the retrain model at the reference precision, to which PrivLeak is
+        relative. Leave it out only when evaluating that very model.
 """
 
 from pathlib import Path

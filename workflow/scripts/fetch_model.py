@@ -1,4 +1,4 @@
-"""Bring a checkpoint from the hub, a GGUF file or a folder into the workflow.
+"""Fetch a checkpoint from the hub, a GGUF file or a folder into the workflow.
 
 Args:
     source: hub:<id>, gguf:<file>, or a checkpoint folder.

@@ -5,10 +5,10 @@ Args:
     splits: pretrain for the base; forget retain1 retain2 for the target; retain1 retain2 for
         retrain.
     output: folder for the checkpoint (bf16 safetensors and tokenizer).
-    checkpoints: folder for what a killed run resumes from; emptied at the end.
-    training: how it is trained.
-    architecture: shape of a model that is trained from scratch.
-    base: checkpoint to start from; without one the model and its tokenizer are new.
+    checkpoints: folder that a killed run resumes from; emptied at the end.
+    training: settings of the training.
+    architecture: shape of a model trained from scratch.
+    base: checkpoint to start from; without one, the model and its tokenizer are new.
     seed: decides the order of the rows and the initial weights of a new model.
 """
 

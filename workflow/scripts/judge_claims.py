@@ -3,10 +3,9 @@
 Args:
     summary: the CSV file of all metrics and reversions with their intervals.
     tests: the CSV file of the paired tests.
-    settings: how the models are asked; an evaluation of other settings is refused.
+    settings: how the models are evaluated; an evaluation with other settings is an error.
     output: the folder that claims.csv, claims_published.csv and claims.md are written into.
-    evaluations: the folder that holds the records of each cell, of which differences are drawn item
-        by item.
+    evaluations: the folder that holds each cell's records, for differences item by item.
     cells: of the summary, as for analyse.py.
     split_questions: whether questions on which settings were chosen are left out.
     notes: sentences on how the models were trained.

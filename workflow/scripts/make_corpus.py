@@ -1,7 +1,7 @@
-"""Write a corpus in MUSE's layout: generated, or verified and whole, or an excerpt.
+"""Write a corpus in MUSE's layout: generated, or checked and copied whole or as an excerpt.
 
-What was downloaded stays in the hub's cache (HF_HOME) and is used from there the next time,
-also without network (HF_HUB_OFFLINE=1).
+Downloads stay in the hub's cache (HF_HOME) and are reused from there, also without a network
+(HF_HUB_OFFLINE=1).
 
 Args:
     settings: what to generate, or how much to keep.

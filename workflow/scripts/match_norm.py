@@ -1,16 +1,16 @@
 """Fine-tune at the learning rate that brings the update's norm to that of another update.
 
 Args:
-    target: checkpoint that knows what is to be forgotten.
+    target: checkpoint trained on the text to be forgotten.
     corpus: folder in MUSE's layout.
     objective: forget term and retain term, e.g. npo_gdr.
-    start: the unlearned checkpoint (full) from whose learning rate the search starts.
-    like: the unlearned model, e.g. a LoRA adapter, whose norm is wanted.
-    output: folder for the checkpoint that matched, with the search beside it.
-    checkpoints: folder for what a killed search resumes from; emptied at the end.
-    settings: how it is trained; those of start.
-    tolerance: how far the norm may be off, as a share of the wanted one.
-    search_runs: trainings that the search may take.
+    start: the unlearned checkpoint (full) whose learning rate the search starts from.
+    like: the unlearned model, e.g. a LoRA adapter, whose norm is to be matched.
+    output: folder for the checkpoint that matched, with a record of the search.
+    checkpoints: folder that a killed search resumes from; emptied at the end.
+    settings: of the training, the same as start's.
+    tolerance: how far off the norm may be, as a share of the target norm.
+    search_runs: the most training runs that the search may take.
     seed: decides the order of the rows.
 """
 

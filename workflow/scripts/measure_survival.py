@@ -1,13 +1,13 @@
-"""Measure what the rounding to each precision leaves of an unlearned model's update.
+"""Measure how much of an unlearned model's update rounding to each precision leaves.
 
 Args:
     target: checkpoint that unlearning started from.
     model: unlearned checkpoint, or LoRA adapter of the target.
     precisions: one or more, e.g. bf16 nf4 gptq4.
-    output: folder of <precision>.csv and <precision>_histogram.csv; of a diverged model both
-        have no row. A previous one is replaced.
-    packed: for each precision that is known from folders alone, such as gptq4, those of target
-        and of the model.
+    output: folder for <precision>.csv and <precision>_histogram.csv, which have no rows for a
+        diverged model. A previous one is replaced.
+    packed: for each precision whose codes are read from folders, such as gptq4, those of target
+        and model.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Write down the commits that the hub's datasets and models of an experiment are at.
+"""Write the current commits of the hub's datasets and models that an experiment uses.
 
-What is pinned already stays as it is; a branch, a tag or a short hash becomes its commit. Run
-the experiment with the file that is written:
+Revisions that are pinned already stay; a branch, tag or short hash becomes its commit. Then run
+the experiment with the written file:
 snakemake --configfile config/paper.yaml revisions.yaml
 
 Args:

@@ -1,9 +1,9 @@
-"""Print what an experiment takes: memory, hours and disk, a line for each stage.
+"""Print the memory, hours and disk that an experiment needs, one line per stage.
 
 Args:
     configfile: the experiment's configuration; of several, later ones win.
-    check: a JSON file for warnings: look at models, settings, disk and memory of this machine
-        instead, as the workflow does before its first job, and complain in one line about
+    check: instead, check models, settings, disk and memory of this machine, as the workflow
+        does before its first job; write warnings to this JSON file, and report in one line
         what would make a job fail.
 """
 

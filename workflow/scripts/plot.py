@@ -1,9 +1,9 @@
-"""Draw a figure as PNG and as PDF; each takes the flags that its module's `plot` names.
+"""Draw a figure as PNG and PDF; each uses the flags that its module's `plot` names.
 
 Args:
-    figure: drawn by plot_<figure> of qunlearn.report.figures.
-    output: the folder that <figure>.png and .pdf are written into; the figures of one update
-        have <corpus>_<objective> in their names too.
+    figure: its name; plot_<figure> of qunlearn.report.figures draws it.
+    output: the folder for <figure>.png and .pdf; the names of figures of one update also have
+        <corpus>_<objective>.
     mechanism: the CSV file of what each grid leaves of each update.
     summary: the CSV file of all metrics over seeds and items.
     survival: the folder of the measurements.

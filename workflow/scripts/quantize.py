@@ -1,16 +1,16 @@
-"""Write a checkpoint, or a LoRA adapter merged into its base, in the precision to be shipped.
+"""Quantize a checkpoint, or a LoRA adapter merged into its base, to the precision that ships.
 
 Args:
     source: checkpoint or adapter folder.
     precision: e.g. bf16, nf4, rtn3g64 or gptq4.
-    output: folder to write; of a diverged source it says so and holds no weights.
-    base: checkpoint before unlearning; needed for an adapter, which it is merged into, and for
+    output: folder to write; for a diverged source it says so and holds no weights.
+    base: checkpoint before unlearning; needed for an adapter, which is merged into it, and for
         `spare`.
-    corpus: folder with raw/, whose retain texts methods such as GPTQ calibrate on.
-    calibration: what to draw from the corpus; its seed also draws the weights of `unmoved`.
-    spare: weights that rtn<bits>, rtn<bits>g<group> or bf16 leaves unrounded, an intervention
-        on what is lost: moved weights that the grid rounds to 0 (zero_bin), moved weights
-        elsewhere (other_bins), or as many as the first that never moved (unmoved).
+    corpus: folder with raw/; methods such as GPTQ calibrate on its retain texts.
+    calibration: which texts to draw from the corpus; its seed also draws the weights of `unmoved`.
+    spare: weights that rtn<bits>, rtn<bits>g<group> or bf16 leaves unrounded, to test which
+        ones lose the update: moved weights that the grid rounds to 0 (zero_bin), moved weights
+        elsewhere (other_bins), or as many as in zero_bin that never moved (unmoved).
 """
 
 from importlib import import_module
@@ -58,7 +58,7 @@ def main(
         if is_diverged(source):
             facts |= {"status": "diverged"}
         elif spare:
-            # By name, so that a change of what spares weights quantizes nothing else again.
+            # Imported by name, so that a change of its code runs no other quantization again.
             spared = import_module("qunlearn.quantize.spare").quantize_spared
             facts |= spared(base, source, wanted, spare, calibration.seed, folder)
             facts |= {"status": "ok"}

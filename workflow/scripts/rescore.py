@@ -1,8 +1,8 @@
-"""Compute an evaluation's metrics again from its records.
+"""Recompute an evaluation's metrics from its records.
 
 Args:
-    folder: output folder of evaluate.py; its metrics.json is written anew.
-    retrain: privleak.jsonl of the retrain model, as it was given to evaluate.py.
+    folder: output folder of evaluate.py; its metrics.json is rewritten.
+    retrain: privleak.jsonl of the retrain model, as given to evaluate.py.
 """
 
 from pathlib import Path

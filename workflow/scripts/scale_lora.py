@@ -4,8 +4,8 @@ Args:
     adapter: folder of the trained adapter.
     size: scaled<factor>, e.g. scaled0.5; or matched, to the norm of `like`.
     target: the checkpoint that both updates start from.
-    like: the unlearned model whose update has the wanted norm, over the quantized matrices.
-    output: folder for the scaled adapter; of a diverged run it says so and holds no weights.
+    like: the unlearned model whose update has the norm to match, over the quantized matrices.
+    output: folder for the scaled adapter; for a diverged run it says so and holds no weights.
 """
 
 from pathlib import Path

@@ -2,19 +2,19 @@
 
 Args:
     cell: <corpus>/<objective>/<adapter>.
-    answers: folder with seed<k>/<point>.json, as of ask_candidates.py.
+    answers: folder with seed<k>/<point>.json, written by ask_candidates.py.
     trainings: folder with the candidates, seed<k>/<point>/epoch<e>/.
     points: of the grid, in its order.
     seeds: of the trainings; scores are means over them.
-    target: what target answered, a file for each of its seeds.
-    retrain: the same of retrain.
+    target: target's answers, a file for each of its seeds.
+    retrain: the same for retrain.
     rule: muse, pareto or fixed.
     questions: whether the tables leave the questions out (split) or report them too (test).
-    models: for each seed the folder of the chosen candidate, of links to its files where the
-        disk allows it; a previous one is replaced.
-    records: for each seed the folder for what of the chosen model stays in any case.
+    models: for each seed, a folder for the chosen candidate, with hard links to its files
+        where the disk allows; a previous one is replaced.
+    records: for each seed, a folder for what is always kept: the log, manifest and adapter.
     output: JSON file: the choice, its reason and all candidates.
-    named: the candidate that the rule fixed takes.
+    named: the candidate that the rule fixed chooses.
 """
 
 from pathlib import Path

@@ -1,9 +1,9 @@
-"""Part a corpus's questions: those that settings are chosen on, and those of the tables.
+"""Split a corpus's questions: some for choosing settings, the rest for the tables.
 
 Args:
     corpus: folder in MUSE's layout.
     share: of the questions that settings are chosen on.
-    seed: decides which these are.
+    seed: decides which ones.
     selection: folder for the corpus that settings are chosen on; a previous one is replaced.
     test: folder for the corpus of the tables, likewise.
 """

@@ -1,18 +1,18 @@
-"""Make the target forget: one objective, one variant of the update, one seed.
+"""Unlearn: train the target to forget, by one objective, one variant of the update, one seed.
 
 Args:
-    target: checkpoint that knows what is to be forgotten.
+    target: checkpoint trained on the text to be forgotten.
     corpus: folder in MUSE's layout.
     objective: forget term and retain term, e.g. npo_gdr.
     adapter: what is trained: all weights with fp32 masters (full), all weights kept in bf16
         (full_bf16), or low-rank adapters (lora).
     output: folder for the checkpoint (full) or the PEFT adapter (lora).
-    checkpoints: folder for what a killed run resumes from; emptied at the end.
-    settings: how it is trained.
-    record: folder for what of the model stays in any case: its log, manifest and adapter.
+    checkpoints: folder that a killed run resumes from; emptied at the end.
+    settings: of the training.
+    record: folder for what is always kept: the log, manifest and adapter.
     seed: decides the order of the rows and the initial adapter.
-    snapshots: epoch counts; the output then holds a folder for each (`epoch5`), with what a
-        run of so many epochs ends with, and the run ends with the last of them.
+    snapshots: epoch counts; the output then holds a folder for each (`epoch5`), the same as a
+        run of that many epochs would write, and the run ends with the last of them.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Write a card for every quantized model: beside the tables and into the model's own folder.
+"""Write a card for every quantized model, into the output folder and the model's own.
 
 Args:
     metrics: the tidy CSV file of all metrics.

@@ -1,15 +1,15 @@
 """Write the tables that people read: the main one, the mechanism's and all candidates.
 
 main.{csv,md,tex,html}: method by precision and adapter, significantly better numbers bold.
-mechanism.{csv,md} and reversion.md: what each grid leaves of an update. vs_paper.csv: numbers
-beside the published ones. candidates.{csv,md}: what was tried, if anything was.
+mechanism.{csv,md} and reversion.md: what each grid leaves of an update. vs_paper.csv: our numbers
+beside the published ones. candidates.{csv,md}: the candidates of a sweep, if there is one.
 
 Args:
     results: the experiment's folder, with tables/, eval/, survival/, selection/ and data/.
     cells: those of the summary.
     notes: sentences for the main table's footer on how models were trained and quantized.
-    swept: <corpus>/<objective>/<adapter>, whose settings select_candidate.py chose.
-    counterpart: whose experiment this one repeats; none: nobody published it.
+    swept: each <corpus>/<objective>/<adapter> whose settings select_candidate.py chose.
+    counterpart: whose experiment this one repeats; none if nobody has published it.
     published: the folder with the paper's table.csv.
 """
 

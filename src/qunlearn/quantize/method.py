@@ -1,8 +1,8 @@
 """The registry of precisions: the modules of `quantize/methods`, which nothing else lists.
 
 Settings, plan, rules, environments, tables and model cards take what they need from here. To add a
-method, write a module with `METHODS`, a tuple of instances, and a test. It loads torch and its
-library on first use: the registry is read whenever the workflow's graph is put together.
+method, write a module with `METHODS`, a tuple of instances, and a test. It must import torch and
+its library inside its functions, since every run of Snakemake reads the registry.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Precision:
 
     name: str  # as written in the configuration, e.g. `rtn3g64`
     method: str  # its registered method, `rtn`
-    bits: int  # a code; 16 for bf16
-    group: int | None = None  # weights that share a scale along a row; None: a row, or blocks
+    bits: int  # per code; 16 for bf16
+    group: int | None = None  # neighbours in a row with one scale; None: a row, or blocks
     midrise: bool = False  # whether 0 lies between two points of the grid (`rtn…m`)
 
     @classmethod
@@ -51,26 +51,26 @@ class Precision:
 
 
 class Method:
-    """A way to quantize; the defaults are those of plain rounding in memory."""
+    """A way to quantize; the defaults are those of plain rounding."""
 
     name: ClassVar[str]  # as in `Precision.method`
-    form: ClassVar[str]  # how its precisions are written, for messages and documentation
-    pattern: ClassVar[str] = ""  # of these; groups `bits`, `group`, `midrise`; empty: the name
-    bits: ClassVar[int] = 4  # of precisions whose names do not give them
+    form: ClassVar[str]  # of its precisions' names, for messages and documentation
+    pattern: ClassVar[str] = ""  # of that form; groups `bits`, `group`, `midrise`; empty: `name`
+    bits: ClassVar[int] = 4  # for precisions whose names do not give them
     group: ClassVar[int | None] = None  # likewise
-    block: ClassVar[int] = 1  # weights of a row quantized together, where the name gives no group
-    environment: ClassVar[str] = "quantize"  # the file below `envs/` that quantizes
-    packages: ClassVar[frozenset[str]] = frozenset()  # of `cli.OPTIONAL`, to write and read
-    library: ClassVar[str] = "torch"  # the distribution that rounds; its version is on the card
-    # Whether it fits its rounding to texts, which `write` is then given. The codes of a weight then
-    # depend on more than the matrix: they can only be read from a folder.
+    block: ClassVar[int] = 1  # weights of a row that it quantizes together, without a group
+    environment: ClassVar[str] = "quantize"  # the file below `envs/` that it runs in
+    packages: ClassVar[frozenset[str]] = frozenset()  # of `cli.OPTIONAL`, to write or read
+    library: ClassVar[str] = "torch"  # the package that rounds; the card gives its version
+    # Whether it fits its rounding to texts, which `write` then receives. Codes then depend on more
+    # than the weights and can only be read from a folder.
     calibrated: ClassVar[bool] = False
     # Whether evaluation runs the quantized layers, whose output depends on the batch.
     live: ClassVar[bool] = False
     sixteen_bit: ClassVar[bool] = False  # whether a GPU evaluates it in bfloat16
-    speed: ClassVar[float] = 6.4e7  # weights that a core rounds in a second; unused if `calibrated`
-    stored: ClassVar[float] = 32.0  # bits that a weight takes in a folder, with its share of scales
-    printed: ClassVar[str] = ""  # in tables and figures, where that is not as in `label`
+    speed: ClassVar[float] = 6.4e7  # weights that a core rounds per second; unused if `calibrated`
+    stored: ClassVar[float] = 32.0  # bits per weight in a folder, with its share of the scales
+    printed: ClassVar[str] = ""  # in tables and figures; empty: as `label` derives it
     scheme: ClassVar[str]  # the grid, for the card; `{span}`: the weights that share a scale
     storage: ClassVar[str] = "float32 points of the grid; larger than the codes would be"
     note: ClassVar[str] = ""  # a footnote of tables, with `library` and calibration in braces
@@ -88,7 +88,7 @@ model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
     filed_under: ClassVar[str] = "transformers"  # the library, on hubs
 
     def parse(self, name: str) -> Precision | None:
-        """The precision that a name means, or None where it is not one of this method's."""
+        """The precision of this name, or None if it is not one of this method's."""
         if not (match := re.fullmatch(self.pattern or self.name, name)):
             return None
         found = match.groupdict()
@@ -114,7 +114,7 @@ model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
         return self.note.format(library=self.library, **quantization["calibration"])
 
     def check(self, layers: Mapping[str, nn.Linear], precision: Precision) -> None:
-        """Raise an InputError, before any work, where groups or blocks do not divide the rows."""
+        """Raise an InputError, before any work, if groups or blocks do not divide the rows."""
         group = precision.group or self.block
         widths = {name: layer.in_features for name, layer in layers.items()}
         for name, width in widths.items():
@@ -138,8 +138,8 @@ model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
         """Write `source` in a precision, with its tokenizer, into the folder `out`.
 
         Args:
-            source: a dense checkpoint, or a LoRA adapter, which is merged into `base` in float32;
-                `base` is None of a dense one.
+            source: a dense checkpoint, or a LoRA adapter, which is merged into `base` in float32.
+            base: None for a dense checkpoint.
             texts: what `calibrated` methods draw from.
 
         Returns:
@@ -181,11 +181,11 @@ model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
         return load_model(folder, dtype, torch.device("cuda" if gpu else "cpu"))
 
     def grid(self, weight: Tensor, precision: Precision) -> Grid:
-        """The points that a matrix or some rows, [out, in], are rounded to; not if `calibrated`."""
+        """The grid for a matrix or some of its rows, [out, in]; not if `calibrated`."""
         raise NotImplementedError
 
     def read_packed(self, folder: Path, name: str, precision: Precision) -> PackedMatrix:
-        """One matrix of a `calibrated` method's folder, as it is shipped."""
+        """One matrix of a `calibrated` method's folder, as shipped."""
         raise NotImplementedError
 
 
@@ -198,7 +198,7 @@ def methods() -> dict[str, Method]:
 
 
 def method_of(precision: Precision | str) -> Method:
-    """The method of a precision or of its name; an InputError as `Precision.parse`."""
+    """The method of a precision or of its name; raises what `Precision.parse` raises."""
     parsed = Precision.parse(precision) if isinstance(precision, str) else precision
     return methods()[parsed.method]
 
@@ -209,7 +209,7 @@ def load_for_evaluation(
     """Read a quantized checkpoint, ready to be evaluated: on the GPU if there is one.
 
     Raises:
-        InputError: a bad checkpoint, an unknown precision, or not the folder's own.
+        InputError: a bad checkpoint, or a precision that is unknown or not the folder's.
     """
     from qunlearn.models.checkpoints import load_tokenizer
 

@@ -108,8 +108,8 @@ def match_norm(
             while abs(runs[-1].norm / goal - 1) > tolerance:
                 if len(runs) > search_runs:
                     raise InputError(
-                        f"control_settings.search_runs: none of {search_runs} runs has a norm within "
-                        f"{tolerance:.0%} of {goal:.4g}; raise it, or the tolerance"
+                        f"control_settings.search_runs: none of {search_runs} runs has a norm "
+                        f"within {tolerance:.0%} of {goal:.4g}; raise it, or the tolerance"
                     )
                 lr = next_lr(runs, goal)
                 settings, folder = replace(settings, lr=lr, log_every=look), mine / f"lr {lr}"

@@ -2,27 +2,27 @@
 
     loss = gamma * forget + alpha * retain
 
-    GA      - mean NLL of the forget tokens
+    GA      -(mean NLL of the forget tokens)
     NPO     mean over forget rows of -2/beta * log sigmoid(beta * (NLL - NLL_ref))
-    SimNPO  the same of beta * NLL / tokens, without a reference
+    SimNPO  mean over forget rows of -2/beta * log sigmoid(beta * NLL / tokens)
     GDR     mean NLL of the retain tokens
     KLR     mean KL(reference || model) over the retain tokens
 
-NLL_ref and the reference are of the model before unlearning. GA, NPO and SimNPO push the forget
+NLL_ref and the reference come from the model before unlearning. GA, NPO and SimNPO push the forget
 rows away; GDR and KLR hold the retain rows where they are. An objective is named after its terms:
-`npo`, `npo_gdr`. Each term is a module of `training/terms`, in two variants:
+`npo`, `npo_gdr`. Each term is a module of `training/terms`, with up to two variants:
 
 * `paper`: the definitions of open-unlearning, which the paper's experiments use. NPO acts on a
-  row's summed NLL, KLR is a true KL divergence.
+  row's summed NLL; KLR is a true KL divergence.
 * `muse`: those of the MUSE benchmark's own code (muse_bench, `iterative.py`), to compare with its
   published numbers. Its NPO and KLR act on raw logits (`terms/npo.py` and `terms/klr.py` say how
-  they differ); GA and GDR are the same in both. Weights (alpha, beta) cannot be carried over from
+  they differ); the other terms are the same in both. Weights (alpha, beta) do not carry over from
   one variant to the other.
 
 Nothing else lists the terms: configuration, training, plan, names and model cards read them here.
-To add one, write a module with `TERM`, named after the term, and a test. Modules of terms import
-torch inside their functions: the registry is read whenever the workflow's graph is put together. It
-imports no loss itself: what only names an objective, such as a table, does not depend on one.
+To add one, write a module with `TERM`, named after the term, and a test. Terms import torch inside
+their functions, since every run of Snakemake reads the registry. The registry itself imports no
+loss, so what only names an objective, such as a table, does not depend on one.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ Formula = Callable[["Tensor", "Tensor"], "Tensor"]
 
 @dataclass(frozen=True)
 class Seen:
-    """What a term sees of a batch of its rows.
+    """What a term is computed from: a batch of its rows.
 
     Attributes:
         mask: 1 for a token, 0 for padding, [rows, tokens].
         token_nll: gives the NLL of each predicted token and the mask of those that count, as
             `losses.token_nll` does.
         compare: applies a formula to the logits at each position: [rows, tokens], 0 at padding.
-        reference: what the term asked for of the model before unlearning (`Definition.reference`):
+        reference: what the term needs from the model before unlearning (`Definition.reference`):
             the NLL of each row, summed over its tokens, [rows]; or hidden states, [rows, tokens,
-            hidden], and the output embedding, [vocabulary, hidden], behind `compare`.
+            hidden], and the output embedding, [vocabulary, hidden], which `compare` uses.
     """
 
     mask: Tensor
@@ -79,11 +79,10 @@ class Definition:
 
     Attributes:
         loss: from what it sees and the run's settings to a float32 scalar, lower being better.
-        over: what the formula is a mean over: rows, all their tokens, or those that are predicted,
-            which are all but each row's first. By these counts the micro-batches of an update are
-            weighted.
-        reference: what it needs of the model before unlearning: nothing, the NLL of each row, or
-            the hidden states of all rows, which are kept on the disk.
+        over: what the formula averages over: rows, all their tokens, or the predicted tokens,
+            which are all but each row's first. These counts weight the micro-batches of an update.
+        reference: what it needs from the model before unlearning: nothing, the NLL of each row, or
+            the hidden states of all rows, which are stored on the disk.
     """
 
     loss: Callable[[Seen, UnlearnSettings], Tensor]
@@ -95,7 +94,7 @@ class Definition:
 class Term:
     """One term of the loss."""
 
-    name: str  # of its module and in the names of objectives; lower-case letters
+    name: str  # in the names of objectives, and its module's; lower-case letters
     label: str  # how tables and figures print it
     rows: Literal["forget", "retain"]  # which rows it acts on
     source: str  # where it is defined
@@ -137,8 +136,8 @@ class Objective:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What each term's memory and time are planned by: the NLL of tokens, or a divergence of
-        two distributions over the vocabulary (`nll` or `kl`).
+        """What the plan counts for each term: the NLL of tokens (`nll`), or a divergence between
+        two distributions over the vocabulary (`kl`).
         """
         return tuple("kl" if term.paper.reference == "states" else "nll" for term in self.terms)
 
@@ -149,7 +148,7 @@ class Objective:
 
     @property
     def unused(self) -> set[str]:
-        """Settings that do nothing under it: those of other terms."""
+        """Settings that it does not use: those of other terms."""
         others = {key for term in terms().values() for key in term.uses}
         return (others - self.uses.keys()) | (set() if self.retain else {"alpha"})
 

@@ -1,4 +1,4 @@
-"""int8, fp4 and nf4 by bitsandbytes itself, in the format that it and transformers reload.
+"""int8, fp4 and nf4 by bitsandbytes itself, in the format that it and transformers load.
 
 A 4-bit layer must be saved and dequantized *before* its first forward pass. On CPUs with
 AVX512-BF16 that pass repacks the codes and rounds the block maxima to bfloat16 in place, and what
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 BLOCK = 64  # weights that share a scale in 4 bits
 OUTLIER_THRESHOLD = 6.0
-"""LLM.int8(): activations beyond it are multiplied in 16 bits, as the method's authors set it."""
+"""LLM.int8(): activations beyond it are multiplied in 16 bits; the authors' value."""
 
 
 class BitsAndBytes(Method):
-    """What the three methods share: their library, and layers that take the place of dense ones."""
+    """What the three methods share: their library, and layers that replace dense ones."""
 
     packages = frozenset({"bitsandbytes"})
     library = "bitsandbytes"
@@ -36,15 +36,15 @@ class BitsAndBytes(Method):
         f"with a threshold of {OUTLIER_THRESHOLD:g}."
     )
 
-    settings: Mapping[str, Any]  # of transformers' `BitsAndBytesConfig`
+    settings: Mapping[str, Any]  # arguments of transformers' `BitsAndBytesConfig`
 
     def change(
         self, model: PreTrainedModel, layers: Mapping[str, nn.Linear], precision: Precision
     ) -> PreTrainedModel:
-        """The model with bitsandbytes' layers in the place of dense ones.
+        """The model with bitsandbytes' layers instead of dense ones.
 
-        The codes come from the weights at hand, in float32 (LLM.int8() itself rounds to float16),
-        and are computed on the CPU: a checkpoint does not depend on the GPU that evaluates it.
+        The codes are computed from float32 weights (LLM.int8() itself first rounds to float16),
+        on the CPU, so that a checkpoint does not depend on a GPU.
         """
         import torch
         from transformers import BitsAndBytesConfig
@@ -73,13 +73,13 @@ class Int8(BitsAndBytes):
     live = True
     speed = 1e8
     sixteen_bit = True
-    stored = 8.0  # a scale a row is not worth counting
+    stored = 8.0  # one scale per row is negligible
     settings = {"load_in_8bit": True, "llm_int8_threshold": OUTLIER_THRESHOLD}  # noqa: RUF012
     scheme = "LLM.int8(): one scale a row; activations are rounded as well"
     evaluated = "live, since LLM.int8() rounds activations too"
 
     def grid(self, weight: Tensor, precision: Precision) -> Grid:
-        """Of the weights; activations have theirs while the model runs."""
+        """The weights' grid; activations get theirs while the model runs."""
         from qunlearn.quantize.grids import Int8Grid
 
         return Int8Grid(weight)
@@ -96,7 +96,7 @@ class FourBit(BitsAndBytes):
     stored = 4 + 32 / BLOCK
     scheme = f"one scale a block of {BLOCK} weights, no double quantization"
     evaluated = "on the weights dequantized to float32 right after loading"
-    block = BLOCK  # in rows that blocks do not fill, bitsandbytes reads back other weights
+    block = BLOCK  # where blocks do not fill the rows, bitsandbytes reads back wrong weights
     loading = (
         Method.loading
         + """

@@ -2,14 +2,14 @@
 
 Plain GPTQ: no reordering of columns, damping of 1 %, symmetric grids, float32 weights. (gptqmodel's
 own defaults reorder columns within groups, damp by 5 % and round the weights to bfloat16 first.)
-Columns are taken in blocks of 128; a smaller group has its scale from the weights as they are at
-the start of its block, as in AutoGPTQ.
+Columns are processed in blocks of 128; a smaller group takes its scale from the weights as they
+are at the start of its block, as in AutoGPTQ.
 
-gptqmodel packs codes by its Python code: its native packer gives the same bytes, but is compiled at
-first use, which takes 20 s, a compiler and a place in the user's home.
+gptqmodel packs codes with its Python code: its native packer gives the same bytes, but is compiled
+on first use, which takes 20 s, a compiler and space in the user's home.
 
-auto-gptq 0.7.1 quantizes on CUDA alone and needs transformers 4, so it has an environment of its
-own. Checkpoints are written by transformers 5: what version 4 would misread is translated here, and
+auto-gptq 0.7.1 quantizes on CUDA only and needs transformers 4, so it has its own environment.
+Our checkpoints are written by transformers 5: what version 4 would misread is translated here, and
 adapters are merged without peft.
 """
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from qunlearn.quantize.packed import PackedMatrix
 
 PLAIN = {"damp_percent": 0.01, "desc_act": False, "sym": True}
-"""GPTQ as published: its damping, and without the later orders of columns."""
-WORD = 32  # bits of a packed integer
+"""GPTQ as published: its damping, and no reordering of columns."""
+WORD = 32  # bits per packed integer
 BATCH = 8
 SURROUNDINGS = {
-    "GPTQMODEL_CPU_WORKERS": "2",  # with one, its default on two cores, its loader refuses to work
+    "GPTQMODEL_CPU_WORKERS": "2",  # its default on two cores is one, with which its loader fails
     "GPTQMODEL_DISABLE_PACK_EXT": "1",
 }
 CARRIED = ("*token*", "vocab.*", "merges.txt", "chat_template*", "generation_config.json")
@@ -49,9 +49,9 @@ Examples = list[dict[str, list[int]]]
 
 
 class Gptq(Method):
-    """Plain GPTQ, whatever package runs it: a folder in GPTQ's first packed format.
+    """Plain GPTQ, whatever package runs it, in GPTQ's first packed format.
 
-    It is evaluated from our own reading of that folder, one matrix at a time: importing gptqmodel
+    For evaluation our own code reads that folder, one matrix at a time: importing gptqmodel
     takes seconds, and it computes in 16 bits only.
     """
 
@@ -87,7 +87,7 @@ model = GPTQModel.load(folder)
         return precision.bits + (16 + precision.bits) / precision.group
 
     def check(self, layers: Mapping[str, nn.Linear], precision: Precision) -> None:
-        """Groups must divide the rows, and the packed format's words both widths."""
+        """Groups must divide the rows, and the packed format's words both dimensions."""
         super().check(layers, precision)
         for name, layer in layers.items():
             if layer.in_features % WORD or layer.out_features % WORD:
@@ -104,11 +104,11 @@ model = GPTQModel.load(folder)
         out: Path,
         texts: Texts | None = None,
     ) -> dict[str, Any]:
-        """As every method, calibrated on texts, of which there may be none or too few.
+        """As in every method, calibrated on texts; an InputError if they are missing or too few.
 
-        The packages differ in what they write beside the weights: times, temporary paths, settings
-        of their own. So the folder has the weights as they come and everything else from the
-        checkpoint that was quantized.
+        The packages write different files beside the weights: times, temporary paths, settings
+        of their own. So the folder takes only the weights from them, and everything else from
+        the checkpoint that was quantized.
         """
         from qunlearn.corpora import layout
         from qunlearn.models.updates import quantized_layers
@@ -129,7 +129,7 @@ model = GPTQModel.load(folder)
             examples = [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in windows]
             self.run(dense, precision, examples, packed)
             for path in packed.glob("*.safetensors*"):
-                shutil.copyfile(path, out / path.name)  # not its mode, which may be private
+                shutil.copyfile(path, out / path.name)  # without its mode, which may be private
         backend = {"name": self.library, "version": version(self.library)}
         quantization = {
             "quant_method": "gptq",
@@ -168,13 +168,13 @@ model = GPTQModel.load(folder)
         from gptqmodel import GPTQModel, QuantizeConfig  # type: ignore[import-untyped]
         from gptqmodel.looper import loop_processor  # type: ignore[import-untyped]
 
-        # It writes a log of its own, of times and progress, into ./logs of the current folder.
+        # It would write its own log of times and progress into ./logs.
         loop_processor._PROJECT_LOG_DIR = dense / "logs"
         config = QuantizeConfig(
             bits=precision.bits,
             group_size=precision.group,
             act_group_aware=False,
-            fallback=None,  # which would round plainly and go on where GPTQ fails
+            fallback=None,  # the fallback would silently round to nearest where GPTQ fails
             offload_to_disk=False,
             **PLAIN,
         )
@@ -189,14 +189,14 @@ model = GPTQModel.load(folder)
         return load_packed(folder, precision)
 
     def read_packed(self, folder: Path, name: str, precision: Precision) -> PackedMatrix:
-        """Codes and scales as they are shipped."""
+        """Codes and scales as shipped."""
         from qunlearn.quantize.packed import read_matrix
 
         return read_matrix(folder, name, precision)
 
 
 class AutoGptq(Gptq):
-    """The same algorithm, settings and packed format as `gptq`, by another package, on CUDA."""
+    """The algorithm, settings and packed format of `gptq`, by another package, on CUDA."""
 
     name = "autogptq"
     form = "autogptq<bits>[g<group>]"
@@ -209,8 +209,8 @@ class AutoGptq(Gptq):
         """The checkpoint as transformers 4 reads it.
 
         Raises:
-            InputError: as for `gptq`; without the package or CUDA; or a model whose rotary
-                embedding transformers 4 does not know.
+            InputError: as for `gptq`; no auto-gptq or no CUDA; or a rotary embedding that
+                transformers 4 does not know.
         """
         import torch
         from safetensors.torch import save_file
@@ -237,7 +237,7 @@ class AutoGptq(Gptq):
         return load_tokenizer(described)
 
     def run(self, dense: Path, precision: Precision, examples: Examples, packed: Path) -> None:
-        """The weights get their usual name of a file."""
+        """Let auto-gptq write them, under the usual file name."""
         import torch
         from auto_gptq import (  # type: ignore[import-not-found]
             AutoGPTQForCausalLM,
@@ -257,9 +257,9 @@ METHODS = (Gptq(), AutoGptq())
 
 
 def older_config(config: dict[str, Any]) -> dict[str, Any]:
-    """A model's config as transformers 4 reads it: the rotary base stands by itself there.
+    """A model's config as transformers 4 reads it, with the rotary base as a key of its own.
 
-    An InputError where the rotary embedding is scaled, in whose settings the versions differ.
+    An InputError where the rotary embedding is scaled; the versions differ in its settings.
     """
     rotary = config.get("rope_parameters") or {}
     kind = rotary.get("rope_type", "default")

@@ -1,15 +1,15 @@
-"""Plain rounding of each weight by itself: bfloat16, and round-to-nearest (RTN) to even grids.
+"""Plain rounding, weight by weight: bfloat16, and round-to-nearest (RTN) on uniform grids.
 
-Of RTN one step serves a whole row (an output channel), or `group` neighbouring weights of it.
+In RTN, a whole row (an output channel) shares one step, or each `group` of its weights does.
 
 * Mid-tread, the ordinary grid: `step * code` with codes in `-(2^(bits-1) - 1) .. 2^(bits-1) - 1`.
   The code `-2^(bits-1)` is never used and zero is always a point of the grid. Ties round to even.
-* Mid-rise, a control: `step * (code + 1/2)` with all 2^bits codes. Zero is no point of this grid
-  but the border between two, so that no weight is rounded to zero. Ties round up.
+* Mid-rise, a control: `step * (code + 1/2)` with all 2^bits codes. Zero is not a point of this
+  grid but the boundary between two, so no weight is rounded to zero. Ties round up.
 * Asymmetric, the grid of AWQ and of asymmetric GPTQ: `step * (code - zero)` with codes in
-  `0 .. 2^bits - 1` and an integer `zero`, from a group's smallest to its largest weight, 0 always
-  among the points. So weights near 0 are still rounded to 0, unlike on grids with a float minimum
-  (GGUF's K-quants). Ties round to even.
+  `0 .. 2^bits - 1` and an integer `zero`, from a group's smallest to its largest weight; 0 is
+  always among the points. So weights near 0 are still rounded to 0, unlike on grids with a
+  float minimum (GGUF's K-quants). Ties round to even.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Bfloat16(Method):
     name = form = printed = "bf16"
     bits = 16
     sixteen_bit = True
-    speed = inf  # nothing beside reading and writing
+    speed = inf  # negligible beside reading and writing
     stored = 16.0
     scheme = "every weight rounded to bfloat16"
     storage = "bfloat16"
@@ -55,7 +55,7 @@ class Bfloat16(Method):
 
 
 class RoundToNearest(Method):
-    """Symmetric rounding; a folder holds the points themselves, in float32."""
+    """Symmetric rounding; a folder holds the rounded weights themselves, in float32."""
 
     name = "rtn"
     form = "rtn<bits>[g<group>][m]"
@@ -69,9 +69,9 @@ class RoundToNearest(Method):
         return super().label(precision).replace("M", " mid-rise")
 
     def grid(self, weight: Tensor, precision: Precision) -> Grid:
-        """One step a row or group: the outermost point is the largest weight.
+        """One step per row or group: the outermost point is the largest weight.
 
-        Where all weights are zero the step is 1, or, since a mid-rise grid has no zero, the
+        Where all weights are zero the step is 1, or on a mid-rise grid, which has no zero, the
         smallest normal number.
         """
         import torch
@@ -85,7 +85,7 @@ class RoundToNearest(Method):
 
 
 class AsymmetricRounding(RoundToNearest):
-    """The same with an integer zero point."""
+    """Rounding with an integer zero point."""
 
     name = "rtna"
     form = "rtn<bits>a[<group>]"
