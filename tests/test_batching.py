@@ -11,10 +11,9 @@ import torch
 from talking_models import TEXTS, greedy_by_hand, model, small_corpus, tokenizer
 
 from qunlearn.evaluate import batching
-from qunlearn.evaluate.batching import run_in_batches
+from qunlearn.evaluate.batching import run_in_batches, token_logprobs
 from qunlearn.evaluate.evaluate import Evaluation
 from qunlearn.evaluate.generate import continuations
-from qunlearn.evaluate.likelihood import token_logprobs
 from qunlearn.evaluate.prompts import cut_answer, is_answered
 from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import BatchSize, EvaluateSettings

@@ -12,9 +12,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from qunlearn.corpora.layout import Corpus
 from qunlearn.evaluate import prompts, records, scoring
+from qunlearn.evaluate.batching import token_logprobs
 from qunlearn.evaluate.formulas import min_k, rouge_l
 from qunlearn.evaluate.generate import continuations
-from qunlearn.evaluate.likelihood import token_logprobs
 from qunlearn.evaluate.records import Record
 from qunlearn.models.checkpoints import is_diverged
 from qunlearn.quantize import method

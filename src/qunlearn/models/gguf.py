@@ -28,10 +28,7 @@ SIZES = {
 
 def dequantize(file: Path, folder: Path) -> None:
     """Write the model and the tokenizer of a GGUF file into `folder` as an ordinary checkpoint.
-
-    Raises:
-        InputError: the file is damaged, or transformers does not read this kind of model, or not
-            all of it.
+    An InputError where the file is damaged, or transformers does not read all of this model.
     """
     import torch
     from transformers import AutoModelForCausalLM

@@ -63,12 +63,7 @@ def present_commit(repo_id: str, kind: RepositoryKind, branch: str | None = None
 
 @contextmanager
 def explained(repo_id: str, kind: RepositoryKind) -> Iterator[None]:
-    """Turn what huggingface_hub raises inside the block into one line that says what to do.
-
-    Raises:
-        InputError: no such repository or revision, or no access; offline and not in the cache; no
-            connection; a disk that is full or cannot be written; any other failure.
-    """
+    """Turn what huggingface_hub raises inside the block into an InputError that says what to do."""
     import httpx2
     from huggingface_hub import constants, errors
 

@@ -50,21 +50,16 @@ Formula = Callable[["Tensor", "Tensor"], "Tensor"]
 
 @dataclass(frozen=True)
 class Seen:
-    """What a term is computed from: a batch of its rows.
+    """What a term is computed from: a batch of its rows."""
 
-    Attributes:
-        mask: 1 for a token, 0 for padding, [rows, tokens].
-        token_nll: gives the NLL of each predicted token and the mask of those that count, as
-            `losses.token_nll` does.
-        compare: applies a formula to the logits at each position: [rows, tokens], 0 at padding.
-        reference: what the term needs from the model before unlearning (`Definition.reference`):
-            the NLL of each row, summed over its tokens, [rows]; or hidden states, [rows, tokens,
-            hidden], and the output embedding, [vocabulary, hidden], which `compare` uses.
-    """
-
-    mask: Tensor
+    mask: Tensor  # 1 for a token, 0 for padding, [rows, tokens]
+    # Gives the NLL of each predicted token and the mask of those that count: `losses.token_nll`.
     token_nll: Callable[[], tuple[Tensor, Tensor]]
+    # Applies a formula to the logits at each position: [rows, tokens], 0 at padding.
     compare: Callable[[Formula], Tensor]
+    # What the term needs from the model before unlearning (`Definition.reference`): the NLL of each
+    # row, summed over its tokens, [rows]; or hidden states, [rows, tokens, hidden], and the output
+    # embedding, [vocabulary, hidden], which `compare` uses.
     reference: tuple[Tensor, ...] = ()
 
     def mean_nll(self) -> Tensor:

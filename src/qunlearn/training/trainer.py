@@ -207,11 +207,8 @@ def locked(checkpoints: Path, *modules: Path, **made_from: Any) -> Iterator[Path
     """The folder of one training's checkpoints, for this process alone; deleted at the end.
 
     On a cluster, jobs outlive a driver that is killed, and the next driver sends the same training
-    again: it waits here until the first one is done.
-
-    Args:
-        modules: the code of the training.
-        made_from: what else tells it from others.
+    again: it waits here until the first one is done. The code of `modules` and what it is
+    `made_from` tell a training from others.
     """
     mine = checkpoints / fingerprint(**made_from, code=code_version(*modules))
     mine.mkdir(parents=True, exist_ok=True)
