@@ -159,28 +159,16 @@ def _contradictions(config: Json) -> Iterator[str]:
     if "bf16" not in config["precisions"]:
         yield "'precisions': bf16 is missing; PrivLeak and reversion are relative to it"
     if config["seed_scope"] == "all" and not {"target", "retrain"} <= made:
-        yield (
-            "'seed_scope': all trains target and retrain for each seed, but one is given; use "
-            "unlearning, or set both to train"
-        )
+        yield "'seed_scope': all trains target and retrain, but one is given; use unlearning"
     if config["counterpart"] != "none" and config["evaluate"]["prompt"] != "muse":
-        yield (
-            "'evaluate.prompt': the numbers of the counterpart were not made with the plain "
-            "prompt; set it to muse, or counterpart to none"
-        )
+        yield "'evaluate.prompt': the counterpart's is muse; set it to that, or counterpart to none"
     if config["corpus"]["source"] == "local" and not config["muse_dir"]:
         yield "'muse_dir' is not set; name the folder: --config muse_dir=…"
     if config["corpus"]["excerpt"]["characters"] and not config["corpus"]["excerpt"]["texts"]:
-        yield (
-            "'corpus.excerpt.characters': a corpus that is kept whole is not cut; set "
-            "corpus.excerpt.texts too, or write 0"
-        )
+        yield "'corpus.excerpt.characters': a whole corpus is not cut; set corpus.excerpt.texts too"
     shape = config["models"]["architecture"]
     if "base" in made and shape["hidden"] % (2 * shape["heads"]):
-        yield (
-            "'models.architecture.heads': hidden must be a multiple of twice the heads, "
-            f"{2 * shape['heads']}"
-        )
+        yield "'models.architecture.heads': hidden must be a multiple of twice the heads"
     for model, settings in config["train"].items():
         yield from _multiples(f"train.{model}", settings)
     own = {run.cell: unlearn_settings(config, run.cell) for run in runs(config)}

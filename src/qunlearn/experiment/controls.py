@@ -48,20 +48,11 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     if not config["controls"]:
         return
     if missing := [name for name in NEEDED if name not in config["unlearn"]["adapters"]]:
-        yield (
-            f"'controls': they are made from {', '.join(NEEDED)}; add {missing[0]} to "
-            "unlearn.adapters"
-        )
+        yield f"'controls': they are made from {missing[0]} too; add it to unlearn.adapters"
     if len(names := _scaled(config)) > len(set(names)):
-        yield (
-            "'control_settings.lambdas': two factors have one name, which keeps six digits; move "
-            "them apart"
-        )
+        yield "'control_settings.lambdas': two factors have the same six digits; move them apart"
     if not plain_grids(config["precisions"]):
-        yield (
-            "'controls': weights are spared on a plain grid; add a precision such as rtn3g64 to "
-            "precisions"
-        )
+        yield "'controls': weights are spared on a plain grid; add one, as rtn3g64, to precisions"
 
 
 def _scaled(config: Mapping[str, Any]) -> list[str]:
