@@ -88,6 +88,7 @@ FILES: dict[str, tuple[bytes, str]] = {
     "key twice": (b"experiment: a\nexperiment: b", "the key 'experiment' appears twice"),
     "key twice in JSON": (b'{"seeds": [0], "seeds": [1]}', "the key 'seeds' appears twice"),
     "list for a key": (b"? [a]\n: 1", "not valid YAML at line 1"),
+    "template": (b"__use_yte__: true", "'__use_yte__' makes a file a template; drop it"),
     "code": (b"experiment: !!python/object/apply:os.getcwd []", "not valid YAML at line 1"),
 }
 

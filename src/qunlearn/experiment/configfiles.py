@@ -32,8 +32,8 @@ def read_one(path: Path) -> config.Json:
     Stricter than Snakemake, which takes the last of two values of a key.
 
     Raises:
-        InputError: it is missing, not a file, not UTF-8, not YAML, or has no keys; or a key
-            stands twice in one section.
+        InputError: it is missing, not a file, not UTF-8, not YAML, or has no keys; a key
+            stands twice in one section; or it is a template with code in it.
     """
     text = read_text(path)
     try:
@@ -45,6 +45,8 @@ def read_one(path: Path) -> config.Json:
         raise InputError(f"{path}: not valid YAML{where} ({what}); fix the file") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: has no keys; write a configuration, as in config/")
+    if "__use_yte__" in content:  # with it Snakemake takes a file for a template, and runs its code
+        raise InputError(f"{path}: config key '__use_yte__' makes a file a template; drop it")
     return content
 
 
