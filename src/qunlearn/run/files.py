@@ -26,8 +26,8 @@ def disk_error(error: Exception, path: Path) -> InputError | None:
     Args:
         path: what was being written.
     """
-    number, free = getattr(error, "errno", None), shutil.disk_usage(existing(path.parent)).free
-    full = isinstance(error, RuntimeError) and free < FULL
+    number = getattr(error, "errno", None)
+    full = isinstance(error, RuntimeError) and shutil.disk_usage(existing(path.parent)).free < FULL
     if full or "No space left on device" in str(error):
         number = errno.ENOSPC
     if number not in DISK:
