@@ -23,6 +23,7 @@ from qunlearn.models.checkpoints import (
     save_model,
     tensor_files,
 )
+from qunlearn.models.updates import quantized_layers
 from qunlearn.run.errors import InputError
 
 WEIGHTS = "model.safetensors"
@@ -120,6 +121,16 @@ def test_of_two_sets_of_weights_the_whole_one_is_read(checkpoint: Path) -> None:
     check_checkpoint(checkpoint)
     assert set(tensor_files(checkpoint).values()) == {checkpoint / WEIGHTS}
     assert same(dict(load_model(checkpoint, torch.float32).state_dict()), STATE)
+
+
+def test_models_run_with_an_attention_that_is_there(checkpoint: Path) -> None:
+    """Whatever their config.json wants, under either name of the key."""
+    for key in ("_attn_implementation", "attn_implementation"):
+        change(checkpoint / "config.json", **{key: "flash_attention_2"})
+        model = load_model(checkpoint, torch.float32)
+        assert model.config._attn_implementation == "sdpa"
+        assert same(dict(model.state_dict()), STATE)
+        assert len(quantized_layers(checkpoint)) == 2 * 7
 
 
 @pytest.mark.parametrize(

@@ -221,6 +221,13 @@ def test_generates_with_the_settings_of_the_folder(copy: Path) -> None:
     assert {name: getattr(loaded, name) for name in settings} == settings
 
 
+def test_runs_with_an_attention_that_is_there(copy: Path) -> None:
+    """Whatever config.json wants, which is that of the checkpoint that was quantized."""
+    wanted = {"_attn_implementation": "flash_attention_2"}
+    write_json(copy / "config.json", read_json(copy / "config.json") | wanted)
+    assert load_for_evaluation(copy, "gptq3g32")[0].config._attn_implementation == "sdpa"
+
+
 def test_the_script_refuses_in_a_line_and_leaves_nothing(made: Made, tmp_path: Path) -> None:
     place = ("--source", made["source"], "--output", tmp_path / "out")
     told = run_script("quantize.py", *place, "--precision", "gptq4", code=2).stderr

@@ -120,7 +120,8 @@ def test_adapter_is_merged_in_float32_without_peft(
 
 
 def test_scaled_rotary_embeddings_are_refused() -> None:
-    assert older_config({"rope_theta": 5.0, "x": 1}) == {"rope_theta": 5.0, "x": 1}
+    attention = {"_attn_implementation": "flash_attention_2"}
+    assert older_config({"rope_theta": 5.0, "x": 1, **attention}) == {"rope_theta": 5.0, "x": 1}
     scaled = {"rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0}}
     with pytest.raises(InputError, match=r"rope_type 'llama3' .*use gptq4, "):
         older_config(scaled)

@@ -66,6 +66,19 @@ def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
     return content
 
 
+def architecture(folder: Path) -> Any:
+    """A checkpoint's config as transformers' object, with PyTorch's attention (sdpa).
+
+    config.json may want another one, which is not installed here or works in 16 bits alone; its
+    `_attn_implementation` goes before the argument of that name to `from_pretrained`.
+    """
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    config._attn_implementation = "sdpa"
+    return config
+
+
 def is_adapter(folder: Path) -> bool:
     """Whether `folder` holds a PEFT adapter rather than a whole model."""
     return (folder / ADAPTER_CONFIG).exists()
@@ -99,8 +112,8 @@ def load_model(
 
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         folder,
+        config=architecture(folder),
         dtype=dtype,
-        attn_implementation="sdpa",  # whatever its config wants: others work in 16 bits alone
         use_safetensors=True,
         trust_remote_code=False,
         local_files_only=True,

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from qunlearn.models import checkpoints
-from qunlearn.models.checkpoints import check_checkpoint, is_adapter, tensor_files
+from qunlearn.models.checkpoints import architecture, check_checkpoint, is_adapter, tensor_files
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 
@@ -65,9 +65,8 @@ def quantized_layers(target: Path) -> dict[str, nn.Linear]:
     They come from the architecture in config.json; an InputError as `check_checkpoint`.
     """
     check_checkpoint(target)
-    config = AutoConfig.from_pretrained(target, local_files_only=True)
     with torch.device("meta"):
-        model: Any = AutoModelForCausalLM.from_config(config)
+        model: Any = AutoModelForCausalLM.from_config(architecture(target))
     return quantizable_layers(model)
 
 

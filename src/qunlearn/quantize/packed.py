@@ -23,7 +23,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from qunlearn.models.checkpoints import check_checkpoint, check_complete, read_tensors, tensor_files
+from qunlearn.models.checkpoints import (
+    architecture,
+    check_checkpoint,
+    check_complete,
+    read_tensors,
+    tensor_files,
+)
 from qunlearn.quantize.grids import UniformGrid
 from qunlearn.quantize.method import Precision
 from qunlearn.run.errors import InputError
@@ -90,10 +96,10 @@ def load_packed(folder: Path, precision: Precision) -> PreTrainedModel:
     Raises:
         InputError: as `read_matrix`, or weights are absent.
     """
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, GenerationConfig
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, GenerationConfig
 
     check_checkpoint(folder)
-    config: Any = AutoConfig.from_pretrained(folder, local_files_only=True)
+    config = architecture(folder)
     del config.quantization_config
     names = list(tensor_files(folder))
     layers = [name.removesuffix(".qweight") for name in names if name.endswith(".qweight")]

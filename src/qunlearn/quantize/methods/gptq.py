@@ -267,5 +267,6 @@ def older_config(config: dict[str, Any]) -> dict[str, Any]:
         raise InputError(
             f"rope_type '{kind}' cannot be passed to auto-gptq's transformers 4; {INSTEAD}"
         )
-    older = {key: value for key, value in config.items() if key not in ("rope_parameters", "dtype")}
+    other = ("rope_parameters", "dtype", "_attn_implementation", "attn_implementation")
+    older = {key: value for key, value in config.items() if key not in other}
     return older | ({"rope_theta": rotary["rope_theta"]} if "rope_theta" in rotary else {})
