@@ -259,7 +259,8 @@ METHODS = (Gptq(), AutoGptq())
 def older_config(config: dict[str, Any]) -> dict[str, Any]:
     """A model's config as transformers 4 reads it, with the rotary base as a key of its own.
 
-    An InputError where the rotary embedding is scaled; the versions differ in its settings.
+    The wish for another attention is left out. An InputError where the rotary embedding is scaled:
+    the versions differ in its settings.
     """
     rotary = config.get("rope_parameters") or {}
     kind = rotary.get("rope_type", "default")
