@@ -14,11 +14,11 @@ DOCUMENT = ROOT / "docs/performance.md"
 INTRODUCTION = """\
 # Performance
 
-Each number is a ratio of two ways that took turns in one run: seconds of two runs on a shared
-machine cannot be compared, such ratios can. A ratio is the median of its rounds, with the smallest
-and the largest round in brackets. A *speed-up* is how many times faster ours is; a *share* is ours
-over the other. `make bench` measures everything anew, each benchmark alone on one thread, and
-writes this page from `docs/results/performance/`; nothing here is written by hand."""
+Each number is a ratio of two implementations that took turns in one run: the seconds of two runs on
+a shared machine cannot be compared, but such ratios can. A ratio is the median of its rounds, with
+the smallest and the largest round in brackets. A *speed-up* is how many times faster ours is; a
+*share* is ours over the other. `make bench` measures everything again, each benchmark alone on one
+thread, and writes this page from `docs/results/performance/`; nothing here is written by hand."""
 
 
 @dataclass(frozen=True)
@@ -50,31 +50,30 @@ SECTIONS = (
     Section(
         "training",
         "Training: an update of NPO+KLR",
-        "The textbook way holds a copied reference model and all logits in float32, and runs the "
-        "retain rows twice (`benchmarks/textbook.py`).",
+        "The textbook way keeps a copy of the reference model and all logits in float32, and runs "
+        "the retain rows twice (`benchmarks/textbook.py`).",
         "python -m benchmarks.bench_training",
     ),
     Section(
         "evaluation",
         "Evaluation: the MUSE metrics of one model",
-        "The obvious ways ask one prompt at a time, or plain padded batches without a shared "
+        "The obvious ways run one prompt at a time, or plain padded batches without a shared "
         "prefix and without an early stop.",
         "python -m benchmarks.bench_evaluation",
     ),
     Section(
         "start",
         "Starting: `--help`, the imports of a job, the dry run",
-        "A job that does nothing but start, as the workflow has it, beside one that lets "
-        "transformers import all that is installed; and what a script costs that only explains "
-        "itself.",
+        "A job that only starts, as in the workflow, against one that lets transformers import "
+        "everything installed; and the cost of a script that only prints its help.",
         "python -m benchmarks.bench_start",
-        columns=("Ours", "Beside it"),
+        columns=("Ours", "Compared with"),
     ),
     Section(
         "demo",
         "The default experiment, and its critical path",
-        "How long `make demo` took on 2 cores, over what no schedule can beat: the longest chain "
-        "of jobs that wait for each other, or the work of all jobs over the cores.",
+        "How long `make demo` took on 2 cores, over the bound that no schedule can beat: the "
+        "longest chain of jobs that wait for each other, or all jobs' work divided by the cores.",
         "python -m benchmarks.bench_demo",
         columns=("Wall time", "Lower bound"),
         figure="demo_critical_path.png",
@@ -82,8 +81,7 @@ SECTIONS = (
     Section(
         "plan",
         "The plan's memory against measured peaks",
-        "What `workflow/scripts/plan.py` says that a step takes, beside the peak of a process that "
-        "takes it.",
+        "The memory that `workflow/scripts/plan.py` predicts for a step, and the measured peak.",
         "python -m benchmarks.bench_plan",
         columns=("Predicted", "Measured"),
         within=0.05,
@@ -104,7 +102,7 @@ def main() -> None:
 
 
 def document(kept: Path) -> str:
-    """The Markdown of all sections, from the files in `kept`; an absent one is said to be so.
+    """The Markdown of all sections, from the files in `kept`; it says which are absent.
 
     Raises:
         InputError: a file does not parse.
