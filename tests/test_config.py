@@ -6,8 +6,9 @@ from pathlib import Path
 from conftest import ROOT
 
 from qunlearn.experiment import configfiles
-from qunlearn.experiment.config import Run, cells, resolve, runs, unlearn_settings
+from qunlearn.experiment.config import cells, resolve, runs, unlearn_settings
 from qunlearn.experiment.configdoc import as_markdown
+from qunlearn.experiment.names import Run
 from qunlearn.settings.corpora import ExcerptSettings, MiniSettings
 from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.settings.models import ModelSettings
@@ -67,8 +68,7 @@ def test_the_default_experiment_is_read_where_no_file_is_named(tmp_path: Path) -
     own = write(tmp_path / "own.yaml", "seeds: [3]\n")
     assert configfiles.read([default, own]) == mini | {"seeds": [3]}
     # The variants differ in how they update, and must not differ in when they stop.
-    names = [(run.corpus, run.objective, run.adapter) for run in runs(mini)]
-    assert len({unlearn_settings(mini, *name)["stop_nll"] for name in names}) == 1
+    assert len({unlearn_settings(mini, run.cell)["stop_nll"] for run in runs(mini)}) == 1
 
 
 def test_words_of_the_command_line_are_numbers() -> None:
@@ -131,8 +131,8 @@ def test_later_patterns_win_over_earlier_ones_and_over_the_shared_settings() -> 
     }
     full = resolve({**TWO_OF_EACH, "unlearn": unlearn})
     base = asdict(UnlearnSettings(lr=0.1, alpha=5.0))
-    assert unlearn_settings(full, "news", "npo_gdr", "full") == base
-    assert unlearn_settings(full, "news", "ga", "full") == base | {"alpha": 6.0}
-    assert unlearn_settings(full, "news", "ga", "lora") == base | {"lr": 0.2, "beta": 0.7}
-    assert unlearn_settings(full, "books", "ga", "lora") == base | {"lr": 0.3, "beta": 0.7}
+    assert unlearn_settings(full, "news/npo_gdr/full") == base
+    assert unlearn_settings(full, "news/ga/full") == base | {"alpha": 6.0}
+    assert unlearn_settings(full, "news/ga/lora") == base | {"lr": 0.2, "beta": 0.7}
+    assert unlearn_settings(full, "books/ga/lora") == base | {"lr": 0.3, "beta": 0.7}
     assert full["unlearn"]["settings"] == base  # no run's settings leak into another's

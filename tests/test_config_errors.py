@@ -43,14 +43,14 @@ BAD = {
     # Contradictions
     "precisions: [nf4]": "'precisions': bf16 is missing; PrivLeak and reversion are",
     "{seed_scope: all, models: {target: folder}}": "'seed_scope': all trains target and retrain",
-    "{counterpart: paper, evaluate: {prompt: plain}}": "'evaluate.prompt': the numbers of the coun",
+    "{counterpart: paper, evaluate: {prompt: plain}}": "'evaluate.prompt': the counterpart's is",
     "corpus: {source: local}": "'muse_dir' is not set; name the folder: --config muse_dir=",
-    "corpus: {excerpt: {characters: 9}}": "'corpus.excerpt.characters': a corpus that is kept who",
+    "corpus: {excerpt: {characters: 9}}": "'corpus.excerpt.characters': a whole corpus",
     "models: {architecture: {heads: 3}}": "'models.architecture.heads': hidden must be a multiple",
-    "models: {base: train}": "'models.base': 'train' is not for base; write 'scratch' to have it t",
+    "models: {base: train}": "'models.base': 'train' is not for base; write 'scratch'",
     "models: {target: {poems: folder}}": "'models.target.news' is missing; say where target of",
     "models: {tokenizer: folder}": "'models.tokenizer': a base from scratch trains its own",
-    "{controls: true, unlearn: {adapters: [lora]}}": "'controls': they are made from full, full_bf",
+    "{controls: true, unlearn: {adapters: [lora]}}": "'controls': they are made from full too",
     "{controls: true, precisions: [bf16, nf4]}": "'controls': weights are spared on a plain grid",
     'unlearn: {overrides: {"books/*/lora": {log_every: 3}}}': (
         "'unlearn.settings.checkpoint_every': checkpoint_every, 100, must be a multiple of "
@@ -60,7 +60,7 @@ BAD = {
     # Patterns and grids
     'unlearn: {overrides: {"*/npo_gdr/lorra": {lr: 1.0}}}': "'unlearn.overrides.*/npo_gdr/lorra': ",
     '{selection: {fixed: {"*/*/lroa": r8/epoch10}}}': "'selection.fixed.*/*/lroa': can match no",
-    'sweep: {"*": {rank: [4]}}': "'sweep': rank is a setting of LoRA but is swept in news/npo_gdr",
+    'sweep: {"*": {rank: [4]}}': "'sweep': rank is a setting of LoRA, not of news/npo_gdr",
     'sweep: {"*/*/lora": {alpha: [1.0000001, 1.0000002]}}': "'sweep': two points of news/npo_gdr/l",
     '{sweep: {"*/*/lora": {rank: [4]}}, selection: {rule: fixed}}': (
         "'selection.fixed': news/npo_gdr/lora needs one of its candidates, such as r4/epoch5, not n"
@@ -68,7 +68,7 @@ BAD = {
     '{sweep: {"*/*/lora": {rank: [8]}}, selection: {rule: fixed, fixed: {"*": r8/epoch6}}}': (
         "'selection.fixed': news/npo_gdr/lora needs one of its candidates, such as r8/epoch5, not r"
     ),
-    '{controls: true, sweep: {"*/*/full": {lr: [1.0e-4]}}}': "'controls': full_matched is trained",
+    '{controls: true, sweep: {"*/*/full": {lr: [1.0e-4]}}}': "'controls': full_matched needs",
 }
 
 
