@@ -18,8 +18,8 @@ import torch
 from benchmarks import plain_evaluation as plain
 from benchmarks.harness import Comparison, interleaved, keep
 from benchmarks.small_model import SHOTS, small_corpus, small_model
+from qunlearn.evaluate.batching import token_logprobs
 from qunlearn.evaluate.generate import continuations
-from qunlearn.evaluate.likelihood import token_logprobs
 from qunlearn.evaluate.prompts import cut_answer, is_answered, question_prompts
 from qunlearn.settings.evaluation import EvaluateSettings
 

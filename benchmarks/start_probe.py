@@ -17,7 +17,7 @@ OPENS_A_MODEL = (
 )
 ASKS = (
     *OPENS_A_MODEL,
-    "import qunlearn.evaluate.generate, qunlearn.evaluate.likelihood",
+    "import qunlearn.evaluate.generate",
     "from rouge_score.rouge_scorer import RougeScorer",
 )
 LATER = {

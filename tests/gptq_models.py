@@ -35,7 +35,7 @@ def make_model(folder: Path, corpus: Path) -> Path:
 def drawn(corpus: Path, source: Path) -> Windows:
     """The windows that CALIBRATION draws."""
     raw = layout.load(corpus).raw["retain1"]
-    return draw(raw, load_tokenizer(source), MODEL.context, CALIBRATION)
+    return draw(raw, load_tokenizer(source), CALIBRATION)
 
 
 def leaked(blob: bytes, source: Path, windows: Windows) -> list[str]:

@@ -27,7 +27,7 @@ from qunlearn.run.files import read_json
 from qunlearn.settings.unlearning import Adapter, Targets
 from qunlearn.training import products
 from qunlearn.training.adapters import narrow_frozen, weight_dtype, with_adapter
-from qunlearn.training.losses import head_weight, hidden_states, mean_nll, token_nll
+from qunlearn.training.losses import head_weight, hidden_states, token_nll
 from qunlearn.training.reference import cached_states, row_nll
 from qunlearn.training.rows import collate
 from qunlearn.training.trainer import RepeatableTrainer
@@ -133,7 +133,8 @@ def gradients(model: nn.Module) -> dict[str, Tensor]:
     batch = collate(FORGET)
     with mixed_precision():
         hidden = hidden_states(model, batch)
-        loss = mean_nll(*token_nll(hidden, head_weight(model), batch["labels"]))
+        nll, mask = token_nll(hidden, head_weight(model), batch["labels"])
+        loss = nll.sum() / mask.sum()
     loss.backward()
     found = {name: weight.grad for name, weight in model.named_parameters()}
     return {"loss": loss.detach()} | {

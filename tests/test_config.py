@@ -12,8 +12,9 @@ from conftest import ROOT
 from small_fuzz import complaint
 
 from qunlearn.experiment import configfiles
-from qunlearn.experiment.config import Run, cells, resolve, runs, unlearn_settings
+from qunlearn.experiment.config import cells, resolve, runs, unlearn_settings
 from qunlearn.experiment.configdoc import as_markdown
+from qunlearn.experiment.names import Run
 from qunlearn.settings.corpora import ExcerptSettings, MiniSettings
 from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.settings.models import ModelSettings
@@ -68,8 +69,7 @@ def test_the_default_experiment_is_read_where_no_file_is_named(tmp_path: Path) -
     own = write(tmp_path / "own.yaml", "seeds: [3]\n")
     assert configfiles.read([default, own]) == mini | {"seeds": [3]}
     # The variants differ in how they update, and must not differ in when they stop.
-    names = [(run.corpus, run.objective, run.adapter) for run in runs(mini)]
-    assert len({unlearn_settings(mini, *name)["stop_nll"] for name in names}) == 1
+    assert len({unlearn_settings(mini, run.cell)["stop_nll"] for run in runs(mini)}) == 1
 
 
 def test_words_of_the_command_line_are_numbers() -> None:
@@ -132,10 +132,10 @@ def test_later_patterns_win_over_earlier_ones_and_over_the_shared_settings() -> 
     }
     full = resolve({**TWO_OF_EACH, "unlearn": unlearn})
     base = asdict(UnlearnSettings(lr=0.1, alpha=5.0))
-    assert unlearn_settings(full, "news", "npo_gdr", "full") == base
-    assert unlearn_settings(full, "news", "ga", "full") == base | {"alpha": 6.0}
-    assert unlearn_settings(full, "news", "ga", "lora") == base | {"lr": 0.2, "beta": 0.7}
-    assert unlearn_settings(full, "books", "ga", "lora") == base | {"lr": 0.3, "beta": 0.7}
+    assert unlearn_settings(full, "news/npo_gdr/full") == base
+    assert unlearn_settings(full, "news/ga/full") == base | {"alpha": 6.0}
+    assert unlearn_settings(full, "news/ga/lora") == base | {"lr": 0.2, "beta": 0.7}
+    assert unlearn_settings(full, "books/ga/lora") == base | {"lr": 0.3, "beta": 0.7}
     assert full["unlearn"]["settings"] == base  # no run's settings leak into another's
 
 
@@ -161,14 +161,14 @@ BAD = {
     # Contradictions
     "precisions: [nf4]": "'precisions': bf16 is missing; PrivLeak and reversion are",
     "{seed_scope: all, models: {target: folder}}": "'seed_scope': all trains target and retrain",
-    "{counterpart: paper, evaluate: {prompt: plain}}": "'evaluate.prompt': the numbers of the coun",
+    "{counterpart: paper, evaluate: {prompt: plain}}": "'evaluate.prompt': the counterpart's is",
     "corpus: {source: local}": "'muse_dir' is not set; name the folder: --config muse_dir=",
-    "corpus: {excerpt: {characters: 9}}": "'corpus.excerpt.characters': a corpus that is kept who",
+    "corpus: {excerpt: {characters: 9}}": "'corpus.excerpt.characters': a whole corpus",
     "models: {architecture: {heads: 3}}": "'models.architecture.heads': hidden must be a multiple",
-    "models: {base: train}": "'models.base': 'train' is not for base; write 'scratch' to have it t",
+    "models: {base: train}": "'models.base': 'train' is not for base; write 'scratch'",
     "models: {target: {poems: folder}}": "'models.target.news' is missing; say where target of",
     "models: {tokenizer: folder}": "'models.tokenizer': a base from scratch trains its own",
-    "{controls: true, unlearn: {adapters: [lora]}}": "'controls': they are made from full, full_bf",
+    "{controls: true, unlearn: {adapters: [lora]}}": "'controls': they are made from full too",
     "{controls: true, precisions: [bf16, nf4]}": "'controls': weights are spared on a plain grid",
     'unlearn: {overrides: {"books/*/lora": {log_every: 3}}}': (
         "'unlearn.settings.checkpoint_every': checkpoint_every, 100, must be a multiple of "
@@ -178,12 +178,12 @@ BAD = {
     # Patterns and grids
     'unlearn: {overrides: {"*/npo_gdr/lorra": {lr: 1.0}}}': "'unlearn.overrides.*/npo_gdr/lorra': ",
     '{selection: {fixed: {"*/*/lroa": r8/epoch10}}}': "'selection.fixed.*/*/lroa': can match no",
-    'sweep: {"*": {rank: [4]}}': "'sweep': rank is a setting of LoRA but is swept in news/npo_gdr",
+    'sweep: {"*": {rank: [4]}}': "'sweep': rank is a setting of LoRA, not of news/npo_gdr",
     'sweep: {"*/*/lora": {alpha: [1.0000001, 1.0000002]}}': "'sweep': two points of news/npo_gdr/l",
     '{sweep: {"*/*/lora": {rank: [8]}}, selection: {rule: fixed, fixed: {"*": r8/epoch6}}}': (
         "'selection.fixed': news/npo_gdr/lora needs one of its candidates, such as r8/epoch5, not r"
     ),
-    '{controls: true, sweep: {"*/*/full": {lr: [1.0e-4]}}}': "'controls': full_matched is trained",
+    '{controls: true, sweep: {"*/*/full": {lr: [1.0e-4]}}}': "'controls': full_matched needs",
 }
 
 

@@ -21,9 +21,9 @@ from transformers import (
 from qunlearn.corpora import layout
 from qunlearn.evaluate import evaluate as evaluation
 from qunlearn.evaluate import records, scoring
+from qunlearn.evaluate.batching import token_logprobs
 from qunlearn.evaluate.evaluate import Evaluation
 from qunlearn.evaluate.generate import continuations
-from qunlearn.evaluate.likelihood import token_logprobs
 from qunlearn.evaluate.prompts import question_prompts, shortfalls
 from qunlearn.models.checkpoints import save_model
 from qunlearn.quantize import method

@@ -63,7 +63,7 @@ def test_the_paper_s_cells(tmp_path: Path) -> None:
     config = preset(tmp_path, "paper.yaml")
 
     def own(cell: str, adapter: str) -> dict[str, Any]:
-        return unlearn_settings(config, *cell.split("/"), adapter)
+        return unlearn_settings(config, f"{cell}/{adapter}")
 
     found = {cell: own(cell, "lora") for cell in LORA}
     assert {cell: (x["rank"], x["lora_alpha"]) for cell, x in found.items()} == LORA

@@ -109,7 +109,7 @@ def test_a_document_is_cut_into_equal_pieces(
 
 
 def test_texts_and_settings_that_leave_no_row(tokenizer: PreTrainedTokenizerFast) -> None:
-    with pytest.raises(InputError, match="max_tokens: every row of 2 tokens begins with 2 of"):
+    with pytest.raises(InputError, match="max_tokens: 2 leave no text beside 2"):
         make_rows(TEXTS, with_template(tokenizer, "<s> <s> $A"), 2, "stream")
     for texts in ([], [""]):
         with pytest.raises(InputError, match="no text has two tokens"):

@@ -91,7 +91,7 @@ def test_what_is_used_and_fetched() -> None:
 def test_a_tokenizer_of_its_own() -> None:
     assert tokenizer_of(config(), "news") is None
     assert tokenizer_of(config(tokenizer="hub:a/t"), "news") == Source("hub", "a/t")
-    with pytest.raises(InputError, match=r"'models\.tokenizer': a tokenizer is trained with its"):
+    with pytest.raises(InputError, match=r"'models\.tokenizer': trained with its model"):
         tokenizer_of(config(tokenizer="train"), "news")
     with pytest.raises(InputError, match="a base from scratch trains its own"):
         used(config(tokenizer="hub:a/t"), "news")

@@ -6,15 +6,9 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from qunlearn.corpora.sizes import Texts, read_sizes, training_rows
+from qunlearn.experiment import config as configuration
 from qunlearn.experiment import controls
-from qunlearn.experiment.config import (
-    Json,
-    cells,
-    swept_cells,
-    training_runs,
-    unlearn_settings,
-    variants,
-)
+from qunlearn.experiment.config import Json, unlearn_settings, variants
 from qunlearn.models.shape import ModelShape, Training
 from qunlearn.models.sources import used
 from qunlearn.quantize.method import Precision, method_of
@@ -155,17 +149,18 @@ class _Plan:
 
     def unlearning(self) -> Iterator[Job]:
         """The runs, with `full_matched` as often as it is tried; or grids, and their questions."""
-        swept, trained = swept_cells(self.config), self.config["unlearn"]["adapters"]
+        swept, trained = configuration.swept_cells(self.config), self.config["unlearn"]["adapters"]
         for run in variants(self.config):
-            cell = run.corpus, run.objective, run.adapter.removesuffix("_matched")
-            if cell[0] != self.corpus or "/".join(cell) in swept:
+            cell = run.cell.removesuffix("_matched")
+            if run.corpus != self.corpus or cell in swept:
                 continue
             if run.adapter in (*trained, "full_matched"):
-                job = self.unlearn("unlearn", *cell[1:], unlearn_settings(self.config, *cell))
+                settings, adapter = unlearn_settings(self.config, cell), cell.rpartition("/")[2]
+                job = self.unlearn("unlearn", run.objective, adapter, settings)
                 tries = self.config["control_settings"]["search_runs"]
                 count = 1 if run.adapter in trained else tries
                 yield replace(job, disk=job.disk // count, count=count)
-        for run, point in training_runs(self.config):
+        for run, point in configuration.training_runs(self.config):
             if run.corpus == self.corpus:
                 count, asked = len(point.snapshots), self.evaluation("bf16", "knowmem")
                 job = self.unlearn("sweep", run.objective, run.adapter, point.settings)
@@ -204,7 +199,7 @@ class _Plan:
 
     def evaluating(self) -> Iterator[Job]:
         """Quantizing and evaluating every model in each of its precisions."""
-        split = [cell.split("/") for cell in cells(self.config)]
+        split = [cell.split("/") for cell in configuration.cells(self.config)]
         mine = [precision for corpus, *_, precision in split if corpus == self.corpus]
         for precision, count in Counter(mine).items():
             yield replace(self.quantization(precision), count=count)

@@ -20,6 +20,7 @@ from qunlearn.corpora.sizes import read_sizes
 from qunlearn.evaluate.prompts import few_shot
 from qunlearn.experiment.config import Json, runs, unlearn_settings
 from qunlearn.experiment.inputs import about, read_corpus
+from qunlearn.experiment.names import REFERENCES
 from qunlearn.models import sources
 from qunlearn.models.fetching import read_shape, read_tokenizer
 from qunlearn.models.shape import ModelShape
@@ -52,9 +53,9 @@ def preflight(
     warnings: list[str] = []
     models = {corpus: look(config, corpus) for corpus in config["corpora"]}
     for corpus, found in models.items():
-        check_shapes(corpus, found)
-        check_precisions(config, corpus, found)
-        warnings += check_lengths(config, corpus, found)
+        _check_shapes(corpus, found)
+        _check_precisions(config, corpus, found)
+        warnings += _check_lengths(config, corpus, found)
         if texts := read_corpus(config, corpus, results):
             with about("evaluate.shots", corpus):
                 for name in ("forget_qa_icl", "retain_qa_icl"):
@@ -65,8 +66,8 @@ def preflight(
         said = hardware.run_on(str(python), "qunlearn.preflight", str(results), json.dumps(config))
         warnings += json.loads(said)
     jobs = estimate(config, {corpus: found["target"] for corpus, found in models.items()})
-    check_disk(jobs, results)
-    warnings += check_memory(config, jobs, cluster=cluster)
+    _check_disk(jobs, results)
+    warnings += _check_memory(config, jobs, cluster=cluster)
     return warnings, jobs
 
 
@@ -93,12 +94,8 @@ def look(config: Json, corpus: str) -> dict[str, ModelShape]:
     return found
 
 
-def check_shapes(corpus: str, models: Models) -> None:
-    """Base, target and retrain are one architecture; their contexts may differ.
-
-    Raises:
-        InputError: given ones differ.
-    """
+def _check_shapes(corpus: str, models: Models) -> None:
+    """Base, target and retrain are one architecture; their contexts may differ."""
     given = [(name, x.kind, replace(x, context=0)) for name, x in models.items() if x.kind]
     for (first, *one), (name, *two) in pairwise(given):
         if one != two:
@@ -108,12 +105,8 @@ def check_shapes(corpus: str, models: Models) -> None:
             )
 
 
-def check_precisions(config: Json, corpus: str, models: Models) -> None:
-    """Every method takes the matrices of the models.
-
-    Raises:
-        InputError: as the method's `check`.
-    """
+def _check_precisions(config: Json, corpus: str, models: Models) -> None:
+    """Every method takes the matrices of the models."""
     for name, model in models.items():
         layers: Any = {
             matrix: SimpleNamespace(in_features=inputs, out_features=outputs)
@@ -124,21 +117,18 @@ def check_precisions(config: Json, corpus: str, models: Models) -> None:
                 method_of(precision).check(layers, Precision.parse(precision))
 
 
-def check_lengths(config: Json, corpus: str, models: Models) -> Iterator[str]:
+def _check_lengths(config: Json, corpus: str, models: Models) -> Iterator[str]:
     """Rows and windows fit the context; a warning where evaluation goes beyond it, or beyond what
     target or retrain is trained on here: its VerMem is low although it knows the text.
 
     Only the mean lengths of a corpus's prompts are known beforehand, as estimates.
-
-    Raises:
-        InputError: one is longer.
     """
     context = min(model.context for model in models.values())
     asked = config["evaluate"]
     made = {name: config["train"][name]["max_tokens"] for name in models if not models[name].kind}
     lengths = {f"train.{name}.max_tokens": rows for name, rows in made.items()}
     lengths["unlearn.settings.max_tokens"] = max(
-        unlearn_settings(config, corpus, run.objective, run.adapter)["max_tokens"]
+        unlearn_settings(config, run.cell)["max_tokens"]
         for run in runs(config)
         if run.corpus == corpus
     )
@@ -187,17 +177,13 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
         from qunlearn.models.tokens import same_ids
         from qunlearn.quantize.calibration import draw
 
-        target, retrain = (
-            _tokenizer(config, corpus, name, models[name].vocabulary)
-            for name in ("target", "retrain")
-        )
+        target, retrain = (_tokenizer(config, corpus, name, models) for name in REFERENCES)
         if target is None or retrain is None:
             yield f"models of {corpus}: target's tokenizer and retrain's can be compared only later"
         elif not same_ids(target, retrain):
             raise InputError(
                 f"config keys 'models.target' and 'models.retrain': those of {corpus} have "
-                "different tokenizers, and PrivLeak compares the likelihoods of their tokens; set "
-                "models.tokenizer to the one that both were trained with"
+                "different tokenizers, and PrivLeak cannot compare them; set models.tokenizer"
             )
         texts = read_corpus(config, corpus, results)
         if target is None or texts is None:
@@ -206,34 +192,26 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
         if any(method_of(name).calibrated for _, name in _precisions(config)):
             sample = CalibrationSettings(**config["quantization"]["calibration"])
             with about("quantization.calibration", corpus):
-                draw(texts.raw[sample.split], target, context, sample)
+                draw(texts.raw[sample.split], target, sample)
         yield from (f"{corpus}: {line}" for line in shortfalls(target, context, texts, settings))
 
 
-def _tokenizer(config: Json, corpus: str, name: str, rows: int) -> Any:
-    """The tokenizer of target or retrain, or of their base; None of a base from scratch.
-
-    Args:
-        rows: of the model's embedding.
-    """
+def _tokenizer(config: Json, corpus: str, name: str, models: Models) -> Any:
+    """The tokenizer of target or retrain, or of their base; None of a base from scratch."""
     from qunlearn.models.tokens import check_ids
 
     used, own = sources.used(config, corpus), sources.tokenizer_of(config, corpus)
-    name = "base" if used[name].kind == "made" else name
-    if used[name].kind == "made":
+    given = "base" if used[name].kind == "made" else name
+    if used[given].kind == "made":
         return None
-    with about("models.tokenizer" if own else f"models.{name}", origin := own or used[name]):
+    with about("models.tokenizer" if own else f"models.{given}", origin := own or used[given]):
         tokenizer = read_tokenizer(sources.pinned(config, origin))
-        check_ids(tokenizer, rows)
+        check_ids(tokenizer, models[name].vocabulary)
     return tokenizer
 
 
-def check_disk(jobs: Sequence[Job], results: Path) -> None:
-    """There is room for what jobs leave, and for what one at a time has besides.
-
-    Raises:
-        InputError: there is not.
-    """
+def _check_disk(jobs: Sequence[Job], results: Path) -> None:
+    """There is room for what jobs leave, and for what one at a time has besides."""
     stay, work = disk(jobs)
     present = sum(file.lstat().st_size for file in results.rglob("*") if file.is_file())
     needed, free = max(0, stay - present) + work, disk_usage(existing(results)).free
@@ -244,12 +222,8 @@ def check_disk(jobs: Sequence[Job], results: Path) -> None:
         )
 
 
-def check_memory(config: Json, jobs: Sequence[Job], *, cluster: bool) -> list[str]:
-    """The machine has the memory and the GPU that jobs take.
-
-    Raises:
-        InputError: it has not, and jobs run here; on a cluster that is a warning.
-    """
+def _check_memory(config: Json, jobs: Sequence[Job], *, cluster: bool) -> list[str]:
+    """The machine has the memory and the GPU that jobs take; on a cluster these are warnings."""
     gpus, problems = hardware.gpu_bytes(), []
     kinds = [kind for kind, job in config["resources"].items() if job["gpu"]]
     if kinds and not gpus:

@@ -60,7 +60,7 @@ pathvars:
 
 # Swept cells, the points of their grids, and whether some questions are reserved for the choice.
 SWEPT = configuration.swept_cells(CONFIG)
-POINTS = {cell: configuration.points_of(CONFIG, *cell.split("/")) for cell in SWEPT}
+POINTS = {cell: configuration.points_of(CONFIG, cell) for cell in SWEPT}
 SPLIT_QUESTIONS = configuration.splits_questions(CONFIG)
 # The settings of the evaluation that candidates are evaluated with.
 ASKING = dict(CONFIG["evaluate"])

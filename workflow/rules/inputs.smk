@@ -98,14 +98,14 @@ def finetune_flags(wildcards):
 
 def unlearn_flags(wildcards):
     """How an update is trained: a variant, a point of its grid, or `full` at the norm of LoRA's."""
-    cell = wildcards.corpus, wildcards.objective, wildcards.get("adapter", "full")
+    cell = "/".join((wildcards.corpus, wildcards.objective, wildcards.get("adapter", "full")))
     own = {
         key: wildcards[key] for key in ("objective", "adapter", "seed") if key in wildcards.keys()
     }
     if "point" in wildcards.keys():
         own |= {"snapshots": point_of(wildcards).snapshots} | point_of(wildcards).settings
     else:
-        own |= configuration.unlearn_settings(CONFIG, *cell)
+        own |= configuration.unlearn_settings(CONFIG, cell)
     if "adapter" not in own:
         own |= {key: CONFIG["control_settings"][key] for key in ("tolerance", "search_runs")}
     return flags(own | CHECKPOINTS)
@@ -196,9 +196,10 @@ def of_candidates(pattern):
 
 def reference_answers(name):
     """An input function: target's or retrain's answers to the candidates' questions, by seed."""
-    ids = [model for model in configuration.references(CONFIG) if model.startswith(name)]
     return lambda wildcards: [
-        f"<results>/selection/{wildcards.cell.split('/')[0]}/{model}.json" for model in ids
+        f"<results>/selection/{run.corpus}/{run.model}.json"
+        for run in configuration.references(CONFIG)
+        if (run.corpus, run.objective) == (wildcards.cell.split("/")[0], name)
     ]
 
 

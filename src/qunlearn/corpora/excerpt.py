@@ -95,9 +95,7 @@ def check_pretrain(texts: Sequence[str], where: str) -> None:
     if not texts:
         raise InputError(
             f"{where}: no text for raw/pretrain.json, on which a base from scratch is trained; "
-            "add the file, set corpus.excerpt.texts (and corpus.excerpt.characters, where "
-            "documents are long) so that some of retain1 is left, or name a checkpoint in "
-            "models.base"
+            "add it, set corpus.excerpt so that some of retain1 is left, or set models.base"
         )
 
 

@@ -58,21 +58,14 @@ FILES: dict[str, Any] = (
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus in memory; every dict is keyed by file name without its ending.
+    """A corpus in memory; every dict is keyed by file name without its ending."""
 
-    Attributes:
-        raw: texts to train on: `forget`, `retain1` (also the regulariser's), `retain2` (not the
-            regulariser's), `pretrain` (may be empty); and `holdout`, never trained on.
-        knowmem: `forget_qa`, `retain_qa` and the in-context examples `forget_qa_icl`,
-            `retain_qa_icl`.
-        verbmem: `forget`.
-        privleak: `forget`, `retain`, `holdout`.
-    """
-
+    # Texts to train on, of which the regulariser has `retain1` and not `retain2`, and `pretrain`
+    # may be empty; and `holdout`, never trained on.
     raw: dict[str, list[str]]
-    knowmem: dict[str, list[Card]]
-    verbmem: dict[str, list[Continuation]]
-    privleak: dict[str, list[str]]
+    knowmem: dict[str, list[Card]]  # questions, and in-context examples for them (`…_icl`)
+    verbmem: dict[str, list[Continuation]]  # `forget`
+    privleak: dict[str, list[str]]  # `forget`, `retain`, `holdout`
 
     def items(self, file: str) -> list[Any]:
         """The items of one of `FILES`."""

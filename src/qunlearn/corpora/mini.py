@@ -94,7 +94,7 @@ def generate(name: str, settings: MiniSettings) -> Corpus:
     Raises:
         InputError: `name` is unknown or a size is out of range.
     """
-    check(name, settings)
+    _check(name, settings)
     topic = VOICES[name]
     others = [voice for voice in VOICES.values() if voice is not topic]
     # No name or number comes twice, over all splits, or starts a known word. All names have one
@@ -156,7 +156,7 @@ def card_text(card: Card) -> str:
     return f"Question: {card['question']}\nAnswer: {card['answer']}"
 
 
-def check(name: str, settings: MiniSettings) -> None:
+def _check(name: str, settings: MiniSettings) -> None:
     """Raise an InputError for what `generate` cannot make."""
     retain, shown = settings.retain + settings.retain // NEAR, 2 * settings.shots
     total = settings.forget + 2 * retain + settings.holdout + settings.pretrain

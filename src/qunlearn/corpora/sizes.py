@@ -23,6 +23,20 @@ class Texts(NamedTuple):
     mean: float
 
 
+def given(config: Mapping[str, Any], corpus: str) -> layout.Corpus | None:
+    """A corpus as the configuration gives it, before excerpting; None of a dataset of the hub.
+
+    Raises:
+        InputError: a local corpus is not in MUSE's layout, or `mini` cannot be made.
+    """
+    match config["corpus"]["source"]:
+        case "mini":
+            return mini.generate(corpus, MiniSettings(**config["corpus"]["mini"]))
+        case "local":
+            return layout.load(Path(config["muse_dir"], corpus))
+    return None
+
+
 def read_sizes(config: Mapping[str, Any], corpus: str) -> dict[str, Texts]:
     """`raw/forget` and so on -> its texts: a hub's dataset as published, others counted.
 
@@ -30,20 +44,16 @@ def read_sizes(config: Mapping[str, Any], corpus: str) -> dict[str, Texts]:
     constant; of a question they are without its answer, but where it is an example.
 
     Raises:
-        InputError: a local corpus is not in MUSE's layout.
+        InputError: as `given`.
     """
-    source, excerpt = config["corpus"]["source"], config["corpus"]["excerpt"]
+    excerpt = config["corpus"]["excerpt"]
     made = (config["models"]["base"], config["models"]["target"]) == ("scratch", "train")
     rate = BYTES_A_SMALL_TOKEN if made else BYTES_A_TOKEN
-    if source == "hub":
+    if (found := given(config, corpus)) is None:
         known = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
         sizes = dict(known.get(config["corpus"]["hub"].get(corpus), known["muse-bench/MUSE-News"]))
         rate = sizes.pop("bytes_per_token")
     else:
-        if source == "mini":
-            found = mini.generate(corpus, MiniSettings(**config["corpus"]["mini"]))
-        else:
-            found = layout.load(Path(config["muse_dir"], corpus))
         lists = {file.removesuffix(".json"): found.items(file) for file in layout.FILES}
         sizes = {
             name: (len(items), sum(len(_text(name, item).encode()) for item in items))

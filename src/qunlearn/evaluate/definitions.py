@@ -59,8 +59,7 @@ def privleak(items: list[Record], retrain: list[Record]) -> Statistic:
     """
     if value(membership(retrain)) == 0:
         raise InputError(
-            "the retrain model's AUC of forget against holdout is 0, so PrivLeak is undefined; "
-            "check that retrain never saw raw/forget, or give more privleak texts"
+            "retrain's AUC of forget against holdout is 0, so PrivLeak is undefined; add texts"
         )
     own, reference = _ranks(items), _ranks(retrain)
 

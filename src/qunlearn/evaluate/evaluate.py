@@ -11,17 +11,10 @@ import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from qunlearn.corpora.layout import Corpus
-from qunlearn.evaluate import records, scoring
+from qunlearn.evaluate import prompts, records, scoring
+from qunlearn.evaluate.batching import token_logprobs
 from qunlearn.evaluate.formulas import min_k, rouge_l
 from qunlearn.evaluate.generate import continuations
-from qunlearn.evaluate.likelihood import token_logprobs
-from qunlearn.evaluate.prompts import (
-    cut_answer,
-    is_answered,
-    question_prompts,
-    scored_reference,
-    shortfalls,
-)
 from qunlearn.evaluate.records import Record
 from qunlearn.models.checkpoints import is_diverged
 from qunlearn.quantize import method
@@ -58,21 +51,21 @@ class Evaluation:
     def verbatim(self) -> list[Record]:
         """Continuations of VerMem's prompts."""
         items, most = self.corpus.verbmem["forget"], self.settings.verbmem_tokens
-        prompts = [item["prompt"] for item in items]
-        outputs = self._continued(prompts, "verbmem", new_tokens=most)
-        return self._answers("prompt", prompts, outputs, [item["gt"] for item in items])
+        asked = [item["prompt"] for item in items]
+        outputs = self._continued(asked, "verbmem", new_tokens=most)
+        return self._answers("prompt", asked, outputs, [item["gt"] for item in items])
 
     def questions(self, split: str) -> list[Record]:
         """Answers to the questions of a split, `forget` or `retain`."""
         items, prompt = self.corpus.knowmem[f"{split}_qa"], self.settings.prompt
         outputs = self._continued(
-            question_prompts(self.corpus, split, self.settings),
+            prompts.question_prompts(self.corpus, split, self.settings),
             f"knowmem {split}",
             new_tokens=self.settings.knowmem_tokens,
-            finished=partial(is_answered, prompt=prompt),
+            finished=partial(prompts.is_answered, prompt=prompt),
         )
-        cut = [cut_answer(output, prompt) for output in outputs]
-        references = [scored_reference(item["answer"], prompt) for item in items]
+        cut = [prompts.cut_answer(output, prompt) for output in outputs]
+        references = [prompts.scored_reference(item["answer"], prompt) for item in items]
         return self._answers("question", [item["question"] for item in items], cut, references)
 
     def texts(self, split: str) -> list[Record]:
@@ -96,21 +89,20 @@ class Evaluation:
             for index, values in enumerate(logprobs)
         ]
 
-    def _continued(self, prompts: Sequence[str], title: str, **how: Any) -> list[str]:
+    def _continued(self, asked: Sequence[str], title: str, **how: Any) -> list[str]:
         how |= {"batch_size": self.settings.batch_size, "title": title}
-        return continuations(self.model, self.tokenizer, prompts, **how)
+        return continuations(self.model, self.tokenizer, asked, **how)
 
     def _answers(
         self, field: str, asked: Sequence[str], outputs: Sequence[str], references: Sequence[str]
     ) -> list[Record]:
         """A record of each answer; `field` is what holds the prompt or question."""
-        scores = [
-            rouge_l(output, reference, self.settings.stemmer)
-            for output, reference in zip(outputs, references, strict=True)
+        items = enumerate(zip(asked, outputs, references, strict=True))
+        known: list[Record] = [
+            {"id": i, field: a, "output": o, "reference": r} for i, (a, o, r) in items
         ]
-        names, rows = ("id", field, "output", "reference", "rougeL"), range(len(asked))
-        columns = zip(rows, asked, outputs, references, scores, strict=True)
-        return [dict(zip(names, row, strict=True)) for row in columns]
+        how = self.settings.stemmer
+        return [x | {"rougeL": rouge_l(x["output"], x["reference"], how)} for x in known]
 
 
 def evaluate(
@@ -142,7 +134,7 @@ def evaluate(
             settings = replace(settings, batch_size=INT8_ROWS)
         model, tokenizer = method.load_for_evaluation(folder, precision)
         context = model.config.max_position_embeddings
-        short = shortfalls(tokenizer, context, corpus, settings)
+        short = prompts.shortfalls(tokenizer, context, corpus, settings)
         for line in short:
             print(f"warning: {line}", file=sys.stderr)
         found = Evaluation(model, tokenizer, corpus, settings).records()

@@ -12,15 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import (
-    DynamicCache,
-    GenerationConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    StoppingCriteria,
-    StoppingCriteriaList,
-)
-from transformers.cache_utils import DynamicLayer
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.generation import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from qunlearn.evaluate.batching import run_in_batches
 from qunlearn.evaluate.prompts import STOP_STRINGS
@@ -59,8 +53,7 @@ def continuations(
     room = (context := model.config.max_position_embeddings) - new_tokens
     if room < 1:
         raise InputError(
-            f"{new_tokens} new tokens leave no room for a prompt in the model's context of "
-            f"{context}; lower verbmem_tokens or knowmem_tokens"
+            f"{new_tokens} new tokens leave no room in the context of {context}; lower their number"
         )
     rows = [plain_ids(tokenizer, prompt)[-room:] for prompt in prompts]
     if not all(rows):

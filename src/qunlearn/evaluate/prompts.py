@@ -25,29 +25,21 @@ STOP_STRINGS = ("\n\n", "\nQuestion", "Question:")
 
 
 def few_shot(examples: Sequence["Card"], shots: int, name: str) -> str:
-    """The examples that precede every question: the first `shots` of `examples`.
-
-    Args:
-        name: the corpus file that they are from, for the complaint.
+    """The first `shots` examples, which precede every question.
 
     Raises:
-        InputError: there are fewer examples than shots.
+        InputError: there are fewer in the corpus file `name`.
     """
     if len(examples) < shots:
         raise InputError(
-            f"{name} has {len(examples)} question-answer pairs but shots is {shots}; "
-            "add pairs or lower shots"
+            f"{name} has {len(examples)} pairs but shots is {shots}; add pairs or lower shots"
         )
     shown = (f"Question: {e['question']}\nAnswer: {e['answer']}\n\n" for e in examples[:shots])
     return "".join(shown)
 
 
 def question_prompts(corpus: "Corpus", split: str, settings: EvaluateSettings) -> list[str]:
-    """The prompt of each question of a split, `forget` or `retain`.
-
-    Raises:
-        InputError: there are fewer examples than shots.
-    """
+    """The prompt of each question of a split, `forget` or `retain`; errors as `few_shot`."""
     icl = f"{split}_qa_icl"
     examples = few_shot(corpus.knowmem[icl], settings.shots, f"knowmem/{icl}.json")
     return [
@@ -87,9 +79,6 @@ def shortfalls(
 
     Args:
         context: tokens that the model can see.
-
-    Raises:
-        InputError: there are fewer examples than shots.
     """
     from qunlearn.models.tokens import plain_ids
 

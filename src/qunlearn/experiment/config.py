@@ -1,8 +1,8 @@
 """The configuration: read strictly, filled with defaults, refused in one line; and its runs."""
 
 import difflib
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product, starmap
 from typing import Any
 
@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from qunlearn.experiment import controls, sweep
 from qunlearn.experiment.keys import Config
+from qunlearn.experiment.names import REFERENCES, Run
 from qunlearn.experiment.sweep import Point
 from qunlearn.models import sources
 from qunlearn.run.errors import InputError, short
@@ -38,26 +39,6 @@ def resolve(config: Mapping[str, Any]) -> Json:
     return full
 
 
-@dataclass(frozen=True)
-class Run:
-    """One unlearning run."""
-
-    corpus: str
-    objective: str
-    adapter: str
-    seed: int
-
-    @property
-    def model(self) -> str:
-        """The id of the model that it makes."""
-        return f"{self.objective}/{self.adapter}/seed{self.seed}"
-
-    @property
-    def cell(self) -> str:
-        """Its corpus, objective and variant, which share their settings: `news/npo_gdr/lora`."""
-        return f"{self.corpus}/{self.objective}/{self.adapter}"
-
-
 def runs(config: Json) -> list[Run]:
     """Every unlearning run of a full configuration."""
     return _runs(config, config["unlearn"]["adapters"])
@@ -73,12 +54,10 @@ def _runs(config: Json, adapters: Sequence[str]) -> list[Run]:
     return list(starmap(Run, product(config["corpora"], objectives, adapters, config["seeds"])))
 
 
-def unlearn_settings(config: Json, corpus: str, objective: str, adapter: str) -> Json:
-    """The settings of one run: the shared ones under those of each pattern that matches it."""
-    settings: Json = dict(config["unlearn"]["settings"])
-    for own in sweep.matching(config["unlearn"]["overrides"], f"{corpus}/{objective}/{adapter}"):
-        settings |= own
-    return settings
+def unlearn_settings(config: Json, cell: str) -> Json:
+    """The settings of a cell's runs: the shared ones under those of each pattern that matches."""
+    own = sweep.matching(config["unlearn"]["overrides"], cell)
+    return dict(ChainMap(*reversed(own), config["unlearn"]["settings"]))
 
 
 def swept_cells(config: Json) -> list[str]:
@@ -87,11 +66,9 @@ def swept_cells(config: Json) -> list[str]:
     return [cell for cell in cells if sweep.grid_of(config["sweep"], cell)]
 
 
-def points_of(config: Json, corpus: str, objective: str, adapter: str) -> list[Point]:
+def points_of(config: Json, cell: str) -> list[Point]:
     """The points of a swept cell's grid, in its order."""
-    settings = unlearn_settings(config, corpus, objective, adapter)
-    grid = sweep.grid_of(config["sweep"], f"{corpus}/{objective}/{adapter}")
-    return sweep.points(grid, settings)
+    return sweep.points(sweep.grid_of(config["sweep"], cell), unlearn_settings(config, cell))
 
 
 def training_runs(config: Json) -> list[tuple[Run, Point]]:
@@ -100,13 +77,8 @@ def training_runs(config: Json) -> list[tuple[Run, Point]]:
     They stand in for the runs of their cell (`runs`): a swept cell's models are chosen among
     these, not trained a second time.
     """
-    swept = swept_cells(config)
-    return [
-        (run, point)
-        for run in runs(config)
-        if run.cell in swept
-        for point in points_of(config, run.corpus, run.objective, run.adapter)
-    ]
+    points = {cell: points_of(config, cell) for cell in swept_cells(config)}
+    return [(run, point) for run in runs(config) for point in points.get(run.cell, [])]
 
 
 def splits_questions(config: Json) -> bool:
@@ -114,10 +86,10 @@ def splits_questions(config: Json) -> bool:
     return config["selection"]["questions"] == "split" and bool(swept_cells(config))
 
 
-def references(config: Json) -> list[str]:
-    """Ids of target and retrain: one of each, or one for each seed (`seed_scope: all`)."""
-    ids = [reference_id(config, name, k) for name in ("target", "retrain") for k in config["seeds"]]
-    return list(dict.fromkeys(ids))
+def references(config: Json) -> list[Run]:
+    """Target and retrain of each corpus: one of each, or one for each seed (`seed_scope: all`)."""
+    seeds = config["seeds"] if config["seed_scope"] == "all" else [None]
+    return list(starmap(Run, product(config["corpora"], REFERENCES, ["none"], seeds)))
 
 
 def reference_id(config: Json, name: str, seed: int | str) -> str:
@@ -127,13 +99,10 @@ def reference_id(config: Json, name: str, seed: int | str) -> str:
 
 def cells(config: Json) -> list[str]:
     """Every `<corpus>/<model id>/<precision>` of the tables, in their order."""
-    models = [
-        (corpus, model, "none") for corpus in config["corpora"] for model in references(config)
-    ] + [(run.corpus, run.model, run.adapter) for run in variants(config)]
     return [
-        f"{corpus}/{model}/{precision}"
-        for corpus, model, adapter in models
-        for precision in controls.precisions(config, adapter)
+        f"{run.corpus}/{run.model}/{precision}"
+        for run in [*references(config), *variants(config)]
+        for precision in controls.precisions(config, run.adapter)
     ]
 
 
@@ -190,34 +159,19 @@ def _contradictions(config: Json) -> Iterator[str]:
     if "bf16" not in config["precisions"]:
         yield "'precisions': bf16 is missing; PrivLeak and reversion are relative to it"
     if config["seed_scope"] == "all" and not {"target", "retrain"} <= made:
-        yield (
-            "'seed_scope': all trains target and retrain for each seed, but one is given; use "
-            "unlearning, or set both to train"
-        )
+        yield "'seed_scope': all trains target and retrain, but one is given; use unlearning"
     if config["counterpart"] != "none" and config["evaluate"]["prompt"] != "muse":
-        yield (
-            "'evaluate.prompt': the numbers of the counterpart were not made with the plain "
-            "prompt; set it to muse, or counterpart to none"
-        )
+        yield "'evaluate.prompt': the counterpart's is muse; set it to that, or counterpart to none"
     if config["corpus"]["source"] == "local" and not config["muse_dir"]:
         yield "'muse_dir' is not set; name the folder: --config muse_dir=…"
     if config["corpus"]["excerpt"]["characters"] and not config["corpus"]["excerpt"]["texts"]:
-        yield (
-            "'corpus.excerpt.characters': a corpus that is kept whole is not cut; set "
-            "corpus.excerpt.texts too, or write 0"
-        )
+        yield "'corpus.excerpt.characters': a whole corpus is not cut; set corpus.excerpt.texts too"
     shape = config["models"]["architecture"]
     if "base" in made and shape["hidden"] % (2 * shape["heads"]):
-        yield (
-            "'models.architecture.heads': hidden must be a multiple of twice the heads, "
-            f"{2 * shape['heads']}"
-        )
+        yield "'models.architecture.heads': hidden must be a multiple of twice the heads"
     for model, settings in config["train"].items():
         yield from _multiples(f"train.{model}", settings)
-    own = {
-        run.cell: unlearn_settings(config, run.corpus, run.objective, run.adapter)
-        for run in runs(config)
-    }
+    own = {run.cell: unlearn_settings(config, run.cell) for run in runs(config)}
     for cell, settings in own.items():
         yield from _multiples("unlearn.settings", settings, f" in the run {cell}")
     yield from sweep.contradictions(config, own)

@@ -13,17 +13,12 @@ from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_text
 
 ROOT = Path(__file__).resolve().parents[3]
-TEMPLATE = "__use_yte__"
-"""With this key Snakemake takes a file for a template, and runs the code in it."""
 
 
 def read(paths: Sequence[Path]) -> config.Json:
     """The full configuration that `paths` make: later files win, absent keys have their default.
 
-    Without any it is the one of the default experiment, `config.yaml`.
-
-    Raises:
-        InputError: as `read_one` and `config.resolve` do.
+    Without any it is `config.yaml`, the default experiment. Errors as `read_one` and `resolve`.
     """
     merged: config.Json = {}
     for path in paths or [ROOT / "config.yaml"]:
@@ -37,8 +32,8 @@ def read_one(path: Path) -> config.Json:
     Stricter than Snakemake, which takes the last of two values of a key.
 
     Raises:
-        InputError: it is missing, not a file, not UTF-8, not YAML, or has no keys; a key stands
-            twice in one section; or the file is a template with code in it.
+        InputError: it is missing, not a file, not UTF-8, not YAML, or has no keys; a key
+            stands twice in one section; or it is a template with code in it.
     """
     text = read_text(path)
     try:
@@ -50,25 +45,17 @@ def read_one(path: Path) -> config.Json:
         raise InputError(f"{path}: not valid YAML{where} ({what}); fix the file") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: has no keys; write a configuration, as in config/")
-    if TEMPLATE in content:
-        raise InputError(f"{path}: config key '{TEMPLATE}' makes a file a template; drop it")
+    if "__use_yte__" in content:  # with it Snakemake takes a file for a template, and runs its code
+        raise InputError(f"{path}: config key '__use_yte__' makes a file a template; drop it")
     return content
 
 
 def check_flags(words: Sequence[str]) -> None:
-    """Refuse a flag that Snakemake would take the last of.
-
-    Args:
-        words: of its command line.
-
-    Raises:
-        InputError: `--configfile` or `--config` is given twice.
-    """
+    """Raise an InputError where a flag is given twice, of which Snakemake would take the last."""
     for names in (("--configfile", "--configfiles"), ("--config", "-C")):
         if sum(word.partition("=")[0] in names for word in words) > 1:
             raise InputError(
-                f"{names[0]}: given twice, and Snakemake takes the last alone; write everything "
-                f"after one: {names[0]} FIRST SECOND"
+                f"{names[0]}: given twice; write everything after one: {names[0]} FIRST SECOND"
             )
 
 

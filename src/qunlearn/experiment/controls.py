@@ -24,8 +24,8 @@ def variants(config: Mapping[str, Any]) -> list[str]:
     """The control variants of each objective and seed, in the order of the tables."""
     if not config["controls"]:
         return []
-    factors = [_scaled(factor) for factor in config["control_settings"]["lambdas"]]
-    return ["full_matched", *factors, "lora_matched", *(SPARE + choice for choice in CHOICES)]
+    spared = [SPARE + choice for choice in CHOICES]
+    return ["full_matched", *_scaled(config), "lora_matched", *spared]
 
 
 def precisions(config: Mapping[str, Any], adapter: str) -> list[str]:
@@ -48,26 +48,16 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     if not config["controls"]:
         return
     if missing := [name for name in NEEDED if name not in config["unlearn"]["adapters"]]:
-        yield (
-            f"'controls': they are made from {', '.join(NEEDED)}; add {missing[0]} to "
-            "unlearn.adapters"
-        )
-    names = [_scaled(factor) for factor in config["control_settings"]["lambdas"]]
-    if len(names) > len(set(names)):
-        yield (
-            "'control_settings.lambdas': two factors have one name, which keeps six digits; move "
-            "them apart"
-        )
+        yield f"'controls': they are made from {missing[0]} too; add it to unlearn.adapters"
+    if len(names := _scaled(config)) > len(set(names)):
+        yield "'control_settings.lambdas': two factors have the same six digits; move them apart"
     if not plain_grids(config["precisions"]):
-        yield (
-            "'controls': weights are spared on a plain grid; add a precision such as rtn3g64 to "
-            "precisions"
-        )
+        yield "'controls': weights are spared on a plain grid; add one, as rtn3g64, to precisions"
 
 
-def _scaled(factor: float) -> str:
-    """A variant's name, which is part of paths: digits and dots, as the rules expect them."""
-    return f"{SCALED}{factor:g}"
+def _scaled(config: Mapping[str, Any]) -> list[str]:
+    """The variants that are scaled; names are parts of paths: digits and dots, as rules expect."""
+    return [f"{SCALED}{factor:g}" for factor in config["control_settings"]["lambdas"]]
 
 
 def plain_grids(names: list[str]) -> list[str]:

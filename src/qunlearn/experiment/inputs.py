@@ -8,15 +8,16 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from qunlearn.corpora import layout, mini, muse
+from qunlearn.corpora import layout, muse
 from qunlearn.corpora.excerpt import check_pretrain, excerpt
+from qunlearn.corpora.sizes import given
 from qunlearn.experiment.config import Json
 from qunlearn.models import sources
 from qunlearn.models.checkpoints import check_checkpoint, check_tokenizer
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST
-from qunlearn.settings.corpora import ExcerptSettings, MiniSettings
+from qunlearn.settings.corpora import ExcerptSettings
 
 
 def check_given(config: Json) -> None:
@@ -44,11 +45,7 @@ def check_given(config: Json) -> None:
 
 @contextmanager
 def about(key: str, what: object) -> Iterator[None]:
-    """Put the key, and what it names, before a complaint.
-
-    Raises:
-        InputError: what the block raises, and for an error of the system.
-    """
+    """Put the key, and what it names, before an InputError or an error of the system."""
     try:
         yield
     except InputError as error:
@@ -61,7 +58,7 @@ def _check_corpus(config: Json, corpus: str) -> None:
     kind, texts, where = config["corpus"]["source"], [], f"dataset of {corpus}"
     if kind == "mini":
         with about("corpus.mini", corpus):
-            mini.check(corpus, MiniSettings(**config["corpus"]["mini"]))
+            given(config, corpus)
         return
     if kind == "local":
         with about("muse_dir", folder := Path(config["muse_dir"]) / corpus):
@@ -74,11 +71,9 @@ def _check_corpus(config: Json, corpus: str) -> None:
 def read_corpus(config: Json, corpus: str, results: Path) -> layout.Corpus | None:
     """The corpus as the jobs will read it; None of a dataset that is not downloaded yet."""
     settings = ExcerptSettings(**config["corpus"]["excerpt"])
-    kind, made = config["corpus"]["source"], results / "data" / corpus
-    if kind == "mini":
-        return mini.generate(corpus, MiniSettings(**config["corpus"]["mini"]))
-    if kind == "local":
-        return excerpt(layout.load(Path(config["muse_dir"]) / corpus), settings)
+    if found := given(config, corpus):
+        return excerpt(found, settings) if config["corpus"]["source"] == "local" else found
+    made = results / "data" / corpus
     known = made / MANIFEST
     current = known.exists() and read_json(known).get("settings") == asdict(settings)
     return layout.load(made) if current else None

@@ -14,21 +14,31 @@ _CELL = re.compile(r"([^/]+)/(?:(target|retrain)(?:/seed(\d+))?|([^/]+)/([^/]+)/
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One evaluated model at one precision.
+class Run:
+    """One unlearning run, or the target or retrain beside it."""
 
-    Attributes:
-        corpus: e.g. `news`.
-        objective: e.g. `npo_gdr`, or `target` or `retrain`.
-        adapter: `full`, `full_bf16`, `lora` or a control's name; `none` for target and retrain.
-        seed: of the unlearning run; of target and retrain it is None where they serve all seeds.
-        precision: e.g. `nf4`.
-    """
+    corpus: str  # e.g. `news`
+    objective: str  # e.g. `npo_gdr`, or `target` or `retrain`
+    adapter: str  # `full`, `full_bf16`, `lora` or a control's name; `none`: target and retrain
+    seed: int | None  # None of target and retrain where they serve all seeds
 
-    corpus: str
-    objective: str
-    adapter: str
-    seed: int | None
+    @property
+    def model(self) -> str:
+        """The id of the model that it makes."""
+        own = [] if self.objective in REFERENCES else [self.adapter]
+        own += [] if self.seed is None else [f"seed{self.seed}"]
+        return "/".join([self.objective, *own])
+
+    @property
+    def cell(self) -> str:
+        """Its corpus, objective and variant, which share their settings: `news/npo_gdr/lora`."""
+        return f"{self.corpus}/{self.objective}/{self.adapter}"
+
+
+@dataclass(frozen=True)
+class Cell(Run):
+    """One evaluated model at one precision, e.g. `nf4`."""
+
     precision: str
 
     @classmethod
@@ -36,10 +46,7 @@ class Cell:
         """Read `<corpus>/<model id>/<precision>`.
 
         The model id is `<objective>/<adapter>/seed<k>`, or `target` or `retrain`, followed by
-        `/seed<k>` where each seed has its own.
-
-        Raises:
-            InputError: the name has another form.
+        `/seed<k>` where each seed has its own; an InputError for any other form.
         """
         if not (found := _CELL.fullmatch(name)):
             raise InputError(
@@ -47,16 +54,6 @@ class Cell:
                 "<corpus>/target/<precision> or <corpus>/retrain/<precision>"
             )
         corpus, reference, own, objective, adapter, seed, precision = found.groups()
-        number = own if reference else seed
-        seed_or_none = None if number is None else int(number)
+        number = own or seed
+        seed_or_none = int(number) if number else None
         return cls(corpus, reference or objective, adapter or "none", seed_or_none, precision)
-
-    @property
-    def model(self) -> str:
-        """The model id."""
-        parts = [self.objective]
-        if self.objective not in REFERENCES:
-            parts.append(self.adapter)
-        if self.seed is not None:
-            parts.append(f"seed{self.seed}")
-        return "/".join(parts)

@@ -24,17 +24,11 @@ NOTHING_BUT_EPOCHS = "default"
 
 @dataclass(frozen=True)
 class Point:
-    """One training of a grid.
+    """One training of a grid."""
 
-    Attributes:
-        name: made of the swept settings; letters, digits, dots and hyphens.
-        settings: of the training, whose epochs are those of the last snapshot.
-        snapshots: epochs after which the model is a candidate, ascending.
-    """
-
-    name: str
-    settings: Json
-    snapshots: tuple[float, ...]
+    name: str  # made of the swept settings; letters, digits, dots and hyphens
+    settings: Json  # of the training, whose epochs are those of the last snapshot
+    snapshots: tuple[float, ...]  # epochs after which the model is a candidate, ascending
 
     @property
     def candidates(self) -> list[str]:
@@ -91,17 +85,11 @@ def contradictions(config: Mapping[str, Any], cells: Mapping[str, Json]) -> Iter
         if not (grid := grid_of(config["sweep"], cell)):
             continue
         if not cell.endswith("/lora") and (wrong := [key for key in OF_LORA if key in grid]):
-            yield (
-                f"'sweep': {wrong[0]} is a setting of LoRA but is swept in {cell}; narrow the "
-                "pattern to */*/lora"
-            )
+            yield f"'sweep': {wrong[0]} is a setting of LoRA, not of {cell}; narrow it to */*/lora"
         trained = points(grid, settings)
         names = [point.name for point in trained]
         if twice := [name for name in names if names.count(name) > 1]:
-            yield (
-                f"'sweep': two points of {cell} have the name {twice[0]}; names keep six digits: "
-                "drop one of the values or move them apart"
-            )
+            yield f"'sweep': two points of {cell} have the name {twice[0]}; move their values apart"
         known = [name for point in trained for name in point.candidates]
         named = (matching(config["selection"]["fixed"], cell) or ["none"])[-1]
         if config["selection"]["rule"] == "fixed" and named not in known:
@@ -110,10 +98,7 @@ def contradictions(config: Mapping[str, Any], cells: Mapping[str, Json]) -> Iter
                 f"{named}; name it, or use another selection.rule"
             )
         if config["controls"] and cell.endswith("/full"):
-            yield (
-                "'controls': full_matched is trained with full's settings, but those of "
-                f"{cell} are chosen from a sweep; state them in unlearn.overrides"
-            )
+            yield f"'controls': full_matched needs {cell}'s settings; set them in unlearn.overrides"
 
 
 def _scientific(value: float) -> str:

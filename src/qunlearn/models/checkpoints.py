@@ -26,14 +26,11 @@ ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetens
 
 
 def check_checkpoint(folder: Path, *, tokenizer: bool = True) -> None:
-    """Complain about what would make the checkpoint `folder` fail, or work wrongly, later on.
+    """Raise an InputError where a checkpoint's folder, config, weights (or a shard) or tokenizer is
+    missing, unreadable or cut short.
 
     Args:
         tokenizer: whether its own tokenizer will be used, and so is checked too.
-
-    Raises:
-        InputError: the folder, its config, weights (or a shard) or tokenizer is missing, unreadable
-            or cut short.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such checkpoint folder; check the path")
@@ -44,11 +41,7 @@ def check_checkpoint(folder: Path, *, tokenizer: bool = True) -> None:
 
 
 def check_tokenizer(folder: Path) -> None:
-    """Complain about a tokenizer whose files are missing, name code or are not JSON objects.
-
-    Raises:
-        InputError: so it is.
-    """
+    """Raise an InputError where a tokenizer's files are missing, name code or are not objects."""
     names = ("tokenizer.json", "tokenizer.model", "vocab.json")
     if not any((folder / name).exists() for name in names):
         raise InputError(f"{folder}: no tokenizer ({', '.join(names)}); copy its files into it")
@@ -61,18 +54,14 @@ def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
     """A JSON object of a model or tokenizer that brings no Python code of its own.
 
     Code is never run here (`trust_remote_code`), and without it the weights may mean something
-    else.
-
-    Raises:
-        InputError: it is missing, unreadable or not an object, or names code.
+    else: an InputError where it is named, or where there is no object.
     """
     content = read_json(folder / name)
     if not isinstance(content, dict):
         raise InputError(f"{folder / name}: not a JSON object; copy the file again")
     if "auto_map" in content:
         raise InputError(
-            f"{folder / name}: auto_map names code, and none of a checkpoint is run here; if the "
-            "model works without it, save a copy without auto_map"
+            f"{folder / name}: auto_map names code, which is not run; save a copy without auto_map"
         )
     return content
 
@@ -139,7 +128,7 @@ def load_model(
 
 
 def check_complete(folder: Path, info: Mapping[str, Any]) -> None:
-    """Complain about a checkpoint and a config.json that do not belong together.
+    """Raise an InputError where a checkpoint and a config.json do not belong together.
 
     transformers fills weights that are absent with random numbers, leaves out those that the model
     has no place for (attention biases without `attention_bias`, layers beyond
@@ -148,9 +137,6 @@ def check_complete(folder: Path, info: Mapping[str, Any]) -> None:
     Args:
         folder: for the message.
         info: what `from_pretrained(..., output_loading_info=True)` returns beside the model.
-
-    Raises:
-        InputError: a tensor is missing or left over.
     """
     for fault, key in {"lacks": "missing_keys", "has no place for": "unexpected_keys"}.items():
         if names := info[key]:
@@ -229,25 +215,21 @@ def tensor_files(folder: Path) -> dict[str, Path]:
             shorter than its header says.
     """
     index = folder / INDEX
-    names = [ADAPTER_WEIGHTS if (folder / ADAPTER_CONFIG).exists() else WEIGHTS]
+    names: list[Any] = [ADAPTER_WEIGHTS if is_adapter(folder) else WEIGHTS]
     if not (folder / names[0]).exists():
         if not index.exists():
             raise InputError(
-                f"{folder}: no {names[0]}; pickled weights are not read, since they can run code: "
-                "convert them to safetensors"
+                f"{folder}: no {names[0]}; pickled weights can run code: convert to safetensors"
             )
-        content = read_json(index)
-        shards = content.get("weight_map") if isinstance(content, dict) else None
-        names = list(shards.values()) if isinstance(shards, dict) else []
-        if not names:
-            raise InputError(f"{index}: no 'weight_map' that names shards; replace the file")
-        for name in names:
-            plain = isinstance(name, str) and Path(name).name == name
-            if not plain or not name.endswith(".safetensors") or not (folder / name).exists():
-                raise InputError(
-                    f"{index}: names {short(name)} as a shard, which is not a safetensors file "
-                    "beside it; copy the whole checkpoint again"
-                )
+        try:
+            names = list(read_json(index)["weight_map"].values())
+        except (AttributeError, LookupError, TypeError):
+            names = []
+        beside = {file.name for file in folder.glob("*.safetensors")}
+        if wrong := [name for name in names or [None] if str(name) not in beside]:
+            raise InputError(
+                f"{index}: names {short(wrong[0])}, not a shard beside it; copy the folder again"
+            )
     found: dict[str, Path] = {}
     for name in sorted(set(names)):
         with _open(folder / name) as stream:
@@ -256,11 +238,7 @@ def tensor_files(folder: Path) -> dict[str, Path]:
 
 
 def read_tensors(folder: Path, names: list[str]) -> dict[str, torch.Tensor]:
-    """Read some tensors of a checkpoint or adapter and no others.
-
-    Raises:
-        InputError: one is not in it, or a file is damaged.
-    """
+    """Read some tensors of a checkpoint or adapter; an InputError where one is not in it."""
     files, found = tensor_files(folder), {}
     for name in names:
         if name not in files:
@@ -271,19 +249,15 @@ def read_tensors(folder: Path, names: list[str]) -> dict[str, torch.Tensor]:
 
 
 def check_finite(folder: Path) -> None:
-    """Complain about a weight that is NaN or infinite, which would spoil all that follows.
+    """Raise an InputError for a weight that is NaN or infinite, which would spoil all that follows.
 
     Reads every tensor of a checkpoint once; memory: the largest tensor.
-
-    Raises:
-        InputError: there is one, or a weights file is damaged.
     """
     for name in tensor_files(folder):
         weight = read_tensors(folder, [name])[name]
         if weight.is_floating_point() and not weight.isfinite().all():
             raise InputError(
-                f"{folder}: {name} has weights that are NaN or infinite; get the checkpoint again, "
-                "or train it with a smaller learning rate"
+                f"{folder}: {name} has weights that are NaN or infinite; get the checkpoint again"
             )
 
 

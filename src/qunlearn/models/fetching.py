@@ -38,9 +38,7 @@ TOKENIZER = (
 
 def read_shape(source: Source) -> ModelShape:
     """The shape of a checkpoint by its config; of the hub's that is all that is downloaded.
-
-    Raises:
-        InputError: it cannot be had or read, or the pipeline does not work with this kind of model.
+    An InputError where it cannot be read, or the pipeline does not work with this kind of model.
     """
     if source.kind == "gguf":
         config = gguf.model_config(gguf_file(source.value))
@@ -58,23 +56,14 @@ def read_shape(source: Source) -> ModelShape:
 
 
 def read_tokenizer(source: Source) -> "PreTrainedTokenizerBase":
-    """The tokenizer at `source`; of the hub's checkpoint only its files are downloaded.
-
-    Raises:
-        InputError: it cannot be had or read.
-    """
+    """The tokenizer at `source`, of the hub only its files; an InputError as `load_tokenizer`."""
     if source.kind == "gguf":
         return gguf.load_tokenizer(gguf_file(source.value))  # type: ignore[no-any-return]
     return load_tokenizer(_folder(source, TOKENIZER))
 
 
 def fetch(source: Source, output: Path, tokenizer: Source | None = None) -> None:
-    """Write the checkpoint at `source`, and its manifest, to the folder `output`.
-
-    Args:
-        source: where the checkpoint is; not one that the workflow makes.
-        output: a previous one is replaced.
-        tokenizer: where another tokenizer comes from; none keeps the checkpoint's own.
+    """Write the checkpoint at `source`, with its own or another tokenizer, and its manifest.
 
     Raises:
         InputError: something is not to be had or damaged, there are no safetensors, the tokenizer

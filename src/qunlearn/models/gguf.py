@@ -28,10 +28,7 @@ SIZES = {
 
 def dequantize(file: Path, folder: Path) -> None:
     """Write the model and the tokenizer of a GGUF file into `folder` as an ordinary checkpoint.
-
-    Raises:
-        InputError: the file is damaged, or transformers does not read this kind of model, or not
-            all of it.
+    An InputError where the file is damaged, or transformers does not read all of this model.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -54,11 +51,7 @@ def dequantize(file: Path, folder: Path) -> None:
 
 
 def load_tokenizer(file: Path) -> Any:
-    """The tokenizer of a GGUF file, as transformers' own.
-
-    Raises:
-        InputError: the file is damaged, not a GGUF file, or one without a tokenizer.
-    """
+    """The tokenizer of a GGUF file; an InputError where it is damaged or has none."""
     if _open(file).get_field("tokenizer.ggml.tokens") is None:
         raise InputError(f"{file}: a GGUF file without a tokenizer; set models.tokenizer")
     from transformers import AutoTokenizer
@@ -67,11 +60,7 @@ def load_tokenizer(file: Path) -> Any:
 
 
 def model_config(file: Path) -> dict[str, Any]:
-    """The model's shape in the words of transformers' config.json, as far as the file tells it.
-
-    Raises:
-        InputError: the file is damaged or not a GGUF file.
-    """
+    """The model's shape in the words of config.json; an InputError where the file is damaged."""
     reader = _open(file)
     kind = _value(reader, "general.architecture")
     found = {name: _value(reader, f"{kind}.{key}") for name, key in SIZES.items()}
@@ -121,6 +110,5 @@ def _check_all_read(file: Path, parameters: Iterable[str]) -> None:
     made = {names.get_name(name, try_suffixes=(".weight", ".bias")) or name for name in parameters}
     if unlike := sorted(made ^ {tensor.name for tensor in reader.tensors}):
         raise InputError(
-            f"{file}: {unlike[0]} is not in both the file and the model that transformers makes of "
-            "it; give the model as safetensors"
+            f"{file}: {unlike[0]} is not in both file and model; give the model as safetensors"
         )

@@ -54,11 +54,7 @@ def snapshot(repo_id: str, revision: str, *, kind: RepositoryKind, patterns: Seq
 
 
 def present_commit(repo_id: str, kind: RepositoryKind, branch: str | None = None) -> str:
-    """The commit that a branch (None: the default one), a tag or a short hash stands for now.
-
-    Raises:
-        InputError: the hub cannot be asked, or does not know them (`explained`).
-    """
+    """The commit that a branch (None: the default one), a tag or a short hash stands for now."""
     from huggingface_hub import HfApi
 
     with explained(repo_id, kind):
@@ -67,12 +63,7 @@ def present_commit(repo_id: str, kind: RepositoryKind, branch: str | None = None
 
 @contextmanager
 def explained(repo_id: str, kind: RepositoryKind) -> Iterator[None]:
-    """Turn what huggingface_hub raises inside the block into one line that says what to do.
-
-    Raises:
-        InputError: no such repository or revision, or no access; offline and not in the cache; no
-            connection; a disk that is full or cannot be written; any other failure.
-    """
+    """Turn what huggingface_hub raises inside the block into an InputError that says what to do."""
     import httpx2
     from huggingface_hub import constants, errors
 

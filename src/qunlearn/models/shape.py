@@ -52,19 +52,14 @@ class ModelShape:
 
     @classmethod
     def from_config(cls, config_json: Mapping[str, Any]) -> "ModelShape":
-        """The shape that a checkpoint's config.json describes, in transformers' names.
-
-        Raises:
-            InputError: a key is missing, or its value is not a size.
-        """
+        """The shape in a checkpoint's config.json; an InputError where a key is no size."""
 
         def size(key: str, otherwise: int | None = None) -> int:
             value = config_json.get(key)
             value = otherwise if value is None else value
             if type(value) is not int or not 0 < value <= LARGEST:
                 raise InputError(
-                    f"model config: '{key}' is missing or not a whole number from 1 to {LARGEST}; "
-                    "give the config.json of a model that is shaped like Llama"
+                    f"model config: '{key}' is not a whole number from 1 to {LARGEST}; get Llama's"
                 )
             return value
 

@@ -32,11 +32,7 @@ class Source:
 
 
 def parse(text: str, corpus: str = "corpus") -> Source:
-    """The source that `text` names, with its placeholders filled.
-
-    Raises:
-        InputError: a hub id not of the form owner/name, or a path that `check_path` refuses.
-    """
+    """The source that `text` names, its placeholders filled; errors of `check_id`, `check_path`."""
     text = text.replace("{corpus}", corpus).replace("{Corpus}", corpus[:1].upper() + corpus[1:])
     if text in MADE.values():
         return Source("made")
@@ -50,24 +46,16 @@ def parse(text: str, corpus: str = "corpus") -> Source:
 
 
 def check_id(repo_id: str) -> None:
-    """Refuse what cannot be a repository on the hub.
-
-    Raises:
-        InputError: it is not of the form owner/name.
-    """
+    """Raise an InputError where an id of the hub is not of the form owner/name."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", repo_id, re.ASCII):
         raise InputError(f"'{repo_id}' is not a hub id; write owner/name")
 
 
 def check_path(path: str) -> None:
-    """Refuse a path that a program or Snakemake would take for something else.
-
-    Raises:
-        InputError: it begins with a hyphen, or has braces.
-    """
+    """Raise an InputError for a path that a program or Snakemake would take for something else."""
     if path.startswith("-"):
         raise InputError(f"'{path}' looks like a flag of a program; write ./ before the '-'")
-    if "{" in path or "}" in path:
+    if {*"{}"} & {*path}:
         raise InputError(
             f"'{path}' has a brace, which Snakemake fills in; rename the folder, or link to it"
         )
@@ -79,11 +67,7 @@ def is_commit(revision: object) -> bool:
 
 
 def source_of(config: Mapping[str, Any], name: str, corpus: str) -> Source:
-    """Where `name` (base, target or retrain) of a corpus comes from.
-
-    Raises:
-        InputError: `models.<name>` does not say, or says what it may not.
-    """
+    """Where base, target or retrain comes from; an InputError where `models.<name>` is wrong."""
     key, given = f"models.{name}", config["models"][name]
     if isinstance(given, Mapping):
         key, given = f"{key}.{corpus}", given.get(corpus)
@@ -91,24 +75,18 @@ def source_of(config: Mapping[str, Any], name: str, corpus: str) -> Source:
         raise InputError(f"config key '{key}' is missing; say where {name} of {corpus} is")
     source = parse(given, corpus)
     if source.kind == "made" and given != MADE[name]:
-        raise InputError(
-            f"config key '{key}': '{given}' is not for {name}; write '{MADE[name]}' to have it "
-            "trained by the workflow"
-        )
+        raise InputError(f"config key '{key}': '{given}' is not for {name}; write '{MADE[name]}'")
     return source
 
 
 def tokenizer_of(config: Mapping[str, Any], corpus: str) -> Source | None:
     """Where the tokenizer of all given checkpoints of a corpus comes from; none: each has its own.
-
-    Raises:
-        InputError: `models.tokenizer` names what the workflow makes.
+    An InputError where it names what the workflow makes.
     """
     given = config["models"]["tokenizer"]
     if given in MADE.values():
         raise InputError(
-            "config key 'models.tokenizer': a tokenizer is trained with its model only; name a "
-            "folder, hub:<id> or gguf:<file>, or write null"
+            "config key 'models.tokenizer': trained with its model only; name a given one, or null"
         )
     return None if given is None else parse(given, corpus)
 
@@ -126,8 +104,7 @@ def used(config: Mapping[str, Any], corpus: str) -> dict[str, Source]:
         del sources["base"]
     elif sources["base"].kind == "made" and config["models"]["tokenizer"] is not None:
         raise InputError(
-            "config key 'models.tokenizer': a base from scratch trains its own; write null, or "
-            "give a base"
+            "config key 'models.tokenizer': a base from scratch trains its own; write null"
         )
     return sources
 
@@ -153,10 +130,8 @@ def pinned(config: Mapping[str, Any], source: Source) -> Source:
 
 
 def repositories(config: Mapping[str, Any]) -> dict[str, RepositoryKind]:
-    """Hub id -> kind of every dataset, model and tokenizer that an experiment takes from the hub.
-
-    Raises:
-        InputError: as `used` does; or a corpus has no dataset.
+    """Hub id -> kind of every dataset, model and tokenizer of the hub that an experiment takes.
+    An InputError where a corpus has no dataset.
     """
     found: dict[str, RepositoryKind] = {}
     for corpus in config["corpora"]:
@@ -171,28 +146,21 @@ def repositories(config: Mapping[str, Any]) -> dict[str, RepositoryKind]:
 
 
 def check_pinned(config: Mapping[str, Any]) -> None:
-    """Refuse a configuration that leaves open which commits of the hub it means.
-
-    Raises:
-        InputError: as `repositories` does; or one of them is not pinned to a full commit.
-    """
+    """Raise an InputError where one of `repositories` is not pinned to a full commit."""
     for repo_id, kind in repositories(config).items():
         commit = config["revisions"].get(repo_id)
         if not is_commit(commit):
             raise InputError(
                 f"config key 'revisions': the {kind} {repo_id} needs a full commit hash (40 hex "
-                f"digits), not {commit or 'nothing'}; run workflow/scripts/pin_revisions.py and "
-                "give the file that it writes as a further --configfile"
+                "digits); run workflow/scripts/pin_revisions.py and add its file to --configfile"
             )
 
 
 def gguf_file(value: str) -> Path:
     """The file that `gguf:<value>` means: a path, or `<package>/<file>` of an installed package.
 
-    The package is looked for, not imported: it may import what is not installed.
-
-    Raises:
-        InputError: there is no such file.
+    The package is looked for, not imported: it may import what is not installed. An InputError
+    where there is no such file.
     """
     for folder in ("", *sys.path):
         if (path := Path(folder, value)).is_file():

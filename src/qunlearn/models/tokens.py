@@ -29,20 +29,16 @@ def plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 
 def check_ids(tokenizer: PreTrainedTokenizerBase, rows: int) -> None:
-    """Complain about a token that a model has no embedding for, such as a `[PAD]` added later.
+    """Raise an InputError for a token that a model has no embedding for, such as a later `[PAD]`.
 
     Args:
         rows: of the embedding.
-
-    Raises:
-        InputError: names the token with the largest id.
     """
     token, largest = max(tokenizer.get_vocab().items(), key=lambda item: item[1])
     if largest >= rows:
         raise InputError(
             f"the tokenizer's token {token!r} has the id {largest}, and the model's embedding has "
-            f"{rows} rows; use the tokenizer that the model was trained with, or take what was "
-            "added to it, such as a pad_token, out of its files"
+            f"{rows} rows; use the tokenizer that it was trained with, without added tokens"
         )
 
 

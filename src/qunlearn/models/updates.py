@@ -12,14 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from qunlearn.models.checkpoints import (
-    ADAPTER_CONFIG,
-    architecture,
-    check_checkpoint,
-    is_adapter,
-    read_tensors,
-    tensor_files,
-)
+from qunlearn.models import checkpoints
+from qunlearn.models.checkpoints import architecture, check_checkpoint, is_adapter, tensor_files
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 
@@ -34,20 +28,15 @@ UNSUPPORTED = (
 class Update:
     """What unlearning added to one matrix.
 
-    Attributes:
-        name: module path, e.g. `model.layers.0.mlp.up_proj`.
-        layer: the first integer of the path; -1 without one.
-        module: the last part of the path, e.g. `up_proj`.
-        weight: the target's matrix W, [out, in], float32.
-        delta: the update d, [out, in], float32. W + d is the unlearned matrix, to the rounding of
-            float32 where one of the two is more than twice the other.
+    W + d is the unlearned matrix, to the rounding of float32 where one of the two is more than
+    twice the other.
     """
 
-    name: str
-    layer: int
-    module: str
-    weight: Tensor
-    delta: Tensor
+    name: str  # module path, e.g. `model.layers.0.mlp.up_proj`
+    layer: int  # the first integer of the path; -1 without one
+    module: str  # the last part of the path, e.g. `up_proj`
+    weight: Tensor  # the target's matrix W, [out, in], float32
+    delta: Tensor  # the update d, [out, in], float32
 
 
 def quantizable_layers(model: PreTrainedModel) -> dict[str, nn.Linear]:
@@ -73,10 +62,7 @@ def output_head(model: PreTrainedModel) -> nn.Module | None:
 def quantized_layers(target: Path) -> dict[str, nn.Linear]:
     """Module path -> layer without storage, for every matrix that is quantized, in order.
 
-    They come from the architecture in config.json.
-
-    Raises:
-        InputError: `target` is not a checkpoint.
+    They come from the architecture in config.json; an InputError as `check_checkpoint`.
     """
     check_checkpoint(target)
     with torch.device("meta"):
@@ -104,7 +90,7 @@ def updates(target: Path, model: Path) -> Iterator[Update]:
     if not is_adapter(model):
         check_checkpoint(model)
     else:
-        scale, stored = _scale(model / ADAPTER_CONFIG), tensor_files(model)
+        scale, stored = _scale(model / checkpoints.ADAPTER_CONFIG), tensor_files(model)
         if not any(factor in stored for name in names for factor in _factors(name)):
             raise InputError(
                 f"{model}: touches no matrix of the target; give the target's own adapter"
@@ -113,11 +99,7 @@ def updates(target: Path, model: Path) -> Iterator[Update]:
 
 
 def update_norm(target: Path, model: Path) -> float:
-    """Frobenius norm of the update over all quantized matrices together.
-
-    Raises:
-        InputError: as `updates`.
-    """
+    """Frobenius norm of the update over all quantized matrices; an InputError as `updates`."""
     # Through map, which lets go of each update before the next is read.
     return math.hypot(*map(lambda update: frobenius_norm(update.delta), updates(target, model)))
 
@@ -150,7 +132,7 @@ def _read_update(target: Path, model: Path, scale: float | None, name: str) -> U
 
 def _read_matrix(folder: Path, key: str) -> Tensor:
     """A matrix of a checkpoint or adapter, whole or in shards, in float32."""
-    value = read_tensors(folder, [key])[key]
+    value = checkpoints.read_tensors(folder, [key])[key]
     if not value.is_floating_point():
         raise InputError(f"{folder}: {key} is quantized already; give the dense checkpoint")
     return value.float()

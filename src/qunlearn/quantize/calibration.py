@@ -33,10 +33,7 @@ class Texts(NamedTuple):
 
 
 def draw(
-    raw: Sequence[str],
-    tokenizer: PreTrainedTokenizerBase,
-    context: int | None,
-    settings: CalibrationSettings,
+    raw: Sequence[str], tokenizer: PreTrainedTokenizerBase, settings: CalibrationSettings
 ) -> Windows:
     """Draw calibration sequences.
 
@@ -47,16 +44,10 @@ def draw(
 
     Args:
         raw: the texts of `settings.split`.
-        context: longest sequence that the model takes, if it has a limit.
 
     Raises:
-        InputError: windows longer than the model's context, or too few of them.
+        InputError: too few windows.
     """
-    if context is not None and settings.length > context:
-        raise InputError(
-            f"quantization.calibration.length: {settings.length} tokens, but the model takes "
-            f"{context}; lower it"
-        )
     generator = random.Random(settings.seed)
     texts = [text for text in raw if text.strip()]
     generator.shuffle(texts)
@@ -66,8 +57,7 @@ def draw(
     if len(windows) < settings.sequences:
         raise InputError(
             f"raw/{settings.split}.json: {len(stream)} tokens make {len(windows)} windows of "
-            f"{settings.length}, not {settings.sequences}; lower "
-            "quantization.calibration.sequences or quantization.calibration.length"
+            f"{settings.length}, not {settings.sequences}; lower calibration.sequences or length"
         )
     return generator.sample(windows, settings.sequences)
 

@@ -32,29 +32,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Precision:
-    """A parsed precision name.
+    """A parsed precision name."""
 
-    Attributes:
-        name, method: as in the configuration, e.g. `rtn3g64`; its registered method, e.g. `rtn`.
-        bits: bits per code (16 for bf16).
-        group: consecutive weights of a row that share one scale; None where the method sets its own
-            blocks or a whole row shares one scale.
-        midrise: whether 0 lies between two points of the grid instead of being one (`rtn…m`).
-    """
-
-    name: str
-    method: str
-    bits: int
-    group: int | None = None
-    midrise: bool = False
+    name: str  # as written in the configuration, e.g. `rtn3g64`
+    method: str  # its registered method, `rtn`
+    bits: int  # per code; 16 for bf16
+    group: int | None = None  # neighbours in a row with one scale; None: a row, or blocks
+    midrise: bool = False  # whether 0 lies between two points of the grid (`rtn…m`)
 
     @classmethod
     def parse(cls, name: str) -> Precision:
-        """Read a name such as `bf16`, `nf4`, `gptq4` or `rtn3g64`.
-
-        Raises:
-            InputError: no method knows the name.
-        """
+        """Read a name such as `nf4` or `rtn3g64`; an InputError where no method knows it."""
         for method in methods().values():
             if found := method.parse(name):
                 return found
@@ -63,55 +51,32 @@ class Precision:
 
 
 class Method:
-    """A way to quantize; the defaults are those of plain rounding.
+    """A way to quantize; the defaults are those of plain rounding."""
 
-    Attributes:
-        name: as in `Precision.method`.
-        form: the form of its precisions' names, for messages and documentation.
-        pattern: matches that form, with groups `bits`, `group` and `midrise`; if empty, `name`.
-        bits, group: for precisions whose names do not give them.
-        block: weights of a row that it quantizes together, where the name gives no group.
-        environment: the file below `envs/` of the environment that it runs in.
-        packages: optional packages (`run.cli.OPTIONAL`) that writing and reading need.
-        library: the package that does the rounding; the card gives its version.
-        calibrated: whether it fits its rounding to texts, which `write` then receives. Codes then
-            depend on more than the weights and can only be read from a folder.
-        live: whether evaluation runs the quantized layers, whose output depends on the batch,
-            instead of dense weights.
-        sixteen_bit: whether a GPU evaluates it in bfloat16.
-        speed: weights that a core rounds per second, measured; unused if `calibrated`.
-        stored: bits per weight in a folder, including its share of the scales.
-        printed: how tables and figures print it; empty: as `label` derives it.
-        scheme: the grid in words, for the card; `{span}` stands for the weights that share a scale.
-        storage: the format of a folder's tensors, for the card.
-        note: a footnote of tables, with placeholders for `library` and the calibration's settings.
-        evaluated: how the metrics are computed, as the end of a sentence.
-        install: packages besides PyTorch that load a folder without this project, for the card.
-        loading: Python code that loads it, run in the folder.
-        warnings: paragraphs below that code.
-        filed_under: the library that a hub lists the model under.
-    """
-
-    name: ClassVar[str]
-    form: ClassVar[str]
-    pattern: ClassVar[str] = ""
-    bits: ClassVar[int] = 4
-    group: ClassVar[int | None] = None
-    block: ClassVar[int] = 1
-    environment: ClassVar[str] = "quantize"
-    packages: ClassVar[frozenset[str]] = frozenset()
-    library: ClassVar[str] = "torch"
+    name: ClassVar[str]  # as in `Precision.method`
+    form: ClassVar[str]  # of its precisions' names, for messages and documentation
+    pattern: ClassVar[str] = ""  # of that form; groups `bits`, `group`, `midrise`; empty: `name`
+    bits: ClassVar[int] = 4  # for precisions whose names do not give them
+    group: ClassVar[int | None] = None  # likewise
+    block: ClassVar[int] = 1  # weights of a row that it quantizes together, without a group
+    environment: ClassVar[str] = "quantize"  # the file below `envs/` that it runs in
+    packages: ClassVar[frozenset[str]] = frozenset()  # of `cli.OPTIONAL`, to write or read
+    library: ClassVar[str] = "torch"  # the package that rounds; the card gives its version
+    # Whether it fits its rounding to texts, which `write` then receives. Codes then depend on more
+    # than the weights and can only be read from a folder.
     calibrated: ClassVar[bool] = False
+    # Whether evaluation runs the quantized layers, whose output depends on the batch.
     live: ClassVar[bool] = False
-    sixteen_bit: ClassVar[bool] = False
-    speed: ClassVar[float] = 6.4e7
-    stored: ClassVar[float] = 32.0
-    printed: ClassVar[str] = ""
-    scheme: ClassVar[str]
+    sixteen_bit: ClassVar[bool] = False  # whether a GPU evaluates it in bfloat16
+    speed: ClassVar[float] = 6.4e7  # weights that a core rounds per second; unused if `calibrated`
+    stored: ClassVar[float] = 32.0  # bits per weight in a folder, with its share of the scales
+    printed: ClassVar[str] = ""  # in tables and figures; empty: as `label` derives it
+    scheme: ClassVar[str]  # the grid, for the card; `{span}`: the weights that share a scale
     storage: ClassVar[str] = "float32 points of the grid; larger than the codes would be"
-    note: ClassVar[str] = ""
-    evaluated: ClassVar[str] = "on the weights dequantized to float32"
-    install: ClassVar[tuple[str, ...]] = ("transformers",)
+    note: ClassVar[str] = ""  # a footnote of tables, with `library` and calibration in braces
+    evaluated: ClassVar[str] = "on the weights dequantized to float32"  # how, the end of a sentence
+    install: ClassVar[tuple[str, ...]] = ("transformers",)  # beside PyTorch, to run `loading`
+    # For the card: Python that loads a folder without this project, and paragraphs below it.
     loading: ClassVar[str] = """\
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -120,7 +85,7 @@ tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
 """
     warnings: ClassVar[tuple[str, ...]] = ()
-    filed_under: ClassVar[str] = "transformers"
+    filed_under: ClassVar[str] = "transformers"  # the library, on hubs
 
     def parse(self, name: str) -> Precision | None:
         """The precision of this name, or None if it is not one of this method's."""

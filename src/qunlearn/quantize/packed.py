@@ -45,17 +45,11 @@ PARTS = ("qweight", "qzeros", "scales", "g_idx")
 
 @dataclass(frozen=True, eq=False)
 class PackedMatrix:
-    """A quantized weight matrix: `code * scale`, with one scale for some neighbours of a row.
+    """A quantized weight matrix: `code * scale`, with one scale for some neighbours of a row."""
 
-    Attributes:
-        codes: [out, in] int16, signed: the zero point is taken off.
-        scales: [out, in / group] float32; the float16 values that are stored.
-        bits: bits a code.
-    """
-
-    codes: Tensor
-    scales: Tensor
-    bits: int
+    codes: Tensor  # [out, in] int16, signed: the zero point is taken off
+    scales: Tensor  # [out, in / group] float32; the float16 values that are stored
+    bits: int  # a code
 
     def rows(self, chosen: slice) -> PackedMatrix:
         """Some of its rows."""
@@ -85,14 +79,12 @@ def read_matrix(folder: Path, name: str, precision: Precision) -> PackedMatrix:
     held = read_json(folder / "config.json")["quantization_config"]["bits"]
     if (held, group) != (bits, precision.group):
         raise InputError(
-            f"{folder}: the weights have {held} bits in groups of {group}, which is not "
-            f"{precision.name}; quantize the model to {precision.name}"
+            f"{folder}: holds {held} bits in groups of {group}; quantize to {precision.name}"
         )
     ordered = torch.equal(g_idx.long(), torch.arange(g_idx.numel()) // group)
     if not ordered or bool((_unpack(qzeros.T, bits) + 1 != zero).any()):
         raise InputError(
-            f"{folder}: {name} is asymmetric or has its inputs reordered; quantize it with "
-            "sym=True and desc_act=False"
+            f"{folder}: {name} is asymmetric or reordered; quantize with sym=True, desc_act=False"
         )
     codes = (_unpack(qweight, bits) - zero).T.to(torch.int16).contiguous()
     return PackedMatrix(codes, scales.T.float().contiguous(), bits)

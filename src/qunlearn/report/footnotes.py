@@ -114,6 +114,6 @@ def _cells(config: Json, adapter: str) -> Iterator[tuple[str, str, Json | None]]
     """Corpus, objective and settings of each cell of a variant; None where they are swept."""
     for corpus in config["corpora"]:
         for objective in config["unlearn"]["objectives"]:
-            swept = grids.grid_of(config["sweep"], f"{corpus}/{objective}/{adapter}")
-            own = unlearn_settings(config, corpus, objective, adapter)
+            cell = f"{corpus}/{objective}/{adapter}"
+            swept, own = grids.grid_of(config["sweep"], cell), unlearn_settings(config, cell)
             yield corpus, objective, None if swept else own

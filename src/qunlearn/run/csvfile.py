@@ -35,12 +35,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Value
 
 
 def read_rows(path: Path, columns: Sequence[str], command: str) -> list[dict[str, str]]:
-    """The rows of a CSV file with exactly these columns.
-
-    Args:
-        path: the file.
-        columns: its header.
-        command: what makes such a file, for the remedy in an error message.
+    """The rows of a CSV file with exactly these columns, which `command` makes.
 
     Raises:
         InputError: the file is missing, is not UTF-8, has another header or a row of another
@@ -49,9 +44,6 @@ def read_rows(path: Path, columns: Sequence[str], command: str) -> list[dict[str
     header, *rows = list(csv.reader(io.StringIO(read_text(path), newline=""))) or [[]]
     if header != list(columns):
         raise InputError(f"{path}: the first line must be {','.join(columns)}; {command} again")
-    for line, row in enumerate(rows, start=2):
-        if len(row) != len(columns):
-            raise InputError(
-                f"{path}: line {line} has {len(row)} fields, not {len(columns)}; {command} again"
-            )
+    if any(len(row) != len(columns) for row in rows):
+        raise InputError(f"{path}: a line does not have {len(columns)} fields; {command} again")
     return [dict(zip(columns, row, strict=True)) for row in rows]

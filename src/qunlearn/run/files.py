@@ -27,7 +27,8 @@ def disk_error(error: Exception, path: Path) -> InputError | None:
         path: what was being written.
     """
     number = getattr(error, "errno", None)
-    if "No space left on device" in str(error) or (isinstance(error, RuntimeError) and _full(path)):
+    full = isinstance(error, RuntimeError) and shutil.disk_usage(existing(path.parent)).free < FULL
+    if full or "No space left on device" in str(error):
         number = errno.ENOSPC
     if number not in DISK:
         return None
@@ -40,10 +41,6 @@ def existing(path: Path) -> Path:
     """`path`, or its first parent that exists."""
     path = path.absolute()
     return path if path.exists() else existing(path.parent)
-
-
-def _full(path: Path) -> bool:
-    return shutil.disk_usage(existing(path.parent)).free < FULL
 
 
 @contextmanager
@@ -71,7 +68,11 @@ def new_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir(parents=True)
             yield work
-            flush(work)
+            # Else a folder could have its name after a power cut and its files no content; and some
+            # file systems only now tell that they are full.
+            for file in filter(Path.is_file, work.rglob("*")):
+                with file.open("rb") as stream:
+                    os.fsync(stream)
             if path.exists():
                 shutil.rmtree(path)
             work.rename(path)
@@ -87,23 +88,8 @@ def keep_record(model: Path, record: Path) -> None:
                 shutil.copyfile(file, folder / file.name)
 
 
-def flush(folder: Path) -> None:
-    """Bring the files in `folder` to the disk; some file systems only then tell that it is full.
-
-    Without it, a folder may have its final name after a power cut and its files no content.
-    """
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as stream:
-                os.fsync(stream)
-
-
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 so that `path` is never seen half-written.
-
-    Raises:
-        InputError: the disk is full or may not be written.
-    """
+    """Write `text` as UTF-8 so that `path` is never seen half-written; errors as `new_folder`."""
     work = path.parent / f".{path.name}.partial"
     with _in_one_line(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,20 +111,12 @@ def write_jsonl(path: Path, items: Iterable[Any]) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        InputError: `path` is missing, is not UTF-8 or does not parse.
-    """
+    """Read a JSON file; an InputError as `read_text`, or where it does not parse."""
     return _parse(read_text(path), f"{path}: not valid JSON")
 
 
 def read_jsonl(path: Path) -> list[Any]:
-    """Read one JSON value a line.
-
-    Raises:
-        InputError: `path` is missing, is not UTF-8 or a line does not parse.
-    """
+    """Read one JSON value a line; an InputError as `read_text`, or where one does not parse."""
     # Not splitlines(), which also splits at U+2028 and its like; JSON writes those as they are.
     lines = read_text(path).removesuffix("\n").split("\n")
     return [
@@ -161,11 +139,7 @@ def sha256(path: Path) -> str:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file.
-
-    Raises:
-        InputError: `path` is missing, unreadable, no file or not UTF-8.
-    """
+    """Read a text file; an InputError where it is missing, unreadable, no file or not UTF-8."""
     try:
         if path.exists() and not path.is_file():  # reading a pipe or a device might never end
             raise InputError(f"{path}: a folder or a device; give a file")

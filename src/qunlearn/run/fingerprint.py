@@ -51,7 +51,8 @@ def _parsed(file: Path) -> tuple[str, tuple[Path, ...]]:
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
-            node.body = [line for line in body if not _is_docstring(line)]  # type: ignore[attr-defined]
+            texts = [line for line in body if isinstance(line, ast.Expr) and _is_text(line.value)]
+            node.body = [line for line in body if line not in texts]  # type: ignore[attr-defined]
         if isinstance(node, ast.Call) and _is_message(node):
             node.args, node.keywords = [], []
         if isinstance(node, ast.Import):
@@ -62,12 +63,8 @@ def _parsed(file: Path) -> tuple[str, tuple[Path, ...]]:
     return ast.dump(tree), tuple(imported)
 
 
-def _is_docstring(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def _is_message(call: ast.Call) -> bool:

@@ -70,20 +70,13 @@ def peak_memory_mib() -> int:
 
 
 def job_python(root: Path) -> str:
-    """Snakemake's own Python where it can run jobs, else that of `make setup`.
-
-    Args:
-        root: of the project.
-    """
+    """Snakemake's own Python where it can run jobs, else that of `make setup` in the project."""
     made = root / ".venv/bin/python"
     return str(made) if find_spec(NEEDED) is None and made.exists() else sys.executable
 
 
 def run_on(python: str, module: str, argument: str, text: str) -> str:
-    """What a module of this package prints when the jobs' Python runs it.
-
-    Args:
-        text: for its standard input.
+    """What a module of this package prints when the jobs' Python runs it with `text` as its input.
 
     Raises:
         InputError: the module's own, or `python` cannot run it.

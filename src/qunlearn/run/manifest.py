@@ -88,11 +88,7 @@ def digest(path: Path) -> str:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest that the workflow wrote into a folder; None of a user's own folder.
-
-    Raises:
-        InputError: the manifest does not parse.
-    """
+    """The manifest that the workflow wrote into a folder; None of a user's own folder."""
     if not (folder / MANIFEST).is_file():
         return None
     made: dict[str, Any] = read_json(folder / MANIFEST)
@@ -129,11 +125,7 @@ def list_again(folder: Path, name: str) -> None:
 
 
 def check_inputs(arguments: Mapping[str, Any]) -> None:
-    """Verify every file and folder among a script's arguments that the workflow has made.
-
-    Raises:
-        InputError: as `verify` does.
-    """
+    """`verify` every file and folder among a script's arguments that the workflow has made."""
     for name, value in arguments.items():
         for path in value if isinstance(value, list | tuple) else [value]:
             if isinstance(path, Path) and name not in WRITTEN:
@@ -189,10 +181,7 @@ def _check_strangers(folder: Path, listed: Mapping[str, Any]) -> None:
         hidden = any(part.startswith(".") for part in place.parts)
         others = any((folder / parent / MANIFEST).exists() for parent in list(place.parents)[:-1])
         if not hidden and not others:
-            raise InputError(
-                f"{file}: not listed in {folder / MANIFEST}, so another program put it there; "
-                "remove it"
-            )
+            raise InputError(f"{file}: not listed in {folder / MANIFEST}; remove it")
 
 
 def installed() -> dict[str, str]:

@@ -20,9 +20,8 @@ def listen(handler: Callable[[int, FrameType | None], Any]) -> dict[int, Any]:
     A shell's `&` has SIGINT ignored, and so it stays. `trap` in the rules' shell has SIGTERM
     ignored: the shell waits for us, but we listen.
     """
-    ours = [signal.SIGTERM]
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-        ours.append(signal.SIGINT)
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    ours = [signal.SIGTERM] if ignored else ASKING
     return {number: signal.signal(number, handler) for number in ours}
 
 

@@ -18,7 +18,7 @@ from qunlearn.run.files import new_folder, write_jsonl
 from qunlearn.run.manifest import write_manifest
 from qunlearn.settings.models import ModelSettings
 from qunlearn.settings.training import TrainSettings
-from qunlearn.training.losses import head_weight, hidden_states, mean_nll, token_nll
+from qunlearn.training.losses import head_weight, hidden_states, token_nll
 from qunlearn.training.products import quick_bf16_products
 from qunlearn.training.rows import collate, count_updates, make_rows, shuffled_passes
 from qunlearn.training.trainer import LOG, Diverged, RepeatableTrainer, locked
@@ -30,7 +30,8 @@ class _NextToken(RepeatableTrainer):
     def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
         with self.autocast():
             hidden = hidden_states(model, inputs)
-            return mean_nll(*token_nll(hidden, head_weight(model), inputs["labels"]))
+            nll, mask = token_nll(hidden, head_weight(model), inputs["labels"])
+            return nll.sum() / mask.sum()
 
 
 @quick_bf16_products()
@@ -45,11 +46,7 @@ def train_and_keep(
     seed: int = 0,
 ) -> None:
     """Train `base`, or a new model, on the raw text of `splits`; keep it rounded to bf16, as
-    released models are.
-
-    Args:
-        checkpoints: where trainings keep what they resume from; this one's is removed at the end.
-        architecture: of a new model; it gets its own tokenizer.
+    released models are. The arguments are those of workflow/scripts/finetune.py.
 
     Raises:
         InputError: training diverged, so that there is no model to go on with, or out of GPU

@@ -112,13 +112,3 @@ def token_nll(hidden: Tensor, head: Tensor, labels: Tensor) -> tuple[Tensor, Ten
     targets = labels[:, 1:]
     mask = (targets != IGNORED).float()
     return over_vocabulary(formula, hidden[:, :-1], head, targets, mask), mask
-
-
-def mean_nll(nll: Tensor, mask: Tensor) -> Tensor:
-    """Mean NLL over the tokens that count, of all rows together: a float32 scalar, nats.
-
-    Args:
-        nll: [rows, tokens], nats.
-        mask: [rows, tokens], 1 where a token counts.
-    """
-    return (nll * mask).sum() / mask.sum()

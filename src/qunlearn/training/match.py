@@ -30,26 +30,18 @@ SLOPES = (0.2, 2.0)
 
 
 class Run(NamedTuple):
-    """A finished training: its learning rate and the Frobenius norm of its update.
-
-    The norm is infinite where the run diverged.
-    """
+    """A finished training."""
 
     lr: float
-    norm: float
+    norm: float  # Frobenius, of its update; infinite where it diverged
 
 
 def scale_lora(adapter: Path, size: str, target: Path, like: Path, output: Path) -> None:
     """Write the adapter whose update is so many times that of `adapter`, and its manifest.
 
     The B matrices are multiplied, in float32; settings and A matrices stay as they are. Of a run
-    that diverged the output is marked as diverged and has no weights.
-
-    Args:
-        size: `scaled<factor>`, or `matched`, to the norm of the update of `like`.
-
-    Raises:
-        InputError: `adapter` is not an adapter.
+    that diverged the output is marked as diverged and has no weights. `size` is `scaled<factor>`,
+    or `matched`, to the norm of the update of `like`.
     """
     inputs, factor = {"adapter": adapter}, None
     diverged = is_diverged(adapter)
@@ -96,13 +88,7 @@ def match_norm(
     Norms are over the matrices that are quantized. `output` gets the checkpoint of the run that
     matched, and `search.json`: the wanted norm and every run. A killed search goes on with the
     runs that were finished. Without an update to match (`start` or `like` diverged), the output
-    is marked as diverged.
-
-    Args:
-        settings: of the run in `start`, whose learning rate the search starts from.
-        like: the unlearned model whose norm is wanted.
-        tolerance: how far the norm may be off, as a share of the wanted one.
-        search_runs: trainings that the search may take.
+    is marked as diverged. The arguments are those of workflow/scripts/match_norm.py.
 
     Raises:
         InputError: no run came near enough.
@@ -122,9 +108,8 @@ def match_norm(
             while abs(runs[-1].norm / goal - 1) > tolerance:
                 if len(runs) > search_runs:
                     raise InputError(
-                        f"control_settings.search_runs: none of {search_runs} runs brings the "
-                        f"update's norm to {goal:.4g} within {tolerance:.0%}; raise it, or "
-                        "control_settings.tolerance"
+                        f"control_settings.search_runs: none of {search_runs} runs has a norm "
+                        f"within {tolerance:.0%} of {goal:.4g}; raise it, or the tolerance"
                     )
                 lr = next_lr(runs, goal)
                 settings, folder = replace(settings, lr=lr, log_every=look), mine / f"lr {lr}"

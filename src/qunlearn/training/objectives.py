@@ -50,21 +50,16 @@ Formula = Callable[["Tensor", "Tensor"], "Tensor"]
 
 @dataclass(frozen=True)
 class Seen:
-    """What a term is computed from: a batch of its rows.
+    """What a term is computed from: a batch of its rows."""
 
-    Attributes:
-        mask: 1 for a token, 0 for padding, [rows, tokens].
-        token_nll: gives the NLL of each predicted token and the mask of those that count, as
-            `losses.token_nll` does.
-        compare: applies a formula to the logits at each position: [rows, tokens], 0 at padding.
-        reference: what the term needs from the model before unlearning (`Definition.reference`):
-            the NLL of each row, summed over its tokens, [rows]; or hidden states, [rows, tokens,
-            hidden], and the output embedding, [vocabulary, hidden], which `compare` uses.
-    """
-
-    mask: Tensor
+    mask: Tensor  # 1 for a token, 0 for padding, [rows, tokens]
+    # Gives the NLL of each predicted token and the mask of those that count: `losses.token_nll`.
     token_nll: Callable[[], tuple[Tensor, Tensor]]
+    # Applies a formula to the logits at each position: [rows, tokens], 0 at padding.
     compare: Callable[[Formula], Tensor]
+    # What the term needs from the model before unlearning (`Definition.reference`): the NLL of each
+    # row, summed over its tokens, [rows]; or hidden states, [rows, tokens, hidden], and the output
+    # embedding, [vocabulary, hidden], which `compare` uses.
     reference: tuple[Tensor, ...] = ()
 
     def mean_nll(self) -> Tensor:
@@ -92,23 +87,15 @@ class Definition:
 
 @dataclass(frozen=True)
 class Term:
-    """One term of the loss.
+    """One term of the loss."""
 
-    Attributes:
-        name: its name in objectives, and its module's; lower-case letters.
-        label: how tables and figures print it.
-        rows: which rows it acts on.
-        source: where it is defined.
-        paper, muse: its definitions; without a second one, both variants share the first.
-        uses: settings beyond its weight -> what they are, the end of a sentence.
-    """
-
-    name: str
-    label: str
-    rows: Literal["forget", "retain"]
-    source: str
+    name: str  # in the names of objectives, and its module's; lower-case letters
+    label: str  # how tables and figures print it
+    rows: Literal["forget", "retain"]  # which rows it acts on
+    source: str  # where it is defined
     paper: Definition
-    muse: Definition | None = None
+    muse: Definition | None = None  # without it both variants share `paper`
+    # Settings beyond its weight -> what they are, the end of a sentence.
     uses: Mapping[str, str] = field(default_factory=dict)
 
     def definition(self, variant: Variant) -> Definition:
@@ -125,11 +112,7 @@ class Objective:
 
     @classmethod
     def parse(cls, name: str) -> Objective:
-        """Read a name such as `npo` or `npo_gdr`.
-
-        Raises:
-            InputError: no such objective.
-        """
+        """Read a name such as `npo_gdr`; an InputError where there is no such objective."""
         if name not in objectives():
             raise InputError(
                 f"objective '{name}' is unknown; use one of: {', '.join(objectives())}"

@@ -15,13 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from qunlearn.training.losses import (
-    Autocast,
-    head_weight,
-    hidden_states,
-    product_dtype,
-    token_nll,
-)
+from qunlearn.training.losses import Autocast, head_weight, hidden_states, product_dtype, token_nll
 from qunlearn.training.rows import Batch, Rows, collate
 from qunlearn.training.sharding import gathered, processes, rank, within
 
@@ -37,13 +31,8 @@ def remember(
     autocast: Autocast,
     file: Path,
 ) -> Reference:
-    """Keep what a term of the loss needs of `model`, which is not trained yet.
-
-    Args:
-        wanted: see `objectives.Definition.reference`.
-        rows: those that the term acts on.
-        batch_size: rows a forward pass.
-        file: where hidden states go.
+    """Keep what a term (`objectives.Definition.reference`) needs of `model` before its training;
+    `batch_size` rows share a forward pass, and hidden states go to `file`.
     """
     if wanted == "states":
         return within(model, cached_states, rows, batch_size, autocast, file)

@@ -24,10 +24,7 @@ Batch = dict[str, Tensor]
 
 
 def make_rows(
-    texts: Sequence[str],
-    tokenizer: PreTrainedTokenizerBase,
-    max_tokens: int,
-    chunking: Chunking,
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_tokens: int, chunking: Chunking
 ) -> list[list[int]]:
     """Tokenize `texts` once and cut them into rows of at most `max_tokens` tokens.
 
@@ -45,8 +42,7 @@ def make_rows(
     room = max_tokens - len(begin)
     if room < 1:
         raise InputError(
-            f"max_tokens: every row of {max_tokens} tokens begins with {len(begin)} of the "
-            "tokenizer's own, which leaves none for text; raise it"
+            f"max_tokens: {max_tokens} leave no text beside {len(begin)} of the tokenizer; raise it"
         )
     closes = chunking == "documents" and tokenizer.eos_token_id is not None
     end = [tokenizer.eos_token_id] if closes else []

@@ -82,11 +82,7 @@ def _work(function: str, arguments: dict[str, Any]) -> None:
 
 
 def check_sharding(settings: UnlearnSettings, adapter: Adapter) -> None:
-    """Complain about settings of several processes that contradict each other or the machine.
-
-    Raises:
-        InputError: they do.
-    """
+    """Raise an InputError where settings contradict each other or the machine has too few GPUs."""
     micro_batch(settings)
     gpus, processes = torch.cuda.device_count(), settings.processes
     shards = settings.sharding == "fsdp"
@@ -102,11 +98,7 @@ def check_sharding(settings: UnlearnSettings, adapter: Adapter) -> None:
 
 
 def micro_batch(settings: UnlearnSettings) -> int:
-    """Rows that a process takes in a forward pass.
-
-    Raises:
-        InputError: the batch cannot be divided like that.
-    """
+    """Rows that a process takes in a forward pass; an InputError where they divide no batch."""
     share, rest = divmod(settings.batch_size, settings.processes)
     micro = settings.micro_batch_size or share
     if rest or share % micro:

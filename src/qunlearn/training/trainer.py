@@ -34,13 +34,9 @@ values that share a scale (Dettmers et al. 2022): 2 bytes a weight instead of 8.
 
 
 class Diverged(Exception):
-    """The loss or the weights are no longer finite: a result of the run, not a fault of it.
+    """The loss or the weights are no longer finite: a result of the run, not a fault of it."""
 
-    Attributes:
-        log: the run's log up to here, one dict a line.
-    """
-
-    log: list[dict[str, Any]]
+    log: list[dict[str, Any]]  # of the run up to here
 
 
 class RepeatableTrainer(Trainer):
@@ -180,12 +176,9 @@ class StopOnSignal(TrainerCallback):
     The Trainer's own `enable_jit_checkpoint` (transformers 5.23) listens to SIGTERM alone, waits
     three seconds, and saves between an update's forward pass and its step: the resumed run draws
     other dropout and ends with other weights.
-
-    Attributes:
-        stopped: the signal's number, once it has stopped the training; else 0.
     """
 
-    stopped = 0
+    stopped = 0  # the signal's number, once it has stopped the training
     _came = 0
 
     @contextmanager
@@ -214,11 +207,8 @@ def locked(checkpoints: Path, *modules: Path, **made_from: Any) -> Iterator[Path
     """The folder of one training's checkpoints, for this process alone; deleted at the end.
 
     On a cluster, jobs outlive a driver that is killed, and the next driver sends the same training
-    again: it waits here until the first one is done.
-
-    Args:
-        modules: the code of the training.
-        made_from: what else tells it from others.
+    again: it waits here until the first one is done. The code of `modules` and what it is
+    `made_from` tell a training from others.
     """
     mine = checkpoints / fingerprint(**made_from, code=code_version(*modules))
     mine.mkdir(parents=True, exist_ok=True)
@@ -241,14 +231,7 @@ def last_checkpoint(folder: Path) -> str | None:
 
 
 def check_finite(model: nn.Module, when: str) -> None:
-    """Look at every weight.
-
-    Args:
-        when: after which update, in words.
-
-    Raises:
-        Diverged: a weight is not finite.
-    """
+    """Raise Diverged where a weight is not finite; `when` says after which update."""
     for name, weight in model.named_parameters():
         own = weight.to_local() if isinstance(weight, DTensor) else weight
         if summed(1.0 - torch.isfinite(own).all().float().cpu()):

@@ -13,37 +13,23 @@ from transformers import TrainerCallback
 
 from qunlearn.run.files import new_folder
 from qunlearn.settings.unlearning import Adapter, UnlearnSettings
+from qunlearn.training import sharding
 from qunlearn.training.losses import head_weight, hidden_states, over_vocabulary, token_nll
 from qunlearn.training.objectives import Definition, Formula, Objective, Seen
 from qunlearn.training.products import quick_bf16_products
 from qunlearn.training.reference import Reference, remember, row_nll
 from qunlearn.training.rows import Batch, Rows, collate, count_updates, draw_pairs
-from qunlearn.training.sharding import (
-    gather,
-    is_sharded,
-    micro_batch,
-    rank,
-    trainer_settings,
-    within,
-)
 from qunlearn.training.trainer import Diverged, RepeatableTrainer, check_finite
 
 
 @dataclass
 class Side:
-    """The forget rows or the retain rows of a run.
+    """The forget rows or the retain rows of a run."""
 
-    Attributes:
-        definition: of the term of the loss that acts on them.
-        weight: of the term.
-        rows: token ids.
-        reference: what the term compares them with.
-    """
-
-    definition: Definition
-    weight: float
-    rows: Rows
-    reference: Reference
+    definition: Definition  # of the term of the loss that acts on them
+    weight: float  # of the term
+    rows: Rows  # token ids
+    reference: Reference  # what the term compares them with
 
     def size(self, indices: Sequence[int]) -> int:
         """How many rows or tokens the term's mean over these rows is over."""
@@ -91,7 +77,7 @@ class _Unlearner(RepeatableTrainer):
                     terms[name] = self._term(model, name, inputs)
         else:
             with self.autocast():
-                terms = within(model, self._terms, inputs)
+                terms = sharding.within(model, self._terms, inputs)
         self.note(**{f"loss_{name}": value for name, value in terms.items()})
         return torch.stack([self.sides[name].weight * terms[name] for name in terms]).sum()
 
@@ -106,16 +92,11 @@ class _Unlearner(RepeatableTrainer):
 
 @dataclass
 class BetweenUpdates(TrainerCallback):
-    """Looks at the mean token NLL of all forget rows, stops the run by it, and keeps snapshots.
+    """Looks at the mean token NLL of all forget rows, stops the run by it, and keeps snapshots."""
 
-    Attributes:
-        look: gives the summed NLL and the number of tokens of each forget row.
-        snapshots: update -> the folder that gets the weights after it.
-    """
-
-    look: Callable[[nn.Module], tuple[Tensor, Tensor]]
+    look: Callable[[nn.Module], tuple[Tensor, Tensor]]  # summed NLL and tokens of each forget row
     settings: UnlearnSettings
-    snapshots: Mapping[int, Path]
+    snapshots: Mapping[int, Path]  # update -> the folder that gets the weights after it
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         """Look every `log_every` updates, after the last one, and, only to log it, at the ends of
@@ -172,7 +153,7 @@ def unlearn(
         Diverged: the loss, the forget NLL or a weight is not finite.
         InputError: settings contradict each other, or out of GPU memory.
     """
-    micro = micro_batch(settings)
+    micro = sharding.micro_batch(settings)
     parts = settings.batch_size // micro  # of an update, over all processes
     updates = count_updates(settings.epochs, len(forget), settings.batch_size)
     pairs = draw_pairs(len(forget), len(retain), updates * settings.batch_size, seed)
@@ -209,11 +190,14 @@ def unlearn(
         lr_scheduler_type="constant",
         gradient_accumulation_steps=parts // settings.processes,
         max_grad_norm=settings.clip,
-        **trainer_settings(settings),
+        **sharding.trainer_settings(settings),
     )
     trainer.sides, trainer.settings = sides, settings
     for term in Objective.parse(objective).terms:
-        definition, file = term.definition(settings.variant), checkpoints / f"{term.rows}{rank()}"
+        definition, file = (
+            term.definition(settings.variant),
+            checkpoints / f"{term.rows}{sharding.rank()}",
+        )
         forgets = term.rows == "forget"
         rows, weight = (forget, settings.gamma) if forgets else (retain, settings.alpha)
         known = remember(definition.reference, model, rows, 2 * micro, trainer.autocast, file)
@@ -227,7 +211,7 @@ def save_weights(model: Any, folder: Path) -> None:
         # An adapter is kept beside whatever target it is merged into; a path would tie it down.
         model.peft_config["default"].base_model_name_or_path = "target"
         model.save_pretrained(folder, save_embedding_layers=False)  # else peft asks the hub
-    elif not is_sharded(model):
+    elif not sharding.is_sharded(model):
         model.save_pretrained(folder)
-    elif state := gather(model):
+    elif state := sharding.gather(model):
         model.save_pretrained(folder, state_dict=state)

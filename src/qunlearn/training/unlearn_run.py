@@ -39,10 +39,7 @@ def unlearn_and_keep(
     A run that diverges is a result: the folder then holds its log and a manifest whose `status`
     is `diverged`, but no weights.
 
-    Args:
-        snapshots: epoch counts, of which the last ends the run. The output then holds no weights
-            itself but a folder a count (`epoch5`), each of which is what a run of so many epochs
-            leaves behind.
+    The arguments are those of workflow/scripts/unlearn.py.
 
     Raises:
         InputError: target, corpus or settings are at fault.

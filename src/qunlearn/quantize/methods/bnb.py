@@ -36,9 +36,7 @@ class BitsAndBytes(Method):
         f"with a threshold of {OUTLIER_THRESHOLD:g}."
     )
 
-    def settings(self) -> dict[str, Any]:
-        """Arguments of transformers' `BitsAndBytesConfig`."""
-        return {"load_in_8bit": True, "llm_int8_threshold": OUTLIER_THRESHOLD}
+    settings: Mapping[str, Any]  # arguments of transformers' `BitsAndBytesConfig`
 
     def change(
         self, model: PreTrainedModel, layers: Mapping[str, nn.Linear], precision: Precision
@@ -59,7 +57,7 @@ class BitsAndBytes(Method):
             None,
             config=model.config,
             state_dict=model.state_dict(),
-            quantization_config=BitsAndBytesConfig(**self.settings(), llm_int8_skip_modules=kept),
+            quantization_config=BitsAndBytesConfig(**self.settings, llm_int8_skip_modules=kept),
             dtype=torch.float32,
             device_map={"": "cpu"},
         )
@@ -76,6 +74,7 @@ class Int8(BitsAndBytes):
     speed = 1e8
     sixteen_bit = True
     stored = 8.0  # one scale per row is negligible
+    settings = {"load_in_8bit": True, "llm_int8_threshold": OUTLIER_THRESHOLD}  # noqa: RUF012
     scheme = "LLM.int8(): one scale a row; activations are rounded as well"
     evaluated = "live, since LLM.int8() rounds activations too"
 
@@ -115,15 +114,8 @@ model = model.dequantize(dtype=torch.float32)
 
     def __init__(self, name: str) -> None:
         self.name = self.form = name  # type: ignore[misc]  # two instances of one class
-
-    def settings(self) -> dict[str, Any]:
-        """Blocks of 64 are its default; no double quantization."""
-        return {
-            "load_in_4bit": True,
-            "bnb_4bit_quant_type": self.name,
-            "bnb_4bit_use_double_quant": False,
-            "bnb_4bit_compute_dtype": "float32",
-        }
+        double = {"bnb_4bit_use_double_quant": False, "bnb_4bit_compute_dtype": "float32"}
+        self.settings = {"load_in_4bit": True, "bnb_4bit_quant_type": name} | double
 
     def load(self, folder: Path, precision: Precision) -> PreTrainedModel:
         """Dequantized at once: after a forward pass the packed weights cannot be read back."""

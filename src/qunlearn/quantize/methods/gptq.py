@@ -92,9 +92,8 @@ model = GPTQModel.load(folder)
         for name, layer in layers.items():
             if layer.in_features % WORD or layer.out_features % WORD:
                 raise InputError(
-                    f"precision '{precision.name}': {name} has {layer.in_features} inputs and "
-                    f"{layer.out_features} outputs, and GPTQ packs multiples of {WORD}; use nf4 or "
-                    f"rtn{precision.bits}"
+                    f"precision '{precision.name}': GPTQ packs multiples of {WORD}, and the widths "
+                    f"of {name} are not; use nf4 or rtn{precision.bits}"
                 )
 
     def write(
@@ -126,7 +125,7 @@ model = GPTQModel.load(folder)
             dense, packed = Path(work, "dense"), Path(work, "packed")
             tokenizer = self.prepare(source, base, dense)
             raw = layout.load(texts.corpus).raw[texts.settings.split]
-            windows = draw(raw, tokenizer, config.get("max_position_embeddings"), texts.settings)
+            windows = draw(raw, tokenizer, texts.settings)
             examples = [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in windows]
             self.run(dense, precision, examples, packed)
             for path in packed.glob("*.safetensors*"):
@@ -260,10 +259,8 @@ METHODS = (Gptq(), AutoGptq())
 def older_config(config: dict[str, Any]) -> dict[str, Any]:
     """A model's config as transformers 4 reads it, with the rotary base as a key of its own.
 
-    The wish for another attention is left out.
-
-    Raises:
-        InputError: the rotary embedding is scaled; the versions differ in its settings.
+    The wish for another attention is left out. An InputError where the rotary embedding is scaled:
+    the versions differ in its settings.
     """
     rotary = config.get("rope_parameters") or {}
     kind = rotary.get("rope_type", "default")

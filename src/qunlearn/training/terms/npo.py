@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qunlearn.settings.unlearning import UnlearnSettings
 from qunlearn.training.objectives import Definition, Seen, Term
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from qunlearn.settings.unlearning import UnlearnSettings
 
 
 def npo(seen: Seen, settings: UnlearnSettings) -> Tensor:
