@@ -45,8 +45,3 @@ def number(value: float, error: float = 1.0, n: int = 64, note: str = "") -> Sum
 
 def missing(diverged: int = 0, undefined: int = 0) -> Summary:
     return Summary(None, None, None, 1, diverged, undefined)
-
-
-def pair_test(a: str, b: str, found: Summary) -> dict:  # type: ignore[type-arg]
-    """The test of variant a minus b at NF4, as `read_tests` gives it."""
-    return {(key(a, "nf4", "utility"), key(b, "nf4", "utility")): found}

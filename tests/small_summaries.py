@@ -1,5 +1,6 @@
 """Scores of eight cells that are small enough to check by hand, and summaries made from scores."""
 
+import re
 from statistics import fmean
 
 from qunlearn.analysis.summary import Key, Scores, Summary
@@ -37,13 +38,14 @@ def over_seeds(scores: Scores) -> dict[Key, Summary]:
 
 
 def _average(runs: list[Summary]) -> Summary:
-    ends = [
-        (own.value, own.low, own.high)
-        for own in runs
-        if own.value is not None and own.low is not None and own.high is not None
-    ]
+    known = [own for own in runs if own.value is not None]
     counts = len(runs), sum(own.diverged for own in runs), sum(own.undefined for own in runs)
-    if not ends:
+    if not known:
         return Summary(None, None, None, *counts)
-    value, low, high = (fmean(column) for column in zip(*ends, strict=True))
-    return Summary(value, low, high, *counts, max(own.n for own in runs if own.n is not None))
+    ends = (fmean(getattr(own, name) for own in known) for name in ("value", "low", "high"))
+    return Summary(*ends, *counts, max(own.n for own in known if own.n is not None))
+
+
+def unpadded(text: str) -> str:
+    """A Markdown table without the spaces that line up its columns: `| a   |` -> `| a |`."""
+    return re.sub(r" +", " ", text)

@@ -12,6 +12,18 @@ from conftest import ROOT, Snakemake
 TINY = ("--configfile", str(ROOT / "config/tiny.yaml"))
 
 
+def over(below: Any, above: Any) -> Any:
+    """`below` with the values of `above`, section by section."""
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    return below | {key: over(below.get(key), value) for key, value in above.items()}
+
+
+def tiny(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The tiny experiment with changes."""
+    return over(yaml.safe_load(Path(TINY[1]).read_text(encoding="utf-8")), dict(changes))
+
+
 def jobs(report: str) -> dict[str, int]:
     """Rule -> number of jobs, from a dry run's first table; empty when there is nothing to do."""
     table = re.search(r"^job +count\n[- ]+\n(.*?)^total", report, re.DOTALL | re.MULTILINE)

@@ -1,18 +1,29 @@
-"""The benchmarks' arithmetic, and that docs/performance.md is what they kept."""
+"""What commands write into README and docs is what was kept; the benchmarks' arithmetic."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from small_summaries import single
 
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import harness, step_7b
 from benchmarks.demo_jobs import Job, critical_path, lower_bound, span
+from benchmarks.fill_document import kept_table, replace_marked
 from benchmarks.harness import Comparison, interleaved
+from benchmarks.run_spread import Run, measure, spread_notes
 from benchmarks.write_performance import DOCUMENT, SECTIONS, document
+from qunlearn.analysis.summary import summaries, write_metrics
+from qunlearn.experiment.names import Cell
+from qunlearn.report.footnotes import processors
+from qunlearn.report.pages import answer_table
+from qunlearn.run.errors import InputError
+from qunlearn.run.files import write_json
+from qunlearn.run.manifest import MANIFEST
 
 
 def test_ratios_and_turns() -> None:
@@ -72,3 +83,102 @@ def test_a_step_of_7b_in_miniature(tmp_path: Path) -> None:
     assert found["tokens"] == 2 * 2 * 64
     assert found["tokens_a_second"] == pytest.approx(256 / found["seconds"])
     assert 0 < found["loss"] < 14  # NPO at beta 0.1 starts at 20 ln 2 = 13.86
+
+
+# --- README and docs -------------------------------------------------------------------------
+
+MARKED = "before\n<!-- table: by a command -->\nold\n<!-- end of table -->\nafter\n"
+SHOWN = ("bf16", "nf4", "fp4", "gptq4", "rtn3g64")  # as in the Makefile's target readme
+KEPT = ROOT / "docs/results"
+LORA = "news/npo_gdr/lora/seed{}/nf4"
+SEEDS: dict[str, float | None] = {LORA.format(k): x for k, x in enumerate((10.0, 14.0, 30.0))}
+SEEDS |= {f"news/npo_gdr/full/seed{k}/nf4": x for k, x in enumerate((5.0, None, 6.0))}
+SEEDS |= {"news/target/nf4": 90.0}
+
+
+def test_only_the_marked_part_is_replaced_and_can_be_again(tmp_path: Path) -> None:
+    file = tmp_path / "README.md"
+    file.write_text(MARKED, encoding="utf-8")
+    for _ in range(2):
+        replace_marked(file, "table", r"a \1 b" + "\n")
+        assert file.read_text(encoding="utf-8") == MARKED.replace("old\n", "\na \\1 b\n\n")
+    with pytest.raises(InputError, match="end of norms"):
+        replace_marked(file, "norms", "text")
+
+
+def test_the_tables_of_the_default_run_are_of_the_numbers_kept_beside_them() -> None:
+    """After a change of the default experiment or of a table: make readme."""
+    table = kept_table(KEPT, SHOWN)
+    page = (ROOT / "docs/default-run.md").read_text(encoding="utf-8")
+    assert f"\n{table}\n<!-- end of table -->" in page
+    short = answer_table(summaries(KEPT / "summary.csv"), SHOWN)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"\n{short}\n<!-- end of answer -->" in readme
+    assert re.search(r"^\* Processor: trained and evaluated on .+ \(.+\);", table, re.M)
+    assert "* Learning rates: FT (fp32 masters) 3.5e-05; FT (bf16 weights) 5e-05;" in table
+    assert re.search(r"^\* Another seed moves a number by .+: VerMem \d", table, re.M)
+
+
+def test_the_documents_have_their_tables_and_pictures() -> None:
+    page = (ROOT / "docs/mechanism.md").read_text(encoding="utf-8")
+    for name in ("reversion", "mechanism", "controls", "norms"):
+        part = page.partition(f"<!-- {name}:")[2].partition(f"<!-- end of {name} -->")[0]
+        assert part.count("\n| NEWS ") >= 6
+    for own in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"!\[[^]]*\]\(([^)]+)\)", own.read_text(encoding="utf-8")):
+            assert (own.parent / target).stat().st_size > 10_000, target
+
+
+def manifest(folder: Path, step: str, instructions: str | None, device: str = "AMD EPYC") -> None:
+    content = {"step": step, "device": device, "instructions": instructions}
+    write_json(folder / MANIFEST, content)
+
+
+def run(results: Path, values: dict[str, float | None], instructions: str = "AVX512") -> Path:
+    """A run with VerMem and forget NLL of these cells; the NLL is a hundredth of it."""
+    scores = {}
+    for name, value in values.items():
+        cell = Cell.parse(name)
+        manifest(results / "eval" / name, "evaluate", instructions)
+        if cell.seed is not None:
+            manifest(results / "unlearned/news" / cell.model, "unlearn", instructions)
+        for metric, scale in (("verbmem", 1.0), ("nll_forget", 0.01)):
+            scores[cell, metric] = single("diverged" if value is None else scale * value)
+    manifest(results / "models/news/target", "finetune", instructions)
+    write_metrics(results / "tables/metrics.csv", "mini", scores)
+    return results
+
+
+def test_each_processor_is_named_and_what_it_did(tmp_path: Path) -> None:
+    manifest(tmp_path / "data/news", "corpus", None)
+    manifest(tmp_path / "models/news/target", "finetune", "AVX2", "Intel Xeon")
+    manifest(tmp_path / "unlearned/news/npo_gdr/lora/seed0", "unlearn", "AVX512")
+    manifest(tmp_path / "eval" / LORA.format(0), "evaluate", None, "NVIDIA H100")
+    cells = ["news/target/nf4", LORA.format(0)]
+    assert processors(tmp_path, cells) == (
+        "trained on Intel Xeon (AVX2) and AMD EPYC (AVX512), evaluated on NVIDIA H100"
+    )
+    assert processors(tmp_path / "models", cells) == ""
+
+
+def test_runs_are_compared_seed_by_seed_and_cell_by_cell(tmp_path: Path) -> None:
+    first = Run.read(run(tmp_path / "a", SEEDS))
+    other = run(tmp_path / "b", {"news/target/nf4": 91.0, LORA.format(0): 13.0}, "AVX2")
+    assert first.name == "seeds 0, 1, 2, trained and evaluated on AMD EPYC (AVX512)"
+    rows = measure(first, [Run.read(other)])
+    numbers = rows[["metric", "pairs", "median", "largest"]].to_numpy().tolist()
+    assert numbers == [
+        ["verbmem", 4, 10, 20],  # 4, 20 and 16 apart, and 1
+        ["nll_forget", 4, pytest.approx(0.1), pytest.approx(0.2)],
+        ["verbmem", 2, 2, 3],
+        ["nll_forget", 2, pytest.approx(0.02), pytest.approx(0.03)],
+    ]
+    assert rows["cell"][0] == LORA.format(0)
+    assert spread_notes(rows) == [
+        "Another seed moves a number by (median and largest): VerMem 10.0 and 20.0, NLL forget "
+        "0.10 and 0.20.",
+        "Another processor (seed 0, trained and evaluated on AMD EPYC (AVX2)) moves a number by "
+        "(median and largest): VerMem 2.0 and 3.0, NLL forget 0.02 and 0.03.",
+    ]
+    with pytest.raises(InputError, match="both runs were trained and evaluated on AMD EPYC"):
+        measure(first, [first])

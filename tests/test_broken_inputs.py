@@ -1,26 +1,32 @@
-"""Broken corpora and checkpoints: refused in one line before any job, whatever is wrong."""
+"""Broken corpora and checkpoints: refused in one line before any job, whatever is wrong;
+and so in the workflow."""
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import small_configs
-from small_corpora import whole_corpus
+import small_workflow
+from conftest import ROOT, Snakemake
+from fake_hub import COMMIT
+from small_corpora import SMALL, whole_corpus
 from small_fuzz import (
     CHECKPOINT,
     LLAMA,
     NO_FILES,
     NO_JSON,
     TOKENIZER,
+    as_bytes,
     complaint,
     nothing_new,
     spoil,
     write_tree,
 )
+from small_workflow import TINY, changed, jobs
 
 from qunlearn import preflight
-from qunlearn.corpora import layout
+from qunlearn.corpora import layout, mini
 from qunlearn.experiment.config import resolve
 from qunlearn.experiment.inputs import check_given
 
@@ -76,7 +82,7 @@ def test_a_broken_corpus_is_refused_in_one_line(file: str, what: Any, here: Path
 
 def look(**changes: Any) -> None:
     """What happens before the first job."""
-    full = resolve(small_configs.tiny({"precisions": ["bf16"], **changes}))
+    full = resolve(small_workflow.tiny({"precisions": ["bf16"], **changes}))
     check_given(full)
     list(preflight.check_texts(full, Path("results")))
 
@@ -114,3 +120,77 @@ def test_paths_to_nothing(key: str, kind: str, here: Path) -> None:
             changes = {"models": {"base": "given", "retrain": "given", key: kind + name}}
         with nothing_new(here):
             complaint(partial(look, **changes), key)
+
+
+# --- In the workflow -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Path:
+    """A folder that passes for a checkpoint as long as nobody reads its weights."""
+    narrow = as_bytes(LLAMA | {"hidden_size": 96, "intermediate_size": 96})
+    write_tree(tmp_path / "given", CHECKPOINT | {"config.json": narrow})
+    return tmp_path / "given"
+
+
+MUSE = ("--configfile", str(ROOT / "config/muse_local.yaml"), "--config", "muse_dir=muse")
+REFUSED: dict[str, tuple[tuple[str, ...], list[str]]] = {
+    "key": (("--config", "experimnt=x"), ["'experimnt'", "did you mean 'experiment'"]),
+    "command": (("--config", "experiment=$(touch marker)"), ["'experiment'"]),
+    "corpus": (MUSE, ["'muse_dir'", "raw/retain2.json", "not valid JSON", "line 1"]),
+    "files": ((*TINY, "--configfile", "b.yaml"), ["--configfile: given twice"]),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_mistake_of_the_user_is_one_line(what: str, tmp_path: Path, snakemake: Snakemake) -> None:
+    """Which names it, with an exit code and without results."""
+    layout.write(tmp_path / "muse/news", mini.generate("news", SMALL))
+    (tmp_path / "muse/news/raw/retain2.json").write_text('["a", ')
+    (tmp_path / "b.yaml").write_text("experiment: b")
+    arguments, words = REFUSED[what]
+    done = snakemake(tmp_path, *arguments)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "results").exists() and not (tmp_path / "marker").exists()
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert all(word in line for word in words), line
+
+
+def configured(folder: Path, **models: object) -> tuple[str, ...]:
+    """The tiny experiment with other models."""
+    revisions = {"maker/news": COMMIT, "maker/tokens": COMMIT}
+    return changed(folder, {"models": models, "revisions": revisions})
+
+
+def test_models_and_tokenizers_are_fetched(
+    given: Path, tmp_path: Path, snakemake: Snakemake
+) -> None:
+    def planned(**models: object) -> str:
+        arguments = configured(tmp_path, retrain={"news": str(given)}, **models)
+        done = snakemake(tmp_path, *arguments, "--dry-run", "--printshellcmds")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "finetune" not in jobs(done.stdout)
+        return done.stdout
+
+    found = planned(target="hub:maker/{corpus}")
+    assert jobs(found)["fetch_model"] == 1
+    assert f"--source hub:maker/news --source-revision {COMMIT}" in found
+    assert "--target results/tiny/models/news/target" in found
+    assert re.search(rf"run quantize\.py .*--source {given} ", found)
+    (given / "tokenizer.json").unlink()
+    found = planned(target=str(given), tokenizer="hub:maker/tokens")
+    assert jobs(found)["fetch_model"] == 2  # each in a folder of its own
+    assert f"--source {given} --tokenizer hub:maker/tokens --tokenizer-revision {COMMIT}" in found
+    assert "--source results/tiny/models/news/retrain " in found
+
+
+def test_what_it_finds_stops_all_else(given: Path, tmp_path: Path, snakemake: Snakemake) -> None:
+    """Blocks of nf4 do not divide a width of 96: said before a target is trained."""
+    target = "results/tiny/models/news/target"
+    done = snakemake(tmp_path, target, *configured(tmp_path, base=str(given)))
+    assert done.returncode != 0
+    (line, *_) = [line for line in done.stderr.splitlines() if "error: config key" in line]
+    assert "(models.base of news): precision 'nf4': group 64 does not divide the 96" in line
+    assert not (tmp_path / "results/tiny/preflight.json").exists()
+    assert not (tmp_path / target).exists()

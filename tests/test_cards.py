@@ -4,29 +4,67 @@ import re
 import runpy
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from conftest import ROOT
-from small_manifests import (
-    CALIBRATION,
-    LORA,
-    PRECISIONS,
-    SECRET,
-    manifest,
-    quantize,
-    table,
-    unlearn,
-)
-from small_summaries import single
-from small_text import unpadded
+from small_manifests import manifest
+from small_summaries import single, unpadded
 
-from qunlearn.analysis.summary import write_metrics
+from qunlearn.analysis.summary import Scores, write_metrics
 from qunlearn.experiment.names import METRICS, Cell
 from qunlearn.report.cards import card
 from qunlearn.run.errors import InputError
 
+PRECISIONS = {
+    "bf16": ("bf16", 16, None),
+    "int8": ("int8", 8, None),
+    "nf4": ("nf4", 4, None),
+    "rtn3g64": ("rtn", 3, 64),
+    "gptq4": ("gptq", 4, 128),
+}
+UNLEARNING = {"lr": 0.0005, "epochs": 7.0, "stop_nll": 4.0, "gamma": 2.0, "alpha": 30.0}
+UNLEARNING |= {"beta": 0.03, "rank": 16, "lora_alpha": 24.0, "dropout": 0.05, "autocast": True}
+CALIBRATION = {"split": "retain1", "sequences": 32, "length": 64, "seed": 3, "tokens": 2048}
+SECRET = "the text that GPTQ saw"
+LORA = "news/npo_gdr/lora/seed0"
 SCRIPT = runpy.run_path(str(ROOT / "workflow/scripts/write_model_cards.py"))
+
+
+def quantize(results: Path, cell: str, source: Path, **facts: Any) -> Path:
+    name = cell.rpartition("/")[2]
+    method, bits, group = PRECISIONS[name]
+    settings = {"name": name, "method": method, "bits": bits, "group": group}
+    if method == "gptq":
+        calibration = {**CALIBRATION, "sha256": "sha of tokens", "texts": [SECRET]}
+        facts |= {"calibration": calibration, "backend": {"name": "gptqmodel", "version": "7.6.0"}}
+    stored: dict[str, Any] = {"status": "ok", "quantized_matrices": 28 if bits < 16 else 0}
+    stored |= {"storage": "some storage"}
+    folder = results / "quantized" / cell
+    manifest(folder, "quantize", settings, {"source": source}, **stored | facts)
+    (folder / "model.safetensors").write_bytes(bytes(99))
+    return folder
+
+
+def unlearn(results: Path, model: str, step: str = "unlearn", **facts: Any) -> Path:
+    folder = results / "unlearned" / model
+    target = results / "models/news/target"
+    manifest(folder, step, UNLEARNING, {"target": target}, updates=110, **facts)
+    return folder
+
+
+def table(*cells: str) -> Scores:
+    """VerMem 10, KnowMem 11, …; of target 20, 21, …; of retrain 30, 31, …; reversion by hand."""
+    scores = {}
+    for cell in map(Cell.parse, cells):
+        start = {"target": 20, "retrain": 30}.get(cell.objective, 10)
+        for value, metric in enumerate(METRICS, start):
+            scores[cell, metric] = single(value, 1.25, 2.5, value + 50)
+        if cell.seed is not None:
+            scores[cell, "reversion_verbmem"] = single(0.123, 0.023, 0.333)
+            scores[cell, "reversion_privleak"] = single("undefined")
+    return scores
 
 
 @pytest.fixture
@@ -59,20 +97,14 @@ FACTS = """\
 | Model before unlearning (target) | trained on forget, retain1 of NEWS |
 | Variant of the update | LoRA (`lora`) |
 | `rank` | 16 |
-| `autocast` | yes |
-| `warmup` | 11 |
 | Library | bitsandbytes 0.50.2 |
 | Grid | one scale a block of 64 weights, no double quantization |
 | Quantized matrices | all 28 linear layers except the output head;
-| Storage | some storage |
-commit abc123
 | VerMem ↓ | 10.0 [8.8, 12.5] | 20.0 [18.8, 22.5] | 30.0 [28.8, 32.5] | 60 |
 | AUC | 14.000 [12.750, 16.500] | 24.000 [22.750, 26.500] | 34.000 [32.750, 36.500] | 64
 | VerMem | 0.12 [0.10, 0.46] | 32 |
 | PrivLeak | undefined | none |
 pip install transformers==5.23.0 bitsandbytes==0.50.2 accelerate
-Save or dequantize this model *before* its first forward pass
-those of the base model and the corpus apply
 | `model.safetensors` | 99 | `sha of nf4 quantize` |
 text is gone: other prompts"""
 

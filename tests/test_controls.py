@@ -74,7 +74,7 @@ def lora(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("factor", [0.5, 3.0])
-def test_a_scaled_adapter_is_so_many_times_the_update(
+def test_an_adapter_scales_its_update(
     target: Path, lora: Path, tmp_path: Path, factor: float
 ) -> None:
     scale_lora(lora, f"scaled{factor}", target, target, tmp_path / "out")
@@ -214,17 +214,6 @@ def test_every_control_has_its_reversion(results: Path) -> None:
         for adapter in (*trained, *SCALED, *SPARED)
         for precision in ("bf16", "rtn3g64")
     }
-
-
-def test_scaled_and_matched_updates_have_the_norms_that_they_should(results: Path) -> None:
-    def norm(variant: str) -> float:
-        file = results / f"survival/news/npo_klr/{variant}/seed0/bf16.csv"
-        with file.open(encoding="utf-8") as stream:
-            return sum(float(row["norm_d"]) ** 2 for row in csv.DictReader(stream)) ** 0.5
-
-    assert norm("lora_scaled0.5") == pytest.approx(norm("lora") / 2, rel=1e-4)
-    assert norm("lora_matched") == pytest.approx(norm("full"), rel=1e-4)
-    assert norm("full_matched") == pytest.approx(norm("lora"), rel=0.1)
 
 
 def test_the_search_and_what_was_spared_are_on_record(results: Path) -> None:

@@ -97,9 +97,7 @@ def conda(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program.parent
 
 
-def test_the_driver_plans_every_environment(
-    conda: Path, snakemake: Snakemake, tmp_path: Path
-) -> None:
+def test_the_driver_plans_environments(conda: Path, snakemake: Snakemake, tmp_path: Path) -> None:
     """Without the packages that it does not have."""
     for package in ("scipy", "matplotlib", *HEAVY):
         (tmp_path / f"missing/{package}").mkdir(parents=True)

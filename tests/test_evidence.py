@@ -66,9 +66,7 @@ def total(
 
 
 @pytest.mark.parametrize("name", ["level", "drop"])
-def test_what_questions_do_to_all_variants_alike_is_not_in_the_interval(
-    folder: Path, name: str
-) -> None:
+def test_what_questions_do_to_all_alike_is_not_in_the_interval(folder: Path, name: str) -> None:
     found = total(folder, name)
     assert (found.value, found.low, found.high) == pytest.approx((10, 10, 10))
     assert found.n == 8
@@ -134,7 +132,7 @@ def written(folder: Path, *rows: str) -> Path:
 
 
 @pytest.mark.parametrize(("word", "p"), [("0.02", 0.02), ("one seed", None), ("undefined", None)])
-def test_tests_of_one_variant_against_another_are_read_both_ways(
+def test_tests_of_two_variants_are_read_both_ways(
     tmp_path: Path, word: str, p: float | None
 ) -> None:
     other = TEST.replace("adapters", "quantization")
@@ -160,7 +158,7 @@ def test_tests_of_one_variant_against_another_are_read_both_ways(
         ("utility", "auc", None),  # not in the table
     ],
 )
-def test_the_better_of_two_that_differ_stands_out(
+def test_the_better_of_two_stands_out(
     tmp_path: Path, old: str, new: str, winner: Key | None
 ) -> None:
     path = written(tmp_path, TEST.replace(old, new) if old else TEST)

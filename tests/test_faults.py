@@ -92,9 +92,7 @@ def test_a_second_run_is_refused_and_killed_ones_resume_to_the_same_bytes(
     assert not (folder / unlock.LOCKS).exists()
 
 
-def test_the_locks_of_a_run_on_another_machine_stay(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_locks_of_another_machine_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether it is at work cannot be seen from here."""
     monkeypatch.chdir(tmp_path)
     unlock.LOCKS.mkdir(parents=True)

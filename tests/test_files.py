@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_faults import remount, small_disk
+from small_faults import small_disk
 from small_fuzz import complaint
 
 from qunlearn.run.errors import InputError
@@ -132,14 +132,6 @@ def test_every_library_that_writes_large_files(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=f"{disk}/file: {FULL}"):
             write_text(disk / "file", "a" * 2**21)
         assert names(disk) == []
-
-
-def test_a_disk_that_is_read_only(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    with small_disk(disk, "size=1m"):
-        remount(disk, "ro")
-        with pytest.raises(InputError, match=f"^{disk}/.*read-only file system; make it writable"):
-            write_text(disk / "file", "text")
 
 
 def test_what_is_mapped_has_its_room_before(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What computes here, what is asked of it, and what the manifests say of it."""
+"""What a machine has, and what a first try lacks: a newer Python, a compiler, a network."""
 
 import os
 import subprocess
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT
 
 from qunlearn.run import hardware
 from qunlearn.training.trainer import use_deterministic_kernels
@@ -23,9 +24,7 @@ def test_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert hardware.gpu_bytes() == []
 
 
-def test_make_setups_python_runs_the_jobs_of_a_driver(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_make_setups_python_runs_the_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python = tmp_path / ".venv/bin/python"
     python.parent.mkdir(parents=True)
     python.touch()
@@ -52,15 +51,42 @@ def test_deterministic_kernels_on_a_gpu_alone(gpu: bool, monkeypatch: pytest.Mon
     assert torch.utils.deterministic.fill_uninitialized_memory is not gpu
 
 
-@pytest.mark.skipif(
-    torch.cuda.is_available() or not torch.backends.cpu.get_cpu_capability().startswith("AVX"),
-    reason="no processor with AVX computes",
+def run(*words: object, **surroundings: str) -> tuple[int, str]:
+    """Exit code and last line of a command in the project's folder."""
+    command = [str(word) for word in words]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | surroundings, capture_output=True, text=True
+    )
+    return done.returncode, (done.stderr or done.stdout).strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("compiler", "line"), [("no-such-cc", "no C compiler"), ("sh", "without a network")]
 )
-def test_forbidden_instructions_are_not_named() -> None:
-    program = "import torch; from qunlearn.run.hardware import instructions; print(instructions())"
-    environment = os.environ | {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
-    command = [sys.executable, "-c", program]
-    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "AVX2"
-    capability = torch.backends.cpu.get_cpu_capability()
-    assert hardware.instructions() in (capability, f"{capability}_BF16")
+def test_a_set_up_that_failed_says_what_it_lacked(compiler: str, line: str) -> None:
+    code, said = run(ROOT / "envs/why_not.sh", CC=compiler)
+    assert code == 1
+    assert said.startswith("error: set-up: ") and line in said
+
+
+def test_a_python_that_is_too_old_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    old = tmp_path / "python3.10"
+    old.write_text('#!/bin/sh\nexec python3 -c "import sys; sys.version_info = 3, 10; $2"\n')
+    old.chmod(0o755)
+    done = subprocess.run(
+        ["make", "setup", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "error: Python 3.11 or newer is needed" in done.stderr
+    assert not (tmp_path / "venv").exists()
+
+
+def test_snakemake_without_the_environment_says_how_to_get_it(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['numpy'] = None\n")
+    path = f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"
+    code, said = run("python", "-m", "snakemake", "-n", PYTHONPATH=path)
+    assert code != 0
+    assert "has no numpy; run `make setup`" in said

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import yaml
 from conftest import ROOT, Snakemake, snakemake_command
-from small_configs import over, tiny
 from small_corpora import whole_corpus
 from small_fuzz import CHECKPOINT, complaint, write_tree
+from small_workflow import over, tiny
 
 from qunlearn.experiment import config, inputs
 
@@ -43,9 +43,7 @@ def configured(folder: Path, changes: dict[str, Any]) -> str:
     return str(file)
 
 
-def test_a_folder_of_many_hostile_names_is_one_word_of_each_command(
-    tmp_path: Path, snakemake: Snakemake
-) -> None:
+def test_a_hostile_folder_is_one_word_of_each_command(tmp_path: Path, snakemake: Snakemake) -> None:
     """All names in one path, for a dry run takes seconds; the shell's own parser looks too."""
     here = tmp_path / "run"
     here.mkdir()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import small_configs
+import small_workflow
 from small_corpora import NEWS, SMALL, books, corpus, script, whole_corpus
 from small_fuzz import as_bytes, complaint, spoil, write_tree
 
@@ -28,7 +28,7 @@ from qunlearn.settings.corpora import ExcerptSettings
 def full(folder: Path, **changes: Any) -> dict[str, Any]:
     """The tiny experiment on a corpus of the user's own."""
     local = {"corpus": {"source": "local"}, "muse_dir": str(folder)}
-    return resolve(small_configs.tiny(small_configs.over(local, changes)))
+    return resolve(small_workflow.tiny(small_workflow.over(local, changes)))
 
 
 def test_odd_corpora_that_are_whole(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_base_from_scratch_needs_text(ways_out: dict[str, Any], tmp_path: Path
         config = full(tmp_path, **changes)
         assert sources.from_scratch(config, "news")
         complaint(partial(check_given, config), where, "raw/pretrain.json")
-        check_given(full(tmp_path, **small_configs.over(changes, ways_out)))
+        check_given(full(tmp_path, **small_workflow.over(changes, ways_out)))
 
 
 # --- Lists that have something in common ------------------------------------------------------

@@ -3,23 +3,30 @@
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT, Snakemake
+from small_fuzz import complaint
+from small_workflow import TINY
 
+from qunlearn.run import cli
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, write_json, write_text
 from qunlearn.run.manifest import (
     MANIFEST,
+    check_inputs,
     digest,
     fingerprint,
     verify,
     write_manifest,
 )
 from qunlearn.settings.training import TrainSettings
+from qunlearn.survival.table import read_survival
 
 SHA256_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 FILES = {"config.json": b"{}", "model.safetensors": bytes(1000), "raw/forget.json": b'["a text"]'}
@@ -170,3 +177,88 @@ def test_fingerprint_tells_runs_apart_by_content(tmp_path: Path) -> None:
         of(objective="ga"),
     ]
     assert len({of(), *changed}) == 6
+
+
+# --- Whatever reads an output compares it ----------------------------------------------------
+
+
+def test_every_script_compares_what_it_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in (ROOT / "workflow/scripts").glob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        assert "@run_script\ndef main(" in text, file
+        assert "evaluations: Path" not in text or "check_evaluations(" in text, file
+    whole, damaged = made(tmp_path / "whole"), made(tmp_path / "damaged")
+    flip(damaged / "raw/forget.json")
+
+    def main(corpus: tuple[Path, ...], output: Path, base: Path | None = None) -> None:
+        raise AssertionError("it went to work")
+
+    arguments = ["--corpus", str(whole), str(damaged), "--output", str(damaged)]
+    monkeypatch.setattr(sys, "argv", ["script.py", *arguments])
+    monkeypatch.setattr(cli, "listen", lambda handler: None)  # in the tests' own process
+    monkeypatch.delenv("SNAKEMAKE_PID", raising=False)
+    main.__module__ = "__main__"
+    with pytest.raises(SystemExit) as ended:
+        cli.run_script(main)
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: {damaged}/raw/forget.json: other content"), told
+    assert told.count("\n") == 1
+    assert ended.value.code == 2
+    check_inputs({"output": damaged, "source": whole, "base": None, "seed": 3})
+
+
+def test_a_survival_table_is_compared_when_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / "nf4.csv").write_text("layer,module\n")
+    write_manifest(tmp_path, step="survival", settings={}, inputs={})
+    flip(tmp_path / "nf4.csv")
+    complaint(lambda: read_survival(tmp_path / "nf4.csv"), "nf4.csv: other content")
+
+
+FULL, LORA = "news/npo_klr/full/seed0", "news/npo_klr/lora/seed0"
+
+
+def cut_model(results: Path) -> None:
+    cut(results / f"unlearned/{FULL}/model.safetensors")
+    shutil.rmtree(results / f"quantized/{FULL}/nf4")
+
+
+def copy_evaluation(results: Path) -> None:
+    source, there = results / f"eval/{LORA}/nf4", results / f"eval/{FULL}/nf4"
+    shutil.rmtree(there)
+    shutil.copytree(source, there, copy_function=shutil.copyfile)
+
+
+TABLE = "tables/metrics.csv"
+FOREIGN = "manifest.json: its input 'model' was not what results/tiny/quantized"
+SPOILT: list[tuple[Callable[[Path], None], str, str]] = [
+    (cut_model, f"quantized/{FULL}/nf4", f"unlearned/{FULL}/model.safetensors: "),
+    (copy_evaluation, TABLE, f"eval/{FULL}/nf4/{FOREIGN}"),
+]
+
+
+@pytest.mark.parametrize(("damage", "target", "line"), SPOILT)
+def test_what_is_damaged_or_foreign_is_not_read(
+    damage: Callable[[Path], None],
+    target: str,
+    line: str,
+    tiny_run: Path,
+    tmp_path: Path,
+    snakemake: Snakemake,
+) -> None:
+    """A user sees one line of the job, which does not make its output."""
+    shutil.copytree(tiny_run, tmp_path, dirs_exist_ok=True, symlinks=True)
+    results, goal = tmp_path / "results/tiny", ("--", f"results/tiny/{target}")
+    known = (results / TABLE).read_bytes()
+    damage(results)
+    done = snakemake(tmp_path, *TINY, "--show-failed-logs", "--nolock", *goal)
+    assert done.returncode != 0 and "Traceback" not in done.stderr, done.stderr
+    lines = {each.strip() for each in done.stderr.splitlines() if each.strip()[:7] == "error: "}
+    assert len(lines) == 1 and lines.pop().startswith(f"error: results/tiny/{line}"), done.stderr
+    assert not (results / target).exists()
+    if damage is copy_evaluation:  # made anew, it is what it was
+        shutil.rmtree(results / f"eval/{FULL}/nf4")
+        done = snakemake(tmp_path, *TINY, *goal)
+        assert done.returncode == 0, done.stderr
+        assert (results / TABLE).read_bytes() == known

@@ -61,13 +61,6 @@ def test_an_interval_decides() -> None:
 LORA = {key("lora"): KEPT}
 TESTS = [{"family": "adapters", "p_holm": value} for value in (0.04, 0.05, "undefined")]
 CLAIMS = [{"claim": "kept", "verdict": verdict} for verdict in ("supported", "undecided")]
-COSTS = {
-    Key("news", "target", "none", "bf16", "utility"): Summary(79.7, 70.0, 90.0, 1, 0),
-    Key("news", "retrain", "none", "bf16", "utility"): Summary(60.9, 50.0, 70.0, 1, 0),
-    key("lora", "bf16", "utility"): Summary(62.5, 50.0, 70.0, 1, 0),
-    key("full", "bf16", "utility"): Summary(53.1, 50.0, 70.0, 1, 0),
-    key("full", "nf4", "utility"): Summary(1.0, 0.0, 2.0, 1, 0),
-}
 MECHANISM = [
     ROW | {"adapter": "full", "projection_adaptive": 0.04, "zero_bin_moved": 0.96},
     ROW | {"adapter": "lora", "projection_adaptive": 0.99, "zero_bin_moved": "undefined"},
@@ -87,12 +80,6 @@ STORIES: dict[str, tuple[Any, ...]] = {
         "in 1 of 2. Inconclusive: NF4 under NPO+GDR: 0.10 [0.02, 0.30], could show 0.20.|"
         "One seed: the intervals|None were run",
         "What was tested|over these seeds",
-    ),
-    "nothing was forgotten, or training diverged": (
-        {key("full"): UNDEFINED, key("lora"): DIVERGED},
-        {},
-        "came back in 0, undefined in 1, diverged in 1.",
-        "of the updates arrived",
     ),
     "bf16 alone": (
         {key("lora", "bf16"): KEPT},
@@ -118,22 +105,10 @@ STORIES: dict[str, tuple[Any, ...]] = {
         "Tests over items and seeds|``adapters``: p below 0.05 in 1 of 2 tests.|"
         "``kept``: supported in 1, undecided in 1 of 2.",
     ),
-    "too few seeds for a test": (
-        LORA,
-        {"tests": [{"family": "adapters", "p_holm": "one seed"}]},
-        "Nothing: a difference is tested over items and seeds, which takes three",
-        "p below",
-    ),
     "names have no meaning as markup": (
         {Key("my_", "npo_gdr", "lora", "nf4", "reversion_nll_forget"): KEPT},
         {"notes": ["Learning rates: my_way 0.0005. At another, others."]},
         r"**my\_.**|* Learning rates: my\_way 0.0005. At another, others.",
-    ),
-    "what unlearning cost": (
-        COSTS,
-        {},
-        "Utility in bf16, NEWS: 53.1 to 62.5 in the unlearned models, 79.7 in target, "
-        "60.9 in retrain.",
     ),
     "what arrived": (
         {key("full"): BACK, key("lora"): KEPT},

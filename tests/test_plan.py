@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import ROOT, snakemake_command
+from small_corpora import run_script
 from tiny_models import tiny_llama
 
 sys.path.insert(0, str(ROOT))
@@ -177,25 +178,18 @@ def test_jobs_of_the_tiny_experiment_fit(tiny_run: Path) -> None:
 
 
 def test_the_script_prints_a_table_and_loads_no_torch(tmp_path: Path) -> None:
-    def run(file: str) -> subprocess.CompletedProcess[str]:
-        probe = (
-            f"import runpy, sys; sys.argv = ['plan.py', '--configfile', {file!r}]; "
-            f"runpy.run_path({str(ROOT / 'workflow/scripts/plan.py')!r}, run_name='__main__'); "
-            "assert 'torch' not in sys.modules"
-        )
-        environment = {"PYTHONPATH": str(ROOT / "src"), "PATH": ""}
-        command = [sys.executable, "-c", probe]
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
-
-    done = run(str(PAPER))
+    script, path = str(ROOT / "workflow/scripts/plan.py"), {"PYTHONPATH": str(ROOT / "src")}
+    probe = (
+        f"import runpy, sys; sys.argv = ['plan.py', '--configfile', {str(PAPER)!r}]; "
+        f"runpy.run_path({script!r}, run_name='__main__'); assert 'torch' not in sys.modules"
+    )
+    command = [sys.executable, "-c", probe]
+    done = subprocess.run(command, cwd=tmp_path, env=path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     lines = {line.partition("  ")[0]: line.split() for line in done.stdout.splitlines()}
     assert lines["stage"][:5] == ["stage", "jobs", "GPU", "host", "disk"]
     assert lines["unlearn full"][2] == "8" and lines["unlearn full"][-2:] == ["no", "room"]
     assert "with one job at a time" in done.stdout
     (tmp_path / "shape.yaml").write_text("models: {shape: llama-9}")
-    done = run("shape.yaml")
-    assert done.returncode != 0
+    done = run_script("plan.py", "--configfile", tmp_path / "shape.yaml", code=2)
     assert "'llama-9' is not in resources/shapes.yaml; use one of: llama-2-7b" in done.stderr

@@ -14,10 +14,10 @@ import pytest
 import yaml
 from conftest import ROOT, SECRET, snakemake_command
 from fake_hub import COMMIT, FakeHub, Fault, running
-from small_configs import tiny
 from small_corpora import NEWS, corpus, repository, tables, whole_corpus
 from small_fuzz import CHECKPOINT, as_bytes, complaint, write_tree
 from small_gguf import weights, write_gguf
+from small_workflow import tiny
 
 from qunlearn.models.checkpoints import check_checkpoint, load_model, load_tokenizer
 

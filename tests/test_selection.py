@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from small_corpora import run_script
-from small_text import unpadded
+from small_summaries import unpadded
 from test_manifest import cut, made
 
 from qunlearn.analysis.selection.choice import (

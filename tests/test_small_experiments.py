@@ -1,21 +1,18 @@
 """The scripts that write tables, on experiments with little or nothing to compare."""
 
 import csv
-import json
-import runpy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from small_corpora import script
 from small_manifests import sign_evaluations, sign_measurements
 from small_records import evaluate
 from small_survival import matrices, write_cell
 
 from qunlearn.analysis.selection.choice import choose, gather, write
 from qunlearn.corpora.overlaps import Overlap
-from qunlearn.experiment.config import resolve
 from qunlearn.report.candidates import notes
 from qunlearn.run.files import read_json, write_json
 from qunlearn.run.manifest import digest, write_manifest
@@ -29,10 +26,6 @@ class Experiment:
     adapters: tuple[str, ...]
     precisions: tuple[str, ...]
     status: str = "ok"
-
-    @property
-    def grids(self) -> tuple[str, ...]:
-        return self.precisions[1:]
 
     @property
     def unlearned(self) -> list[str]:
@@ -63,10 +56,6 @@ CHOICE = choose(
     retrain=SCORES,
     candidates=gather(["r4"], {"r4": [{"epoch1": {"status": "ok", **SCORES}}]}),
 )
-
-
-def run(script: str, *arguments: Any, **named: Any) -> None:
-    runpy.run_path(str(ROOT / "workflow/scripts" / script))["main"](*arguments, **named)
 
 
 def records(folder: Path, experiment: Experiment) -> None:
@@ -106,11 +95,11 @@ def results(experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) ->
     results = tmp_path_factory.mktemp("results")
     records(results, experiment)
     evaluations, made = results / "eval", results / "tables"
-    run("analyse.py", evaluations, experiment.cells, "small", EvaluateSettings(), made)
+    script("analyse.py")(evaluations, experiment.cells, "small", EvaluateSettings(), made)
     given = (made / "summary.csv", made / "tests.csv", EvaluateSettings(), made)
-    run("judge_claims.py", *given, evaluations, experiment.cells)
+    script("judge_claims.py")(*given, evaluations, experiment.cells)
     write(results / f"selection/{SWEPT}.json", CHOICE)
-    run("write_tables.py", results, experiment.cells, ("A note.",), (SWEPT,))
+    script("write_tables.py")(results, experiment.cells, ("A note.",), (SWEPT,))
     return results
 
 
@@ -133,13 +122,3 @@ def test_the_main_table_says_how_its_numbers_came_about(results: Path) -> None:
     at = below.index(expected[0])
     assert below[at : at + len(expected)] == expected
     assert below[at + len(expected)].startswith("Processor: ")
-
-
-def test_the_report_s_first_page_says_what_can_be_said(
-    results: Path, experiment: Experiment, tmp_path: Path
-) -> None:
-    settings = resolve({"precisions": list(experiment.precisions)})
-    page = tmp_path / "story.rst"
-    run("write_page.py", "story", results, json.dumps(settings), experiment.cells, page)
-    text = page.read_text(encoding="utf-8")
-    assert ("cannot show what comes back" in text) is not bool(experiment.grids)

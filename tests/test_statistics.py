@@ -9,7 +9,7 @@ from scipy import stats
 from qunlearn.evaluate.definitions import likelihood
 from qunlearn.evaluate.definitions import membership as membership_of
 from qunlearn.evaluate.formulas import comparisons
-from qunlearn.statistics.inference import Estimate, Side, effect_dz, estimate, holm, too_few
+from qunlearn.statistics.inference import Estimate, effect_dz, estimate, holm, too_few
 from qunlearn.statistics.items import (
     RESAMPLES,
     Floats,
@@ -164,16 +164,6 @@ def test_seeds_and_items_by_hand() -> None:
     assert freedom == pytest.approx((seeds + items) ** 2 / (items**2 / 1 + seeds**2 / 2), rel=0.02)
     ts = [(3 / math.sqrt(seeds), 2), (3 / math.sqrt(seeds + items), freedom)]
     assert found.p() == pytest.approx(max(2 * stats.t.sf(*t) for t in ts), rel=0.05)
-
-
-@pytest.mark.parametrize(("side", "value"), [("greater", 0.5), ("less", -0.5)])
-def test_one_side_has_half_of_the_p(side: Side, value: float) -> None:
-    table = value + np.random.default_rng(1).normal(0, 0.5, size=(4, 12))
-    found, opposite = of_table(table), "less" if side == "greater" else "greater"
-    both = found.p()
-    assert both is not None and both < 0.2
-    assert found.p(side) == pytest.approx(both / 2)
-    assert found.p(opposite) == pytest.approx(1 - both / 2, abs=0.1)  # type: ignore[arg-type]
 
 
 def test_a_difference_that_seeds_turn_round_is_none_however_many_items_show_it() -> None:

@@ -38,30 +38,22 @@ OF_SWEEP = {
     *("split_questions", "sweep", "ask_candidates", "ask_reference", "select_candidate"),
     "unlearn",
 }
-EVERYTHING = {"sweep": {"*": {"lr": [1.0, 2.0, 3.0]}}, "selection": {"questions": "test"}}
 
 
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        pytest.param(
-            {"seeds": [0, 1]},
-            # Two ranks, two seeds; the epochs share a training.
-            {"split_questions": 1, "sweep": 4, "ask_candidates": 4, "ask_reference": 2}
-            | {"select_candidate": 1, "unlearn": 4},  # full and full_bf16
-            id="two seeds",
-        ),
-        pytest.param(
-            {"seeds": [0, 1], "seed_scope": "all", **EVERYTHING},
-            {"sweep": 18, "ask_candidates": 18, "ask_reference": 4, "select_candidate": 3},
-            id="everything swept, on the tables' own questions, with a target a seed",
-        ),
-        pytest.param({"sweep": {}}, {"unlearn": 3}, id="nothing swept"),
-    ],
-)
-def test_a_fresh_run_trains_a_job_a_point_and_seed(
-    snakemake: Snakemake, tmp_path: Path, change: dict[str, Any], expected: dict[str, int]
-) -> None:
+FRESH: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
+    # Two ranks, two seeds; the epochs share a training. Full and full_bf16 are not swept.
+    "two seeds": (
+        {"seeds": [0, 1]},
+        {"split_questions": 1, "sweep": 4, "ask_candidates": 4, "ask_reference": 2}
+        | {"select_candidate": 1, "unlearn": 4},
+    ),
+    "nothing swept": ({"sweep": {}}, {"unlearn": 3}),
+}
+
+
+@pytest.mark.parametrize("what", FRESH)
+def test_a_job_for_each_point_and_seed(snakemake: Snakemake, tmp_path: Path, what: str) -> None:
+    change, expected = FRESH[what]
     found = planned(snakemake, tmp_path, tmp_path, SETTINGS | change)
     assert {rule: count for rule, count in found.items() if rule in OF_SWEEP} == expected
 
@@ -70,31 +62,22 @@ TABLES = {"analyse": 1, "write_tables": 1}
 CHOICE = {"select_candidate": 1, "quantize": 1, "evaluate": 1, "survival": 1, "figure": 1, **TABLES}
 
 
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        pytest.param({}, {}, id="nothing"),
-        pytest.param(
-            {"sweep": {"*/*/lora": {**GRID["*/*/lora"], "epochs": [2, 4, 6]}}},
-            {"sweep": 2, "ask_candidates": 2, **CHOICE},
-            id="one more number of epochs: trainings, but no reference",
-        ),
-        pytest.param(
-            {"selection": {"share": 0.5, "seed": 1}},
-            {"split_questions": 1, "ask_candidates": 2, "ask_reference": 2, **CHOICE}
-            | {"evaluate": 5},
-            id="another split: whatever was evaluated on it, but no training",
-        ),
-        pytest.param(
-            {"evaluate": {"knowmem_tokens": 4, "verbmem_tokens": 9}},
-            {"evaluate": 5, **TABLES},
-            id="how VerMem is evaluated: no candidate",
-        ),
-    ],
-)
-def test_a_change_runs_only_what_depends_on_it(
-    results: Path, snakemake: Snakemake, change: dict[str, Any], expected: dict[str, int]
-) -> None:
+CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
+    "nothing": ({}, {}),
+    "one more number of epochs: trainings, but no reference": (
+        {"sweep": {"*/*/lora": {**GRID["*/*/lora"], "epochs": [2, 4, 6]}}},
+        {"sweep": 2, "ask_candidates": 2, **CHOICE},
+    ),
+    "another split: whatever was evaluated on it, but no training": (
+        {"selection": {"share": 0.5, "seed": 1}},
+        {"split_questions": 1, "ask_candidates": 2, "ask_reference": 2, **CHOICE, "evaluate": 5},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_change_runs_what_needs_it(results: Path, snakemake: Snakemake, what: str) -> None:
+    change, expected = CHANGES[what]
     run = results.parents[1]
     assert planned(snakemake, run, run, SETTINGS | change, *REPORTS) == expected
 

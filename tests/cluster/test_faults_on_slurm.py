@@ -93,9 +93,7 @@ def test_a_training_beyond_its_time_gets_more_and_resumes(begin: Begin, undistur
     assert "DUE TO TIME LIMIT" in slurm_log(first)
 
 
-def test_a_job_killed_for_memory_is_sent_again_larger_and_then_names_its_log(
-    begin: Begin, undisturbed: bytes
-) -> None:
+def test_a_job_out_of_memory_is_sent_again_with_more(begin: Begin, undisturbed: bytes) -> None:
     work = begin({"mem_mb": 200}, retries=1)
     said = work.end(work.start(TARGET), well=False)
     sent = jobs(work.folder)
@@ -109,9 +107,7 @@ def test_a_job_killed_for_memory_is_sent_again_larger_and_then_names_its_log(
     assert weights(work.folder) == undisturbed
 
 
-def test_a_node_that_fails_and_comes_back_goes_on_with_its_job(
-    begin: Begin, undisturbed: bytes
-) -> None:
+def test_a_node_that_fails_goes_on_with_its_job(begin: Begin, undisturbed: bytes) -> None:
     work = begin()
     driver, _ = under_way(work)
     node = slurm("sinfo", "-h", "-N", "-p", "cpu", "-o", "%N").strip()
@@ -130,9 +126,7 @@ def test_a_node_that_fails_and_comes_back_goes_on_with_its_job(
     assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
 
 
-def test_a_preempted_training_writes_a_checkpoint_and_resumes(
-    begin: Begin, undisturbed: bytes
-) -> None:
+def test_a_preempted_training_resumes(begin: Begin, undisturbed: bytes) -> None:
     work = begin()
     driver, _ = under_way(work)
     slurm("sbatch", "-p", "urgent", "-c", "4", "-o", "/dev/null", "--wrap", "sleep 1")
@@ -141,9 +135,7 @@ def test_a_preempted_training_writes_a_checkpoint_and_resumes(
     assert "stopped by SIGTERM; the same command resumes after update" in said
 
 
-def test_jobs_outlive_a_killed_driver_and_the_next_one_waits_for_them(
-    begin: Begin, undisturbed: bytes
-) -> None:
+def test_jobs_outlive_a_killed_driver(begin: Begin, undisturbed: bytes) -> None:
     work = begin()
     driver, _ = under_way(work)
     driver.kill()
