@@ -98,7 +98,7 @@ def finetune_flags(wildcards):
 
 def unlearn_flags(wildcards):
     """How an update is trained: a variant, a point of its grid, or `full` at the norm of LoRA's."""
-    cell = "/".join((wildcards.corpus, wildcards.objective, wildcards.get("adapter", "full")))
+    cell = f"{wildcards.corpus}/{wildcards.objective}/{wildcards.get('adapter', 'full')}"
     own = {
         key: wildcards[key] for key in ("objective", "adapter", "seed") if key in wildcards.keys()
     }
