@@ -5,8 +5,9 @@
     python -m benchmarks.gpu_parts --miniature True        # tiny shapes, on whatever there is
 
 A part that fails or takes longer than its limit leaves the others their turn. After each part
-`gpu.json` and `gpu.md` have what is known so far. A `gpu.json` in docs/results/performance is a
-section of docs/performance.md: `python -m benchmarks.write_performance`.
+`gpu.json` and `gpu.md` have what is known so far, `gpu.log` what the parts printed. A `gpu.json` in
+docs/results/performance is a section of docs/performance.md: `python -m
+benchmarks.write_performance`.
 """
 
 import os
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from xml.etree import ElementTree
 
@@ -90,14 +92,14 @@ PARTS: dict[str, Part] = {
 }
 
 
-def run_part(name: str, miniature: bool, output: Path, seconds: float) -> Found:
+def run_part(name: str, miniature: bool, work: Path, log: Path, seconds: float) -> Found:
     """What a part found, in a process of its own; or under `error` why it found nothing."""
     command = [sys.executable, "-m", "benchmarks.gpu_parts", "--inside", name]
-    command += ["--output", str(output), "--miniature", str(miniature)]
-    file, log = output / f"{name}.json", output / f"{name}.log"
-    file.unlink(missing_ok=True)
+    command += ["--output", str(work), "--miniature", str(miniature)]
+    file = work / f"{name}.json"
     start = time.perf_counter()
-    with log.open("w", encoding="utf-8") as stream:
+    with log.open("a", encoding="utf-8") as stream:
+        print(f"\n=== {name}", file=stream, flush=True)
         how: Any = {"stdout": stream, "stderr": subprocess.STDOUT, "start_new_session": True}
         process = subprocess.Popen(command, cwd=ROOT, **how)
         try:
@@ -151,10 +153,15 @@ def goals(found: Mapping[str, Found]) -> list[dict[str, str]]:
 def keep(found: Mapping[str, Found], output: Path) -> None:
     """Write `gpu.json` and `gpu.md`."""
     pairs = comparisons(found)
+    texts = {name: facts.get("comparison", "") for name, facts in found.items()}
+    tables = {
+        name: {key: value for key, value in own.items() if key != "comparison"}
+        for name, own in found.items()
+    }
     content = {
         "comparisons": [{**asdict(one), "ratio": round(one.ratio, 3)} for one in pairs],
         "bound_by": ABOUT,
-        "facts": {"goals": goals(found), **found},
+        "facts": {"goals": goals(found), **tables},
         "machine": machine(),
     }
     write_json(output / "gpu.json", content)
@@ -163,8 +170,9 @@ def keep(found: Mapping[str, Found], output: Path) -> None:
         table(("What", "Ratio", "Goal"), [(p.what, f"{p.ratio:.2f}", p.goal) for p in pairs])
     )
     lines.append(table(("What", "Value", "Goal", "Met"), [tuple(g.values()) for g in goals(found)]))
-    for name, facts in found.items():
+    for name, facts in tables.items():
         lines += [f"## {PARTS[name].title}", table((name, "Value"), list(facts.items()))]
+        lines.append(texts[name])
     write_text(output / "gpu.md", "\n\n".join(lines) + "\n")
 
 
@@ -191,12 +199,15 @@ def main(
     if not torch.cuda.is_available() and not miniature:
         raise InputError("torch sees no CUDA GPU here; use a machine with one, or --miniature True")
     end, found = time.monotonic() + MOST, dict[str, Found]()
-    for name in only or PARTS:
-        left = min(PARTS[name].limit, end - time.monotonic())
-        skipped = {"error": "no time left"}
-        found[name] = run_part(name, miniature, output, left) if left > 1 else skipped
-        print(f"{name}: {found[name]}", flush=True)
-        keep(found, output)
+    (log := output / "gpu.log").unlink(missing_ok=True)
+    with TemporaryDirectory(prefix="gpu-parts-") as work:
+        for name in only or PARTS:
+            left = min(PARTS[name].limit, end - time.monotonic())
+            skipped = {"error": "no time left"}
+            how = miniature, Path(work), log, left
+            found[name] = run_part(name, *how) if left > 1 else skipped
+            print(f"{name}: {found[name].get('error', 'done')}", flush=True)
+            keep(found, output)
 
 
 if __name__ == "__main__":

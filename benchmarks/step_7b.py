@@ -186,7 +186,8 @@ def measure(name: str, way: Way, rows: int, updates: int) -> dict[str, Any]:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     flops = update_flops(shape, way, tokens, trained)
-    peak = next((card.flops for card in CARDS if gpu and card.name in gpu), None)
+    known = (gpu or "").replace("H200", "H100")  # an H200 is an H100 with other memory
+    peak = next((card.flops for card in CARDS if card.name in known), None)
     return {
         "way": way,
         "rows": rows,
