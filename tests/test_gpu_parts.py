@@ -62,7 +62,7 @@ def test_ratios_and_goals_are_of_what_was_measured() -> None:
     }
     assert [one.ratio for one in gpu_parts.comparisons(found)] == [2.0, 0.6]
     met = {goal["what"]: goal["met"] for goal in gpu_parts.goals(found)}
-    assert met == {"LoRA: MFU": "no", "LoRA: peak GB": "yes"}
+    assert met == {"An update of LoRA: MFU": "no", "An update of LoRA: peak GB": "yes"}
 
 
 def test_without_a_gpu_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
