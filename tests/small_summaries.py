@@ -1,7 +1,6 @@
 """Scores of eight cells that are small enough to check by hand, and summaries made from scores."""
 
 import re
-from statistics import fmean
 
 from qunlearn.analysis.summary import Key, Scores, Summary
 from qunlearn.experiment.names import METRICS, Cell
@@ -29,21 +28,9 @@ def cell_scores() -> Scores:
     }
 
 
-def over_seeds(scores: Scores) -> dict[Key, Summary]:
-    """Average `scores` over their seeds, and the ends of their intervals likewise."""
-    groups: dict[Key, list[Summary]] = {}
-    for (cell, metric), own in scores.items():
-        groups.setdefault(Key.of(cell, metric), []).append(own)
-    return {key: _average(group) for key, group in groups.items()}
-
-
-def _average(runs: list[Summary]) -> Summary:
-    known = [own for own in runs if own.value is not None]
-    counts = len(runs), sum(own.diverged for own in runs), sum(own.undefined for own in runs)
-    if not known:
-        return Summary(None, None, None, *counts)
-    ends = (fmean(getattr(own, name) for own in known) for name in ("value", "low", "high"))
-    return Summary(*ends, *counts, max(own.n for own in known if own.n is not None))
+def by_key(scores: Scores) -> dict[Key, Summary]:
+    """As if each had one seed; of several the last one."""
+    return {Key.of(cell, metric): own for (cell, metric), own in scores.items()}
 
 
 def unpadded(text: str) -> str:

@@ -14,7 +14,6 @@ from small_fuzz import complaint
 from qunlearn.experiment import configfiles
 from qunlearn.experiment.config import cells, resolve, runs, unlearn_settings
 from qunlearn.experiment.configdoc import as_markdown
-from qunlearn.experiment.names import Run
 from qunlearn.settings.corpora import ExcerptSettings, MiniSettings
 from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.settings.models import ModelSettings
@@ -92,19 +91,6 @@ TWO_OF_EACH = {
     "seeds": [3, 1],
     "unlearn": {"objectives": ["npo_gdr", "ga"], "adapters": ["lora", "full"]},
 }
-
-
-def test_runs_in_the_order_of_the_configuration() -> None:
-    found = runs(resolve(TWO_OF_EACH))
-    assert len(found) == 16
-    assert found[:5] == [
-        Run("news", "npo_gdr", "lora", 3),
-        Run("news", "npo_gdr", "lora", 1),
-        Run("news", "npo_gdr", "full", 3),
-        Run("news", "npo_gdr", "full", 1),
-        Run("news", "ga", "lora", 3),
-    ]
-    assert found[8] == Run("books", "npo_gdr", "lora", 3)
 
 
 def test_cells_in_the_order_of_the_tables() -> None:

@@ -1,15 +1,16 @@
 """The controls: which there are, how updates are scaled and matched, which weights are spared."""
 
-import csv
 import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from conftest import Snakemake
 from safetensors.torch import load_file
+from small_summaries import unpadded
 from small_workflow import run_on
 from survival_models import rounded_to
 from tiny_models import UNLEARNING, tiny_llama, tiny_tokenizer, wake
@@ -74,9 +75,7 @@ def lora(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("factor", [0.5, 3.0])
-def test_an_adapter_scales_its_update(
-    target: Path, lora: Path, tmp_path: Path, factor: float
-) -> None:
+def test_an_adapter_is_scaled(target: Path, lora: Path, tmp_path: Path, factor: float) -> None:
     scale_lora(lora, f"scaled{factor}", target, target, tmp_path / "out")
     base, whole, scaled = (
         load_dense(target), load_dense(lora, target), load_dense(tmp_path / "out", target)
@@ -202,12 +201,8 @@ def results(tiny_run: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempP
 
 
 def test_every_control_has_its_reversion(results: Path) -> None:
-    with (results / "tables/metrics.csv").open(encoding="utf-8") as stream:
-        found = {
-            (row["adapter"], row["precision"])
-            for row in csv.DictReader(stream)
-            if row["metric"] == "reversion_nll_forget"
-        }
+    rows = pd.read_csv(results / "tables/metrics.csv").query("metric == 'reversion_nll_forget'")
+    found = set(zip(rows["adapter"], rows["precision"], strict=True))
     trained = ("full", "full_bf16", "lora")
     assert found == {(adapter, "rtn3g64m") for adapter in trained} | {
         (adapter, precision)
@@ -231,3 +226,19 @@ def test_the_search_and_what_was_spared_are_on_record(results: Path) -> None:
     assert zero == unmoved > 0
     moved = spared("spare_unmoved")["moved"]
     assert zero + other == pytest.approx(moved, abs=1e-5)
+
+
+CARDS = {
+    "lora": ["| Precision | RTN3 g64 (`rtn3g64`) |"],
+    "lora_scaled0.5": ["LoRA × 0.5 (`lora_scaled0.5`)", "scaled by | 0.5 |", "`rank`"],
+    "full_matched": ["FT at LoRA's norm"],
+    "spare_zero_bin": ["| Weights left unrounded | `zero_bin` |", "| Their share of the"],
+}
+
+
+def test_controls_have_cards_of_the_manifests_that_made_them(results: Path) -> None:
+    for name, facts in CARDS.items():
+        file = results / f"cards/news/npo_klr/{name}/seed0/rtn3g64.md"
+        text = unpadded(file.read_text(encoding="utf-8"))
+        assert [fact for fact in facts if fact not in text] == []
+        assert ("It is a control" in text) == (name != "lora")

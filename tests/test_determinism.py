@@ -50,9 +50,7 @@ def contents(results: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_the_same_bytes_in_another_order(
-    tmp_path: Path, tiny_run: Path, snakemake: Snakemake
-) -> None:
+def test_other_orders_same_bytes(tmp_path: Path, tiny_run: Path, snakemake: Snakemake) -> None:
     folder = tmp_path / "much deeper" / "in another place"
     folder.mkdir(parents=True)
     arguments = ("--configfile", str(ROOT / "config/tiny.yaml"), "--cores", "1")

@@ -11,12 +11,7 @@ import torch
 from small_corpora import run_script
 from talking_models import TEXTS, greedy_by_hand, model, small_corpus, tokenizer
 from tokenizers import processors
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    LlamaForCausalLM,
-    PreTrainedModel,
-)
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM, PreTrainedModel
 
 from qunlearn.corpora import layout
 from qunlearn.evaluate import evaluate as evaluation
@@ -144,19 +139,13 @@ def test_records_hold_what_was_asked() -> None:
         assert all(tuple(row) == records.FIELDS[name] for row in rows)
     assert [row["id"] for row in found["privleak.jsonl"]][2:4] == ["forget/2", "retain/0"]
     text = found["privleak.jsonl"][0]
-    with torch.no_grad():
-        ids = torch.tensor([tokenizer(TEXTS[0])["input_ids"][:20]])
-        loss = float(model(input_ids=ids, labels=ids).loss)
+    (logprobs,) = token_logprobs(model, tokenizer, TEXTS[:1], batch_size=1, max_tokens=20)
     assert text["tokens"] == 19
-    assert text["nll_sum"] / text["tokens"] == pytest.approx(loss, abs=1e-5)
-    assert -text["min_k"] > loss
-
-
-def test_a_model_that_gives_no_numbers_has_no_records() -> None:
-    corpus = small_corpus()
+    assert text["nll_sum"] == pytest.approx(-logprobs.sum(), abs=1e-4)
+    assert -text["min_k"] > text["nll_sum"] / 19
     broken = LlamaForCausalLM(model.config).eval()
     broken.lm_head.weight.data.fill_(float("nan"))
-    assert Evaluation(broken, tokenizer, corpus, SETTINGS).records() is None
+    assert Evaluation(broken, tokenizer, corpus, SETTINGS).records() is None  # it gives no numbers
 
 
 @pytest.mark.parametrize(("precision", "size"), [("int8", 8), ("nf4", "auto")])

@@ -132,9 +132,7 @@ def written(folder: Path, *rows: str) -> Path:
 
 
 @pytest.mark.parametrize(("word", "p"), [("0.02", 0.02), ("one seed", None), ("undefined", None)])
-def test_tests_of_two_variants_are_read_both_ways(
-    tmp_path: Path, word: str, p: float | None
-) -> None:
+def test_tests_of_variants_are_read_both_ways(tmp_path: Path, word: str, p: float | None) -> None:
     other = TEST.replace("adapters", "quantization")
     pair = key("lora", "nf4"), key("full", "nf4")
     found = Summary(7, 2, 12, 3, n=64, note="n < 10", minimum_effect=5, p=p)
@@ -158,8 +156,6 @@ def test_tests_of_two_variants_are_read_both_ways(
         ("utility", "auc", None),  # not in the table
     ],
 )
-def test_the_better_of_two_stands_out(
-    tmp_path: Path, old: str, new: str, winner: Key | None
-) -> None:
+def test_the_better_stands_out(tmp_path: Path, old: str, new: str, winner: Key | None) -> None:
     path = written(tmp_path, TEST.replace(old, new) if old else TEST)
     assert better(path, RIVALS) == ({winner} if winner else set())

@@ -14,8 +14,7 @@ from conftest import ROOT
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from small_manifests import sign_measurements
-from small_summaries import over_seeds, single
+from small_summaries import by_key, single
 from small_survival import BINS, MATRIX, STILL, matrices, write_cell
 from test_selection import selection
 
@@ -26,6 +25,7 @@ from qunlearn.experiment.names import DIVERGED, METRICS, UNDEFINED, Cell
 from qunlearn.report.figures import page, plot_controls, plot_update_over_step, plot_update_survival
 from qunlearn.report.mechanism_tables import arrivals, write_mechanism
 from qunlearn.run.errors import InputError
+from qunlearn.run.manifest import write_manifest
 
 REVERSIONS = ("reversion_nll_forget", "reversion_verbmem", "reversion_knowmem")
 ERRORS = {"bf16": 0.0, "nf4": 0.09, "rtn3g64": 0.25}
@@ -55,7 +55,7 @@ def draw(figure: str, run: Path, output: Path, flags: str = "") -> None:
 
 def written(folder: Path, scores: Scores, measured: bool = False) -> None:
     """`summary.csv` of some scores, and `mechanism.csv` of what was measured of them."""
-    write_summaries(folder / "summary.csv", "mini", over_seeds(scores))
+    write_summaries(folder / "summary.csv", "mini", by_key(scores))
     if measured:
         write_mechanism(folder / "mechanism.csv", scores, arrivals(scores, folder / "survival"))
 
@@ -115,7 +115,7 @@ def write_experiment(folder: Path) -> None:
             cell = f"news/npo_gdr/{adapter}/seed0/{precision}"
             tables = (rows[:0], bins[:0]) if diverged else (rows, bins)
             write_cell(folder / "survival", cell, *tables)
-    sign_measurements(folder / "survival")
+        write_manifest((folder / "survival" / cell).parent, step="survival", settings={}, inputs={})
     written(folder, experiment(), measured=True)
     write_log(folder / "trained", RUNS[0], range(10, 41, 10))
     write_log(folder / "trained", RUNS[1], [10, 20])
@@ -176,14 +176,6 @@ def test_a_figure_says_what_it_shows(figure: str, run: Path, drawn: list[Figure]
     assert len(labels) == len(set(labels))
     said = "\n".join(text.get_text() for text in drawn[0].findobj(Text))
     assert not [words for words in SAID[figure] if words not in said]
-
-
-def test_every_figure_has_two_files(run: Path, tmp_path: Path) -> None:
-    for figure in FLAGS:
-        draw(figure, run, tmp_path)
-    names = [f"{name}_news_npo_gdr" if "update_" in name else name for name in FLAGS]
-    expected = {f"{name}.{form}" for name in names for form in ("png", "pdf")}
-    assert {path.name for path in tmp_path.iterdir()} == expected
 
 
 def test_every_variant_is_a_line_over_the_precisions(run: Path, drawn: list[Figure]) -> None:

@@ -74,9 +74,17 @@ def quantize(source: Path, base: Path | None, corpus: Path, output: Path) -> dic
 def test_what_the_package_gets_and_what_of_it_is_kept(
     corpus: Path, source: Path, tmp_path: Path, installed: dict[str, Any]
 ) -> None:
-    """A config of transformers 4, and the settings as published; its weights and nothing else."""
-    facts = quantize(source, None, corpus, tmp_path / "out")
+    """A config of transformers 4, the settings as published, and weights merged in float32, with no
+    trace of peft; its weights and nothing else."""
+    lora = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
+    get_peft_model(load_model(source, torch.float32), lora).save_pretrained(tmp_path / "adapter")
+    facts = quantize(tmp_path / "adapter", source, corpus, tmp_path / "out")
 
+    expected = load_dense(tmp_path / "adapter", source).state_dict()
+    assert installed["tensors"].keys() == expected.keys()
+    for name, value in installed["tensors"].items():
+        assert value.dtype == torch.float32
+        assert torch.allclose(value, expected[name], rtol=1e-6, atol=1e-7), name
     plain = {"damp_percent": 0.01, "desc_act": False, "sym": True}
     sizes = {"bits": 3, "group_size": 64, "model_file_base_name": "model"}
     assert vars(installed["config"]) == plain | sizes
@@ -101,22 +109,6 @@ def test_what_the_package_gets_and_what_of_it_is_kept(
     assert quantization == read_json(tmp_path / "out/quantize_config.json")
     assert (quantization["bits"], quantization["group_size"]) == (3, 64)
     assert quantization["meta"] == {"quantizer": ["auto-gptq:0.7.1"]}
-
-
-def test_adapter_is_merged_in_float32_without_peft(
-    corpus: Path, source: Path, tmp_path: Path, installed: dict[str, Any]
-) -> None:
-    torch.manual_seed(0)
-    settings = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
-    adapted = get_peft_model(load_model(source, torch.float32), settings)
-    adapted.save_pretrained(tmp_path / "adapter")
-    quantize(tmp_path / "adapter", source, corpus, tmp_path / "out")
-
-    expected = load_dense(tmp_path / "adapter", source).state_dict()
-    assert installed["tensors"].keys() == expected.keys()
-    for name, value in installed["tensors"].items():
-        assert value.dtype == torch.float32
-        assert torch.allclose(value, expected[name], rtol=1e-6, atol=1e-7), name
 
 
 def test_scaled_rotary_embeddings_are_refused() -> None:

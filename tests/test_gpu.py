@@ -49,9 +49,7 @@ def test_an_update_at_7b(flags: list[str], gib: float, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["int8", "nf4", "gptq4"])
-def test_forward_passes_equal_the_cpus(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_logits_equal_the_cpus(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = make_corpus(tmp_path / "corpus")
     source = make_model(tmp_path / "source", corpus)
     folder, precision = tmp_path / name, Precision.parse(name)

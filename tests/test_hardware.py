@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,20 +33,14 @@ def test_make_setups_python_runs_the_jobs(tmp_path: Path, monkeypatch: pytest.Mo
     assert hardware.job_python(tmp_path / "elsewhere") == sys.executable
 
 
-@pytest.fixture
-def _torch_as_it_was() -> Iterator[None]:
-    yield
-    torch.use_deterministic_algorithms(False)
-    torch.utils.deterministic.fill_uninitialized_memory = True
-
-
-@pytest.mark.usefixtures("_torch_as_it_was")
 @pytest.mark.parametrize("gpu", [False, True])
 def test_deterministic_kernels_on_a_gpu_alone(gpu: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda on, **_: asked.append(on))
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
     use_deterministic_kernels()
-    assert torch.are_deterministic_algorithms_enabled() is gpu
-    assert torch.is_deterministic_algorithms_warn_only_enabled() is gpu
+    assert asked == [True] * gpu
     assert torch.utils.deterministic.fill_uninitialized_memory is not gpu
 
 

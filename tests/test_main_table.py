@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from small_summaries import CELLS, cell_scores, over_seeds, single, unpadded
+from small_summaries import CELLS, by_key, cell_scores, single, unpadded
 
-from qunlearn.analysis.summary import Key
+from qunlearn.analysis.summary import Key, Summary
 from qunlearn.experiment.config import resolve
 from qunlearn.experiment.names import Cell
 from qunlearn.report.footnotes import footnotes, learning_rates
@@ -37,7 +37,7 @@ def test_references_come_first_and_the_order_is_kept_otherwise() -> None:
 
 @pytest.fixture
 def made() -> MainTable:
-    return main_table(over_seeds(cell_scores()))
+    return main_table(by_key(cell_scores()))
 
 
 def test_csv_shows_values_with_intervals(made: MainTable) -> None:
@@ -89,7 +89,7 @@ def test_latex_rows_have_as_many_cells_as_the_tabular(made: MainTable) -> None:
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles_on_its_own(tmp_path: Path) -> None:
-    found = over_seeds(cell_scores())
+    found = by_key(cell_scores())
     write_main_table(main_table(found, {next(iter(found))}), tmp_path)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -99,9 +99,8 @@ def test_latex_compiles_on_its_own(tmp_path: Path) -> None:
 
 
 def test_a_cell_with_some_seeds_diverged_says_how_many() -> None:
-    values = {"seed0/nf4": 10.0, "seed1/nf4": 16.0, "seed2/nf4": "diverged", "seed2/bf16": 7.0}
-    cells = {Cell.parse(f"news/ga/full/{name}"): single(x, 1, 3) for name, x in values.items()}  # type: ignore[arg-type]
-    table = main_table(over_seeds({(cell, "verbmem"): own for cell, own in cells.items()}))
+    numbers = {"nf4": Summary(13.0, 12.0, 16.0, 3, 1), "bf16": Summary(7.0, 6.0, 10.0, 1)}
+    table = main_table({Key("news", "ga", "full", p, "verbmem"): own for p, own in numbers.items()})
 
     assert '"13.0 [12.0, 16.0] †1/3",–,–,–,–' in as_csv(table)
     text = as_markdown(table)
@@ -112,7 +111,7 @@ def test_a_cell_with_some_seeds_diverged_says_how_many() -> None:
 
 
 def test_better_numbers_stand_out_in_every_form() -> None:
-    found = over_seeds(cell_scores())
+    found = by_key(cell_scores())
     table = main_table(found, {Key("news", "npo_gdr", "full", "bf16", "verbmem")})
     assert "| **40.0 ±2.0** |" in unpadded(as_markdown(table))
     assert r"{\boldmath $40.0^{+2.8}_{-1.2}$}" in as_latex(table)

@@ -68,9 +68,7 @@ DAMAGES: list[tuple[Callable[[Path], object], str]] = [
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize(("damage", "words"), DAMAGES)
-def test_damage_is_named(
-    tmp_path: Path, name: str, damage: Callable[[Path], object], words: str
-) -> None:
+def test_damages(tmp_path: Path, name: str, damage: Callable[[Path], object], words: str) -> None:
     folder = made(tmp_path / "model")
     verify(folder)
     damage(folder / name)

@@ -101,15 +101,6 @@ def test_the_papers_experiment() -> None:
     assert 15 < hours[1] < 30 < hours[0] < 90
 
 
-def test_numbers_of_the_user_win() -> None:
-    config = full(resources={"unlearn": NUMBERS, "tables": {"mem_mb": 9000}})
-    jobs = plan.estimate(config, {"news": LLAMA})
-    found, automatic = plan.needs(config, jobs), plan.needs(full(), jobs)
-    assert found["unlearn"] == NUMBERS | {"threads": 1, "gpu": 0}
-    assert (found["tables"]["mem_mb"], found["tables"]["runtime"]) == (9000, plan.TABLE_MINUTES)
-    assert found["train"] == automatic["train"] != plan.needs(full(), [])["train"]
-
-
 def test_the_slowest_gpu_that_has_room_and_the_cores_decide_how_long() -> None:
     def minutes(gpu_bytes: float, **job: int) -> int:
         work = plan.Job("unlearn", "unlearn full", 0, 0, int(gpu_bytes), flops=1e18)

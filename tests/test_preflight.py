@@ -108,10 +108,7 @@ GPTQ = {"precisions": ["bf16", "gptq4g32"]}
 SCRATCH = {"models": {"base": "scratch", "target": "train", "retrain": "train"}}
 GENERATED = {**SCRATCH, "corpus": {"source": "mini"}}
 REFUSED: dict[str, dict[str, Any]] = {
-    "'models.target' .nowhere.: nowhere: no such": {"models": {"target": "nowhere"}},
-    "'muse_dir' .nowhere/news.: .*no such folder": {"muse_dir": "nowhere"},
     "'corpus.mini' .poems.: .*choose one of": {**GENERATED, "corpora": ["poems"]},
-    "'revisions': the dataset a/b needs": {"corpus": {"source": "hub", "hub": {"news": "a/b"}}},
     "'evaluate.shots' .news.: forget_qa_icl has 2": {"evaluate": {"shots": 10}},
     "'evaluate.shots' .news.: .* shots is 3": {**GENERATED, "evaluate": {"shots": 3}},
     "'precisions' .models.target of news.: .*group 128": {"precisions": ["bf16", "gptq4"]},
@@ -138,11 +135,6 @@ DAMAGED: list[tuple[Callable[[], object], dict[str, Any], str]] = [
     (other_words, {}, OTHER),
     (other_words, {"models": {"base": "retrain", "retrain": "train"}}, OTHER),
     (begin_otherwise, {}, OTHER),
-    (
-        Path("corpora/news/raw/pretrain.json").unlink,
-        SCRATCH,
-        "'models.base' .*no text for raw/pretrain.json",
-    ),
 ]
 
 
@@ -170,9 +162,7 @@ FINE: list[tuple[Callable[[], object], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("damage", "changes"), FINE)
-def test_what_would_not_passes(
-    damage: Callable[[], object], changes: dict[str, Any], given: Path
-) -> None:
+def test_what_does_pass(damage: Callable[[], object], changes: dict[str, Any], given: Path) -> None:
     damage()
     assert door(changes) == []
 

@@ -1,27 +1,24 @@
 """Choosing among candidates: the rules on grids whose answer is plain, the choice, its tables."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from small_corpora import run_script
 from small_summaries import unpadded
-from test_manifest import cut, made
 
 from qunlearn.analysis.selection.choice import (
     Rule,
     Selection,
     choose,
     gather,
+    link_folder,
     read,
     reference,
     write,
 )
 from qunlearn.report.candidates import notes, write_table
 from qunlearn.run.errors import InputError
-from qunlearn.run.files import write_json
 
 SCORES = ("knowmem", "utility", "nll_forget")
 Candidates = dict[str, tuple[float, ...]]
@@ -102,9 +99,7 @@ def test_the_front() -> None:
         ([(10, 70), (10, 80)], 1),
     ],
 )
-def test_pareto_takes_the_nearest_of_the_front(
-    tried: list[tuple[float, ...]], expected: int
-) -> None:
+def test_pareto_takes_the_nearest_of_a_front(tried: list[tuple[float, ...]], expected: int) -> None:
     names = {f"{i}/epoch1": scores for i, scores in enumerate(tried)}
     assert chosen("pareto", grid(names), 60).chosen == f"{expected}/epoch1"
 
@@ -138,60 +133,8 @@ def test_candidates_and_references_are_means_over_the_seeds() -> None:
     assert reference("retrain", [one, other]) == {"knowmem": 20, "utility": 55, "nll_forget": 2}
     with pytest.raises(InputError, match="retrain diverged"):
         reference("retrain", [one, {"seed1": answer()}])
-
-
-@pytest.fixture
-def experiment(tmp_path: Path) -> Path:
-    """Answers of target (80, 60), retrain (20, 55), and of two trainings of two seeds."""
-    found = {
-        "target.json": {"target": answer(80, 60)},
-        "retrain.json": {"retrain": answer(20, 55)},
-        "cell/seed0/r2.json": {"epoch5": answer(30, 58), "epoch10": answer(10, 40)},
-        "cell/seed1/r2.json": {"epoch5": answer(20, 58), "epoch10": answer(20, 42)},
-        "cell/seed0/r4.json": {"epoch5": answer(20, 50), "epoch10": answer(0, 20)},
-        "cell/seed1/r4.json": {"epoch5": answer(20, 50), "epoch10": answer()},
-    }
-    for path, models in found.items():
-        write_json(tmp_path / path, {"models": models})
-        for epoch in models if path.startswith("cell") else ():
-            made(tmp_path / path.removesuffix(".json") / epoch)
-    return tmp_path
-
-
-def select(folder: Path, code: int = 0) -> str:
-    return run_script(
-        "select_candidate.py",
-        *("--cell=news/ga/lora", f"--answers={folder / 'cell'}", f"--trainings={folder / 'cell'}"),
-        *("--models", str(folder / "taken0"), str(folder / "taken1")),
-        *("--records", str(folder / "record0"), str(folder / "record1")),
-        *("--points", "r2", "r4", "--seeds", "0", "1"),
-        *(f"--target={folder / 'target.json'}", f"--retrain={folder / 'retrain.json'}"),
-        *("--rule=muse", "--questions=split", f"--output={folder / 'choice.json'}"),
-        code=code,
-    ).stderr
-
-
-def test_the_script_chooses_by_the_rule(experiment: Path) -> None:
-    select(experiment)
-    expected = "r4/epoch5"  # at or below 20: r2 after 10 (15, 41), r4 after 5 (20, 50)
-    found = read(experiment / "choice.json")
-    assert (found.chosen, found.rule, found.asked) == (expected, "muse", {"forget": 3, "retain": 4})
-    assert (found.target["knowmem"], found.retrain["utility"]) == (80, 55)
-    for seed in (0, 1):
-        own, taken = experiment / f"cell/seed{seed}/{expected}", experiment / f"taken{seed}"
-        names = {path.relative_to(own) for path in own.rglob("*")}
-        assert {path.relative_to(taken) for path in taken.rglob("*")} == names
-        assert (taken / "model.safetensors").samefile(own / "model.safetensors")  # no copy
-        record = experiment / f"record{seed}"
-        assert [file.name for file in record.iterdir()] == ["manifest.json"]
-
-
-def test_the_script_takes_no_candidate_that_is_damaged_or_missing(experiment: Path) -> None:
-    cut(experiment / "cell/seed1/r4/epoch5/model.safetensors")
-    assert "r4/epoch5/model.safetensors: 999 bytes instead of 1000" in select(experiment, code=2)
-    shutil.rmtree(experiment / "cell/seed1/r4/epoch5")
-    assert "r4/epoch5: the chosen candidate is missing" in select(experiment, code=2)
-    assert not (experiment / "choice.json").exists()
+    with pytest.raises(InputError, match="r4/epoch5: the chosen candidate is missing"):
+        link_folder(Path("r4/epoch5"), Path("taken"))
 
 
 def selection(rule: Rule = "muse", retrain: float = 20.0, **changes: Any) -> Selection:

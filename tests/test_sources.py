@@ -18,7 +18,7 @@ from qunlearn.corpora.muse import download
 from qunlearn.experiment import configfiles
 from qunlearn.experiment.config import resolve
 from qunlearn.models import sources
-from qunlearn.models.sources import Source, fetched, gguf_file, parse, source_of, tokenizer_of, used
+from qunlearn.models.sources import Source, fetched, gguf_file, parse, tokenizer_of, used
 from qunlearn.run.errors import InputError
 from qunlearn.settings.corpora import ExcerptSettings
 
@@ -60,21 +60,6 @@ def test_what_is_not_on_the_hub_is_refused_with_its_key(text: str) -> None:
         resolve({"models": {"target": {"news": text, "books": "train"}}})
     with pytest.raises(InputError, match=rf"'corpus\.hub\.news': '{text[4:]}' is not a hub id"):
         resolve({"corpus": {"source": "hub", "hub": {"news": text[4:]}}})
-
-
-@pytest.mark.parametrize(
-    ("models", "name", "complaint"),
-    [
-        ({"target": {"news": "hub:a/b"}}, "target", r"'models\.target\.poems' is missing"),
-        ({"base": "train"}, "base", r"models\.base': 'train' is not for base; write 'scratch"),
-        ({"target": {"poems": "scratch"}}, "target", r"models\.target\.poems': 'scratch' is not f"),
-    ],
-)
-def test_what_does_not_say_where_a_model_is(
-    models: dict[str, Any], name: str, complaint: str
-) -> None:
-    with pytest.raises(InputError, match=complaint):
-        source_of(config(**models), name, "poems")
 
 
 def test_what_is_used_and_fetched() -> None:
@@ -165,9 +150,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
         yield hub
 
 
-def test_every_subset_is_read_nothing_else_fetched_and_no_code_run(
-    hub: FakeHub, tmp_path: Path
-) -> None:
+def test_all_is_read_nothing_else_fetched_and_no_code_run(hub: FakeHub, tmp_path: Path) -> None:
     code = f"from pathlib import Path\nPath({str(tmp_path / 'it ran')!r}).touch()\n".encode()
     hub.files[KEY] |= {"MUSE-News.py": code, "raw/raw.py": code, "snapshots.py": code}
     found, files = download(NEWS, COMMIT)

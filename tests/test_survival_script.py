@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from small_corpora import run_script
 from survival_models import nudge, save, save_packed, small_llama
-from tiny_models import tiny_tokenizer
+from tiny_models import tiny_llama
 from torch import Tensor
-from transformers import LlamaConfig
 
-from qunlearn.models.updates import quantizable_layers, quantized_layers
+from qunlearn.models.updates import quantizable_layers
 from qunlearn.quantize.method import Precision
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json
@@ -138,7 +136,7 @@ def peak():
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
-small, target, model = map(Path, sys.argv[1:])
+small, model, target = map(Path, sys.argv[1:])
 precisions = [Precision.parse(name) for name in ("nf4", "rtn3g64m")]
 measure(small, small, precisions, {})  # what loads on first use
 before = peak()
@@ -148,28 +146,13 @@ print(peak() - before)
 """
 
 
-def one_layer(folder: Path, hidden: int, mlp: int, dtype: torch.dtype) -> Path:
-    """A model of one layer, with noise for its matrices alone."""
-    sizes = {"hidden_size": hidden, "intermediate_size": mlp, "num_attention_heads": 4}
-    config = LlamaConfig(**sizes, num_hidden_layers=1, vocab_size=320, architectures=["Llama"])
-    config.save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
-    save_file({"x": torch.zeros(1)}, folder / "model.safetensors")  # to be a checkpoint at all
-    layers = quantized_layers(folder)
-    noise = {f"{name}.weight": torch.randn(layer.weight.shape) for name, layer in layers.items()}
-    tensors = {name: (0.02 * weight).to(dtype) for name, weight in noise.items()}
-    save_file(tensors, folder / "model.safetensors")
-    return folder
-
-
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
 def test_peak_is_three_copies_of_a_matrix(tmp_path: Path) -> None:
-    small = one_layer(tmp_path / "small", 64, 128, torch.float32)
-    target = one_layer(tmp_path / "target", HIDDEN, MLP, torch.bfloat16)
-    model = one_layer(tmp_path / "model", HIDDEN, MLP, torch.float32)
-
+    sizes = {"intermediate_size": MLP, "num_hidden_layers": 1}
+    model, small = tiny_llama(320, HIDDEN, **sizes), save(small_llama(64), tmp_path / "small")
+    folders = save(model, tmp_path / "model"), save(model.bfloat16(), tmp_path / "target")
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, small, target, model],
+        [sys.executable, "-c", MEASURE, small, *folders],
         capture_output=True,
         text=True,
         check=True,

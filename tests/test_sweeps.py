@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 from peft import PeftModel
-from small_corpora import SMALL, script
+from small_corpora import SMALL
 from tiny_models import UNLEARNING, tiny_llama, wake
 from transformers import PreTrainedTokenizerFast
 
@@ -54,9 +54,7 @@ def test_points_in_the_order_of_the_grid() -> None:
         ({"epochs": [4, 2.5]}, ["default"], (2.5, 4.0)),
     ],
 )
-def test_names_have_what_is_swept(
-    grid: dict[str, list[Any]], names: list[str], snapshots: tuple[float, ...]
-) -> None:
+def test_names(grid: dict[str, list[Any]], names: list[str], snapshots: tuple[float, ...]) -> None:
     found = points(grid, SETTINGS)
     assert [point.name for point in found] == names
     assert all(re.fullmatch(r"[A-Za-z0-9.-]+", point.name) for point in found)
@@ -140,21 +138,16 @@ def test_the_draw_is_by_the_text_and_the_seed_alone() -> None:
     assert chosen(doubled, 0.265) == chosen(QUESTIONS, 0.265)  # 5 of 20, not 11 of 40
 
 
-def test_the_script_writes_both_parts_of_the_corpus(tmp_path: Path) -> None:
+def test_both_parts_of_the_corpus() -> None:
     corpus = mini.generate("news", SMALL)
-    layout.write(tmp_path / "news", corpus)
-    parts_of = (tmp_path / "selection", tmp_path / "test")
-    script("split_questions.py")(tmp_path / "news", 0.3, 3, *parts_of)
-    parts = {part: part_of(corpus, part, 0.3, 3) for part in get_args(Part)}
-    for part, (expected, numbers) in parts.items():
-        assert layout.load(tmp_path / part) == expected
-        assert read_json(tmp_path / part / "manifest.json")["questions"] == numbers
+    parts = {part: part_of(corpus, part, 0.3, 3)[0] for part in get_args(Part)}
+    for expected in parts.values():
         assert expected.knowmem | {name: corpus.knowmem[name] for name in ASKED} == corpus.knowmem
         assert replace(expected, knowmem=corpus.knowmem) == corpus
     for name in ASKED:
         whole, own, others = (
             [card["question"] for card in found.knowmem[name]]
-            for found in (corpus, parts["selection"][0], parts["test"][0])
+            for found in (corpus, parts["selection"], parts["test"])
         )
         assert len(own) == round(0.3 * len(whole)) > 0
         assert others == [question for question in whole if question not in own]  # in their order
@@ -187,14 +180,8 @@ def test_numbers_are_those_of_the_evaluation_in_bf16(
     for name, file in (("knowmem", "knowmem_forget"), ("utility", "knowmem_retain")):
         assert found["items"][name] == read_jsonl(folder / f"{file}.jsonl")
     assert found["status"] == "ok"
-
-
-def test_a_model_that_gives_no_numbers_has_diverged(
-    tokenizer: PreTrainedTokenizerFast, corpus: layout.Corpus, tmp_path: Path
-) -> None:
-    model = tiny_llama(vocabulary=len(tokenizer))
     with torch.no_grad():
-        model.lm_head.weight.fill_(torch.nan)
-    save_model(model, tokenizer, tmp_path)
-    write_json(tmp_path / "manifest.json", {"status": "ok"})  # as of a training
-    assert ask(tmp_path, None, corpus, EVALUATION) == {"status": "diverged"}
+        model.get_base_model().lm_head.weight.fill_(torch.nan)  # it gives no numbers
+    save_model(model.merge_and_unload(), tokenizer, tmp_path / "broken")
+    write_json(tmp_path / "broken/manifest.json", {"status": "ok"})  # as of a training
+    assert ask(tmp_path / "broken", None, corpus, EVALUATION) == {"status": "diverged"}
