@@ -141,11 +141,7 @@ def test_the_numbers_kept_are_those_of_the_default_experiment() -> None:
             assert run[key].value == pytest.approx(own.value, abs=bounds[key.metric]), key
 
 
-def test_the_documents_have_their_tables_and_pictures() -> None:
-    page = (ROOT / "docs/mechanism.md").read_text(encoding="utf-8")
-    for name in ("reversion", "mechanism", "controls", "norms"):
-        part = page.partition(f"<!-- {name}:")[2].partition(f"<!-- end of {name} -->")[0]
-        assert part.count("\n| NEWS ") >= 6
+def test_the_documents_have_their_pictures() -> None:
     for own in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"!\[[^]]*\]\(([^)]+)\)", own.read_text(encoding="utf-8")):
             assert (own.parent / target).stat().st_size > 10_000, target

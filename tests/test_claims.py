@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
-from small_claims import NLL, claim, key, missing, number
-from small_summaries import unpadded
+from small_summaries import NLL, claim, key, missing, number, unpadded
 
 from qunlearn.analysis.cells import REVERSIONS
 from qunlearn.analysis.claims import (

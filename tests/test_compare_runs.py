@@ -46,9 +46,6 @@ def test_a_row_of_one_run_alone_is_missing_and_ends_with_1(tmp_path: Path) -> No
     folders = table(tmp_path / "a"), table(tmp_path / "b", precision="fp4")
     done = run_script("compare_runs.py", *map(str, folders), code=1)
     assert done.stdout.count("missing") >= 3  # the column's head and both rows
-
-
-def test_folders_without_tables_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no table in common"):
         compare(tmp_path, tmp_path)
 

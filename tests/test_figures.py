@@ -22,7 +22,7 @@ from qunlearn.analysis.selection.choice import write
 from qunlearn.analysis.summary import Scores, write_summaries
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES
 from qunlearn.experiment.names import DIVERGED, METRICS, UNDEFINED, Cell
-from qunlearn.report.figures import page, plot_controls, plot_update_over_step, plot_update_survival
+from qunlearn.report.figures import page, plot_controls, plot_update_survival
 from qunlearn.report.mechanism_tables import arrivals, write_mechanism
 from qunlearn.run.errors import InputError
 from qunlearn.run.manifest import write_manifest
@@ -220,23 +220,6 @@ def test_controls_stand_at_their_mean_size(run: Path, tmp_path: Path, drawn: lis
     assert [line.get_xdata()[0] for line in lines] == pytest.approx([0.07, 0.05])
     rounded, kept = drawn[1].axes[-1].lines[-2:]  # off the scale, and diverged
     assert (rounded.get_xdata()[0], kept.get_xdata()[0]) == (0, 1)
-
-
-def test_matrices_of_one_layer_and_name_count_as_one() -> None:
-    """Two experts of equal norm, of which one arrives and one does not."""
-    lost = {**MATRIX, "projection_adaptive": 0.0, "cosine_adaptive": 0.0}
-    rows = matrices(MATRIX, lost, {**MATRIX, "layer": 1, "module": "up_proj"})
-    found = plot_update_survival.grid(rows, "projection_adaptive")
-
-    assert (list(found.index), list(found)) == ([0, 1], ["q_proj", "up_proj"])
-    np.testing.assert_allclose(found, [[0.5, np.nan], [np.nan, 1.0]])
-
-
-def test_counts_become_shares_of_all_weights() -> None:
-    found = plot_update_over_step.histogram(BINS)  # 2000 weights, 600 of them unmoved
-
-    assert list(found["percent"]) == pytest.approx([30, 9.95, 10, 50, 0.05])
-    assert list(found["flips"][2:4]) == [0.25, 1.0]
 
 
 def test_a_run_is_a_line_that_ends_in_its_marker_or_a_cross(run: Path, drawn: list[Figure]) -> None:

@@ -20,6 +20,8 @@ from qunlearn.quantize.methods.gptq import older_config
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 
+Noted = dict[str, Any]
+
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -32,9 +34,9 @@ def source(corpus: Path) -> Path:
 
 
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def installed(monkeypatch: pytest.MonkeyPatch) -> Noted:
     """A package auto_gptq that notes its arguments; there is CUDA, too."""
-    noted: dict[str, Any] = {}
+    noted: Noted = {}
 
     class Model:
         def quantize(self, examples: list[dict[str, list[int]]], **options: Any) -> None:
@@ -65,14 +67,14 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return noted
 
 
-def quantize(source: Path, base: Path | None, corpus: Path, output: Path) -> dict[str, Any]:
+def quantize(source: Path, base: Path | None, corpus: Path, output: Path) -> Noted:
     output.mkdir()
     wanted = Precision.parse("autogptq3g64")
     return method_of(wanted).write(source, base, wanted, output, Texts(corpus, CALIBRATION))
 
 
 def test_what_the_package_gets_and_what_of_it_is_kept(
-    corpus: Path, source: Path, tmp_path: Path, installed: dict[str, Any]
+    corpus: Path, source: Path, tmp_path: Path, installed: Noted
 ) -> None:
     """A config of transformers 4, the settings as published, and weights merged in float32, with no
     trace of peft; its weights and nothing else."""
@@ -121,17 +123,13 @@ def test_scaled_rotary_embeddings_are_refused() -> None:
         older_config({"rope_scaling": {"type": "linear", "factor": 2.0}})
 
 
-def test_without_the_package_or_cuda_it_is_one_line(
-    corpus: Path,
-    source: Path,
-    tmp_path: Path,
-    request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
+def test_without_cuda_or_the_package_it_is_one_line(
+    corpus: Path, source: Path, tmp_path: Path, installed: Noted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match=r"needs auto-gptq \(envs/autogptq.yaml\) and CUDA"):
-        quantize(source, None, corpus, tmp_path / "without")
-    request.getfixturevalue("installed")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(InputError, match="CUDA; use gptq4"):
         quantize(source, None, corpus, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    monkeypatch.delitem(sys.modules, "auto_gptq")
+    with pytest.raises(InputError, match=r"needs auto-gptq \(envs/autogptq.yaml\) and CUDA"):
+        quantize(source, None, corpus, tmp_path / "without")
+    assert installed == {} and list((tmp_path / "out").iterdir()) == []

@@ -45,12 +45,10 @@ def test_deterministic_kernels_on_a_gpu_alone(gpu: bool, monkeypatch: pytest.Mon
 
 
 def run(*words: object, **surroundings: str) -> tuple[int, str]:
-    """Exit code and last line of a command in the project's folder."""
-    command = [str(word) for word in words]
-    done = subprocess.run(
-        command, cwd=ROOT, env=os.environ | surroundings, capture_output=True, text=True
-    )
-    return done.returncode, (done.stderr or done.stdout).strip().splitlines()[-1]
+    """Exit code and errors of a command in the project's folder."""
+    command, place = [str(word) for word in words], os.environ | surroundings
+    done = subprocess.run(command, cwd=ROOT, env=place, capture_output=True, text=True)
+    return done.returncode, done.stderr or done.stdout
 
 
 @pytest.mark.parametrize(
@@ -66,14 +64,8 @@ def test_a_python_that_is_too_old_is_refused_before_anything_is_made(tmp_path: P
     old = tmp_path / "python3.10"
     old.write_text('#!/bin/sh\nexec python3 -c "import sys; sys.version_info = 3, 10; $2"\n')
     old.chmod(0o755)
-    done = subprocess.run(
-        ["make", "setup", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2
-    assert "error: Python 3.11 or newer is needed" in done.stderr
+    code, said = run("make", "setup", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}")
+    assert code == 2 and "error: Python 3.11 or newer is needed" in said
     assert not (tmp_path / "venv").exists()
 
 

@@ -1,6 +1,5 @@
 """The report's pages: the story says what the numbers say; tables, configuration, versions."""
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,8 @@ from qunlearn.analysis.verdicts import Outcome
 from qunlearn.experiment.config import resolve
 from qunlearn.report.footnotes import manifests
 from qunlearn.report.pages import provenance_page, report_page, story
+from qunlearn.run.files import read_json
+from qunlearn.run.manifest import MANIFEST
 
 SCHEMAS = {"mechanism": MECHANISM_TABLE, "tests": TESTS_TABLE, "claims": CLAIMS_TABLE}
 SETTINGS = resolve({"experiment": "made_up"})
@@ -127,15 +128,6 @@ def test_the_story_says_what_the_numbers_say(name: str, tmp_path: Path) -> None:
     assert [words for all_of in unsaid for words in all_of.split("|") if words in text] == []
 
 
-def manifest(folder: Path, **facts: Any) -> dict[str, Any]:
-    content = {"step": folder.parts[-3], "git_commit": "0123456789abcdef+changed"}
-    content |= {"python": "3.11.7", "device": "cpu", "threads": "1", "packages": {"torch": "2.0"}}
-    content |= {"wall_seconds": 1.5, "peak_memory_mib": 100} | facts
-    folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
-    return content
-
-
 def test_each_page_is_written(tmp_path: Path) -> None:
     tables = tmp_path / "tables"
     tables.mkdir()
@@ -153,25 +145,18 @@ def test_each_page_is_written(tmp_path: Path) -> None:
     assert "<pre>experiment: a&lt;b\nseeds:\n- 0\n</pre>" in shown
 
 
-def test_manifests_are_those_behind_the_cells_and_no_others(tmp_path: Path) -> None:
-    wanted = [
-        manifest(tmp_path / "data/news", step="corpus"),
-        manifest(tmp_path / "models/news/target"),
-        manifest(tmp_path / "unlearned/news/npo_gdr/lora/seed0"),
-        manifest(tmp_path / "eval/news/npo_gdr/lora/seed0/nf4"),
-    ]
-    manifest(tmp_path / "unlearned/news/npo_gdr/lora/seed1")
-    manifest(tmp_path / "eval/news/npo_gdr/lora/seed0/rtn4")
-    cells = ["news/target/nf4", "news/npo_gdr/lora/seed0/nf4", "news/npo_gdr/spare_x/seed0/nf4"]
-    assert manifests(tmp_path, cells) == wanted
-
-
-def test_jobs_are_added_up_by_step_and_surroundings(tmp_path: Path) -> None:
-    first = manifest(tmp_path / "a/b/c", step="unlearn")
-    second = manifest(tmp_path / "a/b/d", step="unlearn", wall_seconds=2.0, peak_memory_mib=300)
-    other = manifest(tmp_path / "a/b/e", step="unlearn", packages={"torch": "3.0"})
-    cells = re.sub(r">\s+<", "><", provenance_page([first, second, other]))
-    same = "<td>0123456789ab+changed</td><td>3.11.7</td><td>cpu</td><td>1</td>"
-    assert f"<td>unlearn</td>{same}<td>1</td><td>2</td><td>3.5</td><td>300</td>" in cells
-    assert f"<td>unlearn</td>{same}<td>2</td><td>1</td><td>1.5</td><td>100</td>" in cells
-    assert "<td>2</td><td>torch 3.0</td>" in cells
+def test_provenance_is_that_of_the_jobs_behind_the_cells(tiny_run: Path) -> None:
+    results, lora = tiny_run / "results/tiny", "news/npo_klr/lora/seed0"
+    wanted = ["data/news", "models/news/base", "models/news/target", f"unlearned/{lora}"]
+    cells = ["news/target/nf4", f"{lora}/nf4"]
+    wanted += [f"{stage}/{cell}" for stage in ("quantized", "eval") for cell in cells]
+    made = [read_json(results / name / MANIFEST) for name in wanted]
+    assert manifests(results, [*cells, "news/npo_klr/spare_x/seed0/nf4"]) == made
+    # Jobs are added up by step and surroundings.
+    one, other = made[3], made[3] | {"packages": {"torch": "3.0"}}
+    page = re.sub(r">\s+<", "><", provenance_page([*made, one, other]))
+    rows = re.findall(r"<td>unlearn</td>.*?</tr>", page)
+    both, alone = (re.findall("<td>(.*?)</td>", row)[5:8] for row in rows)
+    assert both == ["1", "2", f"{2 * one['wall_seconds']:.1f}"]
+    assert alone == ["2", "1", f"{one['wall_seconds']:.1f}"]
+    assert "<td>2</td><td>torch 3.0</td>" in page

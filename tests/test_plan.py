@@ -35,18 +35,8 @@ PAPER, TINY_FILE = ROOT / "config/paper.yaml", ROOT / "config/tiny.yaml"
 NUMBERS = {"mem_mb": 1234, "runtime": 56}
 
 
-def paper(*more: Path, **changes: Any) -> tuple[Json, list[plan.Job]]:
-    config = configfiles.read([PAPER, *more]) | changes
-    return config, plan.estimate(config, dict.fromkeys(config["corpora"], LLAMA))
-
-
 def full(**changes: Any) -> Json:
     return resolve({"corpora": ["news"], **changes})
-
-
-def training(adapter: str, **settings: Any) -> Training:
-    values = asdict(UnlearnSettings(max_tokens=2048)) | settings
-    return Training(LLAMA, values, adapter, ("nll", "nll"))
 
 
 def test_weights_are_counted_as_published_and_as_torch_counts_them() -> None:
@@ -77,7 +67,8 @@ def test_bits_on_the_disk() -> None:
 
 
 def test_the_papers_experiment() -> None:
-    config, jobs = paper()
+    config = configfiles.read([PAPER])
+    jobs = plan.estimate(config, dict.fromkeys(config["corpora"], LLAMA))
     counts = {
         kind: sum(job.count for job in jobs if job.kind == kind)
         for kind in plan.needs(config, jobs)
@@ -125,15 +116,6 @@ cli.main()
 """
 
 
-def asked(folder: Path, *arguments: str) -> dict[str, dict[str, Any]]:
-    """Rule -> the resources of its last job, in a run of the workflow in `folder`."""
-    command = [sys.executable, "-c", TELL, *snakemake_command(*arguments)]
-    run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    lines = [line for line in run.stdout.splitlines() if line.startswith("ASKS ")]
-    return dict(json.loads(line.removeprefix("ASKS ")) for line in lines)
-
-
 def test_rules_request_what_their_kind_does_and_more_at_each_attempt(tmp_path: Path) -> None:
     changes = tmp_path / "changes.yaml"
     resources = dict.fromkeys(configfiles.read([TINY_FILE])["resources"], NUMBERS)
@@ -143,7 +125,12 @@ def test_rules_request_what_their_kind_does_and_more_at_each_attempt(tmp_path: P
     files = ("--configfile", str(TINY_FILE), str(changes))
     tries = full()["control_settings"]["search_runs"]
     for attempt, memory, minutes in (("1", 1234, 56), ("3", 2777, 168)):
-        found = asked(tmp_path, "--dry-run", "--attempt", attempt, *files)
+        words = snakemake_command("--dry-run", "--attempt", attempt, *files)
+        command = [sys.executable, "-c", TELL, *words]
+        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        lines = [line[5:] for line in run.stdout.splitlines() if line.startswith("ASKS ")]
+        found = dict(map(json.loads, lines))  # rule -> the resources of its last job
         for rule in ("finetune", "unlearn", "quantize", "scale_lora", "analyse"):
             assert (found[rule]["mem_mb"], found[rule]["runtime"]) == (memory, minutes), rule
         assert found["match_norm"]["runtime"] == tries * minutes

@@ -50,25 +50,21 @@ def ordinary(start: Start, output: Path) -> Path:
     return output
 
 
-KILLED: list[tuple[str, Adapter, int, tuple[float, ...]]] = [
+Case = tuple[str, Adapter, int, tuple[float, ...]]
+KILLED: list[Case] = [  # objective, variant, rows of a forward pass, snapshots
     ("npo_klr", "full", 0, ()),
     ("npo_klr", "lora", 2, (0.8, 2.0)),  # after updates 4 and 11
     ("npo_gdr", "full_bf16", 0, ()),
 ]
 
 
-@pytest.mark.parametrize(("objective", "adapter", "micro", "shots"), KILLED)
-def test_a_killed_unlearning_goes_on(
-    objective: str,
-    adapter: Adapter,
-    micro: int,
-    shots: tuple[float, ...],
-    start: Start,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("case", KILLED)
+def test_killed_ones_go_on(
+    case: Case, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed on its way and while its output is put together, it ends as it does undisturbed, to
     the byte, and so do its snapshots."""
+    objective, adapter, micro, shots = case
     settings = replace(SETTINGS, micro_batch_size=micro)
 
     def train(output: Path) -> Path:
@@ -98,7 +94,7 @@ def test_a_killed_unlearning_goes_on(
     assert not list((tmp_path / "killed checkpoints").iterdir())
 
 
-def test_a_run_does_not_go_on_from_a_checkpoint_of_other_code(
+def test_other_code_starts_anew(
     start: Start,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -13,11 +13,8 @@ from tiny_models import tiny_llama
 from torch import Tensor
 
 from qunlearn.models.updates import quantizable_layers
-from qunlearn.quantize.method import Precision
-from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json
 from qunlearn.run.manifest import MANIFEST
-from qunlearn.survival.measure import measure
 from qunlearn.survival.table import overall, read_histogram, read_survival
 
 GROUP = 16
@@ -111,10 +108,6 @@ def test_what_does_not_fit_is_refused(folder: Path, tmp_path: Path) -> None:
     error = run(folder, tmp_path / "out", "gptq4g16", code=2)
     assert error.startswith("error: --packed: ") and "gptq4g16" in error
     assert not (tmp_path / "out").exists()
-
-    models = folder / "target", folder / "unlearned"
-    with pytest.raises(InputError, match="group 48 does not divide the 64 inputs"):
-        measure(*models, [Precision.parse("rtn3g48")], {})
 
 
 # --- Peak memory: three copies of the largest matrix, never a model ----------------------------

@@ -1,6 +1,7 @@
-"""Sweeps: the points of a grid and their names, the split of questions, and their answers."""
+"""Sweeps: the points of a grid, the questions, their answers; and a grid on the tiny experiment."""
 
 import dataclasses
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any, get_args
 import pytest
 import torch
 import yaml
+from conftest import Snakemake
 from peft import PeftModel
 from small_corpora import SMALL
+from small_workflow import planned, run_on
 from tiny_models import UNLEARNING, tiny_llama, wake
 from transformers import PreTrainedTokenizerFast
 
+from qunlearn.analysis.selection.choice import read
 from qunlearn.analysis.selection.questions import ASKED, Part, ask, part_of, selected
 from qunlearn.corpora import layout, mini
 from qunlearn.evaluate.evaluate import evaluate
@@ -21,6 +25,7 @@ from qunlearn.experiment.config import resolve, splits_questions, swept_cells, t
 from qunlearn.experiment.sweep import grid_of, points
 from qunlearn.models.checkpoints import save_model
 from qunlearn.quantize.method import Precision, method_of
+from qunlearn.report.candidates import notes
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, read_jsonl, write_json
 from qunlearn.settings.evaluation import EvaluateSettings
@@ -185,3 +190,105 @@ def test_numbers_are_those_of_the_evaluation_in_bf16(
     save_model(model.merge_and_unload(), tokenizer, tmp_path / "broken")
     write_json(tmp_path / "broken/manifest.json", {"status": "ok"})  # as of a training
     assert ask(tmp_path / "broken", None, corpus, EVALUATION) == {"status": "diverged"}
+
+
+# --- On the tiny experiment: what is trained, asked, chosen, reported, and what runs again --------
+
+GRID = {"*/*/lora": {"rank": [2, 4], "targets": ["qv"], "epochs": [2, 4]}}
+SWEPT: dict[str, Any] = {
+    "precisions": ["bf16"],
+    "sweep": GRID,
+    "selection": {"share": 0.5},
+    "evaluate": {"knowmem_tokens": 4},
+}
+CELL = "news/npo_klr/lora"
+REPORTS = (
+    *("results/tiny/tables/main.md", "results/tiny/tables/candidates.md"),
+    "results/tiny/figures/candidates.png",
+)
+
+
+@pytest.fixture(scope="module")
+def results(tiny_run: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sweep")
+    return run_on(snakemake, tiny_run, folder, SWEPT, *REPORTS)
+
+
+def questions(path: Path) -> set[str]:
+    return {card["question"] for card in read_json(path)}
+
+
+FRESH: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
+    # Two ranks, two seeds; the epochs share a training. Full and full_bf16 are not swept.
+    "two seeds": (
+        {"seeds": [0, 1]},
+        {"split_questions": 1, "sweep": 4, "ask_candidates": 4, "ask_reference": 2}
+        | {"select_candidate": 1, "unlearn": 4},
+    ),
+    "nothing swept": ({"sweep": {}}, {"unlearn": 3}),
+}
+
+
+@pytest.mark.parametrize("what", FRESH)
+def test_a_job_for_each_point_and_seed(snakemake: Snakemake, tmp_path: Path, what: str) -> None:
+    change, expected = FRESH[what]
+    found = planned(snakemake, tmp_path, tmp_path, SWEPT | change)
+    of_sweep = found.keys() & {"unlearn", *FRESH["two seeds"][1]}
+    assert {rule: found[rule] for rule in of_sweep} == expected
+
+
+TABLES = {"analyse": 1, "write_tables": 1}
+CHOICE = {"select_candidate": 1, "quantize": 1, "evaluate": 1, "survival": 1, "figure": 1, **TABLES}
+CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
+    "nothing": ({}, {}),
+    "one more number of epochs: trainings, but no reference": (
+        {"sweep": {"*/*/lora": {**GRID["*/*/lora"], "epochs": [2, 4, 6]}}},
+        {"sweep": 2, "ask_candidates": 2, **CHOICE},
+    ),
+    "another split: whatever was evaluated on it, but no training": (
+        {"selection": {"share": 0.5, "seed": 1}},
+        {"split_questions": 1, "ask_candidates": 2, "ask_reference": 2, **CHOICE, "evaluate": 5},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_change_runs_what_needs_it(results: Path, snakemake: Snakemake, what: str) -> None:
+    change, expected = CHANGES[what]
+    run = results.parents[1]
+    assert planned(snakemake, run, run, SWEPT | change, *REPORTS) == expected
+
+
+def test_no_question_of_the_choice_is_in_the_tables(results: Path) -> None:
+    choice = read_json(results / f"selection/{CELL}.json")
+    folder = results / "questions/news"
+    for metric, name in (("forget", "forget_qa"), ("retain", "retain_qa")):
+        selection = questions(folder / f"selection/knowmem/{name}.json")
+        test = questions(folder / f"test/knowmem/{name}.json")
+        assert selection | test == questions(results / f"data/news/knowmem/{name}.json")
+        assert not selection & test
+        assert choice["asked"][metric] == len(selection)
+        for model in ("target", "retrain", "npo_klr/full/seed0", "npo_klr/lora/seed0"):
+            records = results / f"eval/news/{model}/bf16/knowmem_{metric}.jsonl"
+            lines = records.read_text(encoding="utf-8").splitlines()
+            assert {json.loads(line)["question"] for line in lines} == test
+
+
+def test_the_chosen_candidate_is_the_cells_model(results: Path) -> None:
+    choice = read_json(results / f"selection/{CELL}.json")
+    names = [own["name"] for own in choice["candidates"]]
+    assert names == ["r2-qv/epoch2", "r2-qv/epoch4", "r4-qv/epoch2", "r4-qv/epoch4"]
+    assert choice["chosen"] in names
+    assert choice["target"]["nll_forget"] < choice["retrain"]["nll_forget"]
+    table = (results / "tables/main.md").read_text(encoding="utf-8")
+    for note in notes([read(results / f"selection/{CELL}.json")]):
+        assert f"\n* {note}\n" in table
+    taken = results / f"unlearned/{CELL}/seed0"
+    source = results / f"sweep/{CELL}/seed0/{choice['chosen']}"
+    assert (taken / "adapter_model.safetensors").samefile(source / "adapter_model.safetensors")
+    kept = {file.name for file in (results / f"records/unlearned/{CELL}/seed0").iterdir()}
+    assert {"manifest.json", "adapter_model.safetensors"} <= kept
+    settings = read_json(taken / "manifest.json")["settings"]
+    point, epoch = choice["chosen"].split("/")
+    assert (settings["rank"], settings["targets"]) == (int(point[1]), "qv")
+    assert settings["epochs"] == float(epoch.removeprefix("epoch"))

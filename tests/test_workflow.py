@@ -13,7 +13,9 @@ import pytest
 from conftest import ROOT, Snakemake
 from small_workflow import TINY, changed, copied, jobs, planned, run_on
 
-from qunlearn.run.files import read_json
+from qunlearn.run import fingerprint
+from qunlearn.run.files import read_json, write_text
+from qunlearn.run.fingerprint import code_version
 
 PRECISIONS = ("bf16", "nf4", "gptq4g32", "rtn3g64")
 
@@ -38,12 +40,6 @@ def test_a_run_leaves_tables_figures_and_manifests_but_no_checkpoints(results: P
     assert any(line.startswith("* Processor: trained and evaluated on ") for line in lines)
 
 
-def test_a_finished_run_has_nothing_to_do(tiny_run: Path, snakemake: Snakemake) -> None:
-    again = snakemake(tiny_run, *TINY)
-    assert again.returncode == 0
-    assert "Nothing to be done" in again.stderr
-
-
 TABLES = Counter(
     **dict.fromkeys(("analyse", "claims", "write_tables", "model_cards", "all"), 1),
     words=2,
@@ -56,6 +52,7 @@ VARIANTS = Counter(unlearn=3, quantize=12, evaluate=12, survival=3) + RUNS + TAB
 PRECISION = Counter(quantize=5, evaluate=5, survival=3) + GRIDS + TABLES
 SEEDS = Counter(finetune=6, unlearn=6, quantize=40, evaluate=40, survival=6)
 CHANGES: dict[str, tuple[Any, dict[str, int]]] = {
+    "nothing: nothing": ({}, {}),
     "how models are evaluated: evaluations": (
         {"evaluate": {"verbmem_tokens": 9}},
         Counter(evaluate=20) + TABLES,
@@ -229,3 +226,53 @@ def test_the_report_loads_nothing(tiny_run: Path, snakemake: Snakemake, tmp_path
     assert "of 9 combinations of method, variant and grid" in report
     assert "System Message" not in report
     assert re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=.https?:[^>]*>", report) == []
+
+
+# --- The fingerprint of code ----------------------------------------------------------------------
+
+SCRIPT = '''"""A script."""
+
+import sys
+
+from qunlearn.run.errors import InputError
+
+
+def main() -> None:
+    """Do it."""
+    if not sys.argv:
+        raise InputError(f"only {sys.argv}: no text")
+    print("warning: the first is long", file=sys.stderr)
+    print(len(sys.argv) + 2)  # a comment
+'''
+SAME = [
+    ("  # a comment", ""),
+    ('"""Do it."""', '"""Do it\n\n    at once.\n    """'),
+    ("len(sys.argv) + 2", "(len(sys.argv)  +\n        2)"),
+    ('"""A script."""', "# A comment"),
+    ("no text", "too little text"),
+    ("only {", "there is but {"),
+    ("first is long", "first is very long"),
+]
+OTHER = [
+    ("len(sys.argv) + 2", "len(sys.argv) - 2"),
+    ("print(len(", "print('text', len("),
+    ("if not sys.argv", "if sys.argv"),
+]
+
+
+def version(script: Path) -> str:
+    fingerprint._parsed.cache_clear()
+    return code_version(script)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"), [(*x, True) for x in SAME] + [(*x, False) for x in OTHER]
+)
+def test_what_of_a_file_counts(old: str, new: str, same: bool, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    write_text(script, SCRIPT)
+    before = version(script)
+    assert re.fullmatch("[0-9a-f]{12}", before)
+    assert old in SCRIPT
+    write_text(script, SCRIPT.replace(old, new))
+    assert (version(script) == before) is same
