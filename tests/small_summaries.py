@@ -16,7 +16,7 @@ CELLS = [
 def single(value: float | str, below: float = 1.0, above: float = 2.0, n: int = 32) -> Summary:
     """The number of one run with its interval, or the word for why there is none."""
     if isinstance(value, str):
-        return Summary(None, None, None, 1, value == "diverged", value == "undefined")
+        return missing(int(value == "diverged"), int(value == "undefined"))
     return Summary(value, value - below, value + above, 1, n=n)
 
 

@@ -152,6 +152,8 @@ BAD = {
     "corpus: {excerpt: {characters: 9}}": "'corpus.excerpt.characters': a whole corpus",
     "models: {architecture: {heads: 3}}": "'models.architecture.heads': hidden must be a multiple",
     "models: {base: train}": "'models.base': 'train' is not for base; write 'scratch'",
+    "models: {target: hub:a/b@main}": "'models.target': 'a/b@main' is not a hub id; write",
+    "corpus: {source: hub, hub: {news: llama}}": "'corpus.hub.news': 'llama' is not a hub id",
     "models: {target: {poems: folder}}": "'models.target.news' is missing; say where target of",
     "models: {tokenizer: folder}": "'models.tokenizer': a base from scratch trains its own",
     "{controls: true, unlearn: {adapters: [lora]}}": "'controls': they are made from full too",

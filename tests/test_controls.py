@@ -12,19 +12,17 @@ from conftest import Snakemake
 from safetensors.torch import load_file
 from small_summaries import unpadded
 from small_workflow import run_on
-from survival_models import rounded_to
-from tiny_models import UNLEARNING, tiny_llama, tiny_tokenizer, wake
+from survival_models import rounded_to, save
 
 from qunlearn.experiment import controls
 from qunlearn.experiment.config import cells, resolve, variants
-from qunlearn.models.checkpoints import is_diverged, load_dense, save_model
+from qunlearn.models.checkpoints import is_diverged, load_dense, load_model
 from qunlearn.models.updates import Update, quantizable_layers, update_norm
 from qunlearn.quantize.method import Precision
 from qunlearn.quantize.spare import chosen, quantize_spared
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, write_json
 from qunlearn.run.manifest import MANIFEST
-from qunlearn.training.adapters import with_adapter
 from qunlearn.training.match import Run, next_lr, scale_lora
 
 ON: dict[str, Any] = {
@@ -59,19 +57,13 @@ def test_each_variant_has_its_precisions() -> None:
 
 
 @pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("target")
-    save_model(tiny_llama(vocabulary=300), tiny_tokenizer(), folder)
-    return folder
+def target(tiny_run: Path) -> Path:
+    return tiny_run / "results/tiny/models/news/target"
 
 
 @pytest.fixture(scope="module")
-def lora(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("lora")
-    adapted: Any = with_adapter(tiny_llama(vocabulary=300), "lora", UNLEARNING, seed=0)
-    wake(adapted)
-    adapted.save_pretrained(folder)
-    return folder
+def lora(tiny_run: Path) -> Path:
+    return tiny_run / "results/tiny/unlearned/news/npo_klr/lora/seed0"
 
 
 @pytest.mark.parametrize("factor", [0.5, 3.0])
@@ -83,7 +75,7 @@ def test_an_adapter_is_scaled(target: Path, lora: Path, tmp_path: Path, factor: 
     for name, layer in quantizable_layers(base).items():
         delta = whole.get_submodule(name).weight - layer.weight
         expected = layer.weight + factor * delta
-        assert torch.allclose(scaled.get_submodule(name).weight, expected, atol=1e-5), name
+        assert torch.allclose(scaled.get_submodule(name).weight, expected, atol=1e-6), name
     norms = [update_norm(target, folder) for folder in (tmp_path / "out", lora)]
     assert norms[0] == pytest.approx(factor * norms[1])
     scale_lora(lora, "matched", target, tmp_path / "out", tmp_path / "matched")
@@ -162,7 +154,7 @@ def test_spared_weights_keep_their_value_and_all_others_are_rounded(
     target: Path, tmp_path: Path, choice: controls.Choice
 ) -> None:
     """Of the target with a tenth of its weights moved."""
-    model = tiny_llama(vocabulary=300)
+    model = load_model(target, torch.float32)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for layer in quantizable_layers(model).values():
@@ -170,13 +162,13 @@ def test_spared_weights_keep_their_value_and_all_others_are_rounded(
             layer.weight[where] *= 1.25
     moved, out = tmp_path / "moved", tmp_path / "out"
     write_json(moved / "manifest.json", {"step": "unlearn", "status": "ok", "outputs": {}})
-    save_model(model, tiny_tokenizer(), moved)
+    save(model, moved)
     facts = quantize_spared(target, moved, Precision.parse("rtn3g32"), choice, 0, out)
 
     files = [load_file(folder / "model.safetensors") for folder in (target, moved, out)]
     spared = total = 0
     for name in quantizable_layers(model):
-        w, u, q = (tensors[f"{name}.weight"] for tensors in files)
+        w, u, q = (tensors[f"{name}.weight"].float() for tensors in files)
         at_zero = rounded_to("rtn3g32", w) == 0
         kept = (w != u) & (at_zero if choice == "zero_bin" else ~at_zero)
         assert torch.equal(q, torch.where(kept, u, rounded_to("rtn3g32", u)))

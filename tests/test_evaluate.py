@@ -1,7 +1,6 @@
 """What a model is asked: continuations, log-probabilities, and the records of both."""
 
 import copy
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,18 +8,17 @@ from typing import Any
 import pytest
 import torch
 from small_corpora import run_script
+from small_workflow import without_weights
 from talking_models import TEXTS, greedy_by_hand, model, small_corpus, tokenizer
 from tokenizers import processors
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM, PreTrainedModel
 
-from qunlearn.corpora import layout
 from qunlearn.evaluate import evaluate as evaluation
 from qunlearn.evaluate import records, scoring
 from qunlearn.evaluate.batching import token_logprobs
 from qunlearn.evaluate.evaluate import Evaluation
 from qunlearn.evaluate.generate import continuations
 from qunlearn.evaluate.prompts import question_prompts, shortfalls
-from qunlearn.models.checkpoints import save_model
 from qunlearn.quantize import method
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, read_jsonl, write_json
@@ -161,31 +159,15 @@ def test_int8_does_not_depend_on_what_memory_is_free(
     assert seen == [size]
 
 
-def test_scripts_evaluate_then_rescore_to_the_same_bytes(tmp_path: Path) -> None:
-    """A reference answer of two paragraphs is said and kept: the benchmark cuts answers there."""
-    corpus = small_corpus()
-    corpus.knowmem["forget_qa"][0]["answer"] = "Yes.\n\nIt does."
-    layout.write(tmp_path / "corpus", corpus)
-    save_model(copy.deepcopy(model).bfloat16(), tokenizer, tmp_path / "model")
-    settings = [f"--{k.replace('_', '-')}={v}" for k, v in vars(SETTINGS).items() if k != "stemmer"]
-    arguments = [f"--model={tmp_path / 'model'}", f"--corpus={tmp_path / 'corpus'}", *settings]
-    arguments += ["--precision=bf16", f"--output={tmp_path / 'eval'}"]
-    run = run_script("evaluate.py", *arguments, f"--retrain={tmp_path / 'none.jsonl'}", code=2)
-    assert run.stderr == f"error: {tmp_path / 'none.jsonl'}: no such file; check the path\n"
-    assert not (tmp_path / "eval").exists()
-
-    run = run_script("evaluate.py", *arguments)
-    manifest = read_json(tmp_path / "eval/manifest.json")
-    assert manifest["status"] == "ok"
-    assert manifest["shortfalls"][0].startswith("KnowMem: 1 of 5 reference answers go on")
-    assert all(f"warning: {short}\n" in run.stderr for short in manifest["shortfalls"])
-    assert set(manifest["outputs"]) == {*records.FIELDS, "metrics.json"}
-    path = tmp_path / "eval/metrics.json"
-    before = path.read_bytes()
-    assert json.loads(before)["metrics"]["privleak"]["value"] == 0.0
-    path.unlink()
-    run_script("rescore.py", f"--folder={tmp_path / 'eval'}")
-    assert path.read_bytes() == before
+def test_rescoring_gives_the_same_bytes(tiny_run: Path, tmp_path: Path) -> None:
+    folder = without_weights(tiny_run, tmp_path / "tiny") / "eval/news"
+    retrain = ("--retrain", folder / "retrain/bf16/privleak.jsonl")
+    for cell, more in (("retrain/bf16", ()), ("npo_klr/lora/seed0/nf4", retrain)):
+        file = folder / cell / "metrics.json"
+        before = file.read_bytes()
+        file.unlink()
+        run_script("rescore.py", "--folder", folder / cell, *more)
+        assert file.read_bytes() == before
 
 
 def test_a_diverged_model_has_empty_records(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ PRECISIONS = ("bf16", "nf4", "gptq4g32", "rtn3g64")
 FACTS = f"""\
 # NEWS: NPO+KLR, LoRA, seed 0, NF4
 `{NF4}` of the experiment `tiny`
-| Model before unlearning (target) | trained on forget, retain1 of NEWS |
+| Model before unlearning (target) | trained on forget, retain1, retain2 of NEWS |
 | Variant of the update | LoRA (`lora`) |
 | `rank` | 16 |
 | Library | bitsandbytes {version("bitsandbytes")} |

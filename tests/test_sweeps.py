@@ -11,26 +11,21 @@ import pytest
 import torch
 import yaml
 from conftest import Snakemake
-from peft import PeftModel
 from small_corpora import SMALL
-from small_workflow import planned, run_on
-from tiny_models import UNLEARNING, tiny_llama, wake
-from transformers import PreTrainedTokenizerFast
+from small_workflow import TINY, planned, run_on
 
 from qunlearn.analysis.selection.choice import read
 from qunlearn.analysis.selection.questions import ASKED, Part, ask, part_of, selected
 from qunlearn.corpora import layout, mini
-from qunlearn.evaluate.evaluate import evaluate
+from qunlearn.experiment import configfiles
 from qunlearn.experiment.config import resolve, splits_questions, swept_cells, training_runs
 from qunlearn.experiment.sweep import grid_of, points
-from qunlearn.models.checkpoints import save_model
-from qunlearn.quantize.method import Precision, method_of
+from qunlearn.models.checkpoints import load_model, load_tokenizer, save_model
 from qunlearn.report.candidates import notes
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, read_jsonl, write_json
 from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.settings.unlearning import UnlearnSettings
-from qunlearn.training.adapters import with_adapter
 
 SETTINGS = dataclasses.asdict(UnlearnSettings(lr=1e-5, epochs=3, rank=8, lora_alpha=5.0))
 PAPER = {"rank": [16, 64], "alpha_over_rank": [0.5, 2], "lr": [1e-4, 7e-4], "targets": ["qv"]}
@@ -109,10 +104,6 @@ def test_trainings_one_a_point_and_seed_and_none_an_epoch() -> None:
     assert training_runs(resolved("{}")) == swept_cells(resolved("{}")) == []
 
 
-EVALUATION = EvaluateSettings(
-    batch_size=4, verbmem_tokens=1, knowmem_tokens=6, shots=0, max_tokens=48
-)
-
 # --- The questions that a choice is made on ------------------------------------------------------
 
 QUESTIONS = [f"Who is number {index}?" for index in range(20)]
@@ -158,41 +149,27 @@ def test_both_parts_of_the_corpus() -> None:
         assert others == [question for question in whole if question not in own]  # in their order
 
 
-@pytest.fixture(scope="module")
-def corpus() -> layout.Corpus:
-    """Whose answers are what the model happens to say, so that scores are not all 0."""
-    found = mini.generate("news", replace(SMALL, questions=1))
-    return replace(found, privleak=found.privleak | {"forget": found.privleak["forget"][:3]})
+# --- On the tiny experiment: what is trained, asked, chosen, reported, and what runs again -----
 
 
-def test_numbers_are_those_of_the_evaluation_in_bf16(
-    tokenizer: PreTrainedTokenizerFast, corpus: layout.Corpus, tmp_path: Path
-) -> None:
-    base, adapter, folder = (tmp_path / name for name in ("base", "epoch2", "eval"))
-    save_model(tiny_llama(vocabulary=len(tokenizer)), tokenizer, base)
-    model = with_adapter(tiny_llama(vocabulary=len(tokenizer)), "lora", UNLEARNING, seed=0)
-    assert isinstance(model, PeftModel)
-    wake(model)
-    model.save_pretrained(adapter)
-    found = ask(adapter, base, corpus, EVALUATION)
-    assert abs(found["nll_forget"] - ask(base, None, corpus, EVALUATION)["nll_forget"]) > 0.1
-    method_of("bf16").write(adapter, base, Precision.parse("bf16"), tmp_path / "bf16")
-    folder.mkdir()
-    evaluate(tmp_path / "bf16", "bf16", corpus, None, EVALUATION, folder)
+def test_numbers_are_those_of_the_evaluation_in_bf16(tiny_run: Path, tmp_path: Path) -> None:
+    results, lora = tiny_run / "results/tiny", "news/npo_klr/lora/seed0"
+    base, corpus = results / "models/news/target", layout.load(results / "data/news")
+    settings = EvaluateSettings(**configfiles.read([Path(TINY[1])])["evaluate"])
+    found = ask(results / "unlearned" / lora, base, corpus, settings)
+    folder = results / "eval" / lora / "bf16"
     metrics = read_json(folder / "metrics.json")["metrics"]
     for name in ("knowmem", "utility", "nll_forget"):
         assert found[name] == pytest.approx(metrics[name]["value"], abs=2e-6), name
     for name, file in (("knowmem", "knowmem_forget"), ("utility", "knowmem_retain")):
         assert found["items"][name] == read_jsonl(folder / f"{file}.jsonl")
     assert found["status"] == "ok"
-    with torch.no_grad():
-        model.get_base_model().lm_head.weight.fill_(torch.nan)  # it gives no numbers
-    save_model(model.merge_and_unload(), tokenizer, tmp_path / "broken")
-    write_json(tmp_path / "broken/manifest.json", {"status": "ok"})  # as of a training
-    assert ask(tmp_path / "broken", None, corpus, EVALUATION) == {"status": "diverged"}
+    model = load_model(base, torch.float32)
+    model.lm_head.weight.data.fill_(torch.nan)  # it gives no numbers
+    save_model(model, load_tokenizer(base), tmp_path)
+    write_json(tmp_path / "manifest.json", {"status": "ok"})  # as of a training
+    assert ask(tmp_path, None, corpus, settings) == {"status": "diverged"}
 
-
-# --- On the tiny experiment: what is trained, asked, chosen, reported, and what runs again --------
 
 GRID = {"*/*/lora": {"rank": [2, 4], "targets": ["qv"], "epochs": [2, 4]}}
 SWEPT: dict[str, Any] = {
