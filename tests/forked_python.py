@@ -23,8 +23,7 @@ LOADED = (
     *("matplotlib.pyplot", "matplotlib.backends.backend_pdf"),
     *("snakemake.cli", "snakemake.api", "snakemake.workflow", "snakemake.report"),
 )
-HIDDEN = ("torchao", "optimum", "gptqmodel", "datasets", "sklearn")
-"""What transformers would import on sight."""
+HIDDEN = ("torchao", "optimum", "gptqmodel", "datasets", "sklearn")  # transformers would load them
 OWN = ("gptq", "make_corpus.py", "fetch_model.py")
 """Words of a command that Python itself runs: gptqmodel changes transformers, others go online."""
 SOURCE = Path(__file__).parents[1] / "src"

@@ -56,12 +56,9 @@ def remake(name: str) -> Change:
     return lambda results: change_manifest(results / name, outputs=another)
 
 
-def copy(source: str, target: str) -> Change:
-    def run(results: Path) -> None:
-        shutil.rmtree(results / target)
-        shutil.copytree(results / source, results / target)
-
-    return run
+def swap_precisions(results: Path) -> None:
+    shutil.rmtree(results / "eval/news/target/bf16")
+    shutil.copytree(results / "eval/news/target/nf4", results / "eval/news/target/bf16")
 
 
 def edit_metrics(results: Path) -> None:
@@ -91,7 +88,7 @@ def give(name: str, **inputs: str) -> Change:
     [
         (edit_metrics, rf"eval/{LORA}/nf4/metrics\.json: other content than when it was written"),
         (lambda results: (results / f"eval/{LORA}/nf4/{MANIFEST}").unlink(), "nf4/man.*: missing"),
-        (copy("eval/news/target/nf4", "eval/news/target/bf16"), "precision is 'nf4' and not"),
+        (swap_precisions, "precision is 'nf4' and not"),
         (remake("data/news"), r"its input 'corpus' was not what .*data/news"),
         (ask_retrain_again, r"its input 'retrain' was not what .*privleak\.jsonl"),
         (give(f"eval/{RETRAIN}", retrain="another"), "retrain's own evaluation, yet"),

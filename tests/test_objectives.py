@@ -178,10 +178,6 @@ def found(given: dict[str, Tensor], *of: Tensor) -> list[Tensor]:
     return [tensor.detach() for tensor in (*forget.token_nll(), *parts, *gradients)]
 
 
-def in_chunks_of(positions: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(losses, "CHUNK", positions * VOCABULARY)
-
-
 @pytest.mark.parametrize("trained", [["hidden", "head"], ["hidden"]])
 @pytest.mark.parametrize("chunk", [1, 7, 16])
 def test_chunks_change_neither_value_nor_gradient(
@@ -191,7 +187,7 @@ def test_chunks_change_neither_value_nor_gradient(
     given = problem()
     of = [given[name].requires_grad_() for name in trained]
     whole, kept = found(given, *of), []
-    in_chunks_of(chunk, monkeypatch)
+    monkeypatch.setattr(losses, "CHUNK", chunk * VOCABULARY)
     with torch.no_grad():
         given["hidden"][1, 6:] = given["reference"][1, 6:] = float("nan")
 
@@ -214,7 +210,7 @@ def test_chunks_under_autocast_and_in_bf16(monkeypatch: pytest.MonkeyPatch) -> N
         [each[name].requires_grad_() for name in ("hidden", "head")] for each in (given, narrow)
     )
     exact = found(given, *of)
-    in_chunks_of(7, monkeypatch)
+    monkeypatch.setattr(losses, "CHUNK", 7 * VOCABULARY)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert product_dtype(given["hidden"]) == torch.bfloat16
         mixed = found(given, *of)
