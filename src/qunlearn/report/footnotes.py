@@ -78,7 +78,7 @@ def manifests(results: Path, cells: Sequence[str]) -> list[Mapping[str, Any]]:
 
 
 def processors(results: Path, cells: Sequence[str]) -> str:
-    """`trained and evaluated on AMD EPYC (AVX2)`; empty where no manifest says it.
+    """`trained on AMD EPYC (AVX2), evaluated on H100 (bfloat16)`; empty where no manifest says it.
 
     Args:
         results: the experiment's folder.
@@ -91,8 +91,9 @@ def processors(results: Path, cells: Sequence[str]) -> str:
     names: dict[str, list[str]] = {"trained": [], "evaluated": []}
     for made in manifests(results, cells):
         if step := steps.get(made["step"]):
-            device, vectors = made.get("device"), made.get("instructions")
-            names[step].append(f"{device} ({vectors})" if vectors else str(device))
+            # On a GPU there are no `instructions`, and its evaluations have a `dtype`.
+            device, how = made.get("device"), made.get("instructions") or made.get("dtype")
+            names[step].append(f"{device} ({how})" if how else str(device))
     shown = {step: " and ".join(distinct(own)) for step, own in names.items() if own}
     if len(shown) == 2 and shown["trained"] == shown["evaluated"]:
         return f"trained and evaluated on {shown['trained']}"
