@@ -41,10 +41,10 @@ def test_a_finished_run_has_nothing_to_do(tiny_run: Path, snakemake: Snakemake) 
 
 
 TABLES = Counter(
-    **dict.fromkeys(("analyse", "claims", "write_tables", "model_cards", "all"), 1),
+    **dict.fromkeys(("analyse", "write_tables", "model_cards", "all"), 1),
     words=2,
     figure=4,  # of scores
-    page=5,
+    page=4,
 )
 GRIDS = Counter(figure=2)  # of each update on the grids
 RUNS = Counter(figure=1)  # of the training logs

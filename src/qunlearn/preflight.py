@@ -19,6 +19,7 @@ from typing import Any
 from qunlearn.corpora.sizes import read_sizes
 from qunlearn.evaluate.prompts import few_shot
 from qunlearn.experiment.config import Json, runs, unlearn_settings
+from qunlearn.experiment.controls import MIDRISE
 from qunlearn.experiment.inputs import about, read_corpus
 from qunlearn.experiment.names import REFERENCES
 from qunlearn.models import sources
@@ -112,8 +113,8 @@ def _check_precisions(config: Json, corpus: str, models: Models) -> None:
             matrix: SimpleNamespace(in_features=inputs, out_features=outputs)
             for matrix, (inputs, outputs) in model.linear_shapes().items()
         }
-        for key, precision in _precisions(config):
-            with about(key, f"models.{name} of {corpus}"):
+        for precision in config["precisions"] + [MIDRISE] * config["controls"]:
+            with about("precisions", f"models.{name} of {corpus}"):
                 method_of(precision).check(layers, Precision.parse(precision))
 
 
@@ -132,7 +133,7 @@ def _check_lengths(config: Json, corpus: str, models: Models) -> Iterator[str]:
         for run in runs(config)
         if run.corpus == corpus
     )
-    if any(method_of(name).calibrated for _, name in _precisions(config)):
+    if any(method_of(name).calibrated for name in config["precisions"]):
         lengths["quantization.calibration.length"] = config["quantization"]["calibration"]["length"]
     for key in ("verbmem_tokens", "knowmem_tokens"):  # and at least one of the prompt
         lengths[f"evaluate.{key}"] = asked[key] + 1
@@ -189,7 +190,7 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
         if target is None or texts is None:
             continue
         settings, context = EvaluateSettings(**config["evaluate"]), models["target"].context
-        if any(method_of(name).calibrated for _, name in _precisions(config)):
+        if any(method_of(name).calibrated for name in config["precisions"]):
             sample = CalibrationSettings(**config["quantization"]["calibration"])
             with about("quantization.calibration", corpus):
                 draw(texts.raw[sample.split], target, sample)
@@ -239,14 +240,6 @@ def _check_memory(config: Json, jobs: Sequence[Job], *, cluster: bool) -> list[s
     if problems and not cluster:
         raise InputError(problems[0])
     return problems
-
-
-def _precisions(config: Json) -> Iterator[tuple[str, str]]:
-    """The key of each precision, and its name."""
-    yield from (("precisions", name) for name in config["precisions"])
-    if config["controls"]:
-        more = config["control_settings"]["precisions"]
-        yield from (("control_settings.precisions", name) for name in more)
 
 
 if __name__ == "__main__":
