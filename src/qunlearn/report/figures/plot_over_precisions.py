@@ -79,8 +79,8 @@ def _draw_references(axes: Axes, own: pd.DataFrame) -> None:
         axes.plot(values["x"], values["value"], **style)
         band: dict[str, Any] = {"color": line.colour, "alpha": 0.13, "lw": 0, "zorder": 1}
         axes.fill_between(values["x"], values["ci_low"], values["ci_high"], **band)
-        if len(end := values["value"].iloc[-1:].dropna()):
-            ends[name] = float(end.iloc[0])
+        if len(last := values["value"].iloc[-1:].dropna()):
+            ends[name] = float(last.iloc[0])
     gap, middle = NAMES_APART * float(np.ptp(axes.get_ylim())), sum(ends.values()) / 2
     if len(ends) == 2 and np.ptp([*ends.values()]) < gap:
         low, high = sorted(ends, key=ends.__getitem__)
