@@ -68,9 +68,8 @@ CANDIDATE_SETTINGS = dict(CONFIG["evaluate"])
 del CANDIDATE_SETTINGS["verbmem_tokens"], CANDIDATE_SETTINGS["min_k"]
 CELLS = configuration.cells(CONFIG)  # <corpus>/<model id>/<precision>, as in the tables
 PLACE = {"results": RESULTS}
-OF_ALL = PLACE | {"cells": CELLS}
-# The settings, too, that evaluations must have to enter this experiment's tables.
-EVALUATED = OF_ALL | CONFIG["evaluate"] | {"split_questions": bool(SWEPT)}
+# The cells, and the settings that evaluations must have to enter this experiment's tables.
+EVALUATED = PLACE | {"cells": CELLS, **CONFIG["evaluate"], "split_questions": bool(SWEPT)}
 TRAINED = [f"{run.corpus}/{run.model}" for run in configuration.runs(CONFIG)]
 # Every update whose survival is measured; sparing weights makes no new update.
 MEASURED = [
@@ -190,11 +189,6 @@ def step(rule, given="", by_name=lambda wildcards: []):
     file = ROOT / f"workflow/scripts/{script}.py"
     found = {"script": script, "environment": environment, "flags": given, "files": files}
     return found | {"code": lambda wildcards: code_version(file, *by_name(wildcards))}
-
-
-def resource(name):
-    """A hash of a file or folder of resources/: as a parameter, it makes a change run jobs again."""
-    return digest(ROOT / "resources" / name)[:12]
 
 
 # What each kind of job needs; memory and time come from the plan, once preflight has read the models.

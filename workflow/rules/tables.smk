@@ -54,7 +54,7 @@ use rule job as write_tables with:
                 | {"counterpart": CONFIG["counterpart"]}
             ),
         ),
-        read=resource("claims.yaml") + resource("published"),
+        read=[digest(ROOT / "resources" / name)[:12] for name in ("claims.yaml", "published")],
     message:
         "Writing the tables"
 
@@ -71,6 +71,6 @@ use rule job as model_cards with:
     benchmark:
         "<benchmarks>/tables/cards.tsv"
     params:
-        **step("model_cards", flags(OF_ALL | {"output": f"{RESULTS}/cards"})),
+        **step("model_cards", flags(PLACE | {"cells": CELLS})),
     message:
         "Writing a card for every quantized model"

@@ -27,13 +27,16 @@ def main(
     split_questions: bool = False,
 ) -> None:
     from qunlearn.analysis.cells import Evaluations
-    from qunlearn.analysis.comparisons import comparisons, write_tests
+    from qunlearn.analysis.comparisons import comparisons
+    from qunlearn.analysis.frame import TESTS_TABLE
     from qunlearn.analysis.lineage import check_evaluations
     from qunlearn.analysis.summary import collect, summarise, write_metrics, write_summaries
+    from qunlearn.run.csvfile import write_rows
 
     evaluations, output = results / "eval", results / "tables"
     check_evaluations(evaluations, cells, settings, split_questions)
     read = Evaluations(evaluations, cells)
     write_metrics(output / "metrics.csv", experiment, collect(read))
     write_summaries(output / "summary.csv", experiment, summarise(read))
-    write_tests(output / "tests.csv", comparisons(read, experiment))
+    tests = comparisons(read, experiment).to_numpy().tolist()
+    write_rows(output / "tests.csv", TESTS_TABLE, tests)

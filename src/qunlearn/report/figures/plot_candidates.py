@@ -47,7 +47,11 @@ def plot(results: Path, names: Sequence[str], output: Path) -> None:
 def _draw_panel(axes: Axes, selections: Sequence[Selection]) -> None:
     """Draw the candidates and choices of each variant, and name the chosen ones below."""
     for own in selections:
-        _draw_cell(axes, own)
+        places, line = own.candidates, LINES[own.adapter]
+        marker = dot(line) | {"markersize": 5.5, "markeredgewidth": 0, "alpha": 0.7}
+        marker |= {"label": adapter_name(own.adapter)}
+        for points, style in ((places, marker), (places[places["name"] == own.chosen], RING)):
+            axes.plot(points["knowmem"], points["utility"], **style, clip_on=False, zorder=4)
     first = selections[0]
     for name, scores in (("target", first.target), ("retrain", first.retrain)):
         place = scores["knowmem"], scores["utility"]
@@ -59,13 +63,3 @@ def _draw_panel(axes: Axes, selections: Sequence[Selection]) -> None:
     axes.set_xlabel("\n".join([XLABEL, *chosen]))
     axes.grid(axis="x")
     axes.text(0.015, 0.985, **BETTER, transform=axes.transAxes, va="top")
-
-
-def _draw_cell(axes: Axes, selection: Selection) -> None:
-    """Draw a cell's candidates, and the ring of its choice."""
-    places, line = selection.candidates, LINES[selection.adapter]
-    chosen = places[places["name"] == selection.chosen]
-    marker = dot(line) | {"markersize": 5.5, "markeredgewidth": 0, "alpha": 0.7}
-    marker |= {"label": adapter_name(selection.adapter)}
-    for points, style in ((places, marker), (chosen, RING)):
-        axes.plot(points["knowmem"], points["utility"], **style, clip_on=False, zorder=4)
