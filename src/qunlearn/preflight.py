@@ -125,7 +125,7 @@ def _check_lengths(config: Json, corpus: str, models: Models) -> Iterator[str]:
     Only the mean lengths of a corpus's prompts are known beforehand, as estimates.
     """
     context = min(model.context for model in models.values())
-    asked = config["evaluate"]
+    evaluation = config["evaluate"]
     made = {name: config["train"][name]["max_tokens"] for name in models if not models[name].kind}
     lengths = {f"train.{name}.max_tokens": rows for name, rows in made.items()}
     lengths["unlearn.settings.max_tokens"] = max(
@@ -136,21 +136,21 @@ def _check_lengths(config: Json, corpus: str, models: Models) -> Iterator[str]:
     if any(method_of(name).calibrated for name in config["precisions"]):
         lengths["quantization.calibration.length"] = config["quantization"]["calibration"]["length"]
     for key in ("verbmem_tokens", "knowmem_tokens"):  # and at least one of the prompt
-        lengths[f"evaluate.{key}"] = asked[key] + 1
+        lengths[f"evaluate.{key}"] = evaluation[key] + 1
     for key, length in lengths.items():
         if length > context:
             raise InputError(
                 f"config key '{key}': {length} tokens are more than the context of the models of "
                 f"{corpus}, {context}; lower it"
             )
-    if asked["max_tokens"] > context:
+    if evaluation["max_tokens"] > context:
         yield f"evaluate.max_tokens: texts of {corpus} are cut to the context, {context}"
     means = {name: texts.mean for name, texts in read_sizes(config, corpus).items()}
-    card = asked["shots"] * means["knowmem/forget_qa_icl"] + means["knowmem/forget_qa"]
+    card = evaluation["shots"] * means["knowmem/forget_qa_icl"] + means["knowmem/forget_qa"]
     read = {
-        "verbmem_tokens": means["verbmem/forget"] + asked["verbmem_tokens"],
-        "knowmem_tokens": card + asked["knowmem_tokens"],
-        "max_tokens": min(means["privleak/forget"], asked["max_tokens"]),
+        "verbmem_tokens": means["verbmem/forget"] + evaluation["verbmem_tokens"],
+        "knowmem_tokens": card + evaluation["knowmem_tokens"],
+        "max_tokens": min(means["privleak/forget"], evaluation["max_tokens"]),
     }
     rows = min(made.get(name, context) for name in ("target", "retrain"))
     if beyond := [f"evaluate.{key}" for key, mean in read.items() if min(context, mean) > rows]:
