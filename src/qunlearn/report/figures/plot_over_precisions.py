@@ -96,7 +96,7 @@ def _span(own: pd.DataFrame, metric: str) -> tuple[float, float]:
     that lies between target and retrain. PrivLeak's ideal is 0, of which there is no double.
     """
     low, high = drawing.extent(own)
-    twice = 2 * own["value"][own["objective"].isin(REFERENCE_LINES)].max()
+    twice = 2 * own["value"][own["objective"].isin(REFERENCE_LINES)].max() or math.nan
     signed = metric == "privleak"
     low, limit = (1.05 * low, math.nan) if signed else (0.0, twice)
     return drawing.with_strip(low, np.fmin(high + 0.05 * ((high - low) or 1.0), limit), own)
