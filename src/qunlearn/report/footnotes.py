@@ -47,7 +47,7 @@ def recorded(folder: Path, names: Iterable[str], key: str) -> list[str]:
 
 
 def processors(results: Path, cells: Sequence[str]) -> str:
-    """`trained and evaluated on AMD EPYC (AVX2)`; empty where no manifest says it.
+    """`trained on AMD EPYC (AVX2), evaluated on H100 (bfloat16)`; empty where no manifest says it.
 
     The manifest of a model that was not kept is in `records/`.
 
@@ -71,8 +71,9 @@ def processors(results: Path, cells: Sequence[str]) -> str:
         for file in (results / folder / MANIFEST, results / "records" / folder / MANIFEST):
             made = read_json(file) if file.is_file() else {}
             if step := steps.get(made.get("step", "")):
-                device, vectors = made.get("device"), made.get("instructions")
-                names[step].append(f"{device} ({vectors})" if vectors else str(device))
+                # On a GPU there are no `instructions`, and its evaluations have a `dtype`.
+                device, how = made.get("device"), made.get("instructions") or made.get("dtype")
+                names[step].append(f"{device} ({how})" if how else str(device))
     shown = {step: " and ".join(distinct(own)) for step, own in names.items() if own}
     if len(shown) == 2 and shown["trained"] == shown["evaluated"]:
         return f"trained and evaluated on {shown['trained']}"
