@@ -23,7 +23,7 @@ def model_of(wildcards):
     name = wildcards.model.split("/")[0]
     if name in ("target", "retrain"):
         return checkpoint(name, wildcards)
-    model = re.sub(f"/{controls.SPARE}[a-z_]+/", "/full_bf16/", wildcards.model)
+    model = re.sub(f"{controls.SPARE}[a-z_]+", "full_bf16", wildcards.model)
     return f"<results>/unlearned/{wildcards.corpus}/{model}"
 
 
@@ -134,7 +134,7 @@ def calibration_corpus(wildcards):
 def quantize_flags(wildcards):
     """The precision, and the weights it spares or the texts its method calibrates on."""
     own = CONFIG["quantization"]["calibration"] if calibration_corpus(wildcards) else {}
-    if spared := re.search(rf"/{controls.SPARE}(\w+)/seed(\d+)", wildcards.model):
+    if spared := re.search(rf"{controls.SPARE}(\w+)/seed(\d+)", wildcards.model):
         own = {"spare": spared[1], "seed": spared[2]}
     return flags({"precision": wildcards.precision} | own)
 
