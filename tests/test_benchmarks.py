@@ -14,14 +14,13 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import harness, step_7b
 from benchmarks.demo_jobs import Job, critical_path, lower_bound, span
-from benchmarks.fill_document import kept_table, replace_marked
+from benchmarks.fill_document import answer_table, kept_table, replace_marked
 from benchmarks.harness import Comparison, interleaved
 from benchmarks.run_spread import Run, measure, spread_notes
 from benchmarks.write_performance import DOCUMENT, SECTIONS, document
 from qunlearn.analysis.summary import summaries, write_metrics
 from qunlearn.experiment.names import Cell
 from qunlearn.report.footnotes import processors
-from qunlearn.report.pages import answer_table
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json
 from qunlearn.run.manifest import MANIFEST

@@ -8,17 +8,23 @@ from typing import Any
 import pytest
 import torch
 from small_corpora import run_script
-from small_workflow import without_weights
 from talking_models import TEXTS, greedy_by_hand, model, small_corpus, tokenizer
 from tokenizers import processors
-from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    LlamaForCausalLM,
+    PreTrainedModel,
+)
 
+from qunlearn.corpora import layout
 from qunlearn.evaluate import evaluate as evaluation
-from qunlearn.evaluate import records, scoring
+from qunlearn.evaluate import records
 from qunlearn.evaluate.batching import token_logprobs
 from qunlearn.evaluate.evaluate import Evaluation
 from qunlearn.evaluate.generate import continuations
 from qunlearn.evaluate.prompts import question_prompts, shortfalls
+from qunlearn.models.checkpoints import save_model
 from qunlearn.quantize import method
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, read_jsonl, write_json
@@ -137,13 +143,19 @@ def test_records_hold_what_was_asked() -> None:
         assert all(tuple(row) == records.FIELDS[name] for row in rows)
     assert [row["id"] for row in found["privleak.jsonl"]][2:4] == ["forget/2", "retain/0"]
     text = found["privleak.jsonl"][0]
-    (logprobs,) = token_logprobs(model, tokenizer, TEXTS[:1], batch_size=1, max_tokens=20)
+    with torch.no_grad():
+        ids = torch.tensor([tokenizer(TEXTS[0])["input_ids"][:20]])
+        loss = float(model(input_ids=ids, labels=ids).loss)
     assert text["tokens"] == 19
-    assert text["nll_sum"] == pytest.approx(-logprobs.sum(), abs=1e-4)
-    assert -text["min_k"] > text["nll_sum"] / 19
+    assert text["nll_sum"] / text["tokens"] == pytest.approx(loss, abs=1e-5)
+    assert -text["min_k"] > loss
+
+
+def test_a_model_that_gives_no_numbers_has_no_records() -> None:
+    corpus = small_corpus()
     broken = LlamaForCausalLM(model.config).eval()
     broken.lm_head.weight.data.fill_(float("nan"))
-    assert Evaluation(broken, tokenizer, corpus, SETTINGS).records() is None  # it gives no numbers
+    assert Evaluation(broken, tokenizer, corpus, SETTINGS).records() is None
 
 
 @pytest.mark.parametrize(("precision", "size"), [("int8", 8), ("nf4", "auto")])
@@ -159,15 +171,26 @@ def test_int8_does_not_depend_on_what_memory_is_free(
     assert seen == [size]
 
 
-def test_rescoring_gives_the_same_bytes(tiny_run: Path, tmp_path: Path) -> None:
-    folder = without_weights(tiny_run, tmp_path / "tiny") / "eval/news"
-    retrain = ("--retrain", folder / "retrain/bf16/privleak.jsonl")
-    for cell, more in (("retrain/bf16", ()), ("npo_klr/lora/seed0/nf4", retrain)):
-        file = folder / cell / "metrics.json"
-        before = file.read_bytes()
-        file.unlink()
-        run_script("rescore.py", "--folder", folder / cell, *more)
-        assert file.read_bytes() == before
+def test_the_script_evaluates_and_warns(tmp_path: Path) -> None:
+    """A reference answer of two paragraphs is said and kept: the benchmark cuts answers there."""
+    corpus = small_corpus()
+    corpus.knowmem["forget_qa"][0]["answer"] = "Yes.\n\nIt does."
+    layout.write(tmp_path / "corpus", corpus)
+    save_model(copy.deepcopy(model).bfloat16(), tokenizer, tmp_path / "model")
+    settings = [f"--{k.replace('_', '-')}={v}" for k, v in vars(SETTINGS).items() if k != "stemmer"]
+    arguments = [f"--model={tmp_path / 'model'}", f"--corpus={tmp_path / 'corpus'}", *settings]
+    arguments += ["--precision=bf16", f"--output={tmp_path / 'eval'}"]
+    run = run_script("evaluate.py", *arguments, f"--retrain={tmp_path / 'none.jsonl'}", code=2)
+    assert run.stderr == f"error: {tmp_path / 'none.jsonl'}: no such file; check the path\n"
+    assert not (tmp_path / "eval").exists()
+
+    run = run_script("evaluate.py", *arguments)
+    manifest = read_json(tmp_path / "eval/manifest.json")
+    assert manifest["status"] == "ok"
+    assert manifest["shortfalls"][0].startswith("KnowMem: 1 of 5 reference answers go on")
+    assert all(f"warning: {short}\n" in run.stderr for short in manifest["shortfalls"])
+    assert set(manifest["outputs"]) == {*records.FIELDS, "metrics.json"}
+    assert read_json(tmp_path / "eval/metrics.json")["metrics"]["privleak"]["value"] == 0.0
 
 
 def test_a_diverged_model_has_empty_records(tmp_path: Path) -> None:
@@ -180,8 +203,6 @@ def test_a_diverged_model_has_empty_records(tmp_path: Path) -> None:
     assert facts == {"status": "diverged"}
     assert read_json(tmp_path / "eval/metrics.json") == {"status": "diverged", "metrics": {}}
     assert all(read_jsonl(tmp_path / "eval" / name) == [] for name in records.FIELDS)
-    write_json(tmp_path / "eval/manifest.json", facts)
-    assert scoring.rescore(tmp_path / "eval", None) == {"status": "diverged", "metrics": {}}
 
 
 # --- Prompts that are cut and reference answers that no answer can equal ----------------------

@@ -227,5 +227,3 @@ def test_every_published_number_stands_beside_ours(tmp_path: Path) -> None:
     assert found[key("full", "fp4", "privleak")] == ["diverged", "", "", "-87.53", "", "", ""]
     absent = found["books", "ga_gdr", "lora", "fp4", "utility"]
     assert (absent[0], absent[-1]) == ("", published.NOT_RUN)
-    published.write_beside(tmp_path / "a.csv", ours, None)
-    assert (tmp_path / "a.csv").read_text().splitlines()[1] == "," * 11 + published.NO_COUNTERPART

@@ -1,6 +1,5 @@
-"""The report's pages: the story says what the numbers say; tables, configuration, versions."""
+"""The report's pages: the story says what the numbers say; tables, configuration."""
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,23 +8,19 @@ import pandas as pd
 import pytest
 from docutils.core import publish_parts
 
-from qunlearn.analysis.frame import CLAIMS_TABLE, MECHANISM_TABLE, TESTS_TABLE
+from qunlearn.analysis.frame import CLAIMS_TABLE, TESTS_TABLE
 from qunlearn.analysis.summary import Key, Summary, write_summaries
 from qunlearn.analysis.verdicts import Outcome
 from qunlearn.experiment.config import resolve
-from qunlearn.report.footnotes import manifests
-from qunlearn.report.pages import provenance_page, report_page, story
-from qunlearn.run.files import read_json
-from qunlearn.run.manifest import MANIFEST
+from qunlearn.report.pages import report_page, story
 
-SCHEMAS = {"mechanism": MECHANISM_TABLE, "tests": TESTS_TABLE, "claims": CLAIMS_TABLE}
+SCHEMAS = {"tests": TESTS_TABLE, "claims": CLAIMS_TABLE}
 SETTINGS = resolve({"experiment": "made_up"})
 KEPT = Summary(0.01, -0.02, 0.05, 1, 0, 0, 32)
 BACK = Summary(0.88, 0.8, 0.95, 1, 0, 0, 32)
 OPEN = Summary(0.1, 0.02, 0.3, 1, 0, 0, 32)
 UNDEFINED = Summary(None, None, None, 1, 0, 1)
 DIVERGED = Summary(None, None, None, 1, 1, 0)
-ROW = {"corpus": "news", "objective": "npo_gdr", "precision": "rtn3g64", "relative_norm": 0.04}
 
 
 def key(adapter: str, precision: str = "rtn3g64", metric: str = "reversion_nll_forget") -> Key:
@@ -62,13 +57,6 @@ def test_an_interval_decides() -> None:
 LORA = {key("lora"): KEPT}
 TESTS = [{"family": "adapters", "p_holm": value} for value in (0.04, 0.05, "undefined")]
 CLAIMS = [{"claim": "kept", "verdict": verdict} for verdict in ("supported", "undecided")]
-MECHANISM = [
-    ROW | {"adapter": "full", "projection_adaptive": 0.04, "zero_bin_moved": 0.96},
-    ROW | {"adapter": "lora", "projection_adaptive": 0.99, "zero_bin_moved": "undefined"},
-    ROW | {"adapter": "lora", "projection_adaptive": 1.02, "zero_bin_moved": "undefined"},
-    ROW | {"adapter": "lora_matched", "projection_adaptive": 7.0, "zero_bin_moved": 7.0},
-]
-
 
 # Numbers, other tables and settings, what the page says of them, and what it does not say.
 STORIES: dict[str, tuple[Any, ...]] = {
@@ -111,12 +99,6 @@ STORIES: dict[str, tuple[Any, ...]] = {
         {"notes": ["Learning rates: my_way 0.0005. At another, others."]},
         r"**my\_.**|* Learning rates: my\_way 0.0005. At another, others.",
     ),
-    "what arrived": (
-        {key("full"): BACK, key("lora"): KEPT},
-        {"mechanism": MECHANISM},
-        "came back (1): projection 0.04; share of the moved weights in the bin of 0 0.96|"
-        "survived (2): projection 0.99 to 1.02; size of the update 0.040.",
-    ),
 }
 
 
@@ -132,31 +114,14 @@ def test_each_page_is_written(tmp_path: Path) -> None:
     tables = tmp_path / "tables"
     tables.mkdir()
     told(tables, {key("lora"): BACK})
-    assert "came back in 1 of 1" in report_page("story", tmp_path, SETTINGS, [])
-    lines = report_page("answer", tmp_path, SETTINGS, []).splitlines()
+    assert "came back in 1 of 1" in report_page("story", tmp_path, SETTINGS)
+    lines = report_page("answer", tmp_path, SETTINGS).splitlines()
     assert len(lines) <= 10
     assert "LoRA               came back:    RTN3 g64 0.88 [0.80, 0.95]" in lines[2]
 
     (tables / "reversion.md").write_text("| a |\n| --- |\n| <b>0.5</b> |\n", encoding="utf-8")
-    table = report_page("reversion", tmp_path, {}, [])
+    table = report_page("reversion", tmp_path, {})
     assert "<h1>Reversion</h1>" in table and "<td>&lt;b&gt;0.5&lt;/b&gt;</td>" in table
     assert "http" not in table
-    shown = report_page("configuration", tmp_path, {"experiment": "a<b", "seeds": [0]}, [])
+    shown = report_page("configuration", tmp_path, {"experiment": "a<b", "seeds": [0]})
     assert "<pre>experiment: a&lt;b\nseeds:\n- 0\n</pre>" in shown
-
-
-def test_provenance_is_that_of_the_jobs_behind_the_cells(tiny_run: Path) -> None:
-    results, lora = tiny_run / "results/tiny", "news/npo_klr/lora/seed0"
-    wanted = ["data/news", "models/news/base", "models/news/target", f"unlearned/{lora}"]
-    cells = ["news/target/nf4", f"{lora}/nf4"]
-    wanted += [f"{stage}/{cell}" for stage in ("quantized", "eval") for cell in cells]
-    made = [read_json(results / name / MANIFEST) for name in wanted]
-    assert manifests(results, [*cells, "news/npo_klr/spare_x/seed0/nf4"]) == made
-    # Jobs are added up by step and surroundings.
-    one, other = made[3], made[3] | {"packages": {"torch": "3.0"}}
-    page = re.sub(r">\s+<", "><", provenance_page([*made, one, other]))
-    rows = re.findall(r"<td>unlearn</td>.*?</tr>", page)
-    both, alone = (re.findall("<td>(.*?)</td>", row)[5:8] for row in rows)
-    assert both == ["1", "2", f"{2 * one['wall_seconds']:.1f}"]
-    assert alone == ["2", "1", f"{one['wall_seconds']:.1f}"]
-    assert "<td>2</td><td>torch 3.0</td>" in page

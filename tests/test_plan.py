@@ -23,6 +23,7 @@ from qunlearn.experiment import configfiles
 from qunlearn.experiment.config import Json, cells, resolve, runs
 from qunlearn.models.shape import ModelShape, Training
 from qunlearn.quantize.method import Precision, method_of
+from qunlearn.settings.fixed import NORM_RUNS
 from qunlearn.settings.unlearning import UnlearnSettings
 from qunlearn.training.adapters import with_adapter
 
@@ -140,7 +141,6 @@ def test_rules_request_what_their_kind_does_and_more_at_each_attempt(tmp_path: P
     settings = {"controls": True, "keep_models": False, "resources": resources}
     changes.write_text(yaml.safe_dump(settings), "utf-8")
     files = ("--configfile", str(TINY_FILE), str(changes))
-    tries = full()["control_settings"]["search_runs"]
     for attempt, memory, minutes in (("1", 1234, 56), ("3", 2777, 168)):
         words = snakemake_command("--dry-run", "--attempt", attempt, *files)
         command = [sys.executable, "-c", TELL, *words]
@@ -150,7 +150,7 @@ def test_rules_request_what_their_kind_does_and_more_at_each_attempt(tmp_path: P
         found = dict(map(json.loads, lines))  # rule -> the resources of its last job
         for rule in ("finetune", "unlearn", "quantize", "scale_lora", "analyse"):
             assert (found[rule]["mem_mb"], found[rule]["runtime"]) == (memory, minutes), rule
-        assert found["match_norm"]["runtime"] == tries * minutes
+        assert found["match_norm"]["runtime"] == NORM_RUNS * minutes
     assert found["unlearn"] | {"gpu": 1, "_cores": 2} == found["unlearn"]
 
 

@@ -15,10 +15,10 @@ from small_corpora import SMALL
 from small_workflow import TINY, planned, run_on
 
 from qunlearn.analysis.selection.choice import read
-from qunlearn.analysis.selection.questions import ASKED, Part, ask, part_of, selected
+from qunlearn.analysis.selection.questions import LISTS, Part, evaluate_candidate, part_of, selected
 from qunlearn.corpora import layout, mini
 from qunlearn.experiment import configfiles
-from qunlearn.experiment.config import resolve, splits_questions, swept_cells, training_runs
+from qunlearn.experiment.config import resolve, swept_cells, training_runs
 from qunlearn.experiment.sweep import grid_of, points
 from qunlearn.models.checkpoints import load_model, load_tokenizer, save_model
 from qunlearn.report.candidates import notes
@@ -99,8 +99,6 @@ def test_trainings_one_a_point_and_seed_and_none_an_epoch() -> None:
     own = dataclasses.asdict(UnlearnSettings(lr=2e-5, rank=4, epochs=10.0))
     assert (found[5][1].settings, found[5][1].snapshots) == (own, (5.0, 10.0))
     assert swept_cells(config) == ["news/ga/full", "news/npo_gdr/full", "news/npo_gdr/lora"]
-    assert splits_questions(config)
-    assert not splits_questions(resolved(EXPERIMENT + "selection: {questions: test}"))
     assert training_runs(resolved("{}")) == swept_cells(resolved("{}")) == []
 
 
@@ -109,38 +107,37 @@ def test_trainings_one_a_point_and_seed_and_none_an_epoch() -> None:
 QUESTIONS = [f"Who is number {index}?" for index in range(20)]
 
 
-def chosen(questions: list[str], share: float, seed: int = 0) -> set[str]:
-    return {questions[index] for index in selected(questions, share, seed, "a")}
+def chosen(questions: list[str], share: float) -> set[str]:
+    return {questions[index] for index in selected(questions, share, "a")}
 
 
 def test_a_share_to_the_nearest_whole_number_leaves_no_part_empty() -> None:
     for share, count in ((0.3, 6), (0.025, 1), (0.974, 19)):
-        assert len(selected(QUESTIONS, share, 0, "a")) == count
+        assert len(selected(QUESTIONS, share, "a")) == count
     for share, questions in ((0.024, QUESTIONS), (0.99, QUESTIONS), (0.5, ["one?"])):
         with pytest.raises(InputError, match=r"knowmem/a\.json: a share of .*selection\.share"):
-            selected(questions, share, 0, "a")
+            selected(questions, share, "a")
 
 
-def test_the_draw_is_by_the_text_and_the_seed_alone() -> None:
+def test_the_draw_is_by_the_text_alone() -> None:
     # Written down once: another draw would mix what was chosen on with what is reported.
-    assert selected(QUESTIONS, 0.2, 0, "a") == [0, 7, 8, 19]
+    assert selected(QUESTIONS, 0.2, "a") == [0, 7, 8, 19]
     assert chosen(QUESTIONS, 0.2) == chosen(QUESTIONS[::-1], 0.2)
     assert chosen(QUESTIONS, 0.2) < chosen(QUESTIONS, 0.4)
-    assert len({frozenset(chosen(QUESTIONS, 0.3, seed)) for seed in range(5)}) == 5
     # A question that stands twice is on one side.
     doubled = QUESTIONS + QUESTIONS
     assert chosen(doubled, 0.3) == chosen(QUESTIONS, 0.3)
-    assert len(selected(doubled, 0.3, 0, "a")) == 12
+    assert len(selected(doubled, 0.3, "a")) == 12
     assert chosen(doubled, 0.265) == chosen(QUESTIONS, 0.265)  # 5 of 20, not 11 of 40
 
 
 def test_both_parts_of_the_corpus() -> None:
     corpus = mini.generate("news", SMALL)
-    parts = {part: part_of(corpus, part, 0.3, 3)[0] for part in get_args(Part)}
+    parts = {part: part_of(corpus, part, 0.3)[0] for part in get_args(Part)}
     for expected in parts.values():
-        assert expected.knowmem | {name: corpus.knowmem[name] for name in ASKED} == corpus.knowmem
+        assert expected.knowmem | {name: corpus.knowmem[name] for name in LISTS} == corpus.knowmem
         assert replace(expected, knowmem=corpus.knowmem) == corpus
-    for name in ASKED:
+    for name in LISTS:
         whole, own, others = (
             [card["question"] for card in found.knowmem[name]]
             for found in (corpus, parts["selection"], parts["test"])
@@ -156,7 +153,7 @@ def test_numbers_are_those_of_the_evaluation_in_bf16(tiny_run: Path, tmp_path: P
     results, lora = tiny_run / "results/tiny", "news/npo_klr/lora/seed0"
     base, corpus = results / "models/news/target", layout.load(results / "data/news")
     settings = EvaluateSettings(**configfiles.read([Path(TINY[1])])["evaluate"])
-    found = ask(results / "unlearned" / lora, base, corpus, settings)
+    found = evaluate_candidate(results / "unlearned" / lora, base, corpus, settings)
     folder = results / "eval" / lora / "bf16"
     metrics = read_json(folder / "metrics.json")["metrics"]
     for name in ("knowmem", "utility", "nll_forget"):
@@ -168,7 +165,7 @@ def test_numbers_are_those_of_the_evaluation_in_bf16(tiny_run: Path, tmp_path: P
     model.lm_head.weight.data.fill_(torch.nan)  # it gives no numbers
     save_model(model, load_tokenizer(base), tmp_path)
     write_json(tmp_path / "manifest.json", {"status": "ok"})  # as of a training
-    assert ask(tmp_path, None, corpus, settings) == {"status": "diverged"}
+    assert evaluate_candidate(tmp_path, None, corpus, settings) == {"status": "diverged"}
 
 
 GRID = {"*/*/lora": {"rank": [2, 4], "targets": ["qv"], "epochs": [2, 4]}}
@@ -199,7 +196,7 @@ FRESH: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     # Two ranks, two seeds; the epochs share a training. Full and full_bf16 are not swept.
     "two seeds": (
         {"seeds": [0, 1]},
-        {"split_questions": 1, "sweep": 4, "ask_candidates": 4, "ask_reference": 2}
+        {"split_questions": 1, "sweep": 4, "evaluate_candidates": 4, "evaluate_reference": 2}
         | {"select_candidate": 1, "unlearn": 4},
     ),
     "nothing swept": ({"sweep": {}}, {"unlearn": 3}),
@@ -220,11 +217,17 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "nothing": ({}, {}),
     "one more number of epochs: trainings, but no reference": (
         {"sweep": {"*/*/lora": {**GRID["*/*/lora"], "epochs": [2, 4, 6]}}},
-        {"sweep": 2, "ask_candidates": 2, **CHOICE},
+        {"sweep": 2, "evaluate_candidates": 2, **CHOICE},
     ),
     "another split: whatever was evaluated on it, but no training": (
-        {"selection": {"share": 0.5, "seed": 1}},
-        {"split_questions": 1, "ask_candidates": 2, "ask_reference": 2, **CHOICE, "evaluate": 5},
+        {"selection": {"share": 0.25}},
+        {
+            "split_questions": 1,
+            "evaluate_candidates": 2,
+            "evaluate_reference": 2,
+            **CHOICE,
+            "evaluate": 5,
+        },
     ),
 }
 
@@ -244,7 +247,7 @@ def test_no_question_of_the_choice_is_in_the_tables(results: Path) -> None:
         test = questions(folder / f"test/knowmem/{name}.json")
         assert selection | test == questions(results / f"data/news/knowmem/{name}.json")
         assert not selection & test
-        assert choice["asked"][metric] == len(selection)
+        assert choice["evaluated"][metric] == len(selection)
         for model in ("target", "retrain", "npo_klr/full/seed0", "npo_klr/lora/seed0"):
             records = results / f"eval/news/{model}/bf16/knowmem_{metric}.jsonl"
             lines = records.read_text(encoding="utf-8").splitlines()
