@@ -12,7 +12,7 @@ from qunlearn.experiment.config import Json, unlearn_settings, variants
 from qunlearn.models.shape import ModelShape, Training
 from qunlearn.models.sources import used
 from qunlearn.quantize.method import Precision, method_of
-from qunlearn.settings.fixed import INT8_ROWS, MOST_LOGITS
+from qunlearn.settings.fixed import INT8_ROWS, MOST_LOGITS, NORM_RUNS
 from qunlearn.training.objectives import Objective
 
 # Measured on the machine of docs/performance.md:
@@ -158,8 +158,7 @@ class _Plan:
             if run.adapter in (*trained, "full_matched"):
                 settings, adapter = unlearn_settings(self.config, cell), cell.rpartition("/")[2]
                 job = self.unlearn("unlearn", run.objective, adapter, settings)
-                tries = self.config["control_settings"]["search_runs"]
-                count = 1 if run.adapter in trained else tries
+                count = 1 if run.adapter in trained else NORM_RUNS
                 yield replace(job, disk=job.disk // count, count=count)
         for run, point in configuration.training_runs(self.config):
             if run.corpus == self.corpus:
@@ -167,7 +166,7 @@ class _Plan:
                 job = self.unlearn("sweep", run.objective, run.adapter, point.settings)
                 yield replace(job, disk=count * job.disk)
                 flops, traffic = count * asked.flops, count * asked.traffic
-                yield replace(asked, stage="ask candidates", flops=flops, traffic=traffic)
+                yield replace(asked, stage="evaluate candidates", flops=flops, traffic=traffic)
 
     def evaluation(self, precision: str, *parts: str) -> Job:
         """An evaluation: weights, and a batch's logits, cache and states (evaluate/batching.py).
