@@ -80,6 +80,7 @@ def test_a_killed_training_goes_on(
         ("npo_klr", "full", 0),
         ("npo_klr", "lora", 2),
         ("npo_gdr", "full_bf16", 0),
+        ("npo_gdr", "full_sr", 0),
     ],
 )
 def test_a_killed_unlearning_goes_on(

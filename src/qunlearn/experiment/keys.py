@@ -140,7 +140,7 @@ class UnlearnKeys(Section):
     `src/qunlearn/training/terms` has them all."""
     adapters: Several[Adapter] = ["full", "full_bf16", "lora"]
     """Variant of the update; all weights with fp32 masters (`full`), all weights in bf16 without
-    masters (`full_bf16`), or LoRA (`lora`)."""
+    masters, rounded to nearest (`full_bf16`) or stochastically (`full_sr`), or LoRA (`lora`)."""
     settings: UnlearnSettings = UnlearnSettings()
     overrides: dict[Pattern, Given[UnlearnSettings]] = {}
     """Settings of some runs, by a pattern `<corpus>/<objective>/<adapter>` in which `*` stands for

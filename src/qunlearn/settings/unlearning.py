@@ -16,7 +16,9 @@ from qunlearn.settings.kinds import (
     Tokens,
 )
 
-Adapter = Literal["full", "full_bf16", "lora"]
+Adapter = Literal["full", "full_bf16", "full_sr", "lora"]
+IN_BF16: tuple[Adapter, ...] = ("full_bf16", "full_sr")
+"""Variants without fp32 masters."""
 Variant = Literal["paper", "muse"]
 Targets = Literal["all", "qv", "odu"]
 Optimizer = Literal["adamw", "adamw_8bit"]
@@ -54,7 +56,7 @@ class UnlearnSettings:
     chunking: Chunking = "documents"
     """As in training."""
     autocast: Switch = True
-    """Multiply in bf16; `full_bf16` does so in any case."""
+    """Multiply in bf16; `full_bf16` and `full_sr` do so in any case."""
     gradient_checkpointing: Switch = False
     """Compute each layer again in the backward pass: less memory in a third more time; the same
     numbers but for rounding under autocast."""
