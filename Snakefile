@@ -62,6 +62,7 @@ rule tables:
         rules.analyse.output,
         rules.claims.output,
         rules.write_tables.output,
+        rules.score.output if GRIDS else [],
 
 
 rule figures:

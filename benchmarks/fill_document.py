@@ -150,9 +150,17 @@ def fill_window(
     copy_figure(results[-1], "window", docs)
 
 
+def fill_map(results: Path, document: Path, docs: Path) -> None:
+    """Put the scores of forecasts into a document, their figure and cells into `docs`."""
+    kept = (results / "scored.csv").read_text(encoding="utf-8")
+    write_text(docs / "results/map.csv", kept)
+    replace_marked(document, "map", (results / "score.md").read_text(encoding="utf-8"))
+    copy_figure(results, "forecast", docs)
+
+
 @run_script
 def main(
-    part: Literal["table", "answer", "mechanism", "window"],
+    part: Literal["table", "answer", "mechanism", "window", "map"],
     results: tuple[Path, ...],
     document: Path,
     docs: Path,
@@ -165,8 +173,8 @@ def main(
     """Write the parts of a document that are results anew, and keep their figures and numbers.
 
     Args:
-        part: the main table; one metric of it; the tables of a run with controls; or one variant
-            at several rates.
+        part: the main table; one metric of it; the tables of a run with controls; one variant at
+            several rates; or the scores of forecasts.
         results: the run, e.g. results/mini; of `window` several, one a learning rate.
         document: the file; what stands between its marks is written anew.
         docs: the folder for the figures, and in its results/ for the numbers.
@@ -186,3 +194,5 @@ def main(
             fill_mechanism(results[0], (corpus, objective), precisions, document, docs)
         case "window":
             fill_window(results, (corpus, objective, adapter), document, docs)
+        case "map":
+            fill_map(results[0], document, docs)

@@ -9,6 +9,7 @@ def drawing(kind, category, result, reads, shown, **labels):
 
 SUMMARY = {"summary": f"{RESULTS}/tables/summary.csv"}
 UPDATE = {"survival": f"{RESULTS}/survival"}
+SCORED = {"scored": f"{RESULTS}/tables/scored.csv"}
 LAID = SUMMARY | {"mechanism": f"{RESULTS}/tables/mechanism.csv"}
 READ, READ_LAID = [*SUMMARY.values()], [*LAID.values()]
 RUNS = {"unlearned": f"{RESULTS}/records/unlearned", "models": TRAINED}
@@ -22,6 +23,7 @@ FIGURES = {
 }
 if GRIDS:
     FIGURES["slope"] = ("Forgetting", "From bf16 to coarser precisions", READ, SUMMARY)
+    FIGURES["forecast"] = ("Mechanism", "Forecast against reversion", [*SCORED.values()], SCORED)
 if CONFIG["controls"]:
     FIGURES["controls"] = ("Controls", "Reversion of the controls", READ_LAID, LAID | PLAIN)
 if SWEPT:
@@ -50,10 +52,13 @@ PAGES = {
     "versions": ("Provenance", "What ran, with what"),
     "reversion": ("Forgetting", "Reversion, all metrics (table)"),
     "mechanism": ("Mechanism", "What arrives of the updates (table)"),
+    "score": ("Mechanism", "The forecast from the weights, scored"),
     "claims": ("Claims", "The paper's claims, judged"),
     "candidates": ("Selection", "All candidates, and why one was chosen"),
 }
 if not SWEPT:
     del PAGES["candidates"]
+if not GRIDS:
+    del PAGES["score"]
 # The report's first page, the answer in a few lines, and the tables that they are made from.
 WORDS = {"story.rst": ["mechanism", "summary", "tests", "claims"], "answer.txt": ["summary"]}

@@ -36,6 +36,43 @@ use rule job as claims with:
         "Judging the paper's claims"
 
 
+# What the weights alone say of each update and grid. Asked for first, as `snakemake -- forecast` does,
+# it is a forecast: no unlearned model is evaluated yet.
+use rule job as forecast with:
+    input:
+        SURVIVAL,
+        RECORDS,
+    output:
+        listed("<results>/tables/forecast.csv", "Mechanism", "Forecast from the weights (CSV)"),
+        "<results>/tables/forecast.md",
+    log:
+        "<logs>/tables/forecast.log",
+    benchmark:
+        "<benchmarks>/tables/forecast.tsv"
+    params:
+        **step("forecast", flags(OF_ALL | TABLES)),
+    message:
+        "Forecasting from the weights which updates are lost"
+
+
+use rule job as score with:
+    input:
+        "<results>/tables/forecast.csv",
+        "<results>/tables/metrics.csv",
+    output:
+        "<results>/tables/scored.csv",
+        "<results>/tables/score.md",
+    log:
+        "<logs>/tables/score.log",
+    benchmark:
+        "<benchmarks>/tables/score.tsv"
+    params:
+        **step("score", flags({"results": RESULTS} | TABLES)),
+        read=resource("predictions.yaml"),
+    message:
+        "Scoring the forecast by what came back"
+
+
 # The main table, the mechanism's, all candidates, and our numbers beside the published ones.
 use rule job as write_tables with:
     input:

@@ -9,6 +9,7 @@ Args:
     survival: the folder of the measurements.
     unlearned: the folder of the unlearned models.
     selections: JSON files of select_candidate.py.
+    scored: the CSV file of forecasts and what came back.
     models: the runs below `unlearned`, <corpus>/<objective>/<adapter>/seed<k> each.
     cells: of one run's variants, <corpus>/<objective>/<adapter>/seed<k>/<precision> each.
     precisions: from fine to coarse, e.g. nf4 rtn4 rtn3g64.
@@ -34,6 +35,7 @@ def main(
     survival: Path | None = None,
     unlearned: Path | None = None,
     selections: tuple[Path, ...] = (),
+    scored: Path | None = None,
     models: tuple[str, ...] = (),
     cells: tuple[str, ...] = (),
     precisions: tuple[str, ...] = (),
