@@ -154,6 +154,8 @@ def test_spared_weights_by_hand() -> None:
     assert not any(kept and moved for kept, moved in zip(unmoved, (DELTA != 0)[0], strict=True))
 
     assert not any(picked("zero_bin", Precision.parse("bf16")))
+    # Of a mid-rise grid no code stands for 0, not even the code 0.
+    assert not any(picked("zero_bin", Precision.parse("rtn3m")))
 
 
 @pytest.mark.parametrize("choice", ["zero_bin", "other_bins"])

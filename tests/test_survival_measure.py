@@ -72,6 +72,15 @@ def test_by_hand() -> None:
     }
 
 
+def test_the_codes_of_fp4_beside_zero_count_as_zero() -> None:
+    """For a weight that moves between them stays as good as zero."""
+    weight, delta = torch.ones(1, 64), torch.zeros(1, 64)
+    weight[0, :4] = torch.tensor([0.0, 0.05, -0.08, 0.1])
+    delta[0, 1:4] = 0.01
+    row, _ = survival(Update("w", -1, "w", weight, delta), "fp4")
+    assert row.zero_bin == 3 / 64 and row.zero_bin_moved == pytest.approx(2 / 3)
+
+
 def test_histogram_gathers_both_ends() -> None:
     weight = torch.tensor([[1.0, -1.0, 0.5, 0.3]])
     delta = torch.tensor([[1e-9, 1e-42, 1e6, 0.0]])  # 1e-42 / step is next to nothing

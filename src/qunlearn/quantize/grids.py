@@ -25,6 +25,8 @@ NF4 = (
 _FP4 = (1 / 192, 1 / 6, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 1.0)
 FP4 = (*(-level for level in reversed(_FP4)), 0.0, *_FP4)
 """The levels of bitsandbytes' FP4; its two codes for zero are one level here."""
+NEAR_ZERO = 1 / 8
+"""A level nearer to 0 than this share of the distance between its two neighbours acts as 0."""
 _TINY = torch.finfo(torch.float32).tiny
 
 
@@ -46,6 +48,13 @@ class Grid(ABC):
         Of a weight on a point it is the gap above (bf16: away from zero), beyond the outermost
         points the last gap. Never zero.
         """
+
+    def zero(self, codes: Tensor) -> Tensor:
+        """Whether each code acts as 0, [out, in], bool.
+
+        It stands for 0, or for a level so near that a weight between the two loses its update.
+        """
+        return codes == 0
 
 
 class Bfloat16Grid(Grid):
@@ -98,6 +107,10 @@ class UniformGrid(Grid):
         """The same for each weight of a group."""
         return self._steps.expand(self._grouped(weight).shape).reshape(weight.shape)
 
+    def zero(self, codes: Tensor) -> Tensor:
+        """The code 0, but of a mid-rise grid none."""
+        return torch.zeros_like(codes, dtype=torch.bool) if self._midrise else super().zero(codes)
+
     def _grouped(self, weight: Tensor) -> Tensor:
         return weight.reshape(*self._steps.shape[:2], -1)
 
@@ -146,6 +159,12 @@ class CodebookGrid(Grid):
         gap = _count(scaled >= level for level in self._levels[1:-1].tolist())
         gaps = _at(self._levels.diff(), gap)
         return (gaps * self._largest).clamp_(min=_TINY).view(weight.shape)
+
+    def zero(self, codes: Tensor) -> Tensor:
+        """Of NF4 the level 0, of FP4 also its neighbours +-1/192."""
+        apart, near = self._levels[2:] - self._levels[:-2], torch.zeros(len(self._levels))
+        near[1:-1] = self._levels[1:-1].abs() < NEAR_ZERO * apart
+        return _at(near, codes).view(codes.shape).bool()
 
     def _scaled(self, weight: Tensor) -> Tensor:
         """[blocks, 64], in [-1, 1]."""

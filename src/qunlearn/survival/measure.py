@@ -30,8 +30,8 @@ BINS = (HIGHEST - LOWEST) * A_DECADE
 SHAPE = (2, 2, 2, 1 + BINS)
 
 Counts = NDArray[np.int64]
-"""SHAPE, weights: whether the fixed grid rounds them to 0, whether their code changes from grid to
-grid, whether it changes on the fixed grid; and d = 0 or the bin of |d| / step."""
+"""SHAPE, weights: whether the fixed grid takes them for 0 (`Grid.zero`), whether their code changes
+from grid to grid, whether it changes on the fixed grid; and d = 0 or the bin of |d| / step."""
 
 
 class Rounded(NamedTuple):
@@ -102,7 +102,7 @@ def measure_matrix(
         ratio = (delta.abs() / steps).clamp_(max=torch.finfo(torch.float32).max)
         predicted += float(ratio.clamp(max=1.0).sum(dtype=torch.float64))
         flips = [before.codes != after.codes for before, after in (on_grid, shipped)]
-        counts += count(ratio, delta != 0, flips[0], flips[1], on_grid[0].values == 0)
+        counts += count(ratio, delta != 0, flips[0], flips[1], grid.zero(on_grid[0].codes))
         fixed.add(on_grid, delta)
         adaptive.add(shipped, delta)
         rounding_error += _square(shipped[0].values - weight)
@@ -188,7 +188,7 @@ def count(ratio: Tensor, moved: Tensor, fixed: Tensor, adaptive: Tensor, zero: T
         ratio: |d| / step, finite.
         moved: whether d != 0; the ratio of such a weight may have underflowed to 0.
         fixed, adaptive: whether its code changes.
-        zero: whether the fixed grid rounds the weight to 0.
+        zero: whether the weight's code on the fixed grid acts as 0.
     """
     logs = ratio.log10().sub_(LOWEST).mul_(A_DECADE).clamp_(0, BINS - 1)
     # One number holds all five answers, so that they are counted in one pass.
