@@ -41,16 +41,16 @@ def test_a_finished_run_has_nothing_to_do(tiny_run: Path, snakemake: Snakemake) 
 
 
 TABLES = Counter(
-    **dict.fromkeys(("analyse", "claims", "write_tables", "model_cards", "all"), 1),
+    **dict.fromkeys(("analyse", "claims", "score", "write_tables", "model_cards", "all"), 1),
     words=2,
-    figure=4,  # of scores
-    page=5,
+    figure=5,  # of scores
+    page=6,
 )
 GRIDS = Counter(figure=2)  # of each update on the grids
 RUNS = Counter(figure=1)  # of the training logs
-VARIANTS = Counter(unlearn=3, quantize=12, evaluate=12, survival=3) + RUNS + TABLES
-PRECISION = Counter(quantize=5, evaluate=5, survival=3) + GRIDS + TABLES
-SEEDS = Counter(finetune=6, unlearn=6, quantize=40, evaluate=40, survival=6)
+VARIANTS = Counter(unlearn=3, quantize=12, evaluate=12, survival=3, forecast=1) + RUNS + TABLES
+PRECISION = Counter(quantize=5, evaluate=5, survival=3, forecast=1) + GRIDS + TABLES
+SEEDS = Counter(finetune=6, unlearn=6, quantize=40, evaluate=40, survival=6, forecast=1)
 CHANGES: dict[str, tuple[Any, dict[str, int]]] = {
     "how models are evaluated: evaluations": (
         {"evaluate": {"verbmem_tokens": 9}},
