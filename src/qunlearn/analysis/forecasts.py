@@ -186,4 +186,5 @@ def _write(path: Path, columns: Sequence[str], found: pd.DataFrame) -> None:
 
 def _numbers(found: pd.DataFrame) -> pd.DataFrame:
     names = [name for name in SCORED_TABLE if name in FLOATS]
-    return found.assign(**found[names].apply(pd.to_numeric, errors="coerce"))
+    numbers = found[names].apply(pd.to_numeric, errors="coerce").astype(float)
+    return found.assign(**numbers)

@@ -50,7 +50,7 @@ def score_markdown(found: pd.DataFrame) -> str:
         "ratio foretells a loss.",
         f"The threshold was not fitted. Cells: {len(found)}, of {_runs(found)} runs; cells of one "
         "run share its update, so the intervals (Wilson, 95 %) are too narrow.",
-        f"sha256 of the {len(digests)} forecasts: {', '.join(digests)}.",
+        f"sha256 of each experiment's forecast.csv: {', '.join(digests)}.",
     ]
     notes = "\n".join(f"* {line}" for line in lines)
     parts = map_table(found), scores_table(scores(found)), notes, misses_table(wrong(found))
