@@ -95,6 +95,7 @@ def cells(*values: tuple[str, float, float], **more: Any) -> pd.DataFrame:
     run = {"corpus": "news", "objective": "npo_gdr", "seed": 1, "lr": 1e-5, "precision": "fp4"}
     rows = [
         {**run, "adapter": adapter, "ratio": ratio, **dict.fromkeys(OUTCOMES, back)}
+        | {"verdict": "on the edge" if ratio == 0.9 else "lost"}
         for adapter, ratio, back in values
     ]
     return pd.DataFrame(rows, columns=list(SCORED_TABLE)).assign(**more)
@@ -114,6 +115,7 @@ def test_hits_alarms_and_misses_are_counted() -> None:
     by_nll = {one.variant: one for one in scores(CELLS) if one.outcome == NLL}
     assert by_nll["all"][2:7] == (1, 1, 1, 1, 2)
     assert by_nll["full_bf16"][2:7] == (1, 1, 1, 0, 0)
+    assert by_nll["all but on the edge"][2:7] == (1, 0, 1, 1, 2)
     assert by_nll["full"][2:7] == (0, 0, 0, 1, 2)
     # Of four pairs of a kept cell (.9, inf) and a lost one (.2, 1) one is the wrong way round.
     assert by_nll["all"].auc == 0.75

@@ -29,7 +29,7 @@ from qunlearn.survival.table import overall, read_survival
 LOST = 0.5
 """A cell is lost above this reversion, or below this projection."""
 OUTCOMES = ("projection", "reversion_nll_forget", "reversion_verbmem", "reversion_knowmem")
-ALL = "all"
+ALL, DECIDED = "all", "all but on the edge"
 
 
 def forecast(results: Path, cells: Sequence[str]) -> pd.DataFrame:
@@ -125,7 +125,7 @@ class Score(NamedTuple):
     """How right the rule was in some cells, by one outcome."""
 
     outcome: str
-    variant: str  # or ALL
+    variant: str  # or ALL, or DECIDED
     hits: int  # foretold lost, and lost
     alarms: int  # foretold lost, but kept
     misses: int  # not foretold, but lost
@@ -142,9 +142,9 @@ class Score(NamedTuple):
 
 
 def scores(found: pd.DataFrame) -> list[Score]:
-    """A score for each outcome, of all cells and of each variant's."""
-    names = [ALL, *distinct(found["adapter"])]
-    groups = {name: found if name == ALL else select(found, adapter=name) for name in names}
+    """A score for each outcome: of all cells, of those off the edge, and of each variant's."""
+    groups = {ALL: found, DECIDED: found[found["verdict"] != "on the edge"]}
+    groups |= {name: select(found, adapter=name) for name in distinct(found["adapter"])}
     return [_score(own, outcome, name) for outcome in OUTCOMES for name, own in groups.items()]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from qunlearn.analysis.forecasts import ALL, LOST, Score, scores, wrong
+from qunlearn.analysis.forecasts import LOST, Score, scores, wrong
 from qunlearn.analysis.predictions import Answer
 from qunlearn.analysis.summary import distinct
 from qunlearn.analysis.verdicts import MARGIN
@@ -86,7 +86,7 @@ def scores_table(found: Sequence[Score]) -> str:
     head += ["undefined", "right", "AUC of the ratio"]
     rows = [
         [
-            *(OUTCOME_NAMES[one.outcome], one.variant if one.variant == ALL else _name(one)),
+            *(OUTCOME_NAMES[one.outcome], adapter_name(one.variant)),
             *(one.hits, one.alarms, one.misses, one.kept, one.undefined),
             f"{(one.hits + one.kept) / one.cells:.2f} [{one.low:.2f}, {one.high:.2f}]"
             if one.cells
@@ -140,10 +140,6 @@ def _cell(row: object) -> list[object]:
 def _share(back: float, share: float) -> str:
     shown = f"{UNDEFINED if back != back else format(back, 'z.2f')} ({share:.2f})"
     return f"**{shown}**" if share < THRESHOLD else shown
-
-
-def _name(one: Score) -> str:
-    return adapter_name(one.variant)
 
 
 def _runs(found: pd.DataFrame) -> int:
