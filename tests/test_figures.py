@@ -19,7 +19,7 @@ from small_summaries import over_seeds, single
 from small_survival import BINS, MATRIX, STILL, matrices, write_cell
 from test_selection import selection
 
-from qunlearn.analysis.forecasts import write_scored
+from qunlearn.analysis.forecast_scores import write_scored
 from qunlearn.analysis.frame import SCORED_TABLE
 from qunlearn.analysis.selection.choice import write
 from qunlearn.analysis.summary import Scores, write_summaries

@@ -11,17 +11,16 @@ import pytest
 from small_summaries import single
 from small_survival import MATRIX, matrices, write_cell
 
-from qunlearn.analysis.forecasts import (
+from qunlearn.analysis.forecast_scores import (
     OUTCOMES,
-    forecast,
     happened,
     read_scored,
     scored,
     scores,
-    write_forecast,
     write_scored,
     wrong,
 )
+from qunlearn.analysis.forecasts import forecast, write_forecast
 from qunlearn.analysis.frame import SCORED_TABLE
 from qunlearn.analysis.predictions import Prediction, answers
 from qunlearn.analysis.summary import write_metrics

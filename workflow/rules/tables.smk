@@ -44,7 +44,6 @@ use rule job as forecast with:
         RECORDS,
     output:
         listed("<results>/tables/forecast.csv", "Mechanism", "Forecast from the weights (CSV)"),
-        "<results>/tables/forecast.md",
     log:
         "<logs>/tables/forecast.log",
     benchmark:

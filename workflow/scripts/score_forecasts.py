@@ -25,7 +25,7 @@ def main(
 ) -> None:
     import pandas as pd
 
-    from qunlearn.analysis.forecasts import scored, write_scored
+    from qunlearn.analysis.forecast_scores import scored, write_scored
     from qunlearn.analysis.predictions import answers, read_predictions
     from qunlearn.report.forecast_tables import predictions_markdown, score_markdown
     from qunlearn.run.files import write_text

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 import yaml
 
-from qunlearn.analysis.forecasts import OUTCOMES, foretold
+from qunlearn.analysis.forecast_scores import OUTCOMES, foretold
 from qunlearn.analysis.frame import MECHANISM_KEY
 from qunlearn.analysis.verdicts import MARGIN
 from qunlearn.run.files import read_text

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from qunlearn.analysis.forecasts import LOST, Score, scores, wrong
+from qunlearn.analysis.forecast_scores import LOST, Score, scores, wrong
 from qunlearn.analysis.predictions import Answer
 from qunlearn.analysis.summary import distinct
 from qunlearn.analysis.verdicts import MARGIN
@@ -28,17 +28,6 @@ RULE = (
     "The rule: an update is lost where the share of weights that moved is smaller than the share "
     f"that the grid rounds to zero (ratio below {THRESHOLD:g})."
 )
-
-
-def forecast_markdown(found: pd.DataFrame) -> str:
-    """A row for each run and grid of `forecasts.forecast`."""
-    head = ["Corpus", "Variant", "Learning rate", "Seed", "Precision", "moved", "rounded to zero"]
-    rows = [
-        [*_cell(row), f"{row.moved:.3f}", f"{row.zero_bin:.3f}", f"{row.ratio:.2f}", row.verdict]
-        for row in found.itertuples()
-    ]
-    shown = table([*head, "ratio", "forecast"], rows, right=[*head[2:4], *head[5:], "ratio"])
-    return f"{RULE} From the weights alone, before any evaluation.\n\n{shown}\n"
 
 
 def score_markdown(found: pd.DataFrame) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qunlearn.analysis.forecasts import read_scored
+from qunlearn.analysis.forecast_scores import read_scored
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, adapter_name
 from qunlearn.quantize.method import method_of
