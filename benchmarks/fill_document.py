@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -13,11 +13,12 @@ from benchmarks.learning_rates import read_rate, window_markdown, write_window
 from benchmarks.run_spread import Run, measure, spread_notes
 from benchmarks.window_figure import plot_window
 from qunlearn.analysis.comparisons import better
-from qunlearn.analysis.summary import read_metrics, summaries
+from qunlearn.analysis.summary import Key, Summary, read_metrics, summaries
 from qunlearn.experiment.controls import NEEDED
+from qunlearn.experiment.labels import METRICS, adapter_name, number, precision_name
+from qunlearn.experiment.names import REFERENCES
 from qunlearn.report.main_table import as_markdown, main_table
 from qunlearn.report.mechanism_tables import arrivals, mechanism_markdown, reversion_markdown
-from qunlearn.report.pages import answer_table
 from qunlearn.run.cli import run_script
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_text
@@ -77,6 +78,27 @@ def fill_answer(docs: Path, precisions: Collection[str], document: Path) -> None
     """Put the table of one metric into a document, from what `fill_table` kept in `docs`."""
     found = summaries(docs / "results/summary.csv")
     replace_marked(document, "answer", answer_table(found, precisions))
+
+
+def answer_table(
+    found: Mapping[Key, Summary], precisions: Collection[str], metric: str = "verbmem"
+) -> str:
+    """One metric as Markdown: a row for target, retrain and each variant, a column a precision.
+
+    Args:
+        found: every metric, of one corpus and one objective.
+        precisions: those of the columns.
+    """
+    shown: dict[str, dict[str, str]] = {}
+    for key, own in found.items():
+        if key.metric == metric and key.precision in precisions:
+            name = key.objective if key.objective in REFERENCES else adapter_name(key.adapter)
+            text = own.absent
+            if own.value is not None:
+                text = f"{number(metric, own.value)} ±{number(metric, own.half)}"
+            shown.setdefault(precision_name(key.precision), {})[name] = text
+    table = pd.DataFrame(shown).rename_axis(f"{METRICS[metric]} (95 % interval)").reset_index()
+    return str(table.to_markdown(index=False, disable_numparse=True))
 
 
 def main_notes(results: Path) -> list[str]:
@@ -152,9 +174,9 @@ def fill_window(
 
 def fill_map(results: Path, document: Path, docs: Path) -> None:
     """Put the scores of forecasts into a document, their figure and cells into `docs`."""
-    kept = (results / "scored.csv").read_text(encoding="utf-8")
+    kept = (results / "tables/scored.csv").read_text(encoding="utf-8")
     write_text(docs / "results/map.csv", kept)
-    replace_marked(document, "map", (results / "score.md").read_text(encoding="utf-8"))
+    replace_marked(document, "map", (results / "tables/score.md").read_text(encoding="utf-8"))
     copy_figure(results, "forecast", docs)
 
 

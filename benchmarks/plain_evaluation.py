@@ -78,7 +78,7 @@ def logprobs_in_batches(
 def _generate(
     model: Any, tokenizer: PreTrainedTokenizerBase, rows: list[list[int]], new_tokens: int
 ) -> list[str]:
-    ids, mask = _padded(rows, left=True)
+    ids, mask = (each.to(model.device) for each in _padded(rows, left=True))
     output = model.generate(
         input_ids=ids,
         attention_mask=mask,

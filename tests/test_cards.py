@@ -197,7 +197,7 @@ def test_what_is_missing_or_not_this_models_is_an_error(results: Path) -> None:
 def test_the_script_writes_both_copies_or_nothing(results: Path) -> None:
     cells = [f"{model}/nf4" for model in ("news/target", "news/retrain", LORA)]
     write_metrics(results / "metrics.csv", "mini", table(*cells))
-    write = partial(SCRIPT["main"], results / "metrics.csv", results, cells, results / "cards")
+    write = partial(SCRIPT["main"], results / "metrics.csv", results, cells)
     lost = results / "quantized" / cells[2] / "manifest.json"
     content = lost.read_bytes()
     lost.unlink()

@@ -93,7 +93,7 @@ def versions(package: Path) -> dict[str, str]:
     return found
 
 
-PAGES = {"judge_claims", "write_model_cards", "write_page", "write_tables"}
+PAGES = {"write_model_cards", "write_page", "write_tables"}
 TRAINING = {"unlearn", "finetune", "match_norm", "scale_lora", *TERMS}
 EDITS = [
     ("run/errors.py", "LONGEST = 2000", "LONGEST = 1000", set()),

@@ -177,12 +177,8 @@ BAD = {
     "unlearn: {settings: {micro_batch_size: 5}}": "'unlearn.settings.micro_batch_size': batch",
     # Patterns and grids
     'unlearn: {overrides: {"*/npo_gdr/lorra": {lr: 1.0}}}': "'unlearn.overrides.*/npo_gdr/lorra': ",
-    '{selection: {fixed: {"*/*/lroa": r8/epoch10}}}': "'selection.fixed.*/*/lroa': can match no",
     'sweep: {"*": {rank: [4]}}': "'sweep': rank is a setting of LoRA, not of news/npo_gdr",
     'sweep: {"*/*/lora": {alpha: [1.0000001, 1.0000002]}}': "'sweep': two points of news/npo_gdr/l",
-    '{sweep: {"*/*/lora": {rank: [8]}}, selection: {rule: fixed, fixed: {"*": r8/epoch6}}}': (
-        "'selection.fixed': news/npo_gdr/lora needs one of its candidates, such as r8/epoch5, not r"
-    ),
     '{controls: true, sweep: {"*/*/full": {lr: [1.0e-4]}}}': "'controls': full_matched needs",
 }
 

@@ -129,7 +129,7 @@ SEEN = {
     "quantize": {"quantize.py", "measure_survival.py"},
     "gptq": {"quantize.py"},
     "evaluate": {"evaluate.py"},
-    "tables": {"analyse.py", "judge_claims.py", "write_tables.py"},
+    "tables": {"analyse.py", "write_tables.py"},
 }
 """Environment -> the scripts whose rules name it, as far as tiny's tables need them."""
 HOLDERS = {

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import tyro
 from conftest import ROOT
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -34,34 +33,34 @@ REVERSIONS = ("reversion_nll_forget", "reversion_verbmem", "reversion_knowmem")
 ERRORS = {"bf16": 0.0, "nf4": 0.09, "rtn3g64": 0.25}
 RUNS = [f"news/npo_gdr/{adapter}/seed0" for adapter in NEEDED]
 CELLS = " ".join(f"{run}/{precision}" for precision in ("nf4", "rtn3g64") for run in RUNS)
-SUMMARY, MECHANISM = "--summary {run}/summary.csv", "--mechanism {run}/mechanism.csv"
-MEASURED = "--survival {run}/survival"
-FLAGS = {
-    "survival_of_forgetting": SUMMARY,
-    "reversion": f"{SUMMARY} {MECHANISM}",
-    "pareto": SUMMARY,
-    "slope": SUMMARY,
-    "controls": f"{SUMMARY} {MECHANISM} --precisions nf4 rtn3g64",
-    "update_survival": f"{MEASURED} --cells {CELLS}",
-    "update_over_step": f"{MEASURED} --cells {CELLS}",
-    "loss_curves": f"--unlearned {{run}}/trained --models {' '.join(RUNS)}",
-    "candidates": "--selections {run}/choice.json",
-    "forecast": "--scored {run}/scored.csv",
+SWEPT = "news/npo_gdr/lora"
+NAMES = {
+    "survival_of_forgetting": "",
+    "reversion": "",
+    "pareto": "",
+    "slope": "",
+    "controls": "",
+    "update_survival": CELLS,
+    "update_over_step": CELLS,
+    "loss_curves": " ".join(RUNS),
+    "candidates": SWEPT,
+    "forecast": "",
 }
 
 
-def draw(figure: str, run: Path, output: Path, flags: str = "") -> None:
+def draw(figure: str, run: Path, output: Path, names: str | None = None) -> None:
     """As the workflow does, in this process."""
     main = runpy.run_path(str(ROOT / "workflow/scripts/plot.py"))["main"]
-    words = (flags or FLAGS[figure]).format(run=run, none=output).split()
-    tyro.cli(main, args=["--figure", figure, "--output", str(output), *words])
+    words = (NAMES[figure] if names is None else names).split()
+    main(figure, run, output, tuple(words))
 
 
 def written(folder: Path, scores: Scores, measured: bool = False) -> None:
     """`summary.csv` of some scores, and `mechanism.csv` of what was measured of them."""
-    write_summaries(folder / "summary.csv", "mini", over_seeds(scores))
+    tables = folder / "tables"
+    write_summaries(tables / "summary.csv", "mini", over_seeds(scores))
     if measured:
-        write_mechanism(folder / "mechanism.csv", scores, arrivals(scores, folder / "survival"))
+        write_mechanism(tables / "mechanism.csv", scores, arrivals(scores, folder / "survival"))
 
 
 def score(cell: str, metric: str, value: float | str) -> Scores:
@@ -134,11 +133,12 @@ def write_experiment(folder: Path) -> None:
             write_cell(folder / "survival", cell, *tables)
     sign_measurements(folder / "survival")
     written(folder, experiment(), measured=True)
-    write_log(folder / "trained", RUNS[0], range(10, 41, 10))
-    write_log(folder / "trained", RUNS[1], [10, 20])
-    write_log(folder / "trained", RUNS[2], [10], "diverged")
-    write(folder / "choice.json", selection())
-    write_scored(folder / "scored.csv", forecasts())
+    unlearned = folder / "records/unlearned"
+    write_log(unlearned, RUNS[0], range(10, 41, 10))
+    write_log(unlearned, RUNS[1], [10, 20])
+    write_log(unlearned, RUNS[2], [10], "diverged")
+    write(folder / f"selection/{SWEPT}.json", selection())
+    write_scored(folder / "tables/scored.csv", forecasts())
 
 
 # --- What the figures show of it -------------------------------------------------------------
@@ -155,7 +155,7 @@ SAID = {
     "reversion": (*VARIANTS, *LOST, NOT_FORGOTTEN, "survived", "back at\ntarget", "NF4\n9\xa0%"),
     "pareto": (*KNOWN, "to RTN3 g64", "to NF4", "↖ better", "KnowMem, ROUGE-L  (← better)"),
     "slope": (*KNOWN, *LOST, "PrivLeak → 0\n%"),
-    "controls": (COUNTED, MATCHED, *LOST, NOT_FORGOTTEN, "× 0.5", "zero-bin\nmoves\nkept"),
+    "controls": (COUNTED, MATCHED, *LOST, "× 0.5", "zero-bin\nmoves\nkept"),
     "update_survival": (*RUN, plot_update_survival.UNCHANGED_NAME, "overall 0.25", "diverged"),
     "update_over_step": (*RUN, "(fp32 masters): 25.0 % with d = 0", "LoRA: diverged", "|d| / step"),
     "loss_curves": (*VARIANTS, "a run diverged", "updates (logarithmic)", "NEWS · NPO+GDR"),
@@ -186,7 +186,7 @@ def values(axes: Axes, colour: str) -> list[list[float]]:
     return [np.asarray(line.get_ydata(), float).tolist() for line in lines]
 
 
-@pytest.mark.parametrize("figure", FLAGS)
+@pytest.mark.parametrize("figure", NAMES)
 def test_a_figure_says_what_it_shows(figure: str, run: Path, drawn: list[Figure]) -> None:
     draw(figure, run, run)
 
@@ -198,9 +198,9 @@ def test_a_figure_says_what_it_shows(figure: str, run: Path, drawn: list[Figure]
 
 
 def test_every_figure_has_two_files(run: Path, tmp_path: Path) -> None:
-    for figure in FLAGS:
+    for figure in NAMES:
         draw(figure, run, tmp_path)
-    names = [f"{name}_news_npo_gdr" if "update_" in name else name for name in FLAGS]
+    names = [f"{name}_news_npo_gdr" if "update_" in name else name for name in NAMES]
     expected = {f"{name}.{form}" for name in names for form in ("png", "pdf")}
     assert {path.name for path in tmp_path.iterdir()} == expected
 
@@ -250,7 +250,7 @@ def test_controls_stand_at_their_mean_size(run: Path, tmp_path: Path, drawn: lis
         row = {**MATRIX, "norm_w": 100.0, "norm_d": size}
         write_cell(tmp_path / "survival", f"news/npo_gdr/{cell}/rtn4", matrices(row))
     written(tmp_path, scores, measured=True)
-    plot_controls.plot(tmp_path / "mechanism.csv", tmp_path / "summary.csv", ["rtn4"], tmp_path)
+    plot_controls.plot(tmp_path, tmp_path)
     draw("controls", run, run)
 
     lines = [line for line in drawn[0].axes[0].lines if line.get_label() in ("LoRA", MATCHED)]
@@ -286,17 +286,18 @@ def test_a_run_is_a_line_that_ends_in_its_marker_or_a_cross(run: Path, drawn: li
 
 
 BROKEN = [
-    ("pareto", f"{SUMMARY} --cells a", "--figure pareto: got an unexpected keyword argument"),
-    ("pareto", "--summary {none}/summary.csv", "no unlearned model to draw"),
-    ("reversion", "--summary {run}/summary.csv --mechanism {none}/m.csv", "no such file"),
-    ("update_over_step", f"{MEASURED} --cells {RUNS[0]}/rtn4", r"rtn4_histogram\.csv: no such"),
-    ("loss_curves", "--unlearned {run} --models news/target", "models: none to draw; give"),
-    ("loss_curves", "--unlearned {run} --models " + RUNS[0], r"train_log\.jsonl: no such file"),
+    ("pareto", "a", "--names: pareto takes none"),
+    ("candidates", "", "--names: candidates takes some"),
+    ("pareto", "", "no unlearned model to draw"),
+    ("reversion", "", "no unlearned model to draw"),
+    ("update_over_step", f"{RUNS[0]}/rtn4", r"rtn4_histogram\.csv: no such"),
+    ("loss_curves", "news/target", "--names: none to draw; give"),
+    ("loss_curves", RUNS[0], r"train_log\.jsonl: no such file"),
 ]
 
 
-@pytest.mark.parametrize(("figure", "flags", "message"), BROKEN)
-def test_missing_is_named(figure: str, flags: str, message: str, run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("figure", "names", "message"), BROKEN)
+def test_missing_is_named(figure: str, names: str, message: str, tmp_path: Path) -> None:
     written(tmp_path, score("target/bf16", "verbmem", 90.0))
     with pytest.raises(InputError, match=message):
-        draw(figure, run, tmp_path, flags)
+        draw(figure, tmp_path, tmp_path, names)

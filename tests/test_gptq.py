@@ -295,3 +295,19 @@ def test_libraries_alone_give_what_is_evaluated(root: Path, answers: Answers, na
     assert distance(answers[name], evaluated(root, precision)) <= TOLERANCE[precision]
     # That this is the quantized model, not a dense one: it is further from its source.
     assert distance(answers[name], evaluated(root, "source")) > 2 * TOLERANCE[precision]
+
+
+@pytest.mark.parametrize("name", ["nf4", "fp4", "gptq4"])
+def test_a_gpus_sixteen_bits_are_the_same_points_rounded(root: Path, name: str) -> None:
+    precision, device = Precision.parse(name), torch.device("cpu")
+    full, half = (
+        method_of(name).load(root / name, precision, dtype, device)
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    wanted = {key: value.bfloat16() for key, value in full.state_dict().items()}
+    assert wanted.keys() == half.state_dict().keys()
+    for key, value in half.state_dict().items():
+        assert value.dtype == torch.bfloat16 and torch.equal(value, wanted[key]), key
+    ids = torch.arange(40).view(2, 20)
+    with torch.no_grad():
+        assert 0 < distance(half(ids).logits.float(), full(ids).logits) < 0.01

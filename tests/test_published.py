@@ -11,7 +11,6 @@ from conftest import ROOT
 from small_claims import key, missing, number
 
 from qunlearn.analysis.published import (
-    NO_COUNTERPART,
     NOT_RUN,
     auc_error,
     privleak_error,
@@ -79,5 +78,3 @@ def test_every_published_number_stands_beside_ours(tmp_path: Path) -> None:
     assert found[key("full", "fp4", "privleak")] == ["diverged", "", "", "-87.53", "", "", ""]
     absent = found["books", "ga_gdr", "lora", "fp4", "utility"]
     assert (absent[0], absent[-1]) == ("", NOT_RUN)
-    write_beside(tmp_path / "a.csv", ours, None)
-    assert (tmp_path / "a.csv").read_text().splitlines()[1] == "," * 11 + NO_COUNTERPART

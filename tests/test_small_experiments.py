@@ -51,7 +51,7 @@ OVERLAP = Overlap("knowmem/retain_qa.json", 4, "knowmem/retain_qa_icl.json", cou
 SWEPT = "news/npo_gdr/lora"
 SCORES = {"knowmem": 30.0, "utility": 58.0, "nll_forget": 1.25}
 CHOICE = choose(
-    *(SWEPT, "fixed", "split", "r4/epoch1", {"forget": 30, "retain": 29}),
+    *(SWEPT, {"forget": 30, "retain": 29}),
     target=SCORES,
     retrain=SCORES,
     candidates=gather(["r4"], {"r4": [{"epoch1": {"status": "ok", **SCORES}}]}),
@@ -94,12 +94,10 @@ def results(experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) ->
     """The folder of the experiment, with all its tables."""
     results = tmp_path_factory.mktemp("results")
     records(results, experiment)
-    evaluations, made = results / "eval", results / "tables"
-    script("analyse.py")(evaluations, experiment.cells, "small", EvaluateSettings(), made)
-    given = (made / "summary.csv", made / "tests.csv", EvaluateSettings(), made)
-    script("judge_claims.py")(*given, evaluations, experiment.cells)
+    script("analyse.py")(results, experiment.cells, "small", EvaluateSettings())
     write(results / f"selection/{SWEPT}.json", CHOICE)
-    script("write_tables.py")(results, experiment.cells, ("A note.",), (SWEPT,))
+    given = EvaluateSettings(), experiment.cells
+    script("write_tables.py")(results, *given, notes=("A note.",), swept=(SWEPT,))
     return results
 
 

@@ -1,6 +1,7 @@
 """Survival of an update: a matrix by hand, identities that hold for every one, a model, files."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from small_survival import write
 from survival_models import grid_of, random_update, rounded_to, survival
 
 from qunlearn.models.updates import Update
+from qunlearn.quantize.method import Precision
 from qunlearn.run.errors import InputError
-from qunlearn.survival.measure import BINS, BLOCK_WEIGHTS
+from qunlearn.survival.measure import BINS, BLOCK_WEIGHTS, measure_matrix
 from qunlearn.survival.table import ARRIVED, overall, read_histogram, read_survival
 
 PRECISIONS = ("bf16", "int8", "nf4", "fp4", "rtn4", "rtn3g32", "rtn3g32m")
@@ -132,6 +134,15 @@ def test_blocks_of_rows_make_no_difference(name: str, monkeypatch: pytest.Monkey
     assert numbers[0] == pytest.approx(numbers[1], rel=1e-12)
     assert other_bins.equals(bins)
     assert torch.equal(update.weight, before[0]) and torch.equal(update.delta, before[1])
+
+
+def test_threads_change_no_bit() -> None:
+    update, precision = random_update(2 * BLOCK_WEIGHTS // 64 + 100, 64, 0.02), "nf4"
+    alone, counts = measure_matrix(update, Precision.parse(precision))
+    with ThreadPoolExecutor(3) as executor:
+        shared, others = measure_matrix(update, Precision.parse(precision), (), executor)
+    assert shared == alone
+    assert np.array_equal(counts, others)
 
 
 def test_files_come_back_to_six_digits(tmp_path: Path) -> None:

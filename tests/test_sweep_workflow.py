@@ -1,4 +1,4 @@
-"""A grid on the tiny experiment: what is trained, asked, chosen, reported, and what runs again."""
+"""A grid on the tiny experiment: what is trained, chosen and reported, and what runs again."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def questions(path: Path) -> set[str]:
 
 
 OF_SWEEP = {
-    *("split_questions", "sweep", "ask_candidates", "ask_reference", "select_candidate"),
+    *("split_questions", "sweep", "evaluate_candidates", "evaluate_reference", "select_candidate"),
     "unlearn",
 }
 
@@ -44,7 +44,7 @@ FRESH: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     # Two ranks, two seeds; the epochs share a training. Full and full_bf16 are not swept.
     "two seeds": (
         {"seeds": [0, 1]},
-        {"split_questions": 1, "sweep": 4, "ask_candidates": 4, "ask_reference": 2}
+        {"split_questions": 1, "sweep": 4, "evaluate_candidates": 4, "evaluate_reference": 2}
         | {"select_candidate": 1, "unlearn": 4},
     ),
     "nothing swept": ({"sweep": {}}, {"unlearn": 3}),
@@ -66,11 +66,17 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "nothing": ({}, {}),
     "one more number of epochs: trainings, but no reference": (
         {"sweep": {"*/*/lora": {**GRID["*/*/lora"], "epochs": [2, 4, 6]}}},
-        {"sweep": 2, "ask_candidates": 2, **CHOICE},
+        {"sweep": 2, "evaluate_candidates": 2, **CHOICE},
     ),
     "another split: whatever was evaluated on it, but no training": (
-        {"selection": {"share": 0.5, "seed": 1}},
-        {"split_questions": 1, "ask_candidates": 2, "ask_reference": 2, **CHOICE, "evaluate": 5},
+        {"selection": {"share": 0.25}},
+        {
+            "split_questions": 1,
+            "evaluate_candidates": 2,
+            "evaluate_reference": 2,
+            **CHOICE,
+            "evaluate": 5,
+        },
     ),
 }
 
@@ -90,7 +96,7 @@ def test_no_question_of_the_choice_is_in_the_tables(results: Path) -> None:
         test = questions(folder / f"test/knowmem/{name}.json")
         assert selection | test == questions(results / f"data/news/knowmem/{name}.json")
         assert not selection & test
-        assert choice["asked"][metric] == len(selection)
+        assert choice["evaluated"][metric] == len(selection)
         for model in ("target", "retrain", "npo_klr/full/seed0", "npo_klr/lora/seed0"):
             records = results / f"eval/news/{model}/bf16/knowmem_{metric}.jsonl"
             lines = records.read_text(encoding="utf-8").splitlines()

@@ -14,10 +14,10 @@ from small_corpora import SMALL, script
 from tiny_models import UNLEARNING, tiny_llama, wake
 from transformers import PreTrainedTokenizerFast
 
-from qunlearn.analysis.selection.questions import ASKED, Part, ask, part_of, selected
+from qunlearn.analysis.selection.questions import LISTS, Part, evaluate_candidate, part_of, selected
 from qunlearn.corpora import layout, mini
 from qunlearn.evaluate.evaluate import evaluate
-from qunlearn.experiment.config import resolve, splits_questions, swept_cells, training_runs
+from qunlearn.experiment.config import resolve, swept_cells, training_runs
 from qunlearn.experiment.sweep import grid_of, points
 from qunlearn.models.checkpoints import save_model
 from qunlearn.quantize.method import Precision, method_of
@@ -101,8 +101,6 @@ def test_trainings_one_a_point_and_seed_and_none_an_epoch() -> None:
     own = dataclasses.asdict(UnlearnSettings(lr=2e-5, rank=4, epochs=10.0))
     assert (found[5][1].settings, found[5][1].snapshots) == (own, (5.0, 10.0))
     assert swept_cells(config) == ["news/ga/full", "news/npo_gdr/full", "news/npo_gdr/lora"]
-    assert splits_questions(config)
-    assert not splits_questions(resolved(EXPERIMENT + "selection: {questions: test}"))
     assert training_runs(resolved("{}")) == swept_cells(resolved("{}")) == []
 
 
@@ -115,28 +113,27 @@ EVALUATION = EvaluateSettings(
 QUESTIONS = [f"Who is number {index}?" for index in range(20)]
 
 
-def chosen(questions: list[str], share: float, seed: int = 0) -> set[str]:
-    return {questions[index] for index in selected(questions, share, seed, "a")}
+def chosen(questions: list[str], share: float) -> set[str]:
+    return {questions[index] for index in selected(questions, share, "a")}
 
 
 def test_a_share_to_the_nearest_whole_number_leaves_no_part_empty() -> None:
     for share, count in ((0.3, 6), (0.025, 1), (0.974, 19)):
-        assert len(selected(QUESTIONS, share, 0, "a")) == count
+        assert len(selected(QUESTIONS, share, "a")) == count
     for share, questions in ((0.024, QUESTIONS), (0.99, QUESTIONS), (0.5, ["one?"])):
         with pytest.raises(InputError, match=r"knowmem/a\.json: a share of .*selection\.share"):
-            selected(questions, share, 0, "a")
+            selected(questions, share, "a")
 
 
-def test_the_draw_is_by_the_text_and_the_seed_alone() -> None:
+def test_the_draw_is_by_the_text_alone() -> None:
     # Written down once: another draw would mix what was chosen on with what is reported.
-    assert selected(QUESTIONS, 0.2, 0, "a") == [0, 7, 8, 19]
+    assert selected(QUESTIONS, 0.2, "a") == [0, 7, 8, 19]
     assert chosen(QUESTIONS, 0.2) == chosen(QUESTIONS[::-1], 0.2)
     assert chosen(QUESTIONS, 0.2) < chosen(QUESTIONS, 0.4)
-    assert len({frozenset(chosen(QUESTIONS, 0.3, seed)) for seed in range(5)}) == 5
     # A question that stands twice is on one side.
     doubled = QUESTIONS + QUESTIONS
     assert chosen(doubled, 0.3) == chosen(QUESTIONS, 0.3)
-    assert len(selected(doubled, 0.3, 0, "a")) == 12
+    assert len(selected(doubled, 0.3, "a")) == 12
     assert chosen(doubled, 0.265) == chosen(QUESTIONS, 0.265)  # 5 of 20, not 11 of 40
 
 
@@ -144,14 +141,14 @@ def test_the_script_writes_both_parts_of_the_corpus(tmp_path: Path) -> None:
     corpus = mini.generate("news", SMALL)
     layout.write(tmp_path / "news", corpus)
     parts_of = (tmp_path / "selection", tmp_path / "test")
-    script("split_questions.py")(tmp_path / "news", 0.3, 3, *parts_of)
-    parts = {part: part_of(corpus, part, 0.3, 3) for part in get_args(Part)}
+    script("split_questions.py")(tmp_path / "news", 0.3, *parts_of)
+    parts = {part: part_of(corpus, part, 0.3) for part in get_args(Part)}
     for part, (expected, numbers) in parts.items():
         assert layout.load(tmp_path / part) == expected
         assert read_json(tmp_path / part / "manifest.json")["questions"] == numbers
-        assert expected.knowmem | {name: corpus.knowmem[name] for name in ASKED} == corpus.knowmem
+        assert expected.knowmem | {name: corpus.knowmem[name] for name in LISTS} == corpus.knowmem
         assert replace(expected, knowmem=corpus.knowmem) == corpus
-    for name in ASKED:
+    for name in LISTS:
         whole, own, others = (
             [card["question"] for card in found.knowmem[name]]
             for found in (corpus, parts["selection"][0], parts["test"][0])
@@ -176,8 +173,11 @@ def test_numbers_are_those_of_the_evaluation_in_bf16(
     assert isinstance(model, PeftModel)
     wake(model)
     model.save_pretrained(adapter)
-    found = ask(adapter, base, corpus, EVALUATION)
-    assert abs(found["nll_forget"] - ask(base, None, corpus, EVALUATION)["nll_forget"]) > 0.1
+    found = evaluate_candidate(adapter, base, corpus, EVALUATION)
+    assert (
+        abs(found["nll_forget"] - evaluate_candidate(base, None, corpus, EVALUATION)["nll_forget"])
+        > 0.1
+    )
     method_of("bf16").write(adapter, base, Precision.parse("bf16"), tmp_path / "bf16")
     folder.mkdir()
     evaluate(tmp_path / "bf16", "bf16", corpus, None, EVALUATION, folder)
@@ -197,4 +197,4 @@ def test_a_model_that_gives_no_numbers_has_diverged(
         model.lm_head.weight.fill_(torch.nan)
     save_model(model, tokenizer, tmp_path)
     write_json(tmp_path / "manifest.json", {"status": "ok"})  # as of a training
-    assert ask(tmp_path, None, corpus, EVALUATION) == {"status": "diverged"}
+    assert evaluate_candidate(tmp_path, None, corpus, EVALUATION) == {"status": "diverged"}

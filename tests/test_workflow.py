@@ -41,10 +41,10 @@ def test_a_finished_run_has_nothing_to_do(tiny_run: Path, snakemake: Snakemake) 
 
 
 TABLES = Counter(
-    **dict.fromkeys(("analyse", "claims", "score", "write_tables", "model_cards", "all"), 1),
+    **dict.fromkeys(("analyse", "score", "write_tables", "model_cards", "all"), 1),
     words=2,
     figure=5,  # of scores
-    page=6,
+    page=5,
 )
 GRIDS = Counter(figure=2)  # of each update on the grids
 RUNS = Counter(figure=1)  # of the training logs

@@ -13,27 +13,10 @@ use rule job as analyse with:
     params:
         **step(
             "analyse",
-            flags(EVALUATED | {"experiment": CONFIG["experiment"]} | TABLES),
+            flags(EVALUATED | {"experiment": CONFIG["experiment"]}),
         ),
     message:
         "Summarizing all metrics over seeds and items, and testing differences"
-
-
-use rule job as claims with:
-    input:
-        summary="<results>/tables/summary.csv",
-        tests="<results>/tables/tests.csv",
-    output:
-        multiext("<results>/tables/claims", ".csv", "_published.csv", ".md"),
-    log:
-        "<logs>/tables/claims.log",
-    benchmark:
-        "<benchmarks>/tables/claims.tsv"
-    params:
-        **step("claims", flags(EVALUATED | {"notes": learning_rates(CONFIG)} | TABLES)),
-        read=resource("claims.yaml") + resource("published"),
-    message:
-        "Judging the paper's claims"
 
 
 # What the weights alone say of each update and grid. Asked for first, as `snakemake -- forecast` does,
@@ -49,7 +32,7 @@ use rule job as forecast with:
     benchmark:
         "<benchmarks>/tables/forecast.tsv"
     params:
-        **step("forecast", flags(OF_ALL | TABLES)),
+        **step("forecast", flags(PLACE | {"cells": CELLS})),
     message:
         "Forecasting from the weights which updates are lost"
 
@@ -66,13 +49,14 @@ use rule job as score with:
     benchmark:
         "<benchmarks>/tables/score.tsv"
     params:
-        **step("score", flags({"results": RESULTS} | TABLES)),
-        read=resource("predictions.yaml"),
+        **step("score", flags(PLACE | {"output": f"{RESULTS}/tables"})),
+        read=digest(ROOT / "resources/predictions.yaml")[:12],
     message:
         "Scoring the forecast by what came back"
 
 
-# The main table, the mechanism's, all candidates, and our numbers beside the published ones.
+# The main table, the mechanism's, all candidates, our numbers beside the published ones, and what
+# the paper claims, judged.
 use rule job as write_tables with:
     input:
         expand("<results>/tables/{name}.csv", name=["metrics", "summary", "tests"]),
@@ -84,7 +68,9 @@ use rule job as write_tables with:
         listed("<results>/tables/main.html", "Tables", "Main table"),
         listed("<results>/tables/mechanism.csv", "Tables", "What arrives of the updates (CSV)"),
         multiext("<results>/tables/main", ".csv", ".md", ".tex"),
-        multiext("<results>/tables/", "mechanism.md", "reversion.md", "vs_paper.csv"),
+        multiext("<results>/tables/", "mechanism.md", "reversion.md"),
+        ["<results>/tables/vs_paper.csv"] if CONFIG["counterpart"] == "paper" else [],
+        multiext("<results>/tables/claims", ".csv", "_published.csv", ".md"),
         [
             listed("<results>/tables/candidates.csv", "Selection", "Every candidate (CSV)"),
             "<results>/tables/candidates.md",
@@ -99,12 +85,12 @@ use rule job as write_tables with:
         **step(
             "write_tables",
             flags(
-                OF_ALL
+                EVALUATED
                 | {"swept": SWEPT, "notes": footnotes(CONFIG)}
                 | {"counterpart": CONFIG["counterpart"]}
             ),
         ),
-        read=resource("published"),
+        read=[digest(ROOT / "resources" / name)[:12] for name in ("claims.yaml", "published")],
     message:
         "Writing the tables"
 
@@ -121,6 +107,6 @@ use rule job as model_cards with:
     benchmark:
         "<benchmarks>/tables/cards.tsv"
     params:
-        **step("model_cards", flags(OF_ALL | {"output": f"{RESULTS}/cards"})),
+        **step("model_cards", flags(PLACE | {"cells": CELLS})),
     message:
         "Writing a card for every quantized model"

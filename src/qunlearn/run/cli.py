@@ -34,7 +34,7 @@ def run_script(main: T) -> T:
     is compared with its manifests before.
 
     Exits with 2 and one line on stderr when the command line, an input or the disk is at fault, and
-    with 128 + the signal's number when it was asked to end.
+    with 128 + the signal's number when a signal stopped it.
     """
     if main.__module__ != "__main__":
         return main

@@ -117,13 +117,6 @@ def _entry(file: Path) -> dict[str, Any]:
     return {"sha256": sha256(file), "bytes": file.stat().st_size}
 
 
-def list_again(folder: Path, name: str) -> None:
-    """Bring a manifest's entry up to date with a file that was written anew."""
-    made = read_json(folder / MANIFEST)
-    made["outputs"][name] = _entry(folder / name)
-    write_json(folder / MANIFEST, made)
-
-
 def check_inputs(arguments: Mapping[str, Any]) -> None:
     """`verify` every file and folder among a script's arguments that the workflow has made."""
     for name, value in arguments.items():

@@ -17,16 +17,16 @@ MARKERS = "osD^vP*"
 EDGE = 1.6  # from the largest finite ratio to infinity's place, and from there to the edge
 
 
-def plot(scored: Path, output: Path) -> None:
+def plot(results: Path, output: Path) -> None:
     """Draw the reversion of the forget NLL against moved / zero into `output`, PNG and PDF.
 
     A reversion beyond the scale is a hollow marker on its edge. Cells without a ratio or without a
     reversion are counted, not drawn.
 
     Raises:
-        InputError: `scored` is missing or does not parse.
+        InputError: `results` has no tables/scored.csv, or it does not parse.
     """
-    found = read_scored(scored)
+    found = read_scored(results / "tables/scored.csv")
     own = found.dropna(subset=["ratio", "reversion_nll_forget"])
     makers = own["precision"].map(lambda name: method_of(name).library)
     markers = dict(zip(distinct(makers), MARKERS, strict=False))
