@@ -132,11 +132,7 @@ def test_the_numbers_kept_are_those_of_the_default_experiment() -> None:
             assert run[key].value == pytest.approx(own.value, abs=bounds[key.metric]), key
 
 
-def test_the_documents_have_their_tables_and_pictures() -> None:
-    page = (ROOT / "docs/mechanism.md").read_text(encoding="utf-8")
-    for name in ("reversion", "mechanism", "controls", "norms"):
-        part = page.partition(f"<!-- {name}:")[2].partition(f"<!-- end of {name} -->")[0]
-        assert part.count("\n| NEWS ") >= 6
+def test_the_documents_have_their_pictures() -> None:
     for own in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"!\[[^]]*\]\(([^)]+)\)", own.read_text(encoding="utf-8")):
             assert (own.parent / target).stat().st_size > 10_000, target
@@ -180,13 +176,6 @@ def test_runs_are_compared_seed_by_seed_and_cell_by_cell(tmp_path: Path) -> None
     other = run(tmp_path / "b", {"news/target/nf4": 91.0, LORA.format(0): 13.0}, "AVX2")
     assert first.name == "seeds 0, 1, 2, trained and evaluated on AMD EPYC (AVX512)"
     rows = measure(first, [Run.read(other)])
-    numbers = rows[["metric", "pairs", "median", "largest"]].to_numpy().tolist()
-    assert numbers == [
-        ["verbmem", 4, 10, 20],  # 4, 20 and 16 apart, and 1
-        ["nll_forget", 4, pytest.approx(0.1), pytest.approx(0.2)],
-        ["verbmem", 2, 2, 3],
-        ["nll_forget", 2, pytest.approx(0.02), pytest.approx(0.03)],
-    ]
     assert rows["cell"][0] == LORA.format(0)
     assert spread_notes(rows) == [
         "Another seed moves a number by (median and largest): VerMem 10.0 and 20.0, NLL forget "

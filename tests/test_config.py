@@ -14,7 +14,6 @@ from small_fuzz import complaint
 from qunlearn.experiment import configfiles
 from qunlearn.experiment.config import cells, resolve, runs, unlearn_settings
 from qunlearn.experiment.configdoc import as_markdown
-from qunlearn.experiment.names import Run
 from qunlearn.settings.corpora import ExcerptSettings, MiniSettings
 from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.settings.models import ModelSettings
@@ -94,19 +93,6 @@ TWO_OF_EACH = {
 }
 
 
-def test_runs_in_the_order_of_the_configuration() -> None:
-    found = runs(resolve(TWO_OF_EACH))
-    assert len(found) == 16
-    assert found[:5] == [
-        Run("news", "npo_gdr", "lora", 3),
-        Run("news", "npo_gdr", "lora", 1),
-        Run("news", "npo_gdr", "full", 3),
-        Run("news", "npo_gdr", "full", 1),
-        Run("news", "ga", "lora", 3),
-    ]
-    assert found[8] == Run("books", "npo_gdr", "lora", 3)
-
-
 def test_cells_in_the_order_of_the_tables() -> None:
     full = resolve({**TWO_OF_EACH, "seeds": [0], "precisions": ["bf16", "nf4"]})
     unlearned = ("npo_gdr/lora/seed0", "npo_gdr/full/seed0", "ga/lora/seed0", "ga/full/seed0")
@@ -166,6 +152,8 @@ BAD = {
     "corpus: {excerpt: {characters: 9}}": "'corpus.excerpt.characters': a whole corpus",
     "models: {architecture: {heads: 3}}": "'models.architecture.heads': hidden must be a multiple",
     "models: {base: train}": "'models.base': 'train' is not for base; write 'scratch'",
+    "models: {target: hub:a/b@main}": "'models.target': 'a/b@main' is not a hub id; write",
+    "corpus: {source: hub, hub: {news: llama}}": "'corpus.hub.news': 'llama' is not a hub id",
     "models: {target: {poems: folder}}": "'models.target.news' is missing; say where target of",
     "models: {tokenizer: folder}": "'models.tokenizer': a base from scratch trains its own",
     "{controls: true, unlearn: {adapters: [lora]}}": "'controls': they are made from full too",

@@ -13,8 +13,7 @@ from conftest import ROOT
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from small_manifests import sign_measurements
-from small_summaries import over_seeds, single
+from small_summaries import by_key, single
 from small_survival import BINS, MATRIX, STILL, matrices, write_cell
 from test_selection import selection
 
@@ -25,9 +24,10 @@ from qunlearn.analysis.summary import Scores, write_summaries
 from qunlearn.experiment.controls import NEEDED
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES
 from qunlearn.experiment.names import DIVERGED, METRICS, UNDEFINED, Cell
-from qunlearn.report.figures import page, plot_controls, plot_update_over_step, plot_update_survival
+from qunlearn.report.figures import page, plot_controls, plot_update_survival
 from qunlearn.report.mechanism_tables import arrivals, write_mechanism
 from qunlearn.run.errors import InputError
+from qunlearn.run.manifest import write_manifest
 
 REVERSIONS = ("reversion_nll_forget", "reversion_verbmem", "reversion_knowmem")
 ERRORS = {"bf16": 0.0, "nf4": 0.09, "rtn3g64": 0.25}
@@ -58,7 +58,7 @@ def draw(figure: str, run: Path, output: Path, names: str | None = None) -> None
 def written(folder: Path, scores: Scores, measured: bool = False) -> None:
     """`summary.csv` of some scores, and `mechanism.csv` of what was measured of them."""
     tables = folder / "tables"
-    write_summaries(tables / "summary.csv", "mini", over_seeds(scores))
+    write_summaries(tables / "summary.csv", "mini", by_key(scores))
     if measured:
         write_mechanism(tables / "mechanism.csv", scores, arrivals(scores, folder / "survival"))
 
@@ -131,7 +131,7 @@ def write_experiment(folder: Path) -> None:
             cell = f"news/npo_gdr/{adapter}/seed0/{precision}"
             tables = (rows[:0], bins[:0]) if diverged else (rows, bins)
             write_cell(folder / "survival", cell, *tables)
-    sign_measurements(folder / "survival")
+        write_manifest((folder / "survival" / cell).parent, step="survival", settings={}, inputs={})
     written(folder, experiment(), measured=True)
     unlearned = folder / "records/unlearned"
     write_log(unlearned, RUNS[0], range(10, 41, 10))
@@ -197,14 +197,6 @@ def test_a_figure_says_what_it_shows(figure: str, run: Path, drawn: list[Figure]
     assert not [words for words in SAID[figure] if words not in said]
 
 
-def test_every_figure_has_two_files(run: Path, tmp_path: Path) -> None:
-    for figure in NAMES:
-        draw(figure, run, tmp_path)
-    names = [f"{name}_news_npo_gdr" if "update_" in name else name for name in NAMES]
-    expected = {f"{name}.{form}" for name in names for form in ("png", "pdf")}
-    assert {path.name for path in tmp_path.iterdir()} == expected
-
-
 def test_every_variant_is_a_line_over_the_precisions(run: Path, drawn: list[Figure]) -> None:
     draw("survival_of_forgetting", run, run)
     draw("reversion", run, run)
@@ -257,23 +249,6 @@ def test_controls_stand_at_their_mean_size(run: Path, tmp_path: Path, drawn: lis
     assert [line.get_xdata()[0] for line in lines] == pytest.approx([0.07, 0.05])
     rounded, kept = drawn[1].axes[-1].lines[-2:]  # off the scale, and diverged
     assert (rounded.get_xdata()[0], kept.get_xdata()[0]) == (0, 1)
-
-
-def test_matrices_of_one_layer_and_name_count_as_one() -> None:
-    """Two experts of equal norm, of which one arrives and one does not."""
-    lost = {**MATRIX, "projection_adaptive": 0.0, "cosine_adaptive": 0.0}
-    rows = matrices(MATRIX, lost, {**MATRIX, "layer": 1, "module": "up_proj"})
-    found = plot_update_survival.grid(rows, "projection_adaptive")
-
-    assert (list(found.index), list(found)) == ([0, 1], ["q_proj", "up_proj"])
-    np.testing.assert_allclose(found, [[0.5, np.nan], [np.nan, 1.0]])
-
-
-def test_counts_become_shares_of_all_weights() -> None:
-    found = plot_update_over_step.histogram(BINS)  # 2000 weights, 600 of them unmoved
-
-    assert list(found["percent"]) == pytest.approx([30, 9.95, 10, 50, 0.05])
-    assert list(found["flips"][2:4]) == [0.25, 1.0]
 
 
 def test_a_run_is_a_line_that_ends_in_its_marker_or_a_cross(run: Path, drawn: list[Figure]) -> None:

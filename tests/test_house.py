@@ -13,10 +13,6 @@ ROOMS = (
 """From the ground up; the last two are modules."""
 
 
-def room(module: str) -> str:
-    return module.split(".")[1]
-
-
 def imports(path: str) -> list[str]:
     tree = ast.parse((HOUSE / path).read_text(encoding="utf-8"))
     found = []
@@ -37,7 +33,9 @@ def test_rooms_import_only_from_those_below_them() -> None:
         own = path.partition("/")[0].removesuffix(".py")
         if own != "__init__":
             order = ROOMS.index(own)
-            upwards += [f"{path}: {m}" for m in imports(path) if ROOMS.index(room(m)) > order]
+            upwards += [
+                f"{path}: {m}" for m in imports(path) if ROOMS.index(m.split(".")[1]) > order
+            ]
     assert upwards == []
 
 

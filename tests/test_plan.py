@@ -36,18 +36,13 @@ PAPER, TINY_FILE = ROOT / "config/paper.yaml", ROOT / "config/tiny.yaml"
 NUMBERS = {"mem_mb": 1234, "runtime": 56}
 
 
-def paper(*more: Path, **changes: Any) -> tuple[Json, list[plan.Job]]:
-    config = configfiles.read([PAPER, *more]) | changes
+def paper() -> tuple[Json, list[plan.Job]]:
+    config = configfiles.read([PAPER])
     return config, plan.estimate(config, dict.fromkeys(config["corpora"], LLAMA))
 
 
 def full(**changes: Any) -> Json:
     return resolve({"corpora": ["news"], **changes})
-
-
-def training(adapter: str, **settings: Any) -> Training:
-    values = asdict(UnlearnSettings(max_tokens=2048)) | settings
-    return Training(LLAMA, values, adapter, ("nll", "nll"))
 
 
 def test_weights_are_counted_as_published_and_as_torch_counts_them() -> None:
@@ -115,15 +110,6 @@ def test_a_gpu_evaluates_every_precision_in_16_bits_and_threads_share_what_no_gp
     assert 16 * found["survival"].seconds < 1.5 * 3600
 
 
-def test_numbers_of_the_user_win() -> None:
-    config = full(resources={"unlearn": NUMBERS, "tables": {"mem_mb": 9000}})
-    jobs = plan.estimate(config, {"news": LLAMA})
-    found, automatic = plan.needs(config, jobs), plan.needs(full(), jobs)
-    assert found["unlearn"] == NUMBERS | {"threads": 1, "gpu": 0}
-    assert (found["tables"]["mem_mb"], found["tables"]["runtime"]) == (9000, plan.TABLE_MINUTES)
-    assert found["train"] == automatic["train"] != plan.needs(full(), [])["train"]
-
-
 def test_the_slowest_gpu_that_has_room_and_the_cores_decide_how_long() -> None:
     def minutes(gpu_bytes: float, **job: int) -> int:
         work = plan.Job("unlearn", "unlearn full", 0, 0, int(gpu_bytes), flops=1e18)
@@ -148,15 +134,6 @@ cli.main()
 """
 
 
-def asked(folder: Path, *arguments: str) -> dict[str, dict[str, Any]]:
-    """Rule -> the resources of its last job, in a run of the workflow in `folder`."""
-    command = [sys.executable, "-c", TELL, *snakemake_command(*arguments)]
-    run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    lines = [line for line in run.stdout.splitlines() if line.startswith("ASKS ")]
-    return dict(json.loads(line.removeprefix("ASKS ")) for line in lines)
-
-
 def test_rules_request_what_their_kind_does_and_more_at_each_attempt(tmp_path: Path) -> None:
     changes = tmp_path / "changes.yaml"
     resources = dict.fromkeys(configfiles.read([TINY_FILE])["resources"], NUMBERS)
@@ -165,7 +142,12 @@ def test_rules_request_what_their_kind_does_and_more_at_each_attempt(tmp_path: P
     changes.write_text(yaml.safe_dump(settings), "utf-8")
     files = ("--configfile", str(TINY_FILE), str(changes))
     for attempt, memory, minutes in (("1", 1234, 56), ("3", 2777, 168)):
-        found = asked(tmp_path, "--dry-run", "--attempt", attempt, *files)
+        words = snakemake_command("--dry-run", "--attempt", attempt, *files)
+        command = [sys.executable, "-c", TELL, *words]
+        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        lines = [line[5:] for line in run.stdout.splitlines() if line.startswith("ASKS ")]
+        found = dict(map(json.loads, lines))  # rule -> the resources of its last job
         for rule in ("finetune", "unlearn", "quantize", "scale_lora", "analyse"):
             assert (found[rule]["mem_mb"], found[rule]["runtime"]) == (memory, minutes), rule
         assert found["match_norm"]["runtime"] == NORM_RUNS * minutes
