@@ -245,8 +245,9 @@ class Config(Section):
     """Precisions of every model, from fine to coarse: `bf16`, `int8`, `fp4`, `nf4`,
     `gptq<bits>[g<group>]` (2, 3, 4 or 8 bits; groups of 128 by default; `autogptq<bits>`: the same
     by auto-gptq 0.7.1, on CUDA and in its own environment), `rtn<bits>[g<group>]` (one scale per
-    row or group; a trailing `m` shifts the grid by half a step) and `rtn<bits>a[<group>]`
-    (asymmetric, with an integer zero point)."""
+    row or group; a trailing `m` shifts the grid by half a step), `rtn<bits>a[<group>]` (asymmetric,
+    with an integer zero point), and llama.cpp's block types `q2_k` to `q6_k`, `q4_0`, `q8_0`,
+    `iq4_nl`, `mxfp4` and `nvfp4`, one for all matrices."""
     quantization: QuantizationKeys = QuantizationKeys()
     keep_models: Switch = True
     """Whether to keep unlearned and quantized models; otherwise each is deleted once it has been
