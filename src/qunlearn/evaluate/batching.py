@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from qunlearn.evaluate.products import quick_products
 from qunlearn.models.tokens import plain_ids
 from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import BatchSize
@@ -49,7 +50,7 @@ def run_in_batches(
     most = size if size != "auto" else MOST_ROWS.get(model.device.type, MOST_ROWS["cuda"])
     tokens = MOST_LOGITS // logits if scored else float("inf")
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    with tqdm(total=len(order), desc=title, unit="row") as bar:
+    with quick_products(model), tqdm(total=len(order), desc=title, unit="row") as bar:
         while order:
             width = lengths[order[0]]
             batch = order[: max(1, int(min(most, tokens / width)))]
@@ -107,7 +108,7 @@ def token_logprobs(
             too small.
     """
     longest = min(max_tokens, model.config.max_position_embeddings)
-    rows = [plain_ids(tokenizer, text)[:longest] for text in texts]
+    rows = [ids[:longest] for ids in plain_ids(tokenizer, texts)]
     for text, row in zip(texts, rows, strict=True):
         if len(row) < 2:
             raise InputError(f"text {text!r} has fewer than two tokens; remove it or lengthen it")
