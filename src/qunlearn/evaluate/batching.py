@@ -50,7 +50,7 @@ def run_in_batches(
     most = size if size != "auto" else MOST_ROWS.get(model.device.type, MOST_ROWS["cuda"])
     tokens = MOST_LOGITS // logits if scored else float("inf")
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    with quick_products(model), tqdm(total=len(order), desc=title, unit="row") as bar:
+    with tqdm(total=len(order), desc=title, unit="row") as bar:
         while order:
             width = lengths[order[0]]
             batch = order[: max(1, int(min(most, tokens / width)))]
@@ -119,7 +119,9 @@ def token_logprobs(
         for index, row_values in zip(batch, values, strict=True):
             scored[index] = row_values[: len(rows[index]) - 1].copy()
 
-    run_in_batches([len(row) for row in rows], batch_size, model, run, title=title, scored=True)
+    lengths = [len(row) for row in rows]
+    with quick_products(model):
+        run_in_batches(lengths, batch_size, model, run, title=title, scored=True)
     return scored
 
 

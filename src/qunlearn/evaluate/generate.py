@@ -16,6 +16,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 from transformers.generation import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from qunlearn.evaluate.batching import run_in_batches
+from qunlearn.evaluate.products import quick_products
 from qunlearn.evaluate.prompts import STOP_STRINGS
 from qunlearn.models.tokens import plain_ids
 from qunlearn.run.errors import InputError
@@ -62,7 +63,8 @@ def continuations(
     shared = _shared_length(rows) if all(type(x) is DynamicLayer for x in prefix.layers) else 0
     if shared:
         ids = torch.tensor([rows[0][:shared]], device=model.device)
-        model(input_ids=ids, past_key_values=prefix, use_cache=True, logits_to_keep=1)
+        with quick_products(model):
+            model(input_ids=ids, past_key_values=prefix, use_cache=True, logits_to_keep=1)
     configured = model.generation_config.eos_token_id if model.generation_config else None
     ids_of_ends = configured if isinstance(configured, list) else [configured]
     ends = {int(i) for i in [*ids_of_ends, tokenizer.eos_token_id] if i is not None}
@@ -105,7 +107,8 @@ def continuations(
     # forbidden and forced tokens, stop strings, a least length.
     own, model.generation_config = model.generation_config, GenerationConfig()
     try:
-        run_in_batches([len(row) for row in rows], batch_size, model, run, title=title)
+        with quick_products(model):
+            run_in_batches([len(row) for row in rows], batch_size, model, run, title=title)
     finally:
         model.generation_config = own
     return outputs

@@ -11,14 +11,15 @@ it until a repair in 2026 (its pull request 1298), and its KL divergence cannot 
 GPU. At 7B the head is 2 % of an update's multiplications: there is little to gain.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.autograd import Function
 
 from qunlearn.settings.fixed import CHUNK
 from qunlearn.training.rows import IGNORED, Batch
@@ -59,6 +60,8 @@ def over_vocabulary(
     other: Tensor,
     mask: Tensor,
     other_head: Tensor | None = None,
+    *,
+    summed: bool = False,
 ) -> Tensor:
     """A loss at each position: [rows, tokens], float32; 0 where `mask` is 0.
 
@@ -71,36 +74,118 @@ def over_vocabulary(
             whose logits are compared; they get no gradient.
         mask: [rows, tokens].
         other_head: the reference's head, [vocabulary, hidden].
+        summed: give the sum over all positions instead, a scalar.
     """
-
-    def loss(states: Tensor, compared: Tensor, weight: Tensor) -> Tensor:
-        if other_head is not None:
-            with torch.no_grad():
-                compared = F.linear(compared, other_head)
-        return formula(F.linear(states, weight), compared)
-
-    def again(states: Tensor, compared: Tensor) -> Tensor:
-        # Made narrow in each chunk, so that the head's gradients are summed in fp32.
-        return loss(states, compared, head.to(product_dtype(head)))
-
     states, compared, counted = hidden.flatten(0, 1), other.flatten(0, 1), mask.flatten()
-    length = max(1, CHUNK // len(head))
-    if len(counted) <= length:
-        return (loss(states, compared, head) * counted).view(mask.shape)
+    chunks = _Chunks(formula, max(1, CHUNK // len(head)), other_head, product_dtype(head))
+    if len(counted) <= chunks.length:
+        whole = (chunks.loss(states, compared, head) * counted).view(mask.shape)
+        return whole.sum() if summed else whole
     places = counted.nonzero().squeeze(1)
-    parts = [torch.split(each[places], length) for each in (states, compared)]
-    how: Any = {"use_reentrant": False, "preserve_rng_state": False}
-    found = torch.cat([checkpoint(again, *part, **how) for part in zip(*parts, strict=True)])
+    how: type[_Sum | _Each] = _Sum if summed and torch.is_grad_enabled() else _Each
+    apply: Any = how.apply
+    found: Tensor = apply(states[places], head, compared[places], chunks)
+    if how is _Sum:
+        return found
     return found.new_zeros(len(counted)).index_copy(0, places, found).view(mask.shape)
 
 
-def token_nll(hidden: Tensor, head: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class _Chunks:
+    """A formula, and how it is computed `length` positions at a time."""
+
+    formula: Callable[[Tensor, Tensor], Tensor]
+    length: int
+    other_head: Tensor | None
+    narrow: torch.dtype  # of products; backward passes are outside of autocast
+
+    def loss(self, states: Tensor, compared: Tensor, head: Tensor) -> Tensor:
+        return self.formula(F.linear(states, head), self.other(compared))
+
+    def other(self, compared: Tensor) -> Tensor:
+        """What a chunk's logits are compared with."""
+        if self.other_head is None:
+            return compared
+        with torch.no_grad():
+            return F.linear(compared, self.other_head)
+
+    def split(self, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        return zip(*(torch.split(each, self.length) for each in tensors), strict=True)
+
+    def gradients(
+        self, states: Tensor, head: Tensor, compared: Tensor, weights: Tensor, wanted: bool
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The loss at each position, and the gradients of its sum weighted by `weights`; the
+        head's, summed in its own dtype, only where `wanted`.
+        """
+        multiplied = head.to(self.narrow)
+        of_states = torch.empty_like(states)
+        of_head = torch.zeros_like(head) if wanted else None
+        losses = []
+        parts = self.split(states, compared, weights, of_states)
+        for own, other, weight, of_own in parts:
+            own = own.to(self.narrow)
+            with torch.enable_grad():
+                logits = F.linear(own, multiplied).detach().requires_grad_()
+                loss = self.formula(logits, self.other(other))
+            (of_logits,) = torch.autograd.grad(loss, logits, weight)
+            of_own.copy_(of_logits @ multiplied)
+            if of_head is not None:
+                of_head += of_logits.T @ own
+            losses.append(loss.detach())
+        return torch.cat(losses), of_states, of_head
+
+
+class _Each(Function):
+    """The loss at each position; logits are made again for the gradients."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, states: Tensor, head: Tensor, compared: Tensor, chunks: _Chunks
+    ) -> Tensor:
+        ctx.save_for_backward(states, head, compared)
+        ctx.chunks = chunks
+        multiplied = head.to(chunks.narrow)
+        return torch.cat(
+            [chunks.loss(*part, multiplied) for part in chunks.split(states, compared)]
+        )
+
+    @staticmethod
+    def backward(ctx: Any, weights: Tensor) -> Any:
+        _, of_states, of_head = ctx.chunks.gradients(
+            *ctx.saved_tensors, weights, ctx.needs_input_grad[1]
+        )
+        return of_states, of_head, None, None
+
+
+class _Sum(Function):
+    """The sum of the losses. All positions weigh alike, so that gradients need no second pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, states: Tensor, head: Tensor, compared: Tensor, chunks: _Chunks
+    ) -> Tensor:
+        ones = torch.ones(len(states), device=states.device)
+        losses, *gradients = chunks.gradients(states, head, compared, ones, ctx.needs_input_grad[1])
+        ctx.save_for_backward(*gradients)
+        return losses.sum()
+
+    @staticmethod
+    def backward(ctx: Any, weight: Tensor) -> Any:
+        of_states, of_head = ctx.saved_tensors
+        return of_states * weight, None if of_head is None else of_head * weight, None, None
+
+
+def token_nll(
+    hidden: Tensor, head: Tensor, labels: Tensor, *, summed: bool = False
+) -> tuple[Tensor, Tensor]:
     """NLL of each token given those before it, and the mask of tokens that count.
 
     Args:
         hidden: [rows, tokens, hidden].
         head: [vocabulary, hidden].
         labels: [rows, tokens]; IGNORED where a token does not count.
+        summed: give the sum of all NLLs instead, a scalar.
 
     Returns:
         nll, mask: [rows, tokens - 1], float32, nats; nll is 0 where mask is 0.
@@ -111,4 +196,4 @@ def token_nll(hidden: Tensor, head: Tensor, labels: Tensor) -> tuple[Tensor, Ten
 
     targets = labels[:, 1:]
     mask = (targets != IGNORED).float()
-    return over_vocabulary(formula, hidden[:, :-1], head, targets, mask), mask
+    return over_vocabulary(formula, hidden[:, :-1], head, targets, mask, summed=summed), mask
