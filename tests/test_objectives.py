@@ -32,7 +32,11 @@ LOGITS, BEFORE = (torch.randn(2, 3, 5, generator=GENERATOR) for _ in range(2))
 def told(nll: Tensor, *reference: Tensor) -> Seen:
     """Two rows of known NLL."""
     mask = MASK.to(nll.dtype)
-    return Seen(mask, lambda: (nll, mask), lambda formula: nll, reference)
+
+    def token_nll(summed: bool = False) -> tuple[Tensor, Tensor]:
+        return ((nll * mask).sum() if summed else nll), mask
+
+    return Seen(mask, token_nll, lambda formula: nll.sum(), reference)
 
 
 def compared(logits: Tensor, before: Tensor, mask: Tensor) -> Seen:
@@ -137,7 +141,7 @@ def test_klr_counts_what_the_mask_counts_and_leaves_the_reference_alone() -> Non
 @pytest.mark.parametrize("counted", [5, 6])
 def test_of_muse_against_torch(chunk: int, counted: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over the positions that count; the last is padding where five do."""
-    monkeypatch.setattr(losses, "CHUNK", chunk * 5)
+    in_chunks_of(chunk, monkeypatch, 5, whole=6)
     logits = LOGITS.clone().requires_grad_()
     mask = (torch.arange(6) < counted).view(2, 3)
     own, before = logits[mask], BEFORE[mask]
@@ -179,8 +183,13 @@ def found(given: dict[str, Tensor], *of: Tensor) -> list[Tensor]:
     return [tensor.detach() for tensor in (*forget.token_nll(), *parts, *gradients)]
 
 
-def in_chunks_of(positions: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(losses, "CHUNK", positions * VOCABULARY)
+def in_chunks_of(
+    positions: int, monkeypatch: pytest.MonkeyPatch, vocabulary: int = VOCABULARY, whole: int = 33
+) -> None:
+    """With the formula applied to half a chunk at a time; all at once if that is `whole`."""
+    monkeypatch.setattr(losses, "WHOLE", whole * vocabulary * (positions == whole))
+    monkeypatch.setattr(losses, "CHUNK", positions * vocabulary)
+    monkeypatch.setattr(losses, "PIECE", positions * vocabulary // 2)
 
 
 @pytest.mark.parametrize("trained", [["hidden", "head"], ["hidden"]])

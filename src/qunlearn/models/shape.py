@@ -30,7 +30,7 @@ from math import prod
 from typing import Any
 
 from qunlearn.run.errors import InputError
-from qunlearn.settings.fixed import CHUNK, LORA_LAYERS
+from qunlearn.settings.fixed import CHUNK, LORA_LAYERS, PIECE, WHOLE
 
 LARGEST = 2**31 - 1
 
@@ -221,8 +221,11 @@ class Training:
         forms; a trained head's copy as it is multiplied, and its gradient."""
         copies = self.compute_bytes * (2 if self.weight_bytes > self.compute_bytes else 1)
         head = 0 if self.lora else copies * self.shape.embedding
-        logits = min(CHUNK, self.positions * self.shape.vocabulary)
-        return (24 if loss == "kl" else 14) * logits + head
+        logits, forms = self.positions * self.shape.vocabulary, 24 if loss == "kl" else 14
+        if logits <= WHOLE:
+            return forms * logits + head
+        products = self.compute_bytes * (2 if loss == "kl" else 1) * min(CHUNK, logits)
+        return products + forms * PIECE + head
 
     def update_bytes(self) -> int:
         """Of the training itself; FSDP's part was never compared with a measured peak."""

@@ -1,14 +1,16 @@
 """Losses over the vocabulary from hidden states, without ever holding all the logits.
 
 The logits of a 2048-token row of a 32,000-token vocabulary are 262 MB in fp32, and a loss keeps
-several copies. Here the head is applied to a chunk of positions at a time, positions that do not
-count are left out, and the backward pass computes each chunk again. What is kept is as large as
-the hidden states; values and gradients are those from all logits at once.
+several copies. Here the head is applied to a chunk of positions at a time, and positions that do
+not count are left out; values and gradients are those from all logits at once. Where all positions
+weigh alike, the gradients are made together with the loss (as in liger-kernel and Wijmans et al.
+2024, "Cut your losses"), and what is kept is as large as the hidden states and the head. NPO weighs
+a row by its summed NLL, which is known only after its last token: there the backward pass computes
+each chunk again.
 
-Why no fused kernel: liger-kernel's cross entropy sums the head's gradient over the tokens before it
-knows their weights, so that NPO, which weighs rows by their summed NLL, got a wrong gradient from
-it until a repair in 2026 (its pull request 1298), and its KL divergence cannot be tried without a
-GPU. At 7B the head is 2 % of an update's multiplications: there is little to gain.
+Why not liger-kernel's own: its cross entropy sums the head's gradient over the tokens before it
+knows their weights, so that NPO got a wrong gradient from it until a repair in 2026 (its pull
+request 1298), and its KL divergence cannot be tried without a GPU.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from qunlearn.settings.fixed import CHUNK
+from qunlearn.settings.fixed import CHUNK, PIECE, WHOLE
 from qunlearn.training.rows import IGNORED, Batch
 
 Autocast = Callable[[], AbstractContextManager[None]]
@@ -77,9 +79,11 @@ def over_vocabulary(
         summed: give the sum over all positions instead, a scalar.
     """
     states, compared, counted = hidden.flatten(0, 1), other.flatten(0, 1), mask.flatten()
-    chunks = _Chunks(formula, max(1, CHUNK // len(head)), other_head, product_dtype(head))
-    if len(counted) <= chunks.length:
-        whole = (chunks.loss(states, compared, head) * counted).view(mask.shape)
+    chunks = _Chunks(formula, other_head, product_dtype(head))
+    if len(counted) * len(head) <= WHOLE:
+        with torch.no_grad():
+            compared = chunks.other(compared)
+        whole = (formula(F.linear(states, head), compared) * counted).view(mask.shape)
         return whole.sum() if summed else whole
     places = counted.nonzero().squeeze(1)
     how: type[_Sum | _Each] = _Sum if summed and torch.is_grad_enabled() else _Each
@@ -92,25 +96,22 @@ def over_vocabulary(
 
 @dataclass(frozen=True)
 class _Chunks:
-    """A formula, and how it is computed `length` positions at a time."""
+    """A formula, and how it is computed: a chunk of positions is multiplied at once, and the
+    formula applied to a few rows of its logits at a time, which stay in the cache.
+    """
 
     formula: Callable[[Tensor, Tensor], Tensor]
-    length: int
     other_head: Tensor | None
     narrow: torch.dtype  # of products; backward passes are outside of autocast
 
-    def loss(self, states: Tensor, compared: Tensor, head: Tensor) -> Tensor:
-        return self.formula(F.linear(states, head), self.other(compared))
-
-    def other(self, compared: Tensor) -> Tensor:
-        """What a chunk's logits are compared with."""
-        if self.other_head is None:
-            return compared
-        with torch.no_grad():
-            return F.linear(compared, self.other_head)
-
-    def split(self, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-        return zip(*(torch.split(each, self.length) for each in tensors), strict=True)
+    def losses(self, states: Tensor, head: Tensor, compared: Tensor) -> Tensor:
+        """The loss at each position."""
+        multiplied, found = head.to(self.narrow), []
+        for own, other in _split(CHUNK, len(head), states, compared):
+            logits = F.linear(own.to(self.narrow), multiplied)
+            pieces = _split(PIECE, len(head), logits, self.other(other))
+            found += [self.formula(*piece) for piece in pieces]
+        return torch.cat(found)
 
     def gradients(
         self, states: Tensor, head: Tensor, compared: Tensor, weights: Tensor, wanted: bool
@@ -118,22 +119,35 @@ class _Chunks:
         """The loss at each position, and the gradients of its sum weighted by `weights`; the
         head's, summed in its own dtype, only where `wanted`.
         """
-        multiplied = head.to(self.narrow)
-        of_states = torch.empty_like(states)
-        of_head = torch.zeros_like(head) if wanted else None
-        losses = []
-        parts = self.split(states, compared, weights, of_states)
-        for own, other, weight, of_own in parts:
-            own = own.to(self.narrow)
-            with torch.enable_grad():
-                logits = F.linear(own, multiplied).detach().requires_grad_()
-                loss = self.formula(logits, self.other(other))
-            (of_logits,) = torch.autograd.grad(loss, logits, weight)
-            of_own.copy_(of_logits @ multiplied)
-            if of_head is not None:
-                of_head += of_logits.T @ own
-            losses.append(loss.detach())
-        return torch.cat(losses), of_states, of_head
+        multiplied, found = head.to(self.narrow), []
+        of_states, of_head = torch.empty_like(states), None
+        chunks = _split(CHUNK, len(head), states, compared, weights, of_states)
+        for own, other, weight, of_own in chunks:
+            narrow = own.to(self.narrow)
+            logits = F.linear(narrow, multiplied)
+            pieces = _split(PIECE, len(head), logits, self.other(other), weight)
+            for piece, its, share in pieces:
+                with torch.enable_grad():
+                    leaf = piece.detach().requires_grad_()
+                    loss = self.formula(leaf, its)
+                piece.copy_(torch.autograd.grad(loss, leaf, share)[0])
+                found.append(loss.detach())
+            of_own.copy_(logits @ multiplied)
+            if wanted:
+                part = logits.T @ narrow
+                of_head = part.to(head.dtype) if of_head is None else of_head.add_(part)
+        return torch.cat(found), of_states, of_head
+
+    def other(self, compared: Tensor) -> Tensor:
+        """What logits are compared with."""
+        return compared if self.other_head is None else F.linear(compared, self.other_head)
+
+
+def _split(logits: int, vocabulary: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The tensors in parts of as many positions as have so many logits."""
+    length = max(1, logits // vocabulary)
+    parts = [tensor.split(length) for tensor in tensors]  # type: ignore[no-untyped-call]
+    return zip(*parts, strict=True)
 
 
 class _Each(Function):
@@ -145,35 +159,32 @@ class _Each(Function):
     ) -> Tensor:
         ctx.save_for_backward(states, head, compared)
         ctx.chunks = chunks
-        multiplied = head.to(chunks.narrow)
-        return torch.cat(
-            [chunks.loss(*part, multiplied) for part in chunks.split(states, compared)]
-        )
+        return chunks.losses(states, head, compared)
 
     @staticmethod
     def backward(ctx: Any, weights: Tensor) -> Any:
-        _, of_states, of_head = ctx.chunks.gradients(
-            *ctx.saved_tensors, weights, ctx.needs_input_grad[1]
-        )
-        return of_states, of_head, None, None
+        _, *gradients = ctx.chunks.gradients(*ctx.saved_tensors, weights, ctx.needs_input_grad[1])
+        return *gradients, None, None
 
 
 class _Sum(Function):
-    """The sum of the losses. All positions weigh alike, so that gradients need no second pass."""
+    """The sum of the losses: all weigh alike, so that their gradients need no second pass."""
 
     @staticmethod
     def forward(
         ctx: Any, states: Tensor, head: Tensor, compared: Tensor, chunks: _Chunks
     ) -> Tensor:
         ones = torch.ones(len(states), device=states.device)
-        losses, *gradients = chunks.gradients(states, head, compared, ones, ctx.needs_input_grad[1])
-        ctx.save_for_backward(*gradients)
+        losses, *ctx.gradients = chunks.gradients(
+            states, head, compared, ones, ctx.needs_input_grad[1]
+        )
         return losses.sum()
 
     @staticmethod
     def backward(ctx: Any, weight: Tensor) -> Any:
-        of_states, of_head = ctx.saved_tensors
-        return of_states * weight, None if of_head is None else of_head * weight, None, None
+        of_states, of_head = ctx.gradients
+        del ctx.gradients  # weighted in place, so that they serve once
+        return of_states.mul_(weight), None if of_head is None else of_head.mul_(weight), None, None
 
 
 def token_nll(
