@@ -219,13 +219,14 @@ class Training:
     def head_bytes(self, loss: str) -> int:
         """Bytes that a loss works with: logits, a chunk at a time (training/losses.py), in several
         forms; a trained head's copy as it is multiplied, and its gradient."""
-        copies = self.compute_bytes * (2 if self.weight_bytes > self.compute_bytes else 1)
-        head = 0 if self.lora else copies * self.shape.embedding
+        a, r = self.compute_bytes, self.weight_bytes
         logits, forms = self.positions * self.shape.vocabulary, 24 if loss == "kl" else 14
+        copies = 0 if self.lora else a * (2 if r > a else 1)
         if logits <= WHOLE:
-            return forms * logits + head
-        products = self.compute_bytes * (2 if loss == "kl" else 1) * min(CHUNK, logits)
-        return products + forms * PIECE + head
+            return forms * logits + copies * self.shape.embedding
+        summed = 0 if self.lora else r
+        products = a * (2 if loss == "kl" else 1) * min(CHUNK, logits)
+        return products + forms * PIECE + (copies + summed) * self.shape.embedding
 
     def update_bytes(self) -> int:
         """Of the training itself; FSDP's part was never compared with a measured peak."""

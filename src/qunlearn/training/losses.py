@@ -106,11 +106,11 @@ class _Chunks:
 
     def losses(self, states: Tensor, head: Tensor, compared: Tensor) -> Tensor:
         """The loss at each position."""
-        multiplied, found = head.to(self.narrow), []
+        multiplied, found = head.to(self.narrow), list[Tensor]()
         for own, other in _split(CHUNK, len(head), states, compared):
-            logits = F.linear(own.to(self.narrow), multiplied)
-            pieces = _split(PIECE, len(head), logits, self.other(other))
-            found += [self.formula(*piece) for piece in pieces]
+            logits = F.linear(own.to(self.narrow), multiplied), self.other(other)
+            found += [self.formula(*piece) for piece in _split(PIECE, len(head), *logits)]
+            del logits  # before there are others
         return torch.cat(found)
 
     def gradients(
@@ -119,24 +119,34 @@ class _Chunks:
         """The loss at each position, and the gradients of its sum weighted by `weights`; the
         head's, summed in its own dtype, only where `wanted`.
         """
-        multiplied, found = head.to(self.narrow), []
-        of_states, of_head = torch.empty_like(states), None
+        multiplied, found, of_head = head.to(self.narrow), list[Tensor](), None
+        of_states = torch.empty_like(states)
         chunks = _split(CHUNK, len(head), states, compared, weights, of_states)
         for own, other, weight, of_own in chunks:
             narrow = own.to(self.narrow)
             logits = F.linear(narrow, multiplied)
-            pieces = _split(PIECE, len(head), logits, self.other(other), weight)
-            for piece, its, share in pieces:
-                with torch.enable_grad():
-                    leaf = piece.detach().requires_grad_()
-                    loss = self.formula(leaf, its)
-                piece.copy_(torch.autograd.grad(loss, leaf, share)[0])
-                found.append(loss.detach())
+            found += self._replaced(logits, self.other(other), weight)
             of_own.copy_(logits @ multiplied)
             if wanted:
                 part = logits.T @ narrow
-                of_head = part.to(head.dtype) if of_head is None else of_head.add_(part)
+                if of_head is None:
+                    of_head = part.to(head.dtype)
+                else:  # a piece at a time, as torch widens what it adds
+                    for total, more in _split(PIECE, head.shape[1], of_head, part):
+                        total += more
+            del logits  # before there are others
         return torch.cat(found), of_states, of_head
+
+    def _replaced(self, logits: Tensor, other: Tensor, weights: Tensor) -> list[Tensor]:
+        """Put the gradients in the place of a chunk's logits; return the losses."""
+        found = []
+        for piece, its, weight in _split(PIECE, logits.shape[1], logits, other, weights):
+            with torch.enable_grad():
+                leaf = piece.detach().requires_grad_()
+                loss = self.formula(leaf, its)
+            piece.copy_(torch.autograd.grad(loss, leaf, weight)[0])
+            found.append(loss.detach())
+        return found
 
     def other(self, compared: Tensor) -> Tensor:
         """What logits are compared with."""
