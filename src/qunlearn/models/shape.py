@@ -219,14 +219,16 @@ class Training:
     def head_bytes(self, loss: str) -> int:
         """Bytes that a loss works with: logits, a chunk at a time (training/losses.py), in several
         forms; a trained head's copy as it is multiplied, and its gradient."""
-        a, r = self.compute_bytes, self.weight_bytes
+        a, r, embedding = self.compute_bytes, self.weight_bytes, self.shape.embedding
+        trained = 0 if self.lora else embedding
+        narrow = a * trained if r > a else 0
         logits, forms = self.positions * self.shape.vocabulary, 24 if loss == "kl" else 14
-        copies = 0 if self.lora else a * (2 if r > a else 1)
         if logits <= WHOLE:
-            return forms * logits + copies * self.shape.embedding
-        summed = 0 if self.lora else r
-        products = a * (2 if loss == "kl" else 1) * min(CHUNK, logits)
-        return products + forms * PIECE + (copies + summed) * self.shape.embedding
+            return forms * logits + narrow + a * trained
+        products, summed = a * min(CHUNK, logits), r * trained
+        others = products if loss == "kl" else 0
+        formula = others + forms * PIECE + (summed if logits > CHUNK else 0)
+        return products + narrow + max(formula, a * trained + summed)
 
     def update_bytes(self) -> int:
         """Of the training itself; FSDP's part was never compared with a measured peak."""
