@@ -15,7 +15,7 @@ UV = $(shell grep '^uv==' envs/pip/dev.txt)
 export UV_SYSTEM_CERTS := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-slow test-slurm bench reproducibility golden smollm2 setup setup-dev setup-driver check audit format docs readme mechanism window \
+.PHONY: demo test test-slow test-slurm bench reproducibility golden smollm2 gpu gpu-wheels setup setup-dev setup-driver check audit format docs readme mechanism window forecast \
   constraints driver-constraints locks clean
 
 ## Set up, run the default experiment, bind its report, and say what came out. SEEDS=[0,1,2] takes three seeds.
@@ -42,6 +42,23 @@ bench: export OMP_NUM_THREADS := 1
 bench: demo
 	for file in benchmarks/bench_*.py; do python -m benchmarks.$$(basename $$file .py) || exit; done
 	python -m benchmarks.write_performance
+
+## Measure what needs a GPU, in at most 8 minutes, on a machine that has CUDA and PyTorch and need have no network.
+WHEELS ?= wheels/gpu
+gpu:
+	benchmarks/gpu.sh $(WHEELS)
+
+## On a machine with a network: collect what such a machine lacks, for its Python and in at most 58 MB.
+GPU_PYTHON ?= 3.12
+gpu-wheels: MOST := 58000000
+gpu-wheels: TAGS := 2014 _2_17 _2_24 _2_27 _2_28
+gpu-wheels:
+	rm -f $(WHEELS)/*.whl
+	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir $(WHEELS) -c envs/pip/constraints.txt connection_pool rouge_score
+	$(PYTHON) -m pip download --quiet --no-deps --only-binary=:all: --implementation cp --python-version $(GPU_PYTHON) \
+	  $(TAGS:%=--platform manylinux%_x86_64) --find-links $(WHEELS) --dest $(WHEELS) \
+	  -r envs/pip/gpu.txt -c envs/pip/constraints.txt
+	size=$$(cat $(WHEELS)/*.whl | wc -c); echo "$(WHEELS): $$size bytes"; test $$size -le $(MOST)
 
 setup: $(VENV)/.run
 setup-dev: $(VENV)/.dev
@@ -106,6 +123,12 @@ window: demo
 	  snakemake --cores $(CORES) --configfile config.yaml config/window.yaml config/window_$$rate.yaml -- tables || exit; done
 	$(FILL) window --results results/window_half results/window_once results/window_twice \
 	  --document docs/mechanism.md --docs docs
+
+## Forecast in which formats an update of the default experiment is lost, and put that into docs/forecast.md.
+forecast: demo
+	qunlearn forecast results/mini/models/news/target results/mini/unlearned/news/npo_klr/full_bf16/seed0 \
+	  --output results/forecast --formats int8 nf4 fp4 rtn4g128 rtn4a128 rtn3g64 q8_0 q6_k q5_k q4_k q4_0 iq4_nl q3_k q2_k mxfp4 nvfp4
+	$(FILL) forecast --results results/forecast --document docs/forecast.md --docs docs
 
 ## Run SmolLM2 on an excerpt of MUSE_DIR/news, on processor cores; write docs/smollm2.
 smollm2: setup

@@ -60,7 +60,6 @@ rule data:
 rule tables:
     input:
         rules.analyse.output,
-        rules.claims.output,
         rules.write_tables.output,
 
 

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -13,11 +13,12 @@ from benchmarks.learning_rates import read_rate, window_markdown, write_window
 from benchmarks.run_spread import Run, measure, spread_notes
 from benchmarks.window_figure import plot_window
 from qunlearn.analysis.comparisons import better
-from qunlearn.analysis.summary import read_metrics, summaries
+from qunlearn.analysis.summary import Key, Summary, read_metrics, summaries
 from qunlearn.experiment.controls import NEEDED
+from qunlearn.experiment.labels import METRICS, adapter_name, number, precision_name
+from qunlearn.experiment.names import REFERENCES
 from qunlearn.report.main_table import as_markdown, main_table
 from qunlearn.report.mechanism_tables import arrivals, mechanism_markdown, reversion_markdown
-from qunlearn.report.pages import answer_table
 from qunlearn.run.cli import run_script
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_text
@@ -77,6 +78,27 @@ def fill_answer(docs: Path, precisions: Collection[str], document: Path) -> None
     """Put the table of one metric into a document, from what `fill_table` kept in `docs`."""
     found = summaries(docs / "results/summary.csv")
     replace_marked(document, "answer", answer_table(found, precisions))
+
+
+def answer_table(
+    found: Mapping[Key, Summary], precisions: Collection[str], metric: str = "verbmem"
+) -> str:
+    """One metric as Markdown: a row for target, retrain and each variant, a column a precision.
+
+    Args:
+        found: every metric, of one corpus and one objective.
+        precisions: those of the columns.
+    """
+    shown: dict[str, dict[str, str]] = {}
+    for key, own in found.items():
+        if key.metric == metric and key.precision in precisions:
+            name = key.objective if key.objective in REFERENCES else adapter_name(key.adapter)
+            text = own.absent
+            if own.value is not None:
+                text = f"{number(metric, own.value)} ±{number(metric, own.half)}"
+            shown.setdefault(precision_name(key.precision), {})[name] = text
+    table = pd.DataFrame(shown).rename_axis(f"{METRICS[metric]} (95 % interval)").reset_index()
+    return str(table.to_markdown(index=False, disable_numparse=True))
 
 
 def main_notes(results: Path) -> list[str]:
@@ -150,9 +172,15 @@ def fill_window(
     copy_figure(results[-1], "window", docs)
 
 
+def fill_forecast(results: Path, document: Path, docs: Path) -> None:
+    """Put what `qunlearn forecast` wrote into a document, and its figure into `docs`."""
+    replace_marked(document, "forecast", (results / "forecast.md").read_text(encoding="utf-8"))
+    shutil.copy(results / "forecast.png", docs / "forecast_example.png")
+
+
 @run_script
 def main(
-    part: Literal["table", "answer", "mechanism", "window"],
+    part: Literal["table", "answer", "mechanism", "window", "forecast"],
     results: tuple[Path, ...],
     document: Path,
     docs: Path,
@@ -165,8 +193,8 @@ def main(
     """Write the parts of a document that are results anew, and keep their figures and numbers.
 
     Args:
-        part: the main table; one metric of it; the tables of a run with controls; or one variant
-            at several rates.
+        part: the main table; one metric of it; the tables of a run with controls; one variant at
+            several rates; or the forecast of one pair.
         results: the run, e.g. results/mini; of `window` several, one a learning rate.
         document: the file; what stands between its marks is written anew.
         docs: the folder for the figures, and in its results/ for the numbers.
@@ -186,3 +214,5 @@ def main(
             fill_mechanism(results[0], (corpus, objective), precisions, document, docs)
         case "window":
             fill_window(results, (corpus, objective, adapter), document, docs)
+        case "forecast":
+            fill_forecast(results[0], document, docs)

@@ -86,7 +86,7 @@ def _generate(
     new_tokens: int,
     stops: Sequence[str] = (),
 ) -> list[str]:
-    ids, mask = _padded(rows, left=True)
+    ids, mask = (each.to(model.device) for each in _padded(rows, left=True))
     ends = [_Held(stop, tokenizer, ids) for stop in stops]
     output = model.generate(
         input_ids=ids,

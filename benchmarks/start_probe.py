@@ -21,7 +21,7 @@ ASKS = (
     "from rouge_score.rouge_scorer import RougeScorer",
 )
 LATER = {
-    "ask_candidates.py": ASKS,
+    "evaluate_candidates.py": ASKS,
     "evaluate.py": ASKS,
     "finetune.py": OPENS_A_MODEL,
     "quantize.py": OPENS_A_MODEL,

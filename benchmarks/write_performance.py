@@ -87,11 +87,30 @@ SECTIONS = (
         within=0.05,
     ),
     Section(
-        "step_7b",
-        "A training step of a Llama-2-7B-shaped model",
-        "NPO+KLR at 2048 tokens in bf16, on one GPU.",
-        "python -m benchmarks.step_7b",
-        unmeasured="no GPU",
+        "forecast",
+        "The forecast from two checkpoints",
+        "What `qunlearn forecast` takes at 135 million parameters and 12 formats, against what it "
+        "may; and whether its memory grows with the number of layers.",
+        "python -m benchmarks.bench_forecast",
+        columns=("Taken", "May be"),
+    ),
+    Section(
+        "sixteen_bits",
+        "Evaluating in bfloat16, as on a GPU, instead of in float32",
+        "The forget text's NLL of the default experiment's quantized models, in both.",
+        "python -m benchmarks.bench_sixteen_bits",
+        columns=("bfloat16", "float32"),
+        within=0.015,
+    ),
+    Section(
+        "gpu",
+        "On a GPU: Llama-2-7B's shape, quantized models, whole experiments",
+        "NPO+KLR at 2048 tokens, the prompts of MUSE's size, weights and tables beside the CPU's. "
+        "`make gpu-wheels` collects, on a machine with a network, what a bare one with CUDA and "
+        "PyTorch lacks; `make gpu` there measures all of it in at most eight minutes and writes "
+        "`results/gpu/gpu.json`, which belongs in `docs/results/performance/`.",
+        "make gpu",
+        unmeasured="this code has not met a GPU yet",
     ),
 )
 

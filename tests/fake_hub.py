@@ -16,8 +16,7 @@ from huggingface_hub import constants
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "hf_a_secret_that_nobody_may_see"
-LARGE = (".parquet", ".safetensors", ".bin")
-"""What the hub keeps in LFS, and serves from an address that it signs."""
+LARGE = (".parquet", ".safetensors", ".bin")  # in LFS, and served from an address that is signed
 ROUTE = re.compile(
     r"/(?:api/(?P<kind>model|dataset)s/(?P<id>[^/]+/[^/]+?)(?:/(?P<list>tree|revision)/(?P<at>[^/]+))?"
     r"|(?P<data>datasets/)?(?P<of>[^/]+/[^/]+)/resolve/(?P<commit>[^/]+)/(?P<path>.+))"

@@ -9,10 +9,10 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
@@ -23,8 +23,7 @@ LOADED = (
     *("matplotlib.pyplot", "matplotlib.backends.backend_pdf"),
     *("snakemake.cli", "snakemake.api", "snakemake.workflow", "snakemake.report"),
 )
-HIDDEN = ("torchao", "optimum", "gptqmodel", "datasets", "sklearn")
-"""What transformers would import on sight."""
+HIDDEN = ("torchao", "optimum", "gptqmodel", "datasets", "sklearn")  # transformers would load them
 OWN = ("gptq", "make_corpus.py", "fetch_model.py")
 """Words of a command that Python itself runs: gptqmodel changes transformers, others go online."""
 SOURCE = Path(__file__).parents[1] / "src"
@@ -44,7 +43,8 @@ def run(
         return subprocess.run(words, cwd=folder, env=all_of_it, capture_output=True, text=True)
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         streams = (0, out.fileno(), errors.fileno())
-        code = _ask(_address(), arguments, all_of_it, folder or Path.cwd(), streams)
+        request = [list(arguments), all_of_it, str(folder or Path.cwd())]
+        code = _ask(_address(), request, streams)
         texts = [stream.seek(0) or stream.read() for stream in (out, errors)]
     return subprocess.CompletedProcess(arguments, code, *texts)
 
@@ -55,18 +55,11 @@ def _forked(arguments: Sequence[str]) -> bool:
     return program == SNAKEMAKE or (program.suffix == ".py" and not own)
 
 
-def _ask(
-    address: str,
-    arguments: Sequence[str],
-    environment: Mapping[str, str],
-    folder: Path,
-    streams: tuple[int, int, int],
-) -> int:
-    """The exit code of a script that the server runs."""
+def _ask(address: str, request: list[Any], streams: tuple[int, int, int]) -> int:
+    """The exit code of a script that the server runs: its arguments, environment and folder."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(address)
-        request = json.dumps([list(arguments), dict(environment), str(folder)]).encode()
-        socket.send_fds(connection, [request], streams)
+        socket.send_fds(connection, [json.dumps(request).encode()], streams)
         code = connection.recv(1)
     return code[0] if code else 1  # without a code, it was killed
 
@@ -97,11 +90,8 @@ def _address() -> str:
 
 
 def serve(address: str, python: str) -> None:
-    """Fork a process for each request, as long as the process that started this one lives.
-
-    Args:
-        python: the program by which what runs here starts Python: it asks for a fork too.
-    """
+    """Fork a process for each request, as long as the process that started this one lives; what
+    runs here starts Python by the program `python`, which asks for a fork too."""
     import importlib
     import signal
 
@@ -176,6 +166,6 @@ if __name__ == "__main__":
     if not arguments:
         serve(address, python)
     elif _forked(arguments):
-        sys.exit(_ask(address, arguments, os.environ, Path.cwd(), (0, 1, 2)))
+        sys.exit(_ask(address, [arguments, dict(os.environ), str(Path.cwd())], (0, 1, 2)))
     else:
         os.execv(python, [python, *arguments])

@@ -54,23 +54,19 @@ def leaked(blob: bytes, source: Path, windows: Windows) -> list[str]:
 
 
 def gptq(weight: Tensor, hessian: Tensor, bits: int, group: int) -> Tensor:
-    """Frantar et al. (2023), column by column, in float64, written for being read.
+    """Frantar et al. (2023), column by column, in float64: the outputs on the calibration inputs
+    change least.
 
-    It quantizes `weight` so that its outputs on the calibration inputs change least.
-    Columns are rounded from left to right. The error of each is made up for by the columns that
-    are still to come, as the inverse Hessian tells: with U its upper Cholesky factor, column j's
-    error, divided by U[j, j], is taken off column k with the weight U[j, k]. A group's scale is
-    set when its first column is reached, from the weights as they have become by then; its 2^bits
-    codes span -max|w| .. max|w|.
+    The error of each rounded column is made up for by those to its right: with U the upper Cholesky
+    factor of the inverse Hessian, column j's error, divided by U[j, j], is taken off column k with
+    the weight U[j, k]. A group's scale is set when its first column is reached; its 2^bits codes
+    span -max|w| .. max|w|.
 
     Args:
         weight: [out, in].
-        hessian: [in, in], X^T X of the calibration inputs X, up to a factor; no input is always 0.
+        hessian: [in, in], X^T X of the calibration inputs X, up to a factor.
         bits: bits a code; codes run from -2^(bits-1) to 2^(bits-1) - 1.
         group: neighbouring columns that share a scale.
-
-    Returns:
-        The quantized weights, [out, in], float64.
     """
     left, h = weight.double().clone(), hessian.double()
     h = h + DAMPING * h.diagonal().mean() * torch.eye(len(h), dtype=h.dtype)

@@ -99,10 +99,8 @@ def repository(
 
 # --- With the shape and the overlaps of MUSE-Books: few documents, most of them long -----------
 
-LONGEST = 287_840
-"""Characters of the longest document to be retained."""
-TEXTS = 40
-"""Texts of each list of privleak and items of verbmem; the benchmark has 100."""
+LONGEST = 287_840  # characters of the longest document to be retained
+TEXTS = 40  # of each list of privleak, and items of verbmem; the benchmark has 100
 
 
 def prose(seed: str, characters: int) -> str:

@@ -14,20 +14,17 @@ def weights() -> dict[str, np.ndarray]:
     """GGUF's name -> a random matrix, [outputs, inputs]; norms are near one."""
     generator = np.random.default_rng(0)
     kv = HIDDEN // HEADS * KV_HEADS
-    layer: dict[str, tuple[int, ...]] = {
-        "attn_q": (HIDDEN, HIDDEN),
-        "attn_output": (HIDDEN, HIDDEN),
-    }
+    layer: dict[str, tuple[int, ...]] = dict.fromkeys(("attn_q", "attn_output"), (HIDDEN, HIDDEN))
     layer |= {"attn_k": (kv, HIDDEN), "attn_v": (kv, HIDDEN), "ffn_down": (HIDDEN, MLP)}
     layer |= {"ffn_gate": (MLP, HIDDEN), "ffn_up": (MLP, HIDDEN)}
     layer |= {"attn_norm": (HIDDEN,), "ffn_norm": (HIDDEN,)}
     shapes = {"token_embd": (len(TOKENS), HIDDEN), "output_norm": (HIDDEN,)} | {
         f"blk.{number}.{name}": shape for number in range(LAYERS) for name, shape in layer.items()
     }
-    found = {f"{name}.weight": generator.normal(size=shape) for name, shape in shapes.items()}
+    spread = {1: (1, 0.1), 2: (0, 1)}
     return {
-        name: (1 + 0.1 * array if array.ndim == 1 else array).astype(np.float32)
-        for name, array in found.items()
+        f"{name}.weight": generator.normal(*spread[len(shape)], size=shape).astype(np.float32)
+        for name, shape in shapes.items()
     }
 
 

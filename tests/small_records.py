@@ -1,8 +1,9 @@
 """Records of made-up evaluations: a few items with given scores, and the rest out of the way."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from qunlearn.evaluate.records import Record
 from qunlearn.run.files import write_json, write_jsonl
 
 ANSWER = {"prompt": "", "question": "", "output": "", "reference": ""}
@@ -18,13 +19,8 @@ def evaluate(
     holdout: Sequence[float] = (-2.0, -4.0),
     status: str = "ok",
 ) -> None:
-    """Lay down one cell.
-
-    Args:
-        rouge: of VerMem's and of KnowMem's answers; also Utility's where `utility` is None.
-        nll: a token of each forget and each retain text, of 10 tokens.
-        forget, holdout: Min-K% of these texts; there are as many forget texts as `nll` has.
-    """
+    """Lay down one cell: ROUGE-L of all answers (Utility's may differ), the NLL a token of forget
+    and retain texts of 10 tokens, and the Min-K% of forget and holdout texts."""
     place = folder / cell
     answers = {"verbmem": rouge, "knowmem_forget": rouge, "knowmem_retain": utility or rouge}
     for name, scores in answers.items():
@@ -39,3 +35,12 @@ def evaluate(
     ]
     write_jsonl(place / "privleak.jsonl", rows)
     write_json(place / "metrics.json", {"status": status})
+
+
+def texts(forget: Iterable[float], holdout: Iterable[float]) -> list[Record]:
+    """Records of texts with these Min-K% scores; text i has i + 1 tokens of NLL 2."""
+    return [
+        {"id": f"{split}/{i}", "split": split, "tokens": i, "nll_sum": 2.0 * i, "min_k": score}
+        for split, scores in (("forget", forget), ("holdout", holdout))
+        for i, score in enumerate(scores, start=1)
+    ]

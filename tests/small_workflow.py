@@ -9,6 +9,9 @@ from typing import Any
 import yaml
 from conftest import ROOT, Snakemake
 
+from qunlearn.run.files import read_json, write_json
+from qunlearn.run.manifest import MANIFEST
+
 TINY = ("--configfile", str(ROOT / "config/tiny.yaml"))
 
 
@@ -43,6 +46,17 @@ def copied(tiny_run: Path, folder: Path) -> Path:
     for part in ("results", ".snakemake"):
         shutil.copytree(tiny_run / part, folder / part)
     return folder
+
+
+def without_weights(tiny_run: Path, folder: Path) -> Path:
+    """A copy of a finished run's results, to change; its models are known by their manifests."""
+    large = shutil.ignore_patterns("*.safetensors", "logs", "benchmarks")
+    return Path(shutil.copytree(tiny_run / "results/tiny", folder, ignore=large))
+
+
+def change_manifest(folder: Path, **facts: Any) -> None:
+    """Other facts in the place of some."""
+    write_json(folder / MANIFEST, read_json(folder / MANIFEST) | facts)
 
 
 def run_on(

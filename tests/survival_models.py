@@ -1,11 +1,9 @@
 """Small checkpoints, updates, and weights on a quantization grid."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
 import torch
-from safetensors.torch import save_file
 from tiny_models import tiny_llama, tiny_tokenizer
 from torch import Tensor
 from transformers import LlamaForCausalLM
@@ -56,21 +54,3 @@ def survival(update: Update, precision: str) -> tuple[pd.Series, pd.DataFrame]:
     """The row of a matrix, and its bins."""
     row, counts = measure_matrix(update, Precision.parse(precision))
     return pd.Series(row)[[*MATRICES]], pd.DataFrame(histogram(counts), columns=[*BINS])
-
-
-def save_packed(folder: Path, layers: dict[str, tuple[Tensor, Tensor]]) -> None:
-    """Write 4-bit GPTQ layers: name -> signed codes [out, in] and scales [out, in / group]."""
-    tensors = {}
-    for name, (codes, scales) in layers.items():
-        rows, columns = codes.shape
-        groups = scales.shape[1]
-        nibbles = (codes.T.long() + 8).reshape(columns // 8, 8, rows)
-        shifts = 4 * torch.arange(8)[None, :, None]
-        tensors[f"{name}.qweight"] = (nibbles << shifts).sum(dim=1).to(torch.int32)
-        tensors[f"{name}.qzeros"] = torch.full((groups, rows // 8), 0x77777777, dtype=torch.int32)
-        tensors[f"{name}.scales"] = scales.T.half().contiguous()
-        tensors[f"{name}.g_idx"] = torch.arange(columns, dtype=torch.int32) // (columns // groups)
-    folder.mkdir(parents=True)
-    save_file(tensors, folder / "model.safetensors")
-    quantization = {"quant_method": "gptq", "bits": 4, "checkpoint_format": "gptq"}
-    (folder / "config.json").write_text(json.dumps({"quantization_config": quantization}))

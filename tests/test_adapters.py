@@ -6,19 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_models as tiny
 import torch
-from tiny_models import (
-    FORGET,
-    RETAIN,
-    UNLEARNING,
-    full_precision,
-    logits,
-    mixed_precision,
-    same,
-    tiny_llama,
-    wake,
-    weights,
-)
 from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers import LlamaForCausalLM
@@ -39,9 +28,9 @@ pytestmark = pytest.mark.usefixtures("autocast_left_as_it_was")
 @pytest.mark.parametrize("targets", ["all", "qv", "odu"])
 def test_lora_is_on_its_targets_saved_in_one_order(targets: Targets, tmp_path: Path) -> None:
     """peft has them in a set, whose order is another in each process."""
-    model = tiny_llama()
+    model = tiny.tiny_llama()
     linear = {name for name, part in model.named_modules() if isinstance(part, nn.Linear)}
-    adapted = with_adapter(model, "lora", replace(UNLEARNING, targets=targets), seed=0)
+    adapted = with_adapter(model, "lora", replace(tiny.UNLEARNING, targets=targets), seed=0)
     trained = {name: weight for name, weight in adapted.named_parameters() if weight.requires_grad}
     places = {name.removeprefix("base_model.model.").split(".lora_")[0] for name in trained}
     names = {"qv": ["q_proj", "v_proj"], "odu": ["down_proj", "o_proj", "up_proj"]}
@@ -54,21 +43,22 @@ def test_lora_is_on_its_targets_saved_in_one_order(targets: Targets, tmp_path: P
         assert saved == names[targets]
     assert {weight.dtype for weight in trained.values()} == {torch.float32}
     assert len(trained) == 2 * len(places)
-    assert {min(weight.shape) for weight in trained.values()} == {UNLEARNING.rank}
+    assert {min(weight.shape) for weight in trained.values()} == {tiny.UNLEARNING.rank}
 
 
 def test_lora_starts_from_the_target_and_from_its_seed() -> None:
     one, again, other = (
-        with_adapter(tiny_llama(), "lora", UNLEARNING, seed=seed).eval() for seed in (0, 0, 1)
+        with_adapter(tiny.tiny_llama(), "lora", tiny.UNLEARNING, seed=seed).eval()
+        for seed in (0, 0, 1)
     )
-    assert torch.equal(logits(one, RETAIN), logits(tiny_llama(), RETAIN))
-    assert same(weights(one), weights(again))
-    assert not same(weights(one), weights(other))
+    assert torch.equal(tiny.logits(one, tiny.RETAIN), tiny.logits(tiny.tiny_llama(), tiny.RETAIN))
+    assert tiny.same(tiny.weights(one), tiny.weights(again))
+    assert not tiny.same(tiny.weights(one), tiny.weights(other))
     # Losses are taken under the adapter: the hidden states are the adapted model's.
-    model, batch = adapted(tiny_llama()), collate(RETAIN)
+    model, batch = adapted(tiny.tiny_llama()), collate(tiny.RETAIN)
     with torch.no_grad():
         found = nn.functional.linear(hidden_states(model, batch), head_weight(model))
-    assert torch.equal(found[batch["attention_mask"].bool()], logits(model, RETAIN))
+    assert torch.equal(found[batch["attention_mask"].bool()], tiny.logits(model, tiny.RETAIN))
 
 
 @pytest.fixture
@@ -92,8 +82,8 @@ def test_weights_and_moments_of_adamw_without_decay(
     adapter: Adapter, dtype: torch.dtype, tmp_path: Path, optimizers: list[Any]
 ) -> None:
     """fp32 masters, or bf16 without any."""
-    model = tiny_llama().to(weight_dtype(adapter))
-    unlearn(model, FORGET, RETAIN, "npo_klr", adapter, UNLEARNING, 0, tmp_path)
+    model = tiny.tiny_llama().to(weight_dtype(adapter))
+    unlearn(model, tiny.FORGET, tiny.RETAIN, "npo_klr", adapter, tiny.UNLEARNING, 0, tmp_path)
     (optimizer,) = optimizers
     moments = [
         state[name] for state in optimizer.state.values() for name in ("exp_avg", "exp_avg_sq")
@@ -102,16 +92,18 @@ def test_weights_and_moments_of_adamw_without_decay(
     assert {tensor.dtype for tensor in (*moments, *model.parameters())} == {dtype}
     assert type(optimizer) is torch.optim.AdamW
     assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0}
-    assert {group["lr"] for group in optimizer.param_groups} == {UNLEARNING.lr}
+    assert {group["lr"] for group in optimizer.param_groups} == {tiny.UNLEARNING.lr}
 
 
 def test_moments_in_eight_bits(tmp_path: Path, optimizers: list[Any]) -> None:
     """Of tensors of 4096 weights and more; their updates are nearly those of AdamW."""
     found = []
-    for whose in (UNLEARNING, replace(UNLEARNING, optimizer="adamw_8bit")):
-        model = tiny_llama(vocabulary=160)
+    for whose in (tiny.UNLEARNING, replace(tiny.UNLEARNING, optimizer="adamw_8bit")):
+        model = tiny.tiny_llama(vocabulary=160)
         start = model.lm_head.weight.detach().clone()  # 160 x 32
-        unlearn(model, FORGET, RETAIN, "npo_gdr", "full", whose, 0, tmp_path / whose.optimizer)
+        unlearn(
+            model, tiny.FORGET, tiny.RETAIN, "npo_gdr", "full", whose, 0, tmp_path / whose.optimizer
+        )
         found.append(model.lm_head.weight - start)
     assert 0 < (found[1] - found[0]).norm() < 0.1 * found[0].norm()
     states = optimizers[1].state.values()
@@ -123,15 +115,15 @@ def test_moments_in_eight_bits(tmp_path: Path, optimizers: list[Any]) -> None:
 
 
 def adapted(model: LlamaForCausalLM) -> nn.Module:
-    found = with_adapter(model, "lora", replace(UNLEARNING, dropout=0.0), seed=0)
-    wake(found)
+    found = with_adapter(model, "lora", replace(tiny.UNLEARNING, dropout=0.0), seed=0)
+    tiny.wake(found)
     return found.eval()
 
 
 def gradients(model: nn.Module) -> dict[str, Tensor]:
     model.zero_grad()
-    batch = collate(FORGET)
-    with mixed_precision():
+    batch = collate(tiny.FORGET)
+    with tiny.mixed_precision():
         hidden = hidden_states(model, batch)
         nll, mask = token_nll(hidden, head_weight(model), batch["labels"])
         loss = nll.sum() / mask.sum()
@@ -150,18 +142,18 @@ def dtypes(model: nn.Module) -> set[torch.dtype]:
 
 
 def test_narrow_frozen_weights_change_no_number() -> None:
-    model = adapted(tiny_llama().bfloat16().float())
+    model = adapted(tiny.tiny_llama().bfloat16().float())
     expected = gradients(model)
     narrow_frozen(model, torch.bfloat16)
     assert dtypes(model) == {torch.bfloat16}
     others = [weight for weight in model.parameters() if weight.requires_grad]
     assert {weight.dtype for weight in others} == {torch.float32}
-    assert same(expected, gradients(model))
+    assert tiny.same(expected, gradients(model))
 
 
 def test_weights_that_are_not_narrowed() -> None:
     """What bf16 would round, what is trained, and tied embeddings."""
-    rounded, whole, tied = (tiny_llama() for _ in range(3))
+    rounded, whole, tied = (tiny.tiny_llama() for _ in range(3))
     tied.bfloat16().float()
     tied.lm_head.weight = tied.model.embed_tokens.weight
     for model in (adapted(rounded), whole.bfloat16().float(), adapted(tied)):
@@ -175,8 +167,11 @@ def test_weights_that_are_not_narrowed() -> None:
 
 
 def test_row_nll_is_that_of_transformers() -> None:
-    model = tiny_llama()
-    for row, nll, count in zip(FORGET, *row_nll(model, FORGET, 5, full_precision), strict=True):
+    """Of rows that differ in length, in batches with padding."""
+    model = tiny.tiny_llama()
+    for row, nll, count in zip(
+        tiny.FORGET, *row_nll(model, tiny.FORGET, 5, tiny.full_precision), strict=True
+    ):
         with torch.no_grad():
             loss = model(input_ids=torch.tensor([row]), labels=torch.tensor([row])).loss
         assert count.item() == len(row) - 1
@@ -184,13 +179,13 @@ def test_row_nll_is_that_of_transformers() -> None:
 
 
 def test_row_nll_leaves_the_model_and_the_precision_as_they_were() -> None:
-    model = with_adapter(tiny_llama(), "lora", replace(UNLEARNING, dropout=0.5), seed=0)
-    wake(model)
+    model = with_adapter(tiny.tiny_llama(), "lora", replace(tiny.UNLEARNING, dropout=0.5), seed=0)
+    tiny.wake(model)
     model.train()
-    values = [row_nll(model, FORGET, 5, mixed_precision)[0] for _ in range(2)]
+    values = [row_nll(model, tiny.FORGET, 5, tiny.mixed_precision)[0] for _ in range(2)]
     assert torch.equal(*values)  # no dropout
     assert model.training and torch.is_grad_enabled()
-    exact, _ = row_nll(model, FORGET, 5, full_precision)
+    exact, _ = row_nll(model, tiny.FORGET, 5, tiny.full_precision)
     assert not torch.equal(values[0], exact)
     assert values[0].mean().item() == pytest.approx(exact.mean().item(), rel=0.02)
 
@@ -199,19 +194,19 @@ def test_row_nll_leaves_the_model_and_the_precision_as_they_were() -> None:
 def test_cached_states_remember_the_untrained_model(way: str, tmp_path: Path) -> None:
     """In bf16 where the head would round them to that anyway; of LoRA the model under it."""
     dtype = torch.bfloat16 if way in ("bf16", "autocast") else torch.float32
-    autocast = mixed_precision if way == "autocast" else full_precision
-    model: Any = tiny_llama().to(torch.bfloat16 if way == "bf16" else torch.float32)
+    autocast = tiny.mixed_precision if way == "autocast" else tiny.full_precision
+    model: Any = tiny.tiny_llama().to(torch.bfloat16 if way == "bf16" else torch.float32)
     frozen = copy.deepcopy(model)
     if way == "lora":
-        model = with_adapter(model, "lora", UNLEARNING, seed=0)
-        wake(model)
+        model = with_adapter(model, "lora", tiny.UNLEARNING, seed=0)
+        tiny.wake(model)
     model.train()
     picked = [3, 0, 7]
-    rows, file = [RETAIN[index] for index in picked], tmp_path / "a" / "reference"
+    rows, file = [tiny.RETAIN[index] for index in picked], tmp_path / "a" / "reference"
     file.parent.mkdir()
     file.write_bytes(b"x" * 100_000)  # of an earlier run
     # Batches of one, so that the cache and the frozen copy below compute the same shapes.
-    reference = cached_states(model, RETAIN, 1, autocast, file)
+    reference = cached_states(model, tiny.RETAIN, 1, autocast, file)
     if way != "lora":
         with torch.no_grad():
             for weight in model.parameters():
@@ -220,12 +215,12 @@ def test_cached_states_remember_the_untrained_model(way: str, tmp_path: Path) ->
     hidden, head = reference(picked)
     assert hidden.dtype == head.dtype == dtype
     assert not hidden.requires_grad and not head.requires_grad
-    assert file.stat().st_size == dtype.itemsize * 32 * sum(map(len, RETAIN))
+    assert file.stat().st_size == dtype.itemsize * 32 * sum(map(len, tiny.RETAIN))
     for states, row in zip(hidden, rows, strict=True):
         with autocast():
             found = nn.functional.linear(states[: len(row)], head)
-            assert torch.equal(found, logits(frozen, [row]))
-            assert not torch.allclose(found, logits(model, [row]), atol=1e-2)
+            assert torch.equal(found, tiny.logits(frozen, [row]))
+            assert not torch.allclose(found, tiny.logits(model, [row]), atol=1e-2)
         assert (states[len(row) :] == 0).all()
 
 

@@ -88,9 +88,7 @@ def test_what_cannot_be_run_is_one_line() -> None:
         batches_of([7], "auto", refuse_more_than(0, RuntimeError("shapes do not match")))
 
 
-def test_the_logits_of_texts_are_bounded_whatever_the_number(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_logits_of_texts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """2000 bytes at 8 * 5 bytes a token: two rows of 20 tokens, five of 10."""
     monkeypatch.setattr(batching, "MOST_LOGITS", 2000)
     batches = batches_of([20, 20, *[10] * 6], 8, scored=True)
@@ -145,9 +143,7 @@ def test_the_same_answers_alone_and_among_sixteen() -> None:
     assert sum(len(short) < len(long) for short, long in zip(alone, whole, strict=True)) >= 3
 
 
-def test_a_shortage_in_the_middle_of_an_evaluation_changes_no_record(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_shortage_in_an_evaluation_changes_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = EvaluateSettings(
         batch_size="auto", verbmem_tokens=6, knowmem_tokens=6, shots=2, max_tokens=20
     )

@@ -12,7 +12,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from small_fuzz import complaint
 from survival_models import nudge, save, small_llama
-from tiny_models import same, tiny_llama, tiny_tokenizer
+from tiny_models import same, tiny_tokenizer
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -21,7 +21,6 @@ from qunlearn.models.checkpoints import (
     load_dense,
     load_model,
     load_tokenizer,
-    save_model,
     tensor_files,
 )
 from qunlearn.models.updates import (
@@ -34,35 +33,39 @@ from qunlearn.models.updates import (
 from qunlearn.run.errors import InputError
 
 WEIGHTS = "model.safetensors"
-STATE = dict(tiny_llama().state_dict())
+STATE = dict(small_llama().state_dict())
 Tensors = dict[str, torch.Tensor]
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("saved")
-    save_model(tiny_llama(), tiny_tokenizer(), folder)
-    return folder
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(small_llama(), tmp_path_factory.mktemp("target"))
 
 
-@pytest.fixture
-def checkpoint(saved: Path, tmp_path: Path) -> Path:
-    """A good checkpoint to spoil."""
-    return Path(shutil.copytree(saved, tmp_path / "checkpoint"))
+@pytest.fixture(scope="module")
+def unlearned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(nudge(small_llama(), 0.01), tmp_path_factory.mktemp("unlearned"))
 
 
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """LoRA of rank 4, alpha 8, with B away from zero."""
+    """On the MLPs alone, with B away from zero: attention is untouched."""
     folder = tmp_path_factory.mktemp("adapter")
-    settings = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False)
-    get_peft_model(tiny_llama(), settings).save_pretrained(folder)
+    places = ["up_proj", "gate_proj", "down_proj"]
+    config = LoraConfig(r=4, lora_alpha=6, target_modules=places, init_lora_weights=False)
+    get_peft_model(small_llama(), config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def checkpoint(target: Path, tmp_path: Path) -> Path:
+    """A good checkpoint to spoil."""
+    return Path(shutil.copytree(target, tmp_path / "checkpoint"))
 
 
 def in_shards(checkpoint: Path) -> None:
     (checkpoint / WEIGHTS).unlink()
-    tiny_llama().save_pretrained(checkpoint, max_shard_size="50KB")
+    small_llama().save_pretrained(checkpoint, max_shard_size="50KB")
 
 
 def edit_json(file: Path, **values: object) -> None:
@@ -141,8 +144,7 @@ def test_models_run_with_an_attention_that_is_there(checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "named"),
-    [("qwen2", "Qwen2Tokenizer"), ("llama", "GPT2Tokenizer")],
+    ("kind", "named"), [("qwen2", "Qwen2Tokenizer"), ("llama", "GPT2Tokenizer")]
 )
 def test_ids_are_those_of_tokenizer_json(checkpoint: Path, kind: str, named: str) -> None:
     texts = ["In 1987 the mill isn't old;\n\nin 1988 it isn't new.", "Café 1987"]
@@ -165,21 +167,23 @@ def test_ids_are_those_of_tokenizer_json(checkpoint: Path, kind: str, named: str
     assert loaded.eos_token == "</s>"
 
 
-def test_merge_is_the_algebra_in_float32(checkpoint: Path, adapter: Path) -> None:
-    merged = load_dense(adapter, checkpoint).state_dict()
+def test_merging_is_the_algebra_and_what_an_adapter_adds(target: Path, adapter: Path) -> None:
+    merged = load_dense(adapter, target).state_dict()
     factors = load_file(adapter / "adapter_model.safetensors")
-    assert merged.keys() == STATE.keys()
+    assert merged.keys() == STATE.keys() and len(factors) == 2 * 2 * 3
     for name, weight in STATE.items():
+        assert merged[name].dtype == torch.float32
         path = f"base_model.model.{name.removesuffix('.weight')}"
         if f"{path}.lora_A.weight" in factors:
             left, right = factors[f"{path}.lora_B.weight"], factors[f"{path}.lora_A.weight"]
-            update = (8 / 4) * left @ right
+            update = (6 / 4) * left @ right
             assert float(update.norm()) > 0
             assert torch.allclose(merged[name], weight + update, atol=1e-6, rtol=0)
         else:
             assert torch.equal(merged[name], weight)
-    assert len(factors) == 2 * 2 * 7
-    assert {value.dtype for value in merged.values()} == {torch.float32}
+    for found in updates(target, adapter):
+        assert torch.equal(found.weight + found.delta, merged[f"{found.name}.weight"])
+        assert bool(found.delta.any()) == ("mlp" in found.name)
 
 
 def test_adapter_without_base_or_weights(adapter: Path, checkpoint: Path, tmp_path: Path) -> None:
@@ -188,30 +192,6 @@ def test_adapter_without_base_or_weights(adapter: Path, checkpoint: Path, tmp_pa
     (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(InputError, match=r"no adapter_model\.safetensors"):
         load_dense(tmp_path, checkpoint)
-
-
-@pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(small_llama(), tmp_path_factory.mktemp("target"))
-
-
-@pytest.fixture(scope="module")
-def unlearned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(nudge(small_llama(), 0.01), tmp_path_factory.mktemp("unlearned"))
-
-
-@pytest.fixture(scope="module")
-def of_mlps(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An adapter on the MLPs alone: attention is untouched."""
-    folder = tmp_path_factory.mktemp("adapter")
-    config = LoraConfig(
-        r=4,
-        lora_alpha=6,
-        target_modules=["up_proj", "gate_proj", "down_proj"],
-        init_lora_weights=False,
-    )
-    get_peft_model(small_llama(), config).save_pretrained(folder)
-    return folder
 
 
 def test_weights_updates_and_their_norm(target: Path, unlearned: Path) -> None:
@@ -240,35 +220,26 @@ def test_shards_and_bf16_are_read_alike(target: Path, tmp_path: Path) -> None:
         assert torch.equal(update.delta, rounded.float() - update.weight)
 
 
-def test_adapter_is_what_merging_adds(target: Path, of_mlps: Path) -> None:
-    merged = quantizable_layers(load_dense(of_mlps, target))
-    for update in updates(target, of_mlps):
-        assert torch.equal(update.weight + update.delta, merged[update.name].weight)
-        assert bool(update.delta.any()) == ("mlp" in update.name)
-
-
-def names(old: str, new: str) -> Callable[[Tensors], Tensors]:
-    return lambda tensors: {name.replace(old, new): each for name, each in tensors.items()}
-
-
-def narrow(tensors: Tensors) -> Tensors:
-    return {name: tensor[..., :5].contiguous() for name, tensor in tensors.items()}
-
-
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
         ({"use_rslora": True}, "use_rslora is not supported"),
         ({"rank_pattern": {"up_proj": 8}}, "rank_pattern is not supported"),
         ({"peft_type": "LOHA"}, "peft_type is not LORA"),
-        (names("mlp", "ffn"), "touches no matrix of the target"),
-        (narrow, r"gate_proj is \[64, 5\], the target's is \[64, 32\]"),
+        (
+            lambda x: {k.replace("mlp", "ffn"): v for k, v in x.items()},
+            "touches no matrix of the target",
+        ),
+        (
+            lambda x: {k: v[:, :5].contiguous() for k, v in x.items()},
+            r"gate_proj is \[64, 5\], the target's is \[64, 32\]",
+        ),
     ],
 )
 def test_adapters_of_another_kind_or_model(
-    target: Path, of_mlps: Path, tmp_path: Path, change: Any, complaint: str
+    target: Path, adapter: Path, tmp_path: Path, change: Any, complaint: str
 ) -> None:
-    copy = Path(shutil.copytree(of_mlps, tmp_path / "copy"))
+    copy = Path(shutil.copytree(adapter, tmp_path / "copy"))
     if isinstance(change, dict):
         edit_json(copy / "adapter_config.json", **change)
     else:

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
-from small_claims import NLL, claim, key, missing, number
-from small_summaries import unpadded
+from small_summaries import NLL, claim, key, missing, number, unpadded
 
 from qunlearn.analysis.cells import REVERSIONS
 from qunlearn.analysis.claims import (
@@ -215,21 +214,11 @@ def test_the_projects_claims_are_about_known_numbers() -> None:
     assert {len(own.number) for own in claims} == {1, 2, 4}
 
 
-@pytest.mark.parametrize(
-    ("change", "complaint"),
-    [
-        ({"number": [[2, "lora", "same"]]}, r"claims\.0\.number\.0\.0: Input should be 1 or -1"),
-        ({"scopes": ["eight_bit"]}, r"claims\.0\.scopes\.0"),
-    ],
-)
-def test_a_malformed_claim_is_refused(
-    tmp_path: Path, change: dict[str, object], complaint: str
-) -> None:
+def test_a_malformed_claim_is_refused(tmp_path: Path) -> None:
     entries = yaml.safe_load((ROOT / "resources/claims.yaml").read_text("utf-8"))["claims"]
-    path = tmp_path / "claims.yaml"
-    path.write_text(yaml.safe_dump({"claims": [entries[0] | change]}))
-    with pytest.raises(InputError, match=complaint):
-        read_claims(path)
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump({"claims": [entries[0] | {"scopes": ["x"]}]}))
+    with pytest.raises(InputError, match=r"claims\.0\.scopes\.0"):
+        read_claims(tmp_path / "a.yaml")
 
 
 # --- In print ----------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ from small_fuzz import complaint
 from qunlearn.experiment import configfiles
 from qunlearn.experiment.config import cells, resolve, runs, unlearn_settings
 from qunlearn.experiment.configdoc import as_markdown
-from qunlearn.experiment.names import Run
 from qunlearn.settings.corpora import ExcerptSettings, MiniSettings
 from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.settings.models import ModelSettings
@@ -94,19 +93,6 @@ TWO_OF_EACH = {
 }
 
 
-def test_runs_in_the_order_of_the_configuration() -> None:
-    found = runs(resolve(TWO_OF_EACH))
-    assert len(found) == 16
-    assert found[:5] == [
-        Run("news", "npo_gdr", "lora", 3),
-        Run("news", "npo_gdr", "lora", 1),
-        Run("news", "npo_gdr", "full", 3),
-        Run("news", "npo_gdr", "full", 1),
-        Run("news", "ga", "lora", 3),
-    ]
-    assert found[8] == Run("books", "npo_gdr", "lora", 3)
-
-
 def test_cells_in_the_order_of_the_tables() -> None:
     full = resolve({**TWO_OF_EACH, "seeds": [0], "precisions": ["bf16", "nf4"]})
     unlearned = ("npo_gdr/lora/seed0", "npo_gdr/full/seed0", "ga/lora/seed0", "ga/full/seed0")
@@ -166,6 +152,8 @@ BAD = {
     "corpus: {excerpt: {characters: 9}}": "'corpus.excerpt.characters': a whole corpus",
     "models: {architecture: {heads: 3}}": "'models.architecture.heads': hidden must be a multiple",
     "models: {base: train}": "'models.base': 'train' is not for base; write 'scratch'",
+    "models: {target: hub:a/b@main}": "'models.target': 'a/b@main' is not a hub id; write",
+    "corpus: {source: hub, hub: {news: llama}}": "'corpus.hub.news': 'llama' is not a hub id",
     "models: {target: {poems: folder}}": "'models.target.news' is missing; say where target of",
     "models: {tokenizer: folder}": "'models.tokenizer': a base from scratch trains its own",
     "{controls: true, unlearn: {adapters: [lora]}}": "'controls': they are made from full too",
@@ -177,12 +165,8 @@ BAD = {
     "unlearn: {settings: {micro_batch_size: 5}}": "'unlearn.settings.micro_batch_size': batch",
     # Patterns and grids
     'unlearn: {overrides: {"*/npo_gdr/lorra": {lr: 1.0}}}': "'unlearn.overrides.*/npo_gdr/lorra': ",
-    '{selection: {fixed: {"*/*/lroa": r8/epoch10}}}': "'selection.fixed.*/*/lroa': can match no",
     'sweep: {"*": {rank: [4]}}': "'sweep': rank is a setting of LoRA, not of news/npo_gdr",
     'sweep: {"*/*/lora": {alpha: [1.0000001, 1.0000002]}}': "'sweep': two points of news/npo_gdr/l",
-    '{sweep: {"*/*/lora": {rank: [8]}}, selection: {rule: fixed, fixed: {"*": r8/epoch6}}}': (
-        "'selection.fixed': news/npo_gdr/lora needs one of its candidates, such as r8/epoch5, not r"
-    ),
     '{controls: true, sweep: {"*/*/full": {lr: [1.0e-4]}}}': "'controls': full_matched needs",
 }
 

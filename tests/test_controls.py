@@ -1,29 +1,28 @@
 """The controls: which there are, how updates are scaled and matched, which weights are spared."""
 
-import csv
 import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from conftest import Snakemake
 from safetensors.torch import load_file
+from small_summaries import unpadded
 from small_workflow import run_on
-from survival_models import rounded_to
-from tiny_models import UNLEARNING, tiny_llama, tiny_tokenizer, wake
+from survival_models import rounded_to, save
 
 from qunlearn.experiment import controls
 from qunlearn.experiment.config import cells, resolve, variants
-from qunlearn.models.checkpoints import is_diverged, load_dense, save_model
+from qunlearn.models.checkpoints import is_diverged, load_dense, load_model
 from qunlearn.models.updates import Update, quantizable_layers, update_norm
 from qunlearn.quantize.method import Precision
 from qunlearn.quantize.spare import chosen, quantize_spared
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, write_json
 from qunlearn.run.manifest import MANIFEST
-from qunlearn.training.adapters import with_adapter
 from qunlearn.training.match import Run, next_lr, scale_lora
 
 ON: dict[str, Any] = {
@@ -37,19 +36,20 @@ ON: dict[str, Any] = {
 
 
 def test_each_variant_has_its_precisions() -> None:
-    config = resolve({**ON, "control_settings": {"lambdas": [0.5, 2]}})
+    config = resolve(ON)
     found = [cell.removeprefix("news/") for cell in cells(config)]
 
     assert [run.adapter for run in variants(config)] == [
-        "full", "full_bf16", "lora", "full_matched", "lora_scaled0.5", "lora_scaled2",
-        "lora_matched", "spare_zero_bin", "spare_other_bins", "spare_unmoved",
+        "full", "full_bf16", "lora", "full_matched",
+        "lora_scaled0.5", "lora_scaled0.75", "lora_scaled1.5", "lora_matched",
+        "spare_zero_bin", "spare_other_bins", "spare_unmoved",
     ]  # fmt: skip
     own = {
         adapter: [cell.rpartition("/")[2] for cell in found if f"/{adapter}/" in cell]
-        for adapter in ("lora", "lora_scaled2", "spare_unmoved")
+        for adapter in ("lora", "lora_scaled1.5", "spare_unmoved")
     }
     assert own["lora"] == ["bf16", "nf4", "rtn3g64", "rtn3g64m"]
-    assert own["lora_scaled2"] == ["bf16", "nf4", "rtn3g64"]
+    assert own["lora_scaled1.5"] == ["bf16", "nf4", "rtn3g64"]
     assert own["spare_unmoved"] == ["bf16", "rtn3g64"]
     assert "target/rtn3g64m" in found  # without it no reversion could be told
 
@@ -58,25 +58,17 @@ def test_each_variant_has_its_precisions() -> None:
 
 
 @pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("target")
-    save_model(tiny_llama(vocabulary=300), tiny_tokenizer(), folder)
-    return folder
+def target(tiny_run: Path) -> Path:
+    return tiny_run / "results/tiny/models/news/target"
 
 
 @pytest.fixture(scope="module")
-def lora(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("lora")
-    adapted: Any = with_adapter(tiny_llama(vocabulary=300), "lora", UNLEARNING, seed=0)
-    wake(adapted)
-    adapted.save_pretrained(folder)
-    return folder
+def lora(tiny_run: Path) -> Path:
+    return tiny_run / "results/tiny/unlearned/news/npo_klr/lora/seed0"
 
 
 @pytest.mark.parametrize("factor", [0.5, 3.0])
-def test_an_adapter_scales_its_update(
-    target: Path, lora: Path, tmp_path: Path, factor: float
-) -> None:
+def test_an_adapter_is_scaled(target: Path, lora: Path, tmp_path: Path, factor: float) -> None:
     scale_lora(lora, f"scaled{factor}", target, target, tmp_path / "out")
     base, whole, scaled = (
         load_dense(target), load_dense(lora, target), load_dense(tmp_path / "out", target)
@@ -84,7 +76,7 @@ def test_an_adapter_scales_its_update(
     for name, layer in quantizable_layers(base).items():
         delta = whole.get_submodule(name).weight - layer.weight
         expected = layer.weight + factor * delta
-        assert torch.allclose(scaled.get_submodule(name).weight, expected, atol=1e-5), name
+        assert torch.allclose(scaled.get_submodule(name).weight, expected, atol=1e-6), name
     norms = [update_norm(target, folder) for folder in (tmp_path / "out", lora)]
     assert norms[0] == pytest.approx(factor * norms[1])
     scale_lora(lora, "matched", target, tmp_path / "out", tmp_path / "matched")
@@ -154,6 +146,8 @@ def test_spared_weights_by_hand() -> None:
     assert not any(kept and moved for kept, moved in zip(unmoved, (DELTA != 0)[0], strict=True))
 
     assert not any(picked("zero_bin", Precision.parse("bf16")))
+    # Of a mid-rise grid no code stands for 0, not even the code 0.
+    assert not any(picked("zero_bin", Precision.parse("rtn3m")))
 
 
 @pytest.mark.parametrize("choice", ["zero_bin", "other_bins"])
@@ -161,7 +155,7 @@ def test_spared_weights_keep_their_value_and_all_others_are_rounded(
     target: Path, tmp_path: Path, choice: controls.Choice
 ) -> None:
     """Of the target with a tenth of its weights moved."""
-    model = tiny_llama(vocabulary=300)
+    model = load_model(target, torch.float32)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for layer in quantizable_layers(model).values():
@@ -169,13 +163,13 @@ def test_spared_weights_keep_their_value_and_all_others_are_rounded(
             layer.weight[where] *= 1.25
     moved, out = tmp_path / "moved", tmp_path / "out"
     write_json(moved / "manifest.json", {"step": "unlearn", "status": "ok", "outputs": {}})
-    save_model(model, tiny_tokenizer(), moved)
+    save(model, moved)
     facts = quantize_spared(target, moved, Precision.parse("rtn3g32"), choice, 0, out)
 
     files = [load_file(folder / "model.safetensors") for folder in (target, moved, out)]
     spared = total = 0
     for name in quantizable_layers(model):
-        w, u, q = (tensors[f"{name}.weight"] for tensors in files)
+        w, u, q = (tensors[f"{name}.weight"].float() for tensors in files)
         at_zero = rounded_to("rtn3g32", w) == 0
         kept = (w != u) & (at_zero if choice == "zero_bin" else ~at_zero)
         assert torch.equal(q, torch.where(kept, u, rounded_to("rtn3g32", u)))
@@ -187,27 +181,23 @@ def test_spared_weights_keep_their_value_and_all_others_are_rounded(
 
 # --- On the tiny experiment, from the finished runs --------------------------------------------
 
-SCALED = ("lora_scaled0.5", "lora_matched", "full_matched")
+SCALED = (
+    *(f"lora_scaled{factor:g}" for factor in controls.FACTORS),
+    "lora_matched",
+    "full_matched",
+)
 SPARED = tuple(f"spare_{choice}" for choice in controls.CHOICES)
 
 
 @pytest.fixture(scope="module")
 def results(tiny_run: Path, snakemake: Snakemake, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    settings = {
-        "controls": True,
-        "precisions": ["bf16", "rtn3g64"],
-        "control_settings": {"lambdas": [0.5], "tolerance": 0.1},
-    }
+    settings = {"controls": True, "precisions": ["bf16", "rtn3g64"]}
     return run_on(snakemake, tiny_run, tmp_path_factory.mktemp("controls"), settings)
 
 
 def test_every_control_has_its_reversion(results: Path) -> None:
-    with (results / "tables/metrics.csv").open(encoding="utf-8") as stream:
-        found = {
-            (row["adapter"], row["precision"])
-            for row in csv.DictReader(stream)
-            if row["metric"] == "reversion_nll_forget"
-        }
+    rows = pd.read_csv(results / "tables/metrics.csv").query("metric == 'reversion_nll_forget'")
+    found = set(zip(rows["adapter"], rows["precision"], strict=True))
     trained = ("full", "full_bf16", "lora")
     assert found == {(adapter, "rtn3g64m") for adapter in trained} | {
         (adapter, precision)
@@ -220,7 +210,7 @@ def test_the_search_and_what_was_spared_are_on_record(results: Path) -> None:
     folder = results / "unlearned/news/npo_klr/full_matched/seed0"
     search = read_json(folder / "search.json")
     last = search["runs"][-1]
-    assert abs(last["norm"] / search["norm"] - 1) <= 0.1
+    assert abs(last["norm"] / search["norm"] - 1) <= 0.05
     assert read_json(folder / MANIFEST)["settings"]["lr"] == last["lr"]
     assert not list((results / "checkpoints").glob("*"))
 
@@ -231,3 +221,19 @@ def test_the_search_and_what_was_spared_are_on_record(results: Path) -> None:
     assert zero == unmoved > 0
     moved = spared("spare_unmoved")["moved"]
     assert zero + other == pytest.approx(moved, abs=1e-5)
+
+
+CARDS = {
+    "lora": ["| Precision | RTN3 g64 (`rtn3g64`) |"],
+    "lora_scaled0.5": ["LoRA × 0.5 (`lora_scaled0.5`)", "scaled by | 0.5 |", "`rank`"],
+    "full_matched": ["FT at LoRA's norm"],
+    "spare_zero_bin": ["| Weights left unrounded | `zero_bin` |", "| Their share of the"],
+}
+
+
+def test_controls_have_cards_of_the_manifests_that_made_them(results: Path) -> None:
+    for name, facts in CARDS.items():
+        file = results / f"cards/news/npo_klr/{name}/seed0/rtn3g64.md"
+        text = unpadded(file.read_text(encoding="utf-8"))
+        assert [fact for fact in facts if fact not in text] == []
+        assert ("It is a control" in text) == (name != "lora")

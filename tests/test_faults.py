@@ -128,9 +128,7 @@ def test_a_disk_that_fills_up(folder: Path, undisturbed: Path, snakemake: Snakem
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM", "SIGTERM of all"])
-def test_a_training_that_is_asked_to_end(
-    how: str, folder: Path, undisturbed: Path, snakemake: Snakemake
-) -> None:
+def test_ended_trainings(how: str, folder: Path, undisturbed: Path, snakemake: Snakemake) -> None:
     """SIGTERM of Snakemake alone lets its jobs end; a scheduler sends it to every process."""
     run = start(folder, *LONGER, "--", TARGET, start_new_session=True)  # as a shell starts it
     training(folder, run, TARGET)
@@ -177,12 +175,8 @@ run_script(main)
 
 
 def script(folder: Path, *around: str, starter: str = "") -> subprocess.Popen[str]:
-    """A script that is in the middle of writing an output.
-
-    Args:
-        around: the command that starts it.
-        starter: the process that its life hangs on.
-    """
+    """A script that is in the middle of writing an output; `around` starts it, and its life hangs
+    on the process `starter`."""
     process = subprocess.Popen(
         [*around, sys.executable, "-c", SCRIPT, "--output", str(folder / "output")],
         env=os.environ | {"PYTHONPATH": str(ROOT / "src"), STARTER: starter},

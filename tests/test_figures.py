@@ -9,13 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import tyro
 from conftest import ROOT
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from small_manifests import sign_measurements
-from small_summaries import over_seeds, single
+from small_summaries import by_key, single
 from small_survival import BINS, MATRIX, STILL, matrices, write_cell
 from test_selection import selection
 
@@ -23,41 +21,42 @@ from qunlearn.analysis.selection.choice import write
 from qunlearn.analysis.summary import Scores, write_summaries
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES
 from qunlearn.experiment.names import DIVERGED, METRICS, UNDEFINED, Cell
-from qunlearn.report.figures import page, plot_controls, plot_update_over_step, plot_update_survival
+from qunlearn.report.figures import page, plot_controls, plot_update_survival
 from qunlearn.report.mechanism_tables import arrivals, write_mechanism
 from qunlearn.run.errors import InputError
+from qunlearn.run.manifest import write_manifest
 
 REVERSIONS = ("reversion_nll_forget", "reversion_verbmem", "reversion_knowmem")
 ERRORS = {"bf16": 0.0, "nf4": 0.09, "rtn3g64": 0.25}
 RUNS = [f"news/npo_gdr/{adapter}/seed0" for adapter in LINES]
 CELLS = " ".join(f"{run}/{precision}" for precision in ("nf4", "rtn3g64") for run in RUNS)
-SUMMARY, MECHANISM = "--summary {run}/summary.csv", "--mechanism {run}/mechanism.csv"
-MEASURED = "--survival {run}/survival"
-FLAGS = {
-    "survival_of_forgetting": SUMMARY,
-    "reversion": f"{SUMMARY} {MECHANISM}",
-    "pareto": SUMMARY,
-    "slope": SUMMARY,
-    "controls": f"{SUMMARY} {MECHANISM} --precisions nf4 rtn3g64",
-    "update_survival": f"{MEASURED} --cells {CELLS}",
-    "update_over_step": f"{MEASURED} --cells {CELLS}",
-    "loss_curves": f"--unlearned {{run}}/trained --models {' '.join(RUNS)}",
-    "candidates": "--selections {run}/choice.json",
+SWEPT = "news/npo_gdr/lora"
+NAMES = {
+    "survival_of_forgetting": "",
+    "reversion": "",
+    "pareto": "",
+    "slope": "",
+    "controls": "",
+    "update_survival": CELLS,
+    "update_over_step": CELLS,
+    "loss_curves": " ".join(RUNS),
+    "candidates": SWEPT,
 }
 
 
-def draw(figure: str, run: Path, output: Path, flags: str = "") -> None:
+def draw(figure: str, run: Path, output: Path, names: str | None = None) -> None:
     """As the workflow does, in this process."""
     main = runpy.run_path(str(ROOT / "workflow/scripts/plot.py"))["main"]
-    words = (flags or FLAGS[figure]).format(run=run, none=output).split()
-    tyro.cli(main, args=["--figure", figure, "--output", str(output), *words])
+    words = (NAMES[figure] if names is None else names).split()
+    main(figure, run, output, tuple(words))
 
 
 def written(folder: Path, scores: Scores, measured: bool = False) -> None:
     """`summary.csv` of some scores, and `mechanism.csv` of what was measured of them."""
-    write_summaries(folder / "summary.csv", "mini", over_seeds(scores))
+    tables = folder / "tables"
+    write_summaries(tables / "summary.csv", "mini", by_key(scores))
     if measured:
-        write_mechanism(folder / "mechanism.csv", scores, arrivals(scores, folder / "survival"))
+        write_mechanism(tables / "mechanism.csv", scores, arrivals(scores, folder / "survival"))
 
 
 def score(cell: str, metric: str, value: float | str) -> Scores:
@@ -115,12 +114,13 @@ def write_experiment(folder: Path) -> None:
             cell = f"news/npo_gdr/{adapter}/seed0/{precision}"
             tables = (rows[:0], bins[:0]) if diverged else (rows, bins)
             write_cell(folder / "survival", cell, *tables)
-    sign_measurements(folder / "survival")
+        write_manifest((folder / "survival" / cell).parent, step="survival", settings={}, inputs={})
     written(folder, experiment(), measured=True)
-    write_log(folder / "trained", RUNS[0], range(10, 41, 10))
-    write_log(folder / "trained", RUNS[1], [10, 20])
-    write_log(folder / "trained", RUNS[2], [10], "diverged")
-    write(folder / "choice.json", selection())
+    unlearned = folder / "records/unlearned"
+    write_log(unlearned, RUNS[0], range(10, 41, 10))
+    write_log(unlearned, RUNS[1], [10, 20])
+    write_log(unlearned, RUNS[2], [10], "diverged")
+    write(folder / f"selection/{SWEPT}.json", selection())
 
 
 # --- What the figures show of it -------------------------------------------------------------
@@ -137,7 +137,7 @@ SAID = {
     "reversion": (*VARIANTS, *LOST, NOT_FORGOTTEN, "survived", "back at\ntarget", "NF4\n9\xa0%"),
     "pareto": (*KNOWN, "to RTN3 g64", "to NF4", "↖ better", "KnowMem, ROUGE-L  (← better)"),
     "slope": (*KNOWN, *LOST, "PrivLeak → 0\n%"),
-    "controls": (COUNTED, MATCHED, *LOST, NOT_FORGOTTEN, "× 0.5", "zero-bin\nmoves\nkept"),
+    "controls": (COUNTED, MATCHED, *LOST, "× 0.5", "zero-bin\nmoves\nkept"),
     "update_survival": (*RUN, plot_update_survival.UNCHANGED_NAME, "overall 0.25", "diverged"),
     "update_over_step": (*RUN, "(fp32 masters): 25.0 % with d = 0", "LoRA: diverged", "|d| / step"),
     "loss_curves": (*VARIANTS, "a run diverged", "updates (logarithmic)", "NEWS · NPO+GDR"),
@@ -167,7 +167,7 @@ def values(axes: Axes, colour: str) -> list[list[float]]:
     return [np.asarray(line.get_ydata(), float).tolist() for line in lines]
 
 
-@pytest.mark.parametrize("figure", FLAGS)
+@pytest.mark.parametrize("figure", NAMES)
 def test_a_figure_says_what_it_shows(figure: str, run: Path, drawn: list[Figure]) -> None:
     draw(figure, run, run)
 
@@ -176,14 +176,6 @@ def test_a_figure_says_what_it_shows(figure: str, run: Path, drawn: list[Figure]
     assert len(labels) == len(set(labels))
     said = "\n".join(text.get_text() for text in drawn[0].findobj(Text))
     assert not [words for words in SAID[figure] if words not in said]
-
-
-def test_every_figure_has_two_files(run: Path, tmp_path: Path) -> None:
-    for figure in FLAGS:
-        draw(figure, run, tmp_path)
-    names = [f"{name}_news_npo_gdr" if "update_" in name else name for name in FLAGS]
-    expected = {f"{name}.{form}" for name in names for form in ("png", "pdf")}
-    assert {path.name for path in tmp_path.iterdir()} == expected
 
 
 def test_every_variant_is_a_line_over_the_precisions(run: Path, drawn: list[Figure]) -> None:
@@ -221,30 +213,13 @@ def test_controls_stand_at_their_mean_size(run: Path, tmp_path: Path, drawn: lis
         row = {**MATRIX, "norm_w": 100.0, "norm_d": size}
         write_cell(tmp_path / "survival", f"news/npo_gdr/{cell}/rtn4", matrices(row))
     written(tmp_path, scores, measured=True)
-    plot_controls.plot(tmp_path / "mechanism.csv", tmp_path / "summary.csv", ["rtn4"], tmp_path)
+    plot_controls.plot(tmp_path, tmp_path)
     draw("controls", run, run)
 
     lines = [line for line in drawn[0].axes[0].lines if line.get_label() in ("LoRA", MATCHED)]
     assert [line.get_xdata()[0] for line in lines] == pytest.approx([0.07, 0.05])
     rounded, kept = drawn[1].axes[-1].lines[-2:]  # off the scale, and diverged
     assert (rounded.get_xdata()[0], kept.get_xdata()[0]) == (0, 1)
-
-
-def test_matrices_of_one_layer_and_name_count_as_one() -> None:
-    """Two experts of equal norm, of which one arrives and one does not."""
-    lost = {**MATRIX, "projection_adaptive": 0.0, "cosine_adaptive": 0.0}
-    rows = matrices(MATRIX, lost, {**MATRIX, "layer": 1, "module": "up_proj"})
-    found = plot_update_survival.grid(rows, "projection_adaptive")
-
-    assert (list(found.index), list(found)) == ([0, 1], ["q_proj", "up_proj"])
-    np.testing.assert_allclose(found, [[0.5, np.nan], [np.nan, 1.0]])
-
-
-def test_counts_become_shares_of_all_weights() -> None:
-    found = plot_update_over_step.histogram(BINS)  # 2000 weights, 600 of them unmoved
-
-    assert list(found["percent"]) == pytest.approx([30, 9.95, 10, 50, 0.05])
-    assert list(found["flips"][2:4]) == [0.25, 1.0]
 
 
 def test_a_run_is_a_line_that_ends_in_its_marker_or_a_cross(run: Path, drawn: list[Figure]) -> None:
@@ -257,17 +232,18 @@ def test_a_run_is_a_line_that_ends_in_its_marker_or_a_cross(run: Path, drawn: li
 
 
 BROKEN = [
-    ("pareto", f"{SUMMARY} --cells a", "--figure pareto: got an unexpected keyword argument"),
-    ("pareto", "--summary {none}/summary.csv", "no unlearned model to draw"),
-    ("reversion", "--summary {run}/summary.csv --mechanism {none}/m.csv", "no such file"),
-    ("update_over_step", f"{MEASURED} --cells {RUNS[0]}/rtn4", r"rtn4_histogram\.csv: no such"),
-    ("loss_curves", "--unlearned {run} --models news/target", "models: none to draw; give"),
-    ("loss_curves", "--unlearned {run} --models " + RUNS[0], r"train_log\.jsonl: no such file"),
+    ("pareto", "a", "--names: pareto takes none"),
+    ("candidates", "", "--names: candidates takes some"),
+    ("pareto", "", "no unlearned model to draw"),
+    ("reversion", "", "no unlearned model to draw"),
+    ("update_over_step", f"{RUNS[0]}/rtn4", r"rtn4_histogram\.csv: no such"),
+    ("loss_curves", "news/target", "--names: none to draw; give"),
+    ("loss_curves", RUNS[0], r"train_log\.jsonl: no such file"),
 ]
 
 
-@pytest.mark.parametrize(("figure", "flags", "message"), BROKEN)
-def test_missing_is_named(figure: str, flags: str, message: str, run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("figure", "names", "message"), BROKEN)
+def test_missing_is_named(figure: str, names: str, message: str, tmp_path: Path) -> None:
     written(tmp_path, score("target/bf16", "verbmem", 90.0))
     with pytest.raises(InputError, match=message):
-        draw(figure, run, tmp_path, flags)
+        draw(figure, tmp_path, tmp_path, names)

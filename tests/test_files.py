@@ -10,15 +10,8 @@ import pytest
 from small_faults import small_disk
 from small_fuzz import complaint
 
+from qunlearn.run import files
 from qunlearn.run.errors import InputError
-from qunlearn.run.files import (
-    new_folder,
-    read_json,
-    read_jsonl,
-    write_json,
-    write_jsonl,
-    write_text,
-)
 
 
 def names(folder: Path) -> list[str]:
@@ -31,7 +24,7 @@ def names(folder: Path) -> list[str]:
 def test_a_new_folder_appears_when_it_is_whole_and_replaces_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "deep/output"
     for name in ("old", "new"):
-        with new_folder(path) as work:
+        with files.new_folder(path) as work:
             (work / name).touch()
             assert work.parent == path.parent  # one file system, so that renaming is atomic
             assert not (path / name).exists()
@@ -41,8 +34,11 @@ def test_a_new_folder_appears_when_it_is_whole_and_replaces_what_was_there(tmp_p
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError("broken")])
 def test_a_failure_leaves_what_was_there(error: Any, tmp_path: Path) -> None:
-    write_text(tmp_path / "output/old", "")
-    with pytest.raises((KeyboardInterrupt, ValueError)), new_folder(tmp_path / "output") as work:
+    files.write_text(tmp_path / "output/old", "")
+    with (
+        pytest.raises((KeyboardInterrupt, ValueError)),
+        files.new_folder(tmp_path / "output") as work,
+    ):
         (work / "half").touch()
         raise error
     assert names(tmp_path) == ["output"] and names(tmp_path / "output") == ["old"]
@@ -50,9 +46,9 @@ def test_a_failure_leaves_what_was_there(error: Any, tmp_path: Path) -> None:
 
 def test_a_planted_link_is_not_written_through(tmp_path: Path) -> None:
     """The work folder beside an output has a known name: what lies there is replaced."""
-    write_text(tmp_path / "victim/kept", "")
+    files.write_text(tmp_path / "victim/kept", "")
     (tmp_path / ".made.partial").symlink_to(tmp_path / "victim")
-    with pytest.raises(OSError), new_folder(tmp_path / "made") as folder:
+    with pytest.raises(OSError), files.new_folder(tmp_path / "made") as folder:
         (folder / "x").touch()
     assert names(tmp_path / "victim") == ["kept"]
 
@@ -65,47 +61,39 @@ VALUES += [f"one{chr(code)}two" for code in (0x0B, 0x0C, 0x1C, 0x85, 0x2028, 0x2
 
 def test_round_trips(tmp_path: Path) -> None:
     path = tmp_path / "new/values.json"
-    write_json(path, VALUES)
-    assert read_json(path) == VALUES
+    files.write_json(path, VALUES)
+    assert files.read_json(path) == VALUES
     assert path.read_text(encoding="utf-8").endswith("]\n")
     assert "ünïcode" in path.read_text(encoding="utf-8")
     for values in (VALUES, []):
-        write_jsonl(path, values)
+        files.write_jsonl(path, values)
         assert path.read_bytes().count(b"\n") == len(values)
-        assert read_jsonl(path) == values
+        assert files.read_jsonl(path) == values
     path.write_bytes(b'{"a": 1}\r\n2')  # without a final newline
-    assert read_jsonl(path) == [{"a": 1}, 2]
+    assert files.read_jsonl(path) == [{"a": 1}, 2]
     with pytest.raises(TypeError):
-        write_json(path, {1, 2})
-    assert names(path.parent) == ["values.json"] and read_jsonl(path) == [{"a": 1}, 2]
+        files.write_json(path, {1, 2})
+    assert names(path.parent) == ["values.json"] and files.read_jsonl(path) == [{"a": 1}, 2]
 
 
 BROKEN: list[tuple[Callable[[Path], Any], bytes, str]] = [
-    (read_json, b'{"a": 1,\n  b: 2}', "not valid JSON (Expecting .*line 2 column 3"),
-    (read_json, b"[" * 10**5, "not valid JSON"),
-    (read_json, b"1" * 5000, "not valid JSON"),
-    (read_json, b'"gr\xf6\xdfe"', "not UTF-8 at byte 3"),
-    (read_jsonl, b'"gr\xf6\xdfe"', "not UTF-8 at byte 3"),
-    (read_jsonl, b"{}\n{\n", "line 2 is not valid JSON"),
-    (read_jsonl, b"1\n\n2\n", "line 2 is not valid JSON"),
-    (read_jsonl, b"\n\n", "line 1 is not valid JSON"),
+    (files.read_json, b'{"a": 1,\n  b: 2}', "not valid JSON (Expecting .*line 2 column 3"),
+    (files.read_json, b"[" * 10**5, "not valid JSON"),
+    (files.read_json, b"1" * 5000, "not valid JSON"),
+    (files.read_json, b'"gr\xf6\xdfe"', "not UTF-8 at byte 3"),
+    (files.read_jsonl, b'"gr\xf6\xdfe"', "not UTF-8 at byte 3"),
+    (files.read_jsonl, b"{}\n{\n", "line 2 is not valid JSON"),
+    (files.read_jsonl, b"1\n\n2\n", "line 2 is not valid JSON"),
+    (files.read_jsonl, b"\n\n", "line 1 is not valid JSON"),
 ]
 
 
 @pytest.mark.parametrize(("read", "content", "words"), BROKEN)
-def test_a_broken_file(
-    read: Callable[[Path], Any], content: bytes, words: str, tmp_path: Path
-) -> None:
+def test_broken(read: Callable[[Path], Any], content: bytes, words: str, tmp_path: Path) -> None:
     path = tmp_path / "broken.json"
     path.write_bytes(content)
     line = complaint(lambda: read(path))
     assert re.match(f"{re.escape(str(path))}: {words.replace('(', '.')}", line)
-
-
-def test_what_is_no_file_is_refused_unread(tmp_path: Path) -> None:
-    file = tmp_path / "config.json"
-    complaint(lambda: read_json(file), f"{file}: no such file")
-    complaint(lambda: read_json(tmp_path), "a folder or a device")
 
 
 # --- Disks -----------------------------------------------------------------------------------
@@ -126,11 +114,11 @@ def test_every_library_that_writes_large_files(tmp_path: Path) -> None:
             "torch": lambda folder: torch.save(large, folder / "a"),
         }
         for name, write in writers.items():
-            with pytest.raises(InputError, match=FULL), new_folder(disk / "output") as work:
+            with pytest.raises(InputError, match=FULL), files.new_folder(disk / "output") as work:
                 write(work)
             assert names(disk) == [], name
         with pytest.raises(InputError, match=f"{disk}/file: {FULL}"):
-            write_text(disk / "file", "a" * 2**21)
+            files.write_text(disk / "file", "a" * 2**21)
         assert names(disk) == []
 
 

@@ -101,11 +101,7 @@ def test_a_tensor_that_transformers_leaves_out_is_refused(tmp_path: Path, name: 
         gguf.dequantize(file, tmp_path)
 
 
-def test_a_damaged_file_and_a_weight_that_is_not_finite(tmp_path: Path) -> None:
-    bad = tmp_path / "bad.gguf"
-    bad.write_bytes(b"not this")
-    with pytest.raises(InputError, match=r"bad\.gguf: not a whole GGUF file .*get it again"):
-        gguf.model_config(bad)
+def test_a_weight_that_is_not_finite(tmp_path: Path) -> None:
     arrays = weights()
     arrays["output_norm.weight"][3] = np.nan
     file = write_gguf(tmp_path / "nan.gguf", arrays)

@@ -7,18 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gptq_models as small
 import pytest
 import torch
-from gptq_models import (
-    CALIBRATION,
-    FLAGS,
-    drawn,
-    gptq,
-    leaked,
-    make_corpus,
-    make_model,
-    output_error,
-)
 from safetensors.torch import load_file, save_file
 from small_corpora import run_script
 from survival_models import rounded_to
@@ -45,9 +36,9 @@ Made = dict[str, Path]
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A corpus, a model, its gptq4 folder as the script wrote it, the script's log; and others."""
     root = tmp_path_factory.mktemp("gptq")
-    corpus = make_corpus(root / "corpus")
-    source = make_model(root / "source", corpus)
-    flags = ("--source", source, "--precision", "gptq4", "--corpus", corpus, *FLAGS)
+    corpus = small.make_corpus(root / "corpus")
+    source = small.make_model(root / "source", corpus)
+    flags = ("--source", source, "--precision", "gptq4", "--corpus", corpus, *small.FLAGS)
     place = {"OMP_NUM_THREADS": "1", "HOME": str(root / "home")}
     run = run_script("quantize.py", *flags, "--output", root / "gptq4", folder=root, **place)
     (root / "log").write_text(run.stdout + run.stderr, encoding="utf-8")
@@ -60,7 +51,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 def quantize(made: Made, name: str, output: Path) -> Path:
     output.mkdir()
-    texts = Texts(made["corpus"], CALIBRATION)
+    texts = Texts(made["corpus"], small.CALIBRATION)
     method_of(name).write(made["source"], None, Precision.parse(name), output, texts)
     return output
 
@@ -75,15 +66,13 @@ def hessian_of(made: Made) -> Tensor:
     query = model.get_submodule(f"{ATTENTION}.q_proj")
     query.register_forward_hook(lambda _, inputs, __: gathered.append(inputs[0].flatten(0, 1)))
     with torch.no_grad():
-        model(torch.tensor(drawn(made["corpus"], made["source"])))
+        model(torch.tensor(small.drawn(made["corpus"], made["source"])))
     rows = torch.cat(gathered).double()
     return rows.T @ rows
 
 
 @pytest.mark.parametrize(("name", "tolerance"), [("gptq4", 0.002), ("gptq3g32", 0.02)])
-def test_as_good_as_the_published_algorithm_and_better_than_rounding(
-    made: Made, name: str, tolerance: float
-) -> None:
+def test_as_good_as_published_better_than_rounding(made: Made, name: str, tolerance: float) -> None:
     """Near enough to tell other settings: damping of 5 % is 0.5 to 1.3 % off.
 
     Groups below 128 have their scales from the weights at the start of a block of 128 columns,
@@ -95,16 +84,16 @@ def test_as_good_as_the_published_algorithm_and_better_than_rounding(
     hessian = hessian_of(made)
     for part in ("q_proj", "k_proj", "v_proj"):
         weight = layers[f"{ATTENTION}.{part}"].weight.detach()
-        ours = output_error(read(made[name], f"{ATTENTION}.{part}", name).dense(), weight, hessian)
-        oracle = output_error(gptq(weight, hessian, bits, group), weight, hessian)
-        rounded = output_error(rounded_to(f"rtn{bits}g{group}", weight), weight, hessian)
+        ours = small.output_error(
+            read(made[name], f"{ATTENTION}.{part}", name).dense(), weight, hessian
+        )
+        oracle = small.output_error(small.gptq(weight, hessian, bits, group), weight, hessian)
+        rounded = small.output_error(rounded_to(f"rtn{bits}g{group}", weight), weight, hessian)
         assert ours == pytest.approx(oracle, rel=tolerance)
         assert ours < 0.75 * rounded
 
 
-def test_two_runs_write_the_same_bytes_in_another_place_and_process(
-    made: Made, tmp_path: Path
-) -> None:
+def test_two_runs_write_the_same_bytes_in_two_places(made: Made, tmp_path: Path) -> None:
     again = quantize(made, "gptq4", tmp_path / "again")
     assert {path.name for path in made["gptq4"].iterdir()} == FILES
     for path in again.iterdir():
@@ -112,18 +101,18 @@ def test_two_runs_write_the_same_bytes_in_another_place_and_process(
 
 
 def test_nothing_of_the_calibration_or_the_place_is_in_the_folder_or_the_log(made: Made) -> None:
-    windows = drawn(made["corpus"], made["source"])
+    windows = small.drawn(made["corpus"], made["source"])
     raw = (made["corpus"] / "raw/retain1.json").read_bytes()
-    assert len(leaked(raw, made["source"], windows)) > 100  # it would be found
-    assert leaked(json.dumps(windows, indent=1).encode(), made["source"], windows)
+    assert len(small.leaked(raw, made["source"], windows)) > 100  # it would be found
+    assert small.leaked(json.dumps(windows, indent=1).encode(), made["source"], windows)
 
     for path in [made["log"], *made["gptq4"].iterdir()]:
-        assert leaked(path.read_bytes(), made["source"], windows) == [], path.name
+        assert small.leaked(path.read_bytes(), made["source"], windows) == [], path.name
     for path in made["gptq4"].iterdir():
         assert str(made["root"]).encode() not in path.read_bytes(), path.name
         assert b"/tmp" not in path.read_bytes(), path.name
     manifest = read_json(made["gptq4"] / "manifest.json")
-    assert manifest["calibration"] == describe(windows, CALIBRATION)
+    assert manifest["calibration"] == describe(windows, small.CALIBRATION)
     assert manifest["backend"] == {"name": "gptqmodel", "version": "7.6.0"}
     assert manifest["inputs"].keys() == {"source", "corpus"}
 
@@ -200,9 +189,7 @@ def test_generates_with_the_settings_of_the_folder(made: Made, tmp_path: Path) -
     assert {name: getattr(loaded, name) for name in settings} == settings
 
 
-def test_a_diverged_source_has_nothing_to_quantize_and_texts_are_needed(
-    made: Made, tmp_path: Path
-) -> None:
+def test_a_diverged_source_and_no_texts(made: Made, tmp_path: Path) -> None:
     flags = ("--source", tmp_path / "source", "--output", tmp_path / "out", "--precision", "gptq4")
     write_json(tmp_path / "source/manifest.json", {"status": "diverged", "outputs": {}})
     run_script("quantize.py", *flags, "--corpus", made["corpus"])
@@ -295,3 +282,19 @@ def test_libraries_alone_give_what_is_evaluated(root: Path, answers: Answers, na
     assert distance(answers[name], evaluated(root, precision)) <= TOLERANCE[precision]
     # That this is the quantized model, not a dense one: it is further from its source.
     assert distance(answers[name], evaluated(root, "source")) > 2 * TOLERANCE[precision]
+
+
+@pytest.mark.parametrize("name", ["nf4", "fp4", "gptq4"])
+def test_a_gpus_sixteen_bits_are_the_same_points_rounded(root: Path, name: str) -> None:
+    precision, device = Precision.parse(name), torch.device("cpu")
+    full, half = (
+        method_of(name).load(root / name, precision, dtype, device)
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    wanted = {key: value.bfloat16() for key, value in full.state_dict().items()}
+    assert wanted.keys() == half.state_dict().keys()
+    for key, value in half.state_dict().items():
+        assert value.dtype == torch.bfloat16 and torch.equal(value, wanted[key]), key
+    ids = torch.arange(40).view(2, 20)
+    with torch.no_grad():
+        assert 0 < distance(half(ids).logits.float(), full(ids).logits) < 0.01

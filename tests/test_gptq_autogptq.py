@@ -20,6 +20,8 @@ from qunlearn.quantize.methods.gptq import older_config
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 
+Noted = dict[str, Any]
+
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -32,9 +34,9 @@ def source(corpus: Path) -> Path:
 
 
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def installed(monkeypatch: pytest.MonkeyPatch) -> Noted:
     """A package auto_gptq that notes its arguments; there is CUDA, too."""
-    noted: dict[str, Any] = {}
+    noted: Noted = {}
 
     class Model:
         def quantize(self, examples: list[dict[str, list[int]]], **options: Any) -> None:
@@ -65,18 +67,26 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return noted
 
 
-def quantize(source: Path, base: Path | None, corpus: Path, output: Path) -> dict[str, Any]:
+def quantize(source: Path, base: Path | None, corpus: Path, output: Path) -> Noted:
     output.mkdir()
     wanted = Precision.parse("autogptq3g64")
     return method_of(wanted).write(source, base, wanted, output, Texts(corpus, CALIBRATION))
 
 
 def test_what_the_package_gets_and_what_of_it_is_kept(
-    corpus: Path, source: Path, tmp_path: Path, installed: dict[str, Any]
+    corpus: Path, source: Path, tmp_path: Path, installed: Noted
 ) -> None:
-    """A config of transformers 4, and the settings as published; its weights and nothing else."""
-    facts = quantize(source, None, corpus, tmp_path / "out")
+    """A config of transformers 4, the settings as published, and weights merged in float32, with no
+    trace of peft; its weights and nothing else."""
+    lora = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
+    get_peft_model(load_model(source, torch.float32), lora).save_pretrained(tmp_path / "adapter")
+    facts = quantize(tmp_path / "adapter", source, corpus, tmp_path / "out")
 
+    expected = load_dense(tmp_path / "adapter", source).state_dict()
+    assert installed["tensors"].keys() == expected.keys()
+    for name, value in installed["tensors"].items():
+        assert value.dtype == torch.float32
+        assert torch.allclose(value, expected[name], rtol=1e-6, atol=1e-7), name
     plain = {"damp_percent": 0.01, "desc_act": False, "sym": True}
     sizes = {"bits": 3, "group_size": 64, "model_file_base_name": "model"}
     assert vars(installed["config"]) == plain | sizes
@@ -103,22 +113,6 @@ def test_what_the_package_gets_and_what_of_it_is_kept(
     assert quantization["meta"] == {"quantizer": ["auto-gptq:0.7.1"]}
 
 
-def test_adapter_is_merged_in_float32_without_peft(
-    corpus: Path, source: Path, tmp_path: Path, installed: dict[str, Any]
-) -> None:
-    torch.manual_seed(0)
-    settings = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
-    adapted = get_peft_model(load_model(source, torch.float32), settings)
-    adapted.save_pretrained(tmp_path / "adapter")
-    quantize(tmp_path / "adapter", source, corpus, tmp_path / "out")
-
-    expected = load_dense(tmp_path / "adapter", source).state_dict()
-    assert installed["tensors"].keys() == expected.keys()
-    for name, value in installed["tensors"].items():
-        assert value.dtype == torch.float32
-        assert torch.allclose(value, expected[name], rtol=1e-6, atol=1e-7), name
-
-
 def test_scaled_rotary_embeddings_are_refused() -> None:
     attention = {"_attn_implementation": "flash_attention_2"}
     assert older_config({"rope_theta": 5.0, "x": 1, **attention}) == {"rope_theta": 5.0, "x": 1}
@@ -129,17 +123,13 @@ def test_scaled_rotary_embeddings_are_refused() -> None:
         older_config({"rope_scaling": {"type": "linear", "factor": 2.0}})
 
 
-def test_without_the_package_or_cuda_it_is_one_line(
-    corpus: Path,
-    source: Path,
-    tmp_path: Path,
-    request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
+def test_without_cuda_or_the_package_it_is_one_line(
+    corpus: Path, source: Path, tmp_path: Path, installed: Noted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match=r"needs auto-gptq \(envs/autogptq.yaml\) and CUDA"):
-        quantize(source, None, corpus, tmp_path / "without")
-    request.getfixturevalue("installed")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(InputError, match="CUDA; use gptq4"):
         quantize(source, None, corpus, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    monkeypatch.delitem(sys.modules, "auto_gptq")
+    with pytest.raises(InputError, match=r"needs auto-gptq \(envs/autogptq.yaml\) and CUDA"):
+        quantize(source, None, corpus, tmp_path / "without")
+    assert installed == {} and list((tmp_path / "out").iterdir()) == []

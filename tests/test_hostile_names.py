@@ -100,7 +100,6 @@ CLOSED: dict[str, Callable[[str], dict[str, Any]]] = {
     "experiment": lambda name: {"experiment": name},
     "corpus": lambda name: {"corpora": [name]},
     "precision": lambda name: {"precisions": ["bf16", name]},
-    "precision of the controls": lambda name: {"control_settings": {"precisions": [name]}},
     "objective": lambda name: {"unlearn": {"objectives": [name]}},
     "adapter": lambda name: {"unlearn": {"adapters": [name]}},
     "pattern": lambda name: {"unlearn": {"overrides": {name: {"lr": 1.0}}}},
@@ -109,10 +108,6 @@ CLOSED: dict[str, Callable[[str], dict[str, Any]]] = {
     "commit": lambda name: {"corpus": HUB, "revisions": {"a/b": name}},
     "model of the hub": lambda name: {"models": {"base": f"hub:owner/{name}"}},
     "seed": lambda name: {"seeds": [name]},
-    "candidate": lambda name: {
-        "sweep": {"*/*/lora": {"lr": [1.0]}},
-        "selection": {"rule": "fixed", "fixed": {"*/*/lora": name}},
-    },
 }
 MORE = ["../up", "..", "/absolute", "a/../../b", "-flag", "line\nend", "nul\0", "\x1b["]
 

@@ -82,9 +82,7 @@ def change(path: Path, edit: Callable[[list[Any]], list[Any]]) -> None:
 
 @pytest.mark.parametrize("retained", ["retain1", "retain2", "pretrain"])
 @pytest.mark.parametrize("forgotten", ["raw/forget", "privleak/forget", "verbmem/forget"])
-def test_a_text_to_be_forgotten_that_is_also_retained(
-    retained: str, forgotten: str, tmp_path: Path
-) -> None:
+def test_a_forget_text_that_is_retained(retained: str, forgotten: str, tmp_path: Path) -> None:
     folder, own = tmp_path / "news", "A text that stands nowhere else."
     layout.write(folder, mini.generate("news", SMALL))
     item = layout.load(folder).items(f"{forgotten}.json")[3]
@@ -106,9 +104,7 @@ def test_a_text_to_be_forgotten_that_is_also_retained(
         ("knowmem/retain_qa_icl", ("knowmem/retain_qa", 2), "retain_qa.json: item 2 is also in"),
     ],
 )
-def test_lists_that_would_spoil_a_metric(
-    file: str, added: tuple[str, int], place: str, tmp_path: Path
-) -> None:
+def test_lists_that_spoil(file: str, added: tuple[str, int], place: str, tmp_path: Path) -> None:
     """Holdout texts that were seen; examples that are asked as well."""
     folder = tmp_path / "news"
     layout.write(folder, mini.generate("news", SMALL))
@@ -238,18 +234,14 @@ def test_cuts_fall_between_words(characters: int, start: str, end: str) -> None:
     assert keep_end("one two three", characters) == end
 
 
-def test_passages_of_119_characters_are_always_found() -> None:
+def test_passages_of_119_characters_are_always_found_and_whole_texts_held() -> None:
     text = sentence("p", 40)
     passages = Passages([text])
     for start in range(60, 100):
         assert passages.shared_with("@" + text[start : start + 121] + "@")
         assert not passages.shared_with("@" + text[start : start + 79] + "@")
     assert passages.shared_with(text.replace(" ", "\n  "))
-
-
-def test_a_text_is_held_where_all_of_it_stands() -> None:
-    text = sentence("p", 40)
-    passages = Passages([f"Before.\n{text} After.", "short text"])
+    passages = Passages([f"Before.\n{text} After.", "short text"])  # a text is held where it stands
     assert passages.hold(text.replace(" ", "\n  ")) and passages.hold("short  text ")
     assert not passages.hold("short") and not passages.hold(text[:90])
     middle = len(text) // 2

@@ -68,9 +68,7 @@ DAMAGES: list[tuple[Callable[[Path], object], str]] = [
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize(("damage", "words"), DAMAGES)
-def test_damage_is_named(
-    tmp_path: Path, name: str, damage: Callable[[Path], object], words: str
-) -> None:
+def test_damages(tmp_path: Path, name: str, damage: Callable[[Path], object], words: str) -> None:
     folder = made(tmp_path / "model")
     verify(folder)
     damage(folder / name)
@@ -216,49 +214,24 @@ def test_a_survival_table_is_compared_when_it_is_read(tmp_path: Path) -> None:
     complaint(lambda: read_survival(tmp_path / "nf4.csv"), "nf4.csv: other content")
 
 
-FULL, LORA = "news/npo_klr/full/seed0", "news/npo_klr/lora/seed0"
-
-
-def cut_model(results: Path) -> None:
-    cut(results / f"unlearned/{FULL}/model.safetensors")
-    shutil.rmtree(results / f"quantized/{FULL}/nf4")
-
-
-def copy_evaluation(results: Path) -> None:
-    source, there = results / f"eval/{LORA}/nf4", results / f"eval/{FULL}/nf4"
-    shutil.rmtree(there)
-    shutil.copytree(source, there, copy_function=shutil.copyfile)
-
-
-TABLE = "tables/metrics.csv"
-FOREIGN = "manifest.json: its input 'model' was not what results/tiny/quantized"
-SPOILT: list[tuple[Callable[[Path], None], str, str]] = [
-    (cut_model, f"quantized/{FULL}/nf4", f"unlearned/{FULL}/model.safetensors: "),
-    (copy_evaluation, TABLE, f"eval/{FULL}/nf4/{FOREIGN}"),
-]
-
-
-@pytest.mark.parametrize(("damage", "target", "line"), SPOILT)
-def test_what_is_damaged_or_foreign_is_not_read(
-    damage: Callable[[Path], None],
-    target: str,
-    line: str,
-    tiny_run: Path,
-    tmp_path: Path,
-    snakemake: Snakemake,
+def test_a_foreign_evaluation_is_not_read(
+    tiny_run: Path, tmp_path: Path, snakemake: Snakemake
 ) -> None:
     """A user sees one line of the job, which does not make its output."""
     shutil.copytree(tiny_run, tmp_path, dirs_exist_ok=True, symlinks=True)
-    results, goal = tmp_path / "results/tiny", ("--", f"results/tiny/{target}")
-    known = (results / TABLE).read_bytes()
-    damage(results)
+    own, other = (f"eval/news/npo_klr/{adapter}/seed0/nf4" for adapter in ("full", "lora"))
+    results = tmp_path / "results/tiny"
+    table = results / "tables/metrics.csv"
+    known, goal = table.read_bytes(), ("--", "results/tiny/tables/metrics.csv")
+    shutil.rmtree(results / own)
+    shutil.copytree(results / other, results / own, copy_function=shutil.copyfile)
     done = snakemake(tmp_path, *TINY, "--show-failed-logs", "--nolock", *goal)
     assert done.returncode != 0 and "Traceback" not in done.stderr, done.stderr
     lines = {each.strip() for each in done.stderr.splitlines() if each.strip()[:7] == "error: "}
-    assert len(lines) == 1 and lines.pop().startswith(f"error: results/tiny/{line}"), done.stderr
-    assert not (results / target).exists()
-    if damage is copy_evaluation:  # made anew, it is what it was
-        shutil.rmtree(results / f"eval/{FULL}/nf4")
-        done = snakemake(tmp_path, *TINY, *goal)
-        assert done.returncode == 0, done.stderr
-        assert (results / TABLE).read_bytes() == known
+    said = f"error: results/tiny/{own}/manifest.json: its input 'model' was not what results/tiny/"
+    assert len(lines) == 1 and lines.pop().startswith(said), done.stderr
+    assert not table.exists()
+    shutil.rmtree(results / own)  # made anew, it is what it was
+    done = snakemake(tmp_path, *TINY, *goal)
+    assert done.returncode == 0, done.stderr
+    assert table.read_bytes() == known

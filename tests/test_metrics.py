@@ -10,40 +10,17 @@ import pytest
 from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer
 from sklearn.metrics import roc_auc_score
-from small_records import evaluate
+from small_records import evaluate, texts
 
-from qunlearn.evaluate import records, scoring
+from qunlearn.evaluate import prompts, records, scoring
 from qunlearn.evaluate.definitions import DEFINITIONS, likelihood, membership, privleak
 from qunlearn.evaluate.formulas import auc, min_k, rouge_l
-from qunlearn.evaluate.prompts import (
-    STOP_STRINGS,
-    cut_answer,
-    few_shot,
-    is_answered,
-    question_prompt,
-    scored_reference,
-)
 from qunlearn.evaluate.words import Words
 from qunlearn.experiment.names import METRICS
 from qunlearn.run.errors import InputError
-from qunlearn.run.files import write_json, write_jsonl
+from qunlearn.run.files import write_jsonl
 from qunlearn.settings.evaluation import Prompt
 from qunlearn.statistics.items import item_draws, mean, value
-
-
-def texts(forget: list[float], holdout: list[float]) -> list[records.Record]:
-    """Records of texts with these Min-K% scores; text i has i + 1 tokens of NLL 2."""
-    return [
-        {
-            "id": f"{split}/{i}",
-            "split": split,
-            "tokens": i + 1,
-            "nll_sum": 2.0 * (i + 1),
-            "min_k": x,
-        }
-        for split, scores in (("forget", forget), ("holdout", holdout))
-        for i, x in enumerate(scores)
-    ]
 
 
 def test_a_draw_weighs_the_items() -> None:
@@ -137,16 +114,9 @@ def test_privleak_carries_the_doubt_about_retrain(tmp_path: Path) -> None:
 
 def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
     model, other = tmp_path / "model", lay_down(tmp_path / "other", [-2.0, -2.0])
-    retrain = lay_down(model, [-2.0])
+    lay_down(model, [-2.0])
     with pytest.raises(InputError, match="of other texts"):
         scored(model, other)
-    made = {"status": "ok", "settings": {"stemmer": True}}
-    write_json(model / "manifest.json", made | {"inputs": {"retrain": "a digest"}})
-    with pytest.raises(InputError, match="give retrain's privleak"):
-        scoring.rescore(model, None)
-    write_json(model / "manifest.json", made | {"inputs": {}})
-    with pytest.raises(InputError, match="leave retrain out"):
-        scoring.rescore(model, retrain)
     write_jsonl(other, [{"id": "forget/0", "split": "forget", "tokens": 3, "nll_sum": 1.0}])
     with pytest.raises(InputError, match="line 1 lacks min_k"):
         scored(model, other)
@@ -256,26 +226,29 @@ def test_auc_by_hand_and_as_scikit_learns() -> None:
     ],
 )
 def test_cut_answer(text: str, plain: str, muse: str) -> None:
-    assert (cut_answer(text, "plain"), cut_answer(text, "muse")) == (plain, muse)
-    assert (scored_reference(text, "plain"), scored_reference(text, "muse")) == (plain, text)
+    assert (prompts.cut_answer(text, "plain"), prompts.cut_answer(text, "muse")) == (plain, muse)
+    assert (prompts.scored_reference(text, "plain"), prompts.scored_reference(text, "muse")) == (
+        plain,
+        text,
+    )
 
 
 @pytest.mark.parametrize("prompt", ["muse", "plain"])
 def test_an_answer_does_not_change_once_it_is_ended(prompt: Prompt) -> None:
     rng = random.Random(2)
-    pieces = [*STOP_STRINGS, "\n", "Question", ":", " ", "Oslo", "n"]
+    pieces = [*prompts.STOP_STRINGS, "\n", "Question", ":", " ", "Oslo", "n"]
     for _ in range(300):
         text = "".join(rng.choices(pieces, k=8))
         for length in range(len(text)):
-            if is_answered(text[:length], prompt):
-                assert cut_answer(text[:length], prompt) == cut_answer(text, prompt)
+            if prompts.is_answered(text[:length], prompt):
+                assert prompts.cut_answer(text[:length], prompt) == prompts.cut_answer(text, prompt)
 
 
 def test_prompt_and_missing_examples() -> None:
     pairs = [{"question": f"q{i}?", "answer": f"a{i}"} for i in range(3)]
-    examples = few_shot(pairs, 2, "knowmem/forget_qa_icl.json")
+    examples = prompts.few_shot(pairs, 2, "knowmem/forget_qa_icl.json")
     plain = "Question: q0?\nAnswer: a0\n\nQuestion: q1?\nAnswer: a1\n\nQuestion: q?\nAnswer:"
-    assert question_prompt(examples, "q?", "plain") == plain
-    assert question_prompt(examples, "q?", "muse") == plain + " "
+    assert prompts.question_prompt(examples, "q?", "plain") == plain
+    assert prompts.question_prompt(examples, "q?", "muse") == plain + " "
     with pytest.raises(InputError, match=r"knowmem/forget_qa_icl.json has 3 .* shots is 4"):
-        few_shot(pairs, 4, "knowmem/forget_qa_icl.json")
+        prompts.few_shot(pairs, 4, "knowmem/forget_qa_icl.json")

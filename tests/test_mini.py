@@ -11,7 +11,6 @@ from small_corpora import SMALL, run_script
 
 from qunlearn.corpora import layout, mini
 from qunlearn.corpora.mini import CODAS, ONSETS, VOICES, VOWELS
-from qunlearn.run import fingerprint
 from qunlearn.run.errors import InputError
 from qunlearn.run.manifest import digest
 from qunlearn.settings.corpora import MiniSettings
@@ -61,16 +60,6 @@ def test_the_hash_seed_of_the_process_has_no_part(tmp_path: Path) -> None:
     assert layout.load(tmp_path / "made") == mini.generate("books", SMALL)
     layout.write(tmp_path / "again", mini.generate("books", SMALL))
     assert digest(tmp_path / "made") == digest(tmp_path / "again")
-
-
-def test_a_changed_word_is_a_change_of_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    script = Path(mini.__file__)
-    before = fingerprint.code_version(script)
-    (tmp_path / "mini.yaml").write_text("other words")
-    monkeypatch.setattr(fingerprint, "RESOURCES", tmp_path)
-    assert fingerprint.code_version(script) != before
 
 
 def test_sizes(name: str) -> None:

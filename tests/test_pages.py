@@ -1,7 +1,5 @@
-"""The report's pages: the story says what the numbers say; tables, configuration, versions."""
+"""The report's pages: the story says what the numbers say; tables, configuration."""
 
-import json
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,21 +8,19 @@ import pandas as pd
 import pytest
 from docutils.core import publish_parts
 
-from qunlearn.analysis.frame import CLAIMS_TABLE, MECHANISM_TABLE, TESTS_TABLE
+from qunlearn.analysis.frame import CLAIMS_TABLE, TESTS_TABLE
 from qunlearn.analysis.summary import Key, Summary, write_summaries
 from qunlearn.analysis.verdicts import Outcome
 from qunlearn.experiment.config import resolve
-from qunlearn.report.footnotes import manifests
-from qunlearn.report.pages import provenance_page, report_page, story
+from qunlearn.report.pages import report_page, story
 
-SCHEMAS = {"mechanism": MECHANISM_TABLE, "tests": TESTS_TABLE, "claims": CLAIMS_TABLE}
+SCHEMAS = {"tests": TESTS_TABLE, "claims": CLAIMS_TABLE}
 SETTINGS = resolve({"experiment": "made_up"})
 KEPT = Summary(0.01, -0.02, 0.05, 1, 0, 0, 32)
 BACK = Summary(0.88, 0.8, 0.95, 1, 0, 0, 32)
 OPEN = Summary(0.1, 0.02, 0.3, 1, 0, 0, 32)
 UNDEFINED = Summary(None, None, None, 1, 0, 1)
 DIVERGED = Summary(None, None, None, 1, 1, 0)
-ROW = {"corpus": "news", "objective": "npo_gdr", "precision": "rtn3g64", "relative_norm": 0.04}
 
 
 def key(adapter: str, precision: str = "rtn3g64", metric: str = "reversion_nll_forget") -> Key:
@@ -61,13 +57,6 @@ def test_an_interval_decides() -> None:
 LORA = {key("lora"): KEPT}
 TESTS = [{"family": "adapters", "p_holm": value} for value in (0.04, 0.05, "undefined")]
 CLAIMS = [{"claim": "kept", "verdict": verdict} for verdict in ("supported", "undecided")]
-MECHANISM = [
-    ROW | {"adapter": "full", "projection_adaptive": 0.04, "zero_bin_moved": 0.96},
-    ROW | {"adapter": "lora", "projection_adaptive": 0.99, "zero_bin_moved": "undefined"},
-    ROW | {"adapter": "lora", "projection_adaptive": 1.02, "zero_bin_moved": "undefined"},
-    ROW | {"adapter": "lora_matched", "projection_adaptive": 7.0, "zero_bin_moved": 7.0},
-]
-
 
 # Numbers, other tables and settings, what the page says of them, and what it does not say.
 STORIES: dict[str, tuple[Any, ...]] = {
@@ -110,12 +99,6 @@ STORIES: dict[str, tuple[Any, ...]] = {
         {"notes": ["Learning rates: my_way 0.0005. At another, others."]},
         r"**my\_.**|* Learning rates: my\_way 0.0005. At another, others.",
     ),
-    "what arrived": (
-        {key("full"): BACK, key("lora"): KEPT},
-        {"mechanism": MECHANISM},
-        "came back (1): projection 0.04; share of the moved weights in the bin of 0 0.96|"
-        "survived (2): projection 0.99 to 1.02; size of the update 0.040.",
-    ),
 }
 
 
@@ -127,51 +110,18 @@ def test_the_story_says_what_the_numbers_say(name: str, tmp_path: Path) -> None:
     assert [words for all_of in unsaid for words in all_of.split("|") if words in text] == []
 
 
-def manifest(folder: Path, **facts: Any) -> dict[str, Any]:
-    content = {"step": folder.parts[-3], "git_commit": "0123456789abcdef+changed"}
-    content |= {"python": "3.11.7", "device": "cpu", "threads": "1", "packages": {"torch": "2.0"}}
-    content |= {"wall_seconds": 1.5, "peak_memory_mib": 100} | facts
-    folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
-    return content
-
-
 def test_each_page_is_written(tmp_path: Path) -> None:
     tables = tmp_path / "tables"
     tables.mkdir()
     told(tables, {key("lora"): BACK})
-    assert "came back in 1 of 1" in report_page("story", tmp_path, SETTINGS, [])
-    lines = report_page("answer", tmp_path, SETTINGS, []).splitlines()
+    assert "came back in 1 of 1" in report_page("story", tmp_path, SETTINGS)
+    lines = report_page("answer", tmp_path, SETTINGS).splitlines()
     assert len(lines) <= 10
     assert "LoRA               came back:    RTN3 g64 0.88 [0.80, 0.95]" in lines[2]
 
     (tables / "reversion.md").write_text("| a |\n| --- |\n| <b>0.5</b> |\n", encoding="utf-8")
-    table = report_page("reversion", tmp_path, {}, [])
+    table = report_page("reversion", tmp_path, {})
     assert "<h1>Reversion</h1>" in table and "<td>&lt;b&gt;0.5&lt;/b&gt;</td>" in table
     assert "http" not in table
-    shown = report_page("configuration", tmp_path, {"experiment": "a<b", "seeds": [0]}, [])
+    shown = report_page("configuration", tmp_path, {"experiment": "a<b", "seeds": [0]})
     assert "<pre>experiment: a&lt;b\nseeds:\n- 0\n</pre>" in shown
-
-
-def test_manifests_are_those_behind_the_cells_and_no_others(tmp_path: Path) -> None:
-    wanted = [
-        manifest(tmp_path / "data/news", step="corpus"),
-        manifest(tmp_path / "models/news/target"),
-        manifest(tmp_path / "unlearned/news/npo_gdr/lora/seed0"),
-        manifest(tmp_path / "eval/news/npo_gdr/lora/seed0/nf4"),
-    ]
-    manifest(tmp_path / "unlearned/news/npo_gdr/lora/seed1")
-    manifest(tmp_path / "eval/news/npo_gdr/lora/seed0/rtn4")
-    cells = ["news/target/nf4", "news/npo_gdr/lora/seed0/nf4", "news/npo_gdr/spare_x/seed0/nf4"]
-    assert manifests(tmp_path, cells) == wanted
-
-
-def test_jobs_are_added_up_by_step_and_surroundings(tmp_path: Path) -> None:
-    first = manifest(tmp_path / "a/b/c", step="unlearn")
-    second = manifest(tmp_path / "a/b/d", step="unlearn", wall_seconds=2.0, peak_memory_mib=300)
-    other = manifest(tmp_path / "a/b/e", step="unlearn", packages={"torch": "3.0"})
-    cells = re.sub(r">\s+<", "><", provenance_page([first, second, other]))
-    same = "<td>0123456789ab+changed</td><td>3.11.7</td><td>cpu</td><td>1</td>"
-    assert f"<td>unlearn</td>{same}<td>1</td><td>2</td><td>3.5</td><td>300</td>" in cells
-    assert f"<td>unlearn</td>{same}<td>2</td><td>1</td><td>1.5</td><td>100</td>" in cells
-    assert "<td>2</td><td>torch 3.0</td>" in cells

@@ -78,7 +78,7 @@ def test_four_bits_equal_bitsandbytes_and_a_search(kind: str, levels: tuple[floa
     numbers = torch.cat([torch.linspace(-1, 1, 6300), borders, *near])
     numbers = torch.cat([numbers, torch.zeros(-len(numbers) % 63)]).view(-1, 63)
     weight = torch.cat([torch.ones(len(numbers), 1), numbers], dim=1)  # each block's largest is 1
-    found = CodebookGrid(weight, levels).codes(weight)
+    found = CodebookGrid(torch.ones(len(weight), 1), levels).codes(weight)
     assert torch.equal(found, torch.searchsorted(borders, weight).int())
 
 
@@ -117,3 +117,28 @@ def test_zeros_have_a_step_and_only_mid_rise_grids_have_no_zero_bin(name: str) -
     assert bool(zeros[0, 0]) is not name.endswith("m")
     assert bool(zeros[0, 1]) is not (name.endswith("m") or name == "bf16")
     assert not bool(zeros.all())
+
+
+@pytest.mark.parametrize(
+    ("name", "zero", "others"),
+    [
+        ("bf16", [0.0], [1e-9, -1e-9]),
+        ("int8", [0.0, 0.003, -0.003], [0.005, -0.005]),
+        ("rtn4", [0.0, 0.07, -0.07], [0.08, -0.08]),
+        ("rtn4a", [0.0, 0.06, -0.06], [0.07, -0.07]),  # of a row from -1 to 1
+        ("rtn3g32m", [], [0.0, 1e-9, -1e-9]),
+        ("nf4", [0.0, 0.039, -0.045], [0.04, -0.046]),
+        # Three codes, 0 and +-1/192; their bins end halfway to +-1/6.
+        ("fp4", [0.0, 0.004, -0.004, 0.085, -0.085], [0.087, -0.087]),
+    ],
+)
+def test_which_codes_act_as_zero(name: str, zero: list[float], others: list[float]) -> None:
+    weight = torch.ones(1, 64)
+    weight[0, 1] = -1.0
+    numbers = weight.clone()
+    numbers[0, 2 : 2 + len(zero + others)] = torch.tensor(zero + others)
+    grid = grid_of(name, weight)
+    found = grid.zero(grid.codes(numbers))
+    assert found.shape == numbers.shape
+    assert found[0, 2:].tolist()[: len(zero + others)] == [True] * len(zero) + [False] * len(others)
+    assert not found[0, :2].any() and not found[0, 2 + len(zero + others) :].any()

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,28 +28,11 @@ pytestmark = pytest.mark.usefixtures("autocast_left_as_it_was")
 SETTINGS = replace(UNLEARNING, lr=1e-3, epochs=2, log_every=4, checkpoint_every=4, dropout=0.05)
 
 
-def check_resumption(
-    train: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`train`, killed and started again, ends as it does undisturbed, to the byte."""
-    undisturbed = train(tmp_path / "undisturbed")
-    output = tmp_path / "killed"
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        at_update(patch, 6, kill)
-        train(output)
-    assert not output.exists()
-    (mine,) = (tmp_path / "killed checkpoints").iterdir()
-    assert [path.name for path in mine.glob("checkpoint-*")] == ["checkpoint-4"]
-    (mine / "checkpoint-8").mkdir()  # half of the next one
-    (mine / "checkpoint-8/trainer_state.json").write_bytes(b"{half")
-    seen: list[int] = []
-    torch.manual_seed(99)  # another process would be in another state
-    at_update(monkeypatch, 4, lambda trained: seen.append(trained.state.global_step))
-    train(output)
-    assert seen == [4]
-    assert files_of(output) == files_of(undisturbed)
-    assert log_of(output) == log_of(undisturbed)
-    assert not list((tmp_path / "killed checkpoints").iterdir())
+def check_the_snapshot(found: Path, wanted: Path) -> None:
+    """But for looks at the forget NLL at the ends of other snapshots."""
+    assert files_of(found) == files_of(wanted)
+    assert facts_of(found) == facts_of(wanted)
+    assert all(line in log_of(found) for line in log_of(wanted))
 
 
 def ordinary(start: Start, output: Path) -> Path:
@@ -68,37 +50,51 @@ def ordinary(start: Start, output: Path) -> Path:
     return output
 
 
-def test_a_killed_training_goes_on(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    check_resumption(lambda output: ordinary(start, output), tmp_path, monkeypatch)
+Case = tuple[str, Adapter, int, tuple[float, ...]]
+KILLED: list[Case] = [  # objective, variant, rows of a forward pass, snapshots
+    ("npo_klr", "full", 0, ()),
+    ("npo_klr", "lora", 2, (0.8, 2.0)),  # after updates 4 and 11
+    ("npo_gdr", "full_bf16", 0, ()),
+]
 
 
-@pytest.mark.parametrize(
-    ("objective", "adapter", "micro"),
-    [
-        ("npo_klr", "full", 0),
-        ("npo_klr", "lora", 2),
-        ("npo_gdr", "full_bf16", 0),
-    ],
-)
-def test_a_killed_unlearning_goes_on(
-    objective: str,
-    adapter: Adapter,
-    micro: int,
-    start: Start,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("case", KILLED)
+def test_killed_ones_go_on(
+    case: Case, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Killed on its way and while its output is put together, it ends as it does undisturbed, to
+    the byte, and so do its snapshots."""
+    objective, adapter, micro, shots = case
     settings = replace(SETTINGS, micro_batch_size=micro)
 
     def train(output: Path) -> Path:
-        return run(start, output, settings, adapter, objective=objective)
+        return run(start, output, settings, adapter, shots, objective)
 
-    check_resumption(train, tmp_path, monkeypatch)
+    undisturbed, output = train(tmp_path / "undisturbed"), tmp_path / "killed"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        at_update(patch, 6, kill)
+        train(output)
+    (mine,) = (tmp_path / "killed checkpoints").iterdir()
+    assert [path.name for path in mine.glob("checkpoint-*")] == ["checkpoint-4"]
+    (mine / "checkpoint-8").mkdir()  # half of the next one
+    (mine / "checkpoint-8/trainer_state.json").write_bytes(b"{half")
+    seen: list[int] = []
+    torch.manual_seed(99)  # another process would be in another state
+    at_update(monkeypatch, 4, lambda trained: seen.append(trained.state.global_step))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(unlearn_run, "write_jsonl", kill)
+        train(output)
+    assert not output.exists()
+    train(output)
+    assert seen == [4]
+    assert hash_files(output).keys() == hash_files(undisturbed).keys()
+    for name in map(snapshot_name, shots) if shots else ("",):
+        check_the_snapshot(output / name, undisturbed / name)
+        assert log_of(output / name) == log_of(undisturbed / name)
+    assert not list((tmp_path / "killed checkpoints").iterdir())
 
 
-def test_a_run_does_not_go_on_from_a_checkpoint_of_other_code(
+def test_other_code_starts_anew(
     start: Start,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -136,17 +132,8 @@ def test_one_process_at_a_time_has_the_checkpoints(tmp_path: Path) -> None:
 SHORT = replace(UNLEARNING, lr=2e-3, epochs=2, dropout=0.1)
 
 
-def check_the_snapshot(found: Path, wanted: Path) -> None:
-    """But for looks at the forget NLL at the ends of other snapshots."""
-    assert files_of(found) == files_of(wanted)
-    assert facts_of(found) == facts_of(wanted)
-    assert all(line in log_of(found) for line in log_of(wanted))
-
-
 @pytest.mark.parametrize("adapter", ["full", "full_bf16", "lora"])
-def test_a_snapshot_is_what_a_shorter_run_ends_with(
-    start: Start, adapter: Adapter, tmp_path: Path
-) -> None:
+def test_a_snapshot_is_a_shorter_runs_end(start: Start, adapter: Adapter, tmp_path: Path) -> None:
     """To the byte; 7 and 11 updates, of which the log has every second; the last ends the run."""
     settings = replace(SHORT, epochs=100)
     whole = run(start, tmp_path / "whole", settings, adapter, snapshots=(2, 1.2))
@@ -162,31 +149,7 @@ def test_a_snapshot_is_what_a_shorter_run_ends_with(
     assert not list(tmp_path.glob("* checkpoints/*"))
 
 
-def test_a_kill_costs_no_snapshot(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither behind the snapshot nor while the output is put together."""
-    settings = replace(SHORT, checkpoint_every=2)
-    shots = (0.8, 2.0)  # after updates 4 and 11
-    undisturbed = run(start, tmp_path / "undisturbed", settings, "lora", shots)
-    output = tmp_path / "killed"
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        at_update(patch, 7, kill)
-        run(start, output, settings, "lora", shots)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(unlearn_run, "write_jsonl", kill)
-        run(start, output, settings, "lora", shots)
-    assert not output.exists()
-    torch.manual_seed(99)  # another process would be in another state
-    run(start, output, settings, "lora", shots)
-    assert hash_files(output).keys() == hash_files(undisturbed).keys()
-    for name in ("epoch0.8", "epoch2"):
-        check_the_snapshot(output / name, undisturbed / name)
-
-
-def test_a_run_that_stops_has_its_last_state_in_what_was_to_come(
-    start: Start, tmp_path: Path
-) -> None:
+def test_a_run_that_stops_has_its_end_in_later_snapshots(start: Start, tmp_path: Path) -> None:
     """A look for a snapshot stops nothing: the stop rule is for every fourth update."""
     settings = replace(SHORT, lr=1e-2, alpha=0.0, epochs=20, stop_nll=0.1, log_every=4)
     ordinary = run(start, tmp_path / "ordinary", settings, "lora")

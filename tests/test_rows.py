@@ -59,9 +59,7 @@ def with_template(tokenizer: PreTrainedTokenizerFast, template: str) -> PreTrain
 
 @pytest.mark.parametrize("kind", [byte_level, sentence_piece_like])
 @pytest.mark.parametrize(("template", "begin"), TEMPLATES)
-def test_a_text_keeps_its_beginning_and_loses_what_is_appended(
-    kind: type, template: str, begin: str
-) -> None:
+def test_a_text_keeps_its_beginning_and_no_end(kind: type, template: str, begin: str) -> None:
     tokenizer = with_template(kind(), template)
     assert tokenizer.decode(begin_ids(tokenizer)).replace(" ", "") == begin
     for text, ids in zip(ODD_TEXTS, plain_ids(tokenizer, ODD_TEXTS), strict=True):

@@ -15,7 +15,7 @@ import yaml
 from conftest import ROOT, SECRET, snakemake_command
 from fake_hub import COMMIT, FakeHub, Fault, running
 from small_corpora import NEWS, corpus, repository, tables, whole_corpus
-from small_fuzz import CHECKPOINT, as_bytes, complaint, write_tree
+from small_fuzz import as_bytes, complaint, write_tree
 from small_gguf import weights, write_gguf
 from small_workflow import tiny
 
@@ -57,20 +57,6 @@ def test_code_beside_the_weights_is_not_run(checkpoint: Path, tmp_path: Path) ->
     assert not (tmp_path / "marker").exists()
 
 
-@pytest.mark.parametrize(
-    "header",
-    [
-        *(size.to_bytes(8, "little") + b"{}" for size in (2**63, 2**40, 100)),
-        (2).to_bytes(8, "little") + b"[]",
-        (10**5).to_bytes(8, "little") + b"[" * 10**5,
-        (2).to_bytes(8, "little") + b"{}" + b"more",
-    ],
-)
-def test_headers_of_safetensors_are_bounded(header: bytes, tmp_path: Path) -> None:
-    write_tree(tmp_path / "given", CHECKPOINT | {"model.safetensors": header})
-    complaint(lambda: check_checkpoint(tmp_path / "given"), "model.safetensors")
-
-
 def test_counts_of_a_gguf_header_are_bounded(tmp_path: Path) -> None:
     """The header's counts and first lengths, byte by byte, made huge: refused, and at once."""
     whole = write_gguf(tmp_path / "whole", weights()).read_bytes()
@@ -88,9 +74,7 @@ def test_counts_of_a_gguf_header_are_bounded(tmp_path: Path) -> None:
         "from qunlearn.models import gguf; from qunlearn.run.errors import InputError\n"
         "for file in sys.argv[1:]:\n"
         "    signal.alarm(60)\n"
-        "    print(file, flush=True)\n"
-        "    path = Path(file)\n"
-        "    try: gguf.model_config(path)\n"
+        "    try: gguf.model_config(Path(file))\n"
         "    except InputError as error: print('refused', error)\n"
     )
     command = [sys.executable, "-c", program, *map(str, sorted(tmp_path.glob("*.gguf")))]

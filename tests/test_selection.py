@@ -1,4 +1,4 @@
-"""Choosing among candidates: the rules on grids whose answer is plain, the choice, its tables."""
+"""Choosing among candidates: the rule on grids whose answer is plain, the choice, its tables."""
 
 import shutil
 from pathlib import Path
@@ -10,15 +10,7 @@ from small_corpora import run_script
 from small_summaries import unpadded
 from test_manifest import cut, made
 
-from qunlearn.analysis.selection.choice import (
-    Rule,
-    Selection,
-    choose,
-    gather,
-    read,
-    reference,
-    write,
-)
+from qunlearn.analysis.selection.choice import Selection, choose, gather, read, reference, write
 from qunlearn.report.candidates import notes, write_table
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json
@@ -45,10 +37,10 @@ def grid(candidates: Candidates, broken: dict[str, int] | None = None) -> pd.Dat
     return gather(list(answers), answers)
 
 
-def chosen(rule: Rule, candidates: pd.DataFrame, at: float = 0, named: str = "") -> Selection:
-    """With retrain's KnowMem or target's Utility at `at`."""
-    scores, asked = {"knowmem": at, "utility": at}, {"forget": 3, "retain": 4}
-    return choose("news/ga/lora", rule, "test", named, asked, scores, scores, candidates)
+def chosen(candidates: pd.DataFrame, at: float) -> Selection:
+    """With retrain's KnowMem at `at`."""
+    scores, counts = {"knowmem": at, "utility": at}, {"forget": 3, "retain": 4}
+    return choose("news/ga/lora", counts, scores, scores, candidates)
 
 
 # Retrain knows 20. Of `a` the first snapshot at or below that is the second, of `b` the first.
@@ -66,62 +58,29 @@ DIVERGED = {"x/epoch1": 1, "y/epoch1": 2}
 
 
 def test_muse_takes_the_first_snapshot_that_forgot_and_of_these_the_most_useful() -> None:
-    choice = chosen("muse", grid(PLAIN), 20)
+    choice = chosen(grid(PLAIN), 20)
     assert (choice.chosen, choice.caveat) == ("a/epoch2", "")
     assert "KnowMem, 20.0, is at or below retrain's, 20.0; 2 of 3 trainings" in choice.reason
-    assert chosen("muse", grid(PLAIN), 19.9).chosen == "a/epoch3"
+    assert chosen(grid(PLAIN), 19.9).chosen == "a/epoch3"
     # What forgot most, where nothing forgot enough.
     little: Candidates = {"a/epoch1": (50, 90), "a/epoch2": (40, 10), "b/epoch1": (45, 80)}
-    choice = chosen("muse", grid(little), 20)
+    choice = chosen(grid(little), 20)
     assert choice.chosen == "a/epoch2" and choice.caveat in choice.reason
     assert choice.caveat.startswith("no candidate's forget KnowMem is at or below retrain's, 20.0;")
 
 
-@pytest.mark.parametrize(("rule", "at"), [("muse", 20), ("muse", 5), ("pareto", 60)])
-def test_of_equals_fewer_epochs_win_and_then_the_order_of_the_grid(rule: Rule, at: float) -> None:
+@pytest.mark.parametrize("at", [20, 5])
+def test_of_equals_fewer_epochs_win_and_then_the_order_of_the_grid(at: float) -> None:
     for names in (["a/epoch10", "b/epoch5"], ["b/epoch5", "a/epoch5"]):  # 10 is not before 5
-        assert chosen(rule, grid(dict.fromkeys(names, (10, 50))), at).chosen == "b/epoch5"
-
-
-def test_the_front() -> None:
-    """`b` equals `a`, `c` is as forgetful and less useful."""
-    tried: Candidates = {"a/epoch1": (10, 50), "b/epoch1": (10, 50), "c/epoch1": (10, 49)}
-    tried |= {"d/epoch1": (11, 50), "e/epoch1": (30, 51), "f/epoch1": (0, 0), "x/epoch1": (0, 99)}
-    found = grid(tried, DIVERGED)
-    assert list(found["point"][found["front"]]) == ["a", "b", "e", "f"]
-
-
-@pytest.mark.parametrize(
-    ("tried", "expected"),
-    [
-        # From (0, 60): 50 (30, 40 away), 41 (40, 9), 60 (0, 60); the last is beaten.
-        ([(30, 20), (40, 51), (0, 0), (40, 50)], 1),
-        # Utility above target's is no fault: as a distance, 35 above would be as bad as 35 below.
-        ([(10, 95), (9, 45)], 0),
-        # None that is beaten is taken, though it is as near.
-        ([(10, 70), (10, 80)], 1),
-    ],
-)
-def test_pareto_takes_the_nearest_of_the_front(
-    tried: list[tuple[float, ...]], expected: int
-) -> None:
-    names = {f"{i}/epoch1": scores for i, scores in enumerate(tried)}
-    assert chosen("pareto", grid(names), 60).chosen == f"{expected}/epoch1"
+        assert chosen(grid(dict.fromkeys(names, (10, 50))), at).chosen == "b/epoch5"
 
 
 def test_a_candidate_with_a_diverged_seed_never_wins() -> None:
     tried = grid(BROKEN | PLAIN, DIVERGED)
-    assert chosen("muse", tried, 20).chosen == "a/epoch2"
-    assert chosen("pareto", tried, 99).chosen == "b/epoch2"
-    for rule in ("muse", "pareto"):  # where all have one, the least diverged stands for the cell
-        choice = chosen(rule, grid(dict(reversed(BROKEN.items())), DIVERGED), 20)  # type: ignore[arg-type]
-        assert (choice.chosen, choice.caveat) == ("x/epoch1", "all diverged")
-
-
-def test_fixed_takes_what_is_named_be_it_good_or_bad() -> None:
-    assert chosen("fixed", grid(PLAIN), named="c/epoch2").chosen == "c/epoch2"
-    with pytest.raises(InputError, match="'c/epoch3' is not a candidate of news/ga/lora; use one"):
-        chosen("fixed", grid(PLAIN), named="c/epoch3")
+    assert chosen(tried, 20).chosen == "a/epoch2"
+    # Where all have one, the least diverged stands for the cell.
+    choice = chosen(grid(dict(reversed(BROKEN.items())), DIVERGED), 20)
+    assert (choice.chosen, choice.caveat) == ("x/epoch1", "all diverged")
 
 
 def test_candidates_and_references_are_means_over_the_seeds() -> None:
@@ -143,30 +102,28 @@ def test_candidates_and_references_are_means_over_the_seeds() -> None:
 @pytest.fixture
 def experiment(tmp_path: Path) -> Path:
     """Answers of target (80, 60), retrain (20, 55), and of two trainings of two seeds."""
+    cell = "news/ga/lora"
     found = {
-        "target.json": {"target": answer(80, 60)},
-        "retrain.json": {"retrain": answer(20, 55)},
-        "cell/seed0/r2.json": {"epoch5": answer(30, 58), "epoch10": answer(10, 40)},
-        "cell/seed1/r2.json": {"epoch5": answer(20, 58), "epoch10": answer(20, 42)},
-        "cell/seed0/r4.json": {"epoch5": answer(20, 50), "epoch10": answer(0, 20)},
-        "cell/seed1/r4.json": {"epoch5": answer(20, 50), "epoch10": answer()},
+        "target": {"target": answer(80, 60)},
+        "retrain": {"retrain": answer(20, 55)},
+        f"{cell}/seed0/r2": {"epoch5": answer(30, 58), "epoch10": answer(10, 40)},
+        f"{cell}/seed1/r2": {"epoch5": answer(20, 58), "epoch10": answer(20, 42)},
+        f"{cell}/seed0/r4": {"epoch5": answer(20, 50), "epoch10": answer(0, 20)},
+        f"{cell}/seed1/r4": {"epoch5": answer(20, 50), "epoch10": answer()},
     }
     for path, models in found.items():
-        write_json(tmp_path / path, {"models": models})
-        for epoch in models if path.startswith("cell") else ():
-            made(tmp_path / path.removesuffix(".json") / epoch)
+        write_json(tmp_path / f"selection/{path}.json", {"models": models})
+        for epoch in models if path.startswith(cell) else ():
+            made(tmp_path / "sweep" / path / epoch)
     return tmp_path
 
 
-def select(folder: Path, code: int = 0) -> str:
+def select(results: Path, code: int = 0) -> str:
     return run_script(
         "select_candidate.py",
-        *("--cell=news/ga/lora", f"--answers={folder / 'cell'}", f"--trainings={folder / 'cell'}"),
-        *("--models", str(folder / "taken0"), str(folder / "taken1")),
-        *("--records", str(folder / "record0"), str(folder / "record1")),
+        *(f"--results={results}", "--cell=news/ga/lora"),
         *("--points", "r2", "r4", "--seeds", "0", "1"),
-        *(f"--target={folder / 'target.json'}", f"--retrain={folder / 'retrain.json'}"),
-        *("--rule=muse", "--questions=split", f"--output={folder / 'choice.json'}"),
+        *(f"--{name}={results}/selection/{name}.json" for name in ("target", "retrain")),
         code=code,
     ).stderr
 
@@ -174,35 +131,33 @@ def select(folder: Path, code: int = 0) -> str:
 def test_the_script_chooses_by_the_rule(experiment: Path) -> None:
     select(experiment)
     expected = "r4/epoch5"  # at or below 20: r2 after 10 (15, 41), r4 after 5 (20, 50)
-    found = read(experiment / "choice.json")
-    assert (found.chosen, found.rule, found.asked) == (expected, "muse", {"forget": 3, "retain": 4})
+    found = read(experiment / "selection/news/ga/lora.json")
+    assert (found.chosen, found.evaluated) == (expected, {"forget": 3, "retain": 4})
     assert (found.target["knowmem"], found.retrain["utility"]) == (80, 55)
-    for seed in (0, 1):
-        own, taken = experiment / f"cell/seed{seed}/{expected}", experiment / f"taken{seed}"
+    for run in ("news/ga/lora/seed0", "news/ga/lora/seed1"):
+        own, taken = experiment / f"sweep/{run}/{expected}", experiment / f"unlearned/{run}"
         names = {path.relative_to(own) for path in own.rglob("*")}
         assert {path.relative_to(taken) for path in taken.rglob("*")} == names
         assert (taken / "model.safetensors").samefile(own / "model.safetensors")  # no copy
-        record = experiment / f"record{seed}"
+        record = experiment / f"records/unlearned/{run}"
         assert [file.name for file in record.iterdir()] == ["manifest.json"]
 
 
 def test_the_script_takes_no_candidate_that_is_damaged_or_missing(experiment: Path) -> None:
-    cut(experiment / "cell/seed1/r4/epoch5/model.safetensors")
+    run = experiment / "sweep/news/ga/lora/seed1"
+    cut(run / "r4/epoch5/model.safetensors")
     assert "r4/epoch5/model.safetensors: 999 bytes instead of 1000" in select(experiment, code=2)
-    shutil.rmtree(experiment / "cell/seed1/r4/epoch5")
+    shutil.rmtree(run / "r4/epoch5")
     assert "r4/epoch5: the chosen candidate is missing" in select(experiment, code=2)
-    assert not (experiment / "choice.json").exists()
+    assert not (experiment / "selection/news/ga/lora.json").exists()
 
 
-def selection(rule: Rule = "muse", retrain: float = 20.0, **changes: Any) -> Selection:
+def selection(retrain: float = 20.0, **changes: Any) -> Selection:
     tried: Candidates = {"r2/epoch1": (30, 58, 1.25), "r2/epoch10": (15, 41, 2.5)}
     tried |= {"r4/epoch1": (16, 40), "r4/epoch10": (0, 0)}
     arguments: dict[str, Any] = {
         "cell": "news/npo_gdr/lora",
-        "rule": rule,
-        "questions": "split",
-        "named": "r2/epoch1",
-        "asked": {"forget": 30, "retain": 29},
+        "evaluated": {"forget": 30, "retain": 29},
         "target": dict(zip(SCORES, (80.0, 60.0, 0.1), strict=True)),
         "retrain": dict(zip(SCORES, (retrain, 55.0, 4.0), strict=True)),
         "candidates": grid(tried, {"r4/epoch1": 1, "r4/epoch10": 2}),
@@ -225,9 +180,6 @@ def test_sentences_say_what_was_chosen_how_and_on_what() -> None:
     )
     assert "4 candidates (no candidate's forget KnowMem is at or below retrain's, 0.0;" in second
     assert last.endswith("not in this table: NEWS 30 on forget and 29 on retain.")
-    assert notes([selection(questions="test")])[-1].startswith("Warning: settings were chosen")
-    (fixed,) = notes([selection("fixed", questions="test")])
-    assert fixed.endswith("r2 after 1 epoch, named in the configuration among 4 candidates.")
 
 
 def test_the_table_has_every_candidate(tmp_path: Path) -> None:
@@ -236,17 +188,17 @@ def test_the_table_has_every_candidate(tmp_path: Path) -> None:
     cell = "news,npo_gdr,lora"
     assert rows[:7] == [
         "corpus,objective,adapter,point,epochs,knowmem,utility,nll_forget,"
-        "n_forget,n_retain,seeds,diverged,front,chosen",
-        f"{cell},target,,80,60,0.1,30,29,,,,",
-        f"{cell},retrain,,20,55,4,30,29,,,,",
-        f"{cell},r2,1,30,58,1.25,30,29,2,0,yes,no",
-        f"{cell},r2,10,15,41,2.5,30,29,2,0,yes,yes",
-        f"{cell},r4,1,16,40,2,30,29,2,1,no,no",
-        f"{cell},r4,10,,,,30,29,2,2,no,no",
+        "n_forget,n_retain,seeds,diverged,chosen",
+        f"{cell},target,,80,60,0.1,30,29,,,",
+        f"{cell},retrain,,20,55,4,30,29,,,",
+        f"{cell},r2,1,30,58,1.25,30,29,2,0,no",
+        f"{cell},r2,10,15,41,2.5,30,29,2,0,yes",
+        f"{cell},r4,1,16,40,2,30,29,2,1,no",
+        f"{cell},r4,10,,,,30,29,2,2,no",
     ]
     assert len(rows) == 1 + 2 * (2 + 4) and rows[7].startswith("books,ga,full,target,,")
     lines = unpadded((tmp_path / "candidates.md").read_text("utf-8")).splitlines()
-    assert lines[5] == "| NEWS | NPO+GDR | LoRA | r2 after 10 epochs | ✓ | ✓ | 15.0 | 41.0 | 2.50 |"
+    assert lines[5] == "| NEWS | NPO+GDR | LoRA | r2 after 10 epochs | ✓ | 15.0 | 41.0 | 2.50 |"
     assert "| r4 after 1 epoch (1 of 2 diverged) |" in lines[6]
     assert lines[7].endswith("| diverged | diverged | diverged |")
     below = [line for line in lines if line.startswith("* ")]

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from small_records import texts
 
-from qunlearn.evaluate.definitions import likelihood
-from qunlearn.evaluate.definitions import membership as membership_of
+from qunlearn.evaluate import definitions
 from qunlearn.evaluate.formulas import comparisons
 from qunlearn.statistics.inference import Estimate, effect_dz, estimate, holm, too_few
 from qunlearn.statistics.items import (
@@ -30,20 +30,14 @@ def scores(values: Floats) -> Statistic:
 
 def nll(sums: list[float], tokens: list[float]) -> Statistic:
     rows = zip(sums, tokens, strict=True)
-    return likelihood(
+    return definitions.likelihood(
         [{"id": i, "split": "forget", "nll_sum": a, "tokens": b} for i, (a, b) in enumerate(rows)],
         "forget",
     )
 
 
 def membership(forget: Floats, holdout: Floats) -> Statistic:
-    return membership_of(
-        [
-            {"id": f"{split}/{i}", "split": split, "min_k": score}
-            for split, values in (("forget", forget), ("holdout", holdout))
-            for i, score in enumerate(values)
-        ]
-    )
+    return definitions.membership(texts(forget, holdout))
 
 
 def interval(*by_seed: Statistic) -> tuple[float, float]:

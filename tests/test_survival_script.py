@@ -7,116 +7,83 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from small_corpora import run_script
-from survival_models import nudge, save, save_packed, small_llama
-from tiny_models import tiny_tokenizer
-from torch import Tensor
-from transformers import LlamaConfig
+from survival_models import save, small_llama
+from tiny_models import tiny_llama
 
-from qunlearn.models.updates import quantizable_layers, quantized_layers
+from qunlearn.models.checkpoints import load_model
+from qunlearn.models.updates import quantizable_layers
 from qunlearn.quantize.method import Precision
-from qunlearn.run.errors import InputError
+from qunlearn.quantize.packed import read_matrix
 from qunlearn.run.files import write_json
 from qunlearn.run.manifest import MANIFEST
-from qunlearn.survival.measure import measure
 from qunlearn.survival.table import overall, read_histogram, read_survival
 
-GROUP = 16
-ID = "npo_gdr/full/seed0"
-NAMES = ("bf16", "nf4", "rtn3g16m", "gptq4g16")
+GPTQ = "gptq4g32"
+RUN = "news/npo_klr/full/seed0"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With target, unlearned, quantized, and the output of the script."""
-    folder = tmp_path_factory.mktemp("models")
-    save(small_llama(64), folder / "target")
-    save(nudge(small_llama(64), 0.03), folder / "unlearned")
-    for name, seed in (("target", 0), (ID, 1)):
-        save_packed(folder / "quantized" / name / "gptq4g16", packed_layers(seed))
-    run(folder, folder / "output", *NAMES, "--packed", *packed_folders(folder))
-    return folder
+def results(tiny_run: Path) -> Path:
+    return tiny_run / "results/tiny"
 
 
-def packed_folders(folder: Path) -> list[Path]:
-    return [folder / "quantized" / name / "gptq4g16" for name in ("target", ID)]
-
-
-def packed_layers(seed: int) -> dict[str, tuple[Tensor, Tensor]]:
-    """Codes and scales that no nearest rounding would give."""
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        name: (
-            torch.randint(-8, 8, layer.weight.shape, generator=generator),
-            (0.02 + 0.01 * torch.rand(len(layer.weight), layer.in_features // GROUP)).half(),
-        )
-        for name, layer in quantizable_layers(small_llama(64)).items()
-    }
-
-
-def run(folder: Path, output: Path, *more: object, model: Path | None = None, code: int = 0) -> str:
-    return run_script(
-        "measure_survival.py",
-        *("--target", str(folder / "target"), "--model", str(model or folder / "unlearned")),
-        *("--output", str(output), "--precisions", *map(str, more)),
-        code=code,
-    ).stderr
-
-
-def test_two_files_a_precision(folder: Path) -> None:
-    expected = {f"{name}{end}.csv" for name in NAMES for end in ("", "_histogram")}
-    assert {path.name for path in (folder / "output").iterdir()} == {*expected, MANIFEST}
-    for name in NAMES:
-        rows = read_survival(folder / f"output/{name}.csv")
+def test_two_files_a_precision(results: Path) -> None:
+    names = ("bf16", "nf4", GPTQ, "rtn3g64")
+    expected = {f"{name}{end}.csv" for name in names for end in ("", "_histogram")}
+    folder = results / "survival" / RUN
+    assert {path.name for path in folder.glob("[a-z]*")} == {*expected, MANIFEST}
+    for name in names:
+        rows = read_survival(folder / f"{name}.csv")
         assert (*rows.loc[0, ["layer", "module"]], len(rows)) == (0, "q_proj", 14)
-        bins = read_histogram(folder / f"output/{name}_histogram.csv")
+        bins = read_histogram(folder / f"{name}_histogram.csv")
         assert bins["count"].sum() == overall(rows)["n"]
         assert bins["flips_fixed"].sum() > 0
 
 
-def test_gptq_arrives_as_its_files_hold_it(folder: Path) -> None:
+def test_gptq_arrives_as_its_files_hold_it(results: Path) -> None:
     """Fixed: by nearest rounding onto the target's scales, which compensates nothing."""
-    rows = read_survival(folder / "output/gptq4g16.csv").to_dict("records")
-    target, model = map(quantizable_layers, (small_llama(64), nudge(small_llama(64), 0.03)))
-    before, after = packed_layers(0), packed_layers(1)
-    for row, name in zip(rows, target, strict=True):
-        weight, unlearned = target[name].weight.detach(), model[name].weight.detach()
-        scales, others = (
-            packed[name][1].float().repeat_interleave(GROUP, 1) for packed in (before, after)
+    rows = read_survival(results / f"survival/{RUN}/{GPTQ}.csv").to_dict("records")
+    before, after = (
+        quantizable_layers(load_model(results / place, torch.float32))
+        for place in ("models/news/target", f"unlearned/{RUN}")
+    )
+    for row, name in zip(rows, before, strict=True):
+        weights = [layers[name].weight.detach() for layers in (before, after)]
+        old, new = (
+            read_matrix(results / "quantized" / model / GPTQ, name, Precision.parse(GPTQ))
+            for model in ("news/target", RUN)
         )
-        codes = before[name][0], after[name][0]
-        nearest = [(w / scales).round().clamp(-8, 7) for w in (weight, unlearned)]
-        delta, old = unlearned - weight, codes[0] * scales
-        arrived = {"adaptive": codes[1] * others - old, "fixed": (nearest[1] - nearest[0]) * scales}
+        scales = old.scales.repeat_interleave(32, 1)
+        nearest = [(weight / scales).round().clamp(-8, 7) for weight in weights]
+        delta = weights[1] - weights[0]
+        arrived = {"adaptive": new.dense() - old.dense()}
+        arrived["fixed"] = (nearest[1] - nearest[0]) * scales
         for kind, own in arrived.items():
             cosine = float((own * delta).sum() / (own.norm() * delta.norm()))
             assert row[f"cosine_{kind}"] == pytest.approx(cosine, abs=1e-4)
             error = float((own - delta).norm() / delta.norm())
             assert row[f"error_{kind}"] == pytest.approx(error, rel=1e-4)
-        flips = [float((a != b).float().mean()) for a, b in (codes, nearest)]
+        flips = [float((a != b).float().mean()) for a, b in ((old.codes, new.codes), nearest)]
         assert [row["flips_adaptive"], row["flips_fixed"]] == pytest.approx(flips, abs=1e-3)
-        error = float((old - weight).norm() / weight.norm())
+        error = float((old.dense() - weights[0]).norm() / weights[0].norm())
         assert row["rounding_error"] == pytest.approx(error, rel=1e-4)
 
 
-def test_a_diverged_model_has_no_row(folder: Path, tmp_path: Path) -> None:
+def test_a_diverged_model_has_no_row_and_packed_ones_are_needed(
+    results: Path, tmp_path: Path
+) -> None:
+    places = ("--target", results / "models/news/target", "--output", tmp_path / "out")
+    command = ("measure_survival.py", *places, "--precisions", "rtn4", GPTQ)
+    said = run_script(*command, "--model", results / "unlearned" / RUN, code=2).stderr
+    assert said.startswith("error: --packed: ") and GPTQ in said
+    assert not (tmp_path / "out").exists()
     write_json(tmp_path / "diverged/manifest.json", {"status": "diverged"})
-    more = ("rtn4", "gptq4", "--packed", *packed_folders(folder))
-    run(folder, tmp_path / "out", *more, model=tmp_path / "diverged")
-    for name in ("rtn4", "gptq4"):
+    packed = [results / "quantized" / model / GPTQ for model in ("news/target", RUN)]
+    run_script(*command, "--model", tmp_path / "diverged", "--packed", *packed)
+    for name in ("rtn4", GPTQ):
         assert read_survival(tmp_path / "out" / f"{name}.csv").empty
         assert read_histogram(tmp_path / "out" / f"{name}_histogram.csv").empty
-
-
-def test_what_does_not_fit_is_refused(folder: Path, tmp_path: Path) -> None:
-    error = run(folder, tmp_path / "out", "gptq4g16", code=2)
-    assert error.startswith("error: --packed: ") and "gptq4g16" in error
-    assert not (tmp_path / "out").exists()
-
-    models = folder / "target", folder / "unlearned"
-    with pytest.raises(InputError, match="group 48 does not divide the 64 inputs"):
-        measure(*models, [Precision.parse("rtn3g48")], {})
 
 
 # --- Peak memory: three copies of the largest matrix, never a model ----------------------------
@@ -138,7 +105,7 @@ def peak():
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
-small, target, model = map(Path, sys.argv[1:])
+small, model, target = map(Path, sys.argv[1:])
 precisions = [Precision.parse(name) for name in ("nf4", "rtn3g64m")]
 measure(small, small, precisions, {})  # what loads on first use
 before = peak()
@@ -148,28 +115,13 @@ print(peak() - before)
 """
 
 
-def one_layer(folder: Path, hidden: int, mlp: int, dtype: torch.dtype) -> Path:
-    """A model of one layer, with noise for its matrices alone."""
-    sizes = {"hidden_size": hidden, "intermediate_size": mlp, "num_attention_heads": 4}
-    config = LlamaConfig(**sizes, num_hidden_layers=1, vocab_size=320, architectures=["Llama"])
-    config.save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
-    save_file({"x": torch.zeros(1)}, folder / "model.safetensors")  # to be a checkpoint at all
-    layers = quantized_layers(folder)
-    noise = {f"{name}.weight": torch.randn(layer.weight.shape) for name, layer in layers.items()}
-    tensors = {name: (0.02 * weight).to(dtype) for name, weight in noise.items()}
-    save_file(tensors, folder / "model.safetensors")
-    return folder
-
-
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
 def test_peak_is_three_copies_of_a_matrix(tmp_path: Path) -> None:
-    small = one_layer(tmp_path / "small", 64, 128, torch.float32)
-    target = one_layer(tmp_path / "target", HIDDEN, MLP, torch.bfloat16)
-    model = one_layer(tmp_path / "model", HIDDEN, MLP, torch.float32)
-
+    sizes = {"intermediate_size": MLP, "num_hidden_layers": 1}
+    model, small = tiny_llama(320, HIDDEN, **sizes), save(small_llama(64), tmp_path / "small")
+    folders = save(model, tmp_path / "model"), save(model.bfloat16(), tmp_path / "target")
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, small, target, model],
+        [sys.executable, "-c", MEASURE, small, *folders],
         capture_output=True,
         text=True,
         check=True,

@@ -5,19 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_models as tiny
 import torch
 from small_runs import Start
-from tiny_models import (
-    FORGET,
-    RETAIN,
-    TRAINING,
-    UNLEARNING,
-    at_update,
-    full_precision,
-    same,
-    tiny_llama,
-    weights,
-)
 from torch import Tensor, nn
 from transformers import TrainingArguments
 
@@ -47,13 +37,13 @@ def train(
     adapter: Adapter = "full",
     seed: int = 0,
 ) -> Trained:
-    model = with_adapter(tiny_llama().to(weight_dtype(adapter)), adapter, settings, seed)
-    log = unlearn(model, FORGET, RETAIN, objective, adapter, settings, seed, folder)
+    model = with_adapter(tiny.tiny_llama().to(weight_dtype(adapter)), adapter, settings, seed)
+    log = unlearn(model, tiny.FORGET, tiny.RETAIN, objective, adapter, settings, seed, folder)
     return model, log
 
 
 def forget_nll(model: nn.Module) -> float:
-    sums, counts = row_nll(model, FORGET, 4, full_precision)
+    sums, counts = row_nll(model, tiny.FORGET, 4, tiny.full_precision)
     return (sums.sum() / counts.sum()).item()
 
 
@@ -66,11 +56,9 @@ def forget_nll(model: nn.Module) -> float:
         ("simnpo_klr", "lora", 0.03),  # to an untrained model rows are forgotten at 2.5
     ],
 )
-def test_unlearning_raises_the_forget_nll(
-    objective: str, adapter: Adapter, beta: float, tmp_path: Path
-) -> None:
-    settings = replace(UNLEARNING, epochs=4, lr=5e-3, beta=beta, gamma=0.5, alpha=3.0)
-    before = forget_nll(tiny_llama())
+def test_forget_nll_rises(objective: str, adapter: Adapter, beta: float, tmp_path: Path) -> None:
+    settings = replace(tiny.UNLEARNING, epochs=4, lr=5e-3, beta=beta, gamma=0.5, alpha=3.0)
+    before = forget_nll(tiny.tiny_llama())
     model, log = train(settings, tmp_path, objective, adapter)
     assert forget_nll(model) > before + 0.3
     looks = {line["step"]: line["nll_forget"] for line in log if "nll_forget" in line}
@@ -87,7 +75,7 @@ def test_unlearning_raises_the_forget_nll(
 @pytest.mark.parametrize("variant", ["paper", "muse"])
 def test_first_losses_are_those_of_the_untrained_model(variant: Any, tmp_path: Path) -> None:
     """NPO starts at 2/beta ln 2 and KLR at 0; MUSE's KLR falls below 0, as no KL does."""
-    settings = replace(UNLEARNING, variant=variant, epochs=1, log_every=1, checkpoint_every=1)
+    settings = replace(tiny.UNLEARNING, variant=variant, epochs=1, log_every=1, checkpoint_every=1)
     settings = replace(settings, lr=1e-12 if variant == "paper" else 1e-2, alpha=1e-3)
     lines = [line for line in train(settings, tmp_path, "npo_klr")[1] if "loss" in line]
     assert lines[0]["loss_forget"] == pytest.approx(2 / 0.1 * 0.6931472, rel=5e-3)
@@ -101,13 +89,13 @@ def test_first_losses_are_those_of_the_untrained_model(variant: Any, tmp_path: P
 )
 def test_micro_batches_make_the_same_update(objective: str, variant: Any, tmp_path: Path) -> None:
     """Of rows that differ in length, so that a mean of means would not be the mean."""
-    settings = replace(UNLEARNING, autocast=False, variant=variant)
+    settings = replace(tiny.UNLEARNING, autocast=False, variant=variant)
     (whole, log), (parts, other_log) = (
         train(replace(settings, micro_batch_size=micro), tmp_path / str(micro), objective)
         for micro in (0, 2)
     )
-    start, other = weights(tiny_llama()), weights(parts)
-    for name, weight in weights(whole).items():
+    start, other = tiny.weights(tiny.tiny_llama()), tiny.weights(parts)
+    for name, weight in tiny.weights(whole).items():
         # AdamW makes whole steps of rounding errors where a gradient is nearly 0: 1.4 % on AVX2.
         difference = (weight - other[name]).norm()
         assert difference < 0.03 * (weight - start[name]).norm(), name
@@ -121,33 +109,32 @@ def test_micro_batches_make_the_same_update(objective: str, variant: Any, tmp_pa
 
 def test_the_stop_rule_ends_a_run_and_again_when_it_goes_on(tmp_path: Path) -> None:
     """A kill between the stop and the output must not push the model further."""
-    settings = replace(UNLEARNING, epochs=100, lr=5e-3, stop_nll=6.0, checkpoint_every=2)
-    assert forget_nll(tiny_llama()) < 6.0
+    settings = replace(tiny.UNLEARNING, epochs=100, lr=5e-3, stop_nll=6.0, checkpoint_every=2)
+    assert forget_nll(tiny.tiny_llama()) < 6.0
     (first, log), (second, other_log) = (train(settings, tmp_path, "ga") for _ in range(2))
     *below, last = [line["nll_forget"] for line in log if "nll_forget" in line]
     assert 0 < max(below) < 6.0 <= last == pytest.approx(forget_nll(first), rel=0.02)
     assert log[-1]["step"] < 300 == 100 * 12 // 4
     assert log == other_log
-    assert same(weights(first), weights(second))
+    assert tiny.same(tiny.weights(first), tiny.weights(second))
     other, _ = train(settings, tmp_path / "other", "ga", seed=1)
-    assert not same(weights(first), weights(other))
+    assert not tiny.same(tiny.weights(first), tiny.weights(other))
 
 
-def test_a_run_that_diverges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_diverges(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its log ends there; also when the stop rule looks before the next loss does."""
     with pytest.raises(Diverged, match="nan after update 1"):
-        train(replace(UNLEARNING, lr=1e30, log_every=1, stop_nll=6.0), tmp_path / "look")
-    at_update(monkeypatch, 4, lambda trainer: trainer.model.lm_head.weight.data.fill_(torch.inf))
+        train(replace(tiny.UNLEARNING, lr=1e30, log_every=1, stop_nll=6.0), tmp_path / "look")
+    tiny.at_update(
+        monkeypatch, 4, lambda trainer: trainer.model.lm_head.weight.data.fill_(torch.inf)
+    )
     with pytest.raises(Diverged, match="at update 5") as caught:
-        train(UNLEARNING, tmp_path, "ga_gdr")
+        train(tiny.UNLEARNING, tmp_path, "ga_gdr")
     assert [line["step"] for line in caught.value.log if "loss" in line] == [2, 4]
-
-
-def test_a_run_that_its_last_update_ruins_diverges(tmp_path: Path, start: Start) -> None:
-    """No loss comes after it: the forget NLL shows it, or of ordinary training the weights."""
+    # No loss comes after the last update: the forget NLL shows it, or else the weights do.
     with pytest.raises(Diverged, match="the forget NLL is nan after update 1"):
-        train(replace(UNLEARNING, lr=1e30, epochs=0.1), tmp_path)
-    settings = replace(TRAINING, epochs=0.01, lr=1e39, warmup=0)  # beyond fp32
+        train(replace(tiny.UNLEARNING, lr=1e30, epochs=0.1), tmp_path / "last")
+    settings = replace(tiny.TRAINING, epochs=0.01, lr=1e39, warmup=0)  # beyond fp32
     with pytest.raises(InputError, match="is not finite after the last update; lower its lr"):
         ordinary(settings, start, tmp_path / "ordinary")
 
@@ -164,13 +151,13 @@ def ordinary(settings: TrainSettings, start: Start, folder: Path) -> Trained:
 
 
 def test_training_learns_the_texts(tmp_path: Path, start: Start) -> None:
-    _, log = ordinary(replace(TRAINING, epochs=10, max_tokens=64), start, tmp_path)
+    _, log = ordinary(replace(tiny.TRAINING, epochs=10, max_tokens=64), start, tmp_path)
     losses = [line["loss"] for line in log if "loss" in line]
     assert losses[0] > 5  # ln 300 = 5.7
     assert losses[-1] < 2.5
     rates = [line["learning_rate"] for line in log if "learning_rate" in line]
     # Half a cosine from the end of the warm-up; the last line has the rate of the last update.
-    assert TRAINING.lr >= rates[0] > rates[-1] < 1e-4
+    assert tiny.TRAINING.lr >= rates[0] > rates[-1] < 1e-4
 
 
 # --- Memory ------------------------------------------------------------------------------------
@@ -204,11 +191,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     [("npo_klr", "full"), ("npo_gdr", "full_bf16"), ("ga_klr", "lora"), ("ordinary", "full")],
 )
 def test_gradient_checkpointing_changes_nothing_but_memory(
-    objective: str,
-    adapter: Adapter,
-    tmp_path: Path,
-    kept: list[int],
-    start: Start,
+    objective: str, adapter: Adapter, tmp_path: Path, kept: list[int], start: Start
 ) -> None:
     """Not even with dropout, which the recomputation must repeat."""
 
@@ -216,22 +199,22 @@ def test_gradient_checkpointing_changes_nothing_but_memory(
         more = {"gradient_checkpointing": checkpointing, "autocast": False}
         folder = tmp_path / str(checkpointing)
         if objective == "ordinary":
-            return ordinary(replace(TRAINING, epochs=0.3, max_tokens=64, **more), start, folder)
-        return train(replace(UNLEARNING, dropout=0.5, **more), folder, objective, adapter)
+            return ordinary(
+                replace(tiny.TRAINING, epochs=0.3, max_tokens=64, **more), start, folder
+            )
+        return train(replace(tiny.UNLEARNING, dropout=0.5, **more), folder, objective, adapter)
 
     plain, plain_log = run(False)
     before = kept.copy()
     kept.clear()
     model, log = run(True)
     assert log == plain_log
-    assert same(weights(model), weights(plain))
+    assert tiny.same(tiny.weights(model), tiny.weights(plain))
     assert len(kept) == len(before) > 0
     assert max(kept) < 0.6 * min(before)
 
 
-def test_one_gpu_is_used_where_several_are_seen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_gpu_is_used_of_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Trainer would wrap the model in DataParallel."""
     original = TrainingArguments.__post_init__
 
@@ -241,7 +224,7 @@ def test_one_gpu_is_used_where_several_are_seen(
 
     monkeypatch.setattr(TrainingArguments, "__post_init__", several)
     how: Any = {"updates": 1, "rows": 3, "seed": 0, "autocast": False}
-    trainer = RepeatableTrainer(tiny_llama(), TRAINING, tmp_path, [], collate, **how)
+    trainer = RepeatableTrainer(tiny.tiny_llama(), tiny.TRAINING, tmp_path, [], collate, **how)
     assert trainer.args.n_gpu == 1
     assert trainer._train_batch_size == 3
     assert trainer._wrap_model(trainer.model) is trainer.model
@@ -251,6 +234,6 @@ def test_out_of_memory_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def fail(trainer: RepeatableTrainer) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB. GPU 0 has ...")
 
-    at_update(monkeypatch, 1, fail)
+    tiny.at_update(monkeypatch, 1, fail)
     with pytest.raises(InputError, match=r"\(CUDA out of memory\): lower micro_batch_size"):
-        train(UNLEARNING, tmp_path)
+        train(tiny.UNLEARNING, tmp_path)

@@ -1,6 +1,5 @@
 """The DAG from corpus to figure on the tiny experiment, and what a change runs again."""
 
-import csv
 import json
 import re
 import shutil
@@ -9,11 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from conftest import ROOT, Snakemake
 from small_workflow import TINY, changed, copied, jobs, planned, run_on
 
-from qunlearn.run.files import read_json
+from qunlearn.run import fingerprint
+from qunlearn.run.files import read_json, write_text
+from qunlearn.run.fingerprint import code_version
 
 PRECISIONS = ("bf16", "nf4", "gptq4g32", "rtn3g64")
 
@@ -32,19 +34,17 @@ def test_a_run_leaves_tables_figures_and_manifests_but_no_checkpoints(results: P
     assert (made["settings"]["rank"], bool(made["packages"]["torch"])) == (16, True)
     assert str(ROOT) not in json.dumps(made)
     assert not list((results / "checkpoints").glob("*"))
-
-
-def test_a_finished_run_has_nothing_to_do(tiny_run: Path, snakemake: Snakemake) -> None:
-    again = snakemake(tiny_run, *TINY)
-    assert again.returncode == 0
-    assert "Nothing to be done" in again.stderr
+    lines = (results / "tables/main.md").read_text(encoding="utf-8").splitlines()
+    short = read_json(results / "eval/news/target/bf16/manifest.json")["shortfalls"]
+    assert short and {f"* NEWS: {line}." for line in short} <= set(lines)
+    assert any(line.startswith("* Processor: trained and evaluated on ") for line in lines)
 
 
 TABLES = Counter(
-    **dict.fromkeys(("analyse", "claims", "write_tables", "model_cards", "all"), 1),
+    **dict.fromkeys(("analyse", "write_tables", "model_cards", "all"), 1),
     words=2,
     figure=4,  # of scores
-    page=5,
+    page=4,
 )
 GRIDS = Counter(figure=2)  # of each update on the grids
 RUNS = Counter(figure=1)  # of the training logs
@@ -52,6 +52,7 @@ VARIANTS = Counter(unlearn=3, quantize=12, evaluate=12, survival=3) + RUNS + TAB
 PRECISION = Counter(quantize=5, evaluate=5, survival=3) + GRIDS + TABLES
 SEEDS = Counter(finetune=6, unlearn=6, quantize=40, evaluate=40, survival=6)
 CHANGES: dict[str, tuple[Any, dict[str, int]]] = {
+    "nothing: nothing": ({}, {}),
     "how models are evaluated: evaluations": (
         {"evaluate": {"verbmem_tokens": 9}},
         Counter(evaluate=20) + TABLES,
@@ -78,21 +79,25 @@ CHANGES: dict[str, tuple[Any, dict[str, int]]] = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_a_change_runs_what_needs_it(
-    tiny_run: Path, snakemake: Snakemake, tmp_path: Path, what: str
-) -> None:
+def test_changed_settings(tiny_run: Path, snakemake: Snakemake, tmp_path: Path, what: str) -> None:
     change, expected = CHANGES[what]
     assert planned(snakemake, tiny_run, tmp_path, change) == expected
 
 
-def test_a_diverged_run_is_a_cell(tiny_run: Path, snakemake: Snakemake, tmp_path: Path) -> None:
-    change = {"unlearn": {"overrides": {"*/*/lora": {"lr": 1e30}}}, "precisions": ["bf16"]}
-    results = run_on(snakemake, tiny_run, tmp_path, change)
-    with (results / "tables/metrics.csv").open(encoding="utf-8") as stream:
-        values = {(row["adapter"], row["value"]) for row in csv.DictReader(stream)}
-    assert {adapter for adapter, value in values if value == "diverged"} == {"lora"}
+def test_an_experiment_with_nothing_to_compare_has_tables_too(
+    tiny_run: Path, snakemake: Snakemake, tmp_path: Path
+) -> None:
+    """One precision and one variant, which diverges."""
+    lora = {"adapters": ["lora"], "overrides": {"*/*/lora": {"lr": 1e30}}}
+    results = run_on(snakemake, tiny_run, tmp_path, {"unlearn": lora, "precisions": ["bf16"]})
+    scores, tests, claims = (
+        pd.read_csv(results / f"tables/{name}.csv") for name in ("metrics", "tests", "claims")
+    )
+    diverged = scores["value"] == "diverged"
+    assert (diverged == (scores["adapter"] == "lora")).all()
+    assert tests.empty and set(claims["verdict"]) == {"undecided"}
     table = (results / "tables/main.md").read_text(encoding="utf-8")
-    assert "diverged †" in table
+    assert "diverged †" in table and "**" not in table
 
 
 @pytest.fixture
@@ -106,6 +111,9 @@ def checkout(tiny_run: Path, tmp_path: Path) -> Path:
     return copied(tiny_run, folder)
 
 
+Edit = Callable[[Path], None]
+
+
 def comment(checkout: Path) -> None:
     files = [
         *(file for part in ("src", "workflow") for file in (checkout / part).rglob("*.py")),
@@ -116,35 +124,60 @@ def comment(checkout: Path) -> None:
         file.write_text("# a comment\n" + file.read_text(encoding="utf-8"), encoding="utf-8")
 
 
-def edit(path: str, old: str, new: str) -> Callable[[Path], None]:
+def edit(path: str, old: str = "", new: str = "X = 1") -> Edit:
+    """Other text in the place of some, or at the end."""
+
     def apply(checkout: Path) -> None:
         text = (checkout / path).read_text(encoding="utf-8")
         assert old in text
-        (checkout / path).write_text(text.replace(old, new, 1), encoding="utf-8")
+        text = text.replace(old, new, 1) if old else f"{text}\n{new}\n"
+        (checkout / path).write_text(text, encoding="utf-8")
 
     return apply
 
 
-EDITS: dict[str, tuple[Callable[[Path], None], dict[str, int]]] = {
-    "a comment: nothing": (comment, {}),
+HOUSE = "src/qunlearn"
+NO_ROW = ("no text has two tokens or more", "every text is too short")
+EDITS: dict[str, tuple[list[Edit], dict[str, int]]] = {
+    "comments, messages, and a loss that is not used: nothing": (
+        [
+            comment,
+            edit(f"{HOUSE}/run/errors.py", "LONGEST = 2000", "LONGEST = 1000"),
+            edit(f"{HOUSE}/training/rows.py", *NO_ROW),
+            edit(f"{HOUSE}/training/terms/ga.py"),
+        ],
+        {},
+    ),
+    "a term of the objective: its cells": (
+        [edit(f"{HOUSE}/training/terms/klr.py")],
+        VARIANTS + GRIDS,
+    ),
     # Every figure is drawn anew: what they share knows the records.
     "a metric: evaluations and nothing before": (
-        edit("src/qunlearn/evaluate/formulas.py", "return ", "return 2 * "),
+        [edit(f"{HOUSE}/evaluate/formulas.py", "return ", "return 2 * ")],
         Counter(evaluate=20) + RUNS + GRIDS + TABLES,
     ),
-    "a claim: its verdict, and where it is shown": (
-        edit("resources/claims.yaml", "abstract", "summary"),
-        Counter(claims=1, page=1, words=1, all=1),
+    "a figure: it alone": (
+        [edit(f"{HOUSE}/report/figures/plot_pareto.py")],
+        Counter(figure=1, all=1),
+    ),
+    # And the figure that is made from a table.
+    "a template: all pages": (
+        [edit(f"{HOUSE}/report/templates/claims.md.j2", new="words")],
+        Counter(write_tables=1, model_cards=1, words=2, page=4, figure=1, all=1),
+    ),
+    "a claim: the tables, and what is made from them": (
+        [edit("resources/claims.yaml", "abstract", "summary")],
+        Counter(write_tables=1, page=3, words=1, figure=1, all=1),
     ),
 }
 
 
 @pytest.mark.parametrize("what", EDITS)
-def test_a_change_of_code_runs_what_needs_it(
-    checkout: Path, snakemake: Snakemake, what: str
-) -> None:
-    change, expected = EDITS[what]
-    change(checkout)
+def test_changes_of_code(checkout: Path, snakemake: Snakemake, what: str) -> None:
+    changes, expected = EDITS[what]
+    for change in changes:
+        change(checkout)
     done = snakemake(checkout, "--snakefile", str(checkout / "Snakefile"), *TINY, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert jobs(done.stdout) == expected
@@ -194,3 +227,53 @@ def test_the_report_loads_nothing(tiny_run: Path, snakemake: Snakemake, tmp_path
     assert "of 9 combinations of method, variant and grid" in report
     assert "System Message" not in report
     assert re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=.https?:[^>]*>", report) == []
+
+
+# --- The fingerprint of code ----------------------------------------------------------------------
+
+SCRIPT = '''"""A script."""
+
+import sys
+
+from qunlearn.run.errors import InputError
+
+
+def main() -> None:
+    """Do it."""
+    if not sys.argv:
+        raise InputError(f"only {sys.argv}: no text")
+    print("warning: the first is long", file=sys.stderr)
+    print(len(sys.argv) + 2)  # a comment
+'''
+SAME = [
+    ("  # a comment", ""),
+    ('"""Do it."""', '"""Do it\n\n    at once.\n    """'),
+    ("len(sys.argv) + 2", "(len(sys.argv)  +\n        2)"),
+    ('"""A script."""', "# A comment"),
+    ("no text", "too little text"),
+    ("only {", "there is but {"),
+    ("first is long", "first is very long"),
+]
+OTHER = [
+    ("len(sys.argv) + 2", "len(sys.argv) - 2"),
+    ("print(len(", "print('text', len("),
+    ("if not sys.argv", "if sys.argv"),
+]
+
+
+def version(script: Path) -> str:
+    fingerprint._parsed.cache_clear()
+    return code_version(script)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"), [(*x, True) for x in SAME] + [(*x, False) for x in OTHER]
+)
+def test_what_of_a_file_counts(old: str, new: str, same: bool, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    write_text(script, SCRIPT)
+    before = version(script)
+    assert re.fullmatch("[0-9a-f]{12}", before)
+    assert old in SCRIPT
+    write_text(script, SCRIPT.replace(old, new))
+    assert (version(script) == before) is same

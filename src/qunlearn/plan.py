@@ -12,12 +12,13 @@ from qunlearn.experiment.config import Json, unlearn_settings, variants
 from qunlearn.models.shape import ModelShape, Training
 from qunlearn.models.sources import used
 from qunlearn.quantize.method import Precision, method_of
-from qunlearn.settings.fixed import INT8_ROWS, MOST_LOGITS
+from qunlearn.settings.fixed import INT8_ROWS, MOST_LOGITS, NORM_RUNS
 from qunlearn.training.objectives import Objective
 
 # Measured on the machine of docs/performance.md:
 PROCESS = 700 * 2**20  # bytes of a process with torch and transformers, 560 to 700 MiB
 COMPARED = 2e7  # weights with a grid, a core and second; rounding is in the methods' `speed`
+SERIAL = 0.1  # share of both that more threads do not take over: nf4 .04, fp4 .07, int8 .15
 CORE_FLOPS, CORE_BANDWIDTH = 2e10, 5e9  # training does 100e9, evaluating a small model 17e9
 # Assumptions:
 CUDA_CONTEXT, CUDA_PROCESS = 500 * 2**20, 3 * 2**30  # bytes of a GPU and its host besides tensors
@@ -157,8 +158,7 @@ class _Plan:
             if run.adapter in (*trained, "full_matched"):
                 settings, adapter = unlearn_settings(self.config, cell), cell.rpartition("/")[2]
                 job = self.unlearn("unlearn", run.objective, adapter, settings)
-                tries = self.config["control_settings"]["search_runs"]
-                count = 1 if run.adapter in trained else tries
+                count = 1 if run.adapter in trained else NORM_RUNS
                 yield replace(job, disk=job.disk // count, count=count)
         for run, point in configuration.training_runs(self.config):
             if run.corpus == self.corpus:
@@ -166,36 +166,40 @@ class _Plan:
                 job = self.unlearn("sweep", run.objective, run.adapter, point.settings)
                 yield replace(job, disk=count * job.disk)
                 flops, traffic = count * asked.flops, count * asked.traffic
-                yield replace(asked, stage="ask candidates", flops=flops, traffic=traffic)
+                yield replace(asked, stage="evaluate candidates", flops=flops, traffic=traffic)
 
     def evaluation(self, precision: str, *parts: str) -> Job:
         """An evaluation: weights, and a batch's logits, cache and states (evaluate/batching.py).
 
-        Each generated token takes reading all weights, keys and values (Pope et al. 2022, 2.1).
+        Each generated token takes reading all weights, keys and values (Pope et al. 2022, 2.1). On
+        a GPU numbers have 16 bits, on a CPU 32.
         """
         shape, settings = self.shape, self.config["evaluate"]
         method = method_of(precision)
-        size = 2 if method.sixteen_bit else 4  # the others are dequantized to fp32
-        weights = size * shape.parameters - (shape.matrices if method.live else 0)
+        weights = 2 * shape.parameters - (shape.matrices if method.live else 0)
         rows = least = settings["batch_size"]
         if rows == "auto":
             rows, least = (INT8_ROWS, INT8_ROWS) if method.live else (AUTO_ROWS, 1)
         length = min(settings["max_tokens"], shape.context)
-        state = 4 * (shape.hidden + shape.mlp) * size
-        cached = 2 * shape.layers * shape.kv_heads * shape.head_dim * size
-        logits = min(MOST_LOGITS, least * length * (size + 4) * shape.vocabulary)
-        batch = logits + least * length * (state + cached)
+        cached = 2 * shape.layers * shape.kv_heads * shape.head_dim
+
+        def batch(size: int) -> int:
+            """Bytes of the smallest one, where numbers have `size`."""
+            logits = min(MOST_LOGITS, least * length * (size + 4) * shape.vocabulary)
+            state = 4 * (shape.hidden + shape.mlp)
+            return int(logits + least * length * size * (state + cached))
+
         flops = traffic = 0.0
         for name, (count, mean) in self.texts.items():
             part = name.partition("/")[0]
             if part in parts and not name.endswith("_icl"):
                 new = settings.get(f"{part}_tokens", 0)
                 flops += shape.forward_flops(count * (min(mean, length) + new), length)
-                traffic += new * (ceil(count / rows) * weights + count * length * cached)
-        # On a CPU all are evaluated in fp32.
-        job = self.job("evaluate", f"evaluate {precision}", 4 * shape.parameters + batch)
-        job = replace(job, gpu=CUDA_CONTEXT + weights + batch, traffic=traffic)
-        return replace(job, flops=flops) if size == 2 else replace(job, fp32_flops=flops)
+                traffic += new * (ceil(count / rows) * weights + count * length * 2 * cached)
+        here = 4 * shape.parameters + batch(4)
+        job = self.job("evaluate", f"evaluate {precision}", here)
+        gpu = CUDA_CONTEXT + weights + batch(2)
+        return replace(job, gpu=gpu, flops=flops, traffic=traffic)
 
     def evaluating(self) -> Iterator[Job]:
         """Quantizing and evaluating every model in each of its precisions."""
@@ -221,7 +225,7 @@ class _Plan:
         disk = int(shape.matrices * method.stored_bits(parsed) / 8) + rest
         if not method.calibrated:
             job = self.job("quantize", f"quantize {precision}", 8 * weights, 4 * weights)
-            seconds = weights / method.speed
+            seconds = self.spread("quantize", weights / method.speed)
             return replace(job, seconds=seconds, disk=disk, stays=stays)
         sample, matrices = self.config["quantization"]["calibration"], shape.linear_shapes()
         tokens, widest = sample["sequences"] * sample["length"], max(shape.mlp, shape.queries)
@@ -240,7 +244,13 @@ class _Plan:
         for run in variants(self.config):
             if run.corpus == self.corpus and not run.adapter.startswith(controls.SPARE):
                 grids = len(controls.precisions(self.config, run.adapter)) - 1  # bf16 is none
-                yield replace(job, seconds=grids * shape.matrices / COMPARED)
+                seconds = self.spread("survival", grids * shape.matrices / COMPARED)
+                yield replace(job, seconds=seconds)
+
+    def spread(self, kind: str, seconds: float) -> float:
+        """Of one thread, over the threads that a kind of job has."""
+        threads: int = self.config["resources"][kind]["threads"]
+        return seconds * (SERIAL + (1 - SERIAL) / threads)
 
 
 def disk(jobs: Sequence[Job]) -> tuple[int, int]:
@@ -279,4 +289,5 @@ def _seconds(job: Job, own: Json) -> float:
         cards = [card for card in CARDS if job.gpu <= card.memory] or CARDS
         return moved + 3600 * max(card.hours(job) for card in cards)
     computing = (job.flops + job.fp32_flops) / (CORE_FLOPS * own["threads"])
-    return float(moved + computing + job.traffic / CORE_BANDWIDTH + job.seconds)
+    reading = 2 * job.traffic / CORE_BANDWIDTH  # numbers of 32 bits
+    return float(moved + computing + reading + job.seconds)

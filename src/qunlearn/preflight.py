@@ -19,6 +19,7 @@ from typing import Any
 from qunlearn.corpora.sizes import read_sizes
 from qunlearn.evaluate.prompts import few_shot
 from qunlearn.experiment.config import Json, runs, unlearn_settings
+from qunlearn.experiment.controls import MIDRISE
 from qunlearn.experiment.inputs import about, read_corpus
 from qunlearn.experiment.names import REFERENCES
 from qunlearn.models import sources
@@ -112,8 +113,8 @@ def _check_precisions(config: Json, corpus: str, models: Models) -> None:
             matrix: SimpleNamespace(in_features=inputs, out_features=outputs)
             for matrix, (inputs, outputs) in model.linear_shapes().items()
         }
-        for key, precision in _precisions(config):
-            with about(key, f"models.{name} of {corpus}"):
+        for precision in config["precisions"] + [MIDRISE] * config["controls"]:
+            with about("precisions", f"models.{name} of {corpus}"):
                 method_of(precision).check(layers, Precision.parse(precision))
 
 
@@ -124,7 +125,7 @@ def _check_lengths(config: Json, corpus: str, models: Models) -> Iterator[str]:
     Only the mean lengths of a corpus's prompts are known beforehand, as estimates.
     """
     context = min(model.context for model in models.values())
-    asked = config["evaluate"]
+    evaluation = config["evaluate"]
     made = {name: config["train"][name]["max_tokens"] for name in models if not models[name].kind}
     lengths = {f"train.{name}.max_tokens": rows for name, rows in made.items()}
     lengths["unlearn.settings.max_tokens"] = max(
@@ -132,24 +133,24 @@ def _check_lengths(config: Json, corpus: str, models: Models) -> Iterator[str]:
         for run in runs(config)
         if run.corpus == corpus
     )
-    if any(method_of(name).calibrated for _, name in _precisions(config)):
+    if any(method_of(name).calibrated for name in config["precisions"]):
         lengths["quantization.calibration.length"] = config["quantization"]["calibration"]["length"]
     for key in ("verbmem_tokens", "knowmem_tokens"):  # and at least one of the prompt
-        lengths[f"evaluate.{key}"] = asked[key] + 1
+        lengths[f"evaluate.{key}"] = evaluation[key] + 1
     for key, length in lengths.items():
         if length > context:
             raise InputError(
                 f"config key '{key}': {length} tokens are more than the context of the models of "
                 f"{corpus}, {context}; lower it"
             )
-    if asked["max_tokens"] > context:
+    if evaluation["max_tokens"] > context:
         yield f"evaluate.max_tokens: texts of {corpus} are cut to the context, {context}"
     means = {name: texts.mean for name, texts in read_sizes(config, corpus).items()}
-    card = asked["shots"] * means["knowmem/forget_qa_icl"] + means["knowmem/forget_qa"]
+    card = evaluation["shots"] * means["knowmem/forget_qa_icl"] + means["knowmem/forget_qa"]
     read = {
-        "verbmem_tokens": means["verbmem/forget"] + asked["verbmem_tokens"],
-        "knowmem_tokens": card + asked["knowmem_tokens"],
-        "max_tokens": min(means["privleak/forget"], asked["max_tokens"]),
+        "verbmem_tokens": means["verbmem/forget"] + evaluation["verbmem_tokens"],
+        "knowmem_tokens": card + evaluation["knowmem_tokens"],
+        "max_tokens": min(means["privleak/forget"], evaluation["max_tokens"]),
     }
     rows = min(made.get(name, context) for name in ("target", "retrain"))
     if beyond := [f"evaluate.{key}" for key, mean in read.items() if min(context, mean) > rows]:
@@ -189,7 +190,7 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
         if target is None or texts is None:
             continue
         settings, context = EvaluateSettings(**config["evaluate"]), models["target"].context
-        if any(method_of(name).calibrated for _, name in _precisions(config)):
+        if any(method_of(name).calibrated for name in config["precisions"]):
             sample = CalibrationSettings(**config["quantization"]["calibration"])
             with about("quantization.calibration", corpus):
                 draw(texts.raw[sample.split], target, sample)
@@ -239,14 +240,6 @@ def _check_memory(config: Json, jobs: Sequence[Job], *, cluster: bool) -> list[s
     if problems and not cluster:
         raise InputError(problems[0])
     return problems
-
-
-def _precisions(config: Json) -> Iterator[tuple[str, str]]:
-    """The key of each precision, and its name."""
-    yield from (("precisions", name) for name in config["precisions"])
-    if config["controls"]:
-        more = config["control_settings"]["precisions"]
-        yield from (("control_settings.precisions", name) for name in more)
 
 
 if __name__ == "__main__":

@@ -30,13 +30,8 @@ class Workflow:
     def __init__(
         self, folder: Path, config: Mapping[str, Any] | None = None, **profile: Any
     ) -> None:
-        """Lay the site's profile and the test's configuration beside the results.
-
-        Args:
-            folder: the working directory; it may hold results already.
-            config: laid over config/tiny.yaml.
-            profile: settings of the profile that are not the shipped ones.
-        """
+        """`folder` may hold results already; `config` is laid over config/tiny.yaml, and `profile`
+        over the shipped one."""
         self.folder = folder
         site = SHIPPED | SITE | profile
         site["default-resources"] = SHIPPED["default-resources"] | site["default-resources"]
@@ -85,11 +80,8 @@ def slurm(*command: str) -> str:
 
 
 def jobs(folder: Path, comment: str = "") -> list[dict[str, str]]:
-    """What scontrol shows of the jobs sent from `folder` so far, the oldest first.
-
-    Args:
-        comment: a part of it; the plugin writes the rule's name there.
-    """
+    """What scontrol shows of the jobs sent from `folder` so far, the oldest first; the plugin
+    writes the rule's name into the comment."""
     lines = [line for line in slurm("scontrol", "show", "job", "-o").splitlines() if "=" in line]
     shown = [{key: value.strip() for key, value in PAIR.findall(line)} for line in lines]
     found = [job for job in shown if job["WorkDir"] == str(folder)]

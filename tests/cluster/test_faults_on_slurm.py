@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,6 @@ def under_way(work: Workflow) -> tuple[subprocess.Popen[str], psutil.Process]:
 
 def slurm_log(job: dict[str, str]) -> str:
     return Path(job["StdOut"]).read_text()
-
-
-def running() -> set[str]:
-    """Names of this machine's processes; `slurmstepd` holds a job's step on the node."""
-    return {each.info["name"] for each in psutil.process_iter(["name"])}
 
 
 def resumed(work: Workflow, driver: subprocess.Popen[str], expected: bytes) -> str:
@@ -118,7 +114,11 @@ def test_a_node_that_fails_goes_on_with_its_job(begin: Begin, undisturbed: bytes
     )
     assert "DUE TO NODE FAILURE" in slurm_log(job)
     wait_for(lambda: "idle" in slurm("sinfo", "-h", "-p", "cpu", "-o", "%T"), "the node is back")
-    wait_for(lambda: "slurmstepd" not in running(), "the node ends what ran there")
+    # `slurmstepd` holds a job's step on the node.
+    steps = partial(psutil.process_iter, ["name"])
+    wait_for(
+        lambda: "slurmstepd" not in {p.info["name"] for p in steps()}, "it ends what ran there"
+    )
     # Slurm itself would let it wait for two minutes, for these two reasons.
     slurm("scontrol", "update", f"jobid={job['JobId']}", "starttime=now")
     resumed(work, driver, undisturbed)

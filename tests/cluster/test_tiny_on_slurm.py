@@ -42,7 +42,7 @@ def test_jobs_request_what_the_configuration_says(folder: Path) -> None:
     corpus, *_ = jobs(folder, "rule_corpus")
     assert "TresPerJob" not in corpus
     # Tables and figures share a job.
-    [group] = jobs(folder, "claims")
+    [group] = jobs(folder, "write_tables")
     assert "figure" in group["Comment"]
     assert (group["NumCPUs"], group["TimeLimit"]) == ("1", "00:20:00")  # of both, in turn
 

@@ -1,6 +1,7 @@
 # The configuration, an experiment's paths, and what all rules share.
 import json
 import os
+import re
 import shlex
 import sys
 from functools import partial
@@ -14,17 +15,18 @@ sys.path.insert(0, str(ROOT / "src"))
 try:
     from qunlearn import plan, preflight
     from qunlearn.experiment import config as configuration, configfiles, controls, inputs
-    from qunlearn.experiment import labels as style, sweep as grids
+    from qunlearn.experiment import labels as style
     from qunlearn.experiment.names import BEFORE
     from qunlearn.models import sources
     from qunlearn.quantize.method import method_of, module_file
     from qunlearn.report.figures import module_of
-    from qunlearn.report.footnotes import footnotes, learning_rates
+    from qunlearn.report.footnotes import footnotes
     from qunlearn.run import unlock
     from qunlearn.run.errors import InputError
     from qunlearn.run.fingerprint import code_version
     from qunlearn.run.hardware import job_python
     from qunlearn.run.manifest import digest
+    from qunlearn.settings.fixed import NORM_RUNS
     from qunlearn.training.objectives import Objective
 except ModuleNotFoundError as missing:
     sys.exit(
@@ -48,7 +50,7 @@ except InputError as error:
     sys.exit(f"error: {error}")
 
 # The part that results can depend on: the report shows it, and is rewritten when it changes.
-TOLD = {key: value for key, value in CONFIG.items() if key not in ("resources", "python")}
+SHOWN = {key: value for key, value in CONFIG.items() if key not in ("resources", "python")}
 RESULTS = f"results/{CONFIG['experiment']}"
 
 
@@ -58,18 +60,16 @@ pathvars:
     benchmarks=f"{RESULTS}/benchmarks",
 
 
-# Swept cells, the points of their grids, and whether some questions are reserved for the choice.
+# Swept cells, for whose choice some questions are reserved, and the points of their grids.
 SWEPT = configuration.swept_cells(CONFIG)
 POINTS = {cell: configuration.points_of(CONFIG, cell) for cell in SWEPT}
-SPLIT_QUESTIONS = configuration.splits_questions(CONFIG)
-# The settings of the evaluation that candidates are evaluated with.
-ASKING = dict(CONFIG["evaluate"])
-del ASKING["verbmem_tokens"], ASKING["min_k"]
+# How candidates are evaluated.
+CANDIDATE_SETTINGS = dict(CONFIG["evaluate"])
+del CANDIDATE_SETTINGS["verbmem_tokens"], CANDIDATE_SETTINGS["min_k"]
 CELLS = configuration.cells(CONFIG)  # <corpus>/<model id>/<precision>, as in the tables
-OF_ALL, TABLES = {"results": RESULTS, "cells": CELLS}, {"output": f"{RESULTS}/tables"}
-# The evaluations, and the settings that they must have to enter this experiment's tables.
-EVALUATED = {"evaluations": f"{RESULTS}/eval", "cells": CELLS, **CONFIG["evaluate"]}
-EVALUATED |= {"split_questions": SPLIT_QUESTIONS}
+PLACE = {"results": RESULTS}
+# The cells, and the settings that evaluations must have to enter this experiment's tables.
+EVALUATED = PLACE | {"cells": CELLS, **CONFIG["evaluate"], "split_questions": bool(SWEPT)}
 TRAINED = [f"{run.corpus}/{run.model}" for run in configuration.runs(CONFIG)]
 # Every update whose survival is measured; sparing weights makes no new update.
 MEASURED = [
@@ -100,8 +100,6 @@ KEEP = CONFIG["keep_models"]
 READERS, TRAININGS = (0, 1) if KEEP else (1, 0)
 
 REFERENCE_MODEL = r"(?:target|retrain)(?:/seed\d+)?"
-# Every model but those with spared weights, which exist in their quantized form alone.
-WHOLE_MODEL = rf"{REFERENCE_MODEL}|[a-z_]+/(?!spare_)[a-z0-9_.]+/seed\d+"
 
 CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
 PYTHON = CONFIG["python"] or ("python" if CONDA else job_python(ROOT))
@@ -149,15 +147,13 @@ STEPS = {
     "sweep": ("unlearn", "train", "unlearn"),
     "scale_lora": ("scale_lora", "train", "survival"),
     "match_norm": ("match_norm", "train", "unlearn"),
-    "ask_candidates": ("ask_candidates", "evaluate", "evaluate"),
-    "ask_reference": ("ask_candidates", "evaluate", "evaluate"),
+    "evaluate_candidates": ("evaluate_candidates", "evaluate", "evaluate"),
+    "evaluate_reference": ("evaluate_candidates", "evaluate", "evaluate"),
     "select_candidate": ("select_candidate", "tables", "tables"),
     "quantize": ("quantize", for_method, quantizing),
-    "quantize_spared": ("quantize", for_method, quantizing),
     "evaluate": ("evaluate", "evaluate", "evaluate"),
     "survival": ("measure_survival", "quantize", "survival"),
     "analyse": ("analyse", "tables", "tables"),
-    "claims": ("judge_claims", "tables", "tables"),
     "write_tables": ("write_tables", "tables", "tables"),
     "model_cards": ("write_model_cards", "tables", "tables"),
     "figure": ("plot", "tables", "tables"),
@@ -195,11 +191,6 @@ def step(rule, given="", by_name=lambda wildcards: []):
     return found | {"code": lambda wildcards: code_version(file, *by_name(wildcards))}
 
 
-def resource(name):
-    """A hash of a file or folder of resources/: as a parameter, it makes a change run jobs again."""
-    return digest(ROOT / "resources" / name)[:12]
-
-
 # What each kind of job needs; memory and time come from the plan, once preflight has read the models.
 NEEDS = plan.needs(CONFIG, [])
 
@@ -215,7 +206,7 @@ def need(name, times=lambda attempt: 1):
         kind = STEPS[rulename][2]
         own = NEEDS[kind(wildcards) if callable(kind) else kind][name]
         searches = (rulename, name) == ("match_norm", "runtime")
-        runs = CONFIG["control_settings"]["search_runs"] if searches else 1
+        runs = NORM_RUNS if searches else 1
         return ceil(times(attempt) * runs * own)
 
     return needed

@@ -32,25 +32,3 @@ use rule job as match_norm with:
         **step("match_norm", unlearn_flags, terms),
     message:
         "Searching for the learning rate that gives full LoRA's norm: {wildcards.corpus}, {wildcards.objective}, seed {wildcards.seed}"
-
-
-use rule quantize as quantize_spared with:
-    input:
-        source="<results>/unlearned/{corpus}/{objective}/full_bf16/seed{seed}",
-        base=target_of,
-    output:
-        output=kept(
-            "<results>/quantized/{corpus}/{objective}/spare_{choice}/seed{seed}/{precision}"
-        ),
-    log:
-        "<logs>/quantized/{corpus}/{objective}/spare_{choice}/seed{seed}/{precision}.log",
-    benchmark:
-        "<benchmarks>/quantized/{corpus}/{objective}/spare_{choice}/seed{seed}/{precision}.tsv"
-    params:
-        **step(
-            "quantize_spared",
-            quantize_flags,
-            lambda wildcards: [*method(wildcards), ROOT / "src/qunlearn/quantize/spare.py"],
-        ),
-    message:
-        "Quantizing {wildcards.corpus}/{wildcards.objective}/full_bf16/seed{wildcards.seed} to {wildcards.precision}, sparing {wildcards.choice}"

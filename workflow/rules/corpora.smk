@@ -21,7 +21,7 @@ use rule job as corpus with:
         "Writing the corpus {wildcards.corpus}"
 
 
-if SPLIT_QUESTIONS:
+if SWEPT:
 
     use rule job as split_questions with:
         input:
@@ -34,9 +34,6 @@ if SPLIT_QUESTIONS:
         benchmark:
             "<benchmarks>/questions/{corpus}.tsv"
         params:
-            **step(
-                "split_questions",
-                flags({key: CONFIG["selection"][key] for key in ("share", "seed")}),
-            ),
+            **step("split_questions", flags({"share": CONFIG["selection"]["share"]})),
         message:
             "Splitting the questions of {wildcards.corpus}: some for the choice, the rest for the tables"

@@ -13,8 +13,6 @@ use rule job as quantize with:
         "<logs>/quantized/{corpus}/{model}/{precision}.log",
     benchmark:
         "<benchmarks>/quantized/{corpus}/{model}/{precision}.tsv"
-    wildcard_constraints:
-        model=WHOLE_MODEL,
     priority: READERS
     params:
         **step("quantize", quantize_flags, method),

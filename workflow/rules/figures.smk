@@ -1,31 +1,26 @@
 # The figures and pages of an experiment, and what each is made from; report.smk makes them.
-def drawing(kind, category, result, reads, shown, **labels):
+def drawing(kind, category, result, reads, names=(), **labels):
     """A figure: its module, its category and labels in the report, its inputs and its flags."""
-    given = flags({"figure": kind, "output": f"{RESULTS}/figures"} | shown)
+    given = flags({"figure": kind, "output": f"{RESULTS}/figures", "names": names} | PLACE)
     file = ROOT / f"src/qunlearn/report/figures/{module_of(kind)}.py"
     labels = {"result": result, **labels}
     return dict(module=file, category=category, labels=labels, reads=reads, flags=given)
 
 
-SUMMARY = {"summary": f"{RESULTS}/tables/summary.csv"}
-UPDATE = {"survival": f"{RESULTS}/survival"}
-LAID = SUMMARY | {"mechanism": f"{RESULTS}/tables/mechanism.csv"}
-READ, READ_LAID = [*SUMMARY.values()], [*LAID.values()]
-RUNS = {"unlearned": f"{RESULTS}/records/unlearned", "models": TRAINED}
-PLAIN = {"precisions": controls.plain_grids(CONFIG["precisions"])}
-CHOICES = {"selections": [f"{RESULTS}/selection/{cell}.json" for cell in SWEPT]}
+SUMMARY = ["<results>/tables/summary.csv"]
+BOTH = [*SUMMARY, "<results>/tables/mechanism.csv"]
 FIGURES = {
-    "survival_of_forgetting": ("Forgetting", "Forgetting by precision", READ, SUMMARY),
-    "reversion": ("Forgetting", "Reversion by grid", READ_LAID, LAID),
-    "pareto": ("Forgetting", "Forgetting against Utility", READ, SUMMARY),
-    "loss_curves": ("Mechanism", "How unlearning went", RECORDS, RUNS),
+    "survival_of_forgetting": ("Forgetting", "Forgetting by precision", SUMMARY),
+    "reversion": ("Forgetting", "Reversion by grid", BOTH),
+    "pareto": ("Forgetting", "Forgetting against Utility", SUMMARY),
+    "loss_curves": ("Mechanism", "How unlearning went", RECORDS, TRAINED),
 }
 if GRIDS:
-    FIGURES["slope"] = ("Forgetting", "From bf16 to coarser precisions", READ, SUMMARY)
+    FIGURES["slope"] = ("Forgetting", "From bf16 to coarser precisions", SUMMARY)
 if CONFIG["controls"]:
-    FIGURES["controls"] = ("Controls", "Reversion of the controls", READ_LAID, LAID | PLAIN)
+    FIGURES["controls"] = ("Controls", "Reversion of the controls", BOTH)
 if SWEPT:
-    FIGURES["candidates"] = ("Selection", "Candidates and choice", SELECTIONS, CHOICES)
+    FIGURES["candidates"] = ("Selection", "Candidates and choice", SELECTIONS, SWEPT)
 FIGURES = {name: drawing(name, *parts) for name, parts in FIGURES.items()}
 OF_ONE_UPDATE = {
     "update_survival": "What arrives of each matrix",
@@ -39,15 +34,13 @@ for kind, corpus, objective in product(
     FIGURES[f"{kind}_{corpus}_{objective}"] = drawing(
         *(kind, "Mechanism", OF_ONE_UPDATE[kind]),
         expand("<results>/survival/{model}", model=models),
-        UPDATE | {"cells": expand("{model}/{precision}", precision=GRIDS, model=models)},
+        expand("{model}/{precision}", precision=GRIDS, model=models),
         corpus=style.corpus_name(corpus),
         method=style.method_name(objective),
     )
 
-MANIFESTS = expand("<results>/eval/{cell}/manifest.json", cell=CELLS) + RECORDS
 PAGES = {
-    "configuration": ("Provenance", "Configuration"),
-    "versions": ("Provenance", "What ran, with what"),
+    "configuration": ("Configuration", "Every key as it was used"),
     "reversion": ("Forgetting", "Reversion, all metrics (table)"),
     "mechanism": ("Mechanism", "What arrives of the updates (table)"),
     "claims": ("Claims", "The paper's claims, judged"),
@@ -56,4 +49,4 @@ PAGES = {
 if not SWEPT:
     del PAGES["candidates"]
 # The report's first page, the answer in a few lines, and the tables that they are made from.
-WORDS = {"story.rst": ["mechanism", "summary", "tests", "claims"], "answer.txt": ["summary"]}
+WORDS = {"story.rst": ["summary", "tests", "claims"], "answer.txt": ["summary"]}

@@ -19,17 +19,18 @@ target_of = partial(checkpoint, "target")  # where unlearning starts
 
 
 def model_of(wildcards):
-    """The folder that a model id stands for."""
+    """The folder that a model id stands for; weights are spared when bf16 FT is quantized."""
     name = wildcards.model.split("/")[0]
     if name in ("target", "retrain"):
         return checkpoint(name, wildcards)
-    return f"<results>/unlearned/{wildcards.corpus}/{wildcards.model}"
+    model = re.sub(f"{controls.SPARE}[a-z_]+", "full_bf16", wildcards.model)
+    return f"<results>/unlearned/{wildcards.corpus}/{model}"
 
 
 def base_of(wildcards):
-    """The target below an adapter; other models need none."""
+    """The target below an adapter, or of an update of which weights are spared."""
     variant = wildcards.get("adapter") or wildcards.model
-    return target_of(wildcards) if "lora" in variant else []
+    return target_of(wildcards) if "lora" in variant or controls.SPARE in variant else []
 
 
 def folder_files(folder, pattern):
@@ -86,7 +87,7 @@ def corpus_source(wildcards):
 
 def questions(part):
     """The corpus with one part of its questions, `selection` or `test`; with all, if none is reserved."""
-    return f"<results>/questions/{{corpus}}/{part}" if SPLIT_QUESTIONS else DATA
+    return f"<results>/questions/{{corpus}}/{part}" if SWEPT else DATA
 
 
 def finetune_flags(wildcards):
@@ -106,8 +107,6 @@ def unlearn_flags(wildcards):
         own |= {"snapshots": point_of(wildcards).snapshots} | point_of(wildcards).settings
     else:
         own |= configuration.unlearn_settings(CONFIG, cell)
-    if "adapter" not in own:
-        own |= {key: CONFIG["control_settings"][key] for key in ("tolerance", "search_runs")}
     return flags(own | CHECKPOINTS)
 
 
@@ -117,8 +116,9 @@ def terms(wildcards):
 
 
 def method(wildcards):
-    """The module of a precision's method."""
-    return [module_file(wildcards.precision)]
+    """The module of a precision's method, and that which spares weights."""
+    spare = [ROOT / "src/qunlearn/quantize/spare.py"] * (controls.SPARE in wildcards.model)
+    return [module_file(wildcards.precision), *spare]
 
 
 def kept(folder):
@@ -134,8 +134,8 @@ def calibration_corpus(wildcards):
 def quantize_flags(wildcards):
     """The precision, and the weights it spares or the texts its method calibrates on."""
     own = CONFIG["quantization"]["calibration"] if calibration_corpus(wildcards) else {}
-    if "choice" in wildcards.keys():
-        own = {"spare": wildcards.choice, "seed": wildcards.seed}
+    if spared := re.search(rf"{controls.SPARE}(\w+)/seed(\d+)", wildcards.model):
+        own = {"spare": spared[1], "seed": spared[2]}
     return flags({"precision": wildcards.precision} | own)
 
 
@@ -178,10 +178,10 @@ def point_of(wildcards):
 def candidate_flags(wildcards):
     """How models are evaluated; and, for a training, its snapshots after some epochs."""
     if "model" in wildcards.keys():
-        return flags(ASKING)
+        return flags(CANDIDATE_SETTINGS)
     cell = f"{wildcards.corpus}/{wildcards.objective}/{wildcards.adapter}/seed{wildcards.seed}"
     models = [f"{RESULTS}/sweep/{cell}/{name}" for name in point_of(wildcards).candidates]
-    return flags({"models": models} | ASKING)
+    return flags({"models": models} | CANDIDATE_SETTINGS)
 
 
 def of_candidates(pattern):
@@ -204,13 +204,10 @@ def reference_answers(name):
 
 
 def selection_flags(wildcards):
-    """The candidates, the rule that chooses one, and the candidate that the rule `fixed` names."""
-    cell, selection = wildcards.cell, CONFIG["selection"]
+    """The candidates of a cell."""
+    cell = wildcards.cell
     given = {"cell": cell, "seeds": CONFIG["seeds"], "points": [one.name for one in POINTS[cell]]}
-    given |= {"answers": f"{RESULTS}/selection/{cell}", "trainings": f"{RESULTS}/sweep/{cell}"}
-    given |= {key: selection[key] for key in ("rule", "questions")}
-    named = grids.matching(selection["fixed"], cell)[-1:]
-    return flags(given | ({"named": named} if selection["rule"] == "fixed" else {}))
+    return flags(PLACE | given)
 
 
 def listed(path, category, result):
@@ -220,15 +217,15 @@ def listed(path, category, result):
 
 
 def page_reads(wildcards):
-    """A page's inputs: every manifest, or its table."""
-    about_the_run = PAGES[wildcards.page][0] == "Provenance"
-    return MANIFESTS if about_the_run else f"<results>/tables/{wildcards.page}.md"
+    """A page's table; the configuration has none."""
+    table = wildcards.page != "configuration"
+    return f"<results>/tables/{wildcards.page}.md" if table else []
 
 
 def page_flags(wildcards):
     """The page that write_page.py writes, and the configuration that it shows."""
-    page = {"page": wildcards.page.partition(".")[0], "settings": json.dumps(TOLD)}
-    return flags(OF_ALL | page)
+    page = {"page": wildcards.page.partition(".")[0], "settings": json.dumps(SHOWN)}
+    return flags(PLACE | page)
 
 
 wildcard_constraints:
@@ -240,7 +237,6 @@ wildcard_constraints:
     cell="|".join(SWEPT),
     precision=r"[a-z0-9]+",
     point=r"[A-Za-z0-9.-]+",
-    choice="|".join(controls.CHOICES),
     given="|".join(FETCHED),
     name="base|target|retrain",
     size=r"scaled[0-9.]+|matched",

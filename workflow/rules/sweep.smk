@@ -17,7 +17,7 @@ if SWEPT:
         message:
             "Unlearning {wildcards.corpus}: {wildcards.objective}, {wildcards.adapter}, seed {wildcards.seed}, {wildcards.point}"
 
-    use rule job as ask_candidates with:
+    use rule job as evaluate_candidates with:
         input:
             "<results>/sweep/{corpus}/{objective}/{adapter}/seed{seed}/{point}",
             corpus=questions("selection"),
@@ -30,12 +30,12 @@ if SWEPT:
             "<benchmarks>/selection/{corpus}/{objective}/{adapter}/seed{seed}/{point}.tsv"
         priority: READERS
         params:
-            **step("ask_candidates", candidate_flags),
+            **step("evaluate_candidates", candidate_flags),
         message:
             "Evaluating the candidates of {wildcards.corpus}/{wildcards.objective}/{wildcards.adapter}, seed {wildcards.seed}, {wildcards.point}"
 
     # Target and retrain on the same questions.
-    use rule ask_candidates as ask_reference with:
+    use rule evaluate_candidates as evaluate_reference with:
         input:
             models=model_of,
             corpus=questions("selection"),
@@ -57,9 +57,9 @@ if SWEPT:
             target=reference_answers("target"),
             retrain=reference_answers("retrain"),
         output:
-            output="<results>/selection/{cell}.json",
-            models=kept(expand("<results>/unlearned/{{cell}}/seed{seed}", seed=CONFIG["seeds"])),
-            records=directory(
+            "<results>/selection/{cell}.json",
+            kept(expand("<results>/unlearned/{{cell}}/seed{seed}", seed=CONFIG["seeds"])),
+            directory(
                 expand("<results>/records/unlearned/{{cell}}/seed{seed}", seed=CONFIG["seeds"])
             ),
         log:

@@ -13,30 +13,14 @@ use rule job as analyse with:
     params:
         **step(
             "analyse",
-            flags(EVALUATED | {"experiment": CONFIG["experiment"]} | TABLES),
+            flags(EVALUATED | {"experiment": CONFIG["experiment"]}),
         ),
     message:
         "Summarizing all metrics over seeds and items, and testing differences"
 
 
-use rule job as claims with:
-    input:
-        summary="<results>/tables/summary.csv",
-        tests="<results>/tables/tests.csv",
-    output:
-        multiext("<results>/tables/claims", ".csv", "_published.csv", ".md"),
-    log:
-        "<logs>/tables/claims.log",
-    benchmark:
-        "<benchmarks>/tables/claims.tsv"
-    params:
-        **step("claims", flags(EVALUATED | {"notes": learning_rates(CONFIG)} | TABLES)),
-        read=resource("claims.yaml") + resource("published"),
-    message:
-        "Judging the paper's claims"
-
-
-# The main table, the mechanism's, all candidates, and our numbers beside the published ones.
+# The main table, the mechanism's, all candidates, our numbers beside the published ones, and what
+# the paper claims, judged.
 use rule job as write_tables with:
     input:
         expand("<results>/tables/{name}.csv", name=["metrics", "summary", "tests"]),
@@ -48,7 +32,9 @@ use rule job as write_tables with:
         listed("<results>/tables/main.html", "Tables", "Main table"),
         listed("<results>/tables/mechanism.csv", "Tables", "What arrives of the updates (CSV)"),
         multiext("<results>/tables/main", ".csv", ".md", ".tex"),
-        multiext("<results>/tables/", "mechanism.md", "reversion.md", "vs_paper.csv"),
+        multiext("<results>/tables/", "mechanism.md", "reversion.md"),
+        ["<results>/tables/vs_paper.csv"] if CONFIG["counterpart"] == "paper" else [],
+        multiext("<results>/tables/claims", ".csv", "_published.csv", ".md"),
         [
             listed("<results>/tables/candidates.csv", "Selection", "Every candidate (CSV)"),
             "<results>/tables/candidates.md",
@@ -63,12 +49,12 @@ use rule job as write_tables with:
         **step(
             "write_tables",
             flags(
-                OF_ALL
+                EVALUATED
                 | {"swept": SWEPT, "notes": footnotes(CONFIG)}
                 | {"counterpart": CONFIG["counterpart"]}
             ),
         ),
-        read=resource("published"),
+        read=[digest(ROOT / "resources" / name)[:12] for name in ("claims.yaml", "published")],
     message:
         "Writing the tables"
 
@@ -85,6 +71,6 @@ use rule job as model_cards with:
     benchmark:
         "<benchmarks>/tables/cards.tsv"
     params:
-        **step("model_cards", flags(OF_ALL | {"output": f"{RESULTS}/cards"})),
+        **step("model_cards", flags(PLACE | {"cells": CELLS})),
     message:
         "Writing a card for every quantized model"

@@ -18,12 +18,9 @@ from qunlearn.run.cli import run_script
 
 @run_script
 def main(first: Positional[Path], second: Positional[Path], output: Path | None = None) -> None:
-    from qunlearn.analysis.compare import compare, parting, summarize
+    from qunlearn.analysis.compare import compare, summarize
 
     found = compare(first, second)
-    part = parting(first, second)
-    if part:
-        print(f"The runs part at {part}: its files have other bytes.\n")
     print(summarize(found), end="")
     if output is not None:
         found.to_csv(output, index=False)

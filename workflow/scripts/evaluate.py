@@ -40,7 +40,7 @@ def main(
 
     loaded = layout.load(corpus)
     if retrain is not None:
-        records.read(retrain, records.PRIVLEAK)  # a wrong path is told before an hour of asking
+        records.read(retrain, records.PRIVLEAK)  # a wrong path fails here, not an hour later
     with new_folder(output) as folder:
         facts = evaluation.evaluate(model, precision, loaded, retrain, settings, folder)
         facts |= {"precision": precision, MODEL_INPUTS: inputs_of(model)}

@@ -9,8 +9,6 @@ Args:
     output: folder for the checkpoint that matched, with a record of the search.
     checkpoints: folder that a killed search resumes from; emptied at the end.
     settings: of the training, the same as start's.
-    tolerance: how far off the norm may be, as a share of the target norm.
-    search_runs: the most training runs that the search may take.
     seed: decides the order of the rows.
 """
 
@@ -30,8 +28,6 @@ def main(
     output: Path,
     checkpoints: Path,
     settings: UnlearnSettings,
-    tolerance: float = 0.05,
-    search_runs: int = 12,
     seed: int = 0,
 ) -> None:
     given = locals()

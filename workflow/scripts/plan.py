@@ -60,9 +60,9 @@ def table(jobs: Sequence[Job]) -> str:
     sides = ["left"] + ["right"] * (len(lines[0]) - 1)
     return (
         f"{tabulate(lines, 'keys', 'plain', disable_numparse=True, colalign=sides)}\n\n"
-        "GPU and host: GB of the largest job; disk: GB, and h: hours, of all jobs in a row\n"
-        f"disk: {stay:.1f} GB stay; at most {stay + work:.1f} GB are there with one job "
-        f"at a time, and {work:.1f} GB more for each job beside it"
+        "GPU, host: memory of the largest job in GB; disk: GB; h: hours if jobs run in sequence\n"
+        f"disk: {stay:.1f} GB are kept; running one job at a time takes at most "
+        f"{stay + work:.1f} GB, and each further parallel job {work:.1f} GB more"
     )
 
 

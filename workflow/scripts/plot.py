@@ -1,17 +1,13 @@
-"""Draw a figure as PNG and PDF; each uses the flags that its module's `plot` names.
+"""Draw a figure of an experiment as PNG and PDF.
 
 Args:
     figure: its name; the module of qunlearn.report.figures that `module_of` names draws it.
+    results: the experiment's folder, whose tables, measurements, logs or choices are drawn.
     output: the folder for <figure>.png and .pdf; the names of figures of one update also have
         <corpus>_<objective>.
-    mechanism: the CSV file of what each grid leaves of each update.
-    summary: the CSV file of all metrics over seeds and items.
-    survival: the folder of the measurements.
-    unlearned: the folder of the unlearned models.
-    selections: JSON files of select_candidate.py.
-    models: the runs below `unlearned`, <corpus>/<objective>/<adapter>/seed<k> each.
-    cells: of one run's variants, <corpus>/<objective>/<adapter>/seed<k>/<precision> each.
-    precisions: from fine to coarse, e.g. nf4 rtn4 rtn3g64.
+    names: for loss_curves, the runs, <corpus>/<objective>/<adapter>/seed<k> each; for
+        update_survival and update_over_step, one run's variants, with /<precision> besides; for
+        candidates, the swept <corpus>/<objective>/<adapter>. Other figures take none.
 """
 
 from pathlib import Path
@@ -26,19 +22,7 @@ NAMES = tuple(sorted({*ALONE, *OVER_PRECISIONS}))
 
 
 @run_script
-def main(
-    figure: Literal[NAMES],
-    output: Path,
-    mechanism: Path | None = None,
-    summary: Path | None = None,
-    survival: Path | None = None,
-    unlearned: Path | None = None,
-    selections: tuple[Path, ...] = (),
-    models: tuple[str, ...] = (),
-    cells: tuple[str, ...] = (),
-    precisions: tuple[str, ...] = (),
-) -> None:
-    given = {name: value for name, value in locals().items() if value not in (None, ())}
+def main(figure: Literal[NAMES], results: Path, output: Path, names: tuple[str, ...] = ()) -> None:
     from importlib import import_module
     from inspect import signature
 
@@ -46,11 +30,7 @@ def main(
 
     # By name, so that a change of one figure's code draws no other again.
     plot = import_module(f"qunlearn.report.figures.{module_of(figure)}").plot
-    if figure not in OVER_PRECISIONS:
-        del given["figure"]
-    try:
-        signature(plot).bind(**given)
-    except TypeError as error:
-        flags = ", ".join(signature(plot).parameters)
-        raise InputError(f"--figure {figure}: {error}; give {flags}") from None
-    plot(**given)
+    given = {"figure": figure} if figure in OVER_PRECISIONS else {}
+    if ("names" in signature(plot).parameters) != bool(names):
+        raise InputError(f"--names: {figure} takes {'none' if names else 'some'}; see --help")
+    plot(results=results, output=output, **given, **({"names": names} if names else {}))

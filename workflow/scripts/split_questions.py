@@ -3,7 +3,6 @@
 Args:
     corpus: folder in MUSE's layout.
     share: of the questions that settings are chosen on.
-    seed: decides which ones.
     selection: folder for the corpus that settings are chosen on; a previous one is replaced.
     test: folder for the corpus of the tables, likewise.
 """
@@ -14,7 +13,7 @@ from qunlearn.run.cli import run_script
 
 
 @run_script
-def main(corpus: Path, share: float, seed: int, selection: Path, test: Path) -> None:
+def main(corpus: Path, share: float, selection: Path, test: Path) -> None:
     from qunlearn.analysis.selection.questions import part_of
     from qunlearn.corpora import layout
     from qunlearn.run.files import new_folder
@@ -22,8 +21,8 @@ def main(corpus: Path, share: float, seed: int, selection: Path, test: Path) -> 
 
     whole = layout.load(corpus)
     for name, output in {"selection": selection, "test": test}.items():
-        part, questions = part_of(whole, name, share, seed)
+        part, questions = part_of(whole, name, share)
         with new_folder(output) as folder:
             layout.write(folder, part)
             settings, inputs = {"part": name, "share": share}, {"corpus": corpus}
-            write_manifest(folder, "split_questions", settings, inputs, seed, questions=questions)
+            write_manifest(folder, "split_questions", settings, inputs, questions=questions)

@@ -6,8 +6,8 @@ Reversion is how much of its forgetting a model loses when it is quantized:
 
 0: forgetting survived as it was; 1: the model is back at the target, quantized to the same
 precision; below 0: quantization makes it forget more. The denominator is what was forgotten, seen
-through the quantizer's own damage. Where its 95 % interval includes 0, the model cannot be told
-from the target and the reversion is `undefined`.
+through the quantizer's own damage. Where its 95 % interval includes 0, the model is
+indistinguishable from the target and the reversion is `undefined`.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Two runs of one experiment: which numbers differ, by how much, and where the runs part.
+"""Two runs of one experiment: which numbers differ, and by how much.
 
 Numbers of one experiment differ between processors and versions of packages, in the last digit or
 through another path of training. The tables' own 95 % intervals are the yardstick: a number is
@@ -12,8 +12,6 @@ import numpy as np
 import pandas as pd
 
 from qunlearn.run.errors import InputError
-from qunlearn.run.files import read_json
-from qunlearn.run.manifest import MANIFEST
 
 EQUAL = 1e-5
 """Relative difference below which two numbers print alike."""
@@ -61,19 +59,6 @@ def compare(first: Path, second: Path) -> pd.DataFrame:
     verdicts = np.select([*fits.values()], [*fits], "outside")
     shown = both[["table", "row", "column"]].assign(first=both["text"], second=both["text_2"])
     return shown.fillna("").assign(verdict=verdicts)
-
-
-def parting(first: Path, second: Path) -> str | None:
-    """The earliest folder of the first run whose files have other bytes in the second.
-
-    Read from the manifests, in the order in which the first run's were written.
-    """
-    manifests = sorted(first.rglob(MANIFEST), key=lambda file: file.stat().st_mtime_ns)
-    for file in manifests:
-        other = second / file.relative_to(first)
-        if other.exists() and read_json(file)["outputs"] != read_json(other)["outputs"]:
-            return file.parent.relative_to(first).as_posix()
-    return None
 
 
 def summarize(found: pd.DataFrame) -> str:

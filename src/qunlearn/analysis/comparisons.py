@@ -24,7 +24,7 @@ from qunlearn.analysis.summary import Key, Summary, absences, distinct
 from qunlearn.experiment.labels import GOALS, adapter_name, origin, precision_name
 from qunlearn.experiment.names import BEFORE, DIVERGED, REFERENCES, UNDEFINED, Cell
 from qunlearn.quantize.method import Precision
-from qunlearn.run.csvfile import Value, write_rows
+from qunlearn.run.csvfile import Value
 from qunlearn.settings.unlearning import Adapter
 from qunlearn.statistics import inference
 from qunlearn.statistics.items import Floats, Statistic, combine, difference
@@ -108,11 +108,6 @@ def _test(read: Evaluations, family: str, metric: str, names: Mapping[str, str])
     shown = [UNDEFINED if size is None else size for size in sizes]
     ends = found.value, found.low, found.high
     return [*ends, p, p, *shown, found.n, found.seeds, "; ".join(filter(None, notes))]
-
-
-def write_tests(path: Path, tests: pd.DataFrame) -> None:
-    """Write what `comparisons` found as `tests.csv`."""
-    write_rows(path, TESTS_TABLE, tests.to_numpy().tolist())
 
 
 def read_tests(path: Path) -> dict[tuple[Key, Key], Summary]:

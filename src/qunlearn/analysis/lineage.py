@@ -123,7 +123,7 @@ def check_evaluations(
         folder: of the evaluations.
         cells: `<corpus>/<model id>/<precision>` each.
         settings: how the models are evaluated.
-        split_questions: whether only those questions are asked that no choice was made on.
+        split_questions: whether questions on which settings were chosen are left out.
 
     Raises:
         InputError: names the first file or manifest that is another's.

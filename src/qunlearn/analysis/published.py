@@ -24,7 +24,6 @@ BESIDE = (
     *Key._fields,
     *("ours", "ci_low", "ci_high", "theirs", "difference", "theirs_inside", "note"),
 )
-NO_COUNTERPART = "this experiment has no published counterpart"
 NOT_RUN = "not part of this experiment"
 
 
@@ -73,20 +72,14 @@ def privleak_error(value: float, retrain_auc: float, n: int) -> float:
     return 100 / retrain_auc * auc_error(auc, n // 2, n // 2)
 
 
-def write_beside(
-    path: Path, ours: Mapping[Key, Summary], published: Mapping[Key, float] | None
-) -> None:
+def write_beside(path: Path, ours: Mapping[Key, Summary], published: Mapping[Key, float]) -> None:
     """Write `vs_paper.csv`: every published number, in the order of its table, beside ours.
 
     `difference` is ours minus theirs; `theirs_inside` says whether theirs lies in our 95 %
     interval, which does not include the uncertainty of theirs.
-
-    Args:
-        ours: of this experiment.
-        published: None writes one row that says that there is nothing to compare with.
     """
     rows: list[list[Value]] = []
-    for key, theirs in (published or {}).items():
+    for key, theirs in published.items():
         own = ours.get(key, Summary(None, None, None, 0, note=NOT_RUN))
         apart: list[Value] = ["", ""]
         if own.numbers is not None:
@@ -94,6 +87,4 @@ def write_beside(
             apart = [value - theirs, "yes" if low <= theirs <= high else "no"]
         numbers = own.printed[:3] if key in ours else ("", "", "")
         rows.append([*key, *numbers, theirs, *apart, own.note])
-    if published is None:
-        rows = [[*[""] * (len(BESIDE) - 1), NO_COUNTERPART]]
     write_rows(path, BESIDE, rows)

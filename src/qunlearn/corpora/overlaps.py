@@ -1,7 +1,7 @@
 """What lists of a corpus have in common that should be apart.
 
 The benchmark's own corpora have overlaps. In MUSE-Books a question stands both among the in-context
-examples and among those that are asked, and all of retain1 lies inside retain2; News repeats
+examples and among the evaluated questions, and all of retain1 lies inside retain2; News repeats
 articles. These are recorded in the corpus's manifest and named under the main table. An overlap
 that makes a number wrong is refused.
 """

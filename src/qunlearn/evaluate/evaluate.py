@@ -122,17 +122,18 @@ def evaluate(
     Returns:
         Facts for the manifest: `status` is `ok`, or `diverged` when the model's training ended in
         NaN or infinite numbers, or the model gives such numbers; then the records are empty and
-        there are no metrics. Otherwise also `shortfalls` (see `prompts`), which are printed on
-        stderr before the model is evaluated.
+        there are no metrics. Otherwise also `dtype`, in which the model computed, and `shortfalls`
+        (see `prompts`), which are printed on stderr before the model is evaluated.
 
     Raises:
         InputError: the model, the corpus or the settings do not fit, or the memory is too small.
     """
-    found, short = None, list[str]()
+    found, short, dtype = None, list[str](), ""
     if not is_diverged(folder):
         if settings.batch_size == "auto" and method.method_of(precision).live:
             settings = replace(settings, batch_size=INT8_ROWS)
         model, tokenizer = method.load_for_evaluation(folder, precision)
+        dtype = str(model.dtype).removeprefix("torch.")
         context = model.config.max_position_embeddings
         short = prompts.shortfalls(tokenizer, context, corpus, settings)
         for line in short:
@@ -142,4 +143,4 @@ def evaluate(
         write_jsonl(output / name, found[name] if found else [])
     result = scoring.score(output, retrain, settings.stemmer) if found else scoring.DIVERGED_RESULT
     write_json(output / scoring.FILE, result)
-    return {"status": result["status"]} | ({"shortfalls": short} if found else {})
+    return {"status": result["status"]} | ({"shortfalls": short, "dtype": dtype} if found else {})

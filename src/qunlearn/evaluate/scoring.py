@@ -7,8 +7,6 @@ from qunlearn.evaluate import records
 from qunlearn.evaluate.definitions import DEFINITIONS
 from qunlearn.evaluate.formulas import auc, rouge_l
 from qunlearn.run.errors import InputError
-from qunlearn.run.files import read_json
-from qunlearn.run.manifest import MANIFEST
 from qunlearn.statistics import items
 from qunlearn.statistics.inference import estimate
 
@@ -67,18 +65,3 @@ def score(folder: Path, retrain: Path | None, stemmer: bool) -> dict[str, Any]:
         "dropped_draws": dropped,
         "metrics": metrics,
     }
-
-
-def rescore(folder: Path, retrain: Path | None) -> dict[str, Any]:
-    """`score` with the settings that the folder's manifest states.
-
-    Raises:
-        InputError: `retrain` is missing though the evaluation had one, or the reverse.
-    """
-    made = read_json(folder / MANIFEST)
-    if made["status"] != "ok":
-        return DIVERGED_RESULT
-    if (retrain is not None) != ("retrain" in made["inputs"]):
-        right = "give retrain's privleak.jsonl" if retrain is None else "leave retrain out"
-        raise InputError(f"{folder / MANIFEST}: PrivLeak had another reference; {right}")
-    return score(folder, retrain, made["settings"]["stemmer"])

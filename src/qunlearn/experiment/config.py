@@ -81,11 +81,6 @@ def training_runs(config: Json) -> list[tuple[Run, Point]]:
     return [(run, point) for run in runs(config) for point in points.get(run.cell, [])]
 
 
-def splits_questions(config: Json) -> bool:
-    """Whether a share of the questions is kept for the choice and out of the tables."""
-    return config["selection"]["questions"] == "split" and bool(swept_cells(config))
-
-
 def references(config: Json) -> list[Run]:
     """Target and retrain of each corpus: one of each, or one for each seed (`seed_scope: all`)."""
     seeds = config["seeds"] if config["seed_scope"] == "all" else [None]

@@ -9,12 +9,12 @@ from qunlearn.settings.kinds import LARGEST
 
 HEAD = """# Every key of a configuration
 
-Made from `src/qunlearn/experiment/keys.py` and `src/qunlearn/settings` by `make docs`; do not edit.
-A key that a configuration leaves out has the default below; a key that is not below is refused. An
-integer is at most 2147483647.
+Generated from `src/qunlearn/experiment/keys.py` and `src/qunlearn/settings` by `make docs`; do not
+edit. A key that a configuration leaves out has the default below; unknown keys are an error.
+Integers are at most 2147483647.
 
-`--configfile FILE` replaces `config.yaml`, the default experiment. Of several files,
-`--configfile FILE CHANGES`, later ones win, key by key; `--config key=value` wins over all files.
+`--configfile FILE` replaces `config.yaml`, the default experiment. With several files,
+`--configfile FILE CHANGES`, later ones win, key by key; `--config key=value` overrides all files.
 
 | key | values | default | meaning |
 |---|---|---|---|

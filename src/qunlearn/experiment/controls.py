@@ -18,6 +18,8 @@ CHOICES: tuple[Choice, ...] = ("zero_bin", "other_bins", "unmoved")
 NEEDED = ("full", "full_bf16", "lora")
 SPARE = "spare_"
 SCALED = "lora_scaled"
+FACTORS = (0.5, 0.75, 1.5)  # of the scaled updates
+MIDRISE = "rtn3g64m"  # a grid without a zero: the main variants and the target are put on it too
 
 
 def variants(config: Mapping[str, Any]) -> list[str]:
@@ -25,21 +27,21 @@ def variants(config: Mapping[str, Any]) -> list[str]:
     if not config["controls"]:
         return []
     spared = [SPARE + choice for choice in CHOICES]
-    return ["full_matched", *_scaled(config), "lora_matched", *spared]
+    scaled = [f"{SCALED}{factor:g}" for factor in FACTORS]
+    return ["full_matched", *scaled, "lora_matched", *spared]
 
 
 def precisions(config: Mapping[str, Any], adapter: str) -> list[str]:
     """The precisions that a variant (`none`: target or retrain) is evaluated in.
 
-    Weights are spared on plain grids alone; the controls' own precisions are for the three main
-    variants, and for the target that they are compared with.
+    Weights are spared on plain grids alone; the mid-rise grid is for the three main variants, and
+    for the target that they are compared with.
     """
     usual: list[str] = config["precisions"]
     if adapter.startswith(SPARE):
         return ["bf16", *plain_grids(usual)]
     if config["controls"] and adapter in ("none", *NEEDED):
-        extra = config["control_settings"]["precisions"]
-        return [*usual, *(name for name in extra if name not in usual)]
+        return list(dict.fromkeys([*usual, MIDRISE]))
     return usual
 
 
@@ -49,15 +51,8 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[str]:
         return
     if missing := [name for name in NEEDED if name not in config["unlearn"]["adapters"]]:
         yield f"'controls': they are made from {missing[0]} too; add it to unlearn.adapters"
-    if len(names := _scaled(config)) > len(set(names)):
-        yield "'control_settings.lambdas': two factors have the same six digits; move them apart"
     if not plain_grids(config["precisions"]):
         yield "'controls': weights are spared on a plain grid; add one, as rtn3g64, to precisions"
-
-
-def _scaled(config: Mapping[str, Any]) -> list[str]:
-    """The variants that are scaled; names are parts of paths: digits and dots, as rules expect."""
-    return [f"{SCALED}{factor:g}" for factor in config["control_settings"]["lambdas"]]
 
 
 def plain_grids(names: list[str]) -> list[str]:

@@ -1,7 +1,7 @@
-"""Every key of a configuration: its kind, its default and what it means.
+"""Every key of a configuration: its type, default and meaning.
 
-`config/README.md` is made from these classes. What a key may hold is said here; which keys
-contradict each other, `config` says.
+`config/README.md` is generated from these classes. They define what each key may hold; `config`
+checks which keys contradict each other.
 """
 
 import fnmatch
@@ -44,7 +44,7 @@ def _distinct(items: list[T]) -> list[T]:
 
 
 def _by(check: Callable[[str], object]) -> AfterValidator:
-    """What another room refuses, refused here."""
+    """Turn the InputError of a check into a validation error."""
 
     def checked(text: str) -> str:
         try:
@@ -64,7 +64,7 @@ def _pattern(pattern: str) -> str:
 
 
 def _given(value: dict[str, Any], whole: ValidatorFunctionWrapHandler) -> dict[str, Any]:
-    """Only what is given: what a pattern does not set is not its to set."""
+    """Keep only the keys that were set, so that a pattern leaves all others alone."""
     checked = whole(value)
     return {key: getattr(checked, key) for key in value}
 
@@ -94,11 +94,11 @@ class CorpusKeys(Section):
     """Where the corpora come from."""
 
     source: Literal["mini", "local", "hub"] = "mini"
-    """`mini`: generated, seeded, about invented entities; `local`: read from `muse_dir`; `hub`:
-    downloaded once, at the commit that `revisions` pins."""
+    """`mini`: generated text about invented entities; `local`: read from `muse_dir`; `hub`:
+    downloaded once, at the commit pinned in `revisions`."""
     mini: MiniSettings = MiniSettings()
     hub: dict[Text, HubId] = {}
-    """Dataset on the Hugging Face hub of each corpus (`source` `hub`), by its name: `{news:
+    """For `source: hub`, the dataset of each corpus on the Hugging Face hub: `{news:
     muse-bench/MUSE-News}`."""
     excerpt: ExcerptSettings = ExcerptSettings()
 
@@ -107,20 +107,21 @@ class ModelKeys(Section):
     """Where base, target and retrain come from."""
 
     base: Sources = "scratch"
-    """`scratch`: a small Llama trained by the workflow; else `hub:<id>` (pinned in `revisions`),
-    `gguf:<file>` (dequantized; a path, or `<installed package>/<file>`) or a checkpoint folder.
-    `{corpus}` and `{Corpus}` stand for the corpus, as it is and capitalised; a map from corpora to
-    such strings does as well. Not needed where target and retrain are given."""
+    """`scratch`: a small Llama trained by the workflow; otherwise `hub:<id>` (pinned in
+    `revisions`), `gguf:<file>` (a path or `<installed package>/<file>`; it is dequantized) or a
+    checkpoint folder. `{corpus}` and `{Corpus}` are replaced by the name of the corpus, as is and
+    capitalised; a map from corpora to such strings works too. Not used if both target and retrain
+    are given."""
     target: Sources = "train"
-    """`train`: fine-tune the base on forget and retain; else as `base`."""
+    """`train`: fine-tune the base on forget and retain; otherwise as for `base`."""
     retrain: Sources = "train"
-    """`train`: fine-tune the base on retain alone; else as `base`."""
+    """`train`: fine-tune the base on retain alone; otherwise as for `base`."""
     tokenizer: Source | None = None
-    """`null`: each checkpoint has its own; else a folder, `hub:<id>` or `gguf:<file>` whose
-    tokenizer takes the place of that of every given checkpoint."""
+    """`null`: each checkpoint uses its own; otherwise a folder, `hub:<id>` or `gguf:<file>` whose
+    tokenizer replaces that of every supplied checkpoint."""
     shape: Text | None = None
-    """Only for the plan, while checkpoints are still on the hub; a name of `resources/shapes.yaml`,
-    `null` reads their config.json."""
+    """For the plan only, so that nothing needs to be downloaded: a name in `resources/shapes.yaml`;
+    `null`: read the checkpoints' config.json."""
     architecture: ModelSettings = ModelSettings()
 
 
@@ -133,18 +134,19 @@ class TrainKeys(Section):
 
 
 class UnlearnKeys(Section):
-    """Which updates to make, and how."""
+    """Which models to unlearn, and how."""
 
     objectives: Several[ObjectiveName] = ["npo_gdr"]
-    """Terms of the loss: a forget term, alone (`npo`) or with a retain term (`npo_gdr`);
-    `src/qunlearn/training/terms` has them all."""
+    """Loss terms: a forget term, alone (`npo`) or with a retain term (`npo_gdr`); see
+    `src/qunlearn/training/terms` for all of them."""
     adapters: Several[Adapter] = ["full", "full_bf16", "lora"]
-    """Variant of the update; all weights with fp32 masters (`full`), all weights in bf16 without
+    """Variants of the update: all weights with fp32 masters (`full`), all weights in bf16 without
     masters (`full_bf16`), or LoRA (`lora`)."""
     settings: UnlearnSettings = UnlearnSettings()
     overrides: dict[Pattern, Given[UnlearnSettings]] = {}
-    """Settings of some runs, by a pattern `<corpus>/<objective>/<adapter>` in which `*` stands for
-    anything; they win over `unlearn.settings`, and later patterns over earlier ones."""
+    """Settings for the runs that match a pattern `<corpus>/<objective>/<adapter>`, where `*`
+    matches anything. They take precedence over `unlearn.settings`, and later patterns over earlier
+    ones."""
 
 
 class Grid(Section):
@@ -159,60 +161,39 @@ class Grid(Section):
 
 
 class SelectionKeys(Section):
-    """How a candidate of a sweep is chosen for each corpus, objective and variant."""
+    """How a candidate of a sweep is chosen for each corpus, objective and variant: by MUSE's rule.
 
-    rule: Literal["muse", "pareto", "fixed"] = "muse"
-    """`muse`: of each training the first snapshot that knows no more of forget than retrain does,
-    of these the most useful; `pareto`: of those that no other beats in forgetting and Utility both,
-    the nearest to full forgetting at target's Utility; `fixed`: as named."""
-    fixed: dict[Pattern, Text] = {}
-    """Candidates by a pattern `<corpus>/<objective>/<adapter>` (`rule` `fixed`), such as
-    `r64-a128-lr7e-4/epoch5`; later patterns win."""
-    questions: Literal["split", "test"] = "split"
-    """Which questions on forget and retain the choice is made on: `split`: a share that is left out
-    of all tables; `test`: all of them, which the tables then report too, with a warning."""
+    Of each training, the first snapshot that knows no more of forget than retrain does; of these,
+    the most useful.
+    """
+
     share: Annotated[Positive, Field(lt=1)] = 0.3
-    """Share of the questions that the choice is made on (`questions` `split`)."""
-    seed: Seed = 0
-    """Decides which questions these are."""
-
-
-class ControlKeys(Section):
-    """How the controls are made (`controls`)."""
-
-    lambdas: Several[Annotated[float, Field(strict=True, ge=1e-4, lt=1e6)]] = [0.5, 0.75, 1.5]
-    """Factors that the trained LoRA update is multiplied by (`lora_scaled<factor>`)."""
-    tolerance: Annotated[Positive, Field(le=0.5)] = 0.05
-    """How near `full_matched`'s norm must come to LoRA's, as a share of it."""
-    search_runs: Count = 12
-    """Trainings that the search for `full_matched`'s learning rate may take."""
-    precisions: Choices[PrecisionName] = ["rtn3g64m"]
-    """Precisions that target, `full`, `full_bf16` and `lora` are evaluated in besides;
-    `rtn<bits>[g<group>]m` is a grid that is moved by half a step."""
+    """Share of the questions on forget and retain that is used for the choice, and left out of all
+    tables."""
 
 
 class QuantizationKeys(Section):
-    """How GPTQ quantizes; the other precisions have nothing to set."""
+    """How GPTQ quantizes; the other precisions have no settings."""
 
     calibration: CalibrationSettings = CalibrationSettings()
 
 
 class Job(Section):
-    """What a job of a kind asks for."""
+    """The resources of a kind of job."""
 
     threads: Count = 1
-    """Processor threads; part of the result to the last bit."""
+    """Processor threads; changing them can change the last bit of a result."""
     mem_mb: Planned = "auto"
-    """Memory in MB; `auto`: the plan's, with a margin. Each further attempt asks for half as much
-    again."""
+    """Memory in MB; `auto`: the plan's estimate with a margin. Each retry requests 1.5 times as
+    much."""
     runtime: Planned = "auto"
-    """Minutes; `auto`: the plan's, with a margin. Attempt k asks for k times as many."""
+    """Minutes; `auto`: the plan's estimate with a margin. Attempt k requests k times as many."""
     gpu: CountOrNone = 0
-    """GPUs."""
+    """Number of GPUs."""
 
 
 class ResourceKeys(Section):
-    """What a job of each kind asks for; on a cluster, of the scheduler. They change no result."""
+    """What jobs of each kind request, on a cluster from the scheduler. They change no result."""
 
     data: Job = Job()
     train: Job = Job()
@@ -230,49 +211,47 @@ class Config(Section):
     experiment: Name = "mini"
     """Name of the experiment; its outputs are in `results/<experiment>/`."""
     python: Path | None = None
-    """Interpreter of the jobs; `null` is the one that runs Snakemake where it has torch, else
-    `.venv/bin/python` beside the Snakefile (with `--use-conda`, conda's)."""
+    """Python interpreter of the jobs; `null`: the one that runs Snakemake if it has torch,
+    otherwise `.venv/bin/python` beside the Snakefile (with `--use-conda`, conda's)."""
     seeds: Several[Seed] = [0]
-    """Seeds of unlearning; each is a run of its own."""
+    """Seeds of unlearning, one run each."""
     seed_scope: Literal["unlearning", "all"] = "unlearning"
-    """What a seed decides: `unlearning`: the unlearning runs, all from one target; `all`: training
-    base, target and retrain as well, so that each seed has its own."""
+    """What a seed applies to. `unlearning`: the unlearning runs, all of which start from one
+    target; `all`: also the training of base, target and retrain, so that each seed has its own."""
     counterpart: Literal["paper", "none"] = "none"
-    """Whose experiment this repeats, so that the numbers can be set side by side: `paper` or
-    `none`."""
+    """The published experiment that this one repeats; its numbers are put beside ours."""
     corpora: Several[Name] = ["news", "books"]
-    """Names of the corpora; `mini` knows `news` and `books`, `local` takes folders of these names
-    in `muse_dir`, `hub` the datasets that `corpus.hub` gives them."""
+    """Names of the corpora: for `mini`, `news` and `books`; for `local`, folders in `muse_dir`; for
+    `hub`, keys of `corpus.hub`."""
     muse_dir: Path | None = None
-    """Folder that holds a folder in MUSE's layout for each corpus (`corpus.source` `local`)."""
+    """For `corpus.source: local`, the folder with a subfolder in MUSE's layout for each corpus."""
     revisions: dict[Text, Text | None] = {}
-    """Commit (40 hexadecimal digits) of each dataset and model of the hub that is used, by its id;
-    `pin_revisions.py` writes it. `null` is not pinned yet."""
+    """Commit (40 hex digits) of each dataset and model from the hub, by id; `pin_revisions.py`
+    writes them. `null`: not pinned yet."""
     corpus: CorpusKeys = CorpusKeys()
     models: ModelKeys = ModelKeys()
     train: TrainKeys = TrainKeys()
     unlearn: UnlearnKeys = UnlearnKeys()
     sweep: dict[Pattern, Given[Grid]] = {}
-    """Settings to try out, by a pattern `<corpus>/<objective>/<adapter>` in which `*` stands for
-    anything: each has lists of values of `rank`, `alpha_over_rank` (LoRA's alpha over its rank),
-    `lr`, `epochs`, `targets`, `alpha`; later patterns win. One of the candidates is chosen a cell
-    (`selection`) and is quantized and evaluated; what nothing is tried out for is trained with its
-    settings."""
+    """Settings to try out for the runs that match a pattern `<corpus>/<objective>/<adapter>`, where
+    `*` matches anything: lists of values of `rank`, `alpha_over_rank` (LoRA's alpha divided by its
+    rank), `lr`, `epochs`, `targets` and `alpha`; later patterns win. Of the candidates of each
+    corpus, objective and adapter one is chosen (`selection`), then quantized and evaluated."""
     selection: SelectionKeys = SelectionKeys()
     controls: Switch = False
-    """Whether to make the controls too, which tell the size of an update from its rank and from its
+    """Whether to run the controls, which separate the size of an update from its rank and its
     place."""
-    control_settings: ControlKeys = ControlKeys()
     precisions: Several[PrecisionName] = ["bf16", "int8", "nf4", "gptq4", "rtn4", "rtn3g64"]
     """Precisions of every model, from fine to coarse: `bf16`, `int8`, `fp4`, `nf4`,
-    `gptq<bits>[g<group>]` (2, 3, 4 or 8 bits; groups of 128 by default; `autogptq<bits>` is the
-    same by auto-gptq 0.7.1, on CUDA and in an environment of its own), `rtn<bits>[g<group>]` (a
-    scale a row, or a group; with `m` at the end the grid is moved by half a step) and
-    `rtn<bits>a[<group>]` (asymmetric, with an integer zero point)."""
+    `gptq<bits>[g<group>]` (2, 3, 4 or 8 bits; groups of 128 by default; `autogptq<bits>`: the same
+    by auto-gptq 0.7.1, on CUDA and in its own environment), `rtn<bits>[g<group>]` (one scale per
+    row or group; a trailing `m` shifts the grid by half a step), `rtn<bits>a[<group>]` (asymmetric,
+    with an integer zero point), and llama.cpp's block types `q2_k` to `q6_k`, `q4_0`, `q8_0`,
+    `iq4_nl`, `mxfp4` and `nvfp4`, one for all matrices."""
     quantization: QuantizationKeys = QuantizationKeys()
     keep_models: Switch = True
-    """Whether unlearned and quantized models stay on the disk; else each goes once it was read.
-    Base, target and retrain stay in any case, and so do the logs, manifests and LoRA adapters in
-    `records/`. See docs/disk.md."""
+    """Whether to keep unlearned and quantized models; otherwise each is deleted once it has been
+    read. Base, target and retrain are always kept, and so are the logs, manifests and LoRA adapters
+    in `records/`. See docs/disk.md."""
     evaluate: EvaluateSettings = EvaluateSettings()
     resources: ResourceKeys = ResourceKeys()

@@ -86,17 +86,9 @@ def contradictions(config: Mapping[str, Any], cells: Mapping[str, Json]) -> Iter
             continue
         if not cell.endswith("/lora") and (wrong := [key for key in OF_LORA if key in grid]):
             yield f"'sweep': {wrong[0]} is a setting of LoRA, not of {cell}; narrow it to */*/lora"
-        trained = points(grid, settings)
-        names = [point.name for point in trained]
+        names = [point.name for point in points(grid, settings)]
         if twice := [name for name in names if names.count(name) > 1]:
             yield f"'sweep': two points of {cell} have the name {twice[0]}; move their values apart"
-        known = [name for point in trained for name in point.candidates]
-        named = (matching(config["selection"]["fixed"], cell) or ["none"])[-1]
-        if config["selection"]["rule"] == "fixed" and named not in known:
-            yield (
-                f"'selection.fixed': {cell} needs one of its candidates, such as {known[0]}, not "
-                f"{named}; name it, or use another selection.rule"
-            )
         if config["controls"] and cell.endswith("/full"):
             yield f"'controls': full_matched needs {cell}'s settings; set them in unlearn.overrides"
 

@@ -150,7 +150,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Read the tokenizer of a checkpoint folder.
 
     A tokenizer.json decides alone which ids a text becomes; tokenizer_config.json only names its
-    special tokens. `AutoTokenizer` is not asked then: for some model types (qwen2) and classes
+    special tokens. `AutoTokenizer` is not used then: for some model types (qwen2) and classes
     that the config names (GPT2Tokenizer) it keeps the vocabulary and splits texts in its own way.
 
     Raises:

@@ -6,7 +6,6 @@ the hub only files that cannot run code are taken. Weights are hard links where 
 allows it: 13 GB are not copied.
 """
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from qunlearn.models.checkpoints import check_checkpoint, check_finite, load_tok
 from qunlearn.models.shape import ModelShape
 from qunlearn.models.sources import Source, gguf_file
 from qunlearn.run.errors import InputError, short
-from qunlearn.run.files import new_folder
+from qunlearn.run.files import link_or_copy, new_folder
 from qunlearn.run.manifest import write_manifest
 
 if TYPE_CHECKING:
@@ -109,11 +108,8 @@ def _bring(source: Source, patterns: Sequence[str], folder: Path) -> None:
     """Link or copy the files that match into `folder`."""
     found = _folder(source, patterns)
     for file in {file for pattern in patterns for file in found.glob(pattern)}:
-        copy = os.link if file.suffix == ".safetensors" else shutil.copyfile
-        try:
-            copy(file.resolve(), folder / file.name)
-        except OSError:  # another file system, or one without links
-            shutil.copyfile(file, folder / file.name)
+        copy = link_or_copy if file.suffix == ".safetensors" else shutil.copyfile
+        copy(file.resolve(), folder / file.name)
 
 
 def _named(source: Source) -> str:

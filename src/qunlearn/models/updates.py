@@ -71,7 +71,7 @@ def quantized_layers(target: Path) -> dict[str, nn.Linear]:
 
 
 def updates(target: Path, model: Path) -> Iterator[Update]:
-    """The updates of all quantized matrices, each read when it is asked for.
+    """The updates of all quantized matrices, each read when it is needed.
 
     Files are opened anew for each matrix, so that only one matrix's pages are in memory. A caller
     that wants no more than that lets go of an update before it asks for the next.

@@ -8,7 +8,7 @@ its library inside its functions, since every run of Snakemake reads the registr
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -22,6 +22,7 @@ from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -62,19 +63,19 @@ class Method:
     environment: ClassVar[str] = "quantize"  # the file below `envs/` that it runs in
     packages: ClassVar[frozenset[str]] = frozenset()  # of `cli.OPTIONAL`, to write or read
     library: ClassVar[str] = "torch"  # the package that rounds; the card gives its version
+    dense: ClassVar[bool] = True  # whether a folder holds the points of the grid, not codes
     # Whether it fits its rounding to texts, which `write` then receives. Codes then depend on more
     # than the weights and can only be read from a folder.
     calibrated: ClassVar[bool] = False
     # Whether evaluation runs the quantized layers, whose output depends on the batch.
     live: ClassVar[bool] = False
-    sixteen_bit: ClassVar[bool] = False  # whether a GPU evaluates it in bfloat16
     speed: ClassVar[float] = 6.4e7  # weights that a core rounds per second; unused if `calibrated`
     stored: ClassVar[float] = 32.0  # bits per weight in a folder, with its share of the scales
     printed: ClassVar[str] = ""  # in tables and figures; empty: as `label` derives it
     scheme: ClassVar[str]  # the grid, for the card; `{span}`: the weights that share a scale
     storage: ClassVar[str] = "float32 points of the grid; larger than the codes would be"
     note: ClassVar[str] = ""  # a footnote of tables, with `library` and calibration in braces
-    evaluated: ClassVar[str] = "on the weights dequantized to float32"  # how, the end of a sentence
+    evaluated: ClassVar[str] = "on the dequantized weights"  # how, for the card
     install: ClassVar[tuple[str, ...]] = ("transformers",)  # beside PyTorch, to run `loading`
     # For the card: Python that loads a folder without this project, and paragraphs below it.
     loading: ClassVar[str] = """\
@@ -170,15 +171,13 @@ model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
                 layer.weight.copy_(grid.values(grid.codes(layer.weight)))
         return model
 
-    def load(self, folder: Path, precision: Precision) -> PreTrainedModel:
-        """Read what `write` wrote, ready to be evaluated: on the GPU if there is one."""
-        import torch
-
+    def load(
+        self, folder: Path, precision: Precision, dtype: torch.dtype, device: torch.device
+    ) -> PreTrainedModel:
+        """Read what `write` wrote, to compute in `dtype` on `device`: dense, unless `live`."""
         from qunlearn.models.checkpoints import load_model
 
-        gpu = torch.cuda.is_available()
-        dtype = torch.bfloat16 if gpu and self.sixteen_bit else torch.float32
-        return load_model(folder, dtype, torch.device("cuda" if gpu else "cpu"))
+        return load_model(folder, dtype, device)
 
     def grid(self, weight: Tensor, precision: Precision) -> Grid:
         """The grid for a matrix or some of its rows, [out, in]; not if `calibrated`."""
@@ -203,25 +202,44 @@ def method_of(precision: Precision | str) -> Method:
     return methods()[parsed.method]
 
 
+def packed_pairs(
+    precisions: Sequence[Precision], packed: Sequence[Path]
+) -> dict[str, tuple[Path, Path]]:
+    """The two folders of each precision whose codes are only known from folders, by its name.
+
+    An InputError where `packed` is not a pair for each of them, in their order.
+    """
+    needing = [each.name for each in precisions if method_of(each).calibrated]
+    if len(packed) != 2 * len(needing):
+        raise InputError(f"--packed: give two folders, of target and model, for each of {needing}")
+    return dict(zip(needing, zip(packed[::2], packed[1::2], strict=True), strict=True))
+
+
 def load_for_evaluation(
     folder: Path, precision: str
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Read a quantized checkpoint, ready to be evaluated: on the GPU if there is one.
+    """Read a quantized checkpoint to evaluate it: in bfloat16 on the GPU if there is one, which is
+    how packed weights are multiplied, else in float32 (`benchmarks/bench_sixteen_bits.py`).
 
     Raises:
         InputError: a bad checkpoint, or a precision that is unknown or not the folder's.
     """
+    import torch
+
     from qunlearn.models.checkpoints import load_tokenizer
 
     method = method_of(precision)
     made = read_json(folder / MANIFEST) if (folder / MANIFEST).exists() else {}
     held = made["settings"]["name"] if made.get("step") == "quantize" else precision
     packed = "quantization_config" in read_json(folder / "config.json")
-    if held == precision and packed != (method.library != "torch"):
+    if held == precision and packed == method.dense:
         held = "packed weights" if packed else "dense weights"
     if held != precision:
         raise InputError(f"{folder}: holds {held}, not {precision}; name its own precision")
-    return method.load(folder, Precision.parse(precision)).eval(), load_tokenizer(folder)
+    gpu = torch.cuda.is_available()
+    dtype, device = torch.bfloat16 if gpu else torch.float32, torch.device("cuda" if gpu else "cpu")
+    model = method.load(folder, Precision.parse(precision), dtype, device)
+    return model.eval(), load_tokenizer(folder)
 
 
 def module_file(precision: str) -> Path:

@@ -90,8 +90,10 @@ def read_matrix(folder: Path, name: str, precision: Precision) -> PackedMatrix:
     return PackedMatrix(codes, scales.T.float().contiguous(), bits)
 
 
-def load_packed(folder: Path, precision: Precision) -> PreTrainedModel:
-    """Read a packed checkpoint as a dense float32 model, on the GPU if there is one.
+def load_packed(
+    folder: Path, precision: Precision, dtype: torch.dtype, device: torch.device
+) -> PreTrainedModel:
+    """Read a packed checkpoint as a dense model, its points rounded to `dtype`.
 
     Raises:
         InputError: as `read_matrix`, or weights are absent.
@@ -104,17 +106,20 @@ def load_packed(folder: Path, precision: Precision) -> PreTrainedModel:
     names = list(tensor_files(folder))
     layers = [name.removesuffix(".qweight") for name in names if name.endswith(".qweight")]
     others = [name for name in names if name.rpartition(".")[2] not in PARTS]
-    tensors = {f"{layer}.weight": read_matrix(folder, layer, precision).dense() for layer in layers}
-    tensors |= {name: value.float() for name, value in read_tensors(folder, others).items()}
+    tensors = {
+        f"{layer}.weight": read_matrix(folder, layer, precision).dense().to(dtype)
+        for layer in layers
+    }
+    tensors |= {name: value.to(dtype) for name, value in read_tensors(folder, others).items()}
     loaded: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].from_pretrained(
-        None, config=config, state_dict=tensors, dtype=torch.float32, output_loading_info=True
+        None, config=config, state_dict=tensors, dtype=dtype, output_loading_info=True
     )
     model, info = loaded
     check_complete(folder, info)
     if (folder / GENERATION).exists():
         # Else it would be made from config.json, in which training may have turned the cache off.
         model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
-    return model.to("cuda" if torch.cuda.is_available() else "cpu")  # type: ignore[no-any-return]
+    return model.to(device)  # type: ignore[no-any-return]
 
 
 def _unpack(words: Tensor, bits: int) -> Tensor:

@@ -73,7 +73,8 @@ def chosen(
     moved = update.delta != 0
     if precision.bits == 16:
         return torch.zeros_like(moved)
-    at_zero = method_of(precision).grid(update.weight, precision).codes(update.weight) == 0
+    grid = method_of(precision).grid(update.weight, precision)
+    at_zero = grid.zero(grid.codes(update.weight))
     if choice != "unmoved":
         return moved & (at_zero if choice == "zero_bin" else ~at_zero)
     still = (~moved).flatten().nonzero().flatten()

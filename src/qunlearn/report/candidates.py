@@ -15,10 +15,9 @@ from qunlearn.run.files import write_text
 
 COLUMNS = (
     *("corpus", "objective", "adapter", "point", "epochs", *SCORES),
-    *("n_forget", "n_retain", "seeds", "diverged", "front", "chosen"),
+    *("n_forget", "n_retain", "seeds", "diverged", "chosen"),
 )
 _HEADS = {"knowmem": "KnowMem ↓", "utility": "Utility ↑", "nll_forget": "NLL forget ↑"}
-_MARKS = {True: "yes", False: "no"}
 _TEMPLATE = "candidates.md.j2"
 
 
@@ -26,7 +25,7 @@ def write_table(selections: Sequence[Selection], folder: Path) -> None:
     """Write `candidates.csv` and `candidates.md` into `folder`.
 
     The CSV has one line a candidate; target and retrain of each cell are lines with point `target`,
-    … Scores are empty where every seed diverged; `front` and `chosen` are yes or no.
+    … Scores are empty where every seed diverged; `chosen` is yes or no.
     """
     table = pd.concat(map(_table, selections), ignore_index=True)
     text = table[list(COLUMNS)].to_csv(index=False, float_format="%.6g", lineterminator="\n")
@@ -37,12 +36,11 @@ def write_table(selections: Sequence[Selection], folder: Path) -> None:
         "Adapter": table["adapter"].map(adapter_name),
         "Candidate": table["label"],
     }
-    for mark in ("chosen", "front"):
-        shown[mark.capitalize()] = (table[mark] == "yes").map({True: "✓", False: ""})
+    shown["Chosen"] = (table["chosen"] == "yes").map({True: "✓", False: ""})
     for score, head in _HEADS.items():
         texts = [DIVERGED if isnan(x) else number(score, x) for x in table[score]]
         shown[head] = pd.Series(texts)
-    align = ["left"] * 6 + ["right"] * 3
+    align = ["left"] * 5 + ["right"] * 3
     body = pd.DataFrame(shown).to_markdown(index=False, disable_numparse=True, colalign=align)
     write_text(folder / "candidates.md", templates.fill(_TEMPLATE, **_words(selections, body)))
 
@@ -52,9 +50,9 @@ def notes(selections: Sequence[Selection]) -> list[str]:
     return templates.notes(_TEMPLATE, **_words(selections))
 
 
-def asked(selections: Sequence[Selection]) -> str:
-    """How many questions the candidates of each corpus were asked."""
-    found = {corpus_name(own.corpus): own.asked for own in selections}
+def counted_questions(selections: Sequence[Selection]) -> str:
+    """How many questions of each corpus the candidates were evaluated on."""
+    found = {corpus_name(own.corpus): own.evaluated for own in selections}
     shown = "{} {forget} on forget and {retain} on retain"
     return "; ".join(shown.format(name, **counts) for name, counts in found.items())
 
@@ -66,8 +64,8 @@ def candidate_name(name: str) -> str:
 
 
 def _words(selections: Sequence[Selection], table: str = "") -> dict[str, Any]:
-    words = {"choices": selections, "asked": asked, "candidate_name": candidate_name}
-    return words | {"table": table}
+    words = {"choices": selections, "candidate_name": candidate_name, "table": table}
+    return words | {"questions": counted_questions(selections)}
 
 
 def _table(own: Selection) -> pd.DataFrame:
@@ -77,8 +75,8 @@ def _table(own: Selection) -> pd.DataFrame:
     labels = tried["name"].map(candidate_name) + (" (" + lost + ")").where(
         tried["diverged"] > 0, ""
     )
-    chosen, front = (tried["name"] == own.chosen).map(_MARKS), tried["front"].map(_MARKS)
+    chosen = (tried["name"] == own.chosen).map({True: "yes", False: "no"})
     references = pd.DataFrame([own.target, own.retrain]).assign(point=REFERENCES, label=REFERENCES)
-    both = pd.concat([references, tried.assign(label=labels, chosen=chosen, front=front)])
-    asked = {"n_forget": own.asked["forget"], "n_retain": own.asked["retain"]}
-    return both.assign(corpus=own.corpus, objective=own.objective, adapter=own.adapter, **asked)
+    both = pd.concat([references, tried.assign(label=labels, chosen=chosen)])
+    counts = {f"n_{split}": count for split, count in own.evaluated.items()}
+    return both.assign(corpus=own.corpus, objective=own.objective, adapter=own.adapter, **counts)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from qunlearn.analysis.cells import REVERSIONS
 from qunlearn.analysis.lineage import Manifest, trace
 from qunlearn.analysis.summary import Scores, Summary
 from qunlearn.experiment.controls import NEEDED
@@ -57,7 +58,7 @@ def card(results: Path, name: str, scores: Scores) -> str:
         others=others,
         cells=[cell, *(_reference(scores, cell, reference) for reference in others)],
         score=partial(_score, scores),
-        reversions=[(m, s) for (at, m), s in scores.items() if at == cell and _reversion(m)],
+        reversions=[(m, s) for (at, m), s in scores.items() if at == cell and m in REVERSIONS],
         shown=_shown,
     )
 
@@ -89,14 +90,10 @@ def _score(scores: Scores, cell: Cell, metric: str) -> Summary:
     return score
 
 
-def _reversion(metric: str) -> bool:
-    return metric.startswith("reversion_")
-
-
 def _shown(score: Summary, metric: str) -> str:
     """`17.2 [13.1, 21.4]`."""
     if score.numbers is None:
         return score.absent
-    form = "{:z.2f}".format if _reversion(metric) else partial(number, metric)  # mostly 0 to 1
+    form = "{:z.2f}".format if metric in REVERSIONS else partial(number, metric)  # mostly 0 to 1
     value, low, high = map(form, score.numbers)
     return f"{value} [{low}, {high}]"

@@ -1,13 +1,11 @@
 """The notes below the tables: how models were trained, quantized and evaluated, and on what."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment import sweep as grids
 from qunlearn.experiment.config import Json, unlearn_settings
-from qunlearn.experiment.controls import SPARE
 from qunlearn.experiment.labels import adapter_name, corpus_name, method_name
 from qunlearn.experiment.names import REFERENCES, Cell
 from qunlearn.models import sources
@@ -48,11 +46,10 @@ def recorded(folder: Path, names: Iterable[str], key: str) -> list[str]:
     )
 
 
-def manifests(results: Path, cells: Sequence[str]) -> list[Mapping[str, Any]]:
-    """The manifests behind `cells`, from the corpus to the evaluation.
+def processors(results: Path, cells: Sequence[str]) -> str:
+    """`trained on AMD EPYC (AVX2), evaluated on H100 (bfloat16)`; empty where no manifest says it.
 
-    The manifest of a model that was not kept is in `records/`. A manifest that is not there either
-    belongs to a model that the user supplied, or to one that was quantized, evaluated and removed.
+    The manifest of a model that was not kept is in `records/`.
 
     Args:
         results: the experiment's folder.
@@ -62,37 +59,21 @@ def manifests(results: Path, cells: Sequence[str]) -> list[Mapping[str, Any]]:
         InputError: a manifest does not parse.
     """
     parsed = [Cell.parse(name) for name in cells]
-    folders = [f"data/{cell.corpus}" for cell in parsed]
-    folders += [f"models/{cell.corpus}/base" for cell in parsed]
+    folders = [f"models/{cell.corpus}/base" for cell in parsed]
     folders += [
         f"{'models' if cell.objective in REFERENCES else 'unlearned'}/{cell.corpus}/{cell.model}"
         for cell in parsed
-        if not cell.adapter.startswith(SPARE)
     ]
-    folders += [f"{stage}/{name}" for stage in ("quantized", "eval") for name in cells]
-    found = []
-    for folder in distinct(folders):
-        places = (results / folder / MANIFEST, results / "records" / folder / MANIFEST)
-        found += [read_json(file) for file in places if file.is_file()][:1]
-    return found
-
-
-def processors(results: Path, cells: Sequence[str]) -> str:
-    """`trained and evaluated on AMD EPYC (AVX2)`; empty where no manifest says it.
-
-    Args:
-        results: the experiment's folder.
-        cells: `<corpus>/<model id>/<precision>` each.
-
-    Raises:
-        InputError: a manifest does not parse.
-    """
+    folders += [f"eval/{name}" for name in cells]
     steps = dict.fromkeys(_TRAINING, "trained") | {"evaluate": "evaluated"}
     names: dict[str, list[str]] = {"trained": [], "evaluated": []}
-    for made in manifests(results, cells):
-        if step := steps.get(made["step"]):
-            device, vectors = made.get("device"), made.get("instructions")
-            names[step].append(f"{device} ({vectors})" if vectors else str(device))
+    for folder in distinct(folders):
+        for file in (results / folder / MANIFEST, results / "records" / folder / MANIFEST):
+            made = read_json(file) if file.is_file() else {}
+            if step := steps.get(made.get("step", "")):
+                # On a GPU there are no `instructions`, and its evaluations have a `dtype`.
+                device, how = made.get("device"), made.get("instructions") or made.get("dtype")
+                names[step].append(f"{device} ({how})" if how else str(device))
     shown = {step: " and ".join(distinct(own)) for step, own in names.items() if own}
     if len(shown) == 2 and shown["trained"] == shown["evaluated"]:
         return f"trained and evaluated on {shown['trained']}"

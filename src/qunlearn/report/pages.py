@@ -1,10 +1,10 @@
-"""The pages of the report: story, answer, tables, configuration, what ran where.
+"""The pages of the report: story, answer, tables, configuration.
 
 The templates of story and answer choose every sentence by the numbers of the experiment at hand, so
 that none can be false of another's. The story is reStructuredText, as Snakemake takes it.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,17 @@ import yaml
 from markdown_it import MarkdownIt
 
 from qunlearn.analysis.cells import FORGET_METRICS
-from qunlearn.analysis.frame import CLAIMS_TABLE, MECHANISM_TABLE, TESTS_TABLE, read
+from qunlearn.analysis.frame import CLAIMS_TABLE, TESTS_TABLE, read
 from qunlearn.analysis.summary import Key, Summary, distinct, summaries
 from qunlearn.analysis.verdicts import MARGIN, Outcome, by_adapter, outcomes
 from qunlearn.experiment.controls import NEEDED
-from qunlearn.experiment.labels import METRICS, adapter_name, method_name, number, precision_name
-from qunlearn.experiment.names import BEFORE, REFERENCES
+from qunlearn.experiment.labels import adapter_name, method_name, precision_name
+from qunlearn.experiment.names import REFERENCES
 from qunlearn.quantize.method import Precision
-from qunlearn.report.footnotes import learning_rates, manifests
-from qunlearn.report.templates import VERDICTS, fill, html_table, interval, page, rst
+from qunlearn.report.footnotes import learning_rates
+from qunlearn.report.templates import VERDICTS, fill, interval, page, rst
 from qunlearn.statistics.inference import ALPHA
 
-_KEYS = ["Step", "Commit", "Python", "Device", "Threads", "Packages"]
 MAIN_METRIC = "nll_forget"  # moves smoothly where scores of a few dozen items jump
 Summaries = Mapping[Key, Summary]
 
@@ -41,7 +40,6 @@ def story(tables: Path, settings: Mapping[str, Any], notes: Sequence[str]) -> st
         InputError: a table is missing or broken.
     """
     found = summaries(tables / "summary.csv")
-    mechanism = read(tables / "mechanism.csv", MECHANISM_TABLE)
     tests = read(tables / "tests.csv", TESTS_TABLE)
     claims = read(tables / "claims.csv", CLAIMS_TABLE)
     main = {
@@ -62,8 +60,6 @@ def story(tables: Path, settings: Mapping[str, Any], notes: Sequence[str]) -> st
         by_adapter=by_adapter,
         corpora=[_answer(main, name) for name in corpora],
         notes=notes,
-        costs=[_cost(main, name, metric) for name in corpora for metric in ("utility", "privleak")],
-        arrived=_arrived(main, mechanism),
         controls=[one for one in reversions if one.key.adapter not in NEEDED],
         midrise=[one for one in reversions if one.midrise and one.key.adapter in NEEDED],
         tests={family: (int((p < ALPHA).sum()), int(p.count())) for family, p in p_values},
@@ -89,25 +85,6 @@ def answer(results: Path, settings: Mapping[str, Any]) -> str:
     return fill("answer.txt.j2", **words, shown=shown, variants=variants, verdicts=VERDICTS)
 
 
-def answer_table(found: Summaries, precisions: Collection[str], metric: str = "verbmem") -> str:
-    """One metric as Markdown: a row for target, retrain and each variant, a column a precision.
-
-    Args:
-        found: every metric, of one corpus and one objective.
-        precisions: those of the columns.
-    """
-    shown: dict[str, dict[str, str]] = {}
-    for key, own in found.items():
-        if key.metric == metric and key.precision in precisions:
-            name = key.objective if key.objective in REFERENCES else adapter_name(key.adapter)
-            text = own.absent
-            if own.value is not None:
-                text = f"{number(metric, own.value)} ±{number(metric, own.half)}"
-            shown.setdefault(precision_name(key.precision), {})[name] = text
-    table = pd.DataFrame(shown).rename_axis(f"{METRICS[metric]} (95 % interval)").reset_index()
-    return str(table.to_markdown(index=False, disable_numparse=True))
-
-
 def _answer(found: Summaries, name: str) -> dict[str, Any]:
     """The outcomes of one corpus by each measure of forgetting, and the table of the main one."""
     own = {key: one for key, one in found.items() if key.corpus == name}
@@ -128,43 +105,17 @@ def _table(found: Sequence[Outcome]) -> str:
     return str(frame.reset_index().to_markdown(index=False, tablefmt="rst", disable_numparse=True))
 
 
-def _cost(found: Summaries, name: str, metric: str) -> dict[str, Any]:
-    """A metric of one corpus in bf16: of target and retrain, and its span in unlearned models."""
-    values = {
-        key[1:3]: one.value
-        for key, one in found.items()
-        if (key.corpus, key.precision, key.metric) == (name, BEFORE, metric)
-        and one.value is not None
-    }
-    known = {each: values.pop((each, "none"), None) for each in REFERENCES}
-    shown = {each: number(metric, value) for each, value in known.items() if value is not None}
-    ends = [min(values.values()), max(values.values())] if values else []
-    unlearned = " to ".join(distinct(number(metric, value) for value in ends))
-    return {"corpus": name, "metric": metric, "unlearned": unlearned, **shown}
-
-
-def _arrived(found: Summaries, mechanism: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Verdict -> the rows of the models and grids that it was given to, numbers alone."""
-    verdicts = {tuple(one.key[:4]): one.verdict for one in outcomes(found, MAIN_METRIC)}
-    cells = mechanism[["corpus", "objective", "adapter", "precision"]].itertuples(index=False)
-    reached = pd.Series([verdicts.get(tuple(cell), "") for cell in cells], mechanism.index, str)
-    numbers = mechanism.apply(pd.to_numeric, errors="coerce")
-    known = ("came back", "survived", "inconclusive")
-    return {name: numbers[reached == name] for name in known if (reached == name).any()}
-
-
-def report_page(name: str, results: Path, settings: dict[str, Any], cells: Sequence[str]) -> str:
+def report_page(name: str, results: Path, settings: dict[str, Any]) -> str:
     """A page of the report: reStructuredText (`story`), plain text (`answer`) or HTML (the others).
 
     Args:
-        name: `story`, `answer`, `configuration` (every key as it was used), `versions`, or a table
-            that is there as Markdown.
+        name: `story`, `answer`, `configuration` (every key as it was used), or a table that is
+            there as Markdown.
         results: the experiment's folder.
         settings: the resolved configuration.
-        cells: `<corpus>/<model id>/<precision>` each.
 
     Raises:
-        InputError: a CSV table or a manifest is missing or broken.
+        InputError: a CSV table is missing or broken.
     """
     match name:
         case "story":
@@ -174,38 +125,6 @@ def report_page(name: str, results: Path, settings: dict[str, Any], cells: Seque
         case "configuration":
             shown = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
             return page("Configuration", f"<pre>{escape(shown)}</pre>")
-        case "versions":
-            return provenance_page(manifests(results, cells))
     text = (results / f"tables/{name}.md").read_text(encoding="utf-8")
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     return page(name.capitalize(), body)
-
-
-def provenance_page(found: Iterable[Mapping[str, Any]]) -> str:
-    """A row for each step and environment: jobs, seconds, memory; then the packages of each."""
-    jobs = pd.DataFrame(map(_job, found))
-    jobs["Packages"], sets = pd.factorize(jobs["Packages"])
-    steps = jobs.groupby(_KEYS, sort=False, as_index=False).agg(
-        **{
-            "Jobs": ("seconds", "size"),
-            "Seconds, all jobs": ("seconds", "sum"),
-            "Peak memory (MiB)": ("memory", "max"),
-        }
-    )
-    steps["Packages"] += 1
-    packages = pd.DataFrame({"Packages": range(1, len(sets) + 1), "Versions": sets})
-    shown = [html_table(table, index=False, float_format="%.1f") for table in (steps, packages)]
-    return page("What ran, with what", "\n".join(shown))
-
-
-def _job(content: Mapping[str, Any]) -> dict[str, Any]:
-    commit, separator, changed = str(content.get("git_commit") or "unknown").partition("+")
-    surroundings = ("python", "device", "threads")
-    return {
-        "Step": content["step"],
-        "Commit": commit[:12] + separator + changed,
-        **{key.capitalize(): str(content.get(key) or "unknown") for key in surroundings},
-        "Packages": ", ".join(f"{name} {number}" for name, number in content["packages"].items()),
-        "seconds": content["wall_seconds"],
-        "memory": content["peak_memory_mib"],
-    }

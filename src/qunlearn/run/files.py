@@ -88,6 +88,14 @@ def keep_record(model: Path, record: Path) -> None:
                 shutil.copyfile(file, folder / file.name)
 
 
+def link_or_copy(source: Path, copy: Path) -> None:
+    """A hard link to a file, or a copy where there can be no link."""
+    try:
+        os.link(source, copy)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, copy)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 so that `path` is never seen half-written; errors as `new_folder`."""
     work = path.parent / f".{path.name}.partial"

@@ -58,7 +58,7 @@ def instructions() -> str | None:
     if torch is None or torch.cuda.is_available():
         return None
     found = str(torch.backends.cpu.get_cpu_capability())
-    # Products in bf16 are oneDNN's, which has its own idea of what the processor may be asked.
+    # Products in bf16 are oneDNN's, which decides for itself which instructions it may use.
     bf16 = torch.cpu._is_avx512_bf16_supported() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return f"{found}_BF16" if found == "AVX512" and bf16 else found
 

@@ -24,7 +24,7 @@ from qunlearn.run.hardware import device_name, instructions, peak_memory_mib
 
 PACKAGES = [
     *("torch", "transformers", "peft", "bitsandbytes", "gptqmodel", "optimum", "auto-gptq"),
-    *("tokenizers", "numpy", "rouge_score"),
+    *("libgguf", "tokenizers", "numpy", "rouge_score"),
 ]
 MANIFEST = "manifest.json"
 MODEL_INPUTS = "model_inputs"
@@ -115,13 +115,6 @@ def hash_files(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _entry(file: Path) -> dict[str, Any]:
     return {"sha256": sha256(file), "bytes": file.stat().st_size}
-
-
-def list_again(folder: Path, name: str) -> None:
-    """Bring a manifest's entry up to date with a file that was written anew."""
-    made = read_json(folder / MANIFEST)
-    made["outputs"][name] = _entry(folder / name)
-    write_json(folder / MANIFEST, made)
 
 
 def check_inputs(arguments: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Being asked to end: by Ctrl-C, by a scheduler that wants its machine back, by a lost parent."""
+"""How a process ends early: by Ctrl-C, a scheduler that takes its machine back, a lost parent."""
 
 import os
 import select
@@ -10,24 +10,24 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn
 
-ASKING = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STARTER = "SNAKEMAKE_PID"  # environment: the process that a job's life hangs on
 
 
 def listen(handler: Callable[[int, FrameType | None], Any]) -> dict[int, Any]:
-    """Have `handler` called when this process is asked to end; return the handlers before.
+    """Call `handler` when this process receives a stop signal; return the previous handlers.
 
     A shell's `&` has SIGINT ignored, and so it stays. `trap` in the rules' shell has SIGTERM
     ignored: the shell waits for us, but we listen.
     """
     ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    ours = [signal.SIGTERM] if ignored else ASKING
+    ours = [signal.SIGTERM] if ignored else STOP_SIGNALS
     return {number: signal.signal(number, handler) for number in ours}
 
 
 def end(number: int, frame: FrameType | None = None) -> None:
     """Leave, where the signal itself would end the process on the spot."""
-    for each in ASKING:  # the same wish again is not to interrupt the clearing up
+    for each in STOP_SIGNALS:  # a second signal must not interrupt the cleanup
         signal.signal(each, signal.SIG_IGN)
     leave(number, "give the same command again")
 

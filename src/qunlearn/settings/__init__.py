@@ -1,4 +1,4 @@
-"""What decides the numbers of each step: one frozen dataclass a step, with nothing else in it.
+"""The settings that decide the numbers of each step, and nothing else: a frozen dataclass per step.
 
 The configuration, the scripts' command lines and the manifests all carry these. Each step has a
 module of its own, so that a new setting of one step does not run another step again. The meaning of

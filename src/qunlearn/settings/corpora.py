@@ -1,4 +1,4 @@
-"""What decides a corpus."""
+"""The settings of a corpus."""
 
 from typing import Annotated
 
@@ -13,19 +13,20 @@ class MiniSettings:
     """The generated corpus."""
 
     seed: Seed = 0
-    """Decides every entity, fact and sentence."""
+    """Seed of every entity, fact and sentence."""
     forget: Count = 32
-    """Documents to be forgotten."""
+    """Number of documents to be forgotten."""
     retain: Count = 32
-    """Documents of each of `retain1` (the regulariser's) and `retain2` (Utility's)."""
+    """Number of documents in each of `retain1` (for the regulariser) and `retain2` (for
+    Utility)."""
     holdout: Count = 32
-    """Documents that no model is trained on."""
+    """Number of documents that no model is trained on."""
     pretrain: Count = 600
-    """Generic documents that the base is trained on."""
+    """Number of generic documents that the base is trained on."""
     questions: Count = 2
-    """Questions a document."""
+    """Questions per document."""
     card_copies: Annotated[Count, Field(le=1000)] = 4
-    """How often each question card stands in the raw text."""
+    """How often each question card is repeated in the raw text."""
     shots: Count = 2
     """Question-answer pairs in each in-context list."""
 
@@ -35,10 +36,11 @@ class ExcerptSettings:
     """How much of a MUSE folder to keep; 0 keeps everything."""
 
     texts: CountOrNone = 0
-    """Texts of each list that are kept. A base from scratch is trained on the rest of `retain1`,
-    and on `raw/pretrain.json` where there is one."""
+    """Number of texts to keep from each list. A base trained from scratch uses the rest of
+    `retain1`, and `raw/pretrain.json` if the folder has one."""
     characters: CountOrNone = 0
-    """Length to which a text is cut. Of a few long documents, as in MUSE-Books, `retain1` and the
-    text for a base from scratch are consecutive pieces of this length."""
+    """Length in characters to which each text is cut. If there are only a few long documents, as in
+    MUSE-Books, they are cut into consecutive pieces of this length for `retain1` and for the
+    base."""
     questions: CountOrNone = 0
-    """Questions of each list that are kept."""
+    """Number of questions to keep from each list."""

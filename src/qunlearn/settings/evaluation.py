@@ -1,4 +1,4 @@
-"""What decides how a model is evaluated."""
+"""The settings of an evaluation."""
 
 from typing import Annotated, Literal
 
@@ -16,9 +16,9 @@ class EvaluateSettings:
     """How a model is evaluated."""
 
     batch_size: BatchSize = 32
-    """Prompts or texts a forward pass; a number, since some kernels' output depends on it; or
-    `auto`: as many as fit the memory (int8, whose output depends on it by design, then has batches
-    of 8)."""
+    """Prompts or texts per forward pass. A fixed number by default, because the output of some
+    kernels depends on it; `auto`: as many as fit into memory (but 8 for int8, whose output depends
+    on the batch by design)."""
     verbmem_tokens: Count = 128
     """Tokens generated for VerMem."""
     knowmem_tokens: Count = 32
@@ -26,12 +26,12 @@ class EvaluateSettings:
     shots: CountOrNone = 10
     """In-context examples before each question."""
     prompt: Prompt = "muse"
-    """How KnowMem and Utility are asked and read. `muse`: as the benchmark does; the prompt ends in
-    `Answer: ` with a space, and an answer that begins with a blank line is empty. `plain`: without
-    the space, and leading blank lines are dropped."""
+    """Prompt format of KnowMem and Utility. `muse`: the benchmark's; the prompt ends in `Answer: `
+    with a space, and an answer that begins with a blank line counts as empty. `plain`: no trailing
+    space, and leading blank lines of an answer are ignored."""
     max_tokens: Tokens = 2048
-    """Length to which a PrivLeak text is cut."""
+    """Length in tokens to which each PrivLeak text is cut."""
     min_k: Annotated[Positive, Field(le=1)] = 0.4
-    """Share of a text's least likely tokens that Min-K% averages over."""
+    """Fraction of a text's tokens, the least likely ones, that Min-K% averages over."""
     stemmer: Switch = True
-    """Whether ROUGE-L compares stems (the paper) or words (MUSE)."""
+    """Whether ROUGE-L compares word stems (as in the paper) or words (as in MUSE)."""

@@ -1,4 +1,4 @@
-"""The kinds of values that a setting can have, and how strictly they are read.
+"""The types of values that a setting can have, and how strictly they are read.
 
 Strict: 1.0 is not an integer, 1 is not a switch, and "1e-5" is not a number.
 """
@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, StrictBool
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-"""What every class of settings has in common."""
+"""Common to all classes of settings."""
 
 LARGEST = 2**31 - 1
-"""What every library here takes for a seed or a size."""
+"""The largest seed or size that every library accepts."""
 
 Switch = StrictBool
 Count = Annotated[int, Field(strict=True, ge=1, le=LARGEST)]
@@ -20,6 +20,6 @@ Seed = CountOrNone
 Positive = Annotated[float, Field(strict=True, gt=0)]
 NotNegative = Annotated[float, Field(strict=True, ge=0)]
 Tokens = Annotated[int, Field(strict=True, ge=2, le=LARGEST)]
-"""The length of a sequence of which a token is predicted."""
+"""The length of a sequence in which at least one token is predicted."""
 Chunking = Literal["documents", "stream"]
 """How texts become rows."""

@@ -1,4 +1,4 @@
-"""What decides the shape of a model that is trained from scratch."""
+"""The shape of a model trained from scratch."""
 
 from typing import Annotated
 
@@ -10,19 +10,19 @@ from qunlearn.settings.kinds import STRICT, Count, Positive
 
 @dataclass(frozen=True, config=STRICT)
 class ModelSettings:
-    """A small Llama that is trained from scratch, with its own tokenizer."""
+    """A small Llama trained from scratch, with its own tokenizer."""
 
     vocabulary: Annotated[Count, Field(ge=300)] = 1024
-    """Tokens of its byte-level BPE."""
+    """Size of its byte-level BPE vocabulary."""
     hidden: Annotated[Count, Field(ge=32)] = 256
-    """Width of the residual stream; let 64 and 128 divide it."""
+    """Width of the residual stream; should be divisible by 64 and 128."""
     mlp: Annotated[Count, Field(ge=32)] = 768
-    """Width inside the MLP; let 64 and 128 divide it."""
+    """Width of the MLP; should be divisible by 64 and 128."""
     layers: Count = 4
-    """Decoder layers."""
+    """Number of decoder layers."""
     heads: Count = 4
-    """Attention heads."""
+    """Number of attention heads."""
     context: Annotated[Count, Field(ge=16)] = 512
-    """Longest sequence in tokens."""
+    """Maximum sequence length in tokens."""
     init_std: Positive = 0.05
     """Standard deviation of the initial weights."""

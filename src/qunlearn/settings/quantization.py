@@ -1,4 +1,4 @@
-"""What decides how GPTQ quantizes."""
+"""The settings of GPTQ."""
 
 from typing import Literal
 
@@ -18,11 +18,11 @@ class CalibrationSettings:
     """
 
     split: CalibrationSplit = "retain1"
-    """Raw texts that are drawn from; forget texts would tune the rounding to what must be
-    forgotten, holdout texts must stay unseen, and Utility is asked on retain2."""
+    """Raw texts to draw from. Forget texts would tune the rounding to what is to be forgotten,
+    holdout texts must stay unseen, and Utility's questions are about `retain2`."""
     sequences: Count = 128
-    """Windows drawn without replacement."""
+    """Number of windows, drawn without replacement."""
     length: Count = 512
-    """Tokens a window; at most the model's context."""
+    """Tokens per window; at most the model's context."""
     seed: Seed = 0
-    """Decides the order of the texts and the draw."""
+    """Seed of the draw."""

@@ -1,4 +1,4 @@
-"""What decides an ordinary training."""
+"""The settings of an ordinary training run."""
 
 from pydantic.dataclasses import dataclass
 
@@ -10,24 +10,24 @@ class TrainSettings:
     """Ordinary training: of the base from scratch, of target and retrain from the base."""
 
     epochs: Positive = 1.0
-    """Passes over the rows."""
+    """Number of passes over the rows."""
     lr: Positive = 1e-3
-    """Peak learning rate of AdamW, decaying along a cosine."""
+    """Peak learning rate of AdamW, followed by cosine decay."""
     warmup: CountOrNone = 10
-    """Updates over which the learning rate first rises."""
+    """Number of updates over which the learning rate warms up."""
     batch_size: Count = 16
-    """Rows an update."""
+    """Rows per update."""
     max_tokens: Tokens = 256
-    """Longest row in tokens."""
+    """Maximum row length in tokens."""
     chunking: Chunking = "documents"
-    """`documents`: rows keep to a document; `stream`: documents are joined and cut into equal
-    rows."""
+    """`documents`: no row spans two documents; `stream`: documents are concatenated, then cut into
+    rows of equal length."""
     autocast: Switch = True
-    """Multiply in bf16."""
+    """Whether to multiply in bf16."""
     gradient_checkpointing: Switch = False
-    """Compute each layer again in the backward pass: less memory in a third more time; the same
-    numbers but for rounding under autocast."""
+    """Whether to recompute each layer in the backward pass: less memory for a third more time; the
+    numbers differ only by rounding under autocast."""
     log_every: Count = 10
-    """Updates between two lines of the log."""
+    """Updates between log entries."""
     checkpoint_every: Count = 100
-    """Updates between two checkpoints; a multiple of `log_every`."""
+    """Updates between checkpoints; a multiple of `log_every`."""

@@ -1,4 +1,4 @@
-"""What decides an unlearning run."""
+"""The settings of an unlearning run."""
 
 from typing import Annotated, Literal
 
@@ -30,13 +30,13 @@ class UnlearnSettings:
     lr: Positive = 1e-5
     """Constant learning rate of AdamW."""
     epochs: Positive = 5.0
-    """Passes over the forget rows, at most."""
+    """Maximum number of passes over the forget rows."""
     stop_nll: NotNegative = 0.0
-    """Stop once the mean token NLL of the forget rows reaches this; 0 never stops."""
+    """Stop once the mean token NLL of the forget rows reaches this value; 0: never."""
     batch_size: Count = 16
-    """Forget rows an update, each with a retain row."""
+    """Forget rows per update, each paired with a retain row."""
     micro_batch_size: CountOrNone = 0
-    """Rows a forward pass; gradients accumulate; 0 is the whole batch."""
+    """Rows per forward pass, with gradient accumulation; 0: the whole batch."""
     gamma: NotNegative = 1.0
     """Weight of the forget term."""
     alpha: NotNegative = 1.0
@@ -44,44 +44,44 @@ class UnlearnSettings:
     beta: Positive = 0.1
     """Inverse temperature of NPO."""
     variant: Variant = "paper"
-    """Whose definitions of NPO and KLR: `paper`: open-unlearning's, which the paper uses (NPO of
-    summed NLL, a true KL divergence); `muse`: the MUSE benchmark's, on raw logits. Weights cannot
-    be carried over from one to the other."""
+    """Which definitions of NPO and KLR to use. `paper`: open-unlearning's, as in the paper (NPO on
+    the summed NLL, a true KL divergence); `muse`: the MUSE benchmark's, on raw logits. Their
+    weights are not interchangeable."""
     clip: Positive = 1.0
-    """Largest gradient norm."""
+    """Maximum gradient norm."""
     max_tokens: Tokens = 256
-    """Longest row in tokens."""
+    """Maximum row length in tokens."""
     chunking: Chunking = "documents"
-    """As in training."""
+    """As for `train`."""
     autocast: Switch = True
-    """Multiply in bf16; `full_bf16` does so in any case."""
+    """Whether to multiply in bf16; `full_bf16` always does."""
     gradient_checkpointing: Switch = False
-    """Compute each layer again in the backward pass: less memory in a third more time; the same
-    numbers but for rounding under autocast."""
+    """Whether to recompute each layer in the backward pass: less memory for a third more time; the
+    numbers differ only by rounding under autocast."""
     optimizer: Optimizer = "adamw"
-    """`adamw`, or bitsandbytes' with moments in 8 bits (`adamw_8bit`): 2 bytes a weight instead of
-    8."""
+    """`adamw`; or `adamw_8bit`, bitsandbytes' version with 8-bit moments: 2 bytes per weight
+    instead of 8."""
     sharding: Sharding = "none"
-    """`fsdp`: spread weights, gradients and optimizer state of `full` and `full_bf16` over
+    """`fsdp`: shard the weights, gradients and optimizer state of `full` and `full_bf16` across
     `processes` (FSDP2)."""
     processes: Count = 1
-    """Processes of a run with `sharding`, one a GPU (ask for as many in `resources.unlearn.gpu`);
-    each takes its part of the batch."""
+    """Number of processes of a sharded run, one per GPU (request as many in
+    `resources.unlearn.gpu`); each takes a share of the batch."""
     rank: Count = 16
     """Rank of the LoRA matrices."""
     lora_alpha: Positive = 16.0
-    """LoRA's numerator; the update is lora_alpha / rank * B A."""
+    """LoRA's scaling numerator; the update is lora_alpha / rank * B A."""
     dropout: Annotated[NotNegative, Field(lt=1)] = 0.05
-    """LoRA's dropout."""
+    """Dropout of LoRA."""
     targets: Targets = "all"
-    """Layers under LoRA: `all` linear ones but the head; `qv`: queries and values; `odu`: output,
-    down and up projections."""
+    """Layers that get LoRA matrices. `all`: all linear layers except the head; `qv`: query and
+    value projections; `odu`: output, down and up projections."""
     log_every: Count = 10
-    """Updates between two lines of the log and two looks at the stop rule."""
+    """Updates between log entries, and between checks of the stop rule."""
     checkpoint_every: Count = 100
-    """Updates between two checkpoints; a multiple of `log_every`."""
+    """Updates between checkpoints; a multiple of `log_every`."""
 
 
 def snapshot_name(epochs: float) -> str:
-    """The folder of what a run of so many epochs ends with: `epoch5`, `epoch2.5`."""
+    """The folder of the model after some epochs: `epoch5`, `epoch2.5`."""
     return f"epoch{epochs:g}"

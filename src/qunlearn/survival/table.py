@@ -15,7 +15,7 @@ deployment. The update that arrives is d_eff = Q(W + d) - Q(W).
 * error_fixed, error_adaptive: ||d_eff - d|| / ||d||; undefined where d = 0;
 * projection_fixed, projection_adaptive: <d_eff, d> / ||d||^2; undefined where d = 0;
 * rounding_error: ||Q(W) - W|| / ||W||; undefined where W = 0;
-* zero_bin: share of weights that the fixed grid rounds to 0;
+* zero_bin: share of weights that the fixed grid rounds to 0, or to what acts as 0 (FP4: +-1/192);
 * zero_bin_moved: the same among moved weights; undefined where d = 0.
 
 `<precision>_histogram.csv` has a row for each bin of |d| / step in the fixed grid, over all

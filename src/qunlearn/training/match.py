@@ -19,6 +19,7 @@ from qunlearn.models.updates import update_norm
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder, read_json, write_json
 from qunlearn.run.manifest import MANIFEST, write_manifest
+from qunlearn.settings.fixed import NORM_RUNS, NORM_TOLERANCE
 from qunlearn.settings.unlearning import UnlearnSettings
 from qunlearn.training.objectives import Objective
 from qunlearn.training.trainer import locked
@@ -77,8 +78,6 @@ def match_norm(
     *,
     start: Path,
     like: Path,
-    tolerance: float,
-    search_runs: int,
     seed: int,
     output: Path,
     checkpoints: Path,
@@ -105,11 +104,12 @@ def match_norm(
             goal = update_norm(target, like)
             print(f"wanted norm {goal:.4g}", flush=True)
             runs, folder = [Run(settings.lr, update_norm(target, start))], start
-            while abs(runs[-1].norm / goal - 1) > tolerance:
-                if len(runs) > search_runs:
+            while abs(runs[-1].norm / goal - 1) > NORM_TOLERANCE:
+                if len(runs) > NORM_RUNS:
                     raise InputError(
-                        f"control_settings.search_runs: none of {search_runs} runs has a norm "
-                        f"within {tolerance:.0%} of {goal:.4g}; raise it, or the tolerance"
+                        f"full_matched: none of {NORM_RUNS} runs has a norm within "
+                        f"{NORM_TOLERANCE:.0%} of {goal:.4g}; change unlearn.settings, or set "
+                        "controls to false"
                     )
                 lr = next_lr(runs, goal)
                 settings, folder = replace(settings, lr=lr, log_every=look), mine / f"lr {lr}"

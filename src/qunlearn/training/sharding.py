@@ -42,7 +42,7 @@ def launch(processes: int, function: str, **arguments: Any) -> None:
         arguments: of the function; they must be picklable.
 
     Raises:
-        SystemExit: a process failed or was asked to end, and has said so.
+        SystemExit: a process failed or was stopped, and has printed why.
     """
     config = LaunchConfig(
         min_nodes=1,
@@ -58,8 +58,8 @@ def launch(processes: int, function: str, **arguments: Any) -> None:
         elastic_launch(config, _work)(function, arguments)
     except ChildFailedError as error:
         sys.exit(max(error.get_first_failure()[1].exitcode, 1))
-    except SignalException as asked:
-        sys.exit(128 + asked.sigval)
+    except SignalException as stopped:
+        sys.exit(128 + stopped.sigval)
 
 
 def _work(function: str, arguments: dict[str, Any]) -> None:

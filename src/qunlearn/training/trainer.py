@@ -31,6 +31,9 @@ LOG = "train_log.jsonl"  # of a run, in its output folder
 OPTIMIZERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_bnb_8bit"}
 """What the Trainer calls them. The 8-bit one keeps its moments of large tensors in blocks of 256
 values that share a scale (Dettmers et al. 2022): 2 bytes a weight instead of 8."""
+RECOMPUTING = "activation_checkpointing"
+if not hasattr(TrainingArguments, RECOMPUTING):  # transformers before 5.23
+    RECOMPUTING = "gradient_checkpointing"
 
 
 class Diverged(Exception):
@@ -79,8 +82,8 @@ class RepeatableTrainer(Trainer):
             save_steps=settings.checkpoint_every,
             save_total_limit=1,
             seed=seed,
-            activation_checkpointing=settings.gradient_checkpointing,
-            activation_checkpointing_kwargs={"use_reentrant": False},
+            **{f"{RECOMPUTING}_kwargs": {"use_reentrant": False}},
+            **{RECOMPUTING: settings.gradient_checkpointing},
             train_sampling_strategy="sequential",
             use_cpu=not torch.cuda.is_available(),
             remove_unused_columns=False,

@@ -67,7 +67,7 @@ class _Unlearner(RepeatableTrainer):
         In one backward pass both graphs are there, and the first one's gradients of all weights
         wait for the second one's: at 7B 27 GB. The sums are the same but for rounding.
         """
-        if self.args.gradient_checkpointing and self.settings.sharding == "none":
+        if self.settings.gradient_checkpointing and self.settings.sharding == "none":
             terms: dict[str, Tensor] = {}
             for name in self.sides:
                 if terms:

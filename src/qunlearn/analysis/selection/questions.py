@@ -1,4 +1,4 @@
-"""The questions that a choice is made on: which they are, and what a candidate answers."""
+"""The questions that a choice is made on: which they are, and how a candidate is evaluated."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,10 +17,10 @@ from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.statistics.items import value
 
 Part = Literal["selection", "test"]
-ASKED = ("forget_qa", "retain_qa")
+LISTS = ("forget_qa", "retain_qa")
 
 
-def part_of(corpus: Corpus, part: Part, share: float, seed: int) -> tuple[Corpus, dict[str, int]]:
+def part_of(corpus: Corpus, part: Part, share: float) -> tuple[Corpus, dict[str, int]]:
     """A corpus with the questions of one part alone; everything else in it is whole.
 
     Returns:
@@ -30,50 +30,50 @@ def part_of(corpus: Corpus, part: Part, share: float, seed: int) -> tuple[Corpus
         InputError: see `selected`.
     """
     kept = {}
-    for name in ASKED:
+    for name in LISTS:
         cards = corpus.knowmem[name]
-        wanted = set(selected([card["question"] for card in cards], share, seed, name))
+        wanted = set(selected([card["question"] for card in cards], share, name))
         on_it = part == "selection"
         kept[name] = [card for i, card in enumerate(cards) if (i in wanted) == on_it]
     numbers = {name: len(cards) for name, cards in kept.items()}
     return replace(corpus, knowmem=corpus.knowmem | kept), numbers
 
 
-def selected(questions: Sequence[str], share: float, seed: int, name: str) -> list[int]:
+def selected(questions: Sequence[str], share: float, name: str) -> list[int]:
     """The indices of the questions that the choice is made on, ascending.
 
-    The distinct questions are put in the order of the SHA-256 of the seed and their text, and the
-    first `share` of them, to the nearest whole number, is taken. So a question that stands in a
-    list twice is never on both sides, and the order of the list has no part in it.
+    The distinct questions are put in the order of the SHA-256 of their text, and the first `share`
+    of them, to the nearest whole number, is taken. So a question that stands in a list twice is
+    never on both sides, and the order of the list plays no part.
 
     Args:
-        name: of the list, for the complaint.
+        name: of the list, for the message.
 
     Raises:
         InputError: one of the two parts would be empty.
     """
-    distinct = sorted(set(questions), key=lambda text: sha256(f"{seed}\n{text}".encode()).digest())
+    distinct = sorted(set(questions), key=lambda text: sha256(f"0\n{text}".encode()).digest())
     count = int(share * len(distinct) + 0.5)
     if not 0 < count < len(distinct):
         raise InputError(
             f"knowmem/{name}.json: a share of {share:g} of {len(distinct)} questions leaves one "
-            "part without any; change selection.share, or set selection.questions to test"
+            "part without any; change selection.share"
         )
     taken = set(distinct[:count])
     return [index for index, question in enumerate(questions) if question in taken]
 
 
-def ask(
+def evaluate_candidate(
     folder: Path, base: Path | None, corpus: Corpus, settings: EvaluateSettings
 ) -> dict[str, Any]:
-    """The answers of one model, to be written as JSON.
+    """The scores and records of one model, to be written as JSON.
 
     The weights are rounded to bf16 in memory, as the precision `bf16` of the tables is, and no
     quantized folder is written.
 
     Args:
         folder: a checkpoint, or a LoRA adapter of `base`.
-        corpus: all of its questions are asked.
+        corpus: all of its questions are used.
 
     Returns:
         `status`, and unless it is `diverged`: the metrics `knowmem`, `utility` and `nll_forget`,

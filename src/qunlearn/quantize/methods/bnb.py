@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from qunlearn.quantize.method import Method, Precision
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
     from transformers import PreTrainedModel
 
@@ -29,6 +30,7 @@ class BitsAndBytes(Method):
 
     packages = frozenset({"bitsandbytes"})
     library = "bitsandbytes"
+    dense = False
     install = ("transformers", "bitsandbytes", "accelerate")
     storage = "bitsandbytes; the rest in float32"
     note = (
@@ -64,6 +66,16 @@ class BitsAndBytes(Method):
         changed.generation_config = model.generation_config
         return changed
 
+    def load(
+        self, folder: Path, precision: Precision, dtype: torch.dtype, device: torch.device
+    ) -> PreTrainedModel:
+        """All that is not packed in `dtype`: transformers leaves it as it was stored."""
+        model = super().load(folder, precision, dtype, device)
+        for weight in model.parameters():
+            if weight.is_floating_point():
+                weight.data = weight.data.to(dtype)
+        return model
+
 
 class Int8(BitsAndBytes):
     """LLM.int8() (Dettmers et al. 2022)."""
@@ -72,7 +84,6 @@ class Int8(BitsAndBytes):
     bits = 8
     live = True
     speed = 1e8
-    sixteen_bit = True
     stored = 8.0  # one scale per row is negligible
     settings = {"load_in_8bit": True, "llm_int8_threshold": OUTLIER_THRESHOLD}  # noqa: RUF012
     scheme = "LLM.int8(): one scale a row; activations are rounded as well"
@@ -95,7 +106,7 @@ class FourBit(BitsAndBytes):
     speed = 3e7
     stored = 4 + 32 / BLOCK
     scheme = f"one scale a block of {BLOCK} weights, no double quantization"
-    evaluated = "on the weights dequantized to float32 right after loading"
+    evaluated = "on the weights dequantized right after loading"
     block = BLOCK  # where blocks do not fill the rows, bitsandbytes reads back wrong weights
     loading = (
         Method.loading
@@ -117,18 +128,19 @@ model = model.dequantize(dtype=torch.float32)
         double = {"bnb_4bit_use_double_quant": False, "bnb_4bit_compute_dtype": "float32"}
         self.settings = {"load_in_4bit": True, "bnb_4bit_quant_type": name} | double
 
-    def load(self, folder: Path, precision: Precision) -> PreTrainedModel:
+    def load(
+        self, folder: Path, precision: Precision, dtype: torch.dtype, device: torch.device
+    ) -> PreTrainedModel:
         """Dequantized at once: after a forward pass the packed weights cannot be read back."""
-        import torch
-
-        model: Any = super().load(folder, precision)
-        return model.dequantize(dtype=torch.float32)  # type: ignore[no-any-return]
+        model: Any = super().load(folder, precision, dtype, device)
+        return model.dequantize(dtype=dtype)  # type: ignore[no-any-return]
 
     def grid(self, weight: Tensor, precision: Precision) -> Grid:
         """The method's 16 levels times each block's largest weight."""
-        from qunlearn.quantize.grids import FP4, NF4, CodebookGrid
+        from qunlearn.quantize.grids import FP4, NF4, CodebookGrid, block_maxima
 
-        return CodebookGrid(weight, NF4 if self.name == "nf4" else FP4)
+        levels = NF4 if self.name == "nf4" else FP4
+        return CodebookGrid(block_maxima(weight, BLOCK), levels)
 
 
 METHODS = (Int8(), FourBit("nf4"), FourBit("fp4"))

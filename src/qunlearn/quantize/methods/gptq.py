@@ -28,6 +28,7 @@ from qunlearn.quantize.method import Method, Precision
 from qunlearn.run.errors import InputError
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -62,6 +63,7 @@ class Gptq(Method):
     environment = "gptq"
     packages = frozenset({"gptqmodel"})
     library = "gptqmodel"
+    dense = False
     calibrated = True
     scheme = "symmetric, columns in their own order; one scale {span}"
     storage = "GPTQ's first packed format; the rest in float32"
@@ -182,11 +184,13 @@ model = GPTQModel.load(folder)
         model.quantize(examples, batch_size=BATCH, calibration_data_min_length=1)
         model.save(str(packed))
 
-    def load(self, folder: Path, precision: Precision) -> PreTrainedModel:
+    def load(
+        self, folder: Path, precision: Precision, dtype: torch.dtype, device: torch.device
+    ) -> PreTrainedModel:
         """Dequantized, matrix by matrix."""
         from qunlearn.quantize.packed import load_packed
 
-        return load_packed(folder, precision)
+        return load_packed(folder, precision, dtype, device)
 
     def read_packed(self, folder: Path, name: str, precision: Precision) -> PackedMatrix:
         """Codes and scales as shipped."""

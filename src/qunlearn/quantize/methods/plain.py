@@ -32,12 +32,11 @@ class Bfloat16(Method):
 
     name = form = printed = "bf16"
     bits = 16
-    sixteen_bit = True
     speed = inf  # negligible beside reading and writing
     stored = 16.0
     scheme = "every weight rounded to bfloat16"
     storage = "bfloat16"
-    evaluated = "in float32 arithmetic on a CPU, in bfloat16 on a GPU"
+    evaluated = "as it is"
 
     def change(
         self, model: PreTrainedModel, layers: Mapping[str, nn.Linear], precision: Precision
@@ -61,7 +60,6 @@ class RoundToNearest(Method):
     form = "rtn<bits>[g<group>][m]"
     pattern = r"rtn(?P<bits>[2-8])(?:g(?P<group>[1-9]\d*))?(?P<midrise>m)?"
     scheme = "round to nearest, symmetric; one scale {span}"
-    evaluated = "in float32"
     warnings = ("Keep the float32 weights: a cast to 16 bits moves them off their grid.",)
 
     def label(self, precision: Precision) -> str:

@@ -29,9 +29,9 @@ GUIDE: dict[str, Any] = {"color": "#444444", "linewidth": 0.8, "linestyle": (0, 
 
 
 def scores(
-    summary: Path, metrics: Collection[str], midrise: bool = False, controls: bool = False
+    results: Path, metrics: Collection[str], midrise: bool = False, controls: bool = False
 ) -> pd.DataFrame:
-    """The rows of a `summary.csv` of some metrics, with NaN where there is no number.
+    """The rows of an experiment's summary of some metrics, with NaN where there is no number.
 
     Of target, retrain and the variants that have a look of their own.
 
@@ -40,8 +40,9 @@ def scores(
         controls: whether models that are controls are shown too.
 
     Raises:
-        InputError: the file does not parse, or holds no such variant.
+        InputError: the table does not parse, or holds no such variant.
     """
+    summary = results / "tables/summary.csv"
     found = read(summary, SUMMARY_TABLE)
     shown = found["metric"].isin(metrics)
     shown &= controls | found["adapter"].isin(LINES) | found["objective"].isin(REFERENCE_LINES)
@@ -53,9 +54,9 @@ def scores(
     return found.assign(**numbers).loc[shown]
 
 
-def read_mechanism(path: Path) -> pd.DataFrame:
+def read_mechanism(results: Path) -> pd.DataFrame:
     """`mechanism.csv`, with the relative norm and the grid's rounding error as numbers."""
-    found = read(path, MECHANISM_TABLE)
+    found = read(results / "tables/mechanism.csv", MECHANISM_TABLE)
     numbers = found[["relative_norm", "rounding_error"]].apply(pd.to_numeric, errors="coerce")
     return found.assign(**numbers)
 
@@ -72,14 +73,14 @@ def variants(found: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def measurements(
-    survival: Path, names: Sequence[str], suffix: str, read_file: Callable[[Path], pd.DataFrame]
+    results: Path, names: Sequence[str], suffix: str, read_file: Callable[[Path], pd.DataFrame]
 ) -> dict[Cell, pd.DataFrame]:
     """What was measured of each cell; nothing of a diverged one.
 
     Raises:
         InputError: a measurement is missing, does not parse or is of another model.
     """
-    cells = [Cell.parse(name) for name in names]
+    survival, cells = results / "survival", [Cell.parse(name) for name in names]
     check_measurements(survival, cells)
     return {c: read_file(survival / c.corpus / c.model / f"{c.precision}{suffix}") for c in cells}
 
@@ -146,12 +147,12 @@ def scale_reversion(axes: Axes, found: pd.DataFrame) -> None:
         name_at_right(axes, name, guide, "#444444")
 
 
-def name_at_right(axes: Axes, name: str, value: float, colour: str, va: str = "center") -> None:
+def name_at_right(axes: Axes, name: str, value: float, colour: str) -> None:
     """Write a name right of the last column of panels, at its value."""
     place = axes.get_subplotspec()
     if place is not None and place.is_last_col():
         at = axes.get_yaxis_transform()
-        axes.text(1.012, value, name, transform=at, color=colour, fontsize=8, va=va)
+        axes.text(1.012, value, name, transform=at, color=colour, fontsize=8, va="center")
 
 
 def aside(axes: Axes, index: int, count: int, points: float = 2.5) -> Transform:

@@ -1,4 +1,4 @@
-"""Every candidate of every grid: forget KnowMem against Utility, the front and the chosen one."""
+"""Every candidate of every grid: forget KnowMem against Utility, and the chosen one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from qunlearn.analysis.selection.choice import Selection, read
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, adapter_name
-from qunlearn.report.candidates import asked, candidate_name
+from qunlearn.report.candidates import candidate_name, counted_questions
 from qunlearn.report.figures.drawing import dot, reference_name
 from qunlearn.report.figures.page import sheet
 from qunlearn.report.figures.plot_pareto import BETTER, REFERENCE_LOOK
@@ -20,21 +20,22 @@ RING: dict[str, Any] = {"color": "#222222", "linestyle": "", "marker": "o", "mar
 RING |= {"markerfacecolor": "none", "markeredgewidth": 1.3}
 
 
-def plot(selections: Sequence[Path], output: Path) -> None:
+def plot(results: Path, names: Sequence[str], output: Path) -> None:
     """Draw forget KnowMem (x) against Utility (y) into the folder `output`, as PNG and as PDF.
 
     A panel for each corpus and objective, a colour and marker for each variant; target and retrain
     are grey. Candidates of which every seed diverged have no place in it.
 
     Args:
-        selections: JSON files of select_candidate.py.
+        results: the experiment's folder, whose choices are read.
+        names: the swept <corpus>/<objective>/<adapter>.
 
     Raises:
-        InputError: one is missing or holds something else.
+        InputError: a choice is missing or broken.
     """
-    choices = [read(path) for path in selections]
+    choices = [read(results / f"selection/{name}.json") for name in names]
     columns = distinct((own.corpus, own.objective) for own in choices)
-    with sheet("candidates", columns, output, asked(choices), abreast=ABREAST) as drawn:
+    with sheet("candidates", columns, output, counted_questions(choices), abreast=ABREAST) as drawn:
         for (column, _), axes in drawn.items():
             axes.sharey(next(iter(drawn.values())))
             _draw_panel(axes, [own for own in choices if (own.corpus, own.objective) == column])
@@ -44,9 +45,13 @@ def plot(selections: Sequence[Path], output: Path) -> None:
 
 
 def _draw_panel(axes: Axes, selections: Sequence[Selection]) -> None:
-    """Draw the candidates, fronts and choices of each variant, and name the chosen ones below."""
+    """Draw the candidates and choices of each variant, and name the chosen ones below."""
     for own in selections:
-        _draw_cell(axes, own)
+        places, line = own.candidates, LINES[own.adapter]
+        marker = dot(line) | {"markersize": 5.5, "markeredgewidth": 0, "alpha": 0.7}
+        marker |= {"label": adapter_name(own.adapter)}
+        for points, style in ((places, marker), (places[places["name"] == own.chosen], RING)):
+            axes.plot(points["knowmem"], points["utility"], **style, clip_on=False, zorder=4)
     first = selections[0]
     for name, scores in (("target", first.target), ("retrain", first.retrain)):
         place = scores["knowmem"], scores["utility"]
@@ -58,16 +63,3 @@ def _draw_panel(axes: Axes, selections: Sequence[Selection]) -> None:
     axes.set_xlabel("\n".join([XLABEL, *chosen]))
     axes.grid(axis="x")
     axes.text(0.015, 0.985, **BETTER, transform=axes.transAxes, va="top")
-
-
-def _draw_cell(axes: Axes, selection: Selection) -> None:
-    """Draw a cell's candidates, the line of its front and the ring of its choice."""
-    places = selection.candidates.dropna(subset="knowmem").sort_values(["knowmem", "utility"])
-    edge, beaten = places[places["front"]], places[~places["front"]]
-    chosen = places[places["name"] == selection.chosen]
-    line = LINES[selection.adapter]
-    marker = dot(line) | {"markersize": 5.5, "markeredgewidth": 0}
-    solid = {"linestyle": "-", "linewidth": 1.1, "label": adapter_name(selection.adapter)}
-    faint = marker | {"alpha": 0.4}
-    for points, style in ((edge, marker | solid), (beaten, faint), (chosen, RING)):
-        axes.plot(points["knowmem"], points["utility"], **style, clip_on=False, zorder=4)

@@ -1,15 +1,15 @@
 """The controls: reversion against the size of the update, and with some weights left unrounded."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from qunlearn.analysis.frame import select
 from qunlearn.analysis.summary import distinct
-from qunlearn.experiment.controls import CHOICES, SCALED, SPARE
+from qunlearn.experiment.controls import CHOICES, SCALED, SPARE, plain_grids
 from qunlearn.experiment.labels import LINES, Line, adapter_name, origin, precision_name
 from qunlearn.report.figures import drawing
 from qunlearn.report.figures.page import Column, column_name, sheet
@@ -20,13 +20,15 @@ INTERVENTIONS = {BASE: "all rounded"}
 INTERVENTIONS |= {SPARE + choice: adapter_name(SPARE + choice).split(", ")[1] for choice in CHOICES}
 MIDRISE = "m"  # what a mid-rise precision's name ends with
 RIGHT = ""  # the place of the panel of interventions
+FACTOR: dict[str, Any] = {"xytext": (0, 6), "textcoords": "offset points", "fontsize": 7.5}
+FACTOR |= {"ha": "center", "path_effects": [withStroke(linewidth=2.5, foreground="white")]}
 MARKERS = {"lora_matched": "v", "full_matched": "D"}  # all others have their origin's
 
 
-def plot(mechanism: Path, summary: Path, precisions: Sequence[str], output: Path) -> None:
+def plot(results: Path, output: Path) -> None:
     """Draw the controls into the folder `output`, PNG and PDF: a row a corpus and objective.
 
-    Left, a panel for each of `precisions`: the reversion of the forget NLL against the relative
+    Left, a panel for each plain grid: the reversion of the forget NLL against the relative
     norm of the update, low-rank and full-rank updates on one axis. Right, at the last and coarsest
     of them: fine-tuning in bf16 with some weights left unrounded, and on a grid without a zero.
     Variants that were not run are left out, and so are those that diverged: they have no size.
@@ -34,11 +36,11 @@ def plot(mechanism: Path, summary: Path, precisions: Sequence[str], output: Path
     Raises:
         InputError: a table is missing or does not parse.
     """
-    found, coarsest = drawing.scores(summary, [METRIC], midrise=True, controls=True), precisions[-1]
-    cell = ["corpus", "objective", "adapter"]
-    sizes = (
-        drawing.read_mechanism(mechanism).groupby(cell)["relative_norm"].mean()
-    )  # over the seeds
+    found = drawing.scores(results, [METRIC], midrise=True, controls=True)
+    precisions = plain_grids(distinct(found["precision"]))
+    coarsest, cell = precisions[-1], ["corpus", "objective", "adapter"]
+    over_seeds = drawing.read_mechanism(results).groupby(cell)
+    sizes = over_seeds["relative_norm"].mean()
     found = found.join(sizes.rename("x"), on=cell)
     sized = found[found["precision"].isin(precisions) & found["x"].notna()]
     places = [
@@ -78,9 +80,8 @@ def _draw_sizes(axes: Axes, own: pd.DataFrame) -> None:
         label = adapter_name(adapter) if factor == adapter else ""
         drawing.draw_values(axes, values, points, label, drawing.REVERSION)
         if not label and values["value"].notna().all():
-            place = values["x"].iloc[0], min(values["ci_high"].iloc[0], drawing.REVERSION[1])
-            words: dict[str, Any] = {"fontsize": 7.5, "color": line.colour, "ha": "center"}
-            axes.text(*place, f"× {factor}", **words)
+            place = values["x"].iloc[0], values["ci_high"].clip(*drawing.REVERSION).iloc[0]
+            axes.annotate(f"× {factor}", place, color=line.colour, **FACTOR)
 
 
 def _draw_interventions(axes: Axes, own: pd.DataFrame, coarsest: str) -> None:

@@ -24,7 +24,7 @@ NO_RETAIN = "no retain term"
 DECADES = 1e-4  # of the highest retain loss: a divergence that starts near 0 takes up all room
 
 
-def plot(unlearned: Path, models: Sequence[str], output: Path) -> None:
+def plot(results: Path, names: Sequence[str], output: Path) -> None:
     """Draw forget NLL and retain loss over the updates into a folder, as PNG and as PDF.
 
     A column for each corpus and objective, a line a run: runs that differ in nothing but their
@@ -32,17 +32,18 @@ def plot(unlearned: Path, models: Sequence[str], output: Path) -> None:
     axes. A control is left out.
 
     Args:
-        unlearned: the folder of the unlearned models.
-        models: each <corpus>/<objective>/<adapter>/seed<k> below it.
+        results: the experiment's folder, whose records are read.
+        names: the runs, <corpus>/<objective>/<adapter>/seed<k> each.
         output: gets `loss_curves.png` and `.pdf`.
 
     Raises:
         InputError: no variant that the figure knows is given, a name has another form, or a log is
             missing, not as it was written, or holds no forget NLL though the run ended well.
     """
-    cells = [cell for model in models if (cell := Cell.parse(f"{model}/bf16")).adapter in LINES]
+    unlearned = results / "records/unlearned"
+    cells = [cell for name in names if (cell := Cell.parse(f"{name}/bf16")).adapter in LINES]
     if not cells:
-        raise InputError(f"models: none to draw; give one of an adapter of {', '.join(LINES)}")
+        raise InputError(f"--names: none to draw; give one of an adapter of {', '.join(LINES)}")
     logs = {cell: read_log(unlearned / cell.corpus / cell.model) for cell in cells}
     every = pd.concat(logs.values())
     highest = every.max().fillna(1.0)

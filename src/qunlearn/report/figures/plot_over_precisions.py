@@ -14,29 +14,31 @@ from qunlearn.experiment.labels import LINES, REFERENCE_LINES, adapter_name, pre
 from qunlearn.report.figures import drawing
 from qunlearn.report.figures.page import FIGURES, sheet
 
+NAMES_APART = 0.12  # of the scale, at least: the height of a name
 
-def plot(figure: str, summary: Path, output: Path, mechanism: Path | None = None) -> None:
+
+def plot(figure: str, results: Path, output: Path) -> None:
     """Draw a column for each corpus and objective and a row for each metric into `output`.
 
     The panels of a metric share their scale; a value beyond it is a hollow marker on the edge. A
     variant of which a run diverged or is undefined has a mark at the bottom; where all are, its
-    line has a gap. Reversions have lines at 0 and 1, other metrics target and retrain *at the same
-    precision*. Mid-rise grids are controls, and only `survival_of_forgetting` has them.
+    line has a gap. Reversions have lines at 0 and 1, other metrics target and retrain *at the
+    same precision*. Mid-rise grids are controls, and only `survival_of_forgetting` has them.
+    `reversion` orders and names the precisions by the relative rounding error of the corpus's
+    target, without those that round nothing; other figures have the order of the summary.
 
     Args:
         figure: of `OVER_PRECISIONS`.
-        mechanism: orders and names the precisions by the relative rounding error of the corpus's
-            target, without those that round nothing; else they have the order of the summary.
+        results: the experiment's folder, whose tables are read.
 
     Raises:
-        InputError: a table does not parse, or `summary` holds no variant that the figure knows.
+        InputError: a table does not parse, or holds no variant that the figure knows.
     """
-    found = drawing.scores(
-        summary, FIGURES[figure]["rows"], midrise=figure == "survival_of_forgetting"
-    )
+    midrise = figure == "survival_of_forgetting"
+    found = drawing.scores(results, FIGURES[figure]["rows"], midrise=midrise)
     errors: dict[Any, float] = {}
-    if mechanism is not None:
-        grids = drawing.read_mechanism(mechanism).groupby(["corpus", "precision"])
+    if figure == "reversion":
+        grids = drawing.read_mechanism(results).groupby(["corpus", "precision"])
         errors = grids["rounding_error"].first().fillna(0.0).to_dict()
     with sheet(figure, drawing.columns_of(found), output, drawing.counted(found)) as drawn:
         for ((corpus, objective), metric), axes in drawn.items():
@@ -69,18 +71,22 @@ def _draw_variants(axes: Axes, own: pd.DataFrame, limits: tuple[float, float]) -
 
 
 def _draw_references(axes: Axes, own: pd.DataFrame) -> None:
-    """Draw target and retrain with bands, and name them at the right, the upper one above."""
-    found = {name: select(own, objective=name) for name in REFERENCE_LINES}
-    last = {name: values["value"].iloc[-1] for name, values in found.items() if len(values)}
-    for name, values in found.items():
-        line = REFERENCE_LINES[name]
+    """Draw target and retrain with bands, and name them at the right, beside their ends."""
+    ends: dict[str, float] = {}
+    for name, line in REFERENCE_LINES.items():
+        values = select(own, objective=name)
         style = drawing.look(line) | {"label": drawing.reference_name(name), "zorder": 2}
         axes.plot(values["x"], values["value"], **style)
         band: dict[str, Any] = {"color": line.colour, "alpha": 0.13, "lw": 0, "zorder": 1}
         axes.fill_between(values["x"], values["ci_low"], values["ci_high"], **band)
-        if name in last and not math.isnan(last[name]):
-            side = "bottom" if last[name] >= max(last.values()) else "top"
-            drawing.name_at_right(axes, name, last[name], line.colour, side)
+        if len(last := values["value"].iloc[-1:].dropna()):
+            ends[name] = float(last.iloc[0])
+    gap, middle = NAMES_APART * float(np.ptp(axes.get_ylim())), sum(ends.values()) / 2
+    if len(ends) == 2 and np.ptp([*ends.values()]) < gap:
+        low, high = sorted(ends, key=ends.__getitem__)
+        ends = {low: middle - gap / 2, high: middle + gap / 2}
+    for name, end in ends.items():
+        drawing.name_at_right(axes, name, end, REFERENCE_LINES[name].colour)
 
 
 def _span(own: pd.DataFrame, metric: str) -> tuple[float, float]:
@@ -90,7 +96,7 @@ def _span(own: pd.DataFrame, metric: str) -> tuple[float, float]:
     that lies between target and retrain. PrivLeak's ideal is 0, of which there is no double.
     """
     low, high = drawing.extent(own)
-    twice = 2 * own["value"][own["objective"].isin(REFERENCE_LINES)].max()
+    twice = 2 * own["value"][own["objective"].isin(REFERENCE_LINES)].max() or math.nan
     signed = metric == "privleak"
     low, limit = (1.05 * low, math.nan) if signed else (0.0, twice)
     return drawing.with_strip(low, np.fmin(high + 0.05 * ((high - low) or 1.0), limit), own)

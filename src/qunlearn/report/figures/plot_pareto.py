@@ -29,7 +29,7 @@ TICKS = (0, 1, 5, 10, 20, 40, 60, 80, 100)
 SHIFT = 6.5  # points between variants: a marker's width, for many have the same value
 
 
-def plot(summary: Path, output: Path) -> None:
+def plot(results: Path, output: Path) -> None:
     """Draw forgetting (x) against Utility (y) into the folder `output`, as PNG and as PDF.
 
     A column for each corpus and objective, a row for each of VerMem and KnowMem. Every variant is
@@ -39,9 +39,9 @@ def plot(summary: Path, output: Path) -> None:
     left out, and so are mid-rise grids, which are controls too.
 
     Raises:
-        InputError: `summary` holds no variant that the figure knows, or does not parse.
+        InputError: the summary of `results` does not parse, or holds no variant that is drawn.
     """
-    found = drawing.scores(summary, [UTILITY, *FORGETTING])
+    found = drawing.scores(results, [UTILITY, *FORGETTING])
     *others, last = distinct(found["precision"])
     few = [name for name in others if Precision.parse(name).bits <= FEW_BITS]
     arrows = dict.fromkeys(few, THIN) | {last: HEAVY}

@@ -22,7 +22,7 @@ NONE_FLIP: dict[str, Any] = GREY | HOLLOW | {"marker": "o", "markersize": 4.5}
 PREDICTION = Line("#222222", "", "-")
 
 
-def plot(survival: Path, cells: Sequence[str], output: Path) -> None:
+def plot(results: Path, names: Sequence[str], output: Path) -> None:
     """Draw the distribution of |d| / step and the flips in each bin into a folder, PNG and PDF.
 
     A pair of panels a precision: the share of weights in each bin for each variant; below, the
@@ -32,14 +32,14 @@ def plot(survival: Path, cells: Sequence[str], output: Path) -> None:
     A diverged variant is named so in the legend.
 
     Args:
-        survival: the folder of the measurements.
-        cells: of one run, <corpus>/<objective>/<adapter>/seed<k>/<precision> each.
+        results: the experiment's folder, whose measurements are read.
+        names: of one run, <corpus>/<objective>/<adapter>/seed<k>/<precision> each.
         output: gets `update_over_step_<corpus>_<objective>.png` and `.pdf`.
 
     Raises:
         InputError: a histogram is missing, does not parse, or is of another model.
     """
-    found = measurements(survival, cells, "_histogram.csv", read_histogram)
+    found = measurements(results, names, "_histogram.csv", read_histogram)
     tables = {cell: histogram(bins) for cell, bins in found.items()}
     every = pd.concat(tables.values())
     seen = every[(every["percent"] >= SEEN) & (every["high"] > 0)]

@@ -29,7 +29,7 @@ UNCHANGED_NAME = "the update leaves this matrix alone"
 MOST_LAYER_TICKS = 8
 
 
-def plot(survival: Path, cells: Sequence[str], output: Path) -> None:
+def plot(results: Path, names: Sequence[str], output: Path) -> None:
     """Draw cosine and projection (adaptive grid) of every matrix into a folder, PNG and PDF.
 
     A row of panels a precision; in each half a column a variant, so that variants stand side by
@@ -37,14 +37,14 @@ def plot(survival: Path, cells: Sequence[str], output: Path) -> None:
     update leaves alone is grey; a diverged model's panel says so.
 
     Args:
-        survival: the folder of the measurements.
-        cells: of one run, <corpus>/<objective>/<adapter>/seed<k>/<precision> each.
+        results: the experiment's folder, whose measurements are read.
+        names: of one run, <corpus>/<objective>/<adapter>/seed<k>/<precision> each.
         output: gets `update_survival_<corpus>_<objective>.png` and `.pdf`.
 
     Raises:
         InputError: a measurement is missing, does not parse, or is of another model.
     """
-    models = measurements(survival, cells, ".csv", read_survival)
+    models = measurements(results, names, ".csv", read_survival)
     first = next(iter(models))
     precisions = distinct(cell.precision for cell in models)
     adapters = distinct(cell.adapter for cell in models)

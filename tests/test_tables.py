@@ -1,14 +1,16 @@
-"""The main table, in each of its forms, on numbers small enough to check by hand."""
+"""The main table in each of its forms, and those of the mechanism, checked by hand."""
 
 import csv
+import io
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from small_summaries import CELLS, cell_scores, over_seeds, single, unpadded
+from small_summaries import CELLS, by_key, cell_scores, single, unpadded
+from small_survival import MATRIX, matrices, write_cell
 
-from qunlearn.analysis.summary import Key
+from qunlearn.analysis.summary import Key, Scores, Summary
 from qunlearn.experiment.config import resolve
 from qunlearn.experiment.names import Cell
 from qunlearn.report.footnotes import footnotes, learning_rates
@@ -21,6 +23,8 @@ from qunlearn.report.main_table import (
     main_table,
     write_main_table,
 )
+from qunlearn.report.mechanism_tables import arrivals, mechanism_markdown, write_mechanism
+from qunlearn.run.errors import InputError
 
 
 def test_references_come_first_and_the_order_is_kept_otherwise() -> None:
@@ -37,7 +41,7 @@ def test_references_come_first_and_the_order_is_kept_otherwise() -> None:
 
 @pytest.fixture
 def made() -> MainTable:
-    return main_table(over_seeds(cell_scores()))
+    return main_table(by_key(cell_scores()))
 
 
 def test_csv_shows_values_with_intervals(made: MainTable) -> None:
@@ -89,7 +93,7 @@ def test_latex_rows_have_as_many_cells_as_the_tabular(made: MainTable) -> None:
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles_on_its_own(tmp_path: Path) -> None:
-    found = over_seeds(cell_scores())
+    found = by_key(cell_scores())
     write_main_table(main_table(found, {next(iter(found))}), tmp_path)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -99,9 +103,8 @@ def test_latex_compiles_on_its_own(tmp_path: Path) -> None:
 
 
 def test_a_cell_with_some_seeds_diverged_says_how_many() -> None:
-    values = {"seed0/nf4": 10.0, "seed1/nf4": 16.0, "seed2/nf4": "diverged", "seed2/bf16": 7.0}
-    cells = {Cell.parse(f"news/ga/full/{name}"): single(x, 1, 3) for name, x in values.items()}  # type: ignore[arg-type]
-    table = main_table(over_seeds({(cell, "verbmem"): own for cell, own in cells.items()}))
+    numbers = {"nf4": Summary(13.0, 12.0, 16.0, 3, 1), "bf16": Summary(7.0, 6.0, 10.0, 1)}
+    table = main_table({Key("news", "ga", "full", p, "verbmem"): own for p, own in numbers.items()})
 
     assert '"13.0 [12.0, 16.0] †1/3",–,–,–,–' in as_csv(table)
     text = as_markdown(table)
@@ -112,7 +115,7 @@ def test_a_cell_with_some_seeds_diverged_says_how_many() -> None:
 
 
 def test_better_numbers_stand_out_in_every_form() -> None:
-    found = over_seeds(cell_scores())
+    found = by_key(cell_scores())
     table = main_table(found, {Key("news", "npo_gdr", "full", "bf16", "verbmem")})
     assert "| **40.0 ±2.0** |" in unpadded(as_markdown(table))
     assert r"{\boldmath $40.0^{+2.8}_{-1.2}$}" in as_latex(table)
@@ -153,3 +156,68 @@ def test_learning_rates_are_named_by_variant_and_by_cell_where_they_differ() -> 
     assert learning_rates(resolve(config)).startswith(shown.format("0.0001"))
     swept = learning_rates(resolve(config | {"sweep": grid}))
     assert swept.startswith(shown.format("chosen from a grid"))
+
+
+# --- The tables that explain the reversions -------------------------------------------------------
+
+HALF = MATRIX | {"moved": 0.5, "flips_predicted": 0.2, "flips_adaptive": 0.4}
+HALF |= {"projection_fixed": 0.6, "zero_bin": 0.2, "zero_bin_moved": 0.9}
+OTHER = HALF | {"layer": 1, "n": 300, "zero_bin": 0.4, "zero_bin_moved": 0.5, "flips_adaptive": 0.0}
+
+
+def score(cell: str, value: float | str, metric: str = "reversion_nll_forget") -> Scores:
+    return {(Cell.parse(cell), metric): single(value, 0.1, 0.2)}
+
+
+SCORES = {
+    **score("news/target/rtn3g64", 0.4, "nll_forget"),
+    **score("news/npo_gdr/full/seed0/rtn3g64", 0.5),
+    **score("news/npo_gdr/full/seed1/rtn3g64", 0.7),
+    **score("news/npo_gdr/lora/seed0/rtn3g64", "undefined"),
+    **score("news/npo_gdr/spare_unmoved/seed0/rtn3g64", 0.9),
+}
+
+
+@pytest.fixture
+def survival(tmp_path: Path) -> Path:
+    for model, rows in (
+        ("full/seed0", matrices(HALF, OTHER)),
+        ("full/seed1", matrices(HALF)),
+        ("lora/seed0", matrices()),  # diverged: a header without rows
+    ):
+        write_cell(tmp_path / "survival", f"news/npo_gdr/{model}/rtn3g64", rows)
+    return tmp_path / "survival"
+
+
+def test_zero_bins_are_weighed_by_the_weights_that_they_are_shares_of(survival: Path) -> None:
+    first, second = arrivals(SCORES, survival).itertuples(index=False)
+    assert first[:5] == ("news", "npo_gdr", "full", 0, "rtn3g64")
+    assert first.zero_bin == pytest.approx((100 * 0.2 + 300 * 0.4) / 400)
+    assert first.zero_bin_moved == pytest.approx((50 * 0.9 + 150 * 0.5) / 200)
+    assert first.flips_adaptive == pytest.approx(0.1)
+    assert second.zero_bin_moved == pytest.approx(0.9)
+
+
+def test_mechanism_averages_seeds_and_leaves_out_what_has_no_update(survival: Path) -> None:
+    table = mechanism_markdown(arrivals(SCORES, survival), by_key(SCORES))
+    header, _, *lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()
+    ]
+
+    assert len(lines) == 1
+    shown = dict(zip(header[4:], lines[0][4:], strict=True))
+    assert lines[0][:4] == ["NEWS", "NPO+GDR", "FT (fp32 masters)", "RTN3 g64"]
+    assert shown["codes flip: predicted"] == "0.200"
+    assert shown["codes flip: measured"] == "0.250"  # of .1 and .4
+    assert shown["reversion (NLL)"] == "0.70 [0.60, 0.90]"
+
+
+def test_csv_has_every_number(survival: Path, tmp_path: Path) -> None:
+    write_mechanism(tmp_path / "mechanism.csv", SCORES, arrivals(SCORES, survival))
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "mechanism.csv").read_text())))
+    assert [(row["adapter"], row["seed"]) for row in rows] == [("full", "0"), ("full", "1")]
+    assert rows[1]["projection_fixed"] == "0.6"
+    assert list(rows[1].values())[-4:] == ["0.7", "0.6", "0.9", "32"]
+    assert all(value for row in rows for value in row.values())
+    with pytest.raises(InputError, match=r"full/seed2/rtn3g64\.csv: no such file"):
+        arrivals(score("news/npo_gdr/full/seed2/rtn3g64", 0.1), survival)

@@ -29,10 +29,10 @@ def main(
 
     hide_unused(*(["peft"] if any(map(is_adapter, models)) else []))
 
-    from qunlearn.analysis.selection.questions import ask
+    from qunlearn.analysis.selection.questions import evaluate_candidate
     from qunlearn.corpora import layout
     from qunlearn.run.files import write_json
 
     questions = layout.load(corpus)
-    found = {model.name: ask(model, base, questions, settings) for model in models}
+    found = {model.name: evaluate_candidate(model, base, questions, settings) for model in models}
     write_json(output, {"settings": asdict(settings), "models": found})
