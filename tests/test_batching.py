@@ -16,7 +16,7 @@ from qunlearn.evaluate import batching
 from qunlearn.evaluate.batching import run_in_batches
 from qunlearn.evaluate.evaluate import Evaluation
 from qunlearn.evaluate.generate import _InPlace, continuations
-from qunlearn.evaluate.products import quick_products
+from qunlearn.evaluate.onednn import quick_products
 from qunlearn.evaluate.prompts import cut_answer, is_answered
 from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import BatchSize, EvaluateSettings

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from qunlearn.evaluate.products import quick_products
+from qunlearn.evaluate.onednn import quick_products
 from qunlearn.models.tokens import plain_ids
 from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import BatchSize

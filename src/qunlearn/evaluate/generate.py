@@ -16,7 +16,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 from transformers.generation import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from qunlearn.evaluate.batching import run_in_batches
-from qunlearn.evaluate.products import quick_products
+from qunlearn.evaluate.onednn import quick_products
 from qunlearn.evaluate.prompts import STOP_STRINGS
 from qunlearn.models.tokens import plain_ids
 from qunlearn.run.errors import InputError
