@@ -30,7 +30,7 @@ from math import prod
 from typing import Any
 
 from qunlearn.run.errors import InputError
-from qunlearn.settings.fixed import CHUNK, LORA_LAYERS
+from qunlearn.settings.fixed import CHUNK, LORA_LAYERS, PIECE, WHOLE
 from qunlearn.settings.unlearning import IN_BF16
 
 LARGEST = 2**31 - 1
@@ -220,10 +220,16 @@ class Training:
     def head_bytes(self, loss: str) -> int:
         """Bytes that a loss works with: logits, a chunk at a time (training/losses.py), in several
         forms; a trained head's copy as it is multiplied, and its gradient."""
-        copies = self.compute_bytes * (2 if self.weight_bytes > self.compute_bytes else 1)
-        head = 0 if self.lora else copies * self.shape.embedding
-        logits = min(CHUNK, self.positions * self.shape.vocabulary)
-        return (24 if loss == "kl" else 14) * logits + head
+        a, r, embedding = self.compute_bytes, self.weight_bytes, self.shape.embedding
+        trained = 0 if self.lora else embedding
+        narrow = a * trained if r > a else 0
+        logits, forms = self.positions * self.shape.vocabulary, 24 if loss == "kl" else 14
+        if logits <= WHOLE:
+            return forms * logits + narrow + a * trained
+        products, summed = a * min(CHUNK, logits), r * trained
+        others = products if loss == "kl" else 0
+        formula = others + forms * PIECE + (summed if logits > CHUNK else 0)
+        return products + narrow + max(formula, a * trained + summed)
 
     def update_bytes(self) -> int:
         """Of the training itself; FSDP's part was never compared with a measured peak."""

@@ -50,7 +50,8 @@ def see(hidden: Tensor, head: Tensor, batch: Batch, reference: tuple[Tensor, ...
     mask = batch["attention_mask"]
 
     def compare(formula: Formula) -> Tensor:
-        return over_vocabulary(formula, hidden, head, reference[0], mask, reference[1])
+        known = reference[0], mask, reference[1]
+        return over_vocabulary(formula, hidden, head, *known, summed=True)
 
     return Seen(mask, partial(token_nll, hidden, head, batch["labels"]), compare, reference)
 
