@@ -141,7 +141,7 @@ class UnlearnKeys(Section):
     `src/qunlearn/training/terms` for all of them."""
     adapters: Several[Adapter] = ["full", "full_bf16", "lora"]
     """Variants of the update: all weights with fp32 masters (`full`), all weights in bf16 without
-    masters (`full_bf16`), or LoRA (`lora`)."""
+    masters, rounded to nearest (`full_bf16`) or stochastically (`full_sr`), or LoRA (`lora`)."""
     settings: UnlearnSettings = UnlearnSettings()
     overrides: dict[Pattern, Given[UnlearnSettings]] = {}
     """Settings for the runs that match a pattern `<corpus>/<objective>/<adapter>`, where `*`
