@@ -1,6 +1,5 @@
 """`qunlearn forecast` on random pairs: CPU time and memory, and that memory keeps to one matrix."""
 
-import json
 import os
 import subprocess
 import sys
@@ -25,6 +24,7 @@ SMALL = {"hidden_size": 576, "intermediate_size": 1536, "num_attention_heads": 9
 SMALL |= {"num_key_value_heads": 3, "num_hidden_layers": 30}  # SmolLM2-135M
 WIDE = {"hidden_size": 2048, "intermediate_size": 8192, "num_attention_heads": 32}
 WIDE |= {"num_key_value_heads": 8}  # Llama-3.2-1B, which has 16 layers
+COPIES = 5  # of a matrix in float32 at once, at most: both models', the update and the next reading
 MINUTES, CORES, MEMORY = 2, 2, 1536  # what it may take at 135M: on so many cores; MiB
 
 
@@ -77,23 +77,37 @@ def cost(shape: dict[str, int], formats: tuple[str, ...]) -> Cost:
         return Cost(weights, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
-if __name__ == "__main__":
-    small = cost(SMALL, FORMATS)
-    few, many = (cost(WIDE | {"num_hidden_layers": n}, ("fp4", "q4_0")) for n in (2, 6))
-    print(json.dumps([small, few, many]))
+def planned(small: Cost, many: Cost) -> dict[str, float]:
+    """A pair of Llama-2-7B's shape in 12 formats, by weights and by the largest matrix."""
+    hidden, mlp, layers = 4096, 11008, 32
+    weights = layers * (4 * hidden**2 + 3 * hidden * mlp)
+    larger = hidden * mlp - WIDE["hidden_size"] * WIDE["intermediate_size"]
+    hours = small.seconds / small.weights * weights / 3600
+    gib = (many.mib + COPIES * 4 * larger / 2**20) / 1024
+    return {"CPU hours": round(hours, 1), "GiB": round(gib, 1)}
+
+
+def report(small: Cost, few: Cost, many: Cost) -> None:
+    """Keep what was measured."""
     budget = 60.0 * MINUTES * CORES
     keep(
         "forecast",
         [
-            Comparison("135M, 12 formats: CPU seconds", "s", [small.seconds], [budget], "share", 1),
+            Comparison("135M, 12 formats: CPU time", "s", [small.seconds], [budget], "share", 1),
             Comparison("135M: peak memory", "MiB", [small.mib], [MEMORY], "share", 1),
-            Comparison(
-                "1B wide, 6 layers: peak memory", "MiB", [many.mib], [few.mib], "share", 1.1
-            ),
+            Comparison("1B wide, 6 layers: memory", "MiB", [many.mib], [few.mib], "share", 1.1),
         ],
         f"`baseline` is the budget: {MINUTES} minutes on {CORES} cores, {MEMORY} MiB; and for the "
         "last row the peak of two such layers. Rounding bounds the time, most of all IQ4_NL's; "
         "torch's libraries bound the memory at 135M, and above it the largest matrix.",
-        formats=list(FORMATS),
+        formats=", ".join(FORMATS),
         weights={"135M": small.weights, "2 layers": few.weights, "6 layers": many.weights},
+        planned_for_7B=planned(small, many),
+    )
+
+
+if __name__ == "__main__":
+    report(
+        cost(SMALL, FORMATS),
+        *(cost(WIDE | {"num_hidden_layers": n}, ("fp4", "q4_0")) for n in (2, 6)),
     )
