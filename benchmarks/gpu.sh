@@ -24,7 +24,7 @@ for name, (first, last) in tested.items():
         print(f"warning: {name} {found}; tested with {shown[0]} to {shown[1]}", file=sys.stderr)
 END
 
-"$python" -m venv --clear "$own"
+"$python" -m venv --clear --without-pip "$own"  # the machine's pip will do
 # The machine's Python may itself be an environment, which --system-site-packages would pass over.
 "$python" -c 'import site; print(*site.getsitepackages(), sep="\n")' > "$("$own/bin/python" -c \
     'import site; print(site.getsitepackages()[0])')/machine.pth"

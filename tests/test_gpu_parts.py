@@ -10,6 +10,7 @@ from conftest import ROOT
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import gpu_parts, step_7b
+from benchmarks.write_performance import document
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 
@@ -39,10 +40,12 @@ def test_no_part_keeps_another_from_its_turn(
     monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}:{ROOT}")
     gpu_parts.main(tmp_path, miniature=True)
     found = read_json(tmp_path / "gpu.json")["facts"]
-    assert found["unknown"]["error"].startswith("exit code 1; see unknown.log")
+    assert found["unknown"]["error"].startswith("exit code 1; see gpu.log")
     assert found["textbook"]["error"] == "not done in 2 s"
     assert {"passed", "failure", "error", "skipped", "not_passed"} < found["tests"].keys()
     assert "## Tests that need a GPU" in (tmp_path / "gpu.md").read_text(encoding="utf-8")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["gpu.json", "gpu.log", "gpu.md"]
+    assert "this code has not met a GPU yet" not in document(tmp_path)
 
 
 def test_time_that_is_over_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +62,7 @@ def test_ratios_and_goals_are_of_what_was_measured() -> None:
     }
     assert [one.ratio for one in gpu_parts.comparisons(found)] == [2.0, 0.6]
     met = {goal["what"]: goal["met"] for goal in gpu_parts.goals(found)}
-    assert met == {"LoRA: MFU": "no", "LoRA: peak GB": "yes"}
+    assert met == {"An update of LoRA: MFU": "no", "An update of LoRA: peak GB": "yes"}
 
 
 def test_without_a_gpu_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
