@@ -154,6 +154,8 @@ STEPS = {
     "evaluate": ("evaluate", "evaluate", "evaluate"),
     "survival": ("measure_survival", "quantize", "survival"),
     "analyse": ("analyse", "tables", "tables"),
+    "forecast": ("forecast_losses", "tables", "tables"),
+    "score": ("score_forecasts", "tables", "tables"),
     "write_tables": ("write_tables", "tables", "tables"),
     "model_cards": ("write_model_cards", "tables", "tables"),
     "figure": ("plot", "tables", "tables"),

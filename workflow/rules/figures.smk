@@ -17,6 +17,8 @@ FIGURES = {
 }
 if GRIDS:
     FIGURES["slope"] = ("Forgetting", "From bf16 to coarser precisions", SUMMARY)
+    SCORED = ["<results>/tables/scored.csv"]
+    FIGURES["forecast"] = ("Mechanism", "Forecast against reversion", SCORED)
 if CONFIG["controls"]:
     FIGURES["controls"] = ("Controls", "Reversion of the controls", BOTH)
 if SWEPT:
@@ -43,10 +45,13 @@ PAGES = {
     "configuration": ("Configuration", "Every key as it was used"),
     "reversion": ("Forgetting", "Reversion, all metrics (table)"),
     "mechanism": ("Mechanism", "What arrives of the updates (table)"),
+    "score": ("Mechanism", "The forecast from the weights, scored"),
     "claims": ("Claims", "The paper's claims, judged"),
     "candidates": ("Selection", "All candidates, and why one was chosen"),
 }
 if not SWEPT:
     del PAGES["candidates"]
+if not GRIDS:
+    del PAGES["score"]
 # The report's first page, the answer in a few lines, and the tables that they are made from.
 WORDS = {"story.rst": ["summary", "tests", "claims"], "answer.txt": ["summary"]}

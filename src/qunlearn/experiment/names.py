@@ -19,7 +19,7 @@ class Run:
 
     corpus: str  # e.g. `news`
     objective: str  # e.g. `npo_gdr`, or `target` or `retrain`
-    adapter: str  # `full`, `full_bf16`, `lora` or a control's name; `none`: target and retrain
+    adapter: str  # a trained variant's or a control's name; `none`: target and retrain
     seed: int | None  # None of target and retrain where they serve all seeds
 
     @property
