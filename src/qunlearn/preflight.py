@@ -17,12 +17,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from qunlearn.corpora.sizes import read_sizes
-from qunlearn.evaluate.prompts import few_shot
+from qunlearn.corpora.text import leaks
+from qunlearn.evaluate.prompts import question_prompts
 from qunlearn.experiment.config import Json, runs, unlearn_settings
 from qunlearn.experiment.controls import MIDRISE
 from qunlearn.experiment.inputs import about, read_corpus
-from qunlearn.experiment.names import REFERENCES
+from qunlearn.experiment.names import AFTER, REFERENCES
 from qunlearn.models import sources
+from qunlearn.models.checkpoints import is_adapter
 from qunlearn.models.fetching import read_shape, read_tokenizer
 from qunlearn.models.shape import ModelShape
 from qunlearn.plan import Job, disk, estimate
@@ -59,8 +61,10 @@ def preflight(
         warnings += _check_lengths(config, corpus, found)
         if texts := read_corpus(config, corpus, results):
             with about("evaluate.shots", corpus):
-                for name in ("forget_qa_icl", "retain_qa_icl"):
-                    few_shot(texts.knowmem[name], config["evaluate"]["shots"], name)
+                for split in ("forget", "retain"):
+                    question_prompts(texts, split, EvaluateSettings(**config["evaluate"]))
+            if (after := sources.used(config, corpus).get(AFTER)) and after.kind == "folder":
+                warnings += leaks(texts, Path(after.value))
     if python in (None, sys.executable):
         warnings += check_texts(config, results)
     else:
@@ -86,6 +90,8 @@ def look(config: Json, corpus: str) -> dict[str, ModelShape]:
     """
     found: dict[str, ModelShape] = {}
     for name, source in sources.used(config, corpus).items():  # the base first, where it is needed
+        if source.kind == "folder" and is_adapter(Path(source.value)):
+            continue  # of the target's shape, or refused by check_texts
         if source.kind == "made":
             shape = ModelShape.from_architecture(config["models"]["architecture"])
             found[name] = replace(found["base"], kind="") if "base" in found else shape
@@ -96,7 +102,7 @@ def look(config: Json, corpus: str) -> dict[str, ModelShape]:
 
 
 def _check_shapes(corpus: str, models: Models) -> None:
-    """Base, target and retrain are one architecture; their contexts may differ."""
+    """All models are of one architecture; their contexts may differ."""
     given = [(name, x.kind, replace(x, context=0)) for name, x in models.items() if x.kind]
     for (first, *one), (name, *two) in pairwise(given):
         if one != two:
@@ -128,11 +134,9 @@ def _check_lengths(config: Json, corpus: str, models: Models) -> Iterator[str]:
     evaluation = config["evaluate"]
     made = {name: config["train"][name]["max_tokens"] for name in models if not models[name].kind}
     lengths = {f"train.{name}.max_tokens": rows for name, rows in made.items()}
-    lengths["unlearn.settings.max_tokens"] = max(
-        unlearn_settings(config, run.cell)["max_tokens"]
-        for run in runs(config)
-        if run.corpus == corpus
-    )
+    own = [unlearn_settings(config, run.cell) for run in runs(config) if run.corpus == corpus]
+    if own:
+        lengths["unlearn.settings.max_tokens"] = max(each["max_tokens"] for each in own)
     if any(method_of(name).calibrated for name in config["precisions"]):
         lengths["quantization.calibration.length"] = config["quantization"]["calibration"]["length"]
     for key in ("verbmem_tokens", "knowmem_tokens"):  # and at least one of the prompt
@@ -178,14 +182,22 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
         from qunlearn.models.tokens import same_ids
         from qunlearn.quantize.calibration import draw
 
-        target, retrain = (_tokenizer(config, corpus, name, models) for name in REFERENCES)
-        if target is None or retrain is None:
-            yield f"models of {corpus}: target's tokenizer and retrain's can be compared only later"
-        elif not same_ids(target, retrain):
-            raise InputError(
-                f"config keys 'models.target' and 'models.retrain': those of {corpus} have "
-                "different tokenizers, and PrivLeak cannot compare them; set models.tokenizer"
-            )
+        target, *others = (
+            (name, _tokenizer(config, corpus, name, models))
+            for name in (*REFERENCES, AFTER)
+            if name in models
+        )
+        target = target[1]
+        for name, other in others:
+            if target is None or other is None:
+                what = f"target's tokenizer and {name}'s"
+                yield f"models of {corpus}: {what} can be compared only later"
+            elif not same_ids(target, other):
+                raise InputError(
+                    f"config keys 'models.target' and 'models.{name}': those of {corpus} have "
+                    "different tokenizers, so that scores do not compare; set models.tokenizer"
+                )
+        yield from _check_after(config, corpus)
         texts = read_corpus(config, corpus, results)
         if target is None or texts is None:
             continue
@@ -197,8 +209,26 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
         yield from (f"{corpus}: {line}" for line in shortfalls(target, context, texts, settings))
 
 
+def _check_after(config: Json, corpus: str) -> Iterator[str]:
+    """The libraries of an audit's formats are there; and an adapter is one of the target."""
+    used = sources.used(config, corpus)
+    if (after := used.get(AFTER)) is None:
+        return
+    for name in config["precisions"]:
+        if find_spec((library := method_of(name).library).replace("-", "_")) is None:
+            raise InputError(
+                f"config key 'precisions': {name} needs {library}, which the jobs' Python lacks; "
+                "install it, or drop the format"
+            )
+    if {after.kind, used["target"].kind} == {"folder"} and is_adapter(Path(after.value)):
+        from qunlearn.models.updates import check_adapter
+
+        with about("models.after", after):
+            yield from check_adapter(Path(used["target"].value), Path(after.value))
+
+
 def _tokenizer(config: Json, corpus: str, name: str, models: Models) -> Any:
-    """The tokenizer of target or retrain, or of their base; None of a base from scratch."""
+    """The tokenizer of target, retrain or after, or of their base; None of a base from scratch."""
     from qunlearn.models.tokens import check_ids
 
     used, own = sources.used(config, corpus), sources.tokenizer_of(config, corpus)

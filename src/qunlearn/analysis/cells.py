@@ -46,13 +46,30 @@ class Evaluations:
         for name, cell in self.cells.items():
             self.variants.setdefault(replace(cell, seed=None), {})[cell.seed] = name
         self._own_references = {(x.corpus, x.objective, x.seed) for x in self.cells.values()}
-        self._read = cache(lambda name, file: records.read(folder / name / file, file))
+        self._read = cache(lambda name, file: records.read(folder / name / file, file, empty=True))
         self._status = cache(lambda name: read_json(folder / name / FILE)["status"])
 
     def reference(self, cell: Cell, model: str, precision: str) -> str:
         """The cell of target or retrain (`model`) that `cell` belongs to: of its seed if any is."""
         own = cell.seed is not None and (cell.corpus, model, cell.seed) in self._own_references
         return f"{cell.corpus}/{model}/{f'seed{cell.seed}/' if own else ''}{precision}"
+
+    def metrics_of(self, cell: Cell) -> tuple[str, ...]:
+        """What a cell has numbers of: what any model of its corpus was scored on, and reversions.
+
+        A corpus without questions, or without holdout texts, has fewer metrics than others.
+        """
+        of_corpus = [name for name, other in self.cells.items() if other.corpus == cell.corpus]
+        finite = [name for name in of_corpus if self._status(name) != DIVERGED]
+        found = [
+            metric
+            for metric, definition in DEFINITIONS.items()
+            if not finite
+            or any(definition.possible(self._read(name, definition.file)) for name in finite)
+        ]
+        if cell.objective not in REFERENCES:
+            found += [f"reversion_{metric}" for metric in FORGET_METRICS if metric in found]
+        return tuple(found)
 
     def statistics(
         self, names: Iterable[str], metric: str
@@ -80,6 +97,11 @@ class Evaluations:
             return DIVERGED
         definition = DEFINITIONS[metric]
         own = self._read(name, definition.file)
+        if not definition.possible(own):
+            raise InputError(
+                f"cell '{name}': {definition.file} has no records for {metric}, which others have; "
+                "evaluate the model again"
+            )
         return definition.build(own, lambda: self._retrain(name, own))
 
     def _retrain(self, name: str, own: list[records.Record]) -> list[records.Record]:
@@ -108,11 +130,6 @@ class Evaluations:
             return UNDEFINED
         flat = "0 by definition" if a is b else "the same whichever items are drawn"
         return items.combine((a, b, target), _share, flat, gap="nothing was forgotten in them")
-
-
-def metrics_of(objective: str) -> tuple[str, ...]:
-    """What a model of an objective, `target` or `retrain` has numbers of."""
-    return METRICS if objective in REFERENCES else METRICS + REVERSIONS
 
 
 def _other_items(name: str, metric: str, first: str) -> InputError:

@@ -143,7 +143,7 @@ def check_evaluations(
         if name == reference:
             fault = "retrain's own evaluation, yet PrivLeak is relative to another"
             made.check("retrain" not in made.get("inputs"), fault)
-        else:
+        elif reference in known.cells:
             made.check_input("retrain", folder / reference / PRIVLEAK)
         quantized = results / "quantized" / name
         made.check_input("model", quantized)

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from qunlearn.experiment.controls import SCALED, SPARE
+from qunlearn.experiment.names import GIVEN
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.training.objectives import Objective
 
@@ -18,6 +19,7 @@ ADAPTERS = {
     "spare_zero_bin": "bf16 FT, zero-bin moves kept",
     "spare_other_bins": "bf16 FT, other moves kept",
     "spare_unmoved": "bf16 FT, as many others kept",
+    "after": "after",
 }
 METRICS = {
     "verbmem": "VerMem",
@@ -42,12 +44,13 @@ class Line:
     dashes: str | tuple[float, tuple[float, ...]]
 
 
-# Three of Okabe and Ito's colours, which stay apart under every common colour blindness; markers
+# Four of Okabe and Ito's colours, which stay apart under every common colour blindness; markers
 # and dashes carry a grey print. The references are grey and thin: the ground, not the figures.
 LINES = {
     "full": Line("#009E73", "o", "-"),
     "full_bf16": Line("#D55E00", "s", (0, (5, 1.5))),
     "lora": Line("#0072B2", "^", (0, (4, 1.2, 1, 1.2))),
+    "after": Line("#CC79A7", "D", "-"),
 }
 REFERENCE_LINES = {
     "target": Line("#222222", "", "-"),
@@ -62,8 +65,9 @@ def corpus_name(corpus: str) -> str:
 
 
 def method_name(objective: str) -> str:
-    """`npo_gdr` -> `NPO+GDR`, as the paper prints it; target and retrain keep their names."""
-    return objective if objective in REFERENCE_LINES else Objective.parse(objective).label
+    """`npo_gdr` -> `NPO+GDR`, as the paper prints it; target, retrain, given keep their names."""
+    kept = objective in (*REFERENCE_LINES, GIVEN)
+    return objective if kept else Objective.parse(objective).label
 
 
 def adapter_name(adapter: str) -> str:
