@@ -61,6 +61,7 @@ rule tables:
     input:
         rules.analyse.output,
         rules.write_tables.output,
+        rules.score.output if GRIDS else [],
 
 
 rule figures:

@@ -172,9 +172,23 @@ def fill_window(
     copy_figure(results[-1], "window", docs)
 
 
+def fill_map(results: Path, document: Path, docs: Path) -> None:
+    """Put the scores of forecasts into a document, their figure and cells into `docs`."""
+    kept = (results / "tables/scored.csv").read_text(encoding="utf-8")
+    write_text(docs / "results/map.csv", kept)
+    replace_marked(document, "map", (results / "tables/score.md").read_text(encoding="utf-8"))
+    copy_figure(results, "forecast", docs)
+
+
+def fill_forecast(results: Path, document: Path, docs: Path) -> None:
+    """Put what `qunlearn forecast` wrote into a document, and its figure into `docs`."""
+    replace_marked(document, "forecast", (results / "forecast.md").read_text(encoding="utf-8"))
+    shutil.copy(results / "forecast.png", docs / "forecast_example.png")
+
+
 @run_script
 def main(
-    part: Literal["table", "answer", "mechanism", "window"],
+    part: Literal["table", "answer", "mechanism", "window", "forecast", "map"],
     results: tuple[Path, ...],
     document: Path,
     docs: Path,
@@ -187,8 +201,8 @@ def main(
     """Write the parts of a document that are results anew, and keep their figures and numbers.
 
     Args:
-        part: the main table; one metric of it; the tables of a run with controls; or one variant
-            at several rates.
+        part: the main table; one metric of it; the tables of a run with controls; one variant at
+            several rates; the forecast of one pair; or the scores of forecasts.
         results: the run, e.g. results/mini; of `window` several, one a learning rate.
         document: the file; what stands between its marks is written anew.
         docs: the folder for the figures, and in its results/ for the numbers.
@@ -208,3 +222,7 @@ def main(
             fill_mechanism(results[0], (corpus, objective), precisions, document, docs)
         case "window":
             fill_window(results, (corpus, objective, adapter), document, docs)
+        case "forecast":
+            fill_forecast(results[0], document, docs)
+        case "map":
+            fill_map(results[0], document, docs)

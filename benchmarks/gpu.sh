@@ -8,7 +8,7 @@ python=${PYTHON:-python3}
 wheels=${1:-wheels/gpu}
 own=.venv-gpu
 
-"$python" - <<'END'
+"$python" - "$@" <<'END'
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
@@ -22,9 +22,14 @@ for name, (first, last) in tested.items():
     if not first <= release <= last:
         shown = [".".join(map(str, bound)) for bound in (first, last)]
         print(f"warning: {name} {found}; tested with {shown[0]} to {shown[1]}", file=sys.stderr)
+
+import torch
+
+if not torch.cuda.is_available() and "--miniature" not in sys.argv:
+    sys.exit("error: torch sees no CUDA GPU here; use a machine with one, or --miniature True")
 END
 
-"$python" -m venv --clear "$own"
+"$python" -m venv --clear --without-pip "$own"  # the machine's pip will do
 # The machine's Python may itself be an environment, which --system-site-packages would pass over.
 "$python" -c 'import site; print(*site.getsitepackages(), sep="\n")' > "$("$own/bin/python" -c \
     'import site; print(site.getsitepackages()[0])')/machine.pth"

@@ -12,7 +12,6 @@ from benchmarks.harness import ROOT
 from qunlearn.analysis.compare import compare, summarize
 from qunlearn.experiment import configfiles
 from qunlearn.quantize.method import method_of
-from qunlearn.run.files import write_text
 
 SEEDS = {"tiny": [0], "mini": [0, 1, 2]}
 KEPT = {"tiny": ROOT / "tests/golden/tiny", "mini": ROOT / "docs/results"}
@@ -26,8 +25,11 @@ def measure(experiment: str, output: Path, *more: str) -> dict[str, Any]:
 
     Args:
         experiment: `tiny` or `mini`, the default one.
-        output: folder of the run, and of `<experiment>.md` with what differs.
+        output: folder of the run.
         more: arguments of Snakemake; with --dry-run the kept tables are compared with themselves.
+
+    Returns:
+        Seconds, precisions, how many numbers have which verdict, and `comparison`: Markdown.
     """
     precisions = [
         name
@@ -44,6 +46,7 @@ def measure(experiment: str, output: Path, *more: str) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     found = output / "results" / experiment
     compared = compare(KEPT[experiment], found if found.exists() else KEPT[experiment])
-    write_text(output / f"{experiment}.md", summarize(compared))
-    verdicts = compared["verdict"].value_counts().to_dict()
-    return {"seconds": seconds, "precisions": precisions, "numbers": len(compared)} | verdicts
+    known = {"seconds": seconds, "precisions": precisions, "numbers": len(compared)}
+    return (
+        known | compared["verdict"].value_counts().to_dict() | {"comparison": summarize(compared)}
+    )

@@ -1,12 +1,15 @@
-"""MUSE's evaluation in the two ways that it is usually written, to be timed against ours.
+"""MUSE's evaluation in the ways that it is usually written, to be timed against ours.
 
 * One at a time: a call of `generate` for each prompt, all new tokens of it, cut afterwards; each
   token's probability fetched from the device by itself. So do the benchmark's own code and the
   first study of quantized unlearning.
 * Padded batches: the prompts in their own order, padded to a common length, whole prompts at each
   batch and all new tokens of each.
+* The same with an end: a batch stops once each of its answers holds a stop string, for which the
+  last tokens of all are decoded at every step, once for each string. So does open-unlearning
+  (src/evals/metrics/utils.py), in batches of 8; it does not ask how likely the retained texts are.
 
-Both give what ours gives.
+All give what ours gives.
 """
 
 from collections.abc import Sequence
@@ -14,7 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
 
 
 @torch.inference_mode()
@@ -48,13 +51,14 @@ def generate_in_batches(
     prompts: Sequence[str],
     new_tokens: int,
     size: int,
+    stops: Sequence[str] = (),
 ) -> list[str]:
-    """The greedy continuation of each prompt."""
+    """The greedy continuation of each prompt; a batch may end once all have one of `stops`."""
     rows = [tokenizer(prompt)["input_ids"] for prompt in prompts]
     return [
         text
         for start in range(0, len(rows), size)
-        for text in _generate(model, tokenizer, rows[start : start + size], new_tokens)
+        for text in _generate(model, tokenizer, rows[start : start + size], new_tokens, stops)
     ]
 
 
@@ -76,17 +80,38 @@ def logprobs_in_batches(
 
 
 def _generate(
-    model: Any, tokenizer: PreTrainedTokenizerBase, rows: list[list[int]], new_tokens: int
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: list[list[int]],
+    new_tokens: int,
+    stops: Sequence[str] = (),
 ) -> list[str]:
     ids, mask = (each.to(model.device) for each in _padded(rows, left=True))
+    ends = [_Held(stop, tokenizer, ids) for stop in stops]
     output = model.generate(
         input_ids=ids,
         attention_mask=mask,
         max_new_tokens=new_tokens,
         do_sample=False,
         pad_token_id=tokenizer.pad_token_id,
+        stopping_criteria=StoppingCriteriaList(ends),
     )
     return list(tokenizer.batch_decode(output[:, ids.shape[1] :], skip_special_tokens=True))
+
+
+class _Held(StoppingCriteria):  # type: ignore[misc]  # an untyped base
+    """Ends a batch once each row has held `stop` in its last tokens."""
+
+    def __init__(self, stop: str, tokenizer: PreTrainedTokenizerBase, prompts: Tensor) -> None:
+        self.stop, self.tokenizer, self.start = stop, tokenizer, prompts.shape[1]
+        self.tokens = len(tokenizer(stop, add_special_tokens=False)["input_ids"]) + 2
+        self.held = [False] * len(prompts)
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> bool:
+        texts = self.tokenizer.batch_decode(input_ids[:, self.start :][:, -self.tokens :])
+        pairs = zip(self.held, texts, strict=True)
+        self.held = [held or self.stop in text for held, text in pairs]
+        return all(self.held)
 
 
 def _padded(rows: list[list[int]], left: bool) -> tuple[Tensor, Tensor]:

@@ -144,20 +144,23 @@ def _textbook(
         optimizer.zero_grad()
 
 
-def measure(name: str, way: Way, rows: int, updates: int) -> dict[str, Any]:
+def measure(
+    name: str, way: Way, rows: int, updates: int, checkpointing: bool = False
+) -> dict[str, Any]:
     """Seconds, tokens/s, MFU (None off a known GPU) and peak memory in GB (None off a GPU).
 
     Args:
         name: of the shape.
         rows: forget rows an update, each with a retain row; 1 in the textbook.
         updates: how many are timed, after one that is not.
+        checkpointing: compute each layer again in the backward pass; `full` does so anyway.
     """
     shape, full, adapter = SHAPES[name], way == "full", "full" if way == "full" else "lora"
     settings = UnlearnSettings(
         epochs=updates + 2,
         batch_size=rows,
         micro_batch_size=1,
-        gradient_checkpointing=full,
+        gradient_checkpointing=checkpointing or full,
         optimizer="adamw_8bit" if full else "adamw",
         log_every=NEVER,
         checkpoint_every=NEVER,
@@ -186,9 +189,11 @@ def measure(name: str, way: Way, rows: int, updates: int) -> dict[str, Any]:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     flops = update_flops(shape, way, tokens, trained)
-    peak = next((card.flops for card in CARDS if gpu and card.name in gpu), None)
+    known = (gpu or "").replace("H200", "H100")  # an H200 is an H100 with other memory
+    peak = next((card.flops for card in CARDS if card.name in known), None)
     return {
         "way": way,
+        "gradient_checkpointing": settings.gradient_checkpointing,
         "rows": rows,
         "tokens": tokens,
         "seconds": seconds,
@@ -200,7 +205,11 @@ def measure(name: str, way: Way, rows: int, updates: int) -> dict[str, Any]:
 
 
 def main(
-    shape: Literal["7b", "tiny"] = "7b", way: Way = "lora", rows: int = 1, updates: int = 5
+    shape: Literal["7b", "tiny"] = "7b",
+    way: Way = "lora",
+    rows: int = 1,
+    updates: int = 5,
+    gradient_checkpointing: bool = False,
 ) -> None:
     """Make updates and print what they took.
 
@@ -209,8 +218,10 @@ def main(
         way: which weights are trained, and how.
         rows: forget rows an update, each with a retain row.
         updates: how many are timed, after one that is not.
+        gradient_checkpointing: compute each layer again in the backward pass.
     """
-    print(json.dumps(measure(shape, way, rows, updates), indent=2))
+    found = measure(shape, way, rows, updates, gradient_checkpointing)
+    print(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":

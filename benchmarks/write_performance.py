@@ -87,6 +87,14 @@ SECTIONS = (
         within=0.05,
     ),
     Section(
+        "forecast",
+        "The forecast from two checkpoints",
+        "What `qunlearn forecast` takes at 135 million parameters and 12 formats, against what it "
+        "may; and whether its memory grows with the number of layers.",
+        "python -m benchmarks.bench_forecast",
+        columns=("Taken", "May be"),
+    ),
+    Section(
         "sixteen_bits",
         "Evaluating in bfloat16, as on a GPU, instead of in float32",
         "The forget text's NLL of the default experiment's quantized models, in both.",

@@ -10,6 +10,7 @@ import tiny_models as tiny
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
+from torch.optim import AdamW
 from transformers import LlamaForCausalLM
 
 from qunlearn.run.files import read_json
@@ -18,6 +19,7 @@ from qunlearn.training import products
 from qunlearn.training.adapters import narrow_frozen, weight_dtype, with_adapter
 from qunlearn.training.losses import head_weight, hidden_states, token_nll
 from qunlearn.training.reference import cached_states, row_nll
+from qunlearn.training.rounding import StochasticAdamW
 from qunlearn.training.rows import collate
 from qunlearn.training.trainer import RepeatableTrainer
 from qunlearn.training.unlearn import unlearn
@@ -76,10 +78,19 @@ def optimizers(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("adapter", "dtype"), [("full", torch.float32), ("full_bf16", torch.bfloat16)]
+    ("adapter", "dtype", "kind"),
+    [
+        ("full", torch.float32, AdamW),
+        ("full_bf16", torch.bfloat16, AdamW),
+        ("full_sr", torch.bfloat16, StochasticAdamW),
+    ],
 )
 def test_weights_and_moments_of_adamw_without_decay(
-    adapter: Adapter, dtype: torch.dtype, tmp_path: Path, optimizers: list[Any]
+    adapter: Adapter,
+    dtype: torch.dtype,
+    kind: type[AdamW],
+    tmp_path: Path,
+    optimizers: list[Any],
 ) -> None:
     """fp32 masters, or bf16 without any."""
     model = tiny.tiny_llama().to(weight_dtype(adapter))
@@ -90,7 +101,7 @@ def test_weights_and_moments_of_adamw_without_decay(
     ]
     assert len(moments) == 2 * len(list(model.parameters()))
     assert {tensor.dtype for tensor in (*moments, *model.parameters())} == {dtype}
-    assert type(optimizer) is torch.optim.AdamW
+    assert type(optimizer) is kind
     assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0}
     assert {group["lr"] for group in optimizer.param_groups} == {tiny.UNLEARNING.lr}
 

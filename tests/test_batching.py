@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 import torch
 from talking_models import TEXTS, greedy_by_hand, model, small_corpus, tokenizer
+from torch import nn
+from transformers.cache_utils import DynamicLayer
 
 from qunlearn.evaluate import batching
 from qunlearn.evaluate.batching import run_in_batches
 from qunlearn.evaluate.evaluate import Evaluation
-from qunlearn.evaluate.generate import continuations
+from qunlearn.evaluate.generate import _InPlace, continuations
+from qunlearn.evaluate.onednn import quick_products
 from qunlearn.evaluate.prompts import cut_answer, is_answered
 from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import BatchSize, EvaluateSettings
@@ -158,3 +161,44 @@ def test_a_shortage_in_an_evaluation_changes_no_record(monkeypatch: pytest.Monke
     monkeypatch.setattr(model, "generate", generate_few)
     assert evaluation.records() == expected
     assert refused == [7, 3, 5]  # of VerMem's 7 prompts, and of 5 questions
+
+
+# --- Products by another library ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("capability", ["AVX512", "AVX2"])
+def test_only_plain_float32_layers_change_and_only_within_the_block(
+    monkeypatch: pytest.MonkeyPatch, capability: str
+) -> None:
+    class Quantized(nn.Linear):
+        pass
+
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    layers = nn.Sequential(nn.Linear(300, 40), nn.Linear(40, 7, bias=False), Quantized(7, 7))
+    layers.append(nn.Linear(7, 7).bfloat16())
+    states, before = torch.randn(3, 5, 300), [type(layer) for layer in layers]
+    with torch.inference_mode():
+        plain = layers[:3](states)
+        with quick_products(layers):
+            changed = [type(layer) is not old for layer, old in zip(layers, before, strict=True)]
+            quick = layers[:3](states)
+    assert changed == [capability == "AVX512"] * 2 + [False] * 2
+    torch.testing.assert_close(quick, plain, atol=1e-6, rtol=1e-5)
+    assert [type(layer) for layer in layers] == before
+
+
+def test_the_cache_in_place_holds_what_transformers_own_holds() -> None:
+    """With a shared beginning and without one; the rows' tokens in pieces of 3, 1 and 1."""
+    beginning, rows = torch.randn(1, 2, 4, 8), torch.randn(6, 2, 5, 8)
+    for shared in (True, False):
+        own, prefix = DynamicLayer(), DynamicLayer()
+        if shared:
+            own.update(beginning.expand(6, -1, -1, -1), -beginning.expand(6, -1, -1, -1))
+            prefix.update(beginning, -beginning)
+        ours = _InPlace(prefix, 6, 9)
+        for piece in rows.split((3, 1, 1), dim=2):
+            assert ours.get_seq_length() == own.get_seq_length()
+            for mine, theirs in zip(
+                ours.update(piece, -piece), own.update(piece, -piece), strict=True
+            ):
+                assert torch.equal(mine, theirs)

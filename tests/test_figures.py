@@ -17,8 +17,11 @@ from small_summaries import by_key, single
 from small_survival import BINS, MATRIX, STILL, matrices, write_cell
 from test_selection import selection
 
+from qunlearn.analysis.forecast_scores import write_scored
+from qunlearn.analysis.frame import SCORED_TABLE
 from qunlearn.analysis.selection.choice import write
 from qunlearn.analysis.summary import Scores, write_summaries
+from qunlearn.experiment.controls import NEEDED
 from qunlearn.experiment.labels import LINES, REFERENCE_LINES
 from qunlearn.experiment.names import DIVERGED, METRICS, UNDEFINED, Cell
 from qunlearn.report.figures import page, plot_controls, plot_update_survival
@@ -28,7 +31,7 @@ from qunlearn.run.manifest import write_manifest
 
 REVERSIONS = ("reversion_nll_forget", "reversion_verbmem", "reversion_knowmem")
 ERRORS = {"bf16": 0.0, "nf4": 0.09, "rtn3g64": 0.25}
-RUNS = [f"news/npo_gdr/{adapter}/seed0" for adapter in LINES]
+RUNS = [f"news/npo_gdr/{adapter}/seed0" for adapter in NEEDED]
 CELLS = " ".join(f"{run}/{precision}" for precision in ("nf4", "rtn3g64") for run in RUNS)
 SWEPT = "news/npo_gdr/lora"
 NAMES = {
@@ -41,6 +44,7 @@ NAMES = {
     "update_over_step": CELLS,
     "loss_curves": " ".join(RUNS),
     "candidates": SWEPT,
+    "forecast": "",
 }
 
 
@@ -92,6 +96,19 @@ def experiment() -> Scores:
     }
 
 
+def forecasts() -> pd.DataFrame:
+    """Of `full_bf16` one lost and one off the scale; of `full` an infinite ratio and none."""
+    cells = [
+        ("full_bf16", "rtn3g64", 0.5, 0.9),
+        ("full_bf16", "nf4", 2.0, -4.0),
+        ("full", "nf4", math.inf, 0.1),
+        ("full", "gptq4", math.nan, 0.2),
+    ]
+    names = ["adapter", "precision", "ratio", "reversion_nll_forget"]
+    found = pd.DataFrame(cells, columns=names).assign(corpus="news", objective="npo_gdr", seed=0)
+    return found.reindex(columns=list(SCORED_TABLE))
+
+
 def write_log(unlearned: Path, model: str, steps: Iterable[int], status: str = "ok") -> None:
     """Forget NLL a tenth of the update, retain loss a hundredth of it."""
     folder = unlearned / model
@@ -103,7 +120,7 @@ def write_log(unlearned: Path, model: str, steps: Iterable[int], status: str = "
 
 def write_experiment(folder: Path) -> None:
     """Its tables, measurements, logs and choice."""
-    for size, adapter in enumerate((*LINES, "lora_scaled0.5", "full_matched"), start=1):
+    for size, adapter in enumerate((*NEEDED, "lora_scaled0.5", "full_matched"), start=1):
         for precision, error in ERRORS.items():
             size_and_error = {"norm_w": 100.0, "norm_d": size, "rounding_error": error}
             row = {**MATRIX, **size_and_error, "cosine_adaptive": 0.25}
@@ -121,6 +138,7 @@ def write_experiment(folder: Path) -> None:
     write_log(unlearned, RUNS[1], [10, 20])
     write_log(unlearned, RUNS[2], [10], "diverged")
     write(folder / f"selection/{SWEPT}.json", selection())
+    write_scored(folder / "tables/scored.csv", forecasts())
 
 
 # --- What the figures show of it -------------------------------------------------------------
@@ -141,6 +159,7 @@ SAID = {
     "update_survival": (*RUN, plot_update_survival.UNCHANGED_NAME, "overall 0.25", "diverged"),
     "update_over_step": (*RUN, "(fp32 masters): 25.0 % with d = 0", "LoRA: diverged", "|d| / step"),
     "loss_curves": (*VARIANTS, "a run diverged", "updates (logarithmic)", "NEWS · NPO+GDR"),
+    "forecast": (*VARIANTS[:2], "3 cells, and 1 without", "∞", "plain rounding", "bitsandbytes"),
     "candidates": ("chosen", "NEWS 30 on forget and 29 on retain", "LoRA: r2 after 10 epochs"),
 }
 
@@ -203,6 +222,16 @@ def test_arrows_lead_from_bf16_to_few_bits(run: Path, drawn: list[Figure]) -> No
         assert ends == [(12.5, 12.5), (13, 13), (20, 20), (85, 85), (500, 500)]
         assert values(axes, LINES["full"].colour) == [[12.0]]
         assert values(axes, REFERENCE_LINES["retrain"].colour) == [[10.0, 11.0, 12.0]]
+
+
+def test_a_forecast_stands_at_its_ratio_or_on_the_edge(run: Path, drawn: list[Figure]) -> None:
+    draw("forecast", run, run)
+
+    (axes,) = drawn[0].axes
+    assert values(axes, LINES["full_bf16"].colour) == [[-0.5], [0.9]]  # cut, and as it is
+    places = [line.get_xdata() for line in axes.lines if line.get_color() == LINES["full"].colour]
+    (infinite,) = (place[0] for place in places if len(place))
+    assert 2 < infinite < axes.get_xlim()[1]
 
 
 def test_controls_stand_at_their_mean_size(run: Path, tmp_path: Path, drawn: list[Figure]) -> None:

@@ -31,7 +31,11 @@ LOGITS, BEFORE = (torch.randn(2, 3, 5, generator=GENERATOR) for _ in range(2))
 def told(nll: Tensor, *reference: Tensor) -> Seen:
     """Two rows of known NLL."""
     mask = MASK.to(nll.dtype)
-    return Seen(mask, lambda: (nll, mask), lambda formula: nll, reference)
+
+    def token_nll(summed: bool = False) -> tuple[Tensor, Tensor]:
+        return ((nll * mask).sum() if summed else nll), mask
+
+    return Seen(mask, token_nll, lambda formula: nll.sum(), reference)
 
 
 def compared(logits: Tensor, before: Tensor, mask: Tensor) -> Seen:
@@ -136,7 +140,7 @@ def test_klr_counts_what_the_mask_counts_and_leaves_the_reference_alone() -> Non
 @pytest.mark.parametrize("counted", [5, 6])
 def test_of_muse_against_torch(chunk: int, counted: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over the positions that count; the last is padding where five do."""
-    monkeypatch.setattr(losses, "CHUNK", chunk * 5)
+    in_chunks_of(chunk, monkeypatch, 5, whole=6)
     logits = LOGITS.clone().requires_grad_()
     mask = (torch.arange(6) < counted).view(2, 3)
     own, before = logits[mask], BEFORE[mask]
@@ -178,6 +182,15 @@ def found(given: dict[str, Tensor], *of: Tensor) -> list[Tensor]:
     return [tensor.detach() for tensor in (*forget.token_nll(), *parts, *gradients)]
 
 
+def in_chunks_of(
+    positions: int, monkeypatch: pytest.MonkeyPatch, vocabulary: int = VOCABULARY, whole: int = 33
+) -> None:
+    """With the formula applied to half a chunk at a time; all at once if that is `whole`."""
+    monkeypatch.setattr(losses, "WHOLE", whole * vocabulary * (positions == whole))
+    monkeypatch.setattr(losses, "CHUNK", positions * vocabulary)
+    monkeypatch.setattr(losses, "PIECE", positions * vocabulary // 2)
+
+
 @pytest.mark.parametrize("trained", [["hidden", "head"], ["hidden"]])
 @pytest.mark.parametrize("chunk", [1, 7, 16])
 def test_chunks_change_neither_value_nor_gradient(
@@ -187,7 +200,7 @@ def test_chunks_change_neither_value_nor_gradient(
     given = problem()
     of = [given[name].requires_grad_() for name in trained]
     whole, kept = found(given, *of), []
-    monkeypatch.setattr(losses, "CHUNK", chunk * VOCABULARY)
+    in_chunks_of(chunk, monkeypatch)
     with torch.no_grad():
         given["hidden"][1, 6:] = given["reference"][1, 6:] = float("nan")
 
@@ -210,7 +223,7 @@ def test_chunks_under_autocast_and_in_bf16(monkeypatch: pytest.MonkeyPatch) -> N
         [each[name].requires_grad_() for name in ("hidden", "head")] for each in (given, narrow)
     )
     exact = found(given, *of)
-    monkeypatch.setattr(losses, "CHUNK", 7 * VOCABULARY)
+    in_chunks_of(7, monkeypatch)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert product_dtype(given["hidden"]) == torch.bfloat16
         mixed = found(given, *of)

@@ -23,6 +23,7 @@ PRESETS = [
     ("muse_local.yaml",),
     ("reproducibility.yaml",),
     *(("window.yaml", f"window_{rate}.yaml") for rate in ("half", "once", "twice")),
+    ("map.yaml",),
 ]
 WIDE = {"hidden_size": 256, "intermediate_size": 256, "max_position_embeddings": 4096}
 STAND_IN = CHECKPOINT | {"config.json": as_bytes(LLAMA | WIDE)}
@@ -32,7 +33,7 @@ def preset(tmp_path: Path, *names: str) -> dict[str, Any]:
     """A preset's full configuration, with a MUSE folder where it takes one."""
     given = tmp_path / "given.yaml"
     given.write_text(f"muse_dir: {tmp_path}", encoding="utf-8")
-    below = [ROOT / "config.yaml"] if names[0] == "window.yaml" else []
+    below = [ROOT / "config.yaml"] if names[0] in ("window.yaml", "map.yaml") else []
     return configfiles.read([*below, *(ROOT / "config" / name for name in names), given])
 
 

@@ -55,6 +55,7 @@ KILLED: list[Case] = [  # objective, variant, rows of a forward pass, snapshots
     ("npo_klr", "full", 0, ()),
     ("npo_klr", "lora", 2, (0.8, 2.0)),  # after updates 4 and 11
     ("npo_gdr", "full_bf16", 0, ()),
+    ("npo_gdr", "full_sr", 0, ()),
 ]
 
 

@@ -159,6 +159,8 @@ STEPS = {
     "prove": ("prove", "evaluate", "evaluate"),
     "survival": ("measure_survival", "quantize", "survival"),
     "analyse": ("analyse", "tables", "tables"),
+    "forecast": ("forecast_losses", "tables", "tables"),
+    "score": ("score_forecasts", "tables", "tables"),
     "write_tables": ("write_tables", "tables", "tables"),
     "write_audit": ("audit", "tables", "tables"),
     "model_cards": ("write_model_cards", "tables", "tables"),

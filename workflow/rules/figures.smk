@@ -17,6 +17,8 @@ FIGURES = {
 }
 if GRIDS:
     FIGURES["slope"] = ("Forgetting", "From bf16 to coarser precisions", SUMMARY)
+    SCORED = ["<results>/tables/scored.csv"]
+    FIGURES["forecast"] = ("Mechanism", "Forecast against reversion", SCORED)
 if CONFIG["controls"]:
     FIGURES["controls"] = ("Controls", "Reversion of the controls", BOTH)
 if SWEPT:
@@ -43,11 +45,14 @@ PAGES = {
     "configuration": ("Configuration", "Every key as it was used"),
     "reversion": ("Forgetting", "Reversion, all metrics (table)"),
     "mechanism": ("Mechanism", "What arrives of the updates (table)"),
+    "score": ("Mechanism", "The forecast from the weights, scored"),
     "claims": ("Claims", "The paper's claims, judged"),
     "candidates": ("Selection", "All candidates, and why one was chosen"),
 }
 if not SWEPT:
     del PAGES["candidates"]
+if not GRIDS:
+    del PAGES["score"]
 if AUDITED:
     FIGURES = {name: FIGURES[name] for name in ("survival_of_forgetting", "slope") if GRIDS}
     PAGES = {

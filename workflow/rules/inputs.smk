@@ -259,7 +259,7 @@ wildcard_constraints:
     seed=r"\d+",
     model=rf"{REFERENCE_MODEL}|[a-z_]+/[a-z0-9_.]+/seed\d+|{GIVEN}/{AFTER}",
     cell="|".join(SWEPT),
-    precision=r"[a-z0-9]+",
+    precision=r"[a-z0-9_]+",
     point=r"[A-Za-z0-9.-]+",
     given="|".join(FETCHED),
     name="base|target|retrain",

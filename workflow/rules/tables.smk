@@ -19,6 +19,42 @@ use rule job as analyse with:
         "Summarizing all metrics over seeds and items, and testing differences"
 
 
+# What the weights alone say of each update and grid. Asked for first, as `snakemake -- forecast` does,
+# it is a forecast: no unlearned model is evaluated yet.
+use rule job as forecast with:
+    input:
+        SURVIVAL,
+        RECORDS,
+    output:
+        listed("<results>/tables/forecast.csv", "Mechanism", "Forecast from the weights (CSV)"),
+    log:
+        "<logs>/tables/forecast.log",
+    benchmark:
+        "<benchmarks>/tables/forecast.tsv"
+    params:
+        **step("forecast", flags(PLACE | {"cells": CELLS})),
+    message:
+        "Forecasting from the weights which updates are lost"
+
+
+use rule job as score with:
+    input:
+        "<results>/tables/forecast.csv",
+        "<results>/tables/metrics.csv",
+    output:
+        "<results>/tables/scored.csv",
+        "<results>/tables/score.md",
+    log:
+        "<logs>/tables/score.log",
+    benchmark:
+        "<benchmarks>/tables/score.tsv"
+    params:
+        **step("score", flags(PLACE | {"output": f"{RESULTS}/tables"})),
+        read=digest(ROOT / "resources/predictions.yaml")[:12],
+    message:
+        "Scoring the forecast by what came back"
+
+
 # The main table, the mechanism's, all candidates, our numbers beside the published ones, and what
 # the paper claims, judged.
 use rule job as write_tables with:

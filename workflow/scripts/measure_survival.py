@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from qunlearn.models.checkpoints import is_diverged
-from qunlearn.quantize.method import Precision, method_of
+from qunlearn.quantize.method import Precision, packed_pairs
 from qunlearn.run.cli import hide_unused, run_script
-from qunlearn.run.errors import InputError
 from qunlearn.run.files import new_folder
 from qunlearn.run.manifest import write_manifest
 
@@ -30,10 +29,7 @@ def main(
     packed: tuple[Path, ...] = (),
 ) -> None:
     wanted = [Precision.parse(name) for name in precisions]
-    needing = [each.name for each in wanted if method_of(each).calibrated]
-    if len(packed) != 2 * len(needing):
-        raise InputError(f"--packed: give two folders, of target and model, for each of {needing}")
-    pairs = dict(zip(needing, zip(packed[::2], packed[1::2], strict=True), strict=True))
+    pairs = packed_pairs(wanted, packed)
     inputs = {"target": target, "model": model}
     for name, (before, after) in pairs.items():
         inputs |= {f"target_{name}": before, f"model_{name}": after}

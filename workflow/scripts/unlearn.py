@@ -4,8 +4,8 @@ Args:
     target: checkpoint trained on the text to be forgotten.
     corpus: folder in MUSE's layout.
     objective: forget term and retain term, e.g. npo_gdr.
-    adapter: what is trained: all weights with fp32 masters (full), all weights kept in bf16
-        (full_bf16), or low-rank adapters (lora).
+    adapter: what is trained: all weights with fp32 masters (full), all weights kept in bf16,
+        rounded to the nearest (full_bf16) or stochastically (full_sr), or low-rank adapters (lora).
     output: folder for the checkpoint (full) or the PEFT adapter (lora).
     checkpoints: folder that a killed run resumes from; emptied at the end.
     settings: of the training.

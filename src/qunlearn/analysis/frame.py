@@ -39,9 +39,15 @@ MECHANISM_TABLE = (
     *(*MECHANISM_KEY, *MECHANISM_NUMBERS),
     *("reversion_nll_forget", "ci_low", "ci_high", "n"),
 )
+FORECAST_TABLE = (*MECHANISM_KEY, "lr", "moved", "zero_bin", "ratio", "projection", "verdict")
+SCORED_TABLE = (
+    *(*FORECAST_TABLE, "nll_forget_bf16", "reversion_nll_forget", "ci_low", "ci_high"),
+    *("reversion_verbmem", "reversion_knowmem", "forecast_sha256"),
+)
 INTEGERS = {"seed", "n", "seeds", "diverged", "undefined"}
 FLOATS = {"value", "difference", "p", "p_holm", "effect_dz", "minimum_effect", *MECHANISM_NUMBERS}
-FLOATS |= {"reversion_nll_forget", "ci_low", "ci_high"}
+FLOATS |= {"ci_low", "ci_high", "lr", "ratio", "projection", "nll_forget_bf16"}
+FLOATS |= {f"reversion_{name}" for name in ("nll_forget", "verbmem", "knowmem")}
 
 
 def read(path: Path, columns: Sequence[str]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from qunlearn.evaluate.onednn import quick_products
 from qunlearn.models.tokens import plain_ids
 from qunlearn.run.errors import InputError
 from qunlearn.settings.evaluation import BatchSize
@@ -107,7 +108,7 @@ def token_logprobs(
             too small.
     """
     longest = min(max_tokens, model.config.max_position_embeddings)
-    rows = [plain_ids(tokenizer, text)[:longest] for text in texts]
+    rows = [ids[:longest] for ids in plain_ids(tokenizer, texts)]
     for text, row in zip(texts, rows, strict=True):
         if len(row) < 2:
             raise InputError(f"text {text!r} has fewer than two tokens; remove it or lengthen it")
@@ -118,7 +119,9 @@ def token_logprobs(
         for index, row_values in zip(batch, values, strict=True):
             scored[index] = row_values[: len(rows[index]) - 1].copy()
 
-    run_in_batches([len(row) for row in rows], batch_size, model, run, title=title, scored=True)
+    lengths = [len(row) for row in rows]
+    with quick_products(model):
+        run_in_batches(lengths, batch_size, model, run, title=title, scored=True)
     return scored
 
 

@@ -5,7 +5,6 @@ of a batch; its padding stands between the two. Full attention masks it; a slidi
 counts tokens, would see less of a short row: such models run each prompt from its first token.
 """
 
-import copy
 from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import Any
@@ -17,6 +16,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 from transformers.generation import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from qunlearn.evaluate.batching import run_in_batches
+from qunlearn.evaluate.onednn import quick_products
 from qunlearn.evaluate.prompts import STOP_STRINGS
 from qunlearn.models.tokens import plain_ids
 from qunlearn.run.errors import InputError
@@ -55,7 +55,7 @@ def continuations(
         raise InputError(
             f"{new_tokens} new tokens leave no room in the context of {context}; lower their number"
         )
-    rows = [plain_ids(tokenizer, prompt)[-room:] for prompt in prompts]
+    rows = [ids[-room:] for ids in plain_ids(tokenizer, prompts)]
     if not all(rows):
         empty = prompts[rows.index([])]
         raise InputError(f"prompt {empty!r} has no token; give every prompt some text")
@@ -63,7 +63,8 @@ def continuations(
     shared = _shared_length(rows) if all(type(x) is DynamicLayer for x in prefix.layers) else 0
     if shared:
         ids = torch.tensor([rows[0][:shared]], device=model.device)
-        model(input_ids=ids, past_key_values=prefix, use_cache=True, logits_to_keep=1)
+        with quick_products(model):
+            model(input_ids=ids, past_key_values=prefix, use_cache=True, logits_to_keep=1)
     configured = model.generation_config.eos_token_id if model.generation_config else None
     ids_of_ends = configured if isinstance(configured, list) else [configured]
     ends = {int(i) for i in [*ids_of_ends, tokenizer.eos_token_id] if i is not None}
@@ -81,8 +82,14 @@ def continuations(
 
     def run(batch: list[int]) -> None:
         ids, mask = _padded([rows[index] for index in batch], shared, model.device)
-        cache = copy.deepcopy(prefix)
-        cache.batch_repeat_interleave(len(batch))
+        cache = DynamicCache(config=model.config)
+        # Only layers that see all tokens; the others keep a few, and drop them as they go.
+        cache.layers = [
+            _InPlace(before, len(batch), ids.shape[1] + new_tokens)
+            if type(before) is DynamicLayer
+            else layer
+            for before, layer in zip(prefix.layers, cache.layers, strict=True)
+        ]
         if criteria:
             criteria.start = ids.shape[1]
         sequences = generate(
@@ -100,7 +107,8 @@ def continuations(
     # forbidden and forced tokens, stop strings, a least length.
     own, model.generation_config = model.generation_config, GenerationConfig()
     try:
-        run_in_batches([len(row) for row in rows], batch_size, model, run, title=title)
+        with quick_products(model):
+            run_in_batches([len(row) for row in rows], batch_size, model, run, title=title)
     finally:
         model.generation_config = own
     return outputs
@@ -124,6 +132,38 @@ def _padded(
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
+class _InPlace(DynamicLayer):  # type: ignore[misc]  # an untyped base
+    """A layer of a cache with room for all tokens to come: its base copies all at each step.
+
+    Args:
+        shared: the layer of the shared tokens, one row; not initialized without such tokens.
+        rows, tokens: what there is room for.
+    """
+
+    def __init__(self, shared: DynamicLayer, rows: int, tokens: int) -> None:
+        super().__init__()
+        self._tokens = tokens
+        if shared.is_initialized:
+            self.update(*(x.expand(rows, -1, -1, -1) for x in (shared.keys, shared.values)))
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        super().lazy_initialization(key_states, value_states)
+        self._whole = [
+            states.new_empty(*states.shape[:2], self._tokens, states.shape[3])
+            for states in (key_states, value_states)
+        ]
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> Any:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        start = self.get_seq_length()
+        end = start + key_states.shape[2]
+        for whole, states in zip(self._whole, (key_states, value_states), strict=True):
+            whole[:, :, start:end] = states
+        self.keys, self.values = (whole[:, :, :end] for whole in self._whole)
+        return self.keys, self.values
+
+
 class _Finished(StoppingCriteria):  # type: ignore[misc]  # an untyped base
     """Ends each row once `finished` holds for its text, which begins at the column `start`.
 
@@ -133,17 +173,22 @@ class _Finished(StoppingCriteria):  # type: ignore[misc]  # an untyped base
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, finished: Callable[[str], bool]) -> None:
-        characters = {stop[-1] for stop in STOP_STRINGS if not stop[-1].isalpha()}
-        texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
-        self._closing = {i for i, text in enumerate(texts) if not characters.isdisjoint(text)}
+        self._characters = {stop[-1] for stop in STOP_STRINGS if not stop[-1].isalpha()}
+        self._closing: dict[int, bool] = {}
         self._tokenizer = tokenizer
         self._finished = finished
         self.start = 0
 
     def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
         done = [
-            token in self._closing
+            self._closes(token)
             and self._finished(self._tokenizer.decode(row[self.start :], skip_special_tokens=True))
             for row, token in zip(input_ids, input_ids[:, -1].tolist(), strict=True)
         ]
         return torch.tensor(done, device=input_ids.device)
+
+    def _closes(self, token: int) -> bool:
+        if token not in self._closing:
+            text = str(self._tokenizer.decode([token]))
+            self._closing[token] = not self._characters.isdisjoint(text)
+        return self._closing[token]

@@ -87,18 +87,18 @@ def shortfalls(
         if any(flags):
             found.append(f"{metric}: {sum(flags)} of {len(flags)} {what}; {remedy}")
 
-    def length(text: str) -> int:
-        return len(plain_ids(tokenizer, text))
+    def lengths(texts: Sequence[str]) -> list[int]:
+        return [len(ids) for ids in plain_ids(tokenizer, texts)]
 
     def cut(metric: str, prompts: Sequence[str], new_tokens: int, remedy: str) -> None:
         room = context - new_tokens
         what = f"prompts exceed the {room} tokens that the context leaves them and lose their start"
-        note(metric, [length(prompt) > room for prompt in prompts], what, remedy)
+        note(metric, [length > room for length in lengths(prompts)], what, remedy)
 
     prompts = [item["prompt"] for item in corpus.verbmem["forget"]]
     remedy = "lower evaluate.verbmem_tokens or shorten the prompts"
     cut("VerMem", prompts, settings.verbmem_tokens, remedy)
-    begin, most = length(""), settings.knowmem_tokens
+    (begin,), most = lengths([""]), settings.knowmem_tokens
     for split, metric in (("forget", "KnowMem"), ("retain", "Utility")):
         cut(metric, question_prompts(corpus, split, settings), most, "lower evaluate.shots")
         answers = [item["answer"] for item in corpus.knowmem[f"{split}_qa"]]
@@ -112,7 +112,7 @@ def shortfalls(
         )
         note(
             metric,
-            [length(text) - begin > most for text in references],
+            [length - begin > most for length in lengths(references)],
             f"reference answers are longer than the {most} tokens that are generated, so that no "
             "answer can equal them",
             "raise evaluate.knowmem_tokens",

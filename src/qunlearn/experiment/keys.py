@@ -156,7 +156,7 @@ class UnlearnKeys(Section):
     look at."""
     adapters: Several[Adapter] = ["full", "full_bf16", "lora"]
     """Variants of the update: all weights with fp32 masters (`full`), all weights in bf16 without
-    masters (`full_bf16`), or LoRA (`lora`)."""
+    masters, rounded to nearest (`full_bf16`) or stochastically (`full_sr`), or LoRA (`lora`)."""
     settings: UnlearnSettings = UnlearnSettings()
     overrides: dict[Pattern, Given[UnlearnSettings]] = {}
     """Settings for the runs that match a pattern `<corpus>/<objective>/<adapter>`, where `*`
@@ -271,8 +271,9 @@ class Config(Section):
     """Precisions of every model, from fine to coarse: `bf16`, `int8`, `fp4`, `nf4`,
     `gptq<bits>[g<group>]` (2, 3, 4 or 8 bits; groups of 128 by default; `autogptq<bits>`: the same
     by auto-gptq 0.7.1, on CUDA and in its own environment), `rtn<bits>[g<group>]` (one scale per
-    row or group; a trailing `m` shifts the grid by half a step) and `rtn<bits>a[<group>]`
-    (asymmetric, with an integer zero point)."""
+    row or group; a trailing `m` shifts the grid by half a step), `rtn<bits>a[<group>]` (asymmetric,
+    with an integer zero point), and llama.cpp's block types `q2_k` to `q6_k`, `q4_0`, `q8_0`,
+    `iq4_nl`, `mxfp4` and `nvfp4`, one for all matrices."""
     quantization: QuantizationKeys = QuantizationKeys()
     keep_models: Switch = True
     """Whether to keep unlearned and quantized models; otherwise each is deleted once it has been

@@ -13,6 +13,7 @@ ADAPTERS = {
     "none": "–",
     "full": "FT (fp32 masters)",
     "full_bf16": "FT (bf16 weights)",
+    "full_sr": "FT (bf16, stochastic rounding)",
     "lora": "LoRA",
     "lora_matched": "LoRA at FT's norm",
     "full_matched": "FT at LoRA's norm",
@@ -49,6 +50,7 @@ class Line:
 LINES = {
     "full": Line("#009E73", "o", "-"),
     "full_bf16": Line("#D55E00", "s", (0, (5, 1.5))),
+    "full_sr": Line("#CC79A7", "D", (0, (1, 1.2))),
     "lora": Line("#0072B2", "^", (0, (4, 1.2, 1, 1.2))),
     "after": Line("#CC79A7", "D", "-"),
 }

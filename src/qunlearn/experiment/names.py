@@ -31,7 +31,7 @@ class Run:
 
     corpus: str  # e.g. `news`
     objective: str  # e.g. `npo_gdr`, `target` or `retrain`; `given`: a model of the user's
-    adapter: str  # `full`, `full_bf16`, `lora`, a control's name, `after`; `none`: target, retrain
+    adapter: str  # a trained variant's or a control's name, `after`; `none`: target, retrain
     seed: int | None  # None of a given model, and of target and retrain where they serve all seeds
 
     @property

@@ -8,7 +8,7 @@ The most memory at once of a training, in tensors, is within 5 % of measured pea
 and the gradients once more where several passes add to them. *States* are what a forward pass keeps
 for the backward pass: of all losses, or with checkpointing of one, of which only the layers' inputs
 are kept. With h = hidden, m = mlp, q = heads * head_dim, T = tokens of a row, a = bytes that are
-multiplied (2: bf16), r = bytes of the residual stream (4; 2 in `full_bf16`), a layer keeps per
+multiplied (2: bf16), r = bytes of the residual stream (4; 2 without masters), a layer keeps per
 position (Korthikanti et al. 2022, arXiv 2205.05198, section 4.1, count a GPT's likewise):
 
 | kept | bytes |
@@ -30,7 +30,8 @@ from math import prod
 from typing import Any
 
 from qunlearn.run.errors import InputError
-from qunlearn.settings.fixed import CHUNK, LORA_LAYERS
+from qunlearn.settings.fixed import CHUNK, LORA_LAYERS, PIECE, WHOLE
+from qunlearn.settings.unlearning import IN_BF16
 
 LARGEST = 2**31 - 1
 
@@ -142,7 +143,7 @@ class Training:
 
     shape: ModelShape
     settings: Mapping[str, Any]  # keys of TrainSettings or UnlearnSettings
-    adapter: str = "full"  # or full_bf16, lora
+    adapter: str = "full"  # or full_bf16, full_sr, lora
     losses: tuple[str, ...] = ("nll",)  # `nll` or `kl`, for each term of the objective
     cpu: bool = False  # whether it runs on the CPU, where attention is not fused
 
@@ -154,7 +155,7 @@ class Training:
     @property
     def weight_bytes(self) -> int:
         """Bytes of a weight, its gradient and each of its moments: 2 without fp32 masters."""
-        return 2 if self.adapter == "full_bf16" else 4
+        return 2 if self.adapter in IN_BF16 else 4
 
     @property
     def compute_bytes(self) -> int:
@@ -219,10 +220,16 @@ class Training:
     def head_bytes(self, loss: str) -> int:
         """Bytes that a loss works with: logits, a chunk at a time (training/losses.py), in several
         forms; a trained head's copy as it is multiplied, and its gradient."""
-        copies = self.compute_bytes * (2 if self.weight_bytes > self.compute_bytes else 1)
-        head = 0 if self.lora else copies * self.shape.embedding
-        logits = min(CHUNK, self.positions * self.shape.vocabulary)
-        return (24 if loss == "kl" else 14) * logits + head
+        a, r, embedding = self.compute_bytes, self.weight_bytes, self.shape.embedding
+        trained = 0 if self.lora else embedding
+        narrow = a * trained if r > a else 0
+        logits, forms = self.positions * self.shape.vocabulary, 24 if loss == "kl" else 14
+        if logits <= WHOLE:
+            return forms * logits + narrow + a * trained
+        products, summed = a * min(CHUNK, logits), r * trained
+        others = products if loss == "kl" else 0
+        formula = others + forms * PIECE + (summed if logits > CHUNK else 0)
+        return products + narrow + max(formula, a * trained + summed)
 
     def update_bytes(self) -> int:
         """Of the training itself; FSDP's part was never compared with a measured peak."""

@@ -6,6 +6,7 @@ beginning and must be given it; but a prompt or a row that ends in `</s>` has no
 """
 
 import json
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -23,9 +24,11 @@ def begin_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return list(whole[: whole.index(_bare(tokenizer, probe)[0])])
 
 
-def plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """The ids of a text behind those of `begin_ids`; what the tokenizer appends is left out."""
-    return begin_ids(tokenizer) + _bare(tokenizer, text)
+def plain_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """The ids of each text behind those of `begin_ids`; what the tokenizer appends is left out."""
+    begin = begin_ids(tokenizer)
+    whole = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+    return [begin + ids for ids in whole]
 
 
 def check_ids(tokenizer: PreTrainedTokenizerBase, rows: int) -> None:

@@ -13,8 +13,6 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from qunlearn.quantize.methods.bnb import BLOCK
-
 NF4 = (
     *(-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453),
     *(-0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0),
@@ -115,6 +113,31 @@ class UniformGrid(Grid):
         return weight.reshape(*self._steps.shape[:2], -1)
 
 
+class OffsetGrid(UniformGrid):
+    """`low + code * step`; whether 0 is among the points differs from group to group.
+
+    Args:
+        steps, lows: [out, in / group], float32.
+        highest: code; the lowest is 0.
+    """
+
+    def __init__(self, steps: Tensor, highest: int, lows: Tensor) -> None:
+        super().__init__(steps, 0, highest)
+        self._lows = lows[..., None]
+
+    def codes(self, weight: Tensor) -> Tensor:
+        """Integers as float32, [out, in]."""
+        return super().codes(self._grouped(weight) - self._lows).view(weight.shape)
+
+    def values(self, codes: Tensor) -> Tensor:
+        """`low + code * step`."""
+        return (self._grouped(super().values(codes)) + self._lows).view(codes.shape)
+
+    def zero(self, codes: Tensor) -> Tensor:
+        """The codes of exactly 0, for how near the next point lies differs from group to group."""
+        return self.values(codes) == 0
+
+
 class Int8Grid(UniformGrid):
     """LLM.int8() (Dettmers et al. 2022): float16 weights, a scale a row, largest code 127."""
 
@@ -129,19 +152,20 @@ class Int8Grid(UniformGrid):
 
 
 class CodebookGrid(Grid):
-    """Sorted levels in [-1, 1] times the largest |w| of each block of 64 weights of a row.
+    """Sorted levels times a scale, which neighbouring weights of a row share.
 
     A code is the level's index. A weight halfway between two levels goes to the lower one.
 
     Args:
-        weight: [out, in], float32, `in` a multiple of 64.
+        scales: [blocks, 1], float32, row after row; negative ones turn the levels round.
         levels: as `NF4`.
     """
 
-    def __init__(self, weight: Tensor, levels: tuple[float, ...]) -> None:
+    def __init__(self, scales: Tensor, levels: tuple[float, ...]) -> None:
         self._levels = torch.tensor(levels)
-        self._largest = weight.reshape(-1, BLOCK).abs().amax(dim=1, keepdim=True)
-        self._factors = 1.0 / self._largest.clamp(min=1e-38)  # bitsandbytes multiplies by it, too
+        self._scales = scales
+        # bitsandbytes multiplies by it, too; blocks of zeros have a scale of 0.
+        self._factors = 1.0 / torch.where(scales.abs() < 1e-38, 1e-38, scales)
 
     def codes(self, weight: Tensor) -> Tensor:
         """Indices of levels, [out, in], int32: how many borders between levels lie below."""
@@ -151,32 +175,36 @@ class CodebookGrid(Grid):
 
     def values(self, codes: Tensor) -> Tensor:
         """The level times the block's scale."""
-        return (_at(self._levels, codes) * self._largest).view(codes.shape)
+        return (self._at(self._levels, codes) * self._scales).view(codes.shape)
 
     def step(self, weight: Tensor) -> Tensor:
         """The gap between two levels times the block's scale."""
         scaled = self._scaled(weight)
         gap = _count(scaled >= level for level in self._levels[1:-1].tolist())
-        gaps = _at(self._levels.diff(), gap)
-        return (gaps * self._largest).clamp_(min=_TINY).view(weight.shape)
+        gaps = self._at(self._levels.diff(), gap)
+        return (gaps * self._scales).abs_().clamp_(min=_TINY).view(weight.shape)
 
     def zero(self, codes: Tensor) -> Tensor:
         """Of NF4 the level 0, of FP4 also its neighbours +-1/192."""
         apart, near = self._levels[2:] - self._levels[:-2], torch.zeros(len(self._levels))
         near[1:-1] = self._levels[1:-1].abs() < NEAR_ZERO * apart
-        return _at(near, codes).view(codes.shape).bool()
+        return self._at(near, codes).view(codes.shape).bool()
 
     def _scaled(self, weight: Tensor) -> Tensor:
-        """[blocks, 64], in [-1, 1]."""
-        return (weight.reshape(-1, BLOCK) * self._factors).clamp_(-1.0, 1.0)
+        """[blocks, weights], in units of the levels."""
+        return weight.reshape(len(self._scales), -1) * self._factors
+
+    def _at(self, table: Tensor, index: Tensor) -> Tensor:
+        """[blocks, weights] entries of a table: several times as fast as `table[index]`."""
+        return table.index_select(0, index.reshape(-1)).view(len(self._scales), -1)
+
+
+def block_maxima(weight: Tensor, block: int) -> Tensor:
+    """The largest |w| of `block` neighbours of a row, [blocks, 1]."""
+    return weight.reshape(-1, block).abs().amax(dim=1, keepdim=True)
 
 
 def _count(flags: Iterable[Tensor]) -> Tensor:
     """How many flags are set at each place, int32: three times as fast as `torch.bucketize`."""
     counts: Tensor = sum(flag.view(torch.uint8) for flag in flags)  # type: ignore[assignment]
     return counts.int()
-
-
-def _at(table: Tensor, index: Tensor) -> Tensor:
-    """[blocks, 64] entries of a table: several times as fast as `table[index]`."""
-    return table.index_select(0, index.reshape(-1)).view(-1, BLOCK)

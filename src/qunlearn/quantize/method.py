@@ -8,7 +8,7 @@ its library inside its functions, since every run of Snakemake reads the registr
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -63,6 +63,7 @@ class Method:
     environment: ClassVar[str] = "quantize"  # the file below `envs/` that it runs in
     packages: ClassVar[frozenset[str]] = frozenset()  # of `cli.OPTIONAL`, to write or read
     library: ClassVar[str] = "torch"  # the package that rounds; the card gives its version
+    dense: ClassVar[bool] = True  # whether a folder holds the points of the grid, not codes
     # Whether it fits its rounding to texts, which `write` then receives. Codes then depend on more
     # than the weights and can only be read from a folder.
     calibrated: ClassVar[bool] = False
@@ -201,6 +202,19 @@ def method_of(precision: Precision | str) -> Method:
     return methods()[parsed.method]
 
 
+def packed_pairs(
+    precisions: Sequence[Precision], packed: Sequence[Path]
+) -> dict[str, tuple[Path, Path]]:
+    """The two folders of each precision whose codes are only known from folders, by its name.
+
+    An InputError where `packed` is not a pair for each of them, in their order.
+    """
+    needing = [each.name for each in precisions if method_of(each).calibrated]
+    if len(packed) != 2 * len(needing):
+        raise InputError(f"--packed: give two folders, of target and model, for each of {needing}")
+    return dict(zip(needing, zip(packed[::2], packed[1::2], strict=True), strict=True))
+
+
 def load_for_evaluation(
     folder: Path, precision: str
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -218,7 +232,7 @@ def load_for_evaluation(
     made = read_json(folder / MANIFEST) if (folder / MANIFEST).exists() else {}
     held = made["settings"]["name"] if made.get("step") == "quantize" else precision
     packed = "quantization_config" in read_json(folder / "config.json")
-    if held == precision and packed != (method.library != "torch"):
+    if held == precision and packed == method.dense:
         held = "packed weights" if packed else "dense weights"
     if held != precision:
         raise InputError(f"{folder}: holds {held}, not {precision}; name its own precision")

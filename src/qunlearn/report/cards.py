@@ -11,8 +11,7 @@ from pathlib import Path
 from qunlearn.analysis.cells import REVERSIONS
 from qunlearn.analysis.lineage import Manifest, trace
 from qunlearn.analysis.summary import Scores, Summary
-from qunlearn.experiment.controls import NEEDED
-from qunlearn.experiment.labels import number, origin
+from qunlearn.experiment.labels import LINES, number, origin
 from qunlearn.experiment.names import DIVERGED, REFERENCES, Cell
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.report.templates import fill
@@ -53,7 +52,7 @@ def card(results: Path, name: str, scores: Scores) -> str:
         name=name,
         experiment=results.name,
         cell=cell,
-        deployed=("none", *NEEDED),
+        deployed=("none", *LINES),
         **made,
         others=others,
         cells=[cell, *(_reference(scores, cell, reference) for reference in others)],

@@ -17,8 +17,7 @@ from qunlearn.analysis.cells import FORGET_METRICS
 from qunlearn.analysis.frame import CLAIMS_TABLE, TESTS_TABLE, read
 from qunlearn.analysis.summary import Key, Summary, distinct, summaries
 from qunlearn.analysis.verdicts import MARGIN, Outcome, by_adapter, outcomes
-from qunlearn.experiment.controls import NEEDED
-from qunlearn.experiment.labels import adapter_name, method_name, precision_name
+from qunlearn.experiment.labels import LINES, adapter_name, method_name, precision_name
 from qunlearn.experiment.names import REFERENCES
 from qunlearn.quantize.method import Precision
 from qunlearn.report.footnotes import learning_rates
@@ -45,7 +44,7 @@ def story(tables: Path, settings: Mapping[str, Any], notes: Sequence[str]) -> st
     main = {
         key: one
         for key, one in found.items()
-        if key.adapter in ("none", *NEEDED) and not Precision.parse(key.precision).midrise
+        if key.adapter in ("none", *LINES) and not Precision.parse(key.precision).midrise
     }
     corpora = distinct(key.corpus for key in main)
     reversions = outcomes(found, MAIN_METRIC)
@@ -60,8 +59,8 @@ def story(tables: Path, settings: Mapping[str, Any], notes: Sequence[str]) -> st
         by_adapter=by_adapter,
         corpora=[_answer(main, name) for name in corpora],
         notes=notes,
-        controls=[one for one in reversions if one.key.adapter not in NEEDED],
-        midrise=[one for one in reversions if one.midrise and one.key.adapter in NEEDED],
+        controls=[one for one in reversions if one.key.adapter not in LINES],
+        midrise=[one for one in reversions if one.midrise and one.key.adapter in LINES],
         tests={family: (int((p < ALPHA).sum()), int(p.count())) for family, p in p_values},
         claims={name: list(own) for name, own in claims.groupby("claim", sort=False)["verdict"]},
     )
@@ -78,7 +77,7 @@ def answer(results: Path, settings: Mapping[str, Any]) -> str:
         InputError: the summary is missing or broken.
     """
     found = outcomes(summaries(results / "tables/summary.csv"), MAIN_METRIC)
-    shown = [one for one in found if one.key.adapter in NEEDED and not one.midrise]
+    shown = [one for one in found if one.key.adapter in LINES and not one.midrise]
     highest_first = sorted(shown, key=lambda one: one.reversion.value or 0.0, reverse=True)
     words: dict[str, Any] = {"settings": settings, "metric": MAIN_METRIC, "results": results}
     variants = {name: by_adapter(highest_first)[name] for name in by_adapter(shown)}

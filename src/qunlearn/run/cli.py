@@ -1,10 +1,10 @@
-"""How every script in `workflow/scripts` meets the shell."""
+"""How every script in `workflow/scripts`, and the command `qunlearn`, meets the shell."""
 
 import atexit
 import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
@@ -36,9 +36,18 @@ def run_script(main: T) -> T:
     Exits with 2 and one line on stderr when the command line, an input or the disk is at fault, and
     with 128 + the signal's number when a signal stopped it.
     """
-    if main.__module__ != "__main__":
-        return main
-    main.__doc__ = main.__doc__ or sys.modules["__main__"].__doc__
+    if main.__module__ == "__main__":
+        main.__doc__ = main.__doc__ or sys.modules["__main__"].__doc__
+        _run(main)
+    return main
+
+
+def run_commands(commands: Mapping[str, Callable[..., None]]) -> None:
+    """Call the one that the first argument from the shell names, as `run_script` does its main."""
+    _run(commands)
+
+
+def _run(mains: Callable[..., None] | Mapping[str, Callable[..., None]]) -> None:
     listen(end)
     end_with_starter()
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):  # the Trainer would wait for more processes
@@ -49,6 +58,24 @@ def run_script(main: T) -> T:
     # again and again, and once more at exit, takes a second of each job's four.
     gc.set_threshold(50_000, 20, 100)
     atexit.register(gc.freeze)
+    config = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff)
+    try:
+        if isinstance(mains, Mapping):
+            checked = {name: _checked(main) for name, main in mains.items()}
+            tyro.extras.subcommand_cli_from_dict(checked, prog="qunlearn", config=config)
+        else:
+            tyro.cli(_checked(mains), config=config)
+    except Exception as error:
+        fault = error if isinstance(error, InputError) else disk_error(error, Path.cwd())
+        if fault is None:
+            raise
+        with suppress(OSError):  # the log may be on the disk that is full
+            print(f"error: {fault}", file=sys.stderr, flush=True)
+        sys.exit(2)
+
+
+def _checked(main: Callable[..., None]) -> Callable[..., None]:
+    """`main` after its files and folders were compared with their manifests."""
 
     @wraps(main)
     def checked(**arguments: Any) -> None:
@@ -57,16 +84,7 @@ def run_script(main: T) -> T:
         check_inputs(arguments)
         main(**arguments)
 
-    try:
-        tyro.cli(checked, config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff))
-    except Exception as error:
-        fault = error if isinstance(error, InputError) else disk_error(error, Path.cwd())
-        if fault is None:
-            raise
-        with suppress(OSError):  # the log may be on the disk that is full
-            print(f"error: {fault}", file=sys.stderr, flush=True)
-        sys.exit(2)
-    return main
+    return checked
 
 
 def hide_unused(*used: str) -> None:

@@ -24,7 +24,7 @@ from qunlearn.run.hardware import device_name, instructions, peak_memory_mib
 
 PACKAGES = [
     *("torch", "transformers", "peft", "bitsandbytes", "gptqmodel", "optimum", "auto-gptq"),
-    *("tokenizers", "numpy", "rouge_score"),
+    *("libgguf", "tokenizers", "numpy", "rouge_score"),
 ]
 MANIFEST = "manifest.json"
 MODEL_INPUTS = "model_inputs"

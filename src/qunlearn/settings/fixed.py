@@ -2,8 +2,12 @@
 
 from typing import Literal
 
-CHUNK = 2**22
-"""Logits that a loss holds at once, in several forms: 16 MiB each in fp32."""
+WHOLE = 2**22
+"""Logits up to which a loss takes all at once: 16 MiB in fp32, and a few times over."""
+CHUNK = 2**24
+"""Logits beyond it that a loss multiplies at once: 32 MiB in bf16, which become their gradients."""
+PIECE = 2**20
+"""Logits of a chunk that a loss's formula takes at once, in several forms, which caches hold."""
 MOST_LOGITS = 2**31
 """Maximum bytes of an evaluation batch's logits at all positions, which the likelihood needs."""
 INT8_ROWS = 8

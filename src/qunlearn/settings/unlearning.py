@@ -16,7 +16,9 @@ from qunlearn.settings.kinds import (
     Tokens,
 )
 
-Adapter = Literal["full", "full_bf16", "lora"]
+Adapter = Literal["full", "full_bf16", "full_sr", "lora"]
+IN_BF16: tuple[Adapter, ...] = ("full_bf16", "full_sr")
+"""Variants without fp32 masters."""
 Variant = Literal["paper", "muse"]
 Targets = Literal["all", "qv", "odu"]
 Optimizer = Literal["adamw", "adamw_8bit"]
@@ -54,7 +56,7 @@ class UnlearnSettings:
     chunking: Chunking = "documents"
     """As for `train`."""
     autocast: Switch = True
-    """Whether to multiply in bf16; `full_bf16` always does."""
+    """Whether to multiply in bf16; `full_bf16` and `full_sr` always do."""
     gradient_checkpointing: Switch = False
     """Whether to recompute each layer in the backward pass: less memory for a third more time; the
     numbers differ only by rounding under autocast."""

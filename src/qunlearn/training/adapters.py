@@ -3,6 +3,7 @@
 * `full`: every weight, fp32 masters, bf16 autocast: what the paper does.
 * `full_bf16`: every weight, kept in bf16 without a master copy: what muse_bench does. An update
   below half a unit in the last place is lost, so that mostly small weights move.
+* `full_sr`: the same with stochastic rounding (`rounding`), which loses none on average.
 * `lora`: fp32 low-rank matrices beside every linear layer but the head; all else is frozen.
   `models.checkpoints.load_dense` merges them, in fp32.
 """
@@ -16,7 +17,7 @@ from torch import nn
 from transformers import PreTrainedModel, set_seed
 
 from qunlearn.settings.fixed import LORA_LAYERS
-from qunlearn.settings.unlearning import Adapter, UnlearnSettings
+from qunlearn.settings.unlearning import IN_BF16, Adapter, UnlearnSettings
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def weight_dtype(adapter: Adapter) -> torch.dtype:
     """The dtype that the trained checkpoint is loaded and kept in."""
-    return torch.bfloat16 if adapter == "full_bf16" else torch.float32
+    return torch.bfloat16 if adapter in IN_BF16 else torch.float32
 
 
 def with_adapter(

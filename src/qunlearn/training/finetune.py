@@ -30,8 +30,9 @@ class _NextToken(RepeatableTrainer):
     def compute_loss(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> Tensor:
         with self.autocast():
             hidden = hidden_states(model, inputs)
-            nll, mask = token_nll(hidden, head_weight(model), inputs["labels"])
-            return nll.sum() / mask.sum()
+            labels = inputs["labels"]
+            total, mask = token_nll(hidden, head_weight(model), labels, summed=True)
+            return total / mask.sum()
 
 
 @quick_bf16_products()

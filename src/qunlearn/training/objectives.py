@@ -54,8 +54,9 @@ class Seen:
 
     mask: Tensor  # 1 for a token, 0 for padding, [rows, tokens]
     # Gives the NLL of each predicted token and the mask of those that count: `losses.token_nll`.
-    token_nll: Callable[[], tuple[Tensor, Tensor]]
-    # Applies a formula to the logits at each position: [rows, tokens], 0 at padding.
+    # With `summed`, which makes the gradients in one pass, it gives the sum of all NLLs.
+    token_nll: Callable[..., tuple[Tensor, Tensor]]
+    # Applies a formula to the logits at each position and sums over those that count: a scalar.
     compare: Callable[[Formula], Tensor]
     # What the term needs from the model before unlearning (`Definition.reference`): the NLL of each
     # row, summed over its tokens, [rows]; or hidden states, [rows, tokens, hidden], and the output
@@ -64,8 +65,8 @@ class Seen:
 
     def mean_nll(self) -> Tensor:
         """The mean NLL of all predicted tokens: a float32 scalar, nats."""
-        nll, mask = self.token_nll()
-        return (nll * mask).sum() / mask.sum()
+        total, mask = self.token_nll(summed=True)
+        return total / mask.sum()
 
 
 @dataclass(frozen=True)

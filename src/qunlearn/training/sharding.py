@@ -85,11 +85,13 @@ def check_sharding(settings: UnlearnSettings, adapter: Adapter) -> None:
     """Raise an InputError where settings contradict each other or the machine has too few GPUs."""
     micro_batch(settings)
     gpus, processes = torch.cuda.device_count(), settings.processes
-    shards = settings.sharding == "fsdp"
+    shards, adamw = settings.sharding == "fsdp", settings.optimizer == "adamw"
     faults = {
         "processes: several need sharding fsdp": processes > 1 and not shards,
         "sharding: LoRA trains too little to be spread; use none": adapter == "lora" and shards,
-        "optimizer: adamw_8bit does not work in shards": settings.optimizer != "adamw" and shards,
+        "optimizer: adamw_8bit does not work in shards": not adamw and shards,
+        "sharding: full_sr does not work in shards; use none": adapter == "full_sr" and shards,
+        "optimizer: full_sr has its own; use adamw": adapter == "full_sr" and not adamw,
         f"processes: only {gpus} GPUs are visible; lower it": 0 < gpus < processes,
     }
     for message, found in faults.items():

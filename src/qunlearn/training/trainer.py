@@ -15,6 +15,7 @@ from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from filelock import FileLock
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
@@ -51,6 +52,7 @@ class RepeatableTrainer(Trainer):
         checkpoints: folder of this run's checkpoints.
         rows: that a forward pass takes.
         autocast: whether products are in bf16.
+        optimizer: instead of that of the settings.
         more: passed on to TrainingArguments.
     """
 
@@ -66,6 +68,7 @@ class RepeatableTrainer(Trainer):
         rows: int,
         seed: int,
         autocast: bool,
+        optimizer: type[Optimizer] | None = None,
         callbacks: Sequence[TrainerCallback] = (),
         **more: Any,
     ) -> None:
@@ -94,7 +97,14 @@ class RepeatableTrainer(Trainer):
         # Else it would spread each batch over all GPUs that it sees, and change the numbers.
         args._n_gpu = min(args.n_gpu, 1)
         self.stop = StopOnSignal()
-        super().__init__(model, args, collate, data, callbacks=[*callbacks, self.stop])  # type: ignore[arg-type]
+        super().__init__(
+            model,
+            args,
+            collate,  # type: ignore[arg-type]
+            data,  # type: ignore[arg-type]
+            callbacks=[*callbacks, self.stop],
+            optimizer_cls_and_kwargs=(optimizer, {"lr": settings.lr}) if optimizer else None,
+        )
         # Our losses are means; the Trainer is to divide them by the accumulation steps.
         self.model_accepts_loss_kwargs = False
         # Its cache holds a bf16 copy of every trained weight until a pass ends: 13 GB at 7B, when

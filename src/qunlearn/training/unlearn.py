@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from transformers import TrainerCallback
 
 from qunlearn.run.files import new_folder
-from qunlearn.settings.unlearning import Adapter, UnlearnSettings
+from qunlearn.settings.unlearning import IN_BF16, Adapter, UnlearnSettings
 from qunlearn.training import sharding
 from qunlearn.training.losses import head_weight, hidden_states, over_vocabulary, token_nll
 from qunlearn.training.objectives import Definition, Formula, Objective, Seen
 from qunlearn.training.products import quick_bf16_products
 from qunlearn.training.reference import Reference, remember, row_nll
+from qunlearn.training.rounding import StochasticAdamW
 from qunlearn.training.rows import Batch, Rows, collate, count_updates, draw_pairs
 from qunlearn.training.trainer import Diverged, RepeatableTrainer, check_finite
 
@@ -49,7 +50,8 @@ def see(hidden: Tensor, head: Tensor, batch: Batch, reference: tuple[Tensor, ...
     mask = batch["attention_mask"]
 
     def compare(formula: Formula) -> Tensor:
-        return over_vocabulary(formula, hidden, head, reference[0], mask, reference[1])
+        known = reference[0], mask, reference[1]
+        return over_vocabulary(formula, hidden, head, *known, summed=True)
 
     return Seen(mask, partial(token_nll, hidden, head, batch["labels"]), compare, reference)
 
@@ -185,7 +187,8 @@ def unlearn(
         updates=updates,
         rows=micro,
         seed=seed,
-        autocast=settings.autocast and adapter != "full_bf16",
+        autocast=settings.autocast and adapter not in IN_BF16,
+        optimizer=StochasticAdamW if adapter == "full_sr" else None,
         callbacks=[BetweenUpdates(look, settings, snapshots)],
         lr_scheduler_type="constant",
         gradient_accumulation_steps=parts // settings.processes,

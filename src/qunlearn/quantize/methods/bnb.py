@@ -30,6 +30,7 @@ class BitsAndBytes(Method):
 
     packages = frozenset({"bitsandbytes"})
     library = "bitsandbytes"
+    dense = False
     install = ("transformers", "bitsandbytes", "accelerate")
     storage = "bitsandbytes; the rest in float32"
     note = (
@@ -136,9 +137,10 @@ model = model.dequantize(dtype=torch.float32)
 
     def grid(self, weight: Tensor, precision: Precision) -> Grid:
         """The method's 16 levels times each block's largest weight."""
-        from qunlearn.quantize.grids import FP4, NF4, CodebookGrid
+        from qunlearn.quantize.grids import FP4, NF4, CodebookGrid, block_maxima
 
-        return CodebookGrid(weight, NF4 if self.name == "nf4" else FP4)
+        levels = NF4 if self.name == "nf4" else FP4
+        return CodebookGrid(block_maxima(weight, BLOCK), levels)
 
 
 METHODS = (Int8(), FourBit("nf4"), FourBit("fp4"))

@@ -63,6 +63,7 @@ class Gptq(Method):
     environment = "gptq"
     packages = frozenset({"gptqmodel"})
     library = "gptqmodel"
+    dense = False
     calibrated = True
     scheme = "symmetric, columns in their own order; one scale {span}"
     storage = "GPTQ's first packed format; the rest in float32"

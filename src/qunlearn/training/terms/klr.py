@@ -38,7 +38,7 @@ def raw_kl(logits: Tensor, reference_logits: Tensor) -> Tensor:
 
 def mean_kl(seen: Seen, _: UnlearnSettings) -> Tensor:
     """The mean KL divergence over the positions that the mask counts, nats."""
-    return seen.compare(kl_divergence).sum() / seen.mask.sum()
+    return seen.compare(kl_divergence) / seen.mask.sum()
 
 
 TERM = Term(
@@ -48,6 +48,6 @@ TERM = Term(
     source="Shi et al. 2024 (MUSE, arXiv 2407.06460)",
     paper=Definition(mean_kl, over="tokens", reference="states"),
     muse=Definition(
-        lambda seen, _: seen.compare(raw_kl).sum() / len(seen.mask), over="rows", reference="states"
+        lambda seen, _: seen.compare(raw_kl) / len(seen.mask), over="rows", reference="states"
     ),
 )

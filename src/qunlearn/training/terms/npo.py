@@ -39,7 +39,7 @@ def elementwise_npo(seen: Seen, settings: UnlearnSettings) -> Tensor:
     def formula(logits: Tensor, before: Tensor) -> Tensor:
         return logsigmoid(beta * (before.float() - logits.float())).sum(dim=-1)
 
-    return -2.0 / beta * seen.compare(formula).sum() / (seen.mask.sum() * len(head))
+    return -2.0 / beta * seen.compare(formula) / (seen.mask.sum() * len(head))
 
 
 TERM = Term(
