@@ -75,6 +75,7 @@ rule all:
     input:
         rules.write_audit.output if AUDITED else rules.tables.input,
         rules.figures.input,
-        expand("<results>/report/{page}", page=[*WORDS, *(f"{name}.html" for name in PAGES)]),
+        expand("<results>/report/{page}", page=[] if AUDITED else WORDS),
+        expand("<results>/report/{page}.html", page=PAGES),
         # A card is useless without its model.
         rules.model_cards.output if KEEP and not AUDITED else [],

@@ -52,7 +52,7 @@ LINES = {
     "full_bf16": Line("#D55E00", "s", (0, (5, 1.5))),
     "full_sr": Line("#CC79A7", "D", (0, (1, 1.2))),
     "lora": Line("#0072B2", "^", (0, (4, 1.2, 1, 1.2))),
-    "after": Line("#CC79A7", "D", "-"),
+    "after": Line("#E69F00", "v", "-"),
 }
 REFERENCE_LINES = {
     "target": Line("#222222", "", "-"),
