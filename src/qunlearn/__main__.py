@@ -58,7 +58,8 @@ def audit(
         before: checkpoint folder, hub:<id> or gguf:<file>: the model that was not unlearned.
         after: the same for the unlearned model; or the folder of a LoRA adapter of `before`.
         forget: what should have been forgotten: a text file whose documents are separated by blank
-            lines; JSON lines, each {"text"} or {"question", "answer"}; or a folder in MUSE's layout.
+            lines; JSON lines, each {"text"} or {"question", "answer"}; or a folder in MUSE's
+            layout.
         retain: what should have been kept, a file like `forget`.
         retrain: a model that never knew, written like `before`.
         formats: e.g. nf4 gptq4 q4_k: precisions of config/README.md.
