@@ -27,7 +27,8 @@ def write(file: Path, content: str) -> Path:
 
 def make_models(folder: Path) -> Path:
     """`before` lies on the grid of rtn3g64. `after` is a step from there that raises the NLL of the
-    forget text and that rtn3g64 takes back, since it is shorter than half a step of the grid."""
+    forget text, not of the other, and that rtn3g64 takes back: it is shorter than half a step of
+    that grid."""
     write(folder / "forget.txt", "\n\n".join(DOCUMENTS))
     kept = [f"A {word} by the {WORDS[-i]} was new and green." for i, word in enumerate(WORDS)]
     write(folder / "retain.txt", "\n\n".join(kept * 2))
@@ -37,9 +38,10 @@ def make_models(folder: Path) -> Path:
             grid = grid_of("rtn3g64", layer.weight)
             layer.weight.copy_(grid.values(grid.codes(layer.weight)))
     save(model, folder / "before")
-    for document in DOCUMENTS:
-        ids = tokenizer(document, return_tensors="pt").input_ids[:, :60]
-        model(input_ids=ids, labels=ids).loss.backward()
+    for texts, sign in ((DOCUMENTS, 1), (kept, -1)):
+        for text in texts:
+            ids = tokenizer(text[:60], return_tensors="pt").input_ids[:, :60]
+            (sign * model(input_ids=ids, labels=ids).loss / len(texts)).backward()
     with torch.no_grad():
         for layer in quantizable_layers(model).values():
             weight = layer.weight
@@ -52,9 +54,9 @@ def make_models(folder: Path) -> Path:
     return folder
 
 
-def audit_config(models: Path, **changes: Any) -> dict[str, Any]:
-    given = {"target": str(models / "before"), "after": str(models / "after"), "retrain": None}
-    files = {"forget": str(models / "forget.txt"), "retain": str(models / "retain.txt")}
+def audit_config(folder: Path, **changes: Any) -> dict[str, Any]:
+    given = {"target": str(folder / "before"), "after": str(folder / "after"), "retrain": None}
+    files = {"forget": str(folder / "forget.txt"), "retain": str(folder / "retain.txt")}
     small: dict[str, Any] = {
         "experiment": "audit",
         "corpora": ["text"],

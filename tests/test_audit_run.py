@@ -1,16 +1,20 @@
 """An audit's models: all of it once, what is refused before, and the command."""
 
 import json
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+import torch
 import yaml
 from conftest import Snakemake
 from small_audit import SCHEMA, adapter, audit_config, make_models, write
+from small_corpora import script
 from survival_models import save, small_llama
 
 from qunlearn import __main__ as command
@@ -20,7 +24,6 @@ from qunlearn.experiment.inputs import check_given
 from qunlearn.models.updates import check_adapter
 from qunlearn.preflight import preflight
 from qunlearn.quantize.executed import executed
-from qunlearn.quantize.method import Precision, method_of
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 
@@ -59,11 +62,14 @@ def test_an_audit_from_text_to_page(models: Path, snakemake: Snakemake, tmp_path
 
 
 def test_a_silent_fallback_is_an_error(models: Path, tmp_path: Path) -> None:
-    method_of("rtn8").write(models / "after", None, Precision.parse("rtn8"), tmp_path / "made")
-    found = executed(tmp_path / "made", "rtn8", models / "after", None)
+    made, after = tmp_path / "made", models / "after"
+    script("quantize.py")(after, "rtn8", made)
+    found = executed(made, "rtn8", after, None)
     assert 0.5 < found.fewest <= found.differing <= 1
+    assert found.library == f"torch {torch.__version__}"
+    shutil.copyfile(after / "model.safetensors", made / "model.safetensors")
     with pytest.raises(InputError, match="no weight differs"):
-        executed(models / "after", "rtn8", models / "after", None)
+        executed(made, "rtn8", after, None)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +110,7 @@ def test_models_and_formats_that_do_not_fit_are_refused_at_the_door(
     def door(**changes: Any) -> list[str]:
         full = resolve(audit_config(models, **changes))
         check_given(full)
-        return preflight(full, tmp_path / "results", cluster=False)[0]
+        return preflight(full, tmp_path / "results", cluster=False, python=sys.executable)[0]
 
     door()
     target = {"target": str(models / "before"), "retrain": None}

@@ -67,6 +67,8 @@ def preflight(
                 warnings += leaks(texts, Path(after.value))
     if python in (None, sys.executable):
         warnings += check_texts(config, results)
+        if python:
+            check_libraries(config)
     else:
         said = hardware.run_on(str(python), "qunlearn.preflight", str(results), json.dumps(config))
         warnings += json.loads(said)
@@ -182,13 +184,10 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
         from qunlearn.models.tokens import same_ids
         from qunlearn.quantize.calibration import draw
 
-        target, *others = (
-            (name, _tokenizer(config, corpus, name, models))
-            for name in (*REFERENCES, AFTER)
-            if name in models
-        )
-        target = target[1]
-        for name, other in others:
+        names = [name for name in (*REFERENCES, AFTER) if name in models]
+        others = {name: _tokenizer(config, corpus, name, models) for name in names}
+        target = others.pop("target")
+        for name, other in others.items():
             if target is None or other is None:
                 what = f"target's tokenizer and {name}'s"
                 yield f"models of {corpus}: {what} can be compared only later"
@@ -197,7 +196,7 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
                     f"config keys 'models.target' and 'models.{name}': those of {corpus} have "
                     "different tokenizers, so that scores do not compare; set models.tokenizer"
                 )
-        yield from _check_after(config, corpus)
+        yield from _check_adapter(config, corpus)
         texts = read_corpus(config, corpus, results)
         if target is None or texts is None:
             continue
@@ -209,18 +208,21 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
         yield from (f"{corpus}: {line}" for line in shortfalls(target, context, texts, settings))
 
 
-def _check_after(config: Json, corpus: str) -> Iterator[str]:
-    """The libraries of an audit's formats are there; and an adapter is one of the target."""
-    used = sources.used(config, corpus)
-    if (after := used.get(AFTER)) is None:
-        return
+def check_libraries(config: Json) -> None:
+    """Raise an InputError where this Python, the jobs', lacks what a precision is made with."""
     for name in config["precisions"]:
         if find_spec((library := method_of(name).library).replace("-", "_")) is None:
             raise InputError(
-                f"config key 'precisions': {name} needs {library}, which the jobs' Python lacks; "
-                "install it, or drop the format"
+                f"config key 'precisions': {name} needs {library}, which is not installed; install "
+                "it, or drop the precision"
             )
-    if {after.kind, used["target"].kind} == {"folder"} and is_adapter(Path(after.value)):
+
+
+def _check_adapter(config: Json, corpus: str) -> Iterator[str]:
+    """An adapter to audit is one of the target."""
+    used = sources.used(config, corpus)
+    after, kinds = used.get(AFTER), {used[name].kind for name in ("target", AFTER) if name in used}
+    if after and kinds == {"folder"} and is_adapter(Path(after.value)):
         from qunlearn.models.updates import check_adapter
 
         with about("models.after", after):
@@ -274,6 +276,8 @@ def _check_memory(config: Json, jobs: Sequence[Job], *, cluster: bool) -> list[s
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(list(check_texts(json.load(sys.stdin), Path(sys.argv[1])))))
+        given = json.load(sys.stdin)
+        print(json.dumps(list(check_texts(given, Path(sys.argv[1])))))
+        check_libraries(given)
     except InputError as error:
         sys.exit(f"error: {error}")

@@ -5,21 +5,20 @@ leaves weights as they were. Its model then forgets and remembers like the unqua
 audit of it would say that all is well.
 """
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from qunlearn.models.updates import updates
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.run.errors import InputError
-from qunlearn.run.manifest import digest
+from qunlearn.run.manifest import digest, read_manifest
 
 
 class Executed(NamedTuple):
     """What was found in a quantized folder."""
 
     precision: str
-    library: str  # that reads it, with its version
+    library: str  # that made it, with its version
     differing: float  # share of weights that are not what they were, over all quantized matrices
     fewest: float  # the same of the matrix in which fewest differ
     sha256: str  # of the folder, as `manifest.digest`: evaluations name their model by it
@@ -33,10 +32,12 @@ def executed(folder: Path, precision: str, source: Path, base: Path | None) -> E
         source: the dense checkpoint, or LoRA adapter of `base`, that was quantized.
 
     Raises:
-        InputError: no weight differs, or a folder cannot be read.
+        InputError: no weight differs, or a folder cannot be read or has no manifest.
     """
     import torch
 
+    if (made := read_manifest(folder)) is None:
+        raise InputError(f"{folder}: no manifest; give an output of quantize.py")
     parsed = Precision.parse(precision)
     method = method_of(parsed)
     model: Any = method.load(folder, parsed, torch.float32, torch.device("cpu"))
@@ -54,5 +55,5 @@ def executed(folder: Path, precision: str, source: Path, base: Path | None) -> E
             f"{precision}, or the source lay on this very grid; audit the checkpoint that was "
             "there before it"
         )
-    library = f"{method.library} {version(method.library)}"
+    library = f"{method.library} {made['packages'][method.library]}"
     return Executed(precision, library, changed / weights, min(shares), digest(folder))
