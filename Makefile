@@ -126,8 +126,9 @@ window: demo
 	  --document docs/mechanism.md --docs docs
 
 ## Forecast from the weights alone what each grid takes back, at RATES learning rates (in millionths; LoRA's are ten times
-## these), then evaluate, score the forecasts and put them into docs/map.md. An hour and a quarter on two cores.
-map: RATES := 15 20 28 40 80
+## these), then evaluate, score the forecasts and put them into docs/map.md, and what formats cost into docs/forecast.md. An hour on
+## two cores.
+map: RATES := 15 20 28 40
 map: AT_RATE = snakemake --cores $(CORES) --configfile config.yaml config/map.yaml --config experiment=map_$$rate \
   'unlearn={"overrides": {"*/*/full*": {"lr": '$$rate'.0e-6}, "*/*/lora": {"lr": '$$rate'.0e-5}}}'
 map: setup
@@ -136,11 +137,12 @@ map: setup
 	python workflow/scripts/score_forecasts.py --results $(RATES:%=results/map_%) --output results/map/tables --sealed True
 	python workflow/scripts/plot.py --figure forecast --results results/map --output results/map/figures
 	$(FILL) map --results results/map --document docs/map.md --docs docs
+	$(FILL) costs --results $(RATES:%=results/map_%) --document docs/forecast.md --docs docs
 
 ## Forecast in which formats an update of the default experiment is lost, and put that into docs/forecast.md.
 forecast: demo
 	qunlearn forecast results/mini/models/news/target results/mini/unlearned/news/npo_klr/full_bf16/seed0 \
-	  --output results/forecast --formats int8 nf4 fp4 rtn4g128 rtn4a128 rtn3g64 q8_0 q6_k q5_k q4_k q4_0 iq4_nl q3_k q2_k mxfp4 nvfp4
+	  --output results/forecast --repair --formats int8 nf4 fp4 rtn4g128 rtn4a128 rtn3g64 q8_0 q6_k q5_k q4_k q4_0 iq4_nl q3_k q2_k mxfp4 nvfp4
 	$(FILL) forecast --results results/forecast --document docs/forecast.md --docs docs
 
 ## Run SmolLM2 on an excerpt of MUSE_DIR/news, on processor cores; write docs/smollm2.

@@ -9,6 +9,7 @@ from typing import Literal
 
 import pandas as pd
 
+from benchmarks.format_costs import costs_markdown
 from benchmarks.learning_rates import read_rate, window_markdown, write_window
 from benchmarks.run_spread import Run, measure, spread_notes
 from benchmarks.window_figure import plot_window
@@ -188,7 +189,7 @@ def fill_forecast(results: Path, document: Path, docs: Path) -> None:
 
 @run_script
 def main(
-    part: Literal["table", "answer", "mechanism", "window", "forecast", "map"],
+    part: Literal["table", "answer", "mechanism", "window", "forecast", "costs", "map"],
     results: tuple[Path, ...],
     document: Path,
     docs: Path,
@@ -202,15 +203,16 @@ def main(
 
     Args:
         part: the main table; one metric of it; the tables of a run with controls; one variant at
-            several rates; the forecast of one pair; or the scores of forecasts.
-        results: the run, e.g. results/mini; of `window` several, one a learning rate.
+            several rates; the forecast of one pair; what formats cost it in Utility; or the
+            scores of forecasts.
+        results: the run, e.g. results/mini; of `window` and `costs` several, one a learning rate.
         document: the file; what stands between its marks is written anew.
         docs: the folder for the figures, and in its results/ for the numbers.
         precisions: the rows of the main table, or the columns of `answer` and the controls' table.
         others: runs of the same experiment on other processors, for how far those move a number.
-        corpus: whose numbers `mechanism` and `window` show.
+        corpus: whose numbers `mechanism`, `window` and `costs` show.
         objective: likewise.
-        adapter: the variant that `window` shows.
+        adapter: the variant that `window` and `costs` show.
     """
     match part:
         case "table":
@@ -224,5 +226,8 @@ def main(
             fill_window(results, (corpus, objective, adapter), document, docs)
         case "forecast":
             fill_forecast(results[0], document, docs)
+        case "costs":
+            text = costs_markdown(results, corpus, objective, adapter)
+            replace_marked(document, "costs", text)
         case "map":
             fill_map(results[0], document, docs)

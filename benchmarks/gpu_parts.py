@@ -136,8 +136,8 @@ def goals(found: Mapping[str, Found]) -> list[dict[str, str]]:
     """The goals that are no ratio."""
     least, most = 0.5, {"lora": 40, "checkpointed": 40, "full": 80}
     rows = []
-    for name, room in most.items():
-        title, own = PARTS[name].title, found.get(name, {})
+    for name in (name for name in most if name in found):
+        title, own, room = PARTS[name].title, found[name], most[name]
         if (mfu := own.get("mfu")) is not None:
             goal = "-" if name == "full" else f">= {least}"
             met = "-" if name == "full" else "yes" if mfu >= least else "no"

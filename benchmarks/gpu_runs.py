@@ -39,7 +39,7 @@ def measure(experiment: str, output: Path, *more: str) -> dict[str, Any]:
     settings = [f"seeds={SEEDS[experiment]}", f"precisions=[{','.join(precisions)}]"]
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--scheduler", "greedy"]  # the other one needs 16 MB of solvers
-    command += ["--cores", str(os.cpu_count()), "--directory", str(output), "--quiet", "all"]
+    command += ["--cores", str(os.cpu_count()), "--directory", str(output)]
     command += ["--configfile", str(FILES[experiment]), "--config", *settings, *more]
     start = time.perf_counter()
     subprocess.run([*command, "--", "tables"], check=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import ROOT
+from small_records import evaluate
 from small_summaries import single
 
 sys.path.insert(0, str(ROOT))
@@ -15,12 +16,15 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import harness, step_7b
 from benchmarks.demo_jobs import Job, critical_path, lower_bound, span
 from benchmarks.fill_document import answer_table, kept_table, replace_marked
+from benchmarks.format_costs import costs_markdown
 from benchmarks.harness import Comparison, interleaved
 from benchmarks.run_spread import Run, measure, spread_notes
 from benchmarks.write_performance import DOCUMENT, SECTIONS, document
+from qunlearn.analysis.frame import FORECAST_TABLE
 from qunlearn.analysis.summary import summaries, write_metrics
 from qunlearn.experiment.names import Cell
 from qunlearn.report.footnotes import processors
+from qunlearn.run.csvfile import write_rows
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import write_json
 from qunlearn.run.manifest import MANIFEST
@@ -83,6 +87,7 @@ MARKED = "before\n<!-- table: by a command -->\nold\n<!-- end of table -->\nafte
 SHOWN = ("bf16", "nf4", "fp4", "gptq4", "rtn3g64")  # as in the Makefile's target readme
 KEPT = ROOT / "docs/results"
 RESULTS = ROOT / "results/mini"
+CHEAP = "news/npo_klr/full_bf16/seed0"
 LORA = "news/npo_gdr/lora/seed{}/nf4"
 SEEDS: dict[str, float | None] = {LORA.format(k): x for k, x in enumerate((10.0, 14.0, 30.0))}
 SEEDS |= {f"news/npo_gdr/full/seed{k}/nf4": x for k, x in enumerate((5.0, None, 6.0))}
@@ -185,3 +190,23 @@ def test_runs_are_compared_seed_by_seed_and_cell_by_cell(tmp_path: Path) -> None
     ]
     with pytest.raises(InputError, match="both runs were trained and evaluated on AMD EPYC"):
         measure(first, [first])
+
+
+def test_what_a_format_costs_is_the_mean_over_all_runs(tmp_path: Path) -> None:
+    utilities = {"bf16": [0.5, 0.9], "nf4": [0.4, 0.8], "fp4": [0.5, 0.7]}
+    for folder, less in ((tmp_path / "a", 0.0), (tmp_path / "b", 0.1)):
+        rows = []
+        for name, scores in utilities.items():
+            for model in (CHEAP, "news/target"):
+                loss = less if model == CHEAP and name == "fp4" else 0.0
+                own = [score - loss for score in scores]
+                evaluate(folder / "eval", f"{model}/{name}", utility=own)
+            word = "lost" if (name, less) == ("fp4", 0.1) else "arrives"
+            rows.append([*CHEAP.split("/")[:3], 0, name, 1e-5, 0.1, 0.2, 0.5, 0.1, word])
+        write_rows(folder / "tables/forecast.csv", FORECAST_TABLE, rows[1:])
+    text = costs_markdown([tmp_path / "a", tmp_path / "b"], "news", "npo_klr", "full_bf16")
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:4]]
+    assert cells[0] == ["NF4", "4.50", "0 of 2", *["10.0 [10.0, 10.0]"] * 2]
+    assert cells[1][:3] == ["FP4", "4.50", "1 of 2"] and cells[1][3].startswith("15.0 [")
+    assert cells[1][4] == "10.0 [0.0, 20.0]"
+    assert "n = 2 questions, 2 runs at 2 learning rates" in text

@@ -13,8 +13,10 @@ from survival_models import rounded_to, save, small_llama
 from torch import Tensor
 
 from qunlearn.models.updates import quantizable_layers
-from qunlearn.report.pair_forecast import FORMATS, forecast_pair, markdown, split
+from qunlearn.report.pair_forecast import FORMATS, Forecast, forecast_pair, markdown, split
+from qunlearn.report.repair import candidates, repair_markdown, repairs
 from qunlearn.run.errors import InputError
+from qunlearn.survival.forecast import Verdict
 
 SHARE = 0.2
 """Of the weights, those nearest to 0, is moved by a hundredth of their size."""
@@ -88,3 +90,41 @@ def test_what_has_no_number(models: tuple[Path, Path]) -> None:
         [row]
     ).replace(" ", "")
     assert "|>99|" in markdown([row._replace(ratio=float("inf"))]).replace(" ", "")
+
+
+def row(name: str, bits: float, word: Verdict, cosine: float = 0.5) -> Forecast:
+    return Forecast(name, bits, 0.2, 0.1, 2.0, 0.9, cosine, word)
+
+
+def test_a_repair_has_few_bits_more_and_arrives_the_best_first() -> None:
+    found = [
+        row("fp4", 4.5, "lost"),
+        row("rtn3g64m", 3.25, "amplified", 0.9),  # no level at zero, but it amplifies
+        row("q4_k", 4.5, "arrives", 0.4),
+        row("q5_k", 5.0, "arrives", 0.6),
+        row("q6_k", 5.01, "arrives", 0.9),  # too many bits
+        row("nf4", 4.5, "on the edge", 0.9),
+        row("q4_0", 4.5, "amplified", 0.9),
+        row("q3_k", 3.4375, "lost", 0.9),
+        row("q2_k", 2.625, "lost", 0.9),
+    ]
+    fp4, q2_k = repairs(found, ["fp4", "q2_k"])
+    assert [one.format for one in fp4.instead] == ["q5_k", "q4_k", "rtn3g64m"]
+    assert q2_k == (found[-1], [])
+    text = repair_markdown([fp4, q2_k]).replace(" ", "")
+    assert "|FP4|4.50|Q5_K|5.00|0.90|0.60|arrives|" in text
+    assert "|Q2_K|2.62|noneofthoseknown|" in text
+    assert candidates(found)[-3:] == ["nvfp4", "rtn2g64m", "rtn4g64m"]
+    assert repairs(found[2:4], FORMATS) == [] and candidates(found[2:4]) == []
+
+
+def test_the_command_repairs(models: tuple[Path, Path], tmp_path: Path) -> None:
+    """A grid whose border lies at zero takes what the bin around zero lost."""
+    done = command(*models, "--formats", "rtn3g64", "--repair", "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    first, proposal = done.stdout.split("Repair:")
+    assert "mid-rise" not in first
+    (found,) = [line.split("|")[1:-1] for line in proposal.splitlines() if "RTN3" in line]
+    assert [cell.strip() for cell in found[:4]] == ["RTN3 g64", "3.25", "RTN3 g64 mid-rise", "3.25"]
+    assert found[-1].strip() == "arrives"
+    assert done.stdout.strip() == (tmp_path / "out/forecast.md").read_text().strip()

@@ -184,7 +184,7 @@ def test_the_script_prints_a_table_and_loads_no_torch(tmp_path: Path) -> None:
     lines = {line.partition("  ")[0]: line.split() for line in done.stdout.splitlines()}
     assert lines["stage"][:5] == ["stage", "jobs", "GPU", "host", "disk"]
     assert lines["unlearn full"][2] == "8" and lines["unlearn full"][-2:] == ["no", "room"]
-    assert "with one job at a time" in done.stdout
+    assert "running one job at a time" in done.stdout
     (tmp_path / "shape.yaml").write_text("models: {shape: llama-9}")
     done = run_script("plan.py", "--configfile", tmp_path / "shape.yaml", code=2)
     assert "'llama-9' is not in resources/shapes.yaml; use one of: llama-2-7b" in done.stderr

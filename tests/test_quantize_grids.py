@@ -7,6 +7,7 @@ from survival_models import grid_of, rounded_to
 from torch import Tensor
 
 from qunlearn.quantize.grids import FP4, NF4, CodebookGrid
+from qunlearn.quantize.method import Precision, method_of
 
 ALL = ("bf16", "int8", "nf4", "fp4", "rtn4", "rtn3g32", "rtn3g32m", "rtn2m", "rtn4a32")
 Rows = list[list[float]]
@@ -142,3 +143,15 @@ def test_which_codes_act_as_zero(name: str, zero: list[float], others: list[floa
     assert found.shape == numbers.shape
     assert found[0, 2:].tolist()[: len(zero + others)] == [True] * len(zero) + [False] * len(others)
     assert not found[0, :2].any() and not found[0, 2 + len(zero + others) :].any()
+
+
+@pytest.mark.parametrize(
+    ("name", "bits"),
+    [
+        *(("bf16", 16), ("int8", 8), ("nf4", 4.5), ("rtn4", 4), ("rtn3g64", 3.25)),
+        *(("rtn4a128", 4 + 20 / 128), ("gptq4", 4 + 20 / 128), ("q4_k", 4.5), ("q3_k", 3.4375)),
+        *(("q6_k", 6.5625), ("mxfp4", 4.25)),
+    ],
+)
+def test_bits_of_a_weight_and_its_share_of_the_scales(name: str, bits: float) -> None:
+    assert method_of(name).shipped_bits(Precision.parse(name)) == bits

@@ -150,7 +150,7 @@ EDITS: dict[str, tuple[list[Edit], dict[str, int]]] = {
     ),
     "a term of the objective: its cells": (
         [edit(f"{HOUSE}/training/terms/klr.py")],
-        VARIANTS + GRIDS,
+        VARIANTS + GRIDS - Counter(page=1),  # the configuration's page stays
     ),
     # Every figure is drawn anew: what they share knows the records.
     "a metric: evaluations and nothing before": (

@@ -13,6 +13,7 @@ def forecast(
     output: Path = Path("forecast"),
     formats: tuple[str, ...] = (),
     packed: tuple[Path, ...] = (),
+    repair: bool = False,
 ) -> None:
     """Forecast from two checkpoints alone in which formats the update between them is lost.
 
@@ -25,16 +26,23 @@ def forecast(
         formats: e.g. fp4 nf4 q4_k; without any, those of docs/forecast.md that fit the model.
         packed: for each format that is only known from quantized models, such as gptq4, the
             folders of `before` and `after` in it.
+        repair: also name formats of about as many bits in which a lost update would arrive.
     """
     hide_unused()
     from qunlearn.quantize.method import Precision, packed_pairs
     from qunlearn.report.pair_forecast import FORMATS, forecast_pair, markdown, split, write_pair
+    from qunlearn.report.repair import candidates, repair_markdown, repairs
 
     fit, left_out = (formats, []) if formats else split(before, FORMATS)
     pairs = packed_pairs([Precision.parse(name) for name in fit], packed)
     found = forecast_pair(before, after, fit, pairs)
-    write_pair(output, found, left_out)
-    print(markdown(found, left_out))
+    text = markdown(found, left_out)
+    if repair:
+        others, _ = split(before, candidates(found))
+        known = [*found, *forecast_pair(before, after, others, {})] if others else found
+        text += "\n" + repair_markdown(repairs(known, fit))
+    write_pair(output, found, text)
+    print(text)
 
 
 def audit(

@@ -106,6 +106,12 @@ model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
         """`stored` of a precision."""
         return self.stored
 
+    def shipped_bits(self, precision: Precision) -> float:
+        """Bits per weight of packed codes and their scales, even where a folder is `dense`."""
+        if not self.dense:
+            return self.stored_bits(precision)
+        return precision.bits + (16 / precision.group if precision.group else 0)
+
     def label(self, precision: Precision) -> str:
         """How tables and figures print it: `RTN3 g64`."""
         return self.printed or re.sub(r"(?<=\d)G(?=\d)", " g", precision.name.upper())

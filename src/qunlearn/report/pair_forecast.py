@@ -32,6 +32,7 @@ class Forecast(NamedTuple):
     """What becomes of the update in one format, over all quantized matrices: forecast.csv."""
 
     format: str
+    bits: float  # per weight, as shipped: codes and scales
     moved: float  # share of weights with d != 0
     zero: float  # share that the grid of the model before rounds to zero
     ratio: float  # of the two
@@ -75,24 +76,27 @@ def forecast_pair(
         shares = float(whole["moved"]), float(whole["zero_bin"])
         arrives = float(whole["projection_adaptive"])
         cosine, word = float(whole["cosine_adaptive"]), verdict(*shares, arrives)
-        found.append(Forecast(name, *shares, ratio(*shares), arrives, cosine, word))
+        bits = method_of(name).shipped_bits(Precision.parse(name))
+        found.append(Forecast(name, bits, *shares, ratio(*shares), arrives, cosine, word))
     return found
 
 
-def write_pair(folder: Path, found: Sequence[Forecast], left_out: Sequence[str] = ()) -> None:
-    """Write forecast.csv, forecast.md, forecast.png and forecast.pdf into a folder."""
+def write_pair(folder: Path, found: Sequence[Forecast], text: str) -> None:
+    """Write forecast.csv, `text` as forecast.md, forecast.png and forecast.pdf into a folder."""
     write(folder / "forecast.csv", Forecast._fields, found)
-    write_text(folder / "forecast.md", markdown(found, left_out))
+    write_text(folder / "forecast.md", text)
     draw(folder, found)
 
 
 def markdown(found: Sequence[Forecast], left_out: Sequence[str] = ()) -> str:
     """The table, what its words mean, and which formats were left out, and why."""
-    head = ["Format", "moved", "rounded to zero", "ratio", "projection", "cosine", "forecast"]
+    head = ["Format", "bits", "moved", "rounded to zero", "ratio", "projection", "cosine"]
+    head += ["forecast"]
     rows = [
         [
-            *(precision_name(row.format), f"{row.moved:.3f}", f"{row.zero:.3f}"),
-            *(_number(row.ratio), _number(row.projection), _number(row.cosine), row.verdict),
+            *(precision_name(row.format), f"{row.bits:.2f}", f"{row.moved:.3f}"),
+            *(f"{row.zero:.3f}", short(row.ratio), short(row.projection)),
+            *(short(row.cosine), row.verdict),
         ]
         for row in found
     ]
@@ -101,8 +105,8 @@ def markdown(found: Sequence[Forecast], left_out: Sequence[str] = ()) -> str:
         f"share that the grid rounds to zero (ratio below {THRESHOLD:g}).",
         f"On the edge: {EDGE:g} to {1 / EDGE:.2f}, where the rule has been wrong. Amplified: above "
         f"that, and the projection exceeds {AMPLIFIED:g}.",
-        "Projection: the share of the update that arrives, each model on its own grid; cosine: low "
-        "where rounding adds noise.",
+        "Bits: per weight, with its share of the scales. Projection: the share of the update that "
+        "arrives, each model on its own grid; cosine: low where rounding adds noise.",
         *(f"Left out: {line}" for line in left_out),
     ]
     shown = table(head, rows, right=head[1:-1])
@@ -138,8 +142,9 @@ def draw(folder: Path, found: Sequence[Forecast]) -> None:
             colour = COLOURS[row.verdict]
             axes.plot([at], [place], "o", color=colour, label=row.verdict, zorder=3)
             beside: Any = {"xytext": (7, 0), "textcoords": "offset points", "va": "center"}
-            axes.annotate(_number(row.projection), (at, place), **beside, fontsize=8)
+            axes.annotate(short(row.projection), (at, place), **beside, fontsize=8)
 
 
-def _number(value: float) -> str:
+def short(value: float) -> str:
+    """A ratio or share in print."""
     return UNDEFINED if value != value else "> 99" if value > 99 else f"{value:z.2f}"

@@ -58,13 +58,14 @@ def _run(mains: Callable[..., None] | Mapping[str, Callable[..., None]]) -> None
     # again and again, and once more at exit, takes a second of each job's four.
     gc.set_threshold(50_000, 20, 100)
     atexit.register(gc.freeze)
-    config = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff)
     try:
         if isinstance(mains, Mapping):
             checked = {name: _checked(main) for name, main in mains.items()}
+            config = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
             tyro.extras.subcommand_cli_from_dict(checked, prog="qunlearn", config=config)
         else:
-            tyro.cli(_checked(mains), config=config)
+            rules = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff)  # `--sealed True`
+            tyro.cli(_checked(mains), config=rules)
     except Exception as error:
         fault = error if isinstance(error, InputError) else disk_error(error, Path.cwd())
         if fault is None:

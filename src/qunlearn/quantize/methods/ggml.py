@@ -88,6 +88,10 @@ class Ggml(Method):
             f"{form.shared}; {8 * form.size / form.weights:g} bits a weight in a GGUF file"
         )
 
+    def shipped_bits(self, precision: Precision) -> float:
+        """Of a GGUF file."""
+        return 8 * TYPES[self.name].size / TYPES[self.name].weights
+
     def change(
         self, model: PreTrainedModel, layers: Mapping[str, nn.Linear], precision: Precision
     ) -> PreTrainedModel:

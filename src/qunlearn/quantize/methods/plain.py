@@ -94,6 +94,11 @@ class AsymmetricRounding(RoundToNearest):
         """`RTN4 asym g128`."""
         return f"RTN{precision.bits} asym" + (f" g{precision.group}" if precision.group else "")
 
+    def shipped_bits(self, precision: Precision) -> float:
+        """A group has a zero point beside its scale."""
+        zero = precision.bits / precision.group if precision.group else 0
+        return super().shipped_bits(precision) + zero
+
     def grid(self, weight: Tensor, precision: Precision) -> Grid:
         """Step and zero point of each row or group."""
         import torch
