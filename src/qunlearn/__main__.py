@@ -104,14 +104,8 @@ def audit(
     files = [output.resolve() / "audit.yaml"] + ([settings.resolve()] if settings else [])
     write_text(files[0], yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     configfiles.read(files)
-    words = [
-        "--snakefile",
-        configfiles.ROOT / "Snakefile",
-        "--cores",
-        cores,
-        "--logger",
-        "progress",
-    ]
+    words = ["--snakefile", configfiles.ROOT / "Snakefile", "--cores", cores]
+    words += ["--logger", "progress"]
     command = [sys.executable, "-m", "snakemake", *words, "--configfile", *files]
     if subprocess.run(list(map(str, command)), cwd=output).returncode:
         sys.exit(2)

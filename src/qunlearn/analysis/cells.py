@@ -47,6 +47,7 @@ class Evaluations:
             self.variants.setdefault(replace(cell, seed=None), {})[cell.seed] = name
         self._own_references = {(x.corpus, x.objective, x.seed) for x in self.cells.values()}
         self._read = cache(lambda name, file: records.read(folder / name / file, file, empty=True))
+        self._measured = cache(self._measured_of)
         self._status = cache(lambda name: read_json(folder / name / FILE)["status"])
 
     def reference(self, cell: Cell, model: str, precision: str) -> str:
@@ -59,17 +60,9 @@ class Evaluations:
 
         A corpus without questions, or without holdout texts, has fewer metrics than others.
         """
-        of_corpus = [name for name, other in self.cells.items() if other.corpus == cell.corpus]
-        finite = [name for name in of_corpus if self._status(name) != DIVERGED]
-        found = [
-            metric
-            for metric, definition in DEFINITIONS.items()
-            if not finite
-            or any(definition.possible(self._read(name, definition.file)) for name in finite)
-        ]
-        if cell.objective not in REFERENCES:
-            found += [f"reversion_{metric}" for metric in FORGET_METRICS if metric in found]
-        return tuple(found)
+        found = self._measured(cell.corpus)
+        reversions = tuple(f"reversion_{metric}" for metric in FORGET_METRICS if metric in found)
+        return found if cell.objective in REFERENCES else found + reversions
 
     def statistics(
         self, names: Iterable[str], metric: str
@@ -91,6 +84,19 @@ class Evaluations:
             if own.ids != known[first := next(iter(known))].ids:
                 raise _other_items(name, metric.removeprefix("reversion_"), first)
         return known, words
+
+    def _measured_of(self, corpus: str) -> tuple[str, ...]:
+        finite = [
+            name
+            for name, cell in self.cells.items()
+            if cell.corpus == corpus and self._status(name) != DIVERGED
+        ]
+        return tuple(
+            metric
+            for metric, definition in DEFINITIONS.items()
+            if not finite
+            or any(definition.possible(self._read(name, definition.file)) for name in finite)
+        )
 
     def _score(self, name: str, metric: str) -> Statistic | str:
         if self._status(name) == DIVERGED:
