@@ -105,6 +105,7 @@ format: setup-dev
 ## Write config/README.md from the classes of the keys.
 docs: setup
 	python -c 'from qunlearn.experiment import configdoc; print(configdoc.as_markdown(), end="")' > config/README.md
+	python -c 'from qunlearn.report import audit; print(audit.schema(), end="")' > resources/audit.schema.json
 
 ## Run the default experiment with three seeds, and with one on what stands in for another processor; put its tables and
 ## figure into README and docs/default-run.md.

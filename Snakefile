@@ -69,10 +69,13 @@ rule figures:
         expand("<results>/figures/{name}.{form}", name=FIGURES, form=["png", "pdf"]),
 
 
+# An audit has tables of its own, and nothing is said of claims about training.
 rule all:
     default_target: True
     input:
-        rules.tables.input,
+        rules.write_audit.output if AUDITED else rules.tables.input,
         rules.figures.input,
-        expand("<results>/report/{page}", page=[*WORDS, *(f"{name}.html" for name in PAGES)]),
-        rules.model_cards.output if KEEP else [],  # a card is useless without its model
+        expand("<results>/report/{page}", page=[] if AUDITED else WORDS),
+        expand("<results>/report/{page}.html", page=PAGES),
+        # A card is useless without its model.
+        rules.model_cards.output if KEEP and not AUDITED else [],

@@ -1,4 +1,4 @@
-"""What each format costs in Utility: models whose update it may take back, and their target."""
+"""What each format costs in Utility: models whose update arrives in it, and their target."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,10 @@ METRIC = "utility"
 
 
 def costs_markdown(results: Sequence[Path], corpus: str, objective: str, adapter: str) -> str:
-    """A row a format: its bits, in how many runs the forecast is `lost`, and Utility lost to it.
+    """A row a format: its bits, in how many runs the forecast is `arrives`, the Utility lost there.
+
+    Where an update is lost, a model is back near its target, and so is its Utility: those runs
+    would say nothing about the format.
 
     Args:
         results: finished experiments of the same items and formats, one a learning rate.
@@ -26,32 +29,34 @@ def costs_markdown(results: Sequence[Path], corpus: str, objective: str, adapter
         InputError: a table or evaluation is missing.
         KeyError: a run has diverged.
     """
-    runs: dict[str, list[Statistic]] = {}
-    targets: dict[str, list[Statistic]] = {}
-    lost: dict[str, int] = {}
+    arriving: dict[str, list[Statistic]] = {}
+    targets: dict[str, Statistic] = {}
+    runs: set[tuple[Path, str]] = set()
     for folder in results:
         forecasts = read(folder / "tables/forecast.csv", FORECAST_TABLE)
         own = select(forecasts, corpus=corpus, objective=objective, adapter=adapter)
         for row in own.itertuples():
             name, model = row.precision, f"{corpus}/{objective}/{adapter}/seed{row.seed}"
-            runs.setdefault(name, []).append(cost(folder, model, name))
-            lost[name] = lost.get(name, 0) + (row.verdict == "lost")
+            runs.add((folder, model))
+            arrived = arriving.setdefault(name, [])
+            if row.verdict == "arrives":
+                arrived.append(cost(folder, model, name))
             if name not in targets:
-                targets[name] = [cost(folder, f"{corpus}/target", name)]
-    head = ["Format", "bits", "forecast as lost", f"cost to {adapter_name(adapter)}"]
+                targets[name] = cost(folder, f"{corpus}/target", name)
+    head = ["Format", "bits", "arrives in", f"cost to {adapter_name(adapter)}"]
     head += ["cost to the target"]
     rows = [
         [
             *(precision_name(name), f"{method_of(name).shipped_bits(Precision.parse(name)):.2f}"),
-            *(f"{lost[name]} of {len(own)}", _shown(own), _shown(targets[name])),
+            *(f"{len(own)} of {len(runs)}", _shown(own), _shown([targets[name]])),
         ]
-        for name, own in runs.items()
+        for name, own in arriving.items()
     ]
-    first = next(iter(runs.values()))
     notes = (
-        "* Cost: Utility in bf16 minus Utility in the format, in points; "
-        f"n = {sum(first[0].sizes)} questions, {len(first)} runs at {len(results)} learning rates, "
-        "one target. Intervals: 95 %, bootstrap over questions and runs.\n"
+        "* Cost: Utility in bf16 minus Utility in the format, in points, over the runs in which "
+        "the forecast is *arrives*, and of the target; "
+        f"n = {sum(next(iter(targets.values())).sizes)} questions. Learning rates: {len(results)}. "
+        "Intervals: 95 %, bootstrap over questions and runs.\n"
         "* Bits: per weight, with its share of the scales.\n"
     )
     return f"{table(head, rows, right=head[1:])}\n\n{notes}"
@@ -65,5 +70,7 @@ def cost(results: Path, model: str, precision: str) -> Statistic:
 
 
 def _shown(by_run: Sequence[Statistic]) -> str:
+    if not by_run:
+        return "–"
     found = estimate(by_run)
     return f"{found.value:z.1f} [{found.low:z.1f}, {found.high:z.1f}]"

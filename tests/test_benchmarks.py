@@ -192,21 +192,26 @@ def test_runs_are_compared_seed_by_seed_and_cell_by_cell(tmp_path: Path) -> None
         measure(first, [first])
 
 
-def test_what_a_format_costs_is_the_mean_over_all_runs(tmp_path: Path) -> None:
-    utilities = {"bf16": [0.5, 0.9], "nf4": [0.4, 0.8], "fp4": [0.5, 0.7]}
-    for folder, less in ((tmp_path / "a", 0.0), (tmp_path / "b", 0.1)):
-        rows = []
-        for name, scores in utilities.items():
-            for model in (CHEAP, "news/target"):
-                loss = less if model == CHEAP and name == "fp4" else 0.0
-                own = [score - loss for score in scores]
+def test_what_a_format_costs_is_the_mean_of_the_runs_in_which_the_update_arrives(
+    tmp_path: Path,
+) -> None:
+    utilities = {"bf16": [0.5, 0.9], "nf4": [0.4, 0.8], "fp4": [0.5, 0.7], "rtn4": [0.5, 0.9]}
+    words = {"nf4": ["arrives", "arrives"], "fp4": ["lost", "arrives"], "rtn4": ["lost", "lost"]}
+    for i, folder in enumerate((tmp_path / "a", tmp_path / "b")):
+        for model in (CHEAP, "news/target"):
+            for name, scores in utilities.items():
+                less = 0.1 if (i, model, name) == (1, CHEAP, "fp4") else 0.0
+                own = [score - less for score in scores]
                 evaluate(folder / "eval", f"{model}/{name}", utility=own)
-            word = "lost" if (name, less) == ("fp4", 0.1) else "arrives"
-            rows.append([*CHEAP.split("/")[:3], 0, name, 1e-5, 0.1, 0.2, 0.5, 0.1, word])
-        write_rows(folder / "tables/forecast.csv", FORECAST_TABLE, rows[1:])
+        numbers = 1e-5, 0.1, 0.2, 0.5, 0.1
+        run = [*CHEAP.split("/")[:3], 0]
+        rows = [[*run, name, *numbers, word[i]] for name, word in words.items()]
+        write_rows(folder / "tables/forecast.csv", FORECAST_TABLE, rows)
     text = costs_markdown([tmp_path / "a", tmp_path / "b"], "news", "npo_klr", "full_bf16")
-    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:4]]
-    assert cells[0] == ["NF4", "4.50", "0 of 2", *["10.0 [10.0, 10.0]"] * 2]
-    assert cells[1][:3] == ["FP4", "4.50", "1 of 2"] and cells[1][3].startswith("15.0 [")
-    assert cells[1][4] == "10.0 [0.0, 20.0]"
-    assert "n = 2 questions, 2 runs at 2 learning rates" in text
+    lines = text.splitlines()[2:5]
+    assert [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines] == [
+        ["NF4", "4.50", "2 of 2", "10.0 [10.0, 10.0]", "10.0 [10.0, 10.0]"],
+        ["FP4", "4.50", "1 of 2", "20.0 [10.0, 30.0]", "10.0 [0.0, 20.0]"],
+        ["RTN4", "4.00", "0 of 2", "–", "0.0 [0.0, 0.0]"],
+    ]
+    assert "n = 2 questions. Learning rates: 2." in text

@@ -159,7 +159,13 @@ SAID = {
     "update_survival": (*RUN, plot_update_survival.UNCHANGED_NAME, "overall 0.25", "diverged"),
     "update_over_step": (*RUN, "(fp32 masters): 25.0 % with d = 0", "LoRA: diverged", "|d| / step"),
     "loss_curves": (*VARIANTS, "a run diverged", "updates (logarithmic)", "NEWS · NPO+GDR"),
-    "forecast": (*VARIANTS[:2], "3 cells, and 1 without", "∞", "plain rounding", "bitsandbytes"),
+    "forecast": (
+        *VARIANTS[:2],
+        "3 cells, and 1 without",
+        "> 100",
+        "plain rounding",
+        "bitsandbytes",
+    ),
     "candidates": ("chosen", "NEWS 30 on forget and 29 on retain", "LoRA: r2 after 10 epochs"),
 }
 

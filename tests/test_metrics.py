@@ -120,8 +120,8 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
     write_jsonl(other, [{"id": "forget/0", "split": "forget", "tokens": 3, "nll_sum": 1.0}])
     with pytest.raises(InputError, match="line 1 lacks min_k"):
         scored(model, other)
-    (model / records.VERBMEM).write_text("")
-    with pytest.raises(InputError, match=r"verbmem\.jsonl: no records"):
+    (model / records.PRIVLEAK).write_text("")
+    with pytest.raises(InputError, match=r"privleak\.jsonl: no records"):
         scored(model, None)
 
 

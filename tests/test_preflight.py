@@ -109,7 +109,7 @@ SCRATCH = {"models": {"base": "scratch", "target": "train", "retrain": "train"}}
 GENERATED = {**SCRATCH, "corpus": {"source": "mini"}}
 REFUSED: dict[str, dict[str, Any]] = {
     "'corpus.mini' .poems.: .*choose one of": {**GENERATED, "corpora": ["poems"]},
-    "'evaluate.shots' .news.: forget_qa_icl has 2": {"evaluate": {"shots": 10}},
+    "'evaluate.shots' .news.: knowmem/forget_qa_icl.json has 2": {"evaluate": {"shots": 10}},
     "'evaluate.shots' .news.: .* shots is 3": {**GENERATED, "evaluate": {"shots": 3}},
     "'precisions' .models.target of news.: .*group 128": {"precisions": ["bf16", "gptq4"]},
     "'evaluate.verbmem_tokens': 513": {"evaluate": {"verbmem_tokens": 512}},
@@ -125,7 +125,7 @@ REFUSED: dict[str, dict[str, Any]] = {
         "unlearn": {"overrides": {"*/*/lora": {"max_tokens": 513}}}
     },
 }
-OTHER = "have different tokenizers, and PrivLeak .*set models.tokenizer"
+OTHER = "have different tokenizers, so that scores .*set models.tokenizer"
 DAMAGED: list[tuple[Callable[[], object], dict[str, Any], str]] = [
     (edit("target/config.json", model_type="gpt2"), {}, "'models.target' .target.: models of type"),
     (edit("target/config.json", hidden_size=64), {}, "target' and 'models.*hidden=64.*hidden=128"),

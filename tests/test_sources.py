@@ -35,6 +35,7 @@ IN_USE = {
 
 def config(**models: Any) -> dict[str, Any]:
     given = {"base": "scratch", "target": "train", "retrain": "train", "tokenizer": None}
+    given |= {"after": None}
     return {"corpora": ["news", "books"], "models": given | models}
 
 

@@ -17,12 +17,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from qunlearn.corpora.sizes import read_sizes
-from qunlearn.evaluate.prompts import few_shot
+from qunlearn.corpora.text import leaks
+from qunlearn.evaluate.prompts import question_prompts
 from qunlearn.experiment.config import Json, runs, unlearn_settings
 from qunlearn.experiment.controls import MIDRISE
 from qunlearn.experiment.inputs import about, read_corpus
-from qunlearn.experiment.names import REFERENCES
+from qunlearn.experiment.names import AFTER, REFERENCES
 from qunlearn.models import sources
+from qunlearn.models.checkpoints import is_adapter
 from qunlearn.models.fetching import read_shape, read_tokenizer
 from qunlearn.models.shape import ModelShape
 from qunlearn.plan import Job, disk, estimate
@@ -59,10 +61,14 @@ def preflight(
         warnings += _check_lengths(config, corpus, found)
         if texts := read_corpus(config, corpus, results):
             with about("evaluate.shots", corpus):
-                for name in ("forget_qa_icl", "retain_qa_icl"):
-                    few_shot(texts.knowmem[name], config["evaluate"]["shots"], name)
+                for split in ("forget", "retain"):
+                    question_prompts(texts, split, EvaluateSettings(**config["evaluate"]))
+            if (after := sources.used(config, corpus).get(AFTER)) and after.kind == "folder":
+                warnings += leaks(texts, Path(after.value))
     if python in (None, sys.executable):
         warnings += check_texts(config, results)
+        if python:
+            check_libraries(config)
     else:
         said = hardware.run_on(str(python), "qunlearn.preflight", str(results), json.dumps(config))
         warnings += json.loads(said)
@@ -86,6 +92,8 @@ def look(config: Json, corpus: str) -> dict[str, ModelShape]:
     """
     found: dict[str, ModelShape] = {}
     for name, source in sources.used(config, corpus).items():  # the base first, where it is needed
+        if source.kind == "folder" and is_adapter(Path(source.value)):
+            continue  # of the target's shape, or refused by check_texts
         if source.kind == "made":
             shape = ModelShape.from_architecture(config["models"]["architecture"])
             found[name] = replace(found["base"], kind="") if "base" in found else shape
@@ -96,7 +104,7 @@ def look(config: Json, corpus: str) -> dict[str, ModelShape]:
 
 
 def _check_shapes(corpus: str, models: Models) -> None:
-    """Base, target and retrain are one architecture; their contexts may differ."""
+    """All models are of one architecture; their contexts may differ."""
     given = [(name, x.kind, replace(x, context=0)) for name, x in models.items() if x.kind]
     for (first, *one), (name, *two) in pairwise(given):
         if one != two:
@@ -128,11 +136,9 @@ def _check_lengths(config: Json, corpus: str, models: Models) -> Iterator[str]:
     evaluation = config["evaluate"]
     made = {name: config["train"][name]["max_tokens"] for name in models if not models[name].kind}
     lengths = {f"train.{name}.max_tokens": rows for name, rows in made.items()}
-    lengths["unlearn.settings.max_tokens"] = max(
-        unlearn_settings(config, run.cell)["max_tokens"]
-        for run in runs(config)
-        if run.corpus == corpus
-    )
+    own = [unlearn_settings(config, run.cell) for run in runs(config) if run.corpus == corpus]
+    if own:
+        lengths["unlearn.settings.max_tokens"] = max(each["max_tokens"] for each in own)
     if any(method_of(name).calibrated for name in config["precisions"]):
         lengths["quantization.calibration.length"] = config["quantization"]["calibration"]["length"]
     for key in ("verbmem_tokens", "knowmem_tokens"):  # and at least one of the prompt
@@ -178,14 +184,19 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
         from qunlearn.models.tokens import same_ids
         from qunlearn.quantize.calibration import draw
 
-        target, retrain = (_tokenizer(config, corpus, name, models) for name in REFERENCES)
-        if target is None or retrain is None:
-            yield f"models of {corpus}: target's tokenizer and retrain's can be compared only later"
-        elif not same_ids(target, retrain):
-            raise InputError(
-                f"config keys 'models.target' and 'models.retrain': those of {corpus} have "
-                "different tokenizers, and PrivLeak cannot compare them; set models.tokenizer"
-            )
+        names = [name for name in (*REFERENCES, AFTER) if name in models]
+        others = {name: _tokenizer(config, corpus, name, models) for name in names}
+        target = others.pop("target")
+        for name, other in others.items():
+            if target is None or other is None:
+                what = f"target's tokenizer and {name}'s"
+                yield f"models of {corpus}: {what} can be compared only later"
+            elif not same_ids(target, other):
+                raise InputError(
+                    f"config keys 'models.target' and 'models.{name}': those of {corpus} have "
+                    "different tokenizers, so that scores do not compare; set models.tokenizer"
+                )
+        yield from _check_adapter(config, corpus)
         texts = read_corpus(config, corpus, results)
         if target is None or texts is None:
             continue
@@ -197,8 +208,29 @@ def check_texts(config: Json, results: Path) -> Iterator[str]:
         yield from (f"{corpus}: {line}" for line in shortfalls(target, context, texts, settings))
 
 
+def check_libraries(config: Json) -> None:
+    """Raise an InputError where this Python, the jobs', lacks what a precision is made with."""
+    for name in config["precisions"]:
+        if find_spec((library := method_of(name).library).replace("-", "_")) is None:
+            raise InputError(
+                f"config key 'precisions': {name} needs {library}, which is not installed; install "
+                "it, or drop the precision"
+            )
+
+
+def _check_adapter(config: Json, corpus: str) -> Iterator[str]:
+    """An adapter to audit is one of the target."""
+    used = sources.used(config, corpus)
+    after, kinds = used.get(AFTER), {used[name].kind for name in ("target", AFTER) if name in used}
+    if after and kinds == {"folder"} and is_adapter(Path(after.value)):
+        from qunlearn.models.updates import check_adapter
+
+        with about("models.after", after):
+            yield from check_adapter(Path(used["target"].value), Path(after.value))
+
+
 def _tokenizer(config: Json, corpus: str, name: str, models: Models) -> Any:
-    """The tokenizer of target or retrain, or of their base; None of a base from scratch."""
+    """The tokenizer of target, retrain or after, or of their base; None of a base from scratch."""
     from qunlearn.models.tokens import check_ids
 
     used, own = sources.used(config, corpus), sources.tokenizer_of(config, corpus)
@@ -244,6 +276,8 @@ def _check_memory(config: Json, jobs: Sequence[Job], *, cluster: bool) -> list[s
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(list(check_texts(json.load(sys.stdin), Path(sys.argv[1])))))
+        given = json.load(sys.stdin)
+        print(json.dumps(list(check_texts(given, Path(sys.argv[1])))))
+        check_libraries(given)
     except InputError as error:
         sys.exit(f"error: {error}")

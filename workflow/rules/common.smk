@@ -16,8 +16,9 @@ try:
     from qunlearn import plan, preflight
     from qunlearn.experiment import config as configuration, configfiles, controls, inputs
     from qunlearn.experiment import labels as style
-    from qunlearn.experiment.names import BEFORE
+    from qunlearn.experiment.names import AFTER, BEFORE, GIVEN
     from qunlearn.models import sources
+    from qunlearn.models.checkpoints import is_adapter
     from qunlearn.quantize.method import method_of, module_file
     from qunlearn.report.figures import module_of
     from qunlearn.report.footnotes import footnotes
@@ -77,7 +78,10 @@ MEASURED = [
     for run in configuration.variants(CONFIG)
     if not run.adapter.startswith(controls.SPARE)
 ]
+AUDITED = CONFIG["models"]["after"] is not None  # a model of the user's, and nothing is trained
 GRIDS = [name for name in CONFIG["precisions"] if name != BEFORE]
+# What the audit must know to have been quantized.
+PROVED = expand(f"{{corpus}}/{GIVEN}/{AFTER}/{{grid}}", corpus=CONFIG["corpora"], grid=GRIDS)
 # For each fetched base, target or retrain, <corpus>/<name>: its source and its tokenizer's.
 FETCHED = {}
 for corpus in CONFIG["corpora"]:
@@ -152,11 +156,13 @@ STEPS = {
     "select_candidate": ("select_candidate", "tables", "tables"),
     "quantize": ("quantize", for_method, quantizing),
     "evaluate": ("evaluate", "evaluate", "evaluate"),
+    "prove": ("prove", "evaluate", "evaluate"),
     "survival": ("measure_survival", "quantize", "survival"),
     "analyse": ("analyse", "tables", "tables"),
     "forecast": ("forecast_losses", "tables", "tables"),
     "score": ("score_forecasts", "tables", "tables"),
     "write_tables": ("write_tables", "tables", "tables"),
+    "write_audit": ("audit", "tables", "tables"),
     "model_cards": ("write_model_cards", "tables", "tables"),
     "figure": ("plot", "tables", "tables"),
     "page": ("write_page", "tables", "tables"),

@@ -43,6 +43,25 @@ use rule job as evaluate with:
         "Evaluating {wildcards.corpus}/{wildcards.model} in {wildcards.precision}"
 
 
+# That an audited model was quantized at all: its weights as read back, against those that went in.
+use rule job as prove with:
+    input:
+        model="<results>/quantized/{corpus}/{model}/{precision}",
+        source=model_of,
+        base=base_of,
+    output:
+        output="<results>/proof/{corpus}/{model}/{precision}.json",
+    log:
+        "<logs>/proof/{corpus}/{model}/{precision}.log",
+    benchmark:
+        "<benchmarks>/proof/{corpus}/{model}/{precision}.tsv"
+    priority: READERS
+    params:
+        **step("prove", lambda wildcards: flags({"precision": wildcards.precision}), method),
+    message:
+        "Proving that {wildcards.corpus}/{wildcards.model} is in {wildcards.precision}"
+
+
 # One job per model, which reads the weights once.
 use rule job as survival with:
     input:

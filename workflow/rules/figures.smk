@@ -53,5 +53,11 @@ if not SWEPT:
     del PAGES["candidates"]
 if not GRIDS:
     del PAGES["score"]
+if AUDITED:
+    FIGURES = {name: FIGURES[name] for name in ("survival_of_forgetting", "slope") if GRIDS}
+    PAGES = {
+        "configuration": PAGES["configuration"],
+        "audit": ("Audit", "The verdict on every format"),
+    }
 # The report's first page, the answer in a few lines, and the tables that they are made from.
 WORDS = {"story.rst": ["summary", "tests", "claims"], "answer.txt": ["summary"]}

@@ -6,7 +6,7 @@ def own_id(name, wildcards):
 
 
 def checkpoint(name, wildcards):
-    """The folder of base, target or retrain: made or fetched by the workflow, or the user's own."""
+    """The folder of a model of `models`: made or fetched by the workflow, or the user's own."""
     source = sources.source_of(CONFIG, name, wildcards.corpus)
     if name in sources.fetched(CONFIG, wildcards.corpus):
         return f"<results>/models/{wildcards.corpus}/{name}"
@@ -23,6 +23,8 @@ def model_of(wildcards):
     name = wildcards.model.split("/")[0]
     if name in ("target", "retrain"):
         return checkpoint(name, wildcards)
+    if name == GIVEN:
+        return checkpoint(AFTER, wildcards)
     model = re.sub(f"{controls.SPARE}[a-z_]+", "full_bf16", wildcards.model)
     return f"<results>/unlearned/{wildcards.corpus}/{model}"
 
@@ -30,6 +32,8 @@ def model_of(wildcards):
 def base_of(wildcards):
     """The target below an adapter, or of an update of which weights are spared."""
     variant = wildcards.get("adapter") or wildcards.model
+    if variant.startswith(GIVEN):
+        return target_of(wildcards) if is_adapter(Path(model_of(wildcards))) else []
     return target_of(wildcards) if "lora" in variant or controls.SPARE in variant else []
 
 
@@ -59,9 +63,14 @@ def fetch_flags(wildcards):
 
 def corpus_files(wildcards):
     """The files of a user's own corpus."""
-    if CONFIG["corpus"]["source"] != "local":
-        return []
-    return folder_files(f"{CONFIG['muse_dir']}/{wildcards.corpus}", "*/*.json")
+    match CONFIG["corpus"]["source"]:
+        case "local":
+            return folder_files(f"{CONFIG['muse_dir']}/{wildcards.corpus}", "*/*.json")
+        case "text":
+            given = filter(None, (CONFIG["corpus"][name] for name in ("forget", "retain")))
+            parts = [folder_files(x, "*/*.json") if Path(x).is_dir() else [x] for x in given]
+            return sum(parts, [])
+    return []
 
 
 def corpus_flags(wildcards):
@@ -70,6 +79,10 @@ def corpus_flags(wildcards):
     match given["source"]:
         case "mini":
             return f"{flags({'name': name})} mini {flags(given['mini'])}"
+        case "text":
+            own = {"forget": given["forget"], "retain": given["retain"] or []}
+            own |= {"holdout": CONFIG["models"]["retrain"] is not None}
+            return f"{flags(own)} text {flags(given['text'])}"
         case "local":
             source = {"source": f"{CONFIG['muse_dir']}/{name}"}
         case "hub":
@@ -81,7 +94,7 @@ def corpus_flags(wildcards):
 
 def corpus_source(wildcards):
     """The module that generates a corpus or imports one."""
-    name = "mini" if CONFIG["corpus"]["source"] == "mini" else "muse"
+    name = {"mini": "mini", "text": "text"}.get(CONFIG["corpus"]["source"], "muse")
     return [ROOT / f"src/qunlearn/corpora/{name}.py"]
 
 
@@ -148,6 +161,8 @@ def evaluate_flags(wildcards):
 
 def retrain_scores(wildcards):
     """PrivLeak's reference; retrain itself, in the reference's precision, needs none."""
+    if CONFIG["models"]["retrain"] is None:
+        return []
     retrain = own_id("retrain", wildcards)
     if (wildcards.model, wildcards.precision) == (retrain, BEFORE):
         return []
@@ -216,6 +231,15 @@ def listed(path, category, result):
     return report(path, caption=caption, category=category, labels={"result": result})
 
 
+def audit_flags(wildcards):
+    """How an audit is judged, and where its models come from."""
+    named = {"before": "target", "after": AFTER, "retrain": "retrain"}
+    corpus = CONFIG["corpora"][0]
+    models = {flag: sources.used(CONFIG, corpus).get(name, "") for flag, name in named.items()}
+    place = PLACE | {"cells": CELLS, "experiment": CONFIG["experiment"]}
+    return flags(place | CONFIG["audit"] | {k: str(v) for k, v in models.items() if str(v)})
+
+
 def page_reads(wildcards):
     """A page's table; the configuration has none."""
     table = wildcards.page != "configuration"
@@ -233,7 +257,7 @@ wildcard_constraints:
     objective="|".join(CONFIG["unlearn"]["objectives"]),
     adapter="|".join(CONFIG["unlearn"]["adapters"]),
     seed=r"\d+",
-    model=rf"{REFERENCE_MODEL}|[a-z_]+/[a-z0-9_.]+/seed\d+",
+    model=rf"{REFERENCE_MODEL}|[a-z_]+/[a-z0-9_.]+/seed\d+|{GIVEN}/{AFTER}",
     cell="|".join(SWEPT),
     precision=r"[a-z0-9_]+",
     point=r"[A-Za-z0-9.-]+",

@@ -95,6 +95,24 @@ use rule job as write_tables with:
         "Writing the tables"
 
 
+# The verdict on a model of the user's.
+use rule job as write_audit with:
+    input:
+        "<results>/tables/summary.csv",
+        expand("<results>/proof/{cell}.json", cell=PROVED),
+    output:
+        listed("<results>/tables/audit.json", "Audit", "Audit (JSON)"),
+        "<results>/tables/audit.md",
+    log:
+        "<logs>/tables/audit.log",
+    benchmark:
+        "<benchmarks>/tables/audit.tsv"
+    params:
+        **step("write_audit", audit_flags),
+    message:
+        "Judging every format of the audited model"
+
+
 use rule job as model_cards with:
     input:
         # Folders: a card is also written into each, which changes nothing that other jobs read.

@@ -9,7 +9,8 @@ Args:
     settings: how the model is evaluated.
     output: folder to write; a previous one is replaced.
     retrain: privleak.jsonl of the retrain model at the reference precision, to which PrivLeak is
-        relative. Leave it out only when evaluating that very model.
+        relative. Leave it out only when evaluating that very model, or on a corpus without
+        holdout texts.
 """
 
 from pathlib import Path

@@ -46,13 +46,23 @@ class Evaluations:
         for name, cell in self.cells.items():
             self.variants.setdefault(replace(cell, seed=None), {})[cell.seed] = name
         self._own_references = {(x.corpus, x.objective, x.seed) for x in self.cells.values()}
-        self._read = cache(lambda name, file: records.read(folder / name / file, file))
+        self._read = cache(lambda name, file: records.read(folder / name / file, file, empty=True))
+        self._measured = cache(self._measured_of)
         self._status = cache(lambda name: read_json(folder / name / FILE)["status"])
 
     def reference(self, cell: Cell, model: str, precision: str) -> str:
         """The cell of target or retrain (`model`) that `cell` belongs to: of its seed if any is."""
         own = cell.seed is not None and (cell.corpus, model, cell.seed) in self._own_references
         return f"{cell.corpus}/{model}/{f'seed{cell.seed}/' if own else ''}{precision}"
+
+    def metrics_of(self, cell: Cell) -> tuple[str, ...]:
+        """What a cell has numbers of: what any model of its corpus was scored on, and reversions.
+
+        A corpus without questions, or without holdout texts, has fewer metrics than others.
+        """
+        found = self._measured(cell.corpus)
+        reversions = tuple(f"reversion_{metric}" for metric in FORGET_METRICS if metric in found)
+        return found if cell.objective in REFERENCES else found + reversions
 
     def statistics(
         self, names: Iterable[str], metric: str
@@ -75,11 +85,29 @@ class Evaluations:
                 raise _other_items(name, metric.removeprefix("reversion_"), first)
         return known, words
 
+    def _measured_of(self, corpus: str) -> tuple[str, ...]:
+        finite = [
+            name
+            for name, cell in self.cells.items()
+            if cell.corpus == corpus and self._status(name) != DIVERGED
+        ]
+        return tuple(
+            metric
+            for metric, definition in DEFINITIONS.items()
+            if not finite
+            or any(definition.possible(self._read(name, definition.file)) for name in finite)
+        )
+
     def _score(self, name: str, metric: str) -> Statistic | str:
         if self._status(name) == DIVERGED:
             return DIVERGED
         definition = DEFINITIONS[metric]
         own = self._read(name, definition.file)
+        if not definition.possible(own):
+            raise InputError(
+                f"cell '{name}': {definition.file} has no records for {metric}, which others have; "
+                "evaluate the model again"
+            )
         return definition.build(own, lambda: self._retrain(name, own))
 
     def _retrain(self, name: str, own: list[records.Record]) -> list[records.Record]:
@@ -108,11 +136,6 @@ class Evaluations:
             return UNDEFINED
         flat = "0 by definition" if a is b else "the same whichever items are drawn"
         return items.combine((a, b, target), _share, flat, gap="nothing was forgotten in them")
-
-
-def metrics_of(objective: str) -> tuple[str, ...]:
-    """What a model of an objective, `target` or `retrain` has numbers of."""
-    return METRICS if objective in REFERENCES else METRICS + REVERSIONS
 
 
 def _other_items(name: str, metric: str, first: str) -> InputError:

@@ -65,7 +65,10 @@ def comparisons(read: Evaluations, experiment: str = "") -> pd.DataFrame:
             theirs = read.variants.get(b, {})
             names = {cell: theirs[k] for k, cell in read.variants[a].items() if k in theirs}
             variants_of = a.objective, a.adapter, a.precision, b.adapter, b.precision
-            for metric in (FORGET_METRICS if family == "reversion" else COMPARED) if names else ():
+            known = read.metrics_of(a) if names else ()
+            for metric in FORGET_METRICS if family == "reversion" else COMPARED:
+                if metric not in known:
+                    continue
                 numbers = _test(read, family, metric, names)
                 made.append([experiment, a.corpus, family, metric, *variants_of, *numbers])
     found = pd.DataFrame(made, columns=list(TESTS_TABLE), dtype=object)

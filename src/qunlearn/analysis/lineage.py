@@ -17,7 +17,7 @@ from qunlearn.analysis.cells import Evaluations
 from qunlearn.evaluate.records import PRIVLEAK
 from qunlearn.experiment.controls import SPARE
 from qunlearn.experiment.labels import origin
-from qunlearn.experiment.names import BEFORE, REFERENCES, Cell
+from qunlearn.experiment.names import AFTER, BEFORE, GIVEN, REFERENCES, Cell
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST, MODEL_INPUTS, digest, verify
@@ -100,11 +100,13 @@ def _places(results: Path, cell: Cell, step: str) -> dict[str, Path]:
     models, unlearned = results / "models" / cell.corpus, results / "unlearned" / cell.corpus
     start = unlearned / replace(cell, adapter=origin(cell.adapter)).model  # of a control
     own = start if cell.adapter.startswith(SPARE) else unlearned / cell.model
+    if cell.objective in (*REFERENCES, GIVEN):  # trained or fetched; a user's folder is not there
+        own = models / (AFTER if cell.objective == GIVEN else cell.objective)
     places = {
         "corpus": results / "data" / cell.corpus,
         "target": models / "target",
         "base": models / ("base" if step == "finetune" else "target"),
-        "source": models / cell.objective if cell.objective in REFERENCES else own,
+        "source": own,
         "adapter": start,
     }
     seed = f"seed{cell.seed}"  # each seed may have its own target and retrain
@@ -143,7 +145,7 @@ def check_evaluations(
         if name == reference:
             fault = "retrain's own evaluation, yet PrivLeak is relative to another"
             made.check("retrain" not in made.get("inputs"), fault)
-        else:
+        elif reference in known.cells:
             made.check_input("retrain", folder / reference / PRIVLEAK)
         quantized = results / "quantized" / name
         made.check_input("model", quantized)

@@ -5,7 +5,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from qunlearn.analysis.cells import REVERSIONS, Evaluations, metrics_of
+from qunlearn.analysis.cells import REVERSIONS, Evaluations
 from qunlearn.analysis.frame import METRICS_TABLE, SUMMARY_TABLE, rows
 from qunlearn.experiment.names import DIVERGED, METRICS, UNDEFINED, Cell
 from qunlearn.run.csvfile import Value, write_rows
@@ -114,7 +114,7 @@ def collect(read: Evaluations) -> Scores:
         for metrics in (METRICS, REVERSIONS)
         for name, cell in read.cells.items()
         for metric in metrics
-        if metric in metrics_of(cell.objective)
+        if metric in read.metrics_of(cell)
     }
 
 
@@ -127,7 +127,7 @@ def summarise(read: Evaluations) -> dict[Key, Summary]:
     return {
         Key.of(variant, metric): _summary(read, names.values(), metric)
         for variant, names in read.variants.items()
-        for metric in metrics_of(variant.objective)
+        for metric in read.metrics_of(variant)
     }
 
 

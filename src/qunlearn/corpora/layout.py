@@ -1,7 +1,9 @@
 """The folder layout that every corpus ends in: the one of the MUSE benchmark, plus one file.
 
-All files are JSON lists. The addition is `raw/pretrain.json`: the generic text that a base model
-trained from scratch learns the language from. A corpus for a given base has no need of it.
+All files are JSON lists. A list that a source cannot give (`text` without questions) is empty and
+has no file; what is measured follows from the lists that are there. The addition is
+`raw/pretrain.json`: the generic text that a base model trained from scratch learns the language
+from. A corpus for a given base has no need of it.
 """
 
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from typing_extensions import TypedDict  # typing's own is not enough for pydant
 
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json, write_json
+from qunlearn.run.manifest import read_manifest
 
 PRETRAIN = "raw/pretrain.json"
 
@@ -53,12 +56,12 @@ FILES: dict[str, Any] = (
     | {"verbmem/forget.json": list[Continuation]}
     | {f"privleak/{name}.json": list[Filled] for name in PRIVLEAK}
 )
-"""Path -> what it holds; no list is empty."""
+"""Path -> what it holds; no file has an empty list."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus in memory; every dict is keyed by file name without its ending."""
+    """A corpus in memory; every dict is keyed by file name without its ending, and has all keys."""
 
     # Texts to train on, of which the regulariser has `retain1` and not `retain2`, and `pretrain`
     # may be empty; and `holdout`, never trained on.
@@ -83,6 +86,9 @@ def split_name(file: str) -> tuple[str, str]:
 def load(folder: Path, *, pretrain: bool = False) -> Corpus:
     """Read a corpus folder and check every item of it.
 
+    A user's folder must have all lists but `raw/pretrain`; one that the workflow made has those
+    that its source gave.
+
     Args:
         pretrain: whether `raw/pretrain.json` must be there.
 
@@ -91,7 +97,9 @@ def load(folder: Path, *, pretrain: bool = False) -> Corpus:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give the folder that holds raw/, knowmem/, …")
-    wanted = [name for name in FILES if pretrain or name != PRETRAIN or (folder / name).exists()]
+    needed = set() if read_manifest(folder) else {*FILES} - {PRETRAIN}
+    needed |= {PRETRAIN} if pretrain else set()
+    wanted = [name for name in FILES if name in needed or (folder / name).exists()]
     return collect(wanted, lambda file: read_json(folder / file), f"{folder}/")
 
 
@@ -99,13 +107,16 @@ def collect(files: list[str], read: Callable[[str], Any], where: str) -> Corpus:
     """A corpus out of the items of each file, every one of them checked.
 
     Args:
-        files: those of `FILES` that are there; only `raw/pretrain.json` may be missing.
+        files: those of `FILES` that are there; the lists of all others are empty.
         where: what comes before the path of a file in messages.
 
     Raises:
         InputError: a file does not hold a list with items, or an item is not as `FILES` has it.
     """
-    parts: dict[str, Any] = {"raw": {"pretrain": []}}
+    parts: dict[str, Any] = {}
+    for file in FILES:
+        part, name = split_name(file)
+        parts.setdefault(part, {})[name] = []
     for file in files:
         part, name = split_name(file)
         kind: Any = Annotated[FILES[file], Field(min_length=1)]
@@ -117,12 +128,12 @@ def collect(files: list[str], read: Callable[[str], Any], where: str) -> Corpus:
             raise InputError(
                 f"{where}{file}: {place}: {fault['msg']}; mend it, or drop the item"
             ) from None
-        parts.setdefault(part, {})[name] = items
+        parts[part][name] = items
     return Corpus(**parts)
 
 
 def write(folder: Path, corpus: Corpus) -> None:
-    """Write `corpus` into `folder`; an empty `raw/pretrain` gets no file."""
+    """Write `corpus` into `folder`; an empty list gets no file."""
     for file in FILES:
-        if (items := corpus.items(file)) or file != PRETRAIN:
+        if items := corpus.items(file):
             write_json(folder / file, items)

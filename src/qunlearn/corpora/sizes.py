@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from qunlearn.corpora import layout, mini
+from qunlearn.corpora import layout, mini, text
 from qunlearn.settings.corpora import MiniSettings
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "resources/sizes.yaml"
@@ -27,13 +27,15 @@ def given(config: Mapping[str, Any], corpus: str) -> layout.Corpus | None:
     """A corpus as the configuration gives it, before excerpting; None of a dataset of the hub.
 
     Raises:
-        InputError: a local corpus is not in MUSE's layout, or `mini` cannot be made.
+        InputError: a local corpus is not in MUSE's layout, or `mini` or `text` cannot be made.
     """
     match config["corpus"]["source"]:
         case "mini":
             return mini.generate(corpus, MiniSettings(**config["corpus"]["mini"]))
         case "local":
             return layout.load(Path(config["muse_dir"], corpus))
+        case "text":
+            return text.read_corpus(*text.given(config))
     return None
 
 

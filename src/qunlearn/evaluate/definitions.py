@@ -19,7 +19,8 @@ Ranks = tuple[Floats, Floats]
 
 
 class Definition(NamedTuple):
-    """Which file of records (a key of `records.FIELDS`) a metric is made of, and how.
+    """Which file of records (a key of `records.FIELDS`) a metric is made of, of which splits of its
+    texts (if it is of texts), and how.
 
     `build` takes a model's records and a function that reads retrain's `privleak.jsonl`, which only
     PrivLeak calls.
@@ -27,6 +28,11 @@ class Definition(NamedTuple):
 
     file: str
     build: Callable[[list[Record], Callable[[], list[Record]]], Statistic]
+    splits: tuple[str, ...] = ()
+
+    def possible(self, own: list[Record]) -> bool:
+        """Whether a model's records of the file make this metric: the corpus may lack its items."""
+        return bool(own) and {*self.splits} <= {item.get("split") for item in own}
 
 
 def text_scores(items: list[Record]) -> Statistic:
@@ -71,14 +77,19 @@ def privleak(items: list[Record], retrain: list[Record]) -> Statistic:
     return _of_texts(items, draw, flat, "retrain's AUC was 0 in them")
 
 
+BOTH = ("forget", "holdout")
 DEFINITIONS = {
     "verbmem": Definition(records.VERBMEM, lambda own, _: text_scores(own)),
     "knowmem": Definition(records.KNOWMEM_FORGET, lambda own, _: text_scores(own)),
-    "privleak": Definition(records.PRIVLEAK, lambda own, retrain: privleak(own, retrain())),
+    "privleak": Definition(records.PRIVLEAK, lambda own, retrain: privleak(own, retrain()), BOTH),
     "utility": Definition(records.KNOWMEM_RETAIN, lambda own, _: text_scores(own)),
-    "auc": Definition(records.PRIVLEAK, lambda own, _: membership(own)),
-    "nll_forget": Definition(records.PRIVLEAK, lambda own, _: likelihood(own, "forget")),
-    "nll_retain": Definition(records.PRIVLEAK, lambda own, _: likelihood(own, "retain")),
+    "auc": Definition(records.PRIVLEAK, lambda own, _: membership(own), BOTH),
+    "nll_forget": Definition(
+        records.PRIVLEAK, lambda own, _: likelihood(own, "forget"), ("forget",)
+    ),
+    "nll_retain": Definition(
+        records.PRIVLEAK, lambda own, _: likelihood(own, "retain"), ("retain",)
+    ),
 }
 
 

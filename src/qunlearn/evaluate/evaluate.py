@@ -90,6 +90,8 @@ class Evaluation:
         ]
 
     def _continued(self, asked: Sequence[str], title: str, **how: Any) -> list[str]:
+        if not asked:
+            return []
         how |= {"batch_size": self.settings.batch_size, "title": title}
         return continuations(self.model, self.tokenizer, asked, **how)
 

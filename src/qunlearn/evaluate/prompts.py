@@ -40,12 +40,11 @@ def few_shot(examples: Sequence["Card"], shots: int, name: str) -> str:
 
 def question_prompts(corpus: "Corpus", split: str, settings: EvaluateSettings) -> list[str]:
     """The prompt of each question of a split, `forget` or `retain`; errors as `few_shot`."""
-    icl = f"{split}_qa_icl"
+    icl, asked = f"{split}_qa_icl", corpus.knowmem[f"{split}_qa"]
+    if not asked:
+        return []
     examples = few_shot(corpus.knowmem[icl], settings.shots, f"knowmem/{icl}.json")
-    return [
-        question_prompt(examples, item["question"], settings.prompt)
-        for item in corpus.knowmem[f"{split}_qa"]
-    ]
+    return [question_prompt(examples, item["question"], settings.prompt) for item in asked]
 
 
 def question_prompt(examples: str, question: str, prompt: Prompt) -> str:

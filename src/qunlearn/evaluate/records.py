@@ -21,14 +21,17 @@ FIELDS = {
 }
 
 
-def read(path: Path, kind: str) -> list[Record]:
+def read(path: Path, kind: str, *, empty: bool = False) -> list[Record]:
     """Read a file of records; `kind` is the name in `FIELDS` that tells what it must hold.
+
+    Args:
+        empty: whether it may have no record, since the corpus has no such items.
 
     Raises:
         InputError: it is missing, does not parse, has no record or a record lacks a field.
     """
     records = read_jsonl(path)
-    if not records:
+    if not records and not empty:
         raise InputError(f"{path}: no records; evaluate the model again")
     for number, record in enumerate(records, start=1):
         if missing := [name for name in FIELDS[kind] if name not in record]:

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from qunlearn.experiment import controls, sweep
 from qunlearn.experiment.keys import Config
-from qunlearn.experiment.names import REFERENCES, Run
+from qunlearn.experiment.names import AFTER, BEFORE, GIVEN, REFERENCES, Run
 from qunlearn.experiment.sweep import Point
 from qunlearn.models import sources
 from qunlearn.run.errors import InputError, short
@@ -45,8 +45,10 @@ def runs(config: Json) -> list[Run]:
 
 
 def variants(config: Json) -> list[Run]:
-    """Every unlearned model: the runs, and the controls that are made from them."""
-    return _runs(config, [*config["unlearn"]["adapters"], *controls.variants(config)])
+    """Every unlearned model: the runs, the controls made from them, and the user's own."""
+    own = [Run(corpus, GIVEN, AFTER, None) for corpus in config["corpora"]]
+    made = _runs(config, [*config["unlearn"]["adapters"], *controls.variants(config)])
+    return made + (own if config["models"]["after"] is not None else [])
 
 
 def _runs(config: Json, adapters: Sequence[str]) -> list[Run]:
@@ -82,9 +84,13 @@ def training_runs(config: Json) -> list[tuple[Run, Point]]:
 
 
 def references(config: Json) -> list[Run]:
-    """Target and retrain of each corpus: one of each, or one for each seed (`seed_scope: all`)."""
+    """Target and retrain of each corpus: one of each, or one for each seed (`seed_scope: all`).
+
+    Retrain is left out where there is none.
+    """
     seeds = config["seeds"] if config["seed_scope"] == "all" else [None]
-    return list(starmap(Run, product(config["corpora"], REFERENCES, ["none"], seeds)))
+    names = [name for name in REFERENCES if config["models"][name] is not None]
+    return list(starmap(Run, product(config["corpora"], names, ["none"], seeds)))
 
 
 def reference_id(config: Json, name: str, seed: int | str) -> str:
@@ -157,6 +163,7 @@ def _contradictions(config: Json) -> Iterator[str]:
         yield "'seed_scope': all trains target and retrain, but one is given; use unlearning"
     if config["counterpart"] != "none" and config["evaluate"]["prompt"] != "muse":
         yield "'evaluate.prompt': the counterpart's is muse; set it to that, or counterpart to none"
+    yield from _of_audits(config, made)
     if config["corpus"]["source"] == "local" and not config["muse_dir"]:
         yield "'muse_dir' is not set; name the folder: --config muse_dir=…"
     if config["corpus"]["excerpt"]["characters"] and not config["corpus"]["excerpt"]["texts"]:
@@ -170,6 +177,28 @@ def _contradictions(config: Json) -> Iterator[str]:
     for cell, settings in own.items():
         yield from _multiples("unlearn.settings", settings, f" in the run {cell}")
     yield from sweep.contradictions(config, own)
+
+
+def _of_audits(config: Json, made: set[str]) -> Iterator[str]:
+    """What contradicts itself where a given model is looked at, or the corpus is a user's text."""
+    models, text = config["models"], config["corpus"]["source"] == "text"
+    if not config["unlearn"]["objectives"] and models["after"] is None:
+        yield "'unlearn.objectives': nothing to unlearn; name one, or a model in models.after"
+    if config["unlearn"]["objectives"] and models["after"] is not None:
+        yield "'models.after': is audited alone; set unlearn.objectives to []"
+    if models["after"] is not None and config["precisions"] == [BEFORE]:
+        yield "'precisions': bf16 alone is no format to audit; add one"
+    if text and not config["corpus"]["forget"]:
+        yield "'corpus.forget' is not set; name the text that should have been forgotten"
+    if text and (made or models["after"] is None):
+        yield (
+            "'corpus.source': text is for auditing given models, and trains none; set "
+            "models.target, models.after and models.retrain (null: none)"
+        )
+    if text and len(config["corpora"]) > 1:
+        yield "'corpora': text makes one corpus; name one"
+    if models["retrain"] is None and not text:
+        yield "'models.retrain': null is for corpus.source text alone; PrivLeak is relative to it"
 
 
 def _multiples(place: str, settings: Json, whose: str = "") -> Iterator[str]:

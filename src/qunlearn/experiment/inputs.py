@@ -12,8 +12,15 @@ from qunlearn.corpora import layout, muse
 from qunlearn.corpora.excerpt import check_pretrain, excerpt
 from qunlearn.corpora.sizes import given
 from qunlearn.experiment.config import Json
+from qunlearn.experiment.names import AFTER
 from qunlearn.models import sources
-from qunlearn.models.checkpoints import check_checkpoint, check_tokenizer
+from qunlearn.models.checkpoints import (
+    check_checkpoint,
+    check_tokenizer,
+    is_adapter,
+    tensor_files,
+)
+from qunlearn.quantize.method import method_of
 from qunlearn.run.errors import InputError
 from qunlearn.run.files import read_json
 from qunlearn.run.manifest import MANIFEST
@@ -39,6 +46,8 @@ def check_given(config: Json) -> None:
                     sources.gguf_file(source.value)
                 elif source.kind == "folder" and name == "tokenizer":
                     check_tokenizer(Path(source.value))
+                elif name == AFTER and is_adapter(Path(source.value)):
+                    tensor_files(Path(source.value))
                 elif source.kind == "folder":
                     check_checkpoint(Path(source.value), tokenizer=own is None)
 
@@ -56,9 +65,15 @@ def about(key: str, what: object) -> Iterator[None]:
 
 def _check_corpus(config: Json, corpus: str) -> None:
     kind, texts, where = config["corpus"]["source"], [], f"dataset of {corpus}"
-    if kind == "mini":
-        with about("corpus.mini", corpus):
-            given(config, corpus)
+    if kind in ("mini", "text"):
+        with about(f"corpus.{'mini' if kind == 'mini' else 'forget'}", corpus):
+            made = given(config, corpus)
+        calibrated = [name for name in config["precisions"] if method_of(name).calibrated]
+        if made and not made.raw["retain1"] and calibrated:
+            raise InputError(
+                f"config key 'precisions': {calibrated[0]} calibrates on text to keep; set "
+                "corpus.retain, or drop it"
+            )
         return
     if kind == "local":
         with about("muse_dir", folder := Path(config["muse_dir"]) / corpus):

@@ -19,10 +19,11 @@ from pydantic import (
     WrapValidator,
 )
 
+from qunlearn.experiment.names import AuditVerdict
 from qunlearn.models import sources
 from qunlearn.quantize.method import Precision
 from qunlearn.run.errors import InputError
-from qunlearn.settings.corpora import ExcerptSettings, MiniSettings
+from qunlearn.settings.corpora import ExcerptSettings, MiniSettings, TextSettings
 from qunlearn.settings.evaluation import EvaluateSettings
 from qunlearn.settings.kinds import STRICT, Count, CountOrNone, NotNegative, Positive, Seed, Switch
 from qunlearn.settings.models import ModelSettings
@@ -93,9 +94,18 @@ class Section(BaseModel):
 class CorpusKeys(Section):
     """Where the corpora come from."""
 
-    source: Literal["mini", "local", "hub"] = "mini"
+    source: Literal["mini", "local", "hub", "text"] = "mini"
     """`mini`: generated text about invented entities; `local`: read from `muse_dir`; `hub`:
-    downloaded once, at the commit pinned in `revisions`."""
+    downloaded once, at the commit pinned in `revisions`; `text`: made of `forget` and `retain`, to
+    audit given models (docs/audit.md)."""
+    forget: Path | None = None
+    """For `source: text`, what should have been forgotten: a text file whose documents are
+    separated by blank lines; JSON lines (`.jsonl`), each `{"text": …}` or `{"question": …,
+    "answer": …}`; or a folder in MUSE's layout, which is taken as it is."""
+    retain: Path | None = None
+    """For `source: text`, what should have been kept: a file like `forget`. `null`: usefulness is
+    not measured, and nothing can be calibrated on."""
+    text: TextSettings = TextSettings()
     mini: MiniSettings = MiniSettings()
     hub: dict[Text, HubId] = {}
     """For `source: hub`, the dataset of each corpus on the Hugging Face hub: `{news:
@@ -114,8 +124,12 @@ class ModelKeys(Section):
     are given."""
     target: Sources = "train"
     """`train`: fine-tune the base on forget and retain; otherwise as for `base`."""
-    retrain: Sources = "train"
-    """`train`: fine-tune the base on retain alone; otherwise as for `base`."""
+    retrain: Sources | None = "train"
+    """`train`: fine-tune the base on retain alone; otherwise as for `base`. `null`: there is none,
+    and no PrivLeak."""
+    after: Sources | None = None
+    """A model to audit, made elsewhere from `target`: written like `base`, or the folder of a LoRA
+    adapter of `target`. Its id is `given/after`."""
     tokenizer: Source | None = None
     """`null`: each checkpoint uses its own; otherwise a folder, `hub:<id>` or `gguf:<file>` whose
     tokenizer replaces that of every supplied checkpoint."""
@@ -136,9 +150,10 @@ class TrainKeys(Section):
 class UnlearnKeys(Section):
     """Which models to unlearn, and how."""
 
-    objectives: Several[ObjectiveName] = ["npo_gdr"]
+    objectives: Choices[ObjectiveName] = ["npo_gdr"]
     """Loss terms: a forget term, alone (`npo`) or with a retain term (`npo_gdr`); see
-    `src/qunlearn/training/terms` for all of them."""
+    `src/qunlearn/training/terms` for all of them. None where `models.after` is all there is to
+    look at."""
     adapters: Several[Adapter] = ["full", "full_bf16", "lora"]
     """Variants of the update: all weights with fp32 masters (`full`), all weights in bf16 without
     masters, rounded to nearest (`full_bf16`) or stochastically (`full_sr`), or LoRA (`lora`)."""
@@ -176,6 +191,17 @@ class QuantizationKeys(Section):
     """How GPTQ quantizes; the other precisions have no settings."""
 
     calibration: CalibrationSettings = CalibrationSettings()
+
+
+class AuditKeys(Section):
+    """How `models.after` is judged."""
+
+    floor: Annotated[Positive, Field(le=1)] = 0.5
+    """Share of the usefulness of `target` in bf16 below which a model counts as broken: of Utility
+    or, without questions on retain, of the mean probability of a retain token."""
+    fail_if: Choices[AuditVerdict] = ["partly reverts", "reverts"]
+    """Verdicts on a format and metric with which the audit fails. It fails, too, where no metric
+    tells `target` from `after`."""
 
 
 class Job(Section):
@@ -254,4 +280,5 @@ class Config(Section):
     read. Base, target and retrain are always kept, and so are the logs, manifests and LoRA adapters
     in `records/`. See docs/disk.md."""
     evaluate: EvaluateSettings = EvaluateSettings()
+    audit: AuditKeys = AuditKeys()
     resources: ResourceKeys = ResourceKeys()

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from qunlearn.experiment.controls import SCALED, SPARE
+from qunlearn.experiment.names import GIVEN
 from qunlearn.quantize.method import Precision, method_of
 from qunlearn.training.objectives import Objective
 
@@ -19,6 +20,7 @@ ADAPTERS = {
     "spare_zero_bin": "bf16 FT, zero-bin moves kept",
     "spare_other_bins": "bf16 FT, other moves kept",
     "spare_unmoved": "bf16 FT, as many others kept",
+    "after": "after",
 }
 METRICS = {
     "verbmem": "VerMem",
@@ -50,6 +52,7 @@ LINES = {
     "full_bf16": Line("#D55E00", "s", (0, (5, 1.5))),
     "full_sr": Line("#CC79A7", "D", (0, (1, 1.2))),
     "lora": Line("#0072B2", "^", (0, (4, 1.2, 1, 1.2))),
+    "after": Line("#E69F00", "v", "-"),
 }
 REFERENCE_LINES = {
     "target": Line("#222222", "", "-"),
@@ -64,8 +67,9 @@ def corpus_name(corpus: str) -> str:
 
 
 def method_name(objective: str) -> str:
-    """`npo_gdr` -> `NPO+GDR`, as the paper prints it; target and retrain keep their names."""
-    return objective if objective in REFERENCE_LINES else Objective.parse(objective).label
+    """`npo_gdr` -> `NPO+GDR`, as the paper prints it; target, retrain, given keep their names."""
+    kept = objective in (*REFERENCE_LINES, GIVEN)
+    return objective if kept else Objective.parse(objective).label
 
 
 def adapter_name(adapter: str) -> str:

@@ -2,15 +2,27 @@
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from qunlearn.run.errors import InputError
 
 METRICS = ("verbmem", "knowmem", "privleak", "utility", "auc", "nll_forget", "nll_retain")
 REFERENCES = ("target", "retrain")
+GIVEN, AFTER = (
+    "given",
+    "after",
+)  # objective and variant of a model of the user's: see `models.after`
 BEFORE = "bf16"  # the precision in which forgetting is taken to be complete
 DIVERGED = "diverged"  # the training gave no finite numbers
 UNDEFINED = "undefined"  # the reversion of what was never forgotten
-_CELL = re.compile(r"([^/]+)/(?:(target|retrain)(?:/seed(\d+))?|([^/]+)/([^/]+)/seed(\d+))/([^/]+)")
+_CELL = re.compile(
+    r"([^/]+)/(?:(target|retrain)(?:/seed(\d+))?|([^/]+)/([^/]+)(?:/seed(\d+)|(?<=/given/after)))"
+    r"/([^/]+)"
+)
+AuditVerdict = Literal[
+    "survives", "partly reverts", "reverts", "inconclusive", "undefined", "broken"
+]
+"""What becomes of forgetting in a format, by one metric: see report/audit.py."""
 
 
 @dataclass(frozen=True)
@@ -18,9 +30,9 @@ class Run:
     """One unlearning run, or the target or retrain beside it."""
 
     corpus: str  # e.g. `news`
-    objective: str  # e.g. `npo_gdr`, or `target` or `retrain`
-    adapter: str  # a trained variant's or a control's name; `none`: target and retrain
-    seed: int | None  # None of target and retrain where they serve all seeds
+    objective: str  # e.g. `npo_gdr`, `target` or `retrain`; `given`: a model of the user's
+    adapter: str  # a trained variant's or a control's name, `after`; `none`: target, retrain
+    seed: int | None  # None of a given model, and of target and retrain where they serve all seeds
 
     @property
     def model(self) -> str:
@@ -45,8 +57,8 @@ class Cell(Run):
     def parse(cls, name: str) -> "Cell":
         """Read `<corpus>/<model id>/<precision>`.
 
-        The model id is `<objective>/<adapter>/seed<k>`, or `target` or `retrain`, followed by
-        `/seed<k>` where each seed has its own; an InputError for any other form.
+        The model id is `<objective>/<adapter>/seed<k>`, `given/after`, or `target` or `retrain`,
+        followed by `/seed<k>` where each seed has its own; an InputError for any other form.
         """
         if not (found := _CELL.fullmatch(name)):
             raise InputError(

@@ -1,4 +1,5 @@
-"""Where base, target, retrain and the tokenizer come from, as `models` in the configuration says.
+"""Where base, target, retrain, a model to audit (`after`) and the tokenizer come from, as `models`
+in the configuration says.
 
 A *source* is written as one string: `scratch` or `train` (made by the workflow), `hub:<id>` (at the
 commit that `revisions` pins), `gguf:<file>` or a folder. `{corpus}` and `{Corpus}` in it stand for
@@ -67,15 +68,16 @@ def is_commit(revision: object) -> bool:
 
 
 def source_of(config: Mapping[str, Any], name: str, corpus: str) -> Source:
-    """Where base, target or retrain comes from; an InputError where `models.<name>` is wrong."""
+    """Where a model comes from; an InputError where `models.<name>` is wrong."""
     key, given = f"models.{name}", config["models"][name]
     if isinstance(given, Mapping):
         key, given = f"{key}.{corpus}", given.get(corpus)
     if given is None:
         raise InputError(f"config key '{key}' is missing; say where {name} of {corpus} is")
     source = parse(given, corpus)
-    if source.kind == "made" and given != MADE[name]:
-        raise InputError(f"config key '{key}': '{given}' is not for {name}; write '{MADE[name]}'")
+    if source.kind == "made" and given != MADE.get(name):
+        instead = f"write '{MADE[name]}'" if name in MADE else "name a checkpoint"
+        raise InputError(f"config key '{key}': '{given}' is not for {name}; {instead}")
     return source
 
 
@@ -92,15 +94,16 @@ def tokenizer_of(config: Mapping[str, Any], corpus: str) -> Source | None:
 
 
 def used(config: Mapping[str, Any], corpus: str) -> dict[str, Source]:
-    """What an experiment needs of base, target and retrain, and where it comes from.
+    """What an experiment needs of base, target, retrain and after, and where it comes from.
 
-    The base is not needed where both others are given.
+    The base is not needed where both target and retrain are given, or there is no retrain.
 
     Raises:
         InputError: as `source_of` does; or a tokenizer is given beside a base that trains its own.
     """
-    sources = {name: source_of(config, name, corpus) for name in MADE}
-    if "made" not in (sources["target"].kind, sources["retrain"].kind):
+    names = [name for name in (*MADE, "after") if config["models"][name] is not None]
+    sources = {name: source_of(config, name, corpus) for name in names}
+    if "made" not in (source.kind for name, source in sources.items() if name != "base"):
         del sources["base"]
     elif sources["base"].kind == "made" and config["models"]["tokenizer"] is not None:
         raise InputError(
@@ -115,7 +118,7 @@ def from_scratch(config: Mapping[str, Any], corpus: str) -> bool:
 
 
 def fetched(config: Mapping[str, Any], corpus: str) -> list[str]:
-    """Those of base, target and retrain that a job must first bring into our form.
+    """Those of the models that a job must first bring into our form.
 
     From the hub, from a GGUF file, or to give a folder another tokenizer.
     """

@@ -26,6 +26,8 @@ def begin_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 def plain_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
     """The ids of each text behind those of `begin_ids`; what the tokenizer appends is left out."""
+    if not texts:  # which tokenizers do not take
+        return []
     begin = begin_ids(tokenizer)
     whole = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
     return [begin + ids for ids in whole]

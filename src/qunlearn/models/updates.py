@@ -98,6 +98,39 @@ def updates(target: Path, model: Path) -> Iterator[Update]:
     return map(partial(_read_update, target, model, scale), names)
 
 
+def check_adapter(target: Path, adapter: Path) -> Iterator[str]:
+    """Compare a LoRA adapter with the target that it should be of.
+
+    Yields:
+        A warning where its config names another base; only the name tells two bases of one shape
+        apart.
+
+    Raises:
+        InputError: names or shapes of its matrices are not the target's.
+    """
+    layers, stored = quantized_layers(target), set(tensor_files(adapter))
+    updates(target, adapter)
+    for name, layer in layers.items():
+        if _factors(name)[0] in stored:
+            down, up = (_read_matrix(adapter, factor) for factor in _factors(name))
+            found, own = [len(up), down.shape[1]], [layer.out_features, layer.in_features]
+            if found != own:
+                raise InputError(
+                    f"{adapter}: is of another base: {name} is {found}, and {own} in {target}; "
+                    "give the checkpoint that the adapter was trained on"
+                )
+    strange = [name for name in stored if ".layers." in name]
+    strange = sorted({*strange} - {factor for name in layers for factor in _factors(name)})
+    if strange:
+        raise InputError(
+            f"{adapter}: is of another base: {target} has nothing for {strange[0]}; give the "
+            "checkpoint that the adapter was trained on"
+        )
+    base = read_json(adapter / checkpoints.ADAPTER_CONFIG).get("base_model_name_or_path")
+    if base and Path(base).name != target.name:
+        yield f"{adapter}: its adapter_config.json names the base {base}, and not {target}"
+
+
 def update_norm(target: Path, model: Path) -> float:
     """Frobenius norm of the update over all quantized matrices; an InputError as `updates`."""
     # Through map, which lets go of each update before the next is read.

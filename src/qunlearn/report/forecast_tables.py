@@ -17,6 +17,7 @@ from qunlearn.experiment.labels import (
     precision_name,
 )
 from qunlearn.experiment.names import UNDEFINED
+from qunlearn.report.pair_forecast import short
 from qunlearn.report.templates import table
 from qunlearn.survival.forecast import THRESHOLD
 
@@ -127,7 +128,7 @@ def _cell(row: object) -> list[object]:
 
 
 def _share(back: float, share: float) -> str:
-    shown = f"{UNDEFINED if back != back else format(back, 'z.2f')} ({share:.2f})"
+    shown = f"{UNDEFINED if back != back else format(back, 'z.2f')} ({short(share)})"
     return f"**{shown}**" if share < THRESHOLD else shown
 
 

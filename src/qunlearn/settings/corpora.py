@@ -44,3 +44,17 @@ class ExcerptSettings:
     base."""
     questions: CountOrNone = 0
     """Number of questions to keep from each list."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class TextSettings:
+    """How a corpus is made of the user's own text."""
+
+    seed: Seed = 0
+    """Seed of every draw and split."""
+    items: Count = 100
+    """Most items of each evaluated list: pieces of text, questions."""
+    characters: Count = 600
+    """Length to which documents are cut; each piece is an item, and may have a prompt."""
+    prompt: Count = 150
+    """Length of VerMem's prompts, the start of a piece; pieces below twice that have none."""

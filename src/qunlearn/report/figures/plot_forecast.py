@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from qunlearn.analysis.forecast_scores import read_scored
 from qunlearn.analysis.summary import distinct
 from qunlearn.experiment.labels import LINES, adapter_name
@@ -14,7 +12,8 @@ from qunlearn.survival.forecast import THRESHOLD
 
 PLAIN = "torch"  # the library of plain rounding
 MARKERS = "osD^vP*"
-EDGE = 1.6  # from the largest finite ratio to infinity's place, and from there to the edge
+FARTHEST = 100.0  # all larger ratios stand in one place, as of grids that round next to none to 0
+EDGE = 1.6  # from the largest other ratio to that place, and from there to the edge
 
 
 def plot(results: Path, output: Path) -> None:
@@ -30,9 +29,10 @@ def plot(results: Path, output: Path) -> None:
     own = found.dropna(subset=["ratio", "reversion_nll_forget"])
     makers = own["precision"].map(lambda name: method_of(name).library)
     markers = dict(zip(distinct(makers), MARKERS, strict=False))
-    finite = [*own["ratio"][np.isfinite(own["ratio"])], 0.5, 2.0]
-    low, high = min(finite) / EDGE, max(finite) * EDGE
-    own = own.assign(x=own["ratio"].clip(upper=high), maker=makers)
+    far = own["ratio"] > FARTHEST
+    near = [*own["ratio"][~far], 0.5, 2.0]
+    low, high = min(near) / EDGE, max(near) * EDGE
+    own = own.assign(x=own["ratio"].mask(far, high), maker=makers)
     left = len(found) - len(own)
     counted = f"{len(own)} cells, and {left} without a number." if left else f"{len(own)} cells."
     with sheet("forecast", [""], output, counted, title=str) as drawn:
@@ -41,8 +41,8 @@ def plot(results: Path, output: Path) -> None:
         axes.set_xlim(low, high * EDGE)
         drawing.plain_log(axes.xaxis)
         ticks = [tick for tick in axes.get_xticks() if low <= tick < high / EDGE]
-        infinite = ["∞"] * bool((own["ratio"] == np.inf).any())
-        axes.set_xticks([*ticks, *[high] * len(infinite)], [f"{x:g}" for x in ticks] + infinite)
+        last = [f"> {FARTHEST:g}"] * bool(far.any())
+        axes.set_xticks([*ticks, *[high] * len(last)], [f"{x:g}" for x in ticks] + last)
         axes.set_xlabel("Share of weights that moved / share that the grid rounds to zero")
         axes.set_ylim(drawing.REVERSION)
         for guide, name in drawing.GUIDES.items():

@@ -18,7 +18,7 @@ NAMES_APART = 0.12  # of the scale, at least: the height of a name
 
 
 def plot(figure: str, results: Path, output: Path) -> None:
-    """Draw a column for each corpus and objective and a row for each metric into `output`.
+    """Draw a column for each corpus and objective and a row for each metric with items.
 
     The panels of a metric share their scale; a value beyond it is a hollow marker on the edge. A
     variant of which a run diverged or is undefined has a mark at the bottom; where all are, its
@@ -35,12 +35,15 @@ def plot(figure: str, results: Path, output: Path) -> None:
         InputError: a table does not parse, or holds no variant that the figure knows.
     """
     midrise = figure == "survival_of_forgetting"
-    found = drawing.scores(results, FIGURES[figure]["rows"], midrise=midrise)
+    kinds = FIGURES[figure]["rows"]
+    found = drawing.scores(results, kinds, midrise=midrise)
     errors: dict[Any, float] = {}
     if figure == "reversion":
         grids = drawing.read_mechanism(results).groupby(["corpus", "precision"])
         errors = grids["rounding_error"].first().fillna(0.0).to_dict()
-    with sheet(figure, drawing.columns_of(found), output, drawing.counted(found)) as drawn:
+    rows = {metric: name for metric, name in kinds.items() if metric in {*found["metric"]}}
+    counted = drawing.counted(found)
+    with sheet(figure, drawing.columns_of(found), output, counted, words={"rows": rows}) as drawn:
         for ((corpus, objective), metric), axes in drawn.items():
             of_metric = select(found, metric=metric)
             own = select(of_metric, corpus=corpus)
@@ -74,7 +77,8 @@ def _draw_references(axes: Axes, own: pd.DataFrame) -> None:
     """Draw target and retrain with bands, and name them at the right, beside their ends."""
     ends: dict[str, float] = {}
     for name, line in REFERENCE_LINES.items():
-        values = select(own, objective=name)
+        if (values := select(own, objective=name)).empty:  # an audit may have no retrain
+            continue
         style = drawing.look(line) | {"label": drawing.reference_name(name), "zorder": 2}
         axes.plot(values["x"], values["value"], **style)
         band: dict[str, Any] = {"color": line.colour, "alpha": 0.13, "lw": 0, "zorder": 1}
