@@ -27,7 +27,7 @@ LAST_FIRST = (
 )
 # The hash seed of the other run's processes is drawn at random, and they are forked.
 SURROUNDINGS = {"PYTHONHASHSEED": "1", "TZ": "Pacific/Kiritimati", "LC_ALL": "C", "LANG": "C"}
-OF_TIME = ("logs", "benchmarks", "report/versions.html")
+OF_TIME = ("logs", "benchmarks")
 MEASURED = ("wall_seconds", "peak_memory_mib", "git_commit")  # in a manifest
 
 
@@ -45,7 +45,7 @@ def contents(results: Path) -> dict[str, Any]:
     return {
         name.as_posix(): content(name, file)
         for name, file in names.items()
-        if not name.as_posix().startswith(OF_TIME) and not name.name.startswith(".")
+        if name.parts[0] not in OF_TIME and not name.name.startswith(".")
     }
 
 
