@@ -1,8 +1,8 @@
 """llama.cpp's block types, as GGUF files hold them: Q2_K to Q6_K, Q4_0, Q8_0, IQ4_NL, MXFP4, NVFP4.
 
-libgguf (https://pypi.org/project/libgguf) quantizes, without an importance matrix; it is
-llama.cpp's reference code. All quantized matrices get one type, where llama.cpp's own mixtures,
-such as Q4_K_M, give some of them more bits. A folder holds the dequantized weights.
+libgguf quantizes, without an importance matrix; it is llama.cpp's reference code. All quantized
+matrices get one type, where llama.cpp's own mixtures, such as Q4_K_M, give some of them more bits.
+A folder holds the dequantized weights.
 
 A block holds codes and scales, and in a K-quant some weights share a scale and a float minimum. So
 its points are `minimum + code * scale`, or a scale times the levels of a codebook. They are read
